@@ -1,0 +1,42 @@
+"""herl-bench: does hindsight-guided RL (HeRL) beat PPO on your task, at equal budget, and why?
+
+What a plugin author needs is importable from here.
+"""
+
+from herl_bench.hookspecs import hookimpl
+from herl_bench.rubric import load_rubric
+from herl_bench.types import (
+    Check,
+    Criterion,
+    Demonstration,
+    Example,
+    Finding,
+    HindsightTemplate,
+    Method,
+    Metric,
+    Rubric,
+    SandboxProvider,
+    Task,
+    Verdict,
+    World,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Check",
+    "Criterion",
+    "Demonstration",
+    "Example",
+    "Finding",
+    "HindsightTemplate",
+    "Method",
+    "Metric",
+    "Rubric",
+    "SandboxProvider",
+    "Task",
+    "Verdict",
+    "World",
+    "hookimpl",
+    "load_rubric",
+]

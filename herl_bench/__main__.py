@@ -1,0 +1,4 @@
+from herl_bench.cli import main
+
+if __name__ == "__main__":
+    main()

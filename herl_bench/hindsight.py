@@ -1,0 +1,152 @@
+"""Turn unmet verdicts into guidance in words, and keep what was learnt from each attempt in a bounded buffer.
+
+Guidance has three depths. `criteria` says which criteria were missed, `evidence` adds what was seen, `reference` adds the correct
+step. None of them contains the final answer: checks keep it out of `evidence` and `correction`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from random import Random
+from typing import Any
+
+from herl_bench.errors import UsageError
+from herl_bench.types import Example, HindsightTemplate, HintLevel, Rubric, Verdict
+
+HINT_LEVELS: tuple[HintLevel, ...] = ("criteria", "evidence", "reference")
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A verdict as the template sees it: with the criterion's words, and nothing deeper than the hint level allows."""
+
+    criterion: str
+    text: str
+    part: str
+    evidence: str
+    correction: str
+
+
+def guidance(
+    template: HindsightTemplate,
+    rubric: Rubric,
+    example: Example,
+    draft: str,
+    verdicts: Sequence[Verdict],
+    level: HintLevel = "reference",
+    reference_free: bool = False,
+) -> str:
+    """Guidance for `draft`; empty where nothing decided is unmet.
+
+    reference_free: use only criteria that do not look at the gold answer (the only honest choice at test time).
+    """
+    text = {c.name: c.text for c in rubric.criteria}
+    hidden = {c.name for c in rubric.criteria if c.needs_reference} if reference_free else set()
+    depth = HINT_LEVELS.index(level)
+    shown: dict[bool, list[_Shown]] = {True: [], False: []}
+    for v in verdicts:
+        if v.met is not None and v.criterion not in hidden:
+            shown[v.met].append(
+                _Shown(v.criterion, text[v.criterion], v.part, v.evidence if depth >= 1 else "", v.correction if depth >= 2 else "")
+            )
+    if not shown[False]:
+        return ""
+    return _render(template, template.guidance, example=example, draft=draft, met=shown[True], unmet=shown[False], level=level).strip()
+
+
+def revision_prompt(template: HindsightTemplate, example: Example, guidance_text: str, draft: str | None) -> str:
+    """The prompt in which the policy writes again. `draft` is None when the guidance comes from another attempt."""
+    return _render(template, template.prompt, example=example, draft=draft, guidance=guidance_text)
+
+
+@lru_cache(maxsize=64)
+def _compiled(source: str) -> Any:
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
+    environment = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    return environment.from_string(source)
+
+
+def _render(template: HindsightTemplate, source: str, **names: Any) -> str:
+    from jinja2 import TemplateError
+
+    try:
+        rendered: str = _compiled(source).render(**names)
+    except TemplateError as error:
+        raise UsageError(f"hindsight template {template.name!r}: {error}") from None
+    return rendered
+
+
+# ----------------------------------------------------------------------------------------------------------------- buffer
+@dataclass(frozen=True)
+class Hindsight:
+    """One lesson: what was tried, what was said about it, and what came of it (None until a revision was judged)."""
+
+    example_id: str
+    prompt: str
+    draft: str
+    guidance: str
+    reward: float
+    revision: str | None = None
+    revision_reward: float | None = None
+
+    @property
+    def improvement(self) -> float | None:
+        return None if self.revision_reward is None else self.revision_reward - self.reward
+
+
+class HindsightBuffer:
+    """At most `capacity` lessons, the oldest dropped first; retrieval for the same prompt, or for similar ones by BM25.
+
+    Seeded: the same additions and the same `rng` give the same draws. `state_dict` / `load_state_dict` go into checkpoints.
+    """
+
+    def __init__(self, capacity: int = 2000):
+        if capacity < 1:
+            raise UsageError(f"buffer capacity must be at least 1, not {capacity}")
+        self.capacity = capacity
+        self._lessons: list[Hindsight] = []
+        self._index: Any = None
+
+    def __len__(self) -> int:
+        return len(self._lessons)
+
+    def add(self, lessons: Sequence[Hindsight]) -> None:
+        self._lessons = [*self._lessons, *lessons][-self.capacity :]
+        self._index = None
+
+    def same(self, example: Example, rng: Random) -> Hindsight | None:
+        """A lesson about this very prompt, or None."""
+        found = [h for h in self._lessons if h.example_id == example.id]
+        return rng.choice(found) if found else None
+
+    def similar(self, example: Example, rng: Random, k: int = 4) -> Hindsight | None:
+        """One of the `k` lessons whose prompts are nearest by BM25 (other prompts only), or None."""
+        import bm25s
+
+        others = [h for h in self._lessons if h.example_id != example.id]
+        if not others:
+            return None
+        if self._index is None:
+            self._index = bm25s.BM25()
+            self._index.index(bm25s.tokenize([h.prompt for h in self._lessons], stopwords=None, show_progress=False), show_progress=False)
+        query = bm25s.tokenize([example.prompt], stopwords=None, show_progress=False)
+        wanted = min(len(self._lessons), k + len(self._lessons) - len(others))
+        ranked, scores = self._index.retrieve(query, k=wanted, show_progress=False)
+        near = [
+            self._lessons[int(i)]
+            for i, score in zip(ranked[0], scores[0], strict=True)
+            if score > 0 and self._lessons[int(i)].example_id != example.id
+        ]
+        return rng.choice(near[:k]) if near else None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"capacity": self.capacity, "lessons": [asdict(h) for h in self._lessons]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.capacity = state["capacity"]
+        self._lessons = [Hindsight(**row) for row in state["lessons"]]
+        self._index = None

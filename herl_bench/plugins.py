@@ -1,0 +1,191 @@
+"""The host: finds plugins by entry point, asks each for what it contributes, and names the one that is broken.
+
+pluggy's own `load_setuptools_entrypoints` stops at the first plugin that cannot be imported. Here each entry point is loaded in a
+`try` of its own and each hook is called plugin by plugin, so that a broken plugin costs only itself and is reported with its
+distribution, its hook and the error.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pluggy
+
+from herl_bench import hookspecs
+from herl_bench.errors import PluginError, UnknownName, UsageError
+from herl_bench.rubric import load_rubric
+from herl_bench.types import Check, HindsightTemplate, Method, Metric, Rubric, SandboxProvider, Task
+
+T = TypeVar("T")
+
+KINDS: Mapping[str, tuple[str, type]] = {
+    "task": ("herl_tasks", Task),
+    "rubric": ("herl_rubrics", Rubric),
+    "check": ("herl_checks", Check),
+    "template": ("herl_hindsight_templates", HindsightTemplate),
+    "metric": ("herl_metrics", Metric),
+    "method": ("herl_methods", Method),
+    "sandbox": ("herl_sandboxes", SandboxProvider),
+}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin as found: `error` is set where it could not be imported or registered."""
+
+    name: str
+    distribution: str
+    version: str
+    error: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.distribution} {self.version})"
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """A contributed object and the plugin that it came from."""
+
+    item: T
+    plugin: Plugin
+
+
+@dataclass
+class Host:
+    """All that is installed. Build one with `load_host()`; it never raises because of a plugin."""
+
+    manager: pluggy.PluginManager
+    plugins: list[Plugin] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    _entries: dict[str, dict[str, Entry[Any]]] = field(default_factory=dict)
+    _claims: dict[str, dict[str, list[Plugin]]] = field(default_factory=dict)
+
+    def entries(self, kind: str) -> dict[str, Entry[Any]]:
+        """All objects of a kind (`task`, `rubric`, …) by name. What a broken plugin would have given is missing; see `problems`."""
+        if kind not in self._entries:
+            self._collect(kind)
+        return self._entries[kind]
+
+    def get(self, kind: str, name: str) -> Any:
+        """The object called `name`. Raises `UnknownName` with the nearest names, `PluginError` where two plugins claim it."""
+        entries = self.entries(kind)
+        claims = self._claims[kind].get(name, [])
+        if len(claims) > 1:
+            raise PluginError(f"the {kind} {name!r} is claimed by {' and by '.join(map(str, claims))}: uninstall one of them")
+        if name not in entries:
+            raise UnknownName(kind, name, entries)
+        return entries[name].item
+
+    def items(self, kind: str) -> dict[str, Any]:
+        return {name: entry.item for name, entry in self.entries(kind).items()}
+
+    def collect_all(self) -> None:
+        for kind in KINDS:
+            self.entries(kind)
+        self._check_references()
+
+    def call(self, hook: str, **arguments: Any) -> None:
+        """Call an observer hook on every plugin; one that raises is reported and the others still run."""
+        for name, implementation in self._implementations(hook):
+            try:
+                implementation(**arguments)
+            except Exception as error:
+                self._report(f"plugin {self._plugin(name)}: hook {hook} raised {_one_line(error)}")
+
+    def _collect(self, kind: str) -> None:
+        hook, wanted = KINDS[kind]
+        entries: dict[str, Entry[Any]] = {}
+        claims: dict[str, list[Plugin]] = {}
+        for name, implementation in self._implementations(hook):
+            plugin = self._plugin(name)
+            try:
+                given = implementation()
+                items = list(given) if isinstance(given, Iterable) else None
+            except Exception as error:
+                self._report(f"plugin {plugin}: hook {hook} raised {_one_line(error)}")
+                continue
+            if items is None:
+                self._report(f"plugin {plugin}: hook {hook} must return a list of {wanted.__name__}, not {type(given).__name__}")
+                continue
+            for item in items:
+                if kind == "rubric" and isinstance(item, Path):
+                    try:
+                        item = load_rubric(item, self.items("check"))
+                    except UsageError as error:
+                        self._report(f"plugin {plugin}: {error}")
+                        continue
+                if not isinstance(item, wanted):
+                    self._report(f"plugin {plugin}: hook {hook} gave a {type(item).__name__} where a {wanted.__name__} belongs")
+                    continue
+                key = str(item.name)  # type: ignore[attr-defined]
+                claims.setdefault(key, []).append(plugin)
+                entries[key] = Entry(item, plugin)
+        for key, owners in claims.items():
+            if len(owners) > 1:
+                del entries[key]
+                self._report(f"the {kind} {key!r} is claimed by {' and by '.join(map(str, owners))}: uninstall one of them")
+        self._entries[kind], self._claims[kind] = entries, claims
+
+    def _check_references(self) -> None:
+        """A task that names a rubric, template or metric that nobody has is its plugin's fault, and is not usable."""
+        for name, entry in list(self.entries("task").items()):
+            task: Task = entry.item
+            wanted = [("rubric", task.rubric), ("template", task.template), *(("metric", m) for m in task.metrics)]
+            for kind, reference in wanted:
+                if reference not in self.entries(kind):
+                    self._report(f"plugin {entry.plugin}: task {name!r} names the {kind} {reference!r}, which no plugin provides")
+
+    def _implementations(self, hook: str) -> list[tuple[str, Any]]:
+        caller = getattr(self.manager.hook, hook)
+        found = [(impl.plugin_name, impl.function) for impl in caller.get_hookimpls()]
+        order = {plugin.name: i for i, plugin in enumerate(self.plugins)}
+        return sorted(found, key=lambda pair: order.get(pair[0], len(order)))
+
+    def _plugin(self, name: str) -> Plugin:
+        return next((p for p in self.plugins if p.name == name), Plugin(name, "?", "?"))
+
+    def _report(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def load_host(entry_points: Sequence[importlib.metadata.EntryPoint] | None = None) -> Host:
+    """Load every plugin of the entry-point group `herl_bench`, built-ins included (they come in by the same door)."""
+    manager = pluggy.PluginManager(hookspecs.GROUP)
+    manager.add_hookspecs(hookspecs)
+    host = Host(manager)
+    found = importlib.metadata.entry_points(group=hookspecs.GROUP) if entry_points is None else entry_points
+    seen: set[tuple[str, str]] = set()
+    for point in sorted(found, key=lambda p: ((p.dist.name if p.dist else "") != "herl-bench", p.name)):
+        if (point.name, point.value) in seen:  # an editable install can list its metadata twice
+            continue
+        seen.add((point.name, point.value))
+        dist = point.dist
+        name, version = (dist.name, dist.version) if dist else ("?", "?")
+        error = ""
+        try:
+            module = point.load()
+            _check_hook_names(module)
+            manager.register(module, name=point.name)
+        except Exception as problem:
+            error = _one_line(problem)
+            host._report(f"plugin {point.name} ({name} {version}) cannot be loaded: {error}")
+        host.plugins.append(Plugin(point.name, name, version, error))
+    return host
+
+
+def _check_hook_names(module: Any) -> None:
+    """A misspelt hook would silently never be called; say so."""
+    known = {name for name in dir(hookspecs) if name.startswith("herl_")}
+    for name, value in vars(module).items():
+        if name.startswith("herl_") and getattr(value, f"{hookspecs.GROUP}_impl", None) is not None and name not in known:
+            raise PluginError(str(UnknownName("hook", name, known)))

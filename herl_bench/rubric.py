@@ -1,0 +1,200 @@
+"""Judge responses against named criteria; load rubrics from YAML.
+
+`judge` is the one place where a response meets its checks: each distinct `observe` function among the rubric's criteria and the
+metrics runs once for the whole batch, then every check reads what it observed. A check that raises gives a verdict `met=None` with
+the error; it is counted apart and never becomes an unmet criterion, because a bug of ours must not become reward 0.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from herl_bench.errors import UnknownName, UsageError
+from herl_bench.types import Check, Criterion, Example, Finding, Judgement, Metric, Observe, Outcome, Rubric, Verdict
+
+
+class _Failed:
+    """What stands in for the observations of an `observe` function that raised."""
+
+    def __init__(self, error: Exception):
+        self.error = error
+
+
+def judge(
+    examples: Sequence[Example],
+    responses: Sequence[str],
+    rubric: Rubric,
+    metrics: Sequence[Metric] = (),
+    sandbox: Any = None,
+) -> list[Judgement]:
+    """One `Judgement` per (example, response) pair, in order.
+
+    A criterion's weight is shared evenly by its parts; undecided parts count neither for nor against.
+    """
+    observed = _observe_all([*(c.observe for c in rubric.criteria), *(m.observe for m in metrics)], examples, responses, sandbox)
+    return [_judge_one(example, rubric, metrics, {name: seen[i] for name, seen in observed.items()}) for i, example in enumerate(examples)]
+
+
+def _observe_all(
+    functions: Iterable[Observe | None], examples: Sequence[Example], responses: Sequence[str], sandbox: Any
+) -> dict[Observe | None, Sequence[Any]]:
+    observed: dict[Observe | None, Sequence[Any]] = {None: responses}
+    for observe in functions:
+        if observe is None or observe in observed:
+            continue
+        try:
+            seen = observe(examples, responses, sandbox)
+            if len(seen) != len(responses):
+                raise ValueError(f"{observe.__name__} gave {len(seen)} observations for {len(responses)} responses")
+        except Exception as error:
+            seen = [_Failed(error)] * len(responses)
+        observed[observe] = seen
+    return observed
+
+
+def _judge_one(example: Example, rubric: Rubric, metrics: Sequence[Metric], seen: Mapping[Observe | None, Any]) -> Judgement:
+    verdicts: list[Verdict] = []
+    met_weight = decided_weight = 0.0
+    for criterion in rubric.criteria:
+        parts = _apply(criterion, example, seen[criterion.observe])
+        verdicts += parts
+        share = criterion.weight / max(1, len(parts))
+        decided_weight += share * sum(v.met is not None for v in parts)
+        met_weight += share * sum(v.met is True for v in parts)
+    values: dict[str, float | None] = {}
+    for metric in metrics:
+        try:
+            if isinstance(seen[metric.observe], _Failed):
+                raise seen[metric.observe].error
+            values[metric.key] = float(metric.score(example, seen[metric.observe]))
+        except Exception:
+            values[metric.key] = None
+    reward = met_weight / decided_weight if decided_weight > 0 else None
+    return Judgement(tuple(verdicts), reward, values)
+
+
+def _apply(criterion: Criterion, example: Example, observed: Any) -> list[Verdict]:
+    try:
+        if isinstance(observed, _Failed):
+            raise observed.error
+        findings = _as_findings(criterion.check(example, observed))
+    except Exception as error:
+        return [Verdict(criterion.name, None, error=f"{type(error).__name__}: {error}".splitlines()[0][:300])]
+    return [
+        Verdict(criterion.name, f.met, f.evidence, f.correction, f.part, "" if f.met is not None else f.evidence or "undecided")
+        for f in findings
+    ]
+
+
+def _as_findings(outcome: Outcome) -> list[Finding]:
+    if outcome is None or isinstance(outcome, bool):
+        return [Finding(outcome)]
+    if isinstance(outcome, Finding):
+        return [outcome]
+    if isinstance(outcome, Sequence) and not isinstance(outcome, str) and all(isinstance(f, Finding) for f in outcome):
+        return list(outcome)
+    raise TypeError(f"a check returns True, False, None, a Finding or a list of Findings, not {type(outcome).__name__}")
+
+
+# ------------------------------------------------------------------------------------------------------------ rubric files
+def _rubric_model() -> Any:
+    from pydantic import BaseModel, ConfigDict, Field
+
+    class CriterionSpec(BaseModel):
+        model_config = ConfigDict(extra="forbid", populate_by_name=True)
+        name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="snake_case; becomes a column in every table")
+        text: str = Field(min_length=1, description="what the policy reads when it missed this criterion")
+        check: str = Field(description="the name of a registered check, e.g. gsm8k.steps_valid or regex")
+        params: dict[str, Any] = Field(default_factory=dict, alias="with", description="keyword arguments of the check")
+        weight: float = Field(default=1.0, gt=0, description="relative weight in the reward")
+
+    class RubricSpec(BaseModel):
+        """A herl-bench rubric: named pass/fail criteria."""
+
+        model_config = ConfigDict(extra="forbid")
+        name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+        description: str = ""
+        criteria: list[CriterionSpec] = Field(min_length=1)
+
+    return RubricSpec
+
+
+def rubric_schema() -> dict[str, Any]:
+    """The JSON Schema of rubric files, for editors."""
+    schema: dict[str, Any] = _rubric_model().model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
+    """Read a rubric file. Raises `UsageError` that names file, field and choices.
+
+    checks: the registered checks by name.
+    """
+    import yaml
+    from pydantic import ValidationError
+
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the rubric: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML: {_yaml_problem(error)}") from None
+    try:
+        spec = _rubric_model().model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(p) for p in first["loc"]) or "top level"
+        raise UsageError(f"{path}: {place}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
+    names = [c.name for c in spec.criteria]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{path}: criteria: the name {name!r} is used {names.count(name)} times")
+    return Rubric(spec.name, tuple(_criterion(c, checks, path) for c in spec.criteria), spec.description)
+
+
+def _yaml_problem(error: Any) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return where + str(getattr(error, "problem", None) or error).splitlines()[0]
+
+
+def _criterion(spec: Any, checks: Mapping[str, Check], path: Path) -> Criterion:
+    import inspect
+
+    if spec.check not in checks:
+        raise UsageError(f"{path}: criterion {spec.name!r}: {UnknownName('check', spec.check, checks)}")
+    check = checks[spec.check]
+    bound = partial(check.function, **spec.params) if spec.params else check.function
+    try:
+        inspect.signature(bound).bind(None, None)
+    except TypeError as error:
+        raise UsageError(f"{path}: criterion {spec.name!r}: check {spec.check!r}: {error}") from None
+    return Criterion(spec.name, spec.text, bound, spec.weight, check.needs_reference, check.observe)
+
+
+# ------------------------------------------------------------------------------------------------- checks for any response
+def matches_regex(example: Example, response: str, *, pattern: str) -> Finding:
+    """Somewhere in the response, `pattern` matches (Python `re`, multi-line)."""
+    return Finding(re.search(pattern, response, re.MULTILINE) is not None)
+
+
+def is_json(example: Example, response: str) -> Finding:
+    try:
+        json.loads(response)
+    except ValueError as error:
+        return Finding(False, f"not JSON: {error}")
+    return Finding(True)
+
+
+def has_at_most_words(example: Example, response: str, *, words: int) -> Finding:
+    count = len(response.split())
+    return Finding(count <= words, f"{count} words")
+
+
+CHECKS = (Check("regex", matches_regex), Check("json", is_json), Check("max_words", has_at_most_words))

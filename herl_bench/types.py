@@ -1,0 +1,254 @@
+"""The vocabulary: frozen data and the shapes of the functions that plugins contribute. Standard library only.
+
+Data (`Example`, `Finding`, `Verdict`, `Judgement`, …) never changes after it is made. Behaviour is plain functions held in
+small records (`Check`, `Criterion`, `Rubric`, `Metric`, `World`, `Task`, `Method`), so that a plugin is a list of records
+and the host can show, name and validate each of them without importing torch.
+
+Shape suffixes used in the numerical modules: `_BT` is (batch, token), `_B` is (batch,), `_BTV` is (batch, token, vocabulary).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Union
+
+if TYPE_CHECKING:
+    from herl_bench.runs import Run
+
+Split = Literal["train", "eval"]
+HintLevel = Literal["criteria", "evidence", "reference"]
+Kind = Literal["plain", "guided", "revision"]
+
+
+# ---------------------------------------------------------------------------------------------------------------- problems
+@dataclass(frozen=True)
+class Example:
+    """One problem.
+
+    id: unique within its task and split, stable across runs (`gsm8k/test/17`).
+    prompt: the text that the policy continues.
+    target: the gold answer in the benchmark's own form (for GSM8K the whole worked solution).
+    info: whatever else the task's checks read; JSON-serialisable. Two keys have a meaning everywhere: `family` (the problem
+        family, for breakdowns) and `planted` (True where the synthetic world taught the embedded policy a misconception).
+    """
+
+    id: str
+    prompt: str
+    target: str
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What the embedded policy is warm-started on: an answer to `example`, plainly or (with `draft`) as the revision of it."""
+
+    example: Example
+    response: str
+    draft: str | None = None
+
+
+# ---------------------------------------------------------------------------------------------------------------- judging
+@dataclass(frozen=True)
+class Finding:
+    """What a check says of one response, or of one `part` of it (a step, an assertion).
+
+    met: True, False, or None where the check itself could not be carried out (never counted as unmet).
+    evidence: what was seen; may be shown to the policy. It must not contain the final answer.
+    correction: the correct step in words; shown only at hint level `reference`. Never the final answer either.
+    """
+
+    met: bool | None
+    evidence: str = ""
+    correction: str = ""
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A `Finding` together with the criterion it belongs to; `error` says why `met` is None."""
+
+    criterion: str
+    met: bool | None
+    evidence: str = ""
+    correction: str = ""
+    part: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Everything that was found out about one response.
+
+    reward: met weight / decided weight, in [0, 1]; None where no criterion could be decided.
+    metrics: one number per metric; None where the metric could not be computed (an error of ours, not a wrong answer).
+    """
+
+    verdicts: tuple[Verdict, ...]
+    reward: float | None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def criteria(self) -> dict[str, bool | None]:
+        """Per criterion: met only if all its decided parts are; None if no part was decided. Criteria that do not apply are absent."""
+        merged: dict[str, bool | None] = {}
+        for verdict in self.verdicts:
+            before = merged.get(verdict.criterion)
+            merged[verdict.criterion] = before if verdict.met is None else verdict.met and before is not False
+        return merged
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        return tuple(f"{v.criterion}: {v.error}" for v in self.verdicts if v.met is None)
+
+
+Outcome = Union[bool, None, Finding, Sequence[Finding]]
+"""What a check may return. An empty sequence means: this criterion does not apply to this example."""
+
+Observe = Callable[[Sequence[Example], Sequence[str], Any], Sequence[Any]]
+"""`observe(examples, responses, sandbox) -> one observation per response`. Called once per batch, so that parsing or execution is
+shared by all checks and metrics that name the same function. `sandbox` is an object with `map(jobs)`, or None where the task needs none."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named function that rubric files refer to: `function(example, observed, **params) -> Outcome`.
+
+    observed: the response text, or, where `observe` is given, what that returned for this response.
+    needs_reference: does the function look at the gold answer (or at hidden tests)?
+    """
+
+    name: str
+    function: Callable[..., Outcome]
+    needs_reference: bool = False
+    observe: Observe | None = None
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One named pass/fail requirement. `text` is what the policy reads when it missed it."""
+
+    name: str
+    text: str
+    check: Callable[..., Outcome]
+    weight: float = 1.0
+    needs_reference: bool = False
+    observe: Observe | None = None
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """Named criteria. `herl_bench.rubric.judge` applies it."""
+
+    name: str
+    criteria: Sequence[Criterion]
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is reported, always apart from the training reward.
+
+    score: `score(example, observed) -> float`; raising means the metric could not be computed.
+    filter: lm-eval's filter name; the results key is `name,filter`.
+    """
+
+    name: str
+    score: Callable[[Example, Any], float]
+    filter: str = "none"
+    observe: Observe | None = None
+    higher_is_better: bool = True
+    description: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.name},{self.filter}"
+
+
+# -------------------------------------------------------------------------------------------------------------- hindsight
+@dataclass(frozen=True)
+class HindsightTemplate:
+    """How unmet verdicts become words. Both fields are Jinja2 sources.
+
+    guidance: sees `example`, `draft`, `met` and `unmet` (verdicts, each with `.criterion .text .part .evidence .correction`, the last two
+        emptied where the hint level does not allow them), `level`.
+    prompt: sees `example`, `guidance`, `draft` (None when guidance of another attempt is reused); gives the text that the policy continues.
+    """
+
+    name: str
+    guidance: str
+    prompt: str
+    description: str = ""
+
+
+# ------------------------------------------------------------------------------------------------------------------ tasks
+@dataclass(frozen=True)
+class World:
+    """A synthetic source of a task's examples, endless and seeded.
+
+    examples: `examples(split, seed, difficulty) -> endless iterator`; the splits are disjoint for every seed and difficulty.
+    demonstrations: `demonstrations(seed) -> endless iterator` for the warm start, over the train split.
+    difficulty: the default dial, 0 (easiest) to 1.
+    planted: what was planted, in one sentence.
+    """
+
+    examples: Callable[[Split, int, float], Iterator[Example]]
+    demonstrations: Callable[[int], Iterator[Demonstration]]
+    planted: str
+    difficulty: float = 0.5
+    max_new_tokens: int = 128
+
+
+@dataclass(frozen=True)
+class Task:
+    """A named source of examples with its default rubric, hindsight template and metrics.
+
+    read: `read(directory, split) -> examples` from the benchmark's own published files; a bad row raises `DataError` with file and line.
+    hub: `hub(split) -> examples`, through `datasets`.
+    splits: what `validate` walks through: display name -> `(reader of directory)`; e.g. `{"train": …, "test": …}`.
+    gold: the response that a perfect policy gives.
+    extract: the final answer found in a response, or None where there is none ("unparsed").
+    rubric, template: names, resolved by the host. metrics: names; the first is the primary one.
+    instruction: what a chat model is told about the form of the answer.
+    stop: strings that end a response (cut off). max_new_tokens: for models other than the embedded one.
+    needs_sandbox: does judging run untrusted code?
+    policy: folder of the embedded policy for this task's world.
+    """
+
+    name: str
+    description: str
+    read: Callable[[Path, Split], Iterable[Example]]
+    hub: Callable[[Split], Iterable[Example]]
+    splits: Mapping[str, Callable[[Path], Iterable[Example]]]
+    gold: Callable[[Example], str]
+    extract: Callable[[Example, str], str | None]
+    rubric: str
+    template: str
+    metrics: Sequence[str]
+    world: World | None = None
+    instruction: str = ""
+    stop: Sequence[str] = ()
+    max_new_tokens: int = 512
+    needs_sandbox: bool = False
+    policy: Path | None = None
+
+
+# ---------------------------------------------------------------------------------------------------------------- methods
+@dataclass(frozen=True)
+class Method:
+    """A way to spend a budget. `config` is a dataclass whose fields are the `--set` keys; `train(run)` does the work."""
+
+    name: str
+    config: type
+    train: Callable[[Run], None]
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class SandboxProvider:
+    """A named way to run untrusted code. `open(**options)` returns a context manager with the API of `herl_bench.sandbox.Sandbox`."""
+
+    name: str
+    open: Callable[..., Any]
+    description: str = ""
