@@ -121,7 +121,7 @@ class Host:
                 if not isinstance(item, wanted):
                     self._report(f"plugin {plugin}: hook {hook} gave a {type(item).__name__} where a {wanted.__name__} belongs")
                     continue
-                key = str(item.name)  # type: ignore[attr-defined]
+                key = str(getattr(item, "id", "") or item.name)  # type: ignore[attr-defined]
                 claims.setdefault(key, []).append(plugin)
                 entries[key] = Entry(item, plugin)
         for key, owners in claims.items():

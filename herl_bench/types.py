@@ -152,6 +152,7 @@ class Metric:
 
     score: `score(example, observed) -> float`; raising means the metric could not be computed.
     filter: lm-eval's filter name; the results key is `name,filter`.
+    id: the host-wide name, by which a task lists the metric; `name` where left empty.
     """
 
     name: str
@@ -160,6 +161,7 @@ class Metric:
     observe: Observe | None = None
     higher_is_better: bool = True
     description: str = ""
+    id: str = ""
 
     @property
     def key(self) -> str:
@@ -209,7 +211,7 @@ class Task:
     splits: what `validate` walks through: display name -> `(reader of directory)`; e.g. `{"train": …, "test": …}`.
     gold: the response that a perfect policy gives.
     extract: the final answer found in a response, or None where there is none ("unparsed").
-    rubric, template: names, resolved by the host. metrics: names; the first is the primary one.
+    rubric, template: names, resolved by the host. metrics: their ids; the first is the primary one.
     instruction: what a chat model is told about the form of the answer.
     stop: strings that end a response (cut off). max_new_tokens: for models other than the embedded one.
     needs_sandbox: does judging run untrusted code?

@@ -1,0 +1,117 @@
+"""The command line: thin. It resolves names through the plugin host and passes objects down.
+
+Each command lives in a module of its own, imported only when it is called or asked for help, so that `herl-bench ls` stays fast. Every
+error that herl-bench raises on purpose becomes one line on stderr and the exit code of `errors.py`; nothing else is caught.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from herl_bench.errors import HerlBenchError, UnknownName
+from herl_bench.plugins import Host, load_host
+
+COMMANDS = {
+    "run": "Train a policy on a task, and evaluate it before and after.",
+    "eval": "Evaluate a run or a model.",
+    "score": "Re-score stored responses; no model needed.",
+    "validate": "Check that every gold answer meets its own rubric.",
+    "warmstart": "Train a tiny policy from scratch on a task's demonstrations.",
+    "ls": "List tasks, rubrics, methods and everything else installed.",
+    "plugins": "List the installed plugins and what is wrong with them.",
+    "sandbox": "Inspect the sandbox that runs untrusted code.",
+    "schema": "Print the JSON Schema of rubric files.",
+    "tasks": "Where the lm-eval task files lie.",
+}
+
+
+class Commands(click.Group):
+    """Built-in commands are imported late; plugins add theirs through `herl_commands`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *sorted(super().list_commands(ctx))]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in COMMANDS:
+            command: click.Command = importlib.import_module(f"herl_bench.cli.{name}").command
+            return command
+        return super().get_command(ctx, name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None:
+            raise UnknownName("command", args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = list(COMMANDS.items())
+        rows += [
+            (name, (super(Commands, self).get_command(ctx, name) or click.Command(name)).get_short_help_str()) for name in self.commands
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="herl-bench")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Does hindsight-guided RL (HeRL) beat PPO on your task, at equal budget, and why?"""
+
+
+def underscored(args: Sequence[str]) -> list[str]:
+    """`--num-fewshot` and `--num_fewshot` are the same option."""
+    flat = []
+    for arg in args:
+        flag, equals, value = arg.partition("=")
+        flat.append((flag.replace("-", "_").replace("__", "--", 1) if flag.startswith("--") else flag) + equals + value)
+    return flat
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    host = load_host()
+    host.call("herl_commands", cli=cli)
+    sys.exit(
+        run_command(lambda: cli.main(underscored(sys.argv[1:] if args is None else args), "herl-bench", standalone_mode=False, obj=host))
+    )
+
+
+def run_command(call: Callable[[], Any]) -> int:
+    """Run a command and give its exit code; what went wrong is one line on stderr."""
+    try:
+        result = call()
+        return result if isinstance(result, int) else 0
+    except HerlBenchError as error:
+        return _fail(str(error), error.exit_code)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.UsageError as error:
+        where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        return _fail(_as_sentence(error.format_message()) + where, 2)
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted", 130)
+    except BrokenPipeError:  # the reader went away (`herl-bench ls | head`)
+        sys.stderr.close()
+        return 141
+
+
+def _as_sentence(message: str) -> str:
+    text = " ".join(message.split())
+    return text[:1].lower() + text[1:].rstrip(".")
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"herl-bench: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def report_problems(host: Host) -> None:
+    """Broken plugins are named on stderr; the rest works."""
+    for problem in host.problems:
+        print(f"herl-bench: warning: {problem}", file=sys.stderr)

@@ -1,0 +1,15 @@
+"""`herl-bench schema`: the JSON Schema of rubric files, for editors."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command("schema")
+def command() -> None:
+    """Print the JSON Schema of rubric files."""
+    from herl_bench.rubric import rubric_schema
+
+    click.echo(json.dumps(rubric_schema(), indent=2))
