@@ -1,0 +1,53 @@
+"""The budget: what a method may spend, in generated tokens, and what it did spend."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from herl_bench.errors import UsageError
+
+_UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
+
+
+def parse_tokens(text: str) -> int:
+    """`200k`, `1.5M` or `20000`. Raises `UsageError` for anything that is not a positive number of tokens."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)([kKmMbB]?)", text.strip().replace("_", "").replace(",", ""))
+    tokens = round(float(match[1]) * _UNITS[match[2].lower()]) if match else 0
+    if tokens < 1:
+        raise UsageError(f"--budget {text}: write a positive number of generated tokens, such as 200k or 1.5M")
+    return tokens
+
+
+@dataclass
+class Budget:
+    """tokens: the limit. spent: every generated token, drafts and revisions alike. Evaluation is not charged: it is the same for every method."""
+
+    tokens: int
+    spent: int = 0
+    rollouts: int = 0
+    reward_calls: int = 0
+    optimizer_steps: int = 0
+
+    def charge(self, tokens: int, rollouts: int) -> None:
+        self.spent += tokens
+        self.rollouts += rollouts
+
+    @property
+    def left(self) -> int:
+        return max(0, self.tokens - self.spent)
+
+    def affordable(self, rollouts: int) -> int:
+        """How many rollouts the rest pays for at the mean length so far (all of them before anything is known), at most `rollouts`."""
+        if not self.rollouts:
+            return rollouts
+        return min(rollouts, int(self.left / max(1.0, self.spent / self.rollouts)))
+
+    def state_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """The limit stays as it is, so that a run can be resumed with a larger one."""
+        self.spent, self.rollouts = state["spent"], state["rollouts"]
+        self.reward_calls, self.optimizer_steps = state["reward_calls"], state["optimizer_steps"]

@@ -1,0 +1,83 @@
+"""What can be set on the two built-in methods. Standard library only: `herl-bench ls` lists methods without torch.
+
+Units: a *rollout* is one sampled response (drafts and revisions alike); a *step* is one iteration of sample, judge, learn; a token count
+is of generated tokens. Each field's `help` is its documentation, on the command line too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+def setting(default: Any, help: str, **limits: Any) -> Any:
+    """A documented field; `limits` (ge, gt, le, lt) are checked when a configuration is built."""
+    return field(default=default, metadata={"help": help, **limits})
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Proximal policy optimisation (Schulman et al. 2017) on whole responses, with a value critic of its own."""
+
+    rollouts_per_step: int = setting(192, "responses sampled per step, revisions included", ge=2)
+    num_generations: int = setting(1, "responses per prompt", ge=1)
+    temperature: float = setting(1.0, "sampling temperature; log-probs are scored at it", gt=0)
+    max_new_tokens: int | None = setting(None, "longest response; None takes the task's", ge=1)
+    learning_rate: float = setting(1e-4, "of the policy (AdamW, eps 1e-5)", ge=0)
+    critic_learning_rate: float = setting(3e-4, "of the value critic", ge=0)
+    num_ppo_epochs: int = setting(1, "passes over each step's rollouts", ge=1)
+    minibatch_size: int = setting(64, "rollouts per optimiser step", ge=1)
+    microbatch_tokens: int = setting(
+        16384, "tokens (prompt and response, padding included) per forward pass; changes memory, not the gradient", ge=1
+    )
+    cliprange: float = setting(0.2, "PPO's clip on the ratio, below (and above unless cliprange_high is set)", gt=0)
+    cliprange_high: float | None = setting(None, "clip-higher (DAPO): the clip above", gt=0)
+    cliprange_value: float = setting(0.2, "clip on the value's move", gt=0)
+    dual_clip: float | None = setting(None, "dual-clip PPO's bound on the loss where the advantage is negative (for example 3)", gt=1)
+    gamma: float = setting(1.0, "discount", gt=0, le=1)
+    lam: float = setting(1.0, "GAE's lambda", ge=0, le=1)
+    whiten_advantages: bool = setting(True, "zero mean, unit variance over the step's response tokens")
+    kl_coef: float = setting(0.02, "weight of the KL to the starting policy in the loss (k3 estimator)", ge=0)
+    target_kl: float | None = setting(0.1, "stop a step's epochs once a minibatch has moved this far (approximate KL per token)", gt=0)
+    max_kl: float = setting(5.0, "mean KL per token to the starting policy at which the run stops as diverged", gt=0)
+    entropy_coef: float = setting(0.0, "weight of an entropy bonus in the loss", ge=0)
+    max_grad_norm: float = setting(1.0, "gradient clip", gt=0)
+    critic_warmup_epochs: int = setting(1, "passes of the value critic alone over the first step's rollouts", ge=0)
+    truncation: Literal["penalise", "mask"] = setting(
+        "penalise", "a response cut off by max_new_tokens gets reward 0, or is left out of the loss"
+    )
+    eval_steps: int = setting(0, "also evaluate every so many steps; 0: only before and after", ge=0)
+    save_steps: int = setting(5, "checkpoint every so many steps", ge=1)
+
+
+@dataclass(frozen=True)
+class HeRLConfig(PPOConfig):
+    """PPO plus hindsight: guided revisions that also train the plain policy, and a bonus for responses with potential to improve."""
+
+    hindsight: bool = setting(True, "revise responses under guidance; without it, and with bonus=none, this is PPO to the bit")
+    hindsight_threshold: float = setting(1.0, "responses with a reward under this may be revised", gt=0, le=1)
+    revise: Literal["best_of_group", "all", "critic"] = setting(
+        "all", "which failures: the best of each prompt's group, any, or those for which the bonus critic predicts most"
+    )
+    revise_fraction: float = setting(0.35, "largest share of a step's rollouts that are revisions", ge=0, lt=1)
+    revise_epsilon: float = setting(
+        0.1, "share of the revisions chosen at random among all failures, so that the critic's data is not biased", ge=0, le=1
+    )
+    revision_temperature: float = setting(0.7, "sampling temperature of revisions", gt=0)
+    hint_level: Literal["criteria", "evidence", "reference"] = setting("reference", "how deep guidance goes; never the final answer")
+    train_context: Literal["original", "hindsight", "both"] = setting(
+        "both", "improved revisions train the plain prompt, all revisions the prompt they were written in, or both"
+    )
+    off_policy: Literal["awr", "shaped", "clipped_is"] = setting("awr", "the loss of revisions under the plain prompt")
+    shaping_gamma: float = setting(0.1, "gamma of the shaped ratio x / (x + gamma)", gt=0)
+    bonus: Literal["critic", "measured", "none"] = setting("critic", "who says how far a response could improve")
+    bonus_coef: float = setting(0.05, "alpha: weight of the bonus in the reward", ge=0)
+    bonus_learning_rate: float = setting(3e-4, "of the bonus critic", ge=0)
+    bonus_window: int = setting(6, "steps of measured improvements that the bonus critic learns from", ge=1)
+    bonus_epochs: int = setting(2, "passes of the bonus critic over the newest measurements per step", ge=1)
+    guide_prob: float = setting(0.0, "chance that a prompt carries guidance out of the buffer", ge=0, le=1)
+    buffer_size: int = setting(2000, "lessons kept", ge=1)
+
+
+HINDSIGHT_OFF = {"hindsight": False, "bonus": "none", "guide_prob": 0.0}
+"""What turns HeRL into PPO."""
