@@ -1,0 +1,6 @@
+"""Evaluate policies and stored responses; write and read lm-eval's files."""
+
+from herl_bench.evaluate.core import Evaluation, Row, Score, Summary, evaluate, judge_responses, sum_up
+from herl_bench.evaluate.files import Writer, write_evaluation
+
+__all__ = ["Evaluation", "Row", "Score", "Summary", "Writer", "evaluate", "judge_responses", "sum_up", "write_evaluation"]

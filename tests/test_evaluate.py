@@ -1,0 +1,141 @@
+import json
+import math
+import re
+import resource
+from dataclasses import replace
+
+import pytest
+
+from herl_bench.errors import SaveError
+from herl_bench.evaluate import Evaluation, Writer, judge_responses, sum_up, write_evaluation
+from herl_bench.evaluate.core import mean_and_stderr
+from herl_bench.types import Criterion, Example, Metric, Rubric, Task
+
+TASK = Task(
+    "sums", "adding", lambda d, s: [], lambda s: [], {}, lambda e: e.target,
+    lambda e, r: (re.findall(r"\d+", r) or [None])[-1], "sums", "sums", ("exact",),
+)  # fmt: skip
+RUBRIC = Rubric(
+    "sums",
+    (
+        Criterion("number", "Write a number.", lambda e, r: bool(re.search(r"\d", r))),
+        Criterion("short", "Be brief.", lambda e, r: len(r) < 10, weight=3),
+        Criterion("fragile", "?", lambda e, r: 1 / len(r) > 0),
+    ),
+)
+METRICS = (
+    Metric("exact_match", lambda e, r: float(r.strip() == e.target), filter="strict-match"),
+    Metric("exact_match", lambda e, r: float(re.findall(r"\d+", r)[-1] == e.target), filter="flexible"),
+)
+EXAMPLES = [
+    Example(f"eval/{i}", f"{i} + {i} =", str(2 * i), {"family": "even" if i % 2 == 0 else "odd", "planted": i == 3}) for i in range(4)
+]
+RESPONSES = ["0", "it is 2", "four", ""]
+
+
+def rows(examples=EXAMPLES, responses=RESPONSES, **more):
+    return judge_responses(TASK, RUBRIC, METRICS, examples, responses, **more)
+
+
+def evaluation():
+    made = rows(response_ids=[(1, 2), (3,), (), (4,)], finishes=["eos", "eos", "length", "eos"])
+    return Evaluation(
+        tuple(made), sum_up(made, RUBRIC, METRICS), {"temperature": 0.0, "max_new_tokens": 8, "stop": ["\n"], "n": 1, "seed": 5}
+    )
+
+
+def test_the_summary_by_hand():
+    s = evaluation().summary
+    strict, flexible = s.metrics["exact_match,strict-match"], s.metrics["exact_match,flexible"]
+    assert (strict.value, strict.items) == (0.25, 4)
+    assert strict.stderr == pytest.approx(math.sqrt((0.75**2 + 3 * 0.25**2) / 3 / 4))
+    assert (flexible.value, flexible.items) == (1.0, 2)  # no number in the other two: not computed, not wrong
+    assert (s.criteria["number"].value, s.criteria["short"].value, s.criteria["fragile"].items) == (0.5, 1.0, 3)
+    assert (s.unparsed, s.truncated, s.empty, s.errors, s.generated_tokens) == (0.5, 0.25, 0.25, 2, 4)
+    assert (s.families["even"].value, s.families["odd"].value) == (0.5, 0.0)
+    assert (s.planted["planted"].items, s.planted["plain"].items) == (1, 3)
+
+
+def test_several_responses_of_an_item_count_once():
+    made = rows([EXAMPLES[1], EXAMPLES[1], EXAMPLES[2]], ["2", "3", "4"], doc_ids=[1, 1, 2], samples=[0, 1, 0])
+    s = sum_up(made, RUBRIC, METRICS)
+    assert (s.items, s.responses) == (2, 3)
+    assert s.metrics["exact_match,strict-match"].value == 0.75
+
+
+def test_too_few_values_have_no_standard_error():
+    assert mean_and_stderr([]).value is None
+    assert mean_and_stderr([1.0]).stderr is None
+
+
+def test_an_extraction_that_raises_is_an_error_of_ours():
+    broken = replace(TASK, extract=lambda e, r: 1 / 0)
+    (row,) = judge_responses(broken, RUBRIC, METRICS, EXAMPLES[:1], ["0"])
+    assert row.errors == ("extract: ZeroDivisionError: division by zero",)
+
+
+def test_the_files_hold_every_column(tmp_path):
+    results_path, samples_path = write_evaluation(
+        evaluation(),
+        tmp_path / "eval",
+        task=TASK,
+        rubric=RUBRIC,
+        metrics=METRICS,
+        model_name="org/m",
+        config={"limit": 4, "data": "synthetic"},
+    )
+    assert sorted(p.name for p in (tmp_path / "eval").iterdir()) == sorted([results_path.name, samples_path.name])
+    results = json.loads(results_path.read_text())
+    scores = results["results"]["sums"]
+    assert scores["exact_match,strict-match"] == 0.25
+    assert scores["criterion_short,none"] == 1.0
+    assert scores["sample_len"] == 4
+    assert results["config"]["limit"] == 4
+    assert results["model_name_sanitized"] == "org__m"
+    assert results["herl_bench"]["config"] == {"data": "synthetic"}
+    assert results["herl_bench"]["summary"]["sums"]["unparsed"] == 0.5
+    samples = [json.loads(line) for line in samples_path.read_text().splitlines()]
+    assert [(s["doc_id"], s["filter"]) for s in samples[:3]] == [(0, "strict-match"), (0, "flexible"), (0, "none")]
+    assert samples[2]["metrics"] == ["criterion_number", "criterion_short", "criterion_fragile"]
+    assert samples[0]["resps"] == [["0"]]
+    assert samples[0]["herl_bench"]["id"] == "eval/0"
+
+
+def test_the_files_are_the_same_each_time_but_for_the_clock(tmp_path):
+    written = [
+        write_evaluation(evaluation(), tmp_path / str(i), task=TASK, rubric=RUBRIC, metrics=METRICS, model_name="m") for i in range(2)
+    ]
+    first, second = (json.loads(results.read_text()) for results, _ in written)
+    for clock in ("date", "total_evaluation_time_seconds"):
+        del first[clock], second[clock]
+    assert first == second
+    assert written[0][1].read_bytes() == written[1][1].read_bytes()
+
+
+def test_samples_made_so_far_outlive_a_stop(tmp_path):
+    def interrupted():
+        with Writer(tmp_path, task=TASK, rubric=RUBRIC, metrics=METRICS) as writer:
+            writer.append(rows()[:2])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    (left,) = tmp_path.iterdir()
+    assert left.suffix == ".part"
+    assert len(left.read_text().splitlines()) == 2 * 3
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SaveError, match=r"cannot write .*file"):
+        write_evaluation(evaluation(), tmp_path / "file", task=TASK, rubric=RUBRIC, metrics=METRICS, model_name="m")
+
+
+def test_running_out_of_space_is_one_line(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(SaveError, match=r"cannot write .*samples.*: File too large"):
+            write_evaluation(evaluation(), tmp_path, task=TASK, rubric=RUBRIC, metrics=METRICS, model_name="m")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
