@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from herl_bench.errors import SaveError
-from herl_bench.evaluate import Evaluation, Writer, judge_responses, sum_up, write_evaluation
+from herl_bench.errors import SaveError, UsageError
+from herl_bench.evaluate import Evaluation, Writer, judge_responses, read_summary, sum_up, write_evaluation
 from herl_bench.evaluate.core import mean_and_stderr
 from herl_bench.types import Criterion, Example, Metric, Rubric, Task
 
@@ -24,8 +24,8 @@ RUBRIC = Rubric(
     ),
 )
 METRICS = (
-    Metric("exact_match", lambda e, r: float(r.strip() == e.target), filter="strict-match"),
-    Metric("exact_match", lambda e, r: float(re.findall(r"\d+", r)[-1] == e.target), filter="flexible"),
+    Metric("exact_match", lambda e, r: float(r.strip() == e.target), filter="strict-match", id="strict"),
+    Metric("exact_match", lambda e, r: float(re.findall(r"\d+", r)[-1] == e.target), filter="flexible", id="flexible"),
 )
 EXAMPLES = [
     Example(f"eval/{i}", f"{i} + {i} =", str(2 * i), {"family": "even" if i % 2 == 0 else "odd", "planted": i == 3}) for i in range(4)
@@ -51,7 +51,7 @@ def test_the_summary_by_hand():
     assert strict.stderr == pytest.approx(math.sqrt((0.75**2 + 3 * 0.25**2) / 3 / 4))
     assert (flexible.value, flexible.items) == (1.0, 2)  # no number in the other two: not computed, not wrong
     assert (s.criteria["number"].value, s.criteria["short"].value, s.criteria["fragile"].items) == (0.5, 1.0, 3)
-    assert (s.unparsed, s.truncated, s.empty, s.errors, s.generated_tokens) == (0.5, 0.25, 0.25, 2, 4)
+    assert (s.unparsed, s.truncated, s.empty, s.errors, s.generated_tokens) == (2, 1, 1, 2, 4)
     assert (s.families["even"].value, s.families["odd"].value) == (0.5, 0.0)
     assert (s.planted["planted"].items, s.planted["plain"].items) == (1, 3)
 
@@ -93,7 +93,8 @@ def test_the_files_hold_every_column(tmp_path):
     assert results["config"]["limit"] == 4
     assert results["model_name_sanitized"] == "org__m"
     assert results["herl_bench"]["config"] == {"data": "synthetic"}
-    assert results["herl_bench"]["summary"]["sums"]["unparsed"] == 0.5
+    summary = read_summary(tmp_path / "eval")
+    assert (summary["metrics"]["strict"]["value"], summary["unparsed"], summary["families"]) == (0.25, 2, {"even": 0.5, "odd": 0.0})
     samples = [json.loads(line) for line in samples_path.read_text().splitlines()]
     assert [(s["doc_id"], s["filter"]) for s in samples[:3]] == [(0, "strict-match"), (0, "flexible"), (0, "none")]
     assert samples[2]["metrics"] == ["criterion_number", "criterion_short", "criterion_fragile"]
@@ -139,3 +140,11 @@ def test_running_out_of_space_is_one_line(tmp_path):
             write_evaluation(evaluation(), tmp_path, task=TASK, rubric=RUBRIC, metrics=METRICS, model_name="m")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_folder_without_results_is_named(tmp_path):
+    with pytest.raises(UsageError, match="nothing was evaluated"):
+        read_summary(tmp_path)
+    (tmp_path / "results_1.json").write_text("[]")
+    with pytest.raises(UsageError, match=r"results_1\.json: not a results file"):
+        read_summary(tmp_path)

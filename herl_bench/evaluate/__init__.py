@@ -1,6 +1,17 @@
 """Evaluate policies and stored responses; write and read lm-eval's files."""
 
-from herl_bench.evaluate.core import Evaluation, Row, Score, Summary, evaluate, judge_responses, sum_up
-from herl_bench.evaluate.files import Writer, write_evaluation
+from herl_bench.evaluate.core import Evaluation, Row, Score, Summary, evaluate, judge_responses, sampling_settings, sum_up
+from herl_bench.evaluate.files import Writer, read_summary, write_evaluation
 
-__all__ = ["Evaluation", "Row", "Score", "Summary", "Writer", "evaluate", "judge_responses", "sum_up", "write_evaluation"]
+__all__ = [
+    "Evaluation",
+    "Row",
+    "Score",
+    "Summary",
+    "Writer",
+    "evaluate",
+    "judge_responses",
+    "sampling_settings",
+    "sum_up",
+    "write_evaluation",
+]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from herl_bench.policy import Policy
 
 BATCH = 64
+COUNTS = ("unparsed", "truncated", "empty", "errors", "shortened")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Row:
     doc_id: the item's position among the evaluated ones. sample: which of its responses.
     finish: `eos`, `stop` or `length` (cut off); empty where unknown.
     extracted: the final answer found in the response, None where there is none.
+    dropped: prompt tokens that did not fit the model and were left out.
     errors: what could not be decided, in words.
     """
 
@@ -41,6 +43,7 @@ class Row:
     extracted: str | None
     response_ids: tuple[int, ...] = ()
     finish: str = ""
+    dropped: int = 0
     errors: tuple[str, ...] = ()
 
 
@@ -58,7 +61,8 @@ class Summary:
     """What a set of judged responses comes to.
 
     metrics: by key `name,filter`, in the order they were given. criteria: pass rate over the items they apply to.
-    unparsed, truncated, empty: share of responses. errors: number of responses with something undecided.
+    unparsed, truncated, empty, errors: numbers of responses without a final answer, cut off by the length limit, without any text, and
+        with something that could not be decided. shortened: of prompts that did not fit the model.
     families: per problem family, its primary metric. planted: the primary metric on `planted` and `plain` items, where a world plants any.
     """
 
@@ -67,13 +71,26 @@ class Summary:
     metrics: Mapping[str, Score]
     criteria: Mapping[str, Score]
     reward: Score
-    unparsed: float
-    truncated: float
-    empty: float
+    unparsed: int
+    truncated: int
+    empty: int
     errors: int
+    shortened: int
     generated_tokens: int
     families: Mapping[str, Score] = field(default_factory=dict)
     planted: Mapping[str, Score] = field(default_factory=dict)
+
+    def as_json(self, metrics: Sequence[Metric]) -> dict[str, Any]:
+        """As tables and `--format json` show it; metrics by their ids."""
+        return {
+            "items": self.items,
+            "metrics": {metric_id(m): {"value": self.metrics[m.key].value, "stderr": self.metrics[m.key].stderr} for m in metrics},
+            "criteria": {name: score.value for name, score in self.criteria.items()},
+            **{name: getattr(self, name) for name in COUNTS},
+            "generated_tokens": self.generated_tokens,
+            "families": {name: score.value for name, score in self.families.items()},
+            "planted": {name: score.value for name, score in self.planted.items()},
+        }
 
 
 @dataclass(frozen=True)
@@ -98,11 +115,13 @@ def evaluate(
     n: int = 1,
     seed: int = 0,
     batch_size: int = BATCH,
-    on_batch: Callable[[Sequence[Row]], None] | None = None,
+    on_batch: Callable[[int, int], None] | None = None,
+    on_rows: Callable[[Sequence[Row]], None] | None = None,
 ) -> Evaluation:
     """Sample `n` responses to each example and judge them.
 
-    on_batch: called with each batch's rows as soon as they are judged; all responses of an item come in one batch.
+    on_batch: called after each batch with the number of items done and of all items.
+    on_rows: called with each batch's rows as soon as they are judged; all responses of an item come in one batch.
     The result depends on `seed`, not on what was sampled before.
     """
     settings = sampling_settings(policy, task, max_new_tokens=max_new_tokens, temperature=temperature, n=n, seed=seed)
@@ -110,7 +129,7 @@ def evaluate(
 
     from herl_bench.policy import generate
 
-    generator = torch.Generator(device=policy.model.device).manual_seed(seed)
+    generator = torch.Generator(device=policy.device).manual_seed(seed)
     rows: list[Row] = []
     size = max(1, batch_size // n)
     for start in range(0, len(examples), size):
@@ -135,11 +154,14 @@ def evaluate(
             samples=[i % n for i in range(len(repeated))],
             response_ids=[tuple(c.ids) for c in completions],
             finishes=[c.finish for c in completions],
+            dropped=[c.dropped for c in completions],
             sandbox=sandbox,
         )
         rows += fresh
+        if on_rows is not None:
+            on_rows(fresh)
         if on_batch is not None:
-            on_batch(fresh)
+            on_batch(start + len(batch), len(examples))
     return Evaluation(tuple(rows), sum_up(rows, rubric, metrics), settings)
 
 
@@ -168,6 +190,7 @@ def judge_responses(
     samples: Sequence[int] | None = None,
     response_ids: Sequence[tuple[int, ...]] | None = None,
     finishes: Sequence[str] | None = None,
+    dropped: Sequence[int] | None = None,
     sandbox: Any = None,
 ) -> list[Row]:
     """One row per (example, response) pair."""
@@ -189,6 +212,7 @@ def judge_responses(
                 extracted,
                 response_ids[i] if response_ids else (),
                 finishes[i] if finishes else "",
+                dropped[i] if dropped else 0,
                 tuple(errors),
             )
         )
@@ -206,17 +230,17 @@ def sum_up(rows: Sequence[Row], rubric: Rubric, metrics: Sequence[Metric]) -> Su
         if "planted" in row.example.info:
             planted.setdefault("planted" if row.example.info["planted"] else "plain", []).append(row)
     criteria = [row.judgement.criteria for row in rows]
-    total = max(1, len(rows))
     return Summary(
         items=len({row.example.id for row in rows}),
         responses=len(rows),
         metrics={m.key: _score(rows, [row.judgement.metrics.get(m.key) for row in rows]) for m in metrics},
         criteria={c.name: _score(rows, [_number(met.get(c.name)) for met in criteria]) for c in rubric.criteria},
         reward=_score(rows, [row.judgement.reward for row in rows]),
-        unparsed=sum(row.extracted is None for row in rows) / total,
-        truncated=sum(row.finish == "length" for row in rows) / total,
-        empty=sum(not row.response.strip() for row in rows) / total,
+        unparsed=sum(row.extracted is None for row in rows),
+        truncated=sum(row.finish == "length" for row in rows),
+        empty=sum(not row.response.strip() for row in rows),
         errors=sum(bool(row.errors) for row in rows),
+        shortened=sum(row.dropped > 0 for row in rows),
         generated_tokens=sum(len(row.response_ids) for row in rows),
         families={name: _primary(group, primary) for name, group in sorted(families.items())} if primary else {},
         planted={name: _primary(group, primary) for name, group in sorted(planted.items())} if primary else {},
@@ -237,6 +261,11 @@ def _score(rows: Sequence[Row], values: Sequence[float | None]) -> Score:
         if value is not None:
             by_item.setdefault(row.example.id, []).append(value)
     return mean_and_stderr([math.fsum(v) / len(v) for v in by_item.values()])
+
+
+def metric_id(metric: Metric) -> str:
+    """The name by which a task lists the metric."""
+    return metric.id or metric.name
 
 
 def mean_and_stderr(values: Sequence[float]) -> Score:

@@ -25,7 +25,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from herl_bench.errors import SaveError
+from herl_bench.errors import SaveError, UsageError
 from herl_bench.evaluate.core import Evaluation, Row, Score
 from herl_bench.types import Example, Metric, Rubric, Task
 
@@ -54,8 +54,21 @@ def write_evaluation(
         return writer.finish(evaluation, model_name=model_name, model_args=model_args, config=config)
 
 
+def read_summary(folder: str | Path) -> dict[str, Any]:
+    """What the newest results file in `folder` says of its task, as `Summary.as_json` wrote it. Raises `UsageError`."""
+    found = sorted(Path(folder).glob("results_*.json"))
+    if not found:
+        raise UsageError(f"{folder}: no results_*.json there: nothing was evaluated into it")
+    try:
+        summaries = json.loads(found[-1].read_text(encoding="utf-8"))[NAMESPACE]["summary"]
+        (summary,) = summaries.values()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(f"{found[-1]}: not a results file that herl-bench wrote") from None
+    return dict(summary)
+
+
 class Writer:
-    """Appends samples while they are made: pass `append` as `on_batch` to `evaluate`, then call `finish`.
+    """Appends samples while they are made: pass `append` as `on_rows` to `evaluate`, then call `finish`.
 
     settings: as from `sampling_settings`; they stand in every sample's `arguments`.
     Left without `finish`, the samples so far stay in the `.part` file.
@@ -206,7 +219,7 @@ class Writer:
             NAMESPACE: {
                 "version": _version("herl-bench"),
                 "rubric": self.rubric.name,
-                "summary": {name: asdict(summary)},
+                "summary": {name: {**summary.as_json(self.metrics), "responses": summary.responses, "reward": asdict(summary.reward)}},
                 "settings": {key: value for key, value in settings.items() if key != "chat_template"},
                 "config": config,
             },
