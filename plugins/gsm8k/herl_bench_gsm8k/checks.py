@@ -1,0 +1,278 @@
+"""What can be said of a GSM8K response: its final answer, its calculator notes, the quantities it reaches; and the three metrics.
+
+All numbers are exact fractions. A calculator note is `<<expression=result>>` with + - * / // %, parentheses and decimals; nothing
+is ever passed to `eval`. A result with decimals may be rounded or cut off where it is shown (100/3=33.33 and 2/3=.66 are fine); a whole number
+may not (100/3=33 is wrong). All 27,998 notes of the published files are right under this rule, so none needs an exception.
+
+Evidence never names the final answer: a wrong last step is said to be wrong, not what it should be, and a correction is the step
+without its result, in which no number stands that equals the final answer unless the question has it.
+
+Left out: calculations that are not written as notes, units, and whether the words fit the numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+from herl_bench import Check, Example, Finding, Metric
+
+NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?|\.\d+"
+NOTE = re.compile(r"<<([^<>\n]*)>>")
+FINAL_LINE = re.compile(rf"#### -?(?:{NUMBER})")
+STRICT = re.compile(r"#### (\-?[0-9\.\,]+)")  # the two filters of lm-eval's gsm8k, version 3
+FLEXIBLE = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
+IGNORED = (re.compile(","), re.compile(r"\$"), re.compile(r"(?s).*#### "), re.compile(r"\.$"))
+LONGEST_EXPRESSION = 200  # the published files need 66; bounds the work and the recursion on hostile notes
+
+
+# ---------------------------------------------------------------------------------------------------------------- reading
+@dataclass(frozen=True)
+class Step:
+    """A calculator note. value: of its result side; None where that cannot be read. right: is the calculation right?"""
+
+    expression: str
+    result: str
+    value: Fraction | None
+    expected: Fraction | None
+    right: bool
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What all checks share of one response. answer: the final answer as written (without commas), or None."""
+
+    text: str
+    steps: tuple[Step, ...]
+    answer: str | None
+    reached: frozenset[Fraction]
+
+
+def observe(examples: Sequence[Example], responses: Sequence[str], sandbox: Any) -> list[Parsed]:
+    return [parse(response) for response in responses]
+
+
+def parse(response: str) -> Parsed:
+    text = tidy(response)
+    steps = tuple(read_note(note) for note in NOTE.findall(text))
+    answer = final_answer_in(text)
+    if steps:
+        reached = {step.value for step in steps if step.value is not None}
+        if answer is not None:
+            reached.add(Fraction(answer))
+    else:  # a response without notes may reach its quantities in words
+        reached = {Fraction(number.replace(",", "")) for number in re.findall(NUMBER, text)}
+    return Parsed(text, steps, answer, frozenset(reached))
+
+
+def tidy(text: str) -> str:
+    """Typographic signs as keyboards have them."""
+    return text.translate(str.maketrans({"−": "-", "–": "-", "×": "*", "÷": "/", "\u00a0": " ", "\u202f": " "}))
+
+
+def read_note(note: str) -> Step:
+    expression, _, result = note.replace(" ", "").rpartition("=")
+    expected, value = evaluate(expression), result_value(result)
+    right = expected is not None and value is not None and agrees(expected, value, result)
+    return Step(expression, result, value, expected, right)
+
+
+def result_value(result: str) -> Fraction | None:
+    """A number, or a fraction in lowest terms: `48/2` is not a result, it is the calculation again."""
+    if over := re.fullmatch(r"\$?(-?\d+)/(\d+)", result):
+        top, bottom = int(over[1]), int(over[2])
+        value = Fraction(top, bottom) if bottom else None
+        return value if value is not None and bottom > 1 and value.denominator == bottom else None
+    return evaluate(result) if re.fullmatch(rf"-?\$?-?(?:{NUMBER})%?", result) else None
+
+
+def agrees(expected: Fraction, value: Fraction, shown: str) -> bool:
+    """Equal, or within one unit of the last decimal shown; a percentage may also stand for the bare number before the sign."""
+    unit = Fraction(1, 10 ** len(shown.rstrip("%").partition(".")[2])) if "." in shown else Fraction(0)
+    allowed = (value, value * 100) if shown.endswith("%") else (value,)
+    return any(expected == v or abs(expected - v) < unit for v in allowed)
+
+
+@cache
+def evaluate(expression: str) -> Fraction | None:
+    """The exact value of an arithmetic expression; None where it is none, or divides by zero."""
+    tokens = re.findall(rf"{NUMBER}|//|[-+*/()%]", cleaned := re.sub(r"[\s$]", "", expression))
+    if not tokens or "".join(tokens) != cleaned or len(cleaned) > LONGEST_EXPRESSION or cleaned.count("(") > 20:
+        return None
+    try:
+        value, rest = _sum(tokens)
+    except (IndexError, ValueError, ZeroDivisionError):
+        return None
+    return value if not rest else None
+
+
+def _sum(tokens: list[str]) -> tuple[Fraction, list[str]]:
+    value, tokens = _product(tokens)
+    while tokens and tokens[0] in ("+", "-"):
+        sign, (term, rest) = tokens[0], _product(tokens[1:])
+        value, tokens = (value + term if sign == "+" else value - term), rest
+    return value, tokens
+
+
+def _product(tokens: list[str]) -> tuple[Fraction, list[str]]:
+    value, tokens = _factor(tokens)
+    while tokens and tokens[0] in ("*", "/", "//"):
+        sign, (term, rest) = tokens[0], _factor(tokens[1:])
+        value, tokens = (value * term if sign == "*" else value / term if sign == "/" else Fraction(value // term)), rest
+    return value, tokens
+
+
+def _factor(tokens: list[str]) -> tuple[Fraction, list[str]]:
+    negative = False
+    while tokens[0] in ("+", "-"):
+        negative, tokens = negative != (tokens[0] == "-"), tokens[1:]
+    if tokens[0] == "(":
+        value, tokens = _sum(tokens[1:])
+        if tokens[0] != ")":
+            raise ValueError("unclosed")
+        tokens = tokens[1:]
+    else:
+        value, tokens = Fraction(tokens[0].replace(",", "")), tokens[1:]
+    while tokens and tokens[0] == "%":
+        value, tokens = value / 100, tokens[1:]
+    return (-value if negative else value), tokens
+
+
+def final_answer_in(text: str) -> str | None:
+    """The final answer, without commas or currency: after the first `####`, else in `\\boxed{}`, else after the last "answer is"."""
+    number = rf"\$?\s*(-?)\s*\$?\s*({NUMBER})"
+    for pattern, which in ((rf"####\s*{number}", 0), (rf"\\boxed\{{\s*{number}", -1), (rf"(?i)answer(?: is|:)[\s*:]*{number}", -1)):
+        if found := re.findall(pattern, text):
+            sign, digits = found[which]
+            return sign + digits.replace(",", "")
+    return None
+
+
+def extract(example: Example, response: str) -> str | None:
+    return final_answer_in(tidy(response))
+
+
+def shown(value: Fraction) -> str:
+    """A number as a person writes it, with at most four decimals."""
+    return str(value.numerator) if value.denominator == 1 else f"{float(value):.4f}".rstrip("0")
+
+
+# ----------------------------------------------------------------------------------------------------------------- checks
+def answer_format(example: Example, seen: Parsed) -> Finding:
+    """One line `#### number`, and it is the last."""
+    lines = seen.text.strip().splitlines()
+    marked = [line for line in lines if "####" in line]
+    if not marked:
+        return Finding(False, 'no last line "#### number"')
+    if len(marked) > 1:
+        return Finding(False, f'{len(marked)} lines with "####"')
+    if not FINAL_LINE.fullmatch(lines[-1].strip()):
+        return Finding(False, 'the last line is not "#### number"')
+    return Finding(True)
+
+
+def steps_valid(example: Example, seen: Parsed) -> list[Finding]:
+    """Every calculator note is arithmetically right. Does not apply to a response without notes (113 published solutions have none)."""
+    return [_step_finding(k, step, last=k == len(seen.steps)) for k, step in enumerate(seen.steps, 1)]
+
+
+def _step_finding(k: int, step: Step, last: bool) -> Finding:
+    part = f"step {k}"
+    if step.right:
+        return Finding(True, part=part)
+    if step.expected is None:
+        return Finding(False, f"{part}: cannot read {step.expression[:40]}={step.result[:20]}", part=part)
+    if last:  # what it should be may well be the final answer
+        return Finding(False, f"{part}: {step.expression} is not {step.result[:20]}", part=part)
+    return Finding(False, f"{part}: {step.expression}={step.result[:20]}, should be {shown(step.expected)}", part=part)
+
+
+def quantities(example: Example, seen: Parsed) -> list[Finding]:
+    """Each intermediate quantity of the worked solution is reached. Does not apply where the solution has no calculator notes."""
+    findings = []
+    for k, ((_, result), correction) in enumerate(zip(example.info["steps"], corrections(example), strict=True), 1):
+        value, part = result_value(result), f"step {k}"
+        if value is None:
+            findings.append(Finding(None, f"{part}: the worked solution's result {result!r} is no number", part=part))
+        elif value in seen.reached:
+            findings.append(Finding(True, part=part))
+        else:
+            findings.append(Finding(False, f"{part} is not reached", correction, part))
+    return findings
+
+
+def corrections(example: Example) -> list[str]:
+    """Per step of the worked solution: the calculation without its result; empty where nothing can be said without the final answer."""
+    answer = Fraction(example.info["answer"])
+    in_question = {Fraction(n.replace(",", "")) for n in re.findall(NUMBER, example.info["question"])}
+    earlier: dict[Fraction, int] = {}
+    words = []
+    for k, (expression, result) in enumerate(example.info["steps"], 1):
+        words.append(_correction(k, expression, None if answer in in_question else answer, earlier))
+        if (value := result_value(result)) is not None:
+            earlier.setdefault(value, k)
+    return words
+
+
+def _correction(k: int, expression: str, secret: Fraction | None, earlier: dict[Fraction, int]) -> str:
+    if not re.search(rf"(?:{NUMBER}|\))%?[-+*/]", expression):
+        return ""  # a bare number: the "calculation" is its result
+    said = expression
+    if secret is not None:
+        source = earlier.get(abs(secret))
+        if any(Fraction(n.replace(",", "")) == abs(secret) for n in re.findall(NUMBER, expression)):
+            if source is None:
+                return ""
+            said = re.sub(NUMBER, lambda m: f"(step {source})" if Fraction(m[0].replace(",", "")) == abs(secret) else m[0], expression)
+    return f"step {k} should be {said}"
+
+
+def final_answer(example: Example, seen: Parsed) -> Finding:
+    """The final answer is the right number, however it is written."""
+    if seen.answer is None:
+        return Finding(False, "no final answer")
+    return Finding(True) if Fraction(seen.answer) == Fraction(example.info["answer"]) else Finding(False, "the final answer is wrong")
+
+
+CHECKS = (
+    Check("gsm8k.answer_format", answer_format, observe=observe),
+    Check("gsm8k.steps_valid", steps_valid, observe=observe),
+    Check("gsm8k.quantities", quantities, needs_reference=True, observe=observe),
+    Check("gsm8k.final_answer", final_answer, needs_reference=True, observe=observe),
+)
+
+
+# ---------------------------------------------------------------------------------------------------------------- metrics
+def strict_match(example: Example, response: str) -> float:
+    return _exact(found[0].strip() if (found := STRICT.findall(response)) else "[invalid]", example.target)
+
+
+def flexible_extract(example: Example, response: str) -> float:
+    groups = [group for group in (FLEXIBLE.findall(response) or [()])[-1] if group]
+    return _exact(groups[0].strip() if groups else "[invalid]", example.target)
+
+
+def _exact(prediction: str, target: str) -> float:
+    for pattern in IGNORED:
+        prediction, target = pattern.sub("", prediction), pattern.sub("", target)
+    return float(prediction.lower() == target.lower())
+
+
+def robust_match(example: Example, seen: Parsed) -> float:
+    """The right number after `####`, in a box or after "answer is", else the last number of the text; $18, 18.0 and 1,234 are numbers."""
+    answer = seen.answer
+    if answer is None:
+        numbers = re.findall(rf"(?:(?<![\w)])-)?\$?(?:{NUMBER})", seen.text)
+        answer = numbers[-1].replace(",", "").replace("$", "") if numbers else None
+    return float(answer is not None and Fraction(answer) == Fraction(example.info["answer"]))
+
+
+METRICS = (
+    Metric("exact_match", strict_match, "strict-match", description="lm-eval's gsm8k: the number after ####", id="gsm8k/strict"),
+    Metric("exact_match", flexible_extract, "flexible-extract", description="lm-eval's gsm8k: the last number", id="gsm8k/flexible"),
+    Metric("robust_match", robust_match, "numeric", observe, description="equal as numbers, however written", id="gsm8k/robust"),
+)

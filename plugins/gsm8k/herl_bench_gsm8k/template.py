@@ -1,0 +1,34 @@
+"""How unmet verdicts of a GSM8K response become guidance. Short, because the embedded policy reads about 250 tokens.
+
+Per unmet part the deepest words that the hint level allows: the correct step, else what was seen, else the criterion's text. A calculator
+note that is wrong may be answered with what it should be; where that happens to be the final answer, it is left out here.
+"""
+
+from __future__ import annotations
+
+from herl_bench import HindsightTemplate
+
+GUIDANCE = """\
+{% set ns = namespace(words=[], wrong=[]) %}
+{% for v in unmet %}
+{% set said = (v.correction or v.evidence or v.text).removesuffix(", should be " ~ example.info.answer) %}
+{% if said not in ns.words %}{% set ns.words = ns.words + [said] %}{% endif %}
+{% set ns.wrong = ns.wrong + [v.criterion] %}
+{% endfor %}
+{% set right = met | map(attribute="criterion") | reject("in", ns.wrong) | unique | list %}
+{% if right %}
+Met: {{ right | join(", ") | replace("_", " ") }}. {% endif %}
+Unmet: {{ ns.words | map("trim", ".") | join("; ") }}.
+"""
+
+PROMPT = """\
+{{ example.prompt.removesuffix("Answer:") }}\
+{% if draft is not none %}
+Draft:
+{{ draft.strip() }}
+{% else %}
+An earlier attempt. {% endif %}
+{{ guidance }}
+Answer:"""
+
+TEMPLATE = HindsightTemplate("gsm8k", GUIDANCE, PROMPT, "what is good, and per missed step the right one, without results")
