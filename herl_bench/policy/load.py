@@ -1,0 +1,233 @@
+"""Load any causal language model of transformers as a policy: a checkpoint folder or a hub id.
+
+What is made sure of here, so that nobody after has to: float32 on the CPU unless asked otherwise, dropout off everywhere (log-probs must
+not depend on the weather), padding on the left with a token that is not EOS, no randomly initialised weights, and one clear line for
+everything that can be wrong with a path. Left out: quantisation, adapters (merge them first), encoder-decoder models.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from herl_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt", "spiece.model")
+
+
+@dataclass
+class Policy:
+    """A model and its tokenizer. `name` is for tables, `path` is what it was loaded from."""
+
+    model: Any
+    tokenizer: Any
+    name: str
+    path: str
+    _cache: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.model.device
+        return device
+
+    @property
+    def pad_id(self) -> int:
+        return int(self.tokenizer.pad_token_id)
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        """Every token that ends a response: the tokenizer's EOS and those of the generation config (chat models have several)."""
+        listed = self.model.generation_config.eos_token_id if self.model.generation_config else None
+        several = listed if isinstance(listed, list) else [listed]
+        return frozenset(int(i) for i in [*several, self.tokenizer.eos_token_id] if i is not None)
+
+    @property
+    def max_length(self) -> int | None:
+        """Prompt and response tokens together; None where the architecture sets no limit."""
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return int(limit) if limit else None
+
+    def encode(self, prompts: Sequence[str], instruction: str = "") -> list[list[int]]:
+        """Token ids of each prompt, ready to be continued.
+
+        With a chat template: a conversation of `instruction` (as the system turn, or at the head of the user turn where the template has
+        no system role) and the prompt, up to where the assistant begins. Without one: BOS, if the tokenizer has it, and the plain text.
+        """
+        texts = [self._as_chat(p, instruction) for p in prompts] if self.tokenizer.chat_template else list(prompts)
+        rows: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+        bos = self.tokenizer.bos_token_id
+        return rows if self.tokenizer.chat_template or bos is None else [[bos, *row] for row in rows]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+    def _as_chat(self, prompt: str, instruction: str) -> str:
+        from jinja2 import TemplateError
+
+        user = {"role": "user", "content": prompt}
+        if instruction:
+            try:
+                text = self._render([{"role": "system", "content": instruction}, user])
+                if instruction.strip() in text:
+                    return text
+            except TemplateError:  # "System role not supported"
+                pass
+            user = {"role": "user", "content": f"{instruction}\n\n{prompt}"}
+        return self._render([user])
+
+    def _render(self, turns: list[dict[str, str]]) -> str:
+        text: str = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        return text
+
+
+def load_policy(path_or_id: str | Path, *, device: Any = None, dtype: Any = None) -> Policy:
+    """A policy from a checkpoint folder or a hub id; on the CPU in float32 unless told otherwise.
+
+    Raises `UsageError` where the folder, its config, its weights or its tokenizer cannot be used.
+    """
+    import torch
+
+    place = str(path_or_id)
+    local = _local_folder(place)
+    source = str(local) if local else place
+    with _quiet_transformers():
+        config = _config(source, local)
+        _switch_off_dropout_fields(config)
+        tokenizer = _tokenizer(source, local)
+        model = _model(source, config, torch.float32 if dtype is None else dtype)
+        _ensure_padding(model, tokenizer)
+    _switch_off_dropout_modules(model)
+    model.eval()
+    name = (local.resolve().parent.name if local.name == "final" else local.resolve().name) if local else place
+    return Policy(model.to("cpu" if device is None else device), tokenizer, name, source)
+
+
+# ---------------------------------------------------------------------------------------------------------------- places
+def _local_folder(place: str) -> Path | None:
+    """The checkpoint folder, or None where `place` can only be a hub id."""
+    folder = Path(place).expanduser()
+    if folder.is_file():
+        raise UsageError(f"model {place}: that is a file; give the checkpoint folder that holds config.json")
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            inside = folder / "final"
+            hint = f"did you mean {inside}?" if (inside / "config.json").is_file() else "that is no checkpoint folder"
+            raise UsageError(f"model {place}: no config.json in it: {hint}")
+        if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+            raise UsageError(f"model {place}: no tokenizer in it (looked for {', '.join(TOKENIZER_FILES)}): save the tokenizer there too")
+        return folder
+    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", place):
+        raise UsageError(f"model {place}: no such folder, and not the form of a hub id (owner/name)")
+    return None
+
+
+def _one_line(error: BaseException) -> str:
+    words = " ".join(str(error).split())
+    return words if len(words) <= 200 else words[:197] + "..."
+
+
+def _hub_problem(place: str, error: BaseException) -> UsageError:
+    import huggingface_hub.constants as hub
+
+    if hub.HF_HUB_OFFLINE:
+        return UsageError(f"model {place}: no such folder, and not in the local hub cache (HF_HUB_OFFLINE is set, so nothing is fetched)")
+    return UsageError(f"model {place}: no such folder, and the hub did not give it: {_one_line(error)}")
+
+
+def _config(source: str, local: Path | None) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(source)
+    except Exception as error:
+        if local is None:
+            raise _hub_problem(source, error) from None
+        raise UsageError(f"model {source}: config.json cannot be used: {_one_line(error)}") from None
+
+
+def _tokenizer(source: str, local: Path | None) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+    except Exception as error:
+        if local is None and isinstance(error, OSError):
+            raise _hub_problem(source, error) from None
+        raise UsageError(f"model {source}: its tokenizer cannot be loaded: {_one_line(error)}") from None
+    if tokenizer.eos_token_id is None:
+        raise UsageError(f"model {source}: its tokenizer has no EOS token, so a response could never end: set eos_token")
+    return tokenizer
+
+
+def _model(source: str, config: Any, dtype: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=dtype, output_loading_info=True)
+    except Exception as error:
+        raise UsageError(f"model {source}: its weights cannot be loaded as a causal language model: {_one_line(error)}") from None
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise UsageError(f"model {source}: {len(missing)} weights are not in the checkpoint, {missing[0]} among them: not a causal LM?")
+    return model
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Progress bars and loading reports are for people who load by hand; what matters raises."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+# --------------------------------------------------------------------------------------------------- dropout and padding
+def _switch_off_dropout_fields(config: Any) -> None:
+    for part in {id(c): c for c in (config, config.get_text_config())}.values():
+        for name, value in vars(part).items():
+            if isinstance(value, float) and ("dropout" in name or name.endswith(("_drop", "_pdrop"))):
+                setattr(part, name, 0.0)
+
+
+def _switch_off_dropout_modules(model: Any) -> None:
+    for module in model.modules():
+        for name in ("p", "dropout", "attention_dropout", "hidden_dropout"):
+            if isinstance(vars(module).get(name), float) and (name != "p" or "Dropout" in type(module).__name__):
+                setattr(module, name, 0.0)
+
+
+def _ensure_padding(model: Any, tokenizer: Any) -> None:
+    """A padding token that is not EOS: trained on, EOS must mean the end and nothing else.
+
+    An unused special token is taken where there is one; else one is added, and the embedding grows only if it has no spare row (many
+    published models have). A grown row starts at the mean of the others, so that it is as improbable as any.
+    """
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        taken = {tokenizer.eos_token, tokenizer.bos_token}
+        special = [t for t in map(str, tokenizer.all_special_tokens) if t not in taken]
+        special += [t.content for _, t in sorted(tokenizer.added_tokens_decoder.items()) if t.special and t.content not in taken]
+        spare = [t for t in special if "pad" in t.lower()] or [t for t in special if "unk" in t.lower() or "reserved" in t.lower()]
+        if spare:
+            tokenizer.pad_token = spare[0]
+        else:
+            tokenizer.add_special_tokens({"pad_token": "<pad>"})
+            if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+                model.resize_token_embeddings(len(tokenizer))
+    for config in (model.config, model.config.get_text_config(), model.generation_config):
+        if config is not None:
+            config.pad_token_id = tokenizer.pad_token_id
