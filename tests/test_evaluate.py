@@ -24,8 +24,8 @@ RUBRIC = Rubric(
     ),
 )
 METRICS = (
-    Metric("exact_match", lambda e, r: float(r.strip() == e.target), filter="strict-match", id="strict"),
-    Metric("exact_match", lambda e, r: float(re.findall(r"\d+", r)[-1] == e.target), filter="flexible", id="flexible"),
+    Metric("exact_match", lambda e, r: float(r.strip() == e.target), filter="strict-match"),
+    Metric("exact_match", lambda e, r: float(re.findall(r"\d+", r)[-1] == e.target), filter="flexible"),
 )
 EXAMPLES = [
     Example(f"eval/{i}", f"{i} + {i} =", str(2 * i), {"family": "even" if i % 2 == 0 else "odd", "planted": i == 3}) for i in range(4)
@@ -51,7 +51,7 @@ def test_the_summary_by_hand():
     assert strict.stderr == pytest.approx(math.sqrt((0.75**2 + 3 * 0.25**2) / 3 / 4))
     assert (flexible.value, flexible.items) == (1.0, 2)  # no number in the other two: not computed, not wrong
     assert (s.criteria["number"].value, s.criteria["short"].value, s.criteria["fragile"].items) == (0.5, 1.0, 3)
-    assert (s.unparsed, s.truncated, s.empty, s.errors, s.generated_tokens) == (2, 1, 1, 2, 4)
+    assert (s.unparsed, s.truncated, s.empty, s.errors, s.generated_tokens) == (0.5, 0.25, 0.25, 2, 4)
     assert (s.families["even"].value, s.families["odd"].value) == (0.5, 0.0)
     assert (s.planted["planted"].items, s.planted["plain"].items) == (1, 3)
 
@@ -94,7 +94,8 @@ def test_the_files_hold_every_column(tmp_path):
     assert results["model_name_sanitized"] == "org__m"
     assert results["herl_bench"]["config"] == {"data": "synthetic"}
     summary = read_summary(tmp_path / "eval")
-    assert (summary["metrics"]["strict"]["value"], summary["unparsed"], summary["families"]) == (0.25, 2, {"even": 0.5, "odd": 0.0})
+    assert (summary["metrics"]["exact_match,strict-match"]["value"], summary["unparsed"]) == (0.25, 0.5)
+    assert summary["families"]["even"] == {"value": 0.5, "stderr": 0.5, "items": 2}
     samples = [json.loads(line) for line in samples_path.read_text().splitlines()]
     assert [(s["doc_id"], s["filter"]) for s in samples[:3]] == [(0, "strict-match"), (0, "flexible"), (0, "none")]
     assert samples[2]["metrics"] == ["criterion_number", "criterion_short", "criterion_fragile"]

@@ -11,6 +11,7 @@ __all__ = [
     "Writer",
     "evaluate",
     "judge_responses",
+    "read_summary",
     "sampling_settings",
     "sum_up",
     "write_evaluation",

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from herl_bench.policy import Policy
 
 BATCH = 64
-COUNTS = ("unparsed", "truncated", "empty", "errors", "shortened")
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,8 @@ class Summary:
     """What a set of judged responses comes to.
 
     metrics: by key `name,filter`, in the order they were given. criteria: pass rate over the items they apply to.
-    unparsed, truncated, empty, errors: numbers of responses without a final answer, cut off by the length limit, without any text, and
-        with something that could not be decided. shortened: of prompts that did not fit the model.
+    unparsed, truncated, empty: share of responses without a final answer, cut off by the length limit, without any text.
+    errors, shortened: number of responses with something that could not be decided, and of prompts that did not fit the model.
     families: per problem family, its primary metric. planted: the primary metric on `planted` and `plain` items, where a world plants any.
     """
 
@@ -71,26 +70,14 @@ class Summary:
     metrics: Mapping[str, Score]
     criteria: Mapping[str, Score]
     reward: Score
-    unparsed: int
-    truncated: int
-    empty: int
+    unparsed: float
+    truncated: float
+    empty: float
     errors: int
     shortened: int
     generated_tokens: int
     families: Mapping[str, Score] = field(default_factory=dict)
     planted: Mapping[str, Score] = field(default_factory=dict)
-
-    def as_json(self, metrics: Sequence[Metric]) -> dict[str, Any]:
-        """As tables and `--format json` show it; metrics by their ids."""
-        return {
-            "items": self.items,
-            "metrics": {metric_id(m): {"value": self.metrics[m.key].value, "stderr": self.metrics[m.key].stderr} for m in metrics},
-            "criteria": {name: score.value for name, score in self.criteria.items()},
-            **{name: getattr(self, name) for name in COUNTS},
-            "generated_tokens": self.generated_tokens,
-            "families": {name: score.value for name, score in self.families.items()},
-            "planted": {name: score.value for name, score in self.planted.items()},
-        }
 
 
 @dataclass(frozen=True)
@@ -115,13 +102,11 @@ def evaluate(
     n: int = 1,
     seed: int = 0,
     batch_size: int = BATCH,
-    on_batch: Callable[[int, int], None] | None = None,
-    on_rows: Callable[[Sequence[Row]], None] | None = None,
+    on_batch: Callable[[Sequence[Row]], None] | None = None,
 ) -> Evaluation:
     """Sample `n` responses to each example and judge them.
 
-    on_batch: called after each batch with the number of items done and of all items.
-    on_rows: called with each batch's rows as soon as they are judged; all responses of an item come in one batch.
+    on_batch: called with each batch's rows as soon as they are judged; all responses of an item come in one batch.
     The result depends on `seed`, not on what was sampled before.
     """
     settings = sampling_settings(policy, task, max_new_tokens=max_new_tokens, temperature=temperature, n=n, seed=seed)
@@ -158,10 +143,8 @@ def evaluate(
             sandbox=sandbox,
         )
         rows += fresh
-        if on_rows is not None:
-            on_rows(fresh)
         if on_batch is not None:
-            on_batch(start + len(batch), len(examples))
+            on_batch(fresh)
     return Evaluation(tuple(rows), sum_up(rows, rubric, metrics), settings)
 
 
@@ -230,15 +213,16 @@ def sum_up(rows: Sequence[Row], rubric: Rubric, metrics: Sequence[Metric]) -> Su
         if "planted" in row.example.info:
             planted.setdefault("planted" if row.example.info["planted"] else "plain", []).append(row)
     criteria = [row.judgement.criteria for row in rows]
+    total = max(1, len(rows))
     return Summary(
         items=len({row.example.id for row in rows}),
         responses=len(rows),
         metrics={m.key: _score(rows, [row.judgement.metrics.get(m.key) for row in rows]) for m in metrics},
         criteria={c.name: _score(rows, [_number(met.get(c.name)) for met in criteria]) for c in rubric.criteria},
         reward=_score(rows, [row.judgement.reward for row in rows]),
-        unparsed=sum(row.extracted is None for row in rows),
-        truncated=sum(row.finish == "length" for row in rows),
-        empty=sum(not row.response.strip() for row in rows),
+        unparsed=sum(row.extracted is None for row in rows) / total,
+        truncated=sum(row.finish == "length" for row in rows) / total,
+        empty=sum(not row.response.strip() for row in rows) / total,
         errors=sum(bool(row.errors) for row in rows),
         shortened=sum(row.dropped > 0 for row in rows),
         generated_tokens=sum(len(row.response_ids) for row in rows),
@@ -261,11 +245,6 @@ def _score(rows: Sequence[Row], values: Sequence[float | None]) -> Score:
         if value is not None:
             by_item.setdefault(row.example.id, []).append(value)
     return mean_and_stderr([math.fsum(v) / len(v) for v in by_item.values()])
-
-
-def metric_id(metric: Metric) -> str:
-    """The name by which a task lists the metric."""
-    return metric.id or metric.name
 
 
 def mean_and_stderr(values: Sequence[float]) -> Score:

@@ -55,7 +55,7 @@ def write_evaluation(
 
 
 def read_summary(folder: str | Path) -> dict[str, Any]:
-    """What the newest results file in `folder` says of its task, as `Summary.as_json` wrote it. Raises `UsageError`."""
+    """What the newest results file in `folder` says of its task, with the fields of `Summary`. Raises `UsageError`."""
     found = sorted(Path(folder).glob("results_*.json"))
     if not found:
         raise UsageError(f"{folder}: no results_*.json there: nothing was evaluated into it")
@@ -68,7 +68,7 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
 
 
 class Writer:
-    """Appends samples while they are made: pass `append` as `on_rows` to `evaluate`, then call `finish`.
+    """Appends samples while they are made: pass `append` as `on_batch` to `evaluate`, then call `finish`.
 
     settings: as from `sampling_settings`; they stand in every sample's `arguments`.
     Left without `finish`, the samples so far stay in the `.part` file.
@@ -219,7 +219,7 @@ class Writer:
             NAMESPACE: {
                 "version": _version("herl-bench"),
                 "rubric": self.rubric.name,
-                "summary": {name: {**summary.as_json(self.metrics), "responses": summary.responses, "reward": asdict(summary.reward)}},
+                "summary": {name: asdict(summary)},
                 "settings": {key: value for key, value in settings.items() if key != "chat_template"},
                 "config": config,
             },
