@@ -1,0 +1,261 @@
+"""Find the program in an answer, and compare it with a working one. Pure text and syntax trees; nothing is run here.
+
+A policy answers a HumanEval prompt in one of four ways, tried in this order:
+
+1. a continuation: `prompt + answer` is a program. That is what base models write and what lm-eval runs. It also covers an answer
+   that repeats the whole function, because the second definition replaces the first.
+2. code in fences, with or without the signature; of several blocks, the first that defines the function, else the first that
+   continues the prompt, else the first one.
+3. a whole function without fences, with prose around it.
+4. a body whose indentation was lost, or that is followed by prose or by further code that does not parse.
+
+Left out: code in other languages' fences is not translated, and a program that breaks off in the middle is not repaired.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+LONGEST = 100_000
+"""Characters of an answer that are looked at; anything longer is not an answer to these tasks."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What was found in an answer.
+
+    code: the answer's own part of the program, None where it holds no code.
+    source: the whole program that is run, None where there is none or where it does not parse.
+    error: why it does not parse ("line 2: '(' was never closed", counted in `code`).
+    defined: does the source define the entry point?
+    """
+
+    code: str | None
+    source: str | None
+    error: str = ""
+    defined: bool = False
+
+
+# --------------------------------------------------------------------------------------------------------------- extraction
+def find_program(prompt: str, entry: str, answer: str) -> Program:
+    """The program in `answer`, by the rules above."""
+    answer = answer[:LONGEST].replace("\r\n", "\n")
+    if not answer.strip():
+        return Program(None, None)
+    blocks = fenced_blocks(answer)
+    if not blocks and parses(prompt + answer):
+        return _program(answer, prompt + answer, entry)
+    if blocks:
+        tried = [(block, source) for block in blocks for source in _as_source(prompt, entry, block) if parses(source)]
+        chosen = next((t for t in tried if f"def {entry}" in t[0]), tried[0] if tried else None)
+        return _program(chosen[0], chosen[1], entry) if chosen else _broken(prompt, entry, _likeliest(blocks, entry))
+    for piece in _unfenced(answer, entry):
+        for source in _as_source(prompt, entry, piece):
+            if parses(source):
+                return _program(piece, source, entry)
+    return _broken(prompt, entry, answer) if _looks_like_code(answer, entry) else Program(None, None)
+
+
+def fenced_blocks(answer: str) -> list[str]:
+    """The contents of the answer's ``` blocks; the last one may be left open, as a cut-off answer leaves it."""
+    found = re.findall(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", answer, re.MULTILINE | re.DOTALL)
+    blocks = [textwrap.dedent(body) if re.match(r"\s*(?:def|from|import|@|class)\b", body) else body for _, body in found]
+    return [body for body in blocks if body.strip()]
+
+
+def _likeliest(blocks: Sequence[str], entry: str) -> str:
+    return next((b for b in blocks if f"def {entry}" in b), blocks[0])
+
+
+def preamble(prompt: str, entry: str) -> str:
+    """What the prompt says before the function itself: imports and helper functions."""
+    found = re.search(rf"^(?:async\s+)?def\s+{re.escape(entry)}\b", prompt, re.MULTILINE)
+    return prompt[: found.start()] if found else ""
+
+
+def _as_source(prompt: str, entry: str, piece: str) -> Iterator[str]:
+    """The programs that `piece` may stand for, likeliest first."""
+    if re.search(rf"^(?:async\s+)?def\s+{re.escape(entry)}\b|^{re.escape(entry)}\s*=", piece, re.MULTILINE):
+        yield preamble(prompt, entry) + piece
+        yield piece  # `from __future__` must come first
+        return
+    yield prompt + piece
+    yield prompt + textwrap.indent(textwrap.dedent(piece), "    ")
+    # Chat formats and `strip()` take the first line's indentation and leave that of the others.
+    yield prompt + "    " + piece.lstrip()
+
+
+def _unfenced(answer: str, entry: str) -> Iterator[str]:
+    """Pieces of `answer` that may be code, longest first: from the first line of code, without what follows the code."""
+    lines = answer.split("\n")
+    start = 0
+    if any(re.match(rf"(?:async\s+)?def\s+{re.escape(entry)}\b", line) for line in lines):
+        start = next(i for i, line in enumerate(lines) if re.match(r"(?:from\s+\S+\s+import|import|async\s+def|def|class|@)\b|@\w", line))
+    lines = lines[start:]
+    seen_code = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    ends = [i for i in range(seen_code + 1, len(lines)) if lines[i].strip() and not lines[i][0].isspace()]
+    yield "\n".join(lines)
+    for end in ends[:-51:-1]:
+        yield "\n".join(lines[:end])
+
+
+def _looks_like_code(answer: str, entry: str) -> bool:
+    first = next(line for line in answer.split("\n") if line.strip())
+    keyword = re.match(
+        r"\s*(?:return|for|while|if|def|import|from|with|try|raise|yield|assert)\b|\s*[\w.\[\]]+(?:, *\w+)* *[-+*/]?= ", first
+    )
+    return first[0].isspace() or keyword is not None or f"def {entry}" in answer
+
+
+def _program(code: str, source: str, entry: str) -> Program:
+    return Program(code, source, defined=defines(source, entry))
+
+
+def _broken(prompt: str, entry: str, code: str) -> Program:
+    source = next(iter(_as_source(prompt, entry, code)))
+    return Program(code, None, syntax_error(source, len(source[: source.rfind(code)].split("\n")) - 1 if code in source else 0))
+
+
+# ------------------------------------------------------------------------------------------------------------------ parsing
+def parse(source: str) -> ast.Module | None:
+    """None where `source` is no Python, whatever the parser dies of: null bytes, nesting, bad literals."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+        return None
+
+
+def parses(source: str) -> bool:
+    return parse(source) is not None
+
+
+def syntax_error(source: str, lines_before: int = 0) -> str:
+    """One line that says why `source` does not parse; line numbers count from `lines_before`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(source)
+    except SyntaxError as error:
+        return f"line {max(1, (error.lineno or 1) - lines_before)}: {error.msg}"
+    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+def defines(source: str, entry: str) -> bool:
+    tree = parse(source)
+    return tree is not None and _definition(tree, entry) is not None
+
+
+def _definition(tree: ast.Module, entry: str) -> ast.AST | None:
+    """The last definition of `entry` at the top level, where the tests look for it."""
+    for node in reversed(tree.body):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == entry:
+            return node
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(t, ast.Name) and t.id == entry for t in targets):
+                return node
+        if isinstance(node, ast.Import | ast.ImportFrom) and any((a.asname or a.name) == entry for a in node.names):
+            return node
+    return None
+
+
+# --------------------------------------------------------------------------------------------------------------- comparison
+_SIGNS: dict[type, str] = {
+    ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.NotEq: "!=", ast.In: "in", ast.NotIn: "not in",
+    ast.Is: "is", ast.IsNot: "is not", ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
+    ast.Pow: "**", ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.LShift: "<<", ast.RShift: ">>", ast.MatMult: "@",
+    ast.And: "and", ast.Or: "or", ast.Not: "not", ast.USub: "a minus sign", ast.Invert: "~",
+}  # fmt: skip
+_STATEMENTS: dict[type, str] = {
+    ast.For: "a loop", ast.While: "a while loop", ast.If: "an if", ast.IfExp: "a conditional expression", ast.ListComp: "a list comprehension",
+    ast.SetComp: "a set comprehension", ast.DictComp: "a dict comprehension", ast.GeneratorExp: "a generator expression",
+    ast.Lambda: "a lambda", ast.Try: "a try", ast.Return: "a return", ast.Yield: "a yield", ast.Break: "a break", ast.Continue: "a continue",
+}  # fmt: skip
+_KINDS = ("comparison", "operator", "call", "argument", "slice", "constant", "statement")
+
+MOST_WORDS = 3
+"""Differences that one correction names; the first ones are the likeliest to matter."""
+
+
+def correction(draft: str, solution: str, entry: str) -> str:
+    """In words, what a working solution uses and the draft does not, and the other way round; empty where the draft does not parse.
+
+    Both programs are taken apart into operators, calls, keyword arguments, slices, constants and statements; the differences are
+    paired within each kind. Names that the programs chose, and whole expressions, are never told.
+    """
+    have, want = _features(draft, entry), _features(solution, entry)
+    if have is None or want is None:
+        return ""
+    said: list[str] = []
+    for kind in _KINDS:
+        missing, extra = list((want[kind] - have[kind]).elements()), list((have[kind] - want[kind]).elements())
+        said += [f"use {new} where the draft has {old}" for new, old in zip(missing, extra, strict=False)]
+        said += [f"a working solution also uses {new}" for new in missing[len(extra) :]]
+        said += [f"leave out {old}" for old in extra[len(missing) :]]
+    said = list(dict.fromkeys(said))[:MOST_WORDS] or ["the right operators and calls are there, but in another order or on other values"]
+    return _sentence("; ".join(said))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
+
+
+def _features(source: str, entry: str) -> dict[str, Counter[str]] | None:
+    tree = parse(source)
+    if tree is None:
+        return None
+    found: dict[str, Counter[str]] = {kind: Counter() for kind in _KINDS}
+    root = _definition(tree, entry) or tree
+    local = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    body = root.body if isinstance(root, ast.FunctionDef | ast.AsyncFunctionDef) else [root]
+    for statement in body:
+        if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)):  # a docstring
+            for kind, word in _words(statement, local):
+                found[kind][word] += 1
+    return found
+
+
+def _words(node: ast.AST, local: set[str]) -> Iterator[tuple[str, str]]:
+    if isinstance(node, ast.Compare):
+        yield from (("comparison", _SIGNS[type(op)]) for op in node.ops)
+    elif isinstance(node, ast.BinOp | ast.UnaryOp | ast.BoolOp | ast.AugAssign):
+        if type(node.op) in _SIGNS:
+            yield "operator", _SIGNS[type(node.op)]
+    elif isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Attribute):
+            yield "call", f".{node.func.attr}"
+        elif isinstance(node.func, ast.Name) and node.func.id not in local:
+            yield "call", node.func.id
+    elif isinstance(node, ast.keyword) and node.arg:
+        yield "argument", f"{node.arg}={_short(node.value)}"
+        if _short(node.value) != "…":
+            return
+    elif isinstance(node, ast.Slice):
+        yield "slice", f"[{_short(node.lower)}:{_short(node.upper)}{':' + _short(node.step) if node.step else ''}]"
+        return  # its numbers were just told
+    elif isinstance(node, ast.Constant) and not isinstance(node.value, str | bytes) and node.value is not None:
+        yield "constant", repr(node.value)[:20]
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and 0 < len(node.value) <= 12:
+        yield "constant", repr(node.value)
+    elif type(node) in _STATEMENTS:
+        yield "statement", _STATEMENTS[type(node)]
+    for child in ast.iter_child_nodes(node):
+        yield from _words(child, local)
+
+
+def _short(node: ast.expr | None) -> str:
+    """A bound or an argument, where it is a name or a number; longer expressions are not told."""
+    if node is None:
+        return ""
+    text = ast.unparse(node)
+    return text if len(text) <= 9 else "…"
