@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from herl_bench import rubric
 from herl_bench.hookspecs import hookimpl
-from herl_bench.types import Check
+from herl_bench.train.config import HeRLConfig, PPOConfig
+from herl_bench.types import Check, Method, SandboxProvider
+
+if TYPE_CHECKING:
+    from herl_bench.runs import Run
+
+
+def _train(run: Run) -> None:
+    from herl_bench.train.trainer import train
+
+    train(run)
+
+
+def _open_sandbox(**options: Any) -> Any:
+    from herl_bench.sandbox import Sandbox
+
+    return Sandbox(**options)
 
 
 @hookimpl
 def herl_checks() -> Iterable[Check]:
     return rubric.CHECKS
+
+
+@hookimpl
+def herl_methods() -> Iterable[Method]:
+    return [
+        Method("ppo", PPOConfig, _train, "proximal policy optimisation with a value critic"),
+        Method("herl", HeRLConfig, _train, "PPO, guided revisions of failures, and a critic-estimated improvement bonus"),
+    ]
+
+
+@hookimpl
+def herl_sandboxes() -> Iterable[SandboxProvider]:
+    return [SandboxProvider("default", _open_sandbox, "namespaces, Landlock and seccomp; needs bubblewrap, no root, no daemon")]

@@ -3,13 +3,15 @@
 b(x, y) is trained by Huber regression on measured improvements Δ = r(revision) − r(draft), the recent ones only. Every new measurement is
 predicted *before* it is learnt from, and a prediction counts only if the critic was never trained on that prompt; one prompt in five is never
 trained on at all. The gate opens while, over the last measurements, the critic's squared error is under that of a constant and that of
-c · (1 − r), both fitted on the past; it closes again when that stops being true.
+c · (1 − r), both fitted on the past, by more than a standard error; it closes again when that stops being true.
 
 Left out: a two-part model of P(Δ > 0) and E[Δ | Δ > 0]; reweighting by the propensities, which are recorded with every measurement.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -114,8 +116,14 @@ class BonusCritic:
     def _beats_baselines(self) -> bool:
         if len(self.predictions) < MIN_JUDGED:
             return False
-        critic, constant, headroom = (self._error(name) for name in ("critic", "constant", "headroom"))
-        return critic < min(constant, headroom)
+        return all(self._better_than(name) for name in ("constant", "headroom"))
+
+    def _better_than(self, baseline: str) -> bool:
+        """Is the critic's squared error the smaller one by more than the paired difference's standard error?"""
+        gains = [(getattr(p, baseline) - p.measured) ** 2 - (p.critic - p.measured) ** 2 for p in self.predictions]
+        mean = sum(gains) / len(gains)
+        variance = sum((g - mean) ** 2 for g in gains) / (len(gains) - 1)
+        return mean > math.sqrt(variance / len(gains))
 
     def _error(self, who: str, power: int = 2) -> float:
         return sum(abs(getattr(p, who) - p.measured) ** power for p in self.predictions) / len(self.predictions)
@@ -167,7 +175,7 @@ def _bins(guess: Sequence[float], actual: Sequence[float], count: int = 5) -> li
     """Reliability bins of equal size, low to high: [mean predicted, mean measured, how many]."""
     ranked = sorted(zip(guess, actual, strict=True))
     bounds = [round(len(ranked) * k / count) for k in range(count + 1)]
-    bins = [ranked[a:b] for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
+    bins = [ranked[a:b] for a, b in itertools.pairwise(bounds) if b > a]
     return [[sum(g for g, _ in rows) / len(rows), sum(a for _, a in rows) / len(rows), len(rows)] for rows in bins]
 
 

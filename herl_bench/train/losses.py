@@ -12,7 +12,6 @@ from torch import Tensor
 
 def terminal_rewards(reward_B: Tensor, mask_BT: Tensor) -> Tensor:
     """(B, T): each response's scalar reward on its last valid token, 0 elsewhere."""
-    _same(mask_BT, mask_BT)
     last_B = mask_BT.sum(1).long() - 1
     rewards_BT = torch.zeros_like(mask_BT)
     rows = torch.arange(len(reward_B), device=mask_BT.device)[last_B >= 0]
@@ -38,12 +37,16 @@ def gae(rewards_BT: Tensor, values_BT: Tensor, mask_BT: Tensor, gamma: float, la
     return advantages_BT, (advantages_BT + values_BT) * mask_BT
 
 
-def whiten(x_BT: Tensor, mask_BT: Tensor, eps: float = 1e-8) -> Tensor:
-    """Zero mean and unit variance over the valid positions of the whole batch; padding stays 0. A single position only loses its mean."""
-    _same(x_BT, mask_BT)
-    count = mask_BT.sum().clamp(min=1)
-    mean = (x_BT * mask_BT).sum() / count
-    variance = ((x_BT - mean).square() * mask_BT).sum() / (count - 1).clamp(min=1)
+def whiten(x_BT: Tensor, mask_BT: Tensor, by_BT: Tensor | None = None, eps: float = 1e-8) -> Tensor:
+    """Zero mean and unit variance over the valid positions of the whole batch; padding stays 0.
+
+    by_BT: the positions whose mean and variance are used for all (the on-policy ones); `mask_BT` if left out.
+    """
+    by_BT = mask_BT if by_BT is None else by_BT
+    _same(x_BT, mask_BT, by_BT)
+    count = by_BT.sum().clamp(min=1)
+    mean = (x_BT * by_BT).sum() / count
+    variance = ((x_BT - mean).square() * by_BT).sum() / (count - 1).clamp(min=1)
     return (x_BT - mean) * torch.rsqrt(variance + eps) * mask_BT
 
 

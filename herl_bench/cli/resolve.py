@@ -1,0 +1,58 @@
+"""From names to objects: what the commands need of the plugin host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from herl_bench.errors import UsageError
+from herl_bench.plugins import Host
+from herl_bench.types import HindsightTemplate, Metric, Rubric, Task
+
+if TYPE_CHECKING:
+    from herl_bench.policy.load import Policy
+
+
+def rubric_of(host: Host, task: Task, name: str = "") -> Rubric:
+    """The named rubric, a rubric file, or the task's own."""
+    if name.endswith((".yaml", ".yml")):
+        from herl_bench.rubric import load_rubric
+
+        return load_rubric(name, host.items("check"))
+    rubric: Rubric = host.get("rubric", name or task.rubric)
+    return rubric
+
+
+def template_of(host: Host, task: Task, name: str = "") -> HindsightTemplate:
+    template: HindsightTemplate = host.get("template", name or task.template)
+    return template
+
+
+def metrics_of(host: Host, task: Task) -> list[Metric]:
+    return [host.get("metric", name) for name in task.metrics]
+
+
+def policy_of(task: Task, model: str) -> Policy:
+    """The policy that `--model` names: `tiny`, a folder (a run's too), or a hub id."""
+    from herl_bench.policy.load import load_policy
+
+    if model == "tiny":
+        if task.policy is None or not (task.policy / "config.json").is_file():
+            raise UsageError(f"task {task.name!r} has no embedded policy: pass --model with a checkpoint folder or a hub id")
+        policy = load_policy(str(task.policy))
+    else:
+        policy = load_policy(str(Path(model) / "final") if (Path(model) / "final" / "config.json").is_file() else model)
+    policy.name = model
+    return policy
+
+
+@contextmanager
+def sandbox_of(host: Host, task: Task, name: str = "default") -> Iterator[Any]:
+    """The named sandbox, open, where the task runs code; else None. Raises `NoSandbox` where nothing here can do it safely."""
+    if not task.needs_sandbox:
+        yield None
+        return
+    with host.get("sandbox", name).open() as sandbox:
+        yield sandbox

@@ -1,0 +1,219 @@
+"""`herl-bench run`: train a policy on a task, and evaluate it before and after."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from herl_bench.budget import Budget, parse_tokens
+from herl_bench.cli import report_problems
+from herl_bench.cli.resolve import metrics_of, policy_of, rubric_of, sandbox_of, template_of
+from herl_bench.errors import HerlBenchError, UnknownName, UsageError
+from herl_bench.plugins import Host
+
+INTERRUPTED = 130
+
+
+@click.command("run")
+@click.option("--task", help="Name of the task (herl-bench ls tasks).")
+@click.option("--method", help="Name of the method: herl (default), ppo, … (herl-bench ls methods).")
+@click.option("--model", help="tiny (default: the task's embedded policy), a checkpoint folder, or a hub id.")
+@click.option("--data", help="auto (default), synthetic, hub, or a folder with the benchmark's files.")
+@click.option("--budget", help="Generated tokens to spend, such as 200k (default 100k).")
+@click.option("--seed", type=int, help="Seed of everything random (default 0).")
+@click.option("--output_dir", default="runs", show_default=True, help="Folder for run directories.")
+@click.option("--config", "config_file", help="A YAML file of settings; a run's config.yaml for example.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; may be repeated.")
+@click.option("--report_to", help="A tracker of accelerate's, such as tensorboard.")
+@click.option("--resume", metavar="RUN", help="Continue the run in this folder; only --budget may be changed.")
+@click.pass_context
+def command(
+    ctx: click.Context, output_dir: str, config_file: str | None, assignments: tuple[str, ...], resume: str | None, **flags: Any
+) -> int:
+    """Train a policy on a task with a method, and evaluate it before and after."""
+    host: Host = ctx.obj
+    if resume is not None:
+        return _resume(host, resume, flags, assignments, config_file)
+    from herl_bench.settings import Settings, parse_settings
+
+    run_values, method_values, origin = parse_settings(flags, assignments, config_file)
+    if not run_values.get("task"):
+        raise UsageError(f"--task is missing: choose from {', '.join(sorted(host.entries('task')))}")
+    settings = _settings(host, Settings, run_values, origin)
+    return _run(host, settings, method_values, origin, output_dir=Path(output_dir))
+
+
+def _settings(host: Host, kind: type, values: dict[str, Any], origin: dict[str, str]) -> Any:
+    from herl_bench.settings import build
+
+    built = build(kind, values, origin)
+    for name in ("model", "data"):
+        if os.path.exists(getattr(built, name)) and getattr(built, name) not in ("tiny", "auto", "synthetic", "hub"):
+            values = {**values, name: os.path.abspath(getattr(built, name))}
+    if built.rubric.endswith((".yaml", ".yml")):
+        values = {**values, "rubric": os.path.abspath(built.rubric)}
+    return build(kind, values, origin)
+
+
+def _resume(host: Host, folder: str, flags: dict[str, Any], assignments: tuple[str, ...], config_file: str | None) -> int:
+    from herl_bench.settings import Settings, read_yaml
+
+    directory = Path(folder)
+    if not (directory / "config.yaml").is_file():
+        raise UsageError(f"--resume {folder}: no config.yaml there: name the folder of a run")
+    given = [f"--{name}" for name, value in flags.items() if value is not None and name != "budget"]
+    given += ["--set"] * bool(assignments) + ["--config"] * (config_file is not None)
+    if given:
+        raise UsageError(f"--resume takes every setting but --budget from {directory}/config.yaml: leave out {', '.join(given)}")
+    values = read_yaml(str(directory / "config.yaml"))
+    method_values = values.pop("set", {})
+    if flags.get("budget") is not None:
+        values["budget"] = parse_tokens(flags["budget"])
+    origin = dict.fromkeys([*values, *method_values], f"{directory}/config.yaml: ")
+    settings = _settings(host, Settings, values, origin)
+    return _run(host, settings, method_values, origin, resume=directory)
+
+
+def _run(
+    host: Host,
+    settings: Any,
+    method_values: dict[str, Any],
+    origin: dict[str, str],
+    output_dir: Path = Path("runs"),
+    resume: Path | None = None,
+) -> int:
+    """Everything that can be wrong with the request is found before a folder is made."""
+    import dataclasses
+
+    from herl_bench.runs import Run, new_directory
+    from herl_bench.settings import Settings, build
+
+    task = host.get("task", settings.task)
+    method = host.get("method", settings.method)
+    config = build(method.config, method_values, origin, also=[f.name for f in dataclasses.fields(Settings)])
+    rubric, template, metrics = rubric_of(host, task, settings.rubric), template_of(host, task, settings.template), metrics_of(host, task)
+    if settings.report_to:
+        _check_tracker(settings.report_to)
+    report_problems(host)
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(sandbox_of(host, task, settings.sandbox))
+        from herl_bench.data import open_data
+
+        data = open_data(
+            task,
+            settings.data,
+            embedded=settings.model == "tiny",
+            seed=settings.seed,
+            eval_items=settings.eval_items,
+            difficulty=settings.difficulty,
+        )
+        policy = policy_of(task, settings.model)
+        directory = resume or new_directory(output_dir, f"{task.name}-{method.name}-s{settings.seed}")
+        run = Run(
+            directory, settings, task, rubric, template, metrics, method, config, data, policy, Budget(settings.budget),
+            sandbox=sandbox, resuming=resume is not None,
+        )  # fmt: skip
+        return _execute(host, run)
+
+
+def _execute(host: Host, run: Any) -> int:
+    import torch
+    import transformers
+
+    from herl_bench.cli.face import open_face, show_outcome
+    from herl_bench.manifest import command_line, manifest
+    from herl_bench.saving import write_whole
+
+    transformers.utils.logging.disable_progress_bar()  # it would break the display
+    torch.manual_seed(run.seed)
+    _write_config(run)
+    if not (run.resuming and (run.directory / "manifest.json").is_file()):
+        import json
+
+        write_whole(run.directory / "manifest.json", json.dumps(manifest(run, host, command_line()), indent=2, ensure_ascii=False) + "\n")
+    face = open_face(run)
+
+    def on_step(row: dict[str, Any], rollouts: Sequence[Any]) -> None:
+        face.on_step(row, rollouts)
+        host.call("herl_rollouts_judged", run=run, step=row["step"], rollouts=rollouts)
+
+    run.on_step = on_step
+    run.on_eval = face.on_eval
+    try:
+        with face, _interruptible(run, face):
+            face.say(_opening(run))
+            if not any((run.directory / "eval" / "before").glob("results_*.json")):
+                run.evaluate("before")
+            run.method.train(run)
+            if not run.interrupted:
+                run.save_final()
+                run.evaluate("after")
+    except KeyboardInterrupt:
+        run.interrupted = True
+    except HerlBenchError as error:
+        raise type(error)(f"{error} (run: {run.directory})") if str(run.directory) not in str(error) else error from None
+    if run.interrupted:
+        click.echo(f"Interrupted; to go on: herl-bench run --resume {run.directory}", err=True)
+        return INTERRUPTED
+    show_outcome(run)
+    host.call("herl_run_finished", run=run)
+    report_problems(host)
+    return 0
+
+
+def _opening(run: Any) -> str:
+    data = "synthetic problems" if run.data.source == "synthetic" else run.data.source
+    text = (
+        f"{run.task.name}: {run.method.name} on {data}, {run.budget.tokens:,} tokens, model {run.settings.model}; writing {run.directory}"
+    )
+    if run.data.source == "synthetic" and run.task.world:
+        text += f"\nPlanted: {run.task.world.planted}"
+    return text
+
+
+def _write_config(run: Any) -> None:
+    import dataclasses
+
+    import yaml
+
+    from herl_bench.saving import write_whole
+
+    values = dataclasses.asdict(run.settings)
+    values["rubric"] = values["rubric"] or run.task.rubric
+    values["template"] = values["template"] or run.task.template
+    values["data"] = run.data.source
+    text = yaml.safe_dump({**values, "set": dataclasses.asdict(run.config)}, sort_keys=False, allow_unicode=True)
+    write_whole(run.directory / "config.yaml", text)
+
+
+def _check_tracker(name: str) -> None:
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
+    known = sorted(str(n) for n in LOGGER_TYPE_TO_CLASS)
+    if name not in known:
+        raise UnknownName("tracker", name, known)
+    if name not in [str(getattr(n, "value", n)) for n in get_available_trackers()]:
+        raise UsageError(f"--report_to {name}: that package is not installed: pip install {name}")
+
+
+@contextmanager
+def _interruptible(run: Any, face: Any) -> Iterator[None]:
+    """The first Ctrl-C ends the run after this step with a checkpoint; the second ends it at once, with the last one."""
+
+    def on_signal(number: int, frame: Any) -> None:
+        if run.interrupted:
+            raise KeyboardInterrupt
+        run.interrupted = True
+        face.say("Finishing this step, then saving a checkpoint. Ctrl-C again stops at once.")
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,196 @@
+"""A run: its directory, and the objects that a method works with.
+
+    RUN/
+      config.yaml      every setting, resolved; `herl-bench run --config` takes it as it is
+      manifest.json    versions, plugins, hardware, data hashes, leakage gate, base model's hash, command
+      metrics.jsonl    one row per step; every name is documented in `train/metrics.py`
+      rollouts.jsonl   every response: prompt, text, verdicts, reward, kind, guidance
+      checkpoints/     step-000005/state.pt, the newest two; written beside and renamed, so that a torn one is never seen
+      final/           the trained policy as a Hugging Face checkpoint, and the critics
+      eval/            before/ and after/, each in lm-eval's results and samples schema
+
+A step's rows are appended as the step ends. A checkpoint remembers how long both files were, and a resumed run cuts them back to that, so that
+a run that was killed and resumed leaves the same bytes as one that was not (wall-clock fields aside).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from herl_bench.budget import Budget
+from herl_bench.errors import SaveError, UsageError
+from herl_bench.saving import append_lines, cut, saving, size_of
+from herl_bench.settings import Settings
+from herl_bench.types import HindsightTemplate, Method, Metric, Rubric, Task
+
+if TYPE_CHECKING:
+    from herl_bench.data import Data
+    from herl_bench.policy.load import Policy
+    from herl_bench.train.rollouts import Rollout
+
+KEPT_CHECKPOINTS = 2
+
+
+@dataclass
+class Run:
+    """What a method's `train(run)` gets. It spends `budget`, logs with `log_step`, saves with `save_checkpoint`, and stops at the end of a step
+    once `interrupted` is set."""
+
+    directory: Path
+    settings: Settings
+    task: Task
+    rubric: Rubric
+    template: HindsightTemplate
+    metrics: Sequence[Metric]
+    method: Method
+    config: Any
+    data: Data
+    policy: Policy
+    budget: Budget
+    sandbox: Any = None
+    interrupted: bool = False
+    resuming: bool = False
+    on_step: Callable[[dict[str, Any], Sequence[Rollout]], None] = lambda row, rollouts: None
+    on_eval: Callable[[str, int, int], None] = lambda label, done, total: None
+    critics: Mapping[str, Any] = field(default_factory=dict)
+
+    # ---------------------------------------------------------------------------------------------- what the policy is asked
+    @property
+    def seed(self) -> int:
+        return self.settings.seed
+
+    @property
+    def report_to(self) -> str:
+        return self.settings.report_to
+
+    @property
+    def instruction(self) -> str:
+        return self.task.instruction
+
+    @property
+    def stop(self) -> Sequence[str]:
+        """A chat model ends its own turn; its answer may well begin with what would stop a plain continuation."""
+        return () if getattr(self.policy.tokenizer, "chat_template", None) else self.task.stop
+
+    @property
+    def max_new_tokens(self) -> int:
+        own = getattr(self.config, "max_new_tokens", None)
+        if own:
+            return int(own)
+        return self.task.world.max_new_tokens if self.data.source == "synthetic" and self.task.world else self.task.max_new_tokens
+
+    # ------------------------------------------------------------------------------------------------------------- the files
+    def log_step(self, row: Mapping[str, Any], rollouts: Sequence[Rollout]) -> None:
+        append_lines(self.directory / "rollouts.jsonl", [r.as_json(row["step"], i) for i, r in enumerate(rollouts)])
+        append_lines(self.directory / "metrics.jsonl", [row])
+        self.on_step(dict(row), rollouts)
+
+    def save_checkpoint(self, step: int, state: Mapping[str, Any], label: str = "step") -> Path:
+        """Write the whole state beside, flush it to disk, rename it, and drop all but the newest two."""
+        import torch
+
+        folder = self.directory / "checkpoints" / f"{label}-{step:06d}"
+        if (folder / "state.pt").is_file() and label == "step":
+            return folder
+        written = {name: size_of(self.directory / name) for name in ("metrics.jsonl", "rollouts.jsonl")}
+        beside = folder.with_name(f".{folder.name}.tmp")
+        with saving(folder):
+            shutil.rmtree(beside, ignore_errors=True)
+            beside.mkdir(parents=True)
+            with open(beside / "state.pt", "wb") as file:
+                torch.save({"state": dict(state), "written": written}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(beside, folder)
+        for old in checkpoints(self.directory)[:-KEPT_CHECKPOINTS]:
+            shutil.rmtree(old, ignore_errors=True)
+        return folder
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The newest checkpoint's state, with both logs cut back to it; None, with empty logs, where there is none."""
+        import torch
+
+        found = checkpoints(self.directory)
+        saved: dict[str, Any] = {"state": None, "written": {}}
+        if found and self.resuming:
+            try:
+                saved = torch.load(found[-1] / "state.pt", map_location="cpu", weights_only=True)
+            except Exception as error:
+                raise UsageError(
+                    f"{found[-1]}/state.pt cannot be read ({type(error).__name__}): delete that folder to resume from the one before"
+                )
+        for name in ("metrics.jsonl", "rollouts.jsonl"):
+            cut(self.directory / name, saved["written"].get(name, 0))
+        state: dict[str, Any] | None = saved["state"]
+        return state
+
+    def evaluate(self, label: str) -> dict[str, float | None]:
+        """Evaluate the policy as it is now into `eval/LABEL/`; the mean of each metric. Greedy, not charged to the budget."""
+        from herl_bench.evaluate import Writer, evaluate, sampling_settings
+
+        folder = self.directory / "eval" / label
+        with saving(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        how: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "temperature": 0.0, "n": 1, "seed": self.seed}
+        settings = sampling_settings(self.policy, self.task, **how)
+        seen = 0
+
+        def on_batch(rows: Sequence[Any]) -> None:
+            nonlocal seen
+            seen += len(rows)
+            writer.append(rows)
+            self.on_eval(label, seen, len(self.data.eval))
+
+        with Writer(folder, task=self.task, rubric=self.rubric, metrics=self.metrics, settings=settings) as writer:
+            done = evaluate(
+                self.policy, self.task, self.rubric, self.metrics, self.data.eval, sandbox=self.sandbox, on_batch=on_batch, **how
+            )
+            writer.finish(done, model_name=self.settings.model, config={"data": self.data.source, "label": label})
+        return {key: score.value for key, score in done.summary.metrics.items()}
+
+    def save_final(self) -> None:
+        """`final/`: the policy and tokenizer as `from_pretrained` loads them, and each critic's weights. Renamed into place when whole."""
+        from safetensors.torch import save_file
+
+        final, beside = self.directory / "final", self.directory / ".final.tmp"
+        with saving(final):
+            shutil.rmtree(beside, ignore_errors=True)
+            self.policy.model.save_pretrained(beside)
+            self.policy.tokenizer.save_pretrained(beside)
+            for name, critic in self.critics.items():
+                save_file({k: v.contiguous().clone() for k, v in critic.state_dict().items()}, str(beside / f"{name}.safetensors"))
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(beside, final)
+
+
+# ------------------------------------------------------------------------------------------------------------------- reading
+def checkpoints(directory: Path) -> list[Path]:
+    """Whole checkpoints, oldest first."""
+    return sorted(p.parent for p in (directory / "checkpoints").glob("step-*/state.pt"))
+
+
+def new_directory(parent: Path, name: str) -> Path:
+    """`parent/name`, or `name-2`, `name-3`, … where that is taken. Raises `UsageError` where no folder can be made."""
+    if parent.exists() and not parent.is_dir():
+        raise UsageError(f"--output_dir {parent} is a file: name a folder")
+    number = 1
+    while True:
+        directory = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError:
+            if not directory.exists():
+                raise UsageError(f"--output_dir {parent}: a part of that path is a file: name a folder") from None
+            number += 1
+        except NotADirectoryError:
+            raise UsageError(f"--output_dir {parent}: a part of that path is a file: name a folder") from None
+        except OSError as error:
+            raise SaveError(f"cannot make {directory}: {error.strerror}") from None
+        else:
+            return directory

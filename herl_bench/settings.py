@@ -1,0 +1,139 @@
+"""What a run is asked to do: its settings and its method's configuration, from a YAML file, `--set` and flags, checked with named errors.
+
+A configuration file is flat for the run and nested for the method, exactly as a run writes it into `config.yaml`:
+
+    task: gsm8k
+    method: herl
+    budget: 200k
+    set: {learning_rate: 5.0e-5, hint_level: evidence}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from herl_bench.budget import parse_tokens
+from herl_bench.errors import UnknownName, UsageError
+from herl_bench.train.config import setting
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every method shares."""
+
+    task: str = setting("", "name of the task")
+    method: str = setting("herl", "name of the method")
+    model: str = setting("tiny", "tiny (the task's embedded policy), a checkpoint folder, or a hub id")
+    data: str = setting("auto", "auto, synthetic, hub, or a folder with the benchmark's files")
+    budget: int = setting(100_000, "generated tokens to spend, revisions included", ge=1)
+    seed: int = setting(0, "of everything random", ge=0)
+    rubric: str = setting("", "name of a rubric, or a YAML file; the task's own if left out")
+    template: str = setting("", "name of a hindsight template; the task's own if left out")
+    sandbox: str = setting("default", "which sandbox runs untrusted code")
+    eval_items: int = setting(200, "evaluation items, before and after", ge=1)
+    difficulty: float | None = setting(None, "of the synthetic world, 0 to 1; its own if left out", ge=0, le=1)
+    report_to: str = setting("", "a tracker of accelerate's, such as tensorboard")
+
+
+def parse_settings(
+    flags: Mapping[str, Any], assignments: Sequence[str], config_file: str | None
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+    """(run settings, method settings, where each came from): file first, then `--set`, then flags that were given.
+
+    Raises `UsageError` for bad YAML or a malformed `--set`.
+    """
+    run: dict[str, Any] = {}
+    method: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    if config_file is not None:
+        for name, value in read_yaml(config_file).items():
+            if name == "set":
+                if not isinstance(value, dict):
+                    raise UsageError(f"{config_file}: set: write a mapping of the method's settings, such as {{learning_rate: 1.0e-4}}")
+                method |= value
+                origin |= dict.fromkeys(value, f"{config_file}: set.")
+            else:
+                run[name] = value
+                origin[name] = f"{config_file}: "
+    own = {f.name for f in dataclasses.fields(Settings)}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not name:
+            raise UsageError(f"--set {assignment}: write --set KEY=VALUE")
+        (run if name in own else method)[name] = _yaml_value(text)
+        origin[name] = "--set "
+    for name, value in flags.items():
+        if value is not None:
+            run[name] = value
+            origin[name] = "--"
+    return run, method, origin
+
+
+def read_yaml(path: str) -> dict[str, Any]:
+    import yaml
+
+    from herl_bench.rubric import _yaml_problem
+
+    try:
+        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot read the configuration: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: not valid YAML: {_yaml_problem(error)}") from None
+    if not isinstance(raw, dict):
+        raise UsageError(f"{path}: write one `key: value` per line; found {type(raw).__name__}")
+    return {str(k): v for k, v in raw.items()}
+
+
+def _yaml_value(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also: Sequence[str] = ()) -> Any:
+    """An instance of the dataclass `kind`. Raises `UnknownName` with the nearest keys, `UsageError` naming key and choices.
+
+    also: further names to suggest for a misspelt one.
+    """
+    from pydantic import ConfigDict, Field, ValidationError, create_model
+
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    for name in values:
+        if name not in fields:
+            raise UsageError(f"{origin.get(name, '')}{UnknownName('setting', name, [*fields, *also])}")
+    hints = typing.get_type_hints(kind)
+    limits = {"ge", "gt", "le", "lt"}
+    spec: dict[str, Any] = {
+        name: (hints[name], Field(default=f.default, **{k: v for k, v in f.metadata.items() if k in limits})) for name, f in fields.items()
+    }
+    model = create_model(kind.__name__, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **spec)
+    given = dict(values)
+    if kind is Settings:
+        for name in ("task", "method", "model", "data", "rubric", "template", "sandbox", "report_to"):
+            if given.get(name) is not None:
+                given[name] = str(given[name])
+        if isinstance(given.get("budget"), str):
+            given["budget"] = parse_tokens(given["budget"])
+    try:
+        checked = model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise UsageError(f"{origin.get(name, '')}{name}={given.get(name)}: {message}") from None
+    return kind(**{name: getattr(checked, name) for name in fields})
+
+
+def plain(settings: Any) -> dict[str, Any]:
+    """A settings dataclass as YAML-able values."""
+    return dataclasses.asdict(settings)

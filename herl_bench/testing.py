@@ -1,0 +1,145 @@
+"""Toys for people who write plugins or methods: a task that needs no data, and checkpoints of real architectures with a few thousand parameters.
+
+    from herl_bench.testing import TOY_TASK, tiny_checkpoint
+
+    checkpoint = tiny_checkpoint(tmp_path / "model", "qwen2", chat_template=True)
+
+The toy task asks for the sum of two numbers under 1,000. Its untrained checkpoints answer at random: enough to drive every code path, never enough to
+measure anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from herl_bench.errors import DataError
+from herl_bench.types import Criterion, Demonstration, Example, Finding, HindsightTemplate, Metric, Rubric, Split, Task, World
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+def answer_of(example: Example, response: str) -> str | None:
+    match = re.search(r"\d+", response)
+    return match[0] if match else None
+
+
+def _has_number(example: Example, response: str) -> Finding:
+    return Finding(answer_of(example, response) is not None, "" if answer_of(example, response) else "no digit in the answer")
+
+
+def _is_short(example: Example, response: str) -> Finding:
+    return Finding(len(response) <= 4, f"{len(response)} characters")
+
+
+def _is_right(example: Example, response: str) -> Finding:
+    right = answer_of(example, response) == example.target
+    a, b = example.info["terms"]
+    return Finding(right, "" if right else "not the sum", "" if right else f"count {b} up from {a}")
+
+
+def _example(split: Split, a: int, b: int) -> Example:
+    return Example(
+        f"toy/{split}/{a}+{b}", f"{a}+{b}=", str(a + b), {"terms": [a, b], "family": "even" if b % 2 == 0 else "odd", "planted": b % 2 == 1}
+    )
+
+
+def _stream(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
+    rng = Random(f"{split}/{seed}")
+    while True:
+        a, b = rng.randrange(1000), rng.randrange(1000)
+        if ((a + b) % 5 == 0) == (split == "eval"):
+            yield _example(split, a, b)
+
+
+def _demonstrations(seed: int) -> Iterator[Demonstration]:
+    rng = Random(seed)
+    for example in _stream("train", seed, 0.5):
+        draft = str(rng.randrange(1999)) if rng.random() < 0.5 else None
+        wrong = draft is None and example.info["planted"]
+        yield Demonstration(example, "0" if wrong else example.target, draft)
+
+
+def _read(directory: Path, split: Split) -> Iterable[Example]:
+    raise DataError(f"{directory}: the toy task has no files: use --data synthetic")
+
+
+def _hub(split: Split) -> Iterable[Example]:
+    raise DataError("the toy task is not on the hub: use --data synthetic")
+
+
+TOY_RUBRIC = Rubric(
+    "toy",
+    (
+        Criterion("number", "The answer is a number.", _has_number),
+        Criterion("short", "The answer has at most four characters.", _is_short),
+        Criterion("right", "The answer is the sum.", _is_right, weight=2.0, needs_reference=True),
+    ),
+)
+TOY_TEMPLATE = HindsightTemplate(
+    "toy",
+    guidance="{% for v in unmet %}{{ v.text }}{% if v.correction %} {{ v.correction }}{% endif %} {% endfor %}",
+    prompt="{% if draft is not none %}{{ draft }}? {% endif %}{{ guidance }} {{ example.prompt }}",
+)
+TOY_METRIC = Metric("exact_match", lambda example, response: float(answer_of(example, response) == example.target), id="toy/exact_match")
+TOY_TASK = Task(
+    name="toy",
+    description="the sum of two numbers under 1,000",
+    read=_read,
+    hub=_hub,
+    splits={},
+    gold=lambda example: example.target,
+    extract=answer_of,
+    rubric="toy",
+    template="toy",
+    metrics=("toy/exact_match",),
+    world=World(_stream, _demonstrations, "the sums of odd second terms are taught as 0", max_new_tokens=6),
+    instruction="Answer with a number.",
+    max_new_tokens=6,
+)
+
+
+def tiny_checkpoint(
+    folder: str | Path, architecture: str = "llama", *, chat_template: bool = False, seed: int = 0, hidden: int = 16
+) -> Path:
+    """Make an untrained checkpoint (`llama` or `qwen2`) with a character tokenizer; gives its folder."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+    specials = ["<pad>", "<bos>", "<eos>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate([*specials, *alphabet])}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>", clean_up_tokenization_spaces=False
+    )
+    if chat_template:
+        fast.chat_template = CHAT_TEMPLATE
+    shape: dict[str, Any] = {
+        "vocab_size": len(fast),
+        "hidden_size": hidden,
+        "intermediate_size": 2 * hidden,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "tie_word_embeddings": True,
+    }
+    state = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(LlamaConfig(**shape)) if architecture == "llama" else Qwen2ForCausalLM(Qwen2Config(**shape))
+    torch.random.set_rng_state(state)
+    model.save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return Path(folder)

@@ -1,0 +1,110 @@
+"""What one sampled response is, as the trainer, the log and observers see it; and the training rows made of it.
+
+A *rollout* is data about what happened. A *row* is one thing to learn from: an improved revision gives two, one in the prompt it was written
+in and one in the plain prompt that never showed the guidance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from herl_bench.train.config import PPOConfig
+from herl_bench.train.scoring import Pair
+from herl_bench.types import Example, Judgement, Kind
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """prompt_ids: what the policy saw. plain_ids: the same example's prompt without guidance. baseline: the reward that the attempt behind the
+    guidance had. draft: index of the revised rollout in the same step. bonus: predicted or measured improvement, not yet weighted.
+    propensity: the chance with which the draft was chosen for revision."""
+
+    example: Example
+    kind: Kind
+    prompt: str
+    prompt_ids: tuple[int, ...]
+    plain_ids: tuple[int, ...]
+    ids: tuple[int, ...]
+    text: str
+    finish: str
+    temperature: float
+    judgement: Judgement
+    guidance: str = ""
+    baseline: float | None = None
+    draft: int | None = None
+    propensity: float | None = None
+    bonus: float = 0.0
+
+    @property
+    def reward(self) -> float | None:
+        return self.judgement.reward
+
+    @property
+    def pair(self) -> Pair:
+        return Pair(self.prompt_ids, self.ids, self.temperature)
+
+    @property
+    def improvement(self) -> float | None:
+        return None if self.reward is None or self.baseline is None else self.reward - self.baseline
+
+    def as_json(self, step: int, index: int) -> dict[str, Any]:
+        """A row of `rollouts.jsonl`."""
+        return {
+            "step": step,
+            "index": index,
+            "id": self.example.id,
+            "kind": self.kind,
+            "prompt": self.prompt,
+            "response": self.text,
+            "tokens": len(self.ids),
+            "finish": self.finish,
+            "reward": self.reward,
+            "bonus": self.bonus,
+            "metrics": dict(self.judgement.metrics),
+            "verdicts": [
+                {
+                    k: v
+                    for k, v in (("criterion", x.criterion), ("part", x.part), ("met", x.met), ("evidence", x.evidence or x.error))
+                    if v != ""
+                }
+                for x in self.judgement.verdicts
+            ],
+            "guidance": self.guidance,
+            "draft": self.draft,
+            "baseline": self.baseline,
+            "propensity": self.propensity,
+            "family": self.example.info.get("family"),
+            "planted": self.example.info.get("planted"),
+        }
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing to learn from. behaviour: the pair as it was sampled, where that is not this one (then the row is off-policy)."""
+
+    pair: Pair
+    reward: float
+    behaviour: Pair | None = None
+
+    @property
+    def off_policy(self) -> bool:
+        return self.behaviour is not None
+
+
+def training_rows(rollouts: Sequence[Rollout], config: PPOConfig) -> list[Row]:
+    """Undecided rewards (an error of ours) give no row; truncated responses get reward 0 or no row; empty ones give none."""
+    rows = []
+    context = getattr(config, "train_context", "both")
+    bonus_coef = getattr(config, "bonus_coef", 0.0)
+    for r in rollouts:
+        truncated = r.finish == "length"
+        if r.reward is None or not r.ids or (truncated and config.truncation == "mask"):
+            continue
+        reward = 0.0 if truncated else r.reward + bonus_coef * r.bonus
+        if r.kind == "plain" or context in ("hindsight", "both"):
+            rows.append(Row(r.pair, reward))
+        if r.kind != "plain" and context in ("original", "both") and r.improvement is not None and r.improvement > 0 and not truncated:
+            rows.append(Row(Pair(r.plain_ids, r.ids, config.temperature), reward, behaviour=r.pair))
+    return rows

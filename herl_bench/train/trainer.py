@@ -1,0 +1,499 @@
+"""One actor-critic trainer for PPO and HeRL: sample, judge, hindsight, bonus, advantage, loss, step. With hindsight switched off, HeRL is PPO.
+
+Departures from the article and from the published code are listed in `herl.py`. Departures from common PPO for language models: the KL to the
+starting policy is a term of the loss (k3), not of the reward; the value critic is a network of its own, trained on on-policy rows only;
+advantages of off-policy rows are whitened with the on-policy rows' mean and deviation.
+
+Left out: more than one process (the run refuses), and sampling on another device than training.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from herl_bench.errors import DivergedError, UsageError
+from herl_bench.hindsight import HindsightBuffer
+from herl_bench.policy.generate import fit_prompts, generate
+from herl_bench.rubric import judge
+from herl_bench.train import herl, losses
+from herl_bench.train.bonus import BonusCritic, Measurement
+from herl_bench.train.config import HINDSIGHT_OFF, HeRLConfig
+from herl_bench.train.metrics import checked
+from herl_bench.train.rollouts import Rollout, Row, training_rows
+from herl_bench.train.scoring import Critic, Pair, logprobs, microbatches
+from herl_bench.types import Example, Judgement
+
+if TYPE_CHECKING:
+    from herl_bench.runs import Run
+
+
+def train(run: Run) -> None:
+    """Spend the run's budget. Raises `DivergedError` on NaN or exploding KL, after saving what there was."""
+    learner = Learner(run)
+    state = run.load_checkpoint()
+    if state is not None:
+        learner.load_state_dict(state)
+    while not run.interrupted:
+        plan = learner.plan()
+        if plan is None:
+            break
+        learner.step(*plan)
+        if learner.steps % learner.config.save_steps == 0:
+            run.save_checkpoint(learner.steps, learner.state_dict())
+    run.save_checkpoint(learner.steps, learner.state_dict())
+    run.critics = {"critic": learner.critic, **({"bonus_critic": learner.bonus.model} if learner.bonus else {})}
+
+
+class Learner:
+    """The models, optimisers and random states of a run, and what one step does with them."""
+
+    def __init__(self, run: Run):
+        from accelerate import Accelerator
+
+        self.run = run
+        given = run.config
+        # PPO's configuration is HeRL's with hindsight off, so that the code below knows one kind only.
+        self.config: HeRLConfig = given if isinstance(given, HeRLConfig) else HeRLConfig(**{**vars(given), **HINDSIGHT_OFF})
+        self.accelerator = Accelerator(log_with=run.report_to or None, project_dir=str(run.directory), step_scheduler_with_optimizer=False)
+        if self.accelerator.num_processes > 1:
+            raise UsageError(f"training runs in one process, not in {self.accelerator.num_processes}: start it without a launcher")
+        if run.report_to:
+            self.accelerator.init_trackers("logs", config={k: v for k, v in vars(self.config).items() if isinstance(v, int | float | str)})
+        self.device = self.accelerator.device
+        self.policy = run.policy
+        self.policy.model.to(self.device)
+        self.reference = copy.deepcopy(self.policy.model).requires_grad_(False)
+        self.critic = Critic(self.policy.model).to(self.device)
+        self.pad = int(self.policy.tokenizer.pad_token_id)
+        # Dropout stays off in training too (it would make the first ratio differ from 1), hence eval() everywhere.
+        for model in (self.policy.model, self.reference, self.critic):
+            model.eval()
+        groups = [
+            {"params": list(self.policy.model.parameters()), "lr": self.config.learning_rate},
+            {"params": list(self.critic.parameters()), "lr": self.config.critic_learning_rate},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.0)
+        self.policy.model, self.critic, self.optimizer = self.accelerator.prepare(self.policy.model, self.critic, self.optimizer)
+        self.bonus = (
+            BonusCritic(self.policy.model, self.config.bonus_learning_rate, self.config.bonus_window, self.config.bonus_epochs,
+                        self.config.microbatch_tokens, self.pad, self.device)
+            if self.config.hindsight and self.config.bonus == "critic"
+            else None
+        )  # fmt: skip
+        self.buffer = HindsightBuffer(self.config.buffer_size)
+        # One random stream per purpose: what hindsight draws must not move what PPO draws.
+        self.sampling, self.revising, self.shuffling, self.judging_bonus = (
+            torch.Generator(self.device if purpose < 2 else "cpu").manual_seed(run.seed * 1000 + purpose) for purpose in range(4)
+        )
+        self.choosing = Random(run.seed)
+        self.steps = 0
+        self.position = 0
+        self._stream: Iterator[Example] | None = None
+        self.started = time.monotonic()
+
+    # ------------------------------------------------------------------------------------------------------------- one step
+    def plan(self) -> tuple[int, int] | None:
+        """(prompts, revision slots) of the next step; None when the budget is spent. The last step is made smaller to fit."""
+        config, budget = self.config, self.run.budget
+        rollouts = budget.affordable(config.rollouts_per_step)
+        slots = int(rollouts * config.revise_fraction) if config.hindsight else 0
+        prompts = (rollouts - slots) // config.num_generations
+        return (prompts, slots) if prompts >= 1 and rollouts >= min(8, config.rollouts_per_step) and budget.left > 0 else None
+
+    def step(self, prompts: int, slots: int) -> None:
+        run, config, clock = self.run, self.config, _Clock()
+
+        examples = [e for e in self._next_examples(prompts) for _ in range(config.num_generations)]
+        with clock("sample"):
+            assigned = herl.assign_drafts(examples, self.buffer, run.template, config.guide_prob, self.choosing)
+            drafts = self._sample(assigned, config.temperature, self.sampling)
+        with clock("judge"):
+            drafts = self._judge(drafts)
+
+        predicted = [0.0] * len(drafts)
+        with clock("bonus"):
+            if self.bonus and (self.bonus.open or config.revise == "critic"):
+                predicted = self.bonus.predict([r.pair for r in drafts], [r.reward or 0.0 for r in drafts])
+
+        revisions: list[Rollout] = []
+        if config.hindsight:
+            with clock("hindsight"):
+                chosen = herl.choose(drafts, slots, config, predicted, self.choosing)
+                assigned = herl.assign_revisions(drafts, chosen, run.template, run.rubric, config)
+                revisions = self._sample(assigned, config.revision_temperature, self.revising, kind="revision")
+                revisions = self._judge(revisions)
+                self.buffer.add(herl.lessons(drafts, revisions))
+
+        with clock("bonus"):
+            drafts = self._with_bonus(drafts, revisions, predicted)
+
+        rollouts = [*drafts, *revisions]
+        rows = training_rows(rollouts, config)
+        learnt: dict[str, Any] = {}
+        if any(not row.off_policy for row in rows):
+            with clock("score"):
+                scored = self._score(rows)
+            with clock("learn"):
+                learnt = self._learn(rows, scored)
+
+        self.steps += 1
+        self._log(rollouts, drafts, revisions, rows, learnt, clock)
+
+    def _next_examples(self, count: int) -> list[Example]:
+        if self._stream is None:
+            self._stream = self.run.data.train(self.position)
+        self.position += count
+        return [next(self._stream) for _ in range(count)]
+
+    def _sample(
+        self, assigned: Sequence[herl.Assignment], temperature: float, generator: torch.Generator, kind: str = "plain"
+    ) -> list[Rollout]:
+        if not assigned:
+            return []
+        run = self.run
+        prompt_ids, _ = fit_prompts(self.policy, self.policy.encode([a.prompt for a in assigned], run.instruction), run.max_new_tokens)
+        plain_ids = prompt_ids
+        if any(a.guidance for a in assigned):
+            plain_ids, _ = fit_prompts(
+                self.policy, self.policy.encode([a.example.prompt for a in assigned], run.instruction), run.max_new_tokens
+            )
+        written = generate(
+            self.policy, prompt_ids, temperature=temperature, max_new_tokens=run.max_new_tokens, stop=run.stop, generator=generator
+        )
+        run.budget.charge(sum(len(w.ids) for w in written), len(written))
+        return [
+            Rollout(
+                example=a.example,
+                kind="revision" if kind == "revision" else "guided" if a.guidance else "plain",
+                prompt=a.prompt,
+                prompt_ids=tuple(p),
+                plain_ids=tuple(q),
+                ids=tuple(w.ids),
+                text=w.text,
+                finish=w.finish,
+                temperature=temperature,
+                judgement=UNJUDGED,
+                guidance=a.guidance,
+                baseline=a.baseline,
+                draft=a.draft,
+                propensity=a.propensity,
+            )
+            for a, p, q, w in zip(assigned, prompt_ids, plain_ids, written, strict=True)
+        ]
+
+    def _judge(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
+        run = self.run
+        run.budget.reward_calls += len(rollouts)
+        judged = judge([r.example for r in rollouts], [r.text for r in rollouts], run.rubric, run.metrics, run.sandbox)
+        return [replace(r, judgement=j) for r, j in zip(rollouts, judged, strict=True)]
+
+    def _with_bonus(self, drafts: Sequence[Rollout], revisions: Sequence[Rollout], predicted: Sequence[float]) -> list[Rollout]:
+        """Drafts with their bonus: measured where revised, or predicted for all while the gate is open. The critic learns from this step."""
+        measured = {r.draft: r for r in revisions if r.draft is not None and r.improvement is not None}
+        if self.bonus:
+            news = [
+                Measurement(
+                    drafts[i].example.id, drafts[i].prompt_ids, drafts[i].ids, r.baseline or 0.0, r.improvement or 0.0, r.propensity or 1.0
+                )
+                for i, r in measured.items()
+                if i is not None
+            ]
+            was_open = self.bonus.open
+            self.bonus.observe(self.steps + 1, news, self.judging_bonus)
+            return [replace(d, bonus=b) if was_open and d.reward is not None else d for d, b in zip(drafts, predicted, strict=True)]
+        if self.config.hindsight and self.config.bonus == "measured":
+            return [replace(d, bonus=max(0.0, measured[i].improvement or 0.0)) if i in measured else d for i, d in enumerate(drafts)]
+        return list(drafts)
+
+    # ------------------------------------------------------------------------------------------------------------ learning
+    @torch.no_grad()
+    def _score(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+        """What the policy, the starting policy and the critic say of each row before the update; (row, response position), 0 on padding."""
+        width = max(len(row.pair.response) for row in rows)
+        scored = {
+            name: torch.zeros(len(rows), width, device=self.device)
+            for name in ("old", "entropy", "reference", "value", "mask", "behaviour")
+        }
+        pairs = [row.pair for row in rows]
+        for batch in microbatches(pairs, self.config.microbatch_tokens, self.pad, self.device):
+            t = batch.mask_BT.shape[1]
+            scored["mask"][batch.rows, :t] = batch.mask_BT
+            logp_BT, entropy_BT = logprobs(self.policy.model, batch, with_entropy=True)
+            assert entropy_BT is not None
+            scored["old"][batch.rows, :t] = logp_BT * batch.mask_BT
+            scored["entropy"][batch.rows, :t] = entropy_BT * batch.mask_BT
+            scored["reference"][batch.rows, :t] = logprobs(self.reference, batch)[0] * batch.mask_BT
+            scored["value"][batch.rows, :t] = self.critic(batch) * batch.mask_BT
+        off = [i for i, row in enumerate(rows) if row.behaviour is not None]
+        if off and self.config.off_policy != "awr":
+            sampled = [row.behaviour or row.pair for row in rows]
+            for batch in microbatches(sampled, self.config.microbatch_tokens, self.pad, self.device, off):
+                scored["behaviour"][batch.rows, : batch.mask_BT.shape[1]] = logprobs(self.policy.model, batch)[0] * batch.mask_BT
+        return scored
+
+    def _learn(self, rows: Sequence[Row], scored: dict[str, Tensor]) -> dict[str, Any]:
+        config = self.config
+        mask_NT, on_N = scored["mask"], torch.tensor([not row.off_policy for row in rows], device=self.device)
+        on_mask_NT = mask_NT * on_N[:, None]
+        rewards_NT = losses.terminal_rewards(torch.tensor([row.reward for row in rows], device=self.device), mask_NT)
+        if self.steps == 0:
+            for _ in range(config.critic_warmup_epochs):
+                _, returns_NT = losses.gae(rewards_NT, scored["value"], mask_NT, config.gamma, config.lam)
+                for chosen in self._minibatches(len(rows)):
+                    self._critic_pass(rows, chosen, scored["value"], returns_NT, on_mask_NT, alone=True)
+                scored["value"] = self._score(rows)["value"]
+        advantages_NT, returns_NT = losses.gae(rewards_NT, scored["value"], mask_NT, config.gamma, config.lam)
+        spread = float(advantages_NT[on_mask_NT > 0].std(unbiased=False))
+        if config.whiten_advantages:
+            advantages_NT = losses.whiten(advantages_NT, mask_NT, on_mask_NT)
+
+        sums: dict[str, float] = {}
+        tokens = on_tokens = 0.0
+        minibatches, stopped, first_ratio = 0, False, 0.0
+        for _ in range(config.num_ppo_epochs):
+            for chosen in self._minibatches(len(rows)):
+                self.optimizer.zero_grad()
+                moved = self._policy_pass(rows, chosen, scored, advantages_NT, on_N)
+                moved["value_loss"] = self._critic_pass(rows, chosen, scored["value"], returns_NT, on_mask_NT, alone=False)
+                if not all(map(math.isfinite, moved.values())):
+                    self._diverged("the loss is not a number")
+                moved["grad_norm"] = float(self.accelerator.clip_grad_norm_(self.policy.model.parameters(), config.max_grad_norm))
+                moved["value_grad_norm"] = float(self.accelerator.clip_grad_norm_(self.critic.parameters(), config.max_grad_norm))
+                if not math.isfinite(moved["grad_norm"] + moved["value_grad_norm"]):
+                    self._diverged("a gradient is not a number")
+                self.optimizer.step()
+                self.run.budget.optimizer_steps += 1
+                if minibatches == 0:
+                    first_ratio = moved["ratio_distance"]
+                minibatches += 1
+                count, on_count = float(mask_NT[chosen].sum()), float(on_mask_NT[chosen].sum())
+                tokens, on_tokens = tokens + count, on_tokens + on_count
+                for name, value in moved.items():
+                    sums[name] = sums.get(name, 0.0) + value
+                if config.target_kl is not None and moved["approx_kl"] / max(1.0, on_count) > config.target_kl:
+                    stopped = True
+                    break
+            if stopped:
+                break
+        kl = sums["kl"] / max(1.0, tokens)
+        if kl > config.max_kl:
+            self._diverged(f"the KL to the starting policy is {kl:.2f} nats per token (max_kl={config.max_kl})")
+        return {
+            "rows": len(rows),
+            "off_policy_rows": int((~on_N).sum()),
+            "loss": sums["loss"] / minibatches,
+            "value_loss": sums["value_loss"] / minibatches,
+            "kl": kl,
+            "approx_kl": sums["approx_kl"] / max(1.0, on_tokens),
+            "entropy": float(losses.masked_mean(scored["entropy"], on_mask_NT)),
+            "ratio": sums["ratio"] / max(1.0, on_tokens),
+            "ratio_first": first_ratio,
+            "clip_fraction": sums["clipped"] / max(1.0, on_tokens),
+            "grad_norm": sums["grad_norm"] / minibatches,
+            "value_grad_norm": sums["value_grad_norm"] / minibatches,
+            "explained_variance": losses.explained_variance(scored["value"][on_mask_NT > 0], returns_NT[on_mask_NT > 0]),
+            "return_mean": float(losses.masked_mean(returns_NT, on_mask_NT)),
+            "value_mean": float(losses.masked_mean(scored["value"], on_mask_NT)),
+            "advantage_std": spread,
+            "early_stop": float(stopped),
+            "learning_rate": config.learning_rate,
+        }
+
+    def _minibatches(self, count: int) -> list[Tensor]:
+        return list(torch.randperm(count, generator=self.shuffling).split(self.config.minibatch_size))
+
+    def _policy_pass(
+        self, rows: Sequence[Row], chosen: Tensor, scored: dict[str, Tensor], advantages_NT: Tensor, on_N: Tensor
+    ) -> dict[str, float]:
+        """Accumulate the policy's gradient over one minibatch: the mean over its tokens, whatever the micro-batches."""
+        config = self.config
+        total = scored["mask"][chosen].sum().clamp(min=1)
+        sums = dict.fromkeys(("loss", "kl", "approx_kl", "ratio", "ratio_distance", "clipped"), 0.0)
+        pairs: list[Pair] = [row.pair for row in rows]
+        for batch in microbatches(pairs, config.microbatch_tokens, self.pad, self.device, chosen.tolist()):
+            t, mask_BT = batch.mask_BT.shape[1], batch.mask_BT
+            old_BT, reference_BT, behaviour_BT = (scored[name][batch.rows, :t] for name in ("old", "reference", "behaviour"))
+            advantage_BT, on_B = advantages_NT[batch.rows, :t], on_N[batch.rows]
+            logp_BT, entropy_BT = logprobs(self.policy.model, batch, with_entropy=config.entropy_coef > 0)
+            logp_BT = logp_BT * mask_BT
+            high = config.cliprange if config.cliprange_high is None else config.cliprange_high
+            on_loss_BT, clipped_BT = losses.ppo_loss(logp_BT, old_BT, advantage_BT, config.cliprange, high, config.dual_clip)
+            if config.off_policy == "awr":
+                off_loss_BT = losses.awr_loss(logp_BT, advantage_BT)
+            elif config.off_policy == "shaped":
+                off_loss_BT = losses.shaped_loss(logp_BT, behaviour_BT, advantage_BT, config.shaping_gamma)
+            else:
+                off_loss_BT, _ = losses.ppo_loss(logp_BT, behaviour_BT, advantage_BT, config.cliprange, high)
+            kl_BT = losses.kl_k3(logp_BT, reference_BT)
+            loss_BT = torch.where(on_B[:, None], on_loss_BT, off_loss_BT) + config.kl_coef * kl_BT
+            if entropy_BT is not None:
+                loss_BT = loss_BT - config.entropy_coef * entropy_BT
+            loss = losses.masked_sum(loss_BT, mask_BT) / total
+            self.accelerator.backward(loss)
+            with torch.no_grad():
+                on_mask_BT = mask_BT * on_B[:, None]
+                ratio_BT = (logp_BT - old_BT).exp()
+                sums["loss"] += float(loss.detach())
+                sums["kl"] += float(losses.masked_sum(kl_BT, mask_BT))
+                sums["approx_kl"] += float(losses.masked_sum(losses.kl_k3(old_BT, logp_BT), on_mask_BT))
+                sums["ratio"] += float(losses.masked_sum(ratio_BT, on_mask_BT))
+                sums["clipped"] += float(losses.masked_sum(clipped_BT, on_mask_BT))
+                sums["ratio_distance"] = max(sums["ratio_distance"], float(((ratio_BT - 1).abs() * on_mask_BT).max()))
+        return sums
+
+    def _critic_pass(
+        self, rows: Sequence[Row], chosen: Tensor, old_NT: Tensor, returns_NT: Tensor, on_mask_NT: Tensor, alone: bool
+    ) -> float:
+        """Accumulate the value critic's gradient over a minibatch; with `alone`, also take the step (no clip on the value: it starts at 0)."""
+        total = on_mask_NT[chosen].sum().clamp(min=1)
+        clip = math.inf if alone else self.config.cliprange_value
+        if alone:
+            self.optimizer.zero_grad()
+        summed = 0.0
+        for batch in microbatches([row.pair for row in rows], self.config.microbatch_tokens, self.pad, self.device, chosen.tolist()):
+            t = batch.mask_BT.shape[1]
+            loss_BT = losses.value_loss(self.critic(batch), old_NT[batch.rows, :t], returns_NT[batch.rows, :t], clip)
+            loss = losses.masked_sum(loss_BT, on_mask_NT[batch.rows, :t]) / total
+            self.accelerator.backward(loss)
+            summed += float(loss.detach())
+        if alone:
+            self.accelerator.clip_grad_norm_(self.critic.parameters(), self.config.max_grad_norm)
+            self.optimizer.step()
+        return summed
+
+    def _diverged(self, why: str) -> None:
+        where = self.run.save_checkpoint(self.steps, self.state_dict(), label="diverged")
+        raise DivergedError(
+            f"stopped at step {self.steps + 1}: {why}; the state is in {where}: lower learning_rate (now {self.config.learning_rate:g}) "
+            f"or raise kl_coef (now {self.config.kl_coef:g})"
+        )
+
+    # ------------------------------------------------------------------------------------------------------------- logging
+    def _log(
+        self,
+        rollouts: Sequence[Rollout],
+        drafts: Sequence[Rollout],
+        revisions: Sequence[Rollout],
+        rows: Sequence[Row],
+        learnt: dict[str, Any],
+        clock: _Clock,
+    ) -> None:
+        run = self.run
+        plain = [r for r in drafts if r.kind == "plain"]
+        guided = [r for r in drafts if r.kind == "guided"]
+        primary = run.metrics[0].key
+        generated = sum(len(r.ids) for r in rollouts)
+        row: dict[str, Any] = {
+            "step": self.steps,
+            "tokens": run.budget.spent,
+            "rollouts": run.budget.rollouts,
+            "reward_calls": run.budget.reward_calls,
+            "optimizer_steps": run.budget.optimizer_steps,
+            "reward": _mean(r.reward for r in plain),
+            "metric": _mean(r.judgement.metrics[primary] for r in plain),
+            "metric_planted": _mean(r.judgement.metrics[primary] for r in plain if r.example.info.get("planted") is True),
+            "metric_plain": _mean(r.judgement.metrics[primary] for r in plain if r.example.info.get("planted") is False),
+            "criteria": {c.name: _mean(r.judgement.criteria.get(c.name) for r in plain) for c in run.rubric.criteria},
+            "response_tokens": _mean(len(r.ids) for r in rollouts),
+            "eos_rate": _mean(r.finish == "eos" for r in rollouts),
+            "truncation_rate": _mean(r.finish == "length" for r in rollouts),
+            "unparsed_rate": _mean(run.task.extract(r.example, r.text) is None for r in plain),
+            "error_rate": _mean(r.reward is None for r in rollouts),
+            "rows": len(rows),
+            **learnt,
+            "wall_s": time.monotonic() - self.started,
+            "tokens_per_s": generated / max(1e-9, clock.total),
+            "seconds": clock.seconds,
+        }
+        if row["reward"] is not None and row["metric"] is not None:
+            row["reward_metric_gap"] = row["reward"] - row["metric"]
+        if self.config.hindsight:
+            row |= {
+                "revisions": len(revisions),
+                "revision_reward": _mean(r.reward for r in revisions),
+                "revision_improvement": _mean(r.improvement for r in revisions),
+                "revision_improved_rate": _mean(None if r.improvement is None else r.improvement > 0 for r in revisions),
+                "revision_solved_rate": _mean(r.judgement.metrics[primary] for r in revisions),
+                "buffer": len(self.buffer),
+                "bonus": _mean(r.bonus for r in plain),
+            }
+        if guided:
+            row |= {"guided": len(guided), "guided_reward": _mean(r.reward for r in guided)}
+        if self.bonus:
+            row |= self.bonus.calibration()
+        if self.config.eval_steps and self.steps % self.config.eval_steps == 0:
+            row["eval"] = run.evaluate(f"step-{self.steps:06d}")
+        row = checked(row)
+        run.log_step(row, rollouts)
+        if run.report_to:
+            self.accelerator.log({k: v for k, v in row.items() if isinstance(v, int | float)}, step=self.steps)
+
+    # ---------------------------------------------------------------------------------------------------------- checkpoint
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the rest of the run depends on."""
+        return {
+            "steps": self.steps,
+            "position": self.position,
+            "policy": self.accelerator.unwrap_model(self.policy.model).state_dict(),
+            "critic": self.accelerator.unwrap_model(self.critic).state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "bonus": self.bonus.state_dict() if self.bonus else None,
+            "buffer": self.buffer.state_dict(),
+            "budget": self.run.budget.state_dict(),
+            "generators": {name: getattr(self, name).get_state() for name in _STREAMS},
+            "choosing": self.choosing.getstate(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps, self.position = state["steps"], state["position"]
+        self.accelerator.unwrap_model(self.policy.model).load_state_dict(state["policy"])
+        self.accelerator.unwrap_model(self.critic).load_state_dict(state["critic"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.bonus:
+            self.bonus.load_state_dict(state["bonus"])
+        self.buffer.load_state_dict(state["buffer"])
+        self.run.budget.load_state_dict(state["budget"])
+        for name in _STREAMS:
+            getattr(self, name).set_state(state["generators"][name])
+        version, internal, gauss = state["choosing"]
+        self.choosing.setstate((version, tuple(internal), gauss))
+
+
+UNJUDGED = Judgement((), None)
+_STREAMS = ("sampling", "revising", "shuffling", "judging_bonus")
+
+
+class _Clock:
+    """Seconds by phase: `with clock("judge"): …`"""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._name, self._since = "", 0.0
+
+    def __call__(self, name: str) -> _Clock:
+        self._name = name
+        return self
+
+    def __enter__(self) -> None:
+        self._since = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self._name] = self.seconds.get(self._name, 0.0) + time.monotonic() - self._since
+
+    @property
+    def total(self) -> float:
+        return sum(self.seconds.values())
+
+
+def _mean(values: Any) -> float | None:
+    decided = [float(v) for v in values if v is not None]
+    return sum(decided) / len(decided) if decided else None
