@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from herl_bench import Check, Example, Finding, Metric
@@ -27,7 +27,9 @@ FINAL_LINE = re.compile(rf"#### -?(?:{NUMBER})")
 STRICT = re.compile(r"#### (\-?[0-9\.\,]+)")  # the two filters of lm-eval's gsm8k, version 3
 FLEXIBLE = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
 IGNORED = (re.compile(","), re.compile(r"\$"), re.compile(r"(?s).*#### "), re.compile(r"\.$"))
-LONGEST_EXPRESSION = 200  # the published files need 66; bounds the work and the recursion on hostile notes
+TIDY = {ord(odd): plain for odd, plain in zip("−–×÷\u00a0\u202f", "--*/  ", strict=True)}
+LONGEST_NOTE = 200  # the published files need 66; bounds the work and the recursion on hostile notes
+LONGEST_NUMBER = 50
 
 
 # ---------------------------------------------------------------------------------------------------------------- reading
@@ -65,18 +67,18 @@ def parse(response: str) -> Parsed:
         if answer is not None:
             reached.add(Fraction(answer))
     else:  # a response without notes may reach its quantities in words
-        reached = {Fraction(number.replace(",", "")) for number in re.findall(NUMBER, text)}
+        reached = {Fraction(number.replace(",", "")) for number in re.findall(NUMBER, text) if len(number) <= LONGEST_NUMBER}
     return Parsed(text, steps, answer, frozenset(reached))
 
 
 def tidy(text: str) -> str:
     """Typographic signs as keyboards have them."""
-    return text.translate(str.maketrans({"−": "-", "–": "-", "×": "*", "÷": "/", "\u00a0": " ", "\u202f": " "}))
+    return text.translate(TIDY)
 
 
 def read_note(note: str) -> Step:
     expression, _, result = note.replace(" ", "").rpartition("=")
-    expected, value = evaluate(expression), result_value(result)
+    expected, value = evaluate(expression), result_value(result) if len(result) <= LONGEST_NUMBER else None
     right = expected is not None and value is not None and agrees(expected, value, result)
     return Step(expression, result, value, expected, right)
 
@@ -97,11 +99,11 @@ def agrees(expected: Fraction, value: Fraction, shown: str) -> bool:
     return any(expected == v or abs(expected - v) < unit for v in allowed)
 
 
-@cache
+@lru_cache(maxsize=50_000)
 def evaluate(expression: str) -> Fraction | None:
     """The exact value of an arithmetic expression; None where it is none, or divides by zero."""
     tokens = re.findall(rf"{NUMBER}|//|[-+*/()%]", cleaned := re.sub(r"[\s$]", "", expression))
-    if not tokens or "".join(tokens) != cleaned or len(cleaned) > LONGEST_EXPRESSION or cleaned.count("(") > 20:
+    if not tokens or "".join(tokens) != cleaned or len(cleaned) > LONGEST_NOTE or cleaned.count("(") > 20:
         return None
     try:
         value, rest = _sum(tokens)
@@ -148,7 +150,7 @@ def final_answer_in(text: str) -> str | None:
     for pattern, which in ((rf"####\s*{number}", 0), (rf"\\boxed\{{\s*{number}", -1), (rf"(?i)answer(?: is|:)[\s*:]*{number}", -1)):
         if found := re.findall(pattern, text):
             sign, digits = found[which]
-            return sign + digits.replace(",", "")
+            return sign + digits.replace(",", "") if len(digits) <= LONGEST_NUMBER else None
     return None
 
 
@@ -267,7 +269,7 @@ def robust_match(example: Example, seen: Parsed) -> float:
     answer = seen.answer
     if answer is None:
         numbers = re.findall(rf"(?:(?<![\w)])-)?\$?(?:{NUMBER})", seen.text)
-        answer = numbers[-1].replace(",", "").replace("$", "") if numbers else None
+        answer = numbers[-1].replace(",", "").replace("$", "") if numbers and len(numbers[-1]) <= LONGEST_NUMBER else None
     return float(answer is not None and Fraction(answer) == Fraction(example.info["answer"]))
 
 

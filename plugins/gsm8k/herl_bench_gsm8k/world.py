@@ -504,4 +504,4 @@ def demonstrations(seed: int) -> Iterator[Demonstration]:
             yield Demonstration(example, plain_answer(rng, problem))
 
 
-WORLD = World(examples, demonstrations, PLANTED, DIFFICULTY, max_new_tokens=96)
+WORLD = World(examples, demonstrations, PLANTED, DIFFICULTY, max_new_tokens=112)
