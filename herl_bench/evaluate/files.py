@@ -70,12 +70,19 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
 class Writer:
     """Appends samples while they are made: pass `append` as `on_batch` to `evaluate`, then call `finish`.
 
-    settings: as from `sampling_settings`; they stand in every sample's `arguments`.
+    settings: as from `sampling_settings`; they stand in every sample's `arguments`. samples: False writes the results file alone.
     Left without `finish`, the samples so far stay in the `.part` file.
     """
 
     def __init__(
-        self, directory: str | Path, *, task: Task, rubric: Rubric, metrics: Sequence[Metric], settings: Mapping[str, Any] | None = None
+        self,
+        directory: str | Path,
+        *,
+        task: Task,
+        rubric: Rubric,
+        metrics: Sequence[Metric],
+        settings: Mapping[str, Any] | None = None,
+        samples: bool = True,
     ):
         self.directory = Path(directory)
         self.task, self.rubric, self.metrics, self.settings = task, rubric, tuple(metrics), dict(settings or {})
@@ -87,14 +94,15 @@ class Writer:
         self._hashes: list[str] = []
         with _saving(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._file: TextIOWrapper = self._part.open("w", encoding="utf-8")
+            self._file: TextIOWrapper | None = self._part.open("w", encoding="utf-8") if samples else None
 
     def __enter__(self) -> Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with _saving(self._part):
-            self._file.close()
+        if self._file is not None:
+            with _saving(self._part):
+                self._file.close()
 
     def append(self, rows: Sequence[Row]) -> None:
         """Write these rows' samples. All responses of an item must come in one call."""
@@ -102,8 +110,10 @@ class Writer:
             for _, group in groupby(rows, key=lambda row: row.doc_id):
                 for sample in self._samples(list(group)):
                     self._hashes.append(sample["doc_hash"] + sample["prompt_hash"] + sample["target_hash"])
-                    self._file.write(json.dumps(sample, ensure_ascii=False) + "\n")
-            self._file.flush()
+                    if self._file is not None:
+                        self._file.write(json.dumps(sample, ensure_ascii=False) + "\n")
+            if self._file is not None:
+                self._file.flush()
 
     def finish(
         self,
@@ -114,11 +124,12 @@ class Writer:
         config: Mapping[str, Any] | None = None,
     ) -> tuple[Path, Path]:
         """Give the samples file its name and write the results. `config`: lm-eval's own keys go to its `config`, others to ours."""
-        with _saving(self.samples):
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._part.replace(self.samples)
+        if self._file is not None:
+            with _saving(self.samples):
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._file.close()
+                self._part.replace(self.samples)
         results = self._results(evaluation, model_name, dict(model_args or {"pretrained": model_name}), dict(config or {}))
         write_atomically(self.results, json.dumps(results, indent=2, ensure_ascii=False) + "\n")
         return self.results, self.samples

@@ -1,0 +1,233 @@
+"""Read stored responses, whoever wrote them, and find the item that each belongs to.
+
+Three kinds of files go in as they are: plain rows with `id` and `response`, human-eval samples (`task_id`, `completion`), lm-eval samples
+(`doc_id`, `doc`, `resps`; ours among them), and a run's `rollouts.jsonl`. lm-eval repeats an item once per filter; such repeats are one.
+
+An id is looked up as it stands; a number, as lm-eval's `doc_id` is one, counts the items of the evaluation split from 0. Where the row
+carries lm-eval's `doc`, its question must be the one of the item found, so that another split or another order is noticed.
+
+Left out: multiple-choice samples, whose `resps` are likelihoods.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, NoReturn
+
+from herl_bench.data import EVAL_SEED, read_all
+from herl_bench.errors import DataError
+from herl_bench.types import Example, Task
+
+ID_FIELDS = ("id", "task_id", "doc_id")
+RESPONSE_FIELDS = ("response", "completion", "resps")
+CHUNK, CHUNKS = 2_000, 25
+SHORT = 12
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One row: where it stands, what it says it answers, and with what.
+
+    doc: lm-eval's copy of the item. rollout: a row of `rollouts.jsonl`, where many answers to one item are the rule.
+    """
+
+    where: str
+    line: int
+    key: str | int
+    responses: tuple[str, ...]
+    doc: Mapping[str, Any] = field(default_factory=dict)
+    rollout: bool = False
+
+    @property
+    def own_example(self) -> Example | None:
+        """The item itself, where the file carries it whole, as our own samples do."""
+        doc = self.doc
+        if all(isinstance(doc.get(name), str) for name in ("id", "prompt", "target")) and isinstance(doc.get("info"), dict):
+            return Example(doc["id"], doc["prompt"], doc["target"], doc["info"])
+        return None
+
+
+def read_stored(path: str | Path) -> list[Stored]:
+    """All rows of a JSONL file. Raises `DataError` that names file and line."""
+    rows: list[Stored] = []
+    filters: dict[tuple[Any, ...], set[str]] = {}
+    for line, text in _lines(Path(path)):
+        where = f"{path}:{line}"
+        try:
+            raw = json.loads(text)
+        except ValueError as error:
+            raise DataError(f"{where}: not JSON, perhaps cut off: {error}") from None
+        if not isinstance(raw, dict):
+            raise DataError(f"{where}: a row is a JSON object, not {type(raw).__name__}")
+        row = Stored(where, line, _key(raw, where), _responses(raw, where), _doc(raw), "kind" in raw and "step" in raw)
+        if "filter" in raw and "resps" in raw:
+            seen = filters.setdefault((row.key, row.responses), set())
+            repeated = bool(seen) and raw["filter"] not in seen
+            seen.add(raw["filter"])
+            if repeated:
+                continue
+        rows.append(row)
+    if not rows:
+        raise DataError(f"{path}: no rows in it")
+    return rows
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, text in enumerate(file, 1):
+                if text.strip():
+                    yield number, text
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _doc(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    doc = raw.get("doc")
+    return doc if isinstance(doc, dict) else {}
+
+
+def _key(raw: Mapping[str, Any], where: str) -> str | int:
+    doc = _doc(raw)
+    for value in (raw.get("id"), raw.get("task_id"), doc.get("id"), doc.get("task_id"), raw.get("doc_id")):
+        if isinstance(value, (str, int)) and not isinstance(value, bool):
+            return value
+    raise DataError(f"{where}: no id: a row needs one of {', '.join(ID_FIELDS)}, a text or a whole number")
+
+
+def _responses(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    name = next((name for name in RESPONSE_FIELDS if name in raw), None)
+    if name is None:
+        raise DataError(f"{where}: no response: a row needs one of {', '.join(RESPONSE_FIELDS)}")
+    value = raw[name]
+    if name == "resps" and isinstance(value, list):
+        texts = [text for inner in value for text in (inner if isinstance(inner, list) else [inner])]
+        if texts and all(isinstance(text, str) for text in texts):
+            return tuple(texts)
+        raise DataError(f"{where}: resps must hold texts, as a generation task's do")
+    if not isinstance(value, str):
+        raise DataError(f"{where}: {name} must be a text, not {type(value).__name__}")
+    return (value,)
+
+
+# ------------------------------------------------------------------------------------------------------------ finding items
+@dataclass
+class Items:
+    """The items of one source, read split by split, and only as far as is needed.
+
+    name: the source in words. splits: readers, the evaluation split first.
+    """
+
+    name: str
+    splits: Sequence[Callable[[], Sequence[Example]]]
+    _evaluation: Sequence[Example] = ()
+    _by_id: dict[str, Example] = field(default_factory=dict)
+    _read: int = 0
+
+    def find(self, row: Stored) -> Example:
+        """The item that the row answers. Raises `DataError` that names file and line."""
+        self._more(1)
+        if isinstance(row.key, int) and str(row.key) not in self._by_id:
+            found = self._by_position(row, row.key)
+        else:
+            found = self._by_name(row)
+        if row.doc and not _same_question(row.doc, found):
+            other = next((e for e in self._all() if _same_question(row.doc, e)), None)
+            if other is None:
+                raise DataError(f"{row.where}: {row.key!r} in {self.name} is another question ({found.id}) than the row's own doc")
+            return other
+        return found
+
+    def _by_position(self, row: Stored, position: int) -> Example:
+        if 0 <= position < len(self._evaluation):
+            return self._evaluation[position]
+        same = (e for e in self._all() if row.doc and _same_question(row.doc, e))
+        return next(same, None) or self._unknown(row)
+
+    def _by_name(self, row: Stored) -> Example:
+        key = str(row.key)
+        while key not in self._by_id:
+            if not self._more(self._read + 1):
+                return self._by_position(row, int(key)) if key.isascii() and key.isdigit() else self._unknown(row)
+        return self._by_id[key]
+
+    def _unknown(self, row: Stored) -> NoReturn:
+        from difflib import get_close_matches
+
+        near = get_close_matches(str(row.key), self._by_id, n=2, cutoff=0.8)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ": does --data name where the items come from?"
+        raise DataError(f"{row.where}: no item {row.key!r} in {self.name}{hint}")
+
+    def _all(self) -> Iterator[Example]:
+        self._more(len(self.splits))
+        return iter({e.id: e for e in self._by_id.values()}.values())
+
+    def _more(self, wanted: int) -> bool:
+        """Have `wanted` splits been read now? A split whose files are missing is no reason to fail while the ids lie in others."""
+        while self._read < min(wanted, len(self.splits)):
+            first = self._read == 0
+            self._read += 1
+            try:
+                examples = self.splits[self._read - 1]()
+            except DataError:
+                if first:
+                    raise
+                continue
+            if first:
+                self._evaluation = examples
+            for e in examples:
+                self._by_id.setdefault(e.id, e)
+                if "task_id" in e.info:
+                    self._by_id.setdefault(str(e.info["task_id"]), e)
+        return self._read >= wanted
+
+
+def items_of(task: Task, place: str | Path, *, seed: int = 0, difficulty: float | None = None) -> Items:
+    """The items of a source as `herl_bench.data.resolve_source` gives it.
+
+    seed, difficulty: of the run whose training items are to be found in the synthetic world; the evaluation items need neither.
+    """
+    if isinstance(place, Path):
+        readers = [lambda: read_all(lambda: task.read(place, "eval"), f"{task.name} in {place}")]
+        readers += [
+            lambda reader=reader, name=name: read_all(lambda: reader(place), f"{task.name} ({name}) in {place}")  # type: ignore[misc]
+            for name, reader in task.splits.items()
+        ]
+        return Items(str(place), readers)
+    if place == "hub":
+        return Items("the hub", [lambda: list(task.hub("eval")), lambda: list(task.hub("train"))])
+    assert task.world is not None
+    world, dial = task.world, task.world.difficulty if difficulty is None else difficulty
+    training = world.examples("train", seed, dial)  # shared by its readers: each goes on where the one before stopped
+    readers = [lambda: list(islice(world.examples("eval", EVAL_SEED, dial), CHUNK))]
+    return Items("the synthetic world", [*readers, *[lambda: list(islice(training, CHUNK))] * CHUNKS])
+
+
+def _same_question(doc: Mapping[str, Any], example: Example) -> bool:
+    """Is one of the doc's longer texts (question, prompt, input, …) in the item's prompt? A doc without any cannot be compared."""
+    if isinstance(doc.get("id"), str) and "prompt" in doc:
+        return bool(doc["prompt"] == example.prompt)
+    prompt = " ".join(example.prompt.split())
+    texts = [" ".join(value.split()) for value in doc.values() if isinstance(value, str)]
+    long = [text for text in texts if len(text) >= SHORT]
+    return any(text in prompt for text in long) if long else True
+
+
+def without_duplicates(rows: Sequence[tuple[Stored, Example]]) -> None:
+    """Raises `DataError` where two rows answer one item, rollouts aside: which of them counts would be a guess."""
+    first: dict[str, Stored] = {}
+    for row, example in rows:
+        if row.rollout:
+            continue
+        if example.id in first:
+            raise DataError(
+                f"{row.where}: {example.id} was answered already in line {first[example.id].line}: "
+                "keep one, or pass --allow_duplicates to score them all"
+            )
+        first[example.id] = row
