@@ -1,0 +1,259 @@
+"""The candidate's process: runs untrusted code and answers the tester's calls. Nothing in here is trusted once the code has started.
+
+Covers: loading the program; calls, attribute and operator requests on what it defined; arguments changed in place; callables of the
+tests as arguments (reverse calls); objects that cannot travel (they stay here, the tester gets a reference); captured output, capped.
+Leaves out: tests, expected values, verdicts. None of them ever enters this process.
+"""
+
+from __future__ import annotations
+
+import builtins
+import io
+import operator
+import random
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from . import codec, frames
+
+OUTPUT_CAP = 64 << 10
+TEXT_CAP = 500
+TAKE_AT_MOST = 256
+
+
+class Output(io.RawIOBase):
+    """What the program prints: kept up to a cap, then swallowed."""
+
+    def __init__(self) -> None:
+        self.pending = bytearray()
+        self.room = OUTPUT_CAP
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 1
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        if self.room:
+            piece = bytes(view[: self.room])
+            self.pending += piece
+            self.room -= len(piece)
+        return len(view)
+
+    def take(self) -> str:
+        piece = bytes(self.pending).decode("utf-8", "replace")
+        self.pending.clear()
+        return piece
+
+
+def take(iterator: Any, count: int) -> list[Any]:
+    """Up to `count` items, then whether the end was reached or which exception came: [items, ended, error or None]."""
+    items: list[Any] = []
+    try:
+        while len(items) < min(count, TAKE_AT_MOST):
+            items.append(next(iterator))
+    except StopIteration:
+        return [items, True, None]
+    except Exception as error:
+        if not items:
+            raise
+        return [items, False, error]
+    return [items, False, None]
+
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "call": lambda function, *args, **kwargs: function(*args, **kwargs),
+    "getattr": getattr,
+    "setattr": setattr,
+    "delattr": delattr,
+    "len": len,
+    "iter": iter,
+    "take": take,
+    "getitem": operator.getitem,
+    "setitem": operator.setitem,
+    "delitem": operator.delitem,
+    "bool": bool,
+    "str": str,
+    "repr": repr,
+    "isinstance": isinstance,
+    "issubclass": issubclass,
+    "enter": lambda manager: type(manager).__enter__(manager),
+    "exit": lambda manager, *raised: type(manager).__exit__(manager, *raised),
+    **{name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "neg", "and_", "or_")},
+}
+
+
+class Callback:
+    """A callable of the tests, seen from here."""
+
+    def __init__(self, server: Server, number: int):
+        self._server, self._number = server, number
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._server.call_back(self._number, args, kwargs)
+
+
+class Server:
+    def __init__(self, stream: socket.socket, message_limit: int):
+        self.stream = stream
+        self.limit = message_limit
+        self.kept: list[Any] = []
+        self.numbers: dict[int, int] = {}
+        self.turn = threading.RLock()
+        self.output = Output()
+        self.text = io.TextIOWrapper(io.BufferedWriter(self.output, 4096), "utf-8", "backslashreplace", write_through=False)
+        self.globals: dict[str, Any] = {}
+
+    # ---- values
+    def export(self, value: Any) -> Any:
+        if type(value) is Callback and value._server is self:
+            return {"cb": value._number}
+        number = self.numbers.get(id(value))
+        if number is None:
+            number = self.numbers[id(value)] = len(self.kept)
+            self.kept.append(value)
+        kind = type(value)
+        is_error = isinstance(value, type) and issubclass(value, BaseException)
+        sort = "exception" if is_error else "class" if isinstance(value, type) else "object"
+        sort = "iterator" if hasattr(kind, "__next__") else "function" if sort == "object" and callable(value) else sort
+        label = getattr(value, "__name__", "") if sort in ("class", "function", "exception") else kind.__name__
+        reference = [number, sort, label if type(label) is str else ""]
+        return {"r": [*reference, error_names(value)] if is_error else reference}
+
+    def resolve(self, tag: str, payload: Any) -> Any:
+        if tag == "r":
+            return self.kept[payload]
+        if tag == "n":
+            return self.globals[payload]
+        if tag == "cb":
+            return Callback(self, payload)
+        if tag == "f":
+            return getattr(builtins, payload)
+        return codec.no_import(tag, payload)
+
+    # ---- messages
+    def send(self, message: list[Any]) -> None:
+        self.text.flush()
+        packed = frames.pack([*message, self.output.take()])
+        if len(packed) - frames.HEADER.size > self.limit:
+            packed = frames.pack(["bad", "a value too large to send", None, ""])
+        self.stream.sendall(packed)
+
+    def receive(self) -> list[Any]:
+        message: list[Any] = frames.receive(self.stream, 1 << 31)
+        return message
+
+    def load(self, source: str, names: list[str]) -> None:
+        module = type(sys)("__main__")
+        self.globals = module.__dict__
+        sys.modules["__main__"] = module
+        try:
+            exec(compile(source, "<program>", "exec", dont_inherit=True), self.globals)
+        except BaseException as error:
+            self.send(["loaderror", *describe(error)])
+            return
+        found = {name: self.globals[name] for name in names if name in self.globals}
+        self.send(["loaded", {name: self._encoded(value) for name, value in found.items()}])
+
+    def _encoded(self, value: Any) -> Any:
+        return self.export(value) if callable(value) else codec.encode(value, self.export)
+
+    def serve(self) -> None:
+        while True:
+            self.answer(self.receive())
+
+    def answer(self, message: list[Any]) -> None:
+        """One request: ["do", operation, args, kwargs] -> ["ret", value, changes] | ["exc", names, args, text, line, changes] | ["bad", why, …]."""
+        _, operation, encoded, encoded_keywords = message
+        args = [codec.decode(argument, self.resolve) for argument in encoded]
+        kwargs = {name: codec.decode(argument, self.resolve) for name, argument in encoded_keywords.items()}
+        constructed = operation == "call" and isinstance(args[0], type)
+        try:
+            value = OPERATIONS[operation](*args, **kwargs)
+            if operation == "take":
+                value[2] = None if value[2] is None else describe(value[2])
+            reply = ["ret", self.export(value) if constructed and is_own(value) else codec.encode(value, self.export)]
+        except codec.Unsendable as why:
+            reply = ["bad", f"a value that cannot be sent: {why}"]
+        except BaseException as error:
+            reply = ["exc", *describe(error)]
+        self.send([*reply, self._changes(operation, args, kwargs, encoded, encoded_keywords)])
+
+    def _changes(self, operation: str, args: list[Any], kwargs: dict[str, Any], encoded: list[Any], keywords: dict[str, Any]) -> Any:
+        """What the call changed in its arguments: [[place, new value], …], None where nothing did."""
+        if operation != "call":
+            return None
+        places = [(i, args[i], encoded[i]) for i in range(1, len(args))]
+        places += [(name, kwargs[name], keywords[name]) for name in kwargs]  # type: ignore[misc]
+        changes = []
+        for place, value, before in places:
+            if codec.has_mutable(value):
+                try:
+                    after = codec.encode(value, self.export)
+                except codec.Unsendable:
+                    continue
+                if after != before:
+                    changes.append([place, after])
+        return changes or None
+
+    def call_back(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with self.turn:
+            encoded = [codec.encode(argument, self.export) for argument in args]
+            self.send(["cb", number, encoded, {name: codec.encode(argument, self.export) for name, argument in kwargs.items()}])
+            while True:
+                message = self.receive()
+                if message[0] == "do":  # the callback itself calls into the program
+                    self.answer(message)
+                elif message[0] == "ok":
+                    return codec.decode(message[1], self.resolve)
+                else:
+                    kind = getattr(builtins, message[1], RuntimeError)
+                    raise (kind if isinstance(kind, type) and issubclass(kind, Exception) else RuntimeError)(message[2])
+
+
+def is_own(value: Any) -> bool:
+    """An instance of a class that the program wrote stays an object, even where it derives from a builtin type."""
+    return type(value).__module__ == "__main__"
+
+
+def error_names(kind: type) -> list[str]:
+    return [f"{parent.__module__}.{parent.__qualname__}" for parent in kind.__mro__]
+
+
+def describe(error: BaseException) -> list[Any]:
+    """[names of its classes, its plain args or None, its text, the last line of the program that it passed through]."""
+    try:
+        text = str(error)[:TEXT_CAP]
+    except BaseException:
+        text = ""
+    try:
+        arguments = codec.encode(list(error.args))
+    except BaseException:
+        arguments = None
+    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<program>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return [error_names(type(error)), arguments, text, line]
+
+
+def main(stream: socket.socket, message_limit: int) -> None:
+    """Serve one tester until it goes away. Confinement is already on."""
+    server = Server(stream, message_limit)
+    sys.stdout = sys.stderr = server.text
+    sys.stdin = io.StringIO()
+    sys.argv = ["program.py"]
+    random.seed(0)
+    request = server.receive()
+    server.load(request[1], request[2])
+    server.serve()

@@ -1,0 +1,371 @@
+"""Values to JSON and back: plain Python data, exactly, and nothing else. Never pickle, marshal or eval.
+
+Covers: None, bool, int of any size, float (nan and inf included), complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, deque,
+Counter, OrderedDict, defaultdict, named tuples, ranges, dict views, Decimal, Fraction, naive dates and times, and the types themselves.
+A subclass of one of these travels as its base, so that no `__eq__` of the sender's comes along. Everything else is handed to `export`,
+which gives a reference or raises `Unsendable`. Leaves out: shared references and cycles (a cycle is "nested too deeply").
+"""
+
+from __future__ import annotations
+
+import collections
+import importlib
+import itertools
+import operator
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+DEPTH = 100
+INLINE = 1 << 53
+DEFINITE = frozenset({type(None), bool, float, str})
+VIEWS = {type({}.keys()): "keys", type({}.values()): "values", type({}.items()): "items"}
+
+# Types and a few pure functions that travel by name: (module, name). The receiver looks them up in its own interpreter.
+NAMED_TYPES = {
+    "builtins": "int float str bool list dict set frozenset tuple bytes bytearray complex type object range slice "
+    "Exception ArithmeticError AssertionError AttributeError EOFError ImportError IndexError KeyError LookupError NameError "
+    "NotImplementedError OSError OverflowError RecursionError RuntimeError StopIteration TypeError UnicodeError ValueError "
+    "ZeroDivisionError",
+    "collections": "Counter OrderedDict defaultdict deque",
+    "decimal": "Decimal",
+    "fractions": "Fraction",
+    "datetime": "date datetime time timedelta",
+}
+PURE_FUNCTIONS = "abs all any len max min sorted sum round pow divmod hash ord chr repr reversed enumerate zip map filter"
+
+
+class Unsendable(Exception):
+    """The value is no plain data."""
+
+
+class BadValue(Exception):
+    """The message does not spell a value."""
+
+
+Export = Callable[[Any], Any]
+Import = Callable[[str, Any], Any]
+
+
+def refuse(value: Any) -> Any:
+    raise Unsendable(type(value).__name__)
+
+
+def encode(value: Any, export: Export = refuse, depth: int = 0) -> Any:
+    kind = type(value)
+    if kind in DEFINITE:
+        return value
+    if kind is int:
+        return value if -INLINE < value < INLINE else {"i": hex(value)}
+    if depth >= DEPTH:
+        raise Unsendable("nested too deeply")
+    deeper = depth + 1
+    if kind is list:
+        return [item if type(item) in DEFINITE else encode(item, export, deeper) for item in value]
+    if kind is tuple:
+        return {"t": [encode(item, export, deeper) for item in value]}
+    if kind is dict:
+        return {"d": _pairs(value.items(), export, deeper)}
+    encoder = _ENCODERS.get(kind)
+    if encoder is not None:
+        return encoder(value, export, deeper)
+    return _encode_rare(value, kind, export, deeper)
+
+
+def _pairs(items: Iterable[tuple[Any, Any]], export: Export, depth: int) -> list[list[Any]]:
+    return [[encode(key, export, depth), encode(item, export, depth)] for key, item in items]
+
+
+def _items(tag: str) -> Callable[[Any, Export, int], Any]:
+    return lambda value, export, depth: {tag: [encode(item, export, depth) for item in value]}
+
+
+def _encode_view(value: Any, export: Export, depth: int) -> Any:
+    if type(value) is type({}.items()):
+        return {"items": _pairs(value, export, depth)}
+    return {VIEWS[type(value)]: [encode(item, export, depth) for item in value]}
+
+
+def _encode_defaultdict(value: Any, export: Export, depth: int) -> Any:
+    factory = value.default_factory
+    named = None if factory is None else _type_name(factory)
+    if factory is not None and named is None:
+        return {"d": _pairs(value.items(), export, depth)}  # a lambda stays behind; equality does not look at it
+    return {"dd": [named, _pairs(value.items(), export, depth)]}
+
+
+_ENCODERS: dict[type, Callable[[Any, Export, int], Any]] = {
+    set: _items("s"),
+    frozenset: _items("z"),
+    bytes: lambda value, export, depth: {"b": value.hex()},
+    bytearray: lambda value, export, depth: {"ba": value.hex()},
+    complex: lambda value, export, depth: {"c": [value.real, value.imag]},
+    range: lambda value, export, depth: {"range": [encode(part) for part in (value.start, value.stop, value.step)]},
+    collections.deque: lambda value, export, depth: {"q": [value.maxlen, [encode(item, export, depth) for item in value]]},
+    collections.Counter: lambda value, export, depth: {"n": _pairs(value.items(), export, depth)},
+    collections.OrderedDict: lambda value, export, depth: {"o": _pairs(value.items(), export, depth)},
+    collections.defaultdict: _encode_defaultdict,
+    type({}.keys()): _encode_view,
+    type({}.values()): _encode_view,
+    type({}.items()): _encode_view,
+    type(Ellipsis): lambda value, export, depth: {"S": "Ellipsis"},
+    type(NotImplemented): lambda value, export, depth: {"S": "NotImplemented"},
+}
+SINGLETONS = {"Ellipsis": Ellipsis, "NotImplemented": NotImplemented}
+
+
+def _type_name(value: Any) -> str | None:
+    """`module.name` of a type that travels by name, else None. Compared by identity, so an impostor's name does not help it."""
+    if value is type(None):
+        return "builtins.NoneType"
+    module, name = getattr(value, "__module__", None), getattr(value, "__name__", None)
+    if type(module) is not str or type(name) is not str or name not in NAMED_TYPES.get(module, "").split():
+        return None
+    return f"{module}.{name}" if getattr(sys.modules.get(module), name, None) is value else None
+
+
+def named_type(name: Any) -> Any:
+    if name == "builtins.NoneType":
+        return type(None)
+    if type(name) is not str:
+        raise BadValue("a type is named by a string")
+    module, _, short = name.rpartition(".")
+    if short not in NAMED_TYPES.get(module, "").split():
+        raise BadValue("a type that does not travel")
+    return getattr(importlib.import_module(module), short)
+
+
+def _encode_rare(value: Any, kind: type, export: Export, depth: int) -> Any:
+    if isinstance(value, type):
+        name = _type_name(value)
+        return {"T": name} if name else export(value)
+    module = kind.__module__
+    if module in ("decimal", "fractions", "datetime"):
+        encoded = _encode_number_or_date(value, kind, module)
+        if encoded is not None:
+            return encoded
+    if isinstance(value, tuple) and _is_named_tuple(kind):
+        fields = list(kind._fields)  # type: ignore[attr-defined]
+        return {"nt": [kind.__name__, fields, [encode(item, export, depth) for item in tuple.__iter__(value)]]}
+    for base, plain in _BASES:
+        if isinstance(value, base) and not _has_behaviour(kind, base):
+            return encode(plain(value), export, depth)
+    return export(value)
+
+
+def _encode_number_or_date(value: Any, kind: type, module: str) -> Any:
+    name = kind.__name__
+    if getattr(sys.modules.get(module), name, None) is not kind:
+        return None
+    if name == "Decimal":
+        return {"D": str(value)}
+    if name == "Fraction":
+        return {"F": [encode(value.numerator), encode(value.denominator)]}
+    if name == "timedelta":
+        return {"td": [value.days, value.seconds, value.microseconds]}
+    if getattr(value, "tzinfo", None) is not None:
+        return None
+    clock = [value.hour, value.minute, value.second, value.microsecond] if name in ("datetime", "time") else []
+    calendar = [value.year, value.month, value.day] if name in ("datetime", "date") else []
+    return {name: calendar + clock} if name in ("datetime", "date", "time") else None
+
+
+def _is_named_tuple(kind: type) -> bool:
+    fields = getattr(kind, "_fields", None)
+    return type(fields) is tuple and all(type(field) is str for field in fields)
+
+
+# Where a subclass adds public methods it is an object with behaviour, not a dressed-up value.
+_BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (int, int.__index__),
+    (float, float.__float__),
+    (str, str.__str__),
+    (tuple, lambda value: tuple(tuple.__iter__(value))),
+    (list, lambda value: list(list.__iter__(value))),
+    (dict, lambda value: dict(dict.items(value))),
+    (set, lambda value: set(set.__iter__(value))),
+    (frozenset, lambda value: frozenset(frozenset.__iter__(value))),
+    (bytes, lambda value: bytes.__getitem__(value, slice(None))),
+)
+
+
+def _has_behaviour(kind: type, base: type) -> bool:
+    own = itertools.takewhile(lambda parent: parent is not base, kind.__mro__)
+    return any(not name.startswith("_") and callable(member) for parent in own for name, member in vars(parent).items())
+
+
+# ------------------------------------------------------------------------------------------------------------------- back
+def no_import(tag: str, payload: Any) -> Any:
+    raise BadValue(f"unknown tag {tag[:20]!r}")
+
+
+def decode(message: Any, resolve: Import = no_import, depth: int = 0) -> Any:
+    """The value that `encode` was given; BadValue for anything that `encode` does not write. `resolve(tag, payload)` reads references."""
+    kind = type(message)
+    if kind in DEFINITE or kind is int:
+        return message
+    if depth > DEPTH:
+        raise BadValue("nested too deeply")
+    if kind is list:
+        return [item if type(item) in DEFINITE else decode(item, resolve, depth + 1) for item in message]
+    if len(message) != 1:
+        raise BadValue("a tagged value has one tag")
+    ((tag, payload),) = message.items()
+    decoder = _DECODERS.get(tag)
+    if decoder is None:
+        return resolve(tag, payload)
+    try:
+        return decoder(payload, resolve, depth + 1)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError, ImportError) as error:
+        raise BadValue(f"{tag}: {type(error).__name__}") from error
+
+
+def _list(payload: Any, resolve: Import, depth: int) -> list[Any]:
+    if type(payload) is not list:
+        raise BadValue("a list was expected")
+    return [decode(item, resolve, depth) for item in payload]
+
+
+def _dict(payload: Any, resolve: Import, depth: int) -> dict[Any, Any]:
+    return {decode(key, resolve, depth): decode(item, resolve, depth) for key, item in payload}
+
+
+def _integers(payload: Any) -> list[int]:
+    values = _list(payload, no_import, 0)
+    if not all(type(value) is int for value in values):
+        raise BadValue("whole numbers were expected")
+    return values
+
+
+def _decode_int(payload: Any, resolve: Import, depth: int) -> int:
+    return int(payload, 16)
+
+
+def _decode_complex(payload: Any, resolve: Import, depth: int) -> complex:
+    real, imaginary = payload
+    if type(real) is not float or type(imaginary) is not float:
+        raise BadValue("a complex number has two floats")
+    return complex(real, imaginary)
+
+
+def _decode_deque(payload: Any, resolve: Import, depth: int) -> Any:
+    size, items = payload
+    return collections.deque(_list(items, resolve, depth), size)
+
+
+def _decode_defaultdict(payload: Any, resolve: Import, depth: int) -> Any:
+    factory, items = payload
+    return collections.defaultdict(None if factory is None else named_type(factory), _dict(items, resolve, depth))
+
+
+def _decode_named_tuple(payload: Any, resolve: Import, depth: int) -> Any:
+    name, fields, items = payload
+    words = [name, *fields]
+    if not all(type(word) is str and word.isidentifier() for word in words) or any(field.startswith("_") for field in fields):
+        raise BadValue("a named tuple has identifiers for names")
+    values = _list(items, resolve, depth)
+    if len(fields) != len(values) or len(set(fields)) != len(fields):
+        raise BadValue("a named tuple has one value per field")
+    # collections.namedtuple would build its class with eval
+    members: dict[str, Any] = {field: property(operator.itemgetter(i)) for i, field in enumerate(fields)}
+    return type(name, (tuple,), {**members, "_fields": tuple(fields), "__slots__": ()})(values)
+
+
+def _decode_range(payload: Any, resolve: Import, depth: int) -> range:
+    return range(*_integers(payload))
+
+
+def _decode_decimal(payload: Any, resolve: Import, depth: int) -> Any:
+    import decimal
+
+    if type(payload) is not str:
+        raise BadValue("a decimal is a string")
+    return decimal.Decimal(payload)
+
+
+def _decode_fraction(payload: Any, resolve: Import, depth: int) -> Any:
+    import fractions
+
+    return fractions.Fraction(*_integers(payload))
+
+
+def _decode_date(name: str) -> Callable[[Any, Import, int], Any]:
+    def decoder(payload: Any, resolve: Import, depth: int) -> Any:
+        import datetime
+
+        return getattr(datetime, name)(*_integers(payload))
+
+    return decoder
+
+
+_DECODERS: dict[str, Callable[[Any, Import, int], Any]] = {
+    "i": _decode_int,
+    "t": lambda payload, resolve, depth: tuple(_list(payload, resolve, depth)),
+    "d": _dict,
+    "s": lambda payload, resolve, depth: set(_list(payload, resolve, depth)),
+    "z": lambda payload, resolve, depth: frozenset(_list(payload, resolve, depth)),
+    "b": lambda payload, resolve, depth: bytes.fromhex(payload),
+    "ba": lambda payload, resolve, depth: bytearray.fromhex(payload),
+    "c": _decode_complex,
+    "range": _decode_range,
+    "q": _decode_deque,
+    "n": lambda payload, resolve, depth: collections.Counter(_dict(payload, resolve, depth)),
+    "o": lambda payload, resolve, depth: collections.OrderedDict(_dict(payload, resolve, depth)),
+    "dd": _decode_defaultdict,
+    "keys": lambda payload, resolve, depth: dict.fromkeys(_list(payload, resolve, depth)).keys(),
+    "values": lambda payload, resolve, depth: dict(enumerate(_list(payload, resolve, depth))).values(),
+    "items": lambda payload, resolve, depth: _dict(payload, resolve, depth).items(),
+    "S": lambda payload, resolve, depth: SINGLETONS[payload],
+    "T": lambda payload, resolve, depth: named_type(payload),
+    "nt": _decode_named_tuple,
+    "D": _decode_decimal,
+    "F": _decode_fraction,
+    "td": _decode_date("timedelta"),
+    "datetime": _decode_date("datetime"),
+    "date": _decode_date("date"),
+    "time": _decode_date("time"),
+}
+
+
+def has_mutable(value: Any, depth: int = 0) -> bool:
+    """Could a callee change this value, or something inside it, in a way that the caller would see?"""
+    kind = type(value)
+    if kind in MUTABLE:
+        return True
+    return kind is tuple and depth < DEPTH and any(has_mutable(item, depth + 1) for item in value)
+
+
+MUTABLE = frozenset(
+    {list, dict, set, bytearray, collections.deque, collections.Counter, collections.OrderedDict, collections.defaultdict}
+)
+
+
+def absorb(old: Any, new: Any) -> None:
+    """Make `old` equal to `new` in place, keeping the identity of the containers inside where they correspond."""
+    kind = type(old)
+    if kind is not type(new):
+        return
+    if kind is tuple:
+        for before, after in zip(old, new, strict=False):
+            absorb(before, after)
+    elif kind is list or kind is collections.deque:
+        kept = [_merged(before, after) for before, after in zip(old, new, strict=False)]
+        rest = list(new)[len(kept) :]
+        old.clear()
+        old.extend(kept + rest)
+    elif kind is bytearray:
+        old[:] = new
+    elif kind is set:
+        old.clear()
+        old.update(new)
+    elif kind in MUTABLE:
+        merged = {key: _merged(old[key], item) if key in old else item for key, item in new.items()}
+        old.clear()
+        old.update(merged)
+
+
+def _merged(before: Any, after: Any) -> Any:
+    if type(before) is type(after) and has_mutable(before):
+        absorb(before, after)
+        return before
+    return after

@@ -1,0 +1,102 @@
+"""Thin ctypes wrappers over the Linux calls that confinement needs: namespaces, mounts, capabilities, resource limits, prctl.
+
+Covers: unshare, setns, mount, uid maps, dropping capabilities, rlimits. Leaves out: Landlock (`landlock.py`) and seccomp (`seccomp.py`).
+Numbers are from the kernel's uapi headers and are the same on x86-64 and aarch64.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import struct
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 16384, 1 << 18
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
+CAPABILITY_VERSION_3 = 0x20080522
+SIGKILL = 9
+
+
+def checked(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def prctl(option: int, argument: int = 0) -> None:
+    zero = ctypes.c_ulong(0)
+    checked(libc.prctl(ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero), f"prctl {option}")
+
+
+def unshare(flags: int) -> None:
+    checked(libc.unshare(ctypes.c_int(flags)), f"unshare {flags:#x}")
+
+
+def setns(descriptor: int, kind: int) -> None:
+    checked(libc.setns(ctypes.c_int(descriptor), ctypes.c_int(kind)), "setns")
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    data = options.encode() or None
+    checked(libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data), f"mount {target}")
+
+
+def die_with_parent() -> None:
+    prctl(PR_SET_PDEATHSIG, SIGKILL)
+
+
+def no_new_privileges() -> None:
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def map_own_user(uid: int, gid: int) -> None:
+    """Inside a fresh user namespace: the one user that exists is ourselves, under the same number."""
+    for path, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        descriptor = os.open(f"/proc/self/{path}", os.O_WRONLY)
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
+
+
+def drop_to(uid: int) -> None:
+    """Leave root for good. The capabilities go with the last zero uid."""
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    prctl(PR_SET_DUMPABLE, 1)  # setresuid clears it, and then /proc/self/uid_map would belong to root
+
+
+def drop_capabilities(last: int) -> None:
+    for capability in range(last + 1):
+        prctl(PR_CAPBSET_DROP, capability)
+    checked(libc.capset(struct.pack("Ii", CAPABILITY_VERSION_3, 0), bytes(24)), "capset")
+
+
+def last_capability() -> int:
+    with open("/proc/sys/kernel/cap_last_cap") as file:
+        return int(file.read())
+
+
+def limit_resources(memory: int, cpu: int, file: int, descriptors: int, tasks: int) -> None:
+    """Bytes, seconds, bytes, counts. `tasks` counts threads of the same user in this user namespace.
+
+    The hard CPU limit is the soft one: the candidate is init of its pid namespace, and init never gets the soft limit's SIGXCPU.
+    """
+    for kind, value in (
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_CPU, cpu),
+        (resource.RLIMIT_FSIZE, file),
+        (resource.RLIMIT_NOFILE, descriptors),
+        (resource.RLIMIT_NPROC, tasks),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_NICE, 0),
+        (resource.RLIMIT_RTPRIO, 0),
+    ):
+        resource.setrlimit(kind, (value, value))

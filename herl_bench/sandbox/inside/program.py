@@ -1,0 +1,390 @@
+"""The program under test, seen from the tester: calls go over the socket, values come back through the codec.
+
+Covers: calls, exceptions, arguments changed in place, the tests' own functions as arguments, references to objects that stay in the
+candidate's process. A reference never takes part in a comparison with a plain value: it is unequal to all of them, so an object whose
+`__eq__` says True to everything wins nothing. Where two references are compared the candidate has to be asked; `shared` then says so.
+Leaves out: which names of the program the tests may see (`tester.py`).
+"""
+
+from __future__ import annotations
+
+import builtins
+import socket
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from . import codec, frames
+
+CATCHABLE = {
+    f"builtins.{name}": kind
+    for name, kind in vars(builtins).items()
+    if isinstance(kind, type) and issubclass(kind, Exception | SystemExit | KeyboardInterrupt)
+}
+PURE = {getattr(builtins, name): name for name in codec.PURE_FUNCTIONS.split()}
+TEXT_CAP = 500
+TAKE_AT_MOST = 256
+
+# A program that returns an object where a text or a set was asked for could answer these as it likes, having seen what is expected.
+VERDICTS_OF_BUILTINS = frozenset({"startswith", "endswith", "isdisjoint", "issubset", "issuperset"})
+
+
+class Stop(BaseException):
+    """The job cannot go on. Derived from BaseException, and raised again at every later call, so that no test can swallow it."""
+
+
+class Program:
+    """dead: (status, detail) once nothing more can be asked. calls: how often the tests called anything of the program."""
+
+    def __init__(self, stream: socket.socket, limit: int):
+        self.stream = stream
+        self.limit = limit
+        self.dead: tuple[str, str] | None = None
+        self.shared = False
+        self.calls = 0
+        self.out_of_memory = False
+        self.output: list[str] = []
+        self.last_call: tuple[str, list[Any], dict[str, Any]] | None = None
+        self.last_line: int | None = None
+        self.load_error: BaseException = RuntimeError("the program was not loaded")
+        self.callbacks: list[Callable[..., Any]] = []
+        self.references: dict[int, Remote] = {}
+        self.errors: dict[str, type[BaseException]] = {}
+        self.error_numbers: dict[type[BaseException], int] = {}
+
+    def stop(self, status: str, detail: str) -> NoReturn:
+        if self.dead is None:
+            self.dead = (status, detail[:TEXT_CAP])
+        raise Stop(detail)
+
+    # ---- messages
+    def receive(self) -> list[Any]:
+        try:
+            message = frames.receive(self.stream, self.limit)
+        except frames.Closed:
+            self.stop("crash", "the program's process ended")
+        except (frames.BadFrame, MemoryError) as error:
+            self.stop("protocol", f"the program's process sent no proper message: {error}")
+        if type(message) is not list or not message or type(message[0]) is not str:
+            self.stop("protocol", "the program's process sent no proper message")
+        return message
+
+    def send(self, message: list[Any]) -> None:
+        if self.dead:
+            raise Stop(self.dead[1])
+        packed = frames.pack(message)
+        if len(packed) > self.limit:
+            self.stop("infra", "the tests pass a value that is larger than message_mb")
+        try:
+            self.stream.sendall(packed)
+        except (BrokenPipeError, ConnectionResetError):
+            self.stop("crash", "the program's process ended")
+
+    def parts(self, message: list[Any], count: int) -> list[Any]:
+        """What follows the tag; the last part is always a piece of output."""
+        if len(message) != count + 1 or type(message[-1]) is not str:
+            self.stop("protocol", "the program's process sent a message of the wrong shape")
+        self.output.append(message[-1])
+        return message[1:]
+
+    # ---- values
+    def encode(self, value: Any) -> Any:
+        try:
+            return codec.encode(value, self.export)
+        except codec.Unsendable as why:
+            self.stop("infra", f"the tests pass a value that cannot be sent: {why}")
+
+    def export(self, value: Any) -> Any:
+        if isinstance(value, Remote):
+            return {"r": object.__getattribute__(value, "_number")}
+        if isinstance(value, type) and value in self.error_numbers:
+            return {"r": self.error_numbers[value]}
+        try:
+            if value in PURE:
+                return {"f": PURE[value]}
+        except TypeError:
+            pass
+        if callable(value):
+            for number, known in enumerate(self.callbacks):
+                if known is value:
+                    return {"cb": number}
+            self.callbacks.append(value)
+            return {"cb": len(self.callbacks) - 1}
+        raise codec.Unsendable(type(value).__name__)
+
+    def decode(self, message: Any) -> Any:
+        try:
+            return codec.decode(message, self.resolve)
+        except (codec.BadValue, RecursionError, MemoryError) as error:
+            self.stop("protocol", f"the program's process sent no proper value: {error}")
+
+    def resolve(self, tag: str, payload: Any) -> Any:
+        if tag == "cb" and type(payload) is int and 0 <= payload < len(self.callbacks):
+            return self.callbacks[payload]
+        if tag != "r" or type(payload) is not list or len(payload) not in (3, 4):
+            return codec.no_import(tag, payload)
+        number, sort, label = payload[:3]
+        if type(number) is not int or type(sort) is not str or type(label) is not str:
+            raise codec.BadValue("a reference has a number and two words")
+        if sort == "exception":
+            return self.error_class(number, label, payload[-1])
+        if number not in self.references:
+            kind = {"iterator": RemoteIterator, "function": RemoteCallable, "class": RemoteCallable}.get(sort, Remote)
+            self.references[number] = kind(self, number, label if label.isidentifier() else "object")
+        return self.references[number]
+
+    def error_class(self, number: int, label: str, names: Any) -> type[BaseException]:
+        """A class of our own that stands for an exception class of the program, so that the tests can catch it."""
+        if type(names) is not list or not names or not all(type(name) is str for name in names):
+            raise codec.BadValue("an exception class has names")
+        if names[0] not in self.errors:
+            base = next((CATCHABLE[name] for name in names if name in CATCHABLE), Exception)
+            kind = type(label if label.isidentifier() else "ProgramError", (base,), {})
+            self.errors[names[0]] = kind
+            self.error_numbers[kind] = number
+        return self.errors[names[0]]
+
+    # ---- requests
+    def loaded(self, names: list[str]) -> dict[str, Any] | None:
+        """The answer to a load: names to values, or None where the program's body raised (`load_error` tells)."""
+        message = self.receive()
+        if message[0] == "loaderror":
+            self.load_error = self.error(self.parts(message, 5)[:4])
+            return None
+        if message[0] != "loaded":
+            self.stop("protocol", "the program's process sent a message of the wrong kind")
+        found, _ = self.parts(message, 2)
+        if type(found) is not dict or not set(found) <= set(names):
+            self.stop("protocol", "the program's process named what nobody asked for")
+        return {name: self.decode(value) for name, value in found.items()}
+
+    def request(self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        encoded = [self.encode(argument) for argument in args]
+        keywords = {name: self.encode(argument) for name, argument in kwargs.items()}
+        if operation == "call":
+            self.calls += 1
+            self.last_call = (object.__getattribute__(args[0], "_label"), encoded[1:], keywords)
+        self.send(["do", operation, encoded, keywords])
+        while True:
+            message = self.receive()
+            if message[0] == "ret":
+                value, changes, _ = self.parts(message, 3)
+                self.take_changes(changes, args, kwargs)
+                return self.decode(value)
+            if message[0] == "exc":
+                *described, changes, _ = self.parts(message, 6)
+                self.take_changes(changes, args, kwargs)
+                raise self.error(described)
+            if message[0] == "bad":
+                why, _, _ = self.parts(message, 3)
+                raise TypeError(f"the program returned {str(why)[:TEXT_CAP]}")
+            if message[0] != "cb":
+                self.stop("protocol", "the program's process sent a message of the wrong kind")
+            self.call_back(self.parts(message, 4))
+
+    def take_changes(self, changes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if changes is None:
+            return
+        if type(changes) is not list or not all(type(change) is list and len(change) == 2 for change in changes):
+            self.stop("protocol", "the program's process sent a message of the wrong shape")
+        for place, value in changes:
+            known: Any = kwargs if type(place) is str else args
+            if type(place) not in (int, str) or (place not in kwargs if type(place) is str else not 0 < place < len(args)):
+                self.stop("protocol", "the program's process changed what it was not given")
+            codec.absorb(known[place], self.decode(value))
+
+    def call_back(self, parts: list[Any]) -> None:
+        number, args, kwargs, _ = parts
+        if type(number) is not int or not 0 <= number < len(self.callbacks) or type(args) is not list or type(kwargs) is not dict:
+            self.stop("protocol", "the program's process called a function that it was not given")
+        values = [self.decode(argument) for argument in args]
+        keywords = {name: self.decode(argument) for name, argument in kwargs.items()}
+        try:
+            answer = ["ok", self.encode(self.callbacks[number](*values, **keywords))]
+        except Exception as error:
+            answer = ["raise", type(error).__name__, str(error)[:TEXT_CAP]]
+        self.send(answer)
+
+    def error(self, described: list[Any]) -> BaseException:
+        """The exception that the program raised, as one of the same class here."""
+        names, args, text, line = described
+        if type(names) is not list or not all(type(name) is str for name in names) or type(text) is not str:
+            self.stop("protocol", "the program's process sent a message of the wrong shape")
+        self.last_line = line if type(line) is int else None
+        kind = next((self.errors.get(name) or CATCHABLE[name] for name in names if name in self.errors or name in CATCHABLE), Exception)
+        self.out_of_memory = self.out_of_memory or kind is MemoryError
+        if names and names[0] not in self.errors and names[0] not in CATCHABLE:
+            short = names[0].rpartition(".")[2]
+            kind = type(short if short.isidentifier() else "ProgramError", (kind,), {})
+        values = self.decode(args)
+        try:
+            return kind(*values) if type(values) is list else kind(text)
+        except Exception:
+            return RuntimeError(f"{kind.__name__}: {text}")
+
+
+class Remote:
+    """An object that stays in the candidate's process."""
+
+    __slots__ = ("_label", "_number", "_program")
+
+    def __init__(self, program: Program, number: int, label: str):
+        object.__setattr__(self, "_program", program)
+        object.__setattr__(self, "_number", number)
+        object.__setattr__(self, "_label", label)
+
+    def _ask(self, operation: str, *args: Any) -> Any:
+        program: Program = object.__getattribute__(self, "_program")
+        return program.request(operation, (self, *args))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in VERDICTS_OF_BUILTINS or (name.startswith("__") and name not in ("__name__", "__doc__", "__dict__")):
+            raise AttributeError(f"{self._label!r} object of the program has no attribute {name!r} that the tests may use")
+        return self._ask("getattr", name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._ask("setattr", name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._ask("delattr", name)
+
+    def __repr__(self) -> str:
+        return plain_text(self._ask("repr"))
+
+    def __str__(self) -> str:
+        return plain_text(self._ask("str"))
+
+    def __bool__(self) -> bool:
+        return self._ask("bool") is True
+
+    def __len__(self) -> int:
+        length = self._ask("len")
+        return length if type(length) is int else 0
+
+    def __iter__(self) -> Any:
+        return self._ask("iter")
+
+    def __contains__(self, item: Any) -> bool:
+        return any(item is other or item == other for other in self)  # the tester compares, not the object
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._ask("getitem", key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._ask("setitem", key, value)
+
+    def __delitem__(self, key: Any) -> None:
+        self._ask("delitem", key)
+
+    def __enter__(self) -> Any:
+        return self._ask("enter")
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._ask("exit", None, None, None)
+
+    def __hash__(self) -> int:
+        return hash(("remote", object.__getattribute__(self, "_number")))
+
+    def __eq__(self, other: object) -> Any:
+        return True if self is other else self._with("eq", other)
+
+    def __ne__(self, other: object) -> Any:
+        return False if self is other else self._with("ne", other)
+
+    def _with(self, operation: str, other: object) -> Any:
+        """An operator between two objects of the program is the program's to answer; with a plain value it is not defined at all."""
+        if not isinstance(other, Remote):
+            return NotImplemented
+        if operation in ("eq", "ne", "lt", "le", "gt", "ge"):
+            object.__getattribute__(self, "_program").shared = True
+        return self._ask(operation, other)
+
+    def __lt__(self, other: object) -> Any:
+        return self._with("lt", other)
+
+    def __le__(self, other: object) -> Any:
+        return self._with("le", other)
+
+    def __gt__(self, other: object) -> Any:
+        return self._with("gt", other)
+
+    def __ge__(self, other: object) -> Any:
+        return self._with("ge", other)
+
+    def __add__(self, other: object) -> Any:
+        return self._with("add", other)
+
+    def __sub__(self, other: object) -> Any:
+        return self._with("sub", other)
+
+    def __mul__(self, other: object) -> Any:
+        return self._with("mul", other)
+
+    def __truediv__(self, other: object) -> Any:
+        return self._with("truediv", other)
+
+    def __and__(self, other: object) -> Any:
+        return self._with("and_", other)
+
+    def __or__(self, other: object) -> Any:
+        return self._with("or_", other)
+
+    def __neg__(self) -> Any:
+        return self._ask("neg")
+
+    def __instancecheck__(self, instance: object) -> bool:
+        return isinstance(instance, Remote) and instance._ask("isinstance", self) is True
+
+    def __subclasscheck__(self, other: object) -> bool:
+        return isinstance(other, Remote) and other._ask("issubclass", self) is True
+
+
+class RemoteCallable(Remote):
+    __slots__ = ()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        program: Program = object.__getattribute__(self, "_program")
+        return program.request("call", (self, *args), kwargs)
+
+
+class RemoteIterator(Remote):
+    """Fetched in growing pieces, so that a long generator costs few messages and an endless one no more than is read."""
+
+    __slots__ = ("_ahead", "_ended", "_size")
+
+    def __init__(self, program: Program, number: int, label: str):
+        super().__init__(program, number, label)
+        object.__setattr__(self, "_ahead", [])
+        object.__setattr__(self, "_ended", None)
+        object.__setattr__(self, "_size", 1)
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        if not self._ahead and self._ended is None:
+            items, ended, error = unpacked(self._ask("take", self._size))
+            object.__setattr__(self, "_ahead", items[::-1])
+            object.__setattr__(self, "_size", min(self._size * 2, TAKE_AT_MOST))
+            if ended or error is not None:
+                object.__setattr__(self, "_ended", StopIteration if error is None else error)
+        if self._ahead:
+            return self._ahead.pop()
+        ended = self._ended
+        object.__setattr__(self, "_ended", StopIteration)
+        if ended is StopIteration:
+            raise StopIteration
+        raise object.__getattribute__(self, "_program").error(ended)
+
+
+def unpacked(answer: Any) -> tuple[list[Any], bool, list[Any] | None]:
+    if type(answer) is not list or len(answer) != 3 or type(answer[0]) is not list:
+        raise TypeError("the program's iterator gave no items")
+    items, ended, error = answer
+    if error is not None and (type(error) is not list or len(error) != 4):
+        raise TypeError("the program's iterator gave no items")
+    return items, ended is True or (not items and error is None), error
+
+
+def plain_text(value: Any) -> str:
+    return value if type(value) is str else f"<{type(value).__name__}>"

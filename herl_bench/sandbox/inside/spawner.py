@@ -1,0 +1,162 @@
+"""The spawner: a small warm process that forks one confined candidate per request. It never sees a candidate's code.
+
+Covers: per candidate its own user, pid, mount and ipc namespace, an empty /tmp of bounded size, no /proc, no capabilities, resource
+limits, Landlock, seccomp; killing it (it is init of its pid namespace, so nothing of it survives) and reporting what it used.
+Leaves out: the network namespace, which the candidates share, empty and without a loopback device that is up; and threads' own stacks.
+Requests from the tester: {"spawn": limits} with the candidate's socket attached, {"end": number} answered by [status, peak kB, cpu s].
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import json
+import os
+import platform
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from . import candidate, frames, kernel, landlock, seccomp
+
+STREAM = 3
+DESCRIPTORS_TO_CLOSE = 1024
+MEGABYTE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What holds for every candidate of this worker.
+
+    readable: the trees that a program may read (the interpreter and its libraries). isolated: False only for the unsafe tier.
+    """
+
+    readable: list[str]
+    isolated: bool
+    landlock: int
+    filter: bytes
+    last_capability: int
+    uid: int
+    gid: int
+
+
+def setting(options: dict[str, Any]) -> Setting:
+    isolated = options["isolated"]
+    return Setting(
+        readable=options["readable"],
+        isolated=isolated,
+        landlock=landlock.abi() if isolated else 0,
+        filter=seccomp.program(platform.machine()) if isolated else b"",
+        last_capability=kernel.last_capability() if isolated else 0,
+        uid=os.getuid(),
+        gid=os.getgid(),
+    )
+
+
+def confine(limits: dict[str, Any], fixed: Setting) -> None:
+    """Give up everything, in the order in which the later steps still allow the earlier ones."""
+    if fixed.isolated:
+        kernel.die_with_parent()
+        kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
+        kernel.map_own_user(fixed.uid, fixed.gid)
+        quiet = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+        kernel.mount("scratch", "/tmp", "tmpfs", quiet, f"size={limits['scratch_mb']}m,nr_inodes={limits['inodes']},mode=700")
+        kernel.mount("none", "/proc", "tmpfs", quiet | kernel.MS_RDONLY, "size=4k")
+        if not fixed.landlock:
+            kernel.mount("none", "/dev/shm", "tmpfs", quiet | kernel.MS_RDONLY, "size=4k")
+        os.chdir("/tmp")
+    os.setsid()
+    kernel.limit_resources(
+        memory=limits["memory_mb"] * MEGABYTE,
+        cpu=max(1, round(limits["cpu_s"] + 0.499)),
+        file=limits["file_mb"] * MEGABYTE,
+        descriptors=limits["open_files"],
+        tasks=limits["threads"],
+    )
+    if fixed.isolated:
+        kernel.drop_capabilities(fixed.last_capability)
+        if fixed.landlock:
+            landlock.restrict(fixed.landlock, fixed.readable, ["/tmp", "/dev/null"])
+        seccomp.load(fixed.filter)
+
+
+def become_candidate(descriptor: int, limits: dict[str, Any], fixed: Setting) -> None:
+    """The child's whole life. The tester sends the code only after it has read "ready", so a failed set-up is never the program's doing."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.dup2(descriptor, STREAM)
+    os.closerange(STREAM + 1, DESCRIPTORS_TO_CLOSE)
+    stream = socket.socket(fileno=STREAM)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        confine(limits, fixed)
+        frames.send(stream, ["ready"])
+    except OSError as error:
+        frames.send(stream, ["setup", str(error)])
+        return
+    candidate.main(stream, limits["message_mb"] * MEGABYTE)
+
+
+class Spawner:
+    def __init__(self, control: socket.socket, fixed: Setting):
+        self.control = control
+        self.fixed = fixed
+        self.children: dict[int, int] = {}
+        self.spawned = 0
+        self.own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY) if fixed.isolated else -1
+
+    def serve(self) -> None:
+        while True:
+            message, ancillary, _, _ = self.control.recvmsg(1 << 12, socket.CMSG_SPACE(4))
+            if not message:
+                return
+            request = json.loads(message)
+            if "spawn" in request:
+                (descriptor,) = array.array("i", ancillary[0][2])
+                self.spawn(descriptor, request["spawn"])
+            else:
+                self.control.send(json.dumps(self.end(request["end"])).encode())
+
+    def spawn(self, descriptor: int, limits: dict[str, Any]) -> None:
+        if self.fixed.isolated:
+            kernel.unshare(kernel.CLONE_NEWPID)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                become_candidate(descriptor, limits, self.fixed)
+            finally:
+                os._exit(0)
+        if self.fixed.isolated:
+            kernel.setns(self.own_pids, kernel.CLONE_NEWPID)
+        os.close(descriptor)
+        self.children[self.spawned] = pid
+        self.spawned += 1
+
+    def end(self, number: int) -> list[float]:
+        pid = self.children.pop(number)
+        os.kill(pid, signal.SIGKILL)  # not yet reaped, so the number cannot have been given to anybody else
+        _, status, usage = os.wait4(pid, 0)
+        return [status, usage.ru_maxrss, usage.ru_utime + usage.ru_stime]
+
+
+def main(control: socket.socket, options: dict[str, Any]) -> None:
+    """Enter a namespace in which candidates may be made, and serve until the tester goes away."""
+    kernel.die_with_parent()
+    fixed = setting(options)
+    if fixed.isolated:
+        kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
+        kernel.map_own_user(fixed.uid, fixed.gid)
+        first = os.fork()
+        if first:
+            os.waitpid(first, 0)
+            return
+        kernel.die_with_parent()
+        kernel.mount("none", "/", "none", kernel.MS_REC | kernel.MS_PRIVATE)
+    sys.stdin = None  # type: ignore[assignment]
+    gc.collect()
+    gc.freeze()  # a collection in the child must not touch, and so copy, the parent's pages
+    Spawner(control, fixed).serve()

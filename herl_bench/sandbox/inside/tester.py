@@ -1,0 +1,398 @@
+"""The tester: holds the tests, calls the program, writes the verdict. The one process inside whose word counts.
+
+Covers: what the tests see of the program (the entry and names that nobody else defines; never builtins, never what the tests import);
+one record per assert statement with evidence; the job's wall clock; a candidate forked ahead, so that its set-up overlaps the job before.
+Leaves out: dataset test code is trusted not to attack the tester on purpose; a worker is replaced after a number of jobs all the same.
+"""
+
+from __future__ import annotations
+
+import array
+import builtins
+import functools
+import gc
+import importlib
+import json
+import operator
+import os
+import random
+import reprlib
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from . import frames
+from .program import Program, Remote, Stop
+from .rewrite import RECORDER, Tests, prepare
+
+MEGABYTE = 1 << 20
+HOST_MESSAGE = 64 * MEGABYTE
+EVIDENCE_CAP = 400
+OUTPUT_CAP = 64 << 10
+AGAIN_S = 0.25  # the alarm repeats, in case a test swallowed it
+
+# Modules that dataset tests use without importing them, because the published solutions happen to import them. The tester's own are given.
+KNOWN_MODULES = frozenset(
+    "math cmath sys re collections itertools functools random string copy json operator statistics datetime typing heapq bisect "
+    "decimal fractions os time".split()
+)
+COMPARISONS = {
+    "Eq": ("==", operator.eq),
+    "NotEq": ("!=", operator.ne),
+    "Lt": ("<", operator.lt),
+    "LtE": ("<=", operator.le),
+    "Gt": (">", operator.gt),
+    "GtE": (">=", operator.ge),
+    "Is": ("is", operator.is_),
+    "IsNot": ("is not", operator.is_not),
+    "In": ("in", lambda left, right: left in right),
+    "NotIn": ("not in", lambda left, right: left not in right),
+}
+
+
+class _Short(reprlib.Repr):
+    """A bounded repr that asks nothing of the program and never fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 6
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = self.maxdeque = self.maxarray = 20
+        self.maxstring = self.maxother = 200
+
+    def repr1(self, value: Any, level: int) -> str:
+        if isinstance(value, Remote):
+            return f"<{object.__getattribute__(value, '_label')} of the program>"
+        return super().repr1(value, level)
+
+    def repr_int(self, value: int, level: int) -> str:
+        return repr(value) if value.bit_length() < 400 else f"<a whole number of {value.bit_length()} bits>"
+
+
+_SHORT = _Short()
+
+
+def short(value: Any) -> str:
+    try:
+        return _SHORT.repr(value)[:EVIDENCE_CAP]
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def error_text(error: BaseException, line: int | None = None) -> str:
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    where = f" (line {line})" if line is not None else ""
+    return f"{type(error).__name__}{': ' if text else ''}{text[:EVIDENCE_CAP]}{where}"
+
+
+@dataclass
+class Outcome:
+    reached: bool = False
+    passed: bool = True
+    evidence: str = ""
+
+
+@dataclass
+class Recorder:
+    """Reached from the instrumented tests as `__hb__`."""
+
+    program: Program
+    tests: Tests
+    outcomes: list[Outcome]
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    missing_import: str = ""
+    Stop: type[BaseException] = Stop
+
+    def start(self, site: int) -> None:
+        self.program.last_call = None
+
+    def compare(self, site: int, name: str, left: Any, right: Any) -> None:
+        sign, function = COMPARISONS[name]
+        self.record(site, bool(function(left, right)), lambda: self.compared(site, sign, left, right))
+
+    def truth(self, site: int, value: Any) -> None:
+        self.record(site, bool(value), lambda: f"{self.subject(site)}: got {short(value)}")
+
+    def compared(self, site: int, sign: str, left: Any, right: Any) -> str:
+        expected = short(right) if sign == "==" else f"{sign} {short(right)}"
+        return f"{self.subject(site)}: got {short(left)}, expected {expected}"
+
+    def subject(self, site: int) -> str:
+        """The call in words where the assertion is about one call, else the assertion itself."""
+        call = self.program.last_call
+        if call is None or not (self.tests.sites[site].left_call):
+            return self.tests.sites[site].source.removeprefix("assert ").strip()
+        return self.call_text(call)
+
+    def call_text(self, call: tuple[str, list[Any], dict[str, Any]]) -> str:
+        name, args, kwargs = call
+        words = [short(self.program.decode(argument)) for argument in args]
+        words += [f"{key}={short(self.program.decode(argument))}" for key, argument in kwargs.items()]
+        return f"{name}({', '.join(words)})"[:EVIDENCE_CAP]
+
+    def record(self, site: int, passed: bool, evidence: Any) -> None:
+        if self.program.dead:
+            raise Stop(self.program.dead[1])
+        outcome = self.outcomes[site]
+        if not outcome.reached or (outcome.passed and not passed):
+            outcome.evidence = evidence()
+        outcome.reached = True
+        outcome.passed = outcome.passed and passed
+
+    def raised(self, site: int) -> None:
+        error = sys.exc_info()[1]
+        assert error is not None
+        if self.failures and isinstance(error, NameError):  # what this line needs was never made
+            text = self.failures[0][1]
+        else:
+            text = f"raised {error_text(error, self.program.last_line)}"
+        call = self.program.last_call
+        subject = self.tests.sites[site].source.removeprefix("assert ").strip() if call is None else self.call_text(call)
+        self.record(site, False, lambda: f"{subject}: {text}")
+
+    def broken(self, statement: int, imports: bool) -> None:
+        error = sys.exc_info()[1]
+        assert error is not None
+        if self.program.dead:
+            raise Stop(self.program.dead[1])
+        if imports and isinstance(error, ImportError):
+            self.missing_import = error_text(error)
+        source = self.tests.statements[statement]
+        line = self.program.last_line if self.program.last_call is not None else None
+        self.failures.append((source, f"`{source[:120]}` raised {error_text(error, line)}"))
+
+
+@functools.lru_cache(maxsize=256)
+def prepared(source: str) -> Tests:
+    return prepare(source)
+
+
+class Tester:
+    def __init__(self, host: socket.socket, control: socket.socket, options: dict[str, Any]):
+        self.host = host
+        self.control = control
+        self.options = options
+        self.spawned = 0
+        self.spare: tuple[int, Program, dict[str, Any]] | None = None
+        self.program: Program | None = None
+        self.wall_s = 0.0
+        self.armed = False
+
+    def serve(self) -> None:
+        signal.signal(signal.SIGALRM, self.on_alarm)
+        while True:
+            job = frames.receive(self.host, HOST_MESSAGE)
+            frames.send(self.host, self.run(job))
+
+    # ---- time
+    def on_alarm(self, number: int, frame: FrameType | None) -> None:
+        if self.armed and self.program is not None:
+            self.program.stop("timeout", f"no verdict within {self.wall_s:g} s")
+
+    def arm(self, seconds: float) -> None:
+        self.wall_s = seconds
+        self.armed = True
+        signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S)
+
+    def disarm(self) -> None:
+        self.armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    # ---- candidates
+    def spawn(self, limits: dict[str, Any]) -> tuple[int, Program, dict[str, Any]]:
+        ours, theirs = socket.socketpair()
+        request = json.dumps({"spawn": limits}).encode()
+        self.control.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [theirs.fileno()]))])
+        theirs.close()
+        self.spawned += 1
+        return self.spawned - 1, Program(ours, limits["message_mb"] * MEGABYTE), limits
+
+    def end(self, number: int, program: Program) -> tuple[int, int, float]:
+        self.control.send(json.dumps({"end": number}).encode())
+        answer = self.control.recv(1 << 12)
+        if not answer:
+            os._exit(1)  # no spawner, no worker: the host makes a new one and tries the job again
+        program.stream.close()
+        status, peak_kb, cpu_s = json.loads(answer)
+        return int(status), int(peak_kb), float(cpu_s)
+
+    def candidate(self, limits: dict[str, Any]) -> tuple[int, Program]:
+        """A candidate's process that is ready for its code: the one forked ahead, where its limits fit."""
+        if self.spare is not None and self.spare[2] != limits:
+            self.end(*self.spare[:2])
+            self.spare = None
+        number, program, _ = self.spare or self.spawn(limits)
+        self.spare = None
+        return number, program
+
+    # ---- a job
+    def run(self, job: dict[str, Any]) -> dict[str, Any]:
+        began = time.monotonic()
+        try:
+            groups = {name: prepared(source) for name, source in job["tests"].items()}
+        except (SyntaxError, ValueError) as error:
+            return {"status": "infra", "detail": f"the tests do not parse: {error}", "final": True}
+        number, program = self.candidate(job["limits"])
+        ready = program.receive()
+        if ready[0] != "ready":
+            self.end(number, program)
+            return {"status": "infra", "detail": f"a candidate's process could not be confined: {ready[1:]}"}
+        self.program = program
+        report = Report(job["entry"], groups)
+        try:
+            try:
+                self.arm(job["limits"]["wall_s"])
+                self.examine(program, job, report)
+            finally:
+                self.disarm()
+        except Stop:
+            pass
+        status, peak_kb, cpu_s = self.end(number, program)
+        self.program = None
+        explain_death(program, status, cpu_s, job["limits"])
+        verdict = report.verdict(program)
+        verdict.update(cpu_s=cpu_s, peak_mb=peak_kb / 1024, wall_s=time.monotonic() - began)
+        return verdict
+
+    def examine(self, program: Program, job: dict[str, Any], report: Report) -> None:
+        names = sorted({name for tests in report.groups.values() for name in tests.free} | ({job["entry"]} - {""}))
+        program.send(["load", job["code"], names])
+        if self.spare is None:
+            self.spare = self.spawn(job["limits"])
+        found = program.loaded(names)
+        if found is None:
+            return
+        report.loaded = True
+        report.defined = not job["entry"] or callable(found.get(job["entry"]))
+        if not report.defined:
+            return
+        for name, tests in report.groups.items():
+            report.run(program, name, tests, found)
+
+
+def explain_death(program: Program, status: int, cpu_s: float, limits: dict[str, Any]) -> None:
+    """Turn "the process ended" into why. Our own kill comes only after the tests are over, or after a stop that has its reason already."""
+    if program.dead is None or program.dead[0] != "crash":
+        return
+    if not os.WIFSIGNALED(status):
+        program.dead = ("crash", f"the program ended its process (exit status {os.waitstatus_to_exitcode(status)})")
+        return
+    name = signal.Signals(os.WTERMSIG(status)).name
+    if name == "SIGKILL" and cpu_s >= 0.9 * limits["cpu_s"]:
+        program.dead = ("timeout", f"more than {limits['cpu_s']:g} s of processor time")
+    else:
+        program.dead = ("violation" if name == "SIGSYS" else "crash", f"the program's process was ended by {name}")
+
+
+class Report:
+    """What is known of one job."""
+
+    def __init__(self, entry: str, groups: dict[str, Tests]):
+        self.entry = entry
+        self.groups = groups
+        self.loaded = False
+        self.defined = False
+        self.outcomes = {name: [Outcome() for _ in tests.sites] for name, tests in groups.items()}
+        self.finished: dict[str, bool] = {}
+        self.recorders: dict[str, Recorder] = {}
+
+    def run(self, program: Program, name: str, tests: Tests, found: dict[str, Any]) -> None:
+        recorder = self.recorders[name] = Recorder(program, tests, self.outcomes[name])
+        namespace: dict[str, Any] = {"__name__": "tests", "__builtins__": dict(vars(builtins)), RECORDER: recorder}
+        for free in tests.free:
+            if free in KNOWN_MODULES:
+                namespace[free] = importlib.import_module(free)
+            elif free in found:
+                namespace[free] = found[free]
+        entry = found.get(self.entry)
+        if self.entry:
+            namespace[self.entry] = entry
+            namespace.setdefault("candidate", entry)
+        random.seed(0)
+        exec(tests.code, namespace)
+        if tests.has_check and not tests.calls_check:
+            try:
+                namespace["check"](entry)
+            except Stop:
+                raise
+            except BaseException as error:
+                recorder.failures.append(("check(candidate)", f"check raised {error_text(error)}"))
+        self.finished[name] = True
+
+    def verdict(self, program: Program) -> dict[str, Any]:
+        results = [row for name in self.groups for row in self.rows(program, name)]
+        passed = sum(row[3] for row in results)
+        status, detail = self.status(program, passed == len(results))
+        return {
+            "status": status,
+            "detail": detail,
+            "loaded": self.loaded,
+            "defined": self.defined,
+            "results": results,
+            "integrity": "shared" if program.shared else "split",
+            "stdout": "".join(program.output)[:OUTPUT_CAP],
+            "final": status != "infra" or self.loaded,
+        }
+
+    def status(self, program: Program, all_passed: bool) -> tuple[str, str]:
+        missing = next((recorder.missing_import for recorder in self.recorders.values() if recorder.missing_import), "")
+        if program.dead:
+            return program.dead
+        if not self.loaded:
+            return "memory" if program.out_of_memory else "error", error_text(program.load_error, program.last_line)
+        if not self.defined:
+            return "error", f"the program defines no function named {self.entry}"
+        if missing:
+            return "infra", f"the tests need a module that is not here: {missing}"
+        if all_passed and self.entry and self.groups and not program.calls:
+            return "fail", f"the tests never called {self.entry}"
+        if all_passed:
+            return "pass", ""
+        first = next((r.failures[0][1] for r in self.recorders.values() if r.failures), "")
+        return "memory" if program.out_of_memory else "fail", first
+
+    def rows(self, program: Program, group: str) -> list[tuple[str, int, str, bool, str]]:
+        """(group, index, source, passed, evidence) for each assert statement, then for each other statement that raised."""
+        tests, finished = self.groups[group], self.finished.get(group, False)
+        recorder = self.recorders.get(group)
+        failures = recorder.failures if recorder else []
+        why = self.reason(program, failures)
+        rows = []
+        for site, outcome in zip(tests.sites, self.outcomes[group], strict=True):
+            passed, evidence = outcome.passed and outcome.reached, outcome.evidence
+            if not outcome.reached:
+                passed = finished and site.conditional and not failures
+                evidence = "not reached, and need not be" if passed else f"not reached: {why}"
+            rows.append((group, len(rows), site.source, passed, evidence[:EVIDENCE_CAP]))
+        if not tests.sites and finished and not failures:
+            rows.append((group, 0, "check(candidate)", True, "ran to its end"))
+        elif not tests.sites and not failures:
+            rows.append((group, 0, "check(candidate)", False, why[:EVIDENCE_CAP]))
+        rows.extend((group, len(rows) + i, source, False, text[:EVIDENCE_CAP]) for i, (source, text) in enumerate(failures))
+        return rows
+
+    def reason(self, program: Program, failures: list[tuple[str, str]]) -> str:
+        if program.dead:
+            return program.dead[1]
+        if not self.loaded:
+            return f"the program did not load: {error_text(program.load_error, program.last_line)}"
+        if not self.defined:
+            return f"the program defines no function named {self.entry}"
+        return failures[0][1] if failures else "its line was never run"
+
+
+def main(host: socket.socket, control: socket.socket, options: dict[str, Any]) -> None:
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (the tests' own prints; open for the life of the process)
+    gc.collect()
+    gc.freeze()
+    frames.send(host, {"hello": 1, "uid": os.getuid()})
+    try:
+        Tester(host, control, options).serve()
+    except frames.Closed:
+        os._exit(0)

@@ -1,0 +1,269 @@
+"""`Sandbox`: a pool of workers on the host's side.
+
+Covers: starting workers, one thread per worker that hands it jobs, deadlines, replacing a hung or dead worker and trying its job once more.
+Leaves out: async. A worker's thread lives as long as the worker does, because the kernel ties "die with the parent" to the thread.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import queue
+import shutil
+import socket
+import subprocess
+import threading
+import weakref
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import asdict
+from typing import Any
+
+from herl_bench.errors import NoSandbox, UsageError
+from herl_bench.sandbox import launch
+from herl_bench.sandbox.inside import frames
+from herl_bench.sandbox.model import Assertion, Job, Limits, Verdict
+
+UNSAFE = "HERL_ALLOW_UNSAFE_EXECUTION"
+START_S = 20.0
+GRACE_S = 3.0  # over the job's own wall_s, which the tester enforces
+JOBS_PER_WORKER = 5000  # then a fresh one, should the tests have left something behind in the tester
+REPLY_LIMIT = 64 << 20
+
+
+class WorkerLost(Exception):
+    """The worker died or does not answer."""
+
+
+class Worker:
+    """One process tree inside bubblewrap and the socket to its tester."""
+
+    def __init__(self, isolated: bool):
+        ours, theirs = socket.socketpair()
+        try:
+            root = os.geteuid() == 0
+            line = launch.command(find_bwrap(), theirs.fileno(), root) if isolated else launch.unsafe_command(theirs.fileno())
+            self.process = subprocess.Popen(
+                line,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=launch.ENVIRONMENT,
+                cwd="/",
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self.stream = ours
+        self.jobs = 0
+        try:
+            ours.settimeout(START_S)
+            frames.receive(ours, REPLY_LIMIT)
+        except (frames.Closed, frames.BadFrame, OSError) as error:
+            self.close()
+            assert self.process.stderr is not None
+            raise WorkerLost(self.said.strip() or f"no answer ({type(error).__name__})") from error
+
+    said = ""
+
+    def run(self, job: dict[str, Any]) -> dict[str, Any]:
+        self.jobs += 1
+        self.stream.settimeout(job["limits"]["wall_s"] + GRACE_S)
+        try:
+            frames.send(self.stream, job)
+            answer: dict[str, Any] = frames.receive(self.stream, REPLY_LIMIT)
+            return answer
+        except (frames.Closed, frames.BadFrame, OSError) as error:
+            raise WorkerLost("hung" if isinstance(error, TimeoutError) else "died") from error
+
+    def close(self) -> None:
+        self.stream.close()
+        with contextlib.suppress(OSError):
+            self.process.kill()
+        assert self.process.stderr is not None
+        with contextlib.suppress(OSError, ValueError):
+            self.said = self.process.stderr.read(4096).decode("utf-8", "replace")
+        self.process.stderr.close()
+        self.process.wait()
+
+
+def find_bwrap() -> str:
+    path = shutil.which("bwrap")
+    if path is None:
+        raise NoSandbox("bubblewrap is not installed: apt-get install bubblewrap")
+    return path
+
+
+class _Pool:
+    """What the workers' threads share. They hold no reference to the `Sandbox`, so that a forgotten one can be collected."""
+
+    def __init__(self, workers: int, isolated: bool):
+        self.isolated = isolated
+        self.pid = os.getpid()
+        self.tasks: queue.SimpleQueue[tuple[dict[str, Any], Future[Verdict]] | None] = queue.SimpleQueue()
+        self.closing = False
+        self.running: set[Worker] = set()
+        self.threads = [threading.Thread(target=self.serve, name=f"sandbox-{i}", daemon=True) for i in range(workers)]
+        for thread in self.threads:
+            thread.start()
+
+    def serve(self) -> None:
+        worker: Worker | None = None
+        while (task := self.tasks.get()) is not None:
+            job, future = task
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                worker, verdict = self.attempt(worker, job)
+                future.set_result(verdict)
+            except BaseException as error:
+                worker = None
+                future.set_exception(error)
+        if worker is not None:
+            self.drop(worker)
+
+    def attempt(self, worker: Worker | None, job: dict[str, Any]) -> tuple[Worker | None, Verdict]:
+        """Run a job, twice if the first time was our fault."""
+        last = Verdict("infra", tier=self.tier)
+        for final in (False, True):
+            if worker is not None and worker.jobs >= JOBS_PER_WORKER:
+                self.drop(worker)
+                worker = None
+            try:
+                worker = worker or self.start()
+                answer = worker.run(job)
+            except WorkerLost as why:
+                if worker is None:
+                    raise NoSandbox(self.explain(str(why))) from None
+                self.drop(worker)
+                worker = None
+                if self.closing:
+                    return None, Verdict("infra", tier=self.tier, detail="the sandbox was closed")
+                hung = str(why) == "hung" and final  # twice, so it is the job that does it
+                last = Verdict("timeout" if hung else "infra", tier=self.tier, detail=f"the worker {why}, twice" if final else "")
+                continue
+            last = to_verdict(answer, self.tier)
+            if last.status != "infra" or answer.get("final"):
+                return worker, last
+            self.drop(worker)
+            worker = None
+        return worker, last
+
+    @property
+    def tier(self) -> str:
+        return "namespaces" if self.isolated else "none"
+
+    def start(self) -> Worker:
+        worker = Worker(self.isolated)
+        self.running.add(worker)
+        return worker
+
+    def drop(self, worker: Worker) -> None:
+        self.running.discard(worker)
+        worker.close()
+
+    def explain(self, said: str) -> str:
+        from herl_bench.sandbox.probes import failure
+
+        return failure(said) if self.isolated else f"the worker did not start: {said}"
+
+    def close(self) -> None:
+        if self.closing or self.pid != os.getpid():  # a forked child must not touch its parent's workers
+            return
+        self.closing = True
+        for _ in self.threads:
+            self.tasks.put(None)
+        for worker in list(self.running):  # ends the jobs that still run
+            with contextlib.suppress(OSError):
+                worker.process.kill()
+        for thread in self.threads:
+            if thread is not threading.current_thread():
+                thread.join()
+
+
+def to_verdict(answer: dict[str, Any], tier: str) -> Verdict:
+    results = tuple(Assertion(*row) for row in answer.get("results", ()))
+    plain = {key: answer[key] for key in ("loaded", "defined", "integrity", "cpu_s", "wall_s", "peak_mb", "stdout", "detail") if key in answer}
+    passed = sum(result.passed for result in results)
+    return Verdict(answer["status"], results=results, tests_passed=passed, tests_total=len(results), tier=tier, **plain)
+
+
+class Sandbox:
+    """Runs untrusted programs against tests.
+
+    workers: how many jobs run at the same time; each is one warm process tree of about 30 MB. isolation: "auto" or "namespaces" (both: full
+    isolation or none of it runs), "none" (only with HERL_ALLOW_UNSAFE_EXECUTION=1: programs then have all the rights of the caller).
+    limits: for jobs that bring none of their own. Raises NoSandbox at the first use where this machine cannot isolate.
+
+    >>> with Sandbox(workers=1) as sandbox:
+    ...     sandbox.check(Job("def f(x): return x + 1", "f", {"examples": "assert f(1) == 2"})).status
+    'pass'
+    """
+
+    def __init__(self, workers: int = 2, isolation: str = "auto", limits: Limits = Limits()):  # noqa: B008 (frozen)
+        if isolation not in ("auto", "namespaces", "none"):
+            raise UsageError(f"isolation={isolation!r}: choose from auto, namespaces, none")
+        if isolation == "none" and os.environ.get(UNSAFE) != "1":
+            raise NoSandbox(f"isolation='none' runs untrusted programs with all your rights: set {UNSAFE}=1 if you mean it")
+        if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+            raise UsageError(f"workers={workers!r}: a whole number above 0 is needed")
+        self.workers = workers
+        self.isolated = isolation != "none"
+        self.limits = limits
+        self._pool: _Pool | None = None
+        self._start = threading.Lock()
+        self._finalizer: weakref.finalize[Any, Any] | None = None
+
+    def __enter__(self) -> Sandbox:
+        self.check(Job("def ready(): return 1", "ready", {"self-test": "assert ready() == 1"}))
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def check(self, job: Job) -> Verdict:
+        return self.submit(job).result()
+
+    def map(self, jobs: Iterable[Job]) -> Iterator[Verdict]:
+        """Verdicts in the order of the jobs, as they come; reads only a few jobs ahead of what was taken."""
+        waiting: collections.deque[Future[Verdict]] = collections.deque()
+        try:
+            for job in jobs:
+                waiting.append(self.submit(job))
+                if len(waiting) > 2 * self.workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def submit(self, job: Job) -> Future[Verdict]:
+        """Start a job; the future gives its verdict (or raises NoSandbox)."""
+        future: Future[Verdict] = Future()
+        limits = job.limits or self.limits
+        message = {"code": job.code, "entry": job.entry, "tests": dict(job.tests), "limits": asdict(limits)}
+        self._ready_pool().tasks.put((message, future))
+        return future
+
+    def _ready_pool(self) -> _Pool:
+        with self._start:
+            if self._pool is None or self._pool.pid != os.getpid():  # in a forked child: workers of its own
+                if self.isolated:
+                    find_bwrap()
+                self._pool = _Pool(self.workers, self.isolated)
+                self._finalizer = weakref.finalize(self, self._pool.close)
+            return self._pool
+
+    def close(self) -> None:
+        """End the workers. The sandbox may be used again; it then starts new ones."""
+        with self._start:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            if self._finalizer is not None:
+                self._finalizer.detach()
+            pool.close()

@@ -1,0 +1,135 @@
+"""What this machine can do, found out by trying: each probe is a real attempt, with the cure where it fails.
+
+Covers: the system, bubblewrap, namespaces, the interpreter inside, Landlock, seccomp. Leaves out: the attacks that `herl-bench sandbox
+check` runs afterwards (`attacks.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from herl_bench.sandbox import launch
+
+TRY_S = 20
+
+
+@dataclass(frozen=True)
+class Probe:
+    """needed: without it nothing runs."""
+
+    name: str
+    ok: bool
+    found: str
+    cure: str = ""
+    needed: bool = True
+
+
+def system() -> Probe:
+    found = f"{sys.platform} {platform.release()} on {platform.machine()}"
+    return Probe("linux", sys.platform == "linux", found, "run it on Linux, or in a Linux virtual machine")
+
+
+def architecture() -> Probe:
+    from herl_bench.sandbox.inside.syscalls import ARCHITECTURES
+
+    machine = platform.machine()
+    return Probe("architecture", machine in ARCHITECTURES, machine, f"a machine of {' or '.join(ARCHITECTURES)}")
+
+
+def bubblewrap() -> Probe:
+    path = shutil.which("bwrap")
+    return Probe("bubblewrap", path is not None, path or "not found", "apt-get install bubblewrap")
+
+
+def namespaces() -> Probe:
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        return Probe("namespaces", False, "not tried: no bubblewrap", "apt-get install bubblewrap")
+    user = [] if os.geteuid() == 0 else ["--unshare-user"]
+    usual = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--ro-bind", "/", "/", "--proc", "/proc"]
+    said = _try([bwrap, *user, *usual, "--", shutil.which("true") or "/bin/true"])
+    cure = (
+        "sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000 kernel.apparmor_restrict_unprivileged_userns=0"
+        if os.geteuid()
+        else "this container forbids namespaces: start it with --security-opt seccomp=unconfined --cap-add SYS_ADMIN"
+    )
+    return Probe("namespaces", said is None, said or "user, pid, net, ipc, mount", cure)
+
+
+def _try(line: list[str]) -> str | None:
+    """None where the command works, else what it said."""
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, timeout=TRY_S, stdin=subprocess.DEVNULL, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return type(error).__name__
+    return None if done.returncode == 0 else " ".join(done.stderr.split())[:200] or f"exit code {done.returncode}"
+
+
+def landlock() -> Probe:
+    from herl_bench.sandbox.inside.landlock import abi
+
+    version = abi()
+    found = f"ABI {version}" if version else "none"
+    return Probe("landlock", version > 0, found, "a kernel from 5.13 on with lsm=landlock; the namespaces hold without it", needed=False)
+
+
+def worker() -> Probe:
+    """The whole way: a worker, a confined candidate, a verdict."""
+    from herl_bench.errors import NoSandbox
+    from herl_bench.sandbox.model import Job
+    from herl_bench.sandbox.pool import Worker, WorkerLost
+
+    job = Job(SELF_TEST, "inside", {"self-test": "assert inside() == []"})
+    try:
+        lone = Worker(isolated=True)
+    except (WorkerLost, NoSandbox, OSError) as error:
+        return Probe("worker", False, " ".join(str(error).split())[:200], "see the probes above")
+    try:
+        from dataclasses import asdict
+
+        from herl_bench.sandbox.model import Limits
+
+        answer = lone.run({"code": job.code, "entry": job.entry, "tests": dict(job.tests), "limits": asdict(Limits())})
+    except WorkerLost as error:
+        return Probe("worker", False, str(error), "see the probes above")
+    finally:
+        lone.close()
+    found = "a confined program ran" if answer["status"] == "pass" else answer["detail"] or answer["results"][0][4]
+    return Probe("worker", answer["status"] == "pass", found, "see the probes above; if all are well, please report it")
+
+
+SELF_TEST = '''
+import os, socket
+
+def inside():
+    """What should be impossible and is not."""
+    wrong = []
+    if os.getuid() == 0: wrong.append("is root")
+    if os.getpid() != 1: wrong.append("shares its pid namespace")
+    for name, attempt in (
+        ("reads /etc", lambda: os.listdir("/etc")), ("reads /proc", lambda: open("/proc/self/status")), ("forks", os.fork),
+        ("writes to /", lambda: open("/planted", "w")), ("opens a socket", lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM)),
+    ):
+        try: attempt()
+        except OSError: continue
+        wrong.append(name)
+    with open("scratch", "w") as file: file.write("x")
+    return wrong
+'''
+
+PROBES: tuple[Callable[[], Probe], ...] = (system, architecture, bubblewrap, namespaces, landlock, worker)
+
+
+def failure(said: str) -> str:
+    """One line for NoSandbox: the first needed probe that fails, and its cure."""
+    for probe in PROBES[:-1]:
+        result = probe()
+        if not result.ok and result.needed:
+            return f"no safe sandbox here: {result.name} ({result.found}): {result.cure}"
+    return f"no safe sandbox here: the worker did not start: {said[:300]}"
