@@ -44,10 +44,7 @@ TEMPLATE = HindsightTemplate(
     # {{ line }}
 {% endfor %}
 {% endif %}
-    # Unmet:
-{% for line in guidance.split("\\n") %}
-    # {{ line }}
-{% endfor %}
+    # Unmet: {{ guidance.replace("\\n", "\\n    # ") }}
 """,
     description="comments at the head of the function's body: the draft, what it misses, and what to use instead",
 )

@@ -21,6 +21,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 LONGEST = 100_000
 """Characters of an answer that are looked at; anything longer is not an answer to these tasks."""
@@ -124,13 +125,8 @@ def _broken(prompt: str, entry: str, code: str) -> Program:
 
 # ------------------------------------------------------------------------------------------------------------------ parsing
 def parse(source: str) -> ast.Module | None:
-    """None where `source` is no Python, whatever the parser dies of: null bytes, nesting, bad literals."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
-        return None
+    """The syntax tree, not to be changed; None where `source` is no program."""
+    return _read(source)[0]
 
 
 def parses(source: str) -> bool:
@@ -138,16 +134,24 @@ def parses(source: str) -> bool:
 
 
 def syntax_error(source: str, lines_before: int = 0) -> str:
-    """One line that says why `source` does not parse; line numbers count from `lines_before`."""
+    """One line that says why `source` is no program; empty if it is one. Line numbers count from `lines_before`."""
+    _, line, message = _read(source)
+    return f"line {max(1, line - lines_before)}: {message}" if line else message
+
+
+@lru_cache(maxsize=256)
+def _read(source: str) -> tuple[ast.Module | None, int, str]:
+    """Tree, or line and message, whatever the parser dies of: null bytes, nesting, bad literals. Nothing is run."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ast.parse(source)
+            tree = ast.parse(source)
+            compile(tree, "answer", "exec", dont_inherit=True)  # finds what parsing lets through, such as a `return` at the margin
     except SyntaxError as error:
-        return f"line {max(1, (error.lineno or 1) - lines_before)}: {error.msg}"
+        return None, error.lineno or 1, error.msg
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        return str(error) or type(error).__name__
-    return ""
+        return None, 0, str(error) or type(error).__name__
+    return tree, 0, ""
 
 
 def defines(source: str, entry: str) -> bool:
