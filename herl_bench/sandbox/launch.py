@@ -48,7 +48,7 @@ def command(bwrap: str, descriptor: int, root: bool) -> list[str]:
     made = {"/"}
     for path in [*LIBRARIES, *prefixes, executable]:
         if os.path.exists(path) and not any(path.startswith(prefix + "/") for prefix in [*LIBRARIES, *prefixes]):
-            line += _parents(path, made) + ["--ro-bind", path, path]
+            line += [*_parents(path, made), "--ro-bind", path, path]
     for path in TOP_LEVEL:
         if os.path.islink(path):
             line += ["--symlink", os.readlink(path), path]

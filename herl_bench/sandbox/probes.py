@@ -14,8 +14,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from herl_bench.sandbox import launch
-
 TRY_S = 20
 
 

@@ -117,6 +117,11 @@ class Program:
         except (codec.BadValue, RecursionError, MemoryError) as error:
             self.stop("protocol", f"the program's process sent no proper value: {error}")
 
+    def decode_sent(self, message: Any) -> Any:
+        """What `encode` made, back again (for evidence: the arguments as they were before the call)."""
+        kept = {"cb": self.callbacks.__getitem__, "r": self.references.get, "f": lambda name: getattr(builtins, name)}
+        return codec.decode(message, lambda tag, payload: kept[tag](payload))
+
     def resolve(self, tag: str, payload: Any) -> Any:
         if tag == "cb" and type(payload) is int and 0 <= payload < len(self.callbacks):
             return self.callbacks[payload]

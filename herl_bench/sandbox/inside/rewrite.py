@@ -77,7 +77,7 @@ def free_names(source: str) -> frozenset[str]:
                     read.add(symbol.get_name())
                 if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace():
                     bound.add(symbol.get_name())
-    return frozenset(read - bound - BUILTINS - {"check"})
+    return frozenset(read - bound - BUILTINS)
 
 
 class _Writer(ast.NodeTransformer):

@@ -37,8 +37,8 @@ AGAIN_S = 0.25  # the alarm repeats, in case a test swallowed it
 
 # Modules that dataset tests use without importing them, because the published solutions happen to import them. The tester's own are given.
 KNOWN_MODULES = frozenset(
-    "math cmath sys re collections itertools functools random string copy json operator statistics datetime typing heapq bisect "
-    "decimal fractions os time".split()
+    ("bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools", "json", "math")
+    + ("operator", "os", "random", "re", "statistics", "string", "sys", "time", "typing")
 )
 COMPARISONS = {
     "Eq": ("==", operator.eq),
@@ -132,8 +132,8 @@ class Recorder:
 
     def call_text(self, call: tuple[str, list[Any], dict[str, Any]]) -> str:
         name, args, kwargs = call
-        words = [short(self.program.decode(argument)) for argument in args]
-        words += [f"{key}={short(self.program.decode(argument))}" for key, argument in kwargs.items()]
+        words = [short(self.program.decode_sent(argument)) for argument in args]
+        words += [f"{key}={short(self.program.decode_sent(argument))}" for key, argument in kwargs.items()]
         return f"{name}({', '.join(words)})"[:EVIDENCE_CAP]
 
     def record(self, site: int, passed: bool, evidence: Any) -> None:
@@ -363,7 +363,7 @@ class Report:
         recorder = self.recorders.get(group)
         failures = recorder.failures if recorder else []
         why = self.reason(program, failures)
-        rows = []
+        rows: list[tuple[str, int, str, bool, str]] = []
         for site, outcome in zip(tests.sites, self.outcomes[group], strict=True):
             passed, evidence = outcome.passed and outcome.reached, outcome.evidence
             if not outcome.reached:
