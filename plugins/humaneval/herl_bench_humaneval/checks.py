@@ -10,6 +10,7 @@ Left out: what a program prints is not judged, nor are style and speed.
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -94,28 +95,20 @@ def runs(example: Example, seen: Observation) -> Finding:
     stopped = _not_run(seen)
     if stopped is not None:
         return stopped
-    found = _results(seen.verdict, "examples")
-    for result in found:
-        if not result.passed and _raised(result.evidence):
-            return Finding(False, f"{_assertion(example, result.source)}: {_cut(result.evidence)}")
-    if seen.verdict.status in BROKEN_OFF and len(found) < len(example.info["examples"]):
-        return Finding(False, _cut(seen.verdict.detail or seen.verdict.status))
+    for result in _results(seen.verdict, "examples"):
+        if not result.passed and (_NOT_REACHED.match(result.evidence) or _RAISED.search(result.evidence)):
+            return Finding(False, _cut(result.evidence))
     return Finding(True)
 
 
 def docstring_examples(example: Example, seen: Observation) -> list[Finding]:
     """One finding per example in the docstring; none where the docstring has none."""
-    shown = example.info["examples"]
+    parts = [f"example {i + 1}" for i in range(len(example.info["examples"]))]
     stopped = _not_run(seen)
     if stopped is not None:
-        return [_part(stopped, f"example {i + 1}") for i in range(len(shown))]
+        return [_part(stopped, part) for part in parts]
     found = _results(seen.verdict, "examples")
-    return [
-        _of_result(found[i], f"{e['call']} == {e['expected']}", f"example {i + 1}")
-        if i < len(found)
-        else Finding(False, _cut(seen.verdict.detail or seen.verdict.status), part=f"example {i + 1}")
-        for i, e in enumerate(shown)
-    ]
+    return [Finding(r.passed, "" if r.passed else _cut(r.evidence), part=part) for r, part in zip(found, parts, strict=False)]
 
 
 def hidden_tests(example: Example, seen: Observation) -> list[Finding]:
@@ -125,11 +118,7 @@ def hidden_tests(example: Example, seen: Observation) -> list[Finding]:
         findings = [_part(stopped, "all tests")]
     else:
         found = _results(seen.verdict, "hidden")
-        findings = [_of_result(r, _assertion(example, r.source), f"test {i + 1}") for i, r in enumerate(found)]
-        missing = max(_asserts(example.info["test"]) - len(found), 0 if found else 1)
-        if seen.verdict.status in BROKEN_OFF or not found:
-            evidence = _cut(seen.verdict.detail or seen.verdict.status)
-            findings += [Finding(False, evidence, part=f"test {len(found) + i + 1}") for i in range(missing)]
+        findings = [Finding(r.passed, "" if r.passed else _evidence(example, r), part=f"test {i + 1}") for i, r in enumerate(found)]
     first = next((i for i, f in enumerate(findings) if f.met is False), None)
     if first is not None and seen.program.source is not None and example.target:
         told = correction(seen.program.source, example.prompt + example.target, example.info["entry_point"])
@@ -158,29 +147,24 @@ def _results(verdict: Any, group: str) -> list[Any]:
     return sorted((r for r in verdict.results if r.group == group), key=lambda r: r.index)
 
 
-def _of_result(result: Any, assertion: str, part: str) -> Finding:
-    return Finding(True, part=part) if result.passed else Finding(False, f"{assertion}: {_cut(result.evidence)}", part=part)
+_NOT_REACHED = re.compile(r"not reached")
+_RAISED = re.compile(r"(?:^|: )raised \w")
+_GOT = re.compile(r": (got .*?)(?:, expected .*)?$|: (raised .*)$", re.DOTALL)
 
 
-def _raised(evidence: str) -> bool:
-    return "raised" in evidence
-
-
-def _assertion(example: Example, source: str) -> str:
-    """`check(candidate): assert f(1) == 2` for an assertion of HumanEval's check, with the function called by its name."""
-    source = " ".join(source.split())
-    if "def check(" in example.info["test"]:
-        source = "check(candidate): " + re.sub(r"\bcandidate\b", example.info["entry_point"], source)
-    return _cut(source)
+def _evidence(example: Example, result: Any) -> str:
+    """`check(candidate): assert f(1) == 2: got 3`, as far as the assertion speaks for itself; else the call that the sandbox saw."""
+    entry, place = example.info["entry_point"], "check(candidate): " if "def check(" in example.info["test"] else ""
+    source = re.sub(r"\bcandidate\b", entry, " ".join(result.source.split()))
+    tree, got = parse(source), _GOT.search(result.evidence)
+    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} if tree else {""}
+    if got is None or not names <= {entry, *vars(builtins)}:
+        return place + _cut(result.evidence)
+    return f"{place}{_cut(source)}: {_cut(got[1] or got[2])}"
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
-
-
-def _asserts(test: str) -> int:
-    tree = parse(test)
-    return sum(isinstance(node, ast.Assert) for node in ast.walk(tree)) if tree else 0
 
 
 CHECKS = (
