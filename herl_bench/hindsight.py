@@ -132,8 +132,8 @@ class HindsightBuffer:
             return None
         if self._index is None:
             self._index = bm25s.BM25()
-            self._index.index(bm25s.tokenize([h.prompt for h in self._lessons], stopwords=None, show_progress=False), show_progress=False)
-        query = bm25s.tokenize([example.prompt], stopwords=None, show_progress=False)
+            self._index.index(_tokens([h.prompt for h in self._lessons]), show_progress=False)
+        query = _tokens([example.prompt])
         wanted = min(len(self._lessons), k + len(self._lessons) - len(others))
         ranked, scores = self._index.retrieve(query, k=wanted, show_progress=False)
         near = [
@@ -150,3 +150,10 @@ class HindsightBuffer:
         self.capacity = state["capacity"]
         self._lessons = [Hindsight(**row) for row in state["lessons"]]
         self._index = None
+
+
+def _tokens(texts: Sequence[str]) -> Any:
+    """Words, numbers and signs; bm25s by itself drops whatever is one character long."""
+    import bm25s
+
+    return bm25s.tokenize(list(texts), token_pattern=r"(?u)\w+|[^\w\s]", stopwords=None, show_progress=False)
