@@ -1,0 +1,6 @@
+"""What herl_gsm8k.yaml refers to."""
+
+from herl_bench.evaluate.bridge import documents, judged
+
+custom_dataset = documents("gsm8k")
+process_results = judged("gsm8k")

@@ -1,0 +1,125 @@
+"""Our tasks in lm-eval, our files for lm-eval, and lm-eval's files for us: the numbers must be equal."""
+
+import json
+import os
+import random
+import warnings
+
+import pytest
+import yaml
+
+from herl_bench.evaluate import Evaluation, judge_responses, read_summary, sum_up, write_evaluation
+from herl_bench.evaluate.bridge import bridge, column
+from herl_bench.evaluate.files import criterion_column
+from herl_bench.locate import tasks_path
+
+TASKS = ("gsm8k", "humaneval", "bbh")
+LIMIT = 12
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    lm_eval = pytest.importorskip("lm_eval")
+    from lm_eval.api.model import LM
+    from lm_eval.tasks import TaskManager
+    from lm_eval.utils import make_table
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # lm-eval's own
+    pytest.mark.skipif("HERL_BENCH_DATA" not in os.environ, reason="needs the published files"),
+]
+
+
+class ReplayLM(LM):
+    """Answers each document with what `responses` says for its id."""
+
+    def __init__(self, responses):
+        super().__init__()
+        self.responses = responses
+
+    def generate_until(self, requests, disable_tqdm=False):
+        return [self.responses(r.doc) for r in requests]
+
+    def loglikelihood(self, requests, disable_tqdm=False):
+        raise NotImplementedError
+
+    loglikelihood_rolling = loglikelihood
+
+
+def replay(doc):
+    """The gold answer to two documents in three, something else to the third."""
+    return doc["target"] if random.Random(doc["id"]).random() < 0.67 else "I do not know. " + doc["target"][: len(doc["target"]) // 2]
+
+
+@pytest.fixture(scope="module")
+def manager():
+    return TaskManager(include_path=[str(tasks_path())])
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def outcome(request, manager):
+    return request.param, lm_eval.simple_evaluate(
+        model=ReplayLM(replay), tasks=[f"herl_{request.param}"], task_manager=manager, limit=LIMIT, bootstrap_iters=10
+    )
+
+
+def ours(name, samples):
+    b = bridge(name)
+    place = os.environ["HERL_BENCH_DATA"]
+    from herl_bench.cli.resolve import sandbox_of
+    from herl_bench.data import open_eval
+    from herl_bench.plugins import load_host
+
+    examples = {e.id: e for e in open_eval(b.task, place, embedded=False, eval_items=None).eval}
+    chosen = [examples[s["doc"]["id"]] for s in samples]
+    with sandbox_of(load_host(), b.task) as sandbox:
+        rows = judge_responses(b.task, b.rubric, b.metrics, chosen, [s["resps"][0][0] for s in samples], sandbox=sandbox)
+    return b, rows, sum_up(rows, b.rubric, b.metrics)
+
+
+def test_lm_eval_and_we_give_the_same_numbers(outcome):
+    name, theirs = outcome
+    b, rows, summary = ours(name, theirs["samples"][f"herl_{name}"])
+    scores = theirs["results"][f"herl_{name}"]
+    assert len(rows) == LIMIT
+    pairs = [(column(m), summary.metrics[m.key]) for m in b.metrics]
+    pairs += [(criterion_column(c), score) for c, score in summary.criteria.items() if score.items]
+    for key, score in pairs:
+        assert scores[f"{key},none"] == pytest.approx(score.value), key
+        assert scores[f"{key}_stderr,none"] == pytest.approx(score.stderr), key
+    assert 0 < summary.metrics[b.metrics[0].key].value < 1
+
+
+def test_lm_eval_prints_our_results(outcome, tmp_path):
+    name, theirs = outcome
+    b, rows, summary = ours(name, theirs["samples"][f"herl_{name}"])
+    results, samples = write_evaluation(
+        Evaluation(tuple(rows), summary, {"temperature": 0.0}),
+        tmp_path,
+        task=b.task,
+        rubric=b.rubric,
+        metrics=b.metrics,
+        model_name="replay",
+    )
+    written = json.loads(results.read_text())
+    table = make_table(written)
+    for key in [m.name for m in b.metrics] + [criterion_column(c.name) for c in b.rubric.criteria]:
+        assert f"|{key}" in table
+    missing = set(theirs) - set(written) - {"samples"}
+    assert not missing, "keys of lm-eval's results that ours lack"
+    assert set(theirs["config"]) <= set(written["config"])
+    first = json.loads(samples.read_text().splitlines()[0])
+    lacking = set(theirs["samples"][f"herl_{name}"][0]) - set(first)
+    assert all(key in [column(m) for m in b.metrics] or key.startswith("criterion_") for key in lacking)
+    assert read_summary(tmp_path)["items"] == LIMIT
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_task_files_match_the_tasks(name):
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_constructor("!function", lambda loader, node: node.value)
+    spec = yaml.load((tasks_path() / name / f"herl_{name}.yaml").read_text(), Loader)
+    b = bridge(name)
+    assert {row["metric"]: row["higher_is_better"] for row in spec["metric_list"]} == b.columns
+    assert spec["generation_kwargs"] == {"until": list(b.task.stop), "do_sample": False, "max_gen_toks": b.task.max_new_tokens}
