@@ -1,0 +1,96 @@
+"""The checks that `rubrics/bbh.yaml` names.
+
+The two step checks do not apply (they give no finding) to subtasks without a solver here, and to responses that show no steps, because the
+published answers come without a worked solution. Where the item has one, as in the synthetic world, its steps are asked for: leaving
+them out is then an unmet `steps_match`, or a policy could gain by not working at all.
+
+`steps_match` solves the item. That is as good as reading its answer, so it is marked as needing the reference.
+
+No evidence and no correction states the final answer; a correction in which it would stand as a number of its own is dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from herl_bench import Check, Example, Finding
+
+from . import answers, solvers, steps
+
+
+def answer_form(example: Example, response: str) -> Finding:
+    """The response ends with "the answer is X." and says so once only."""
+    said = len(re.findall(r"the answer is\b", response, re.IGNORECASE))
+    if said > 1:
+        return Finding(False, f"an answer is given {said} times")
+    if answers.ASKED_FORM.search(response):
+        return Finding(True)
+    if said and re.search(r"the answer is\s*\S", response, re.IGNORECASE):
+        return Finding(False, "something stands after the answer, or its full stop is missing")
+    return Finding(False, "no answer is given" if not said else "the answer is left open")
+
+
+def allowed_option(example: Example, response: str) -> Finding | list[Finding]:
+    """The answer is one that the item allows: an option, True or False, a number, the given words, …"""
+    found = answers.extract(example, response)
+    if answers.kind(example) == "text":
+        return []
+    if found is None:
+        return Finding(False, "no answer is given")
+    met = bool(answers.allowed(example, found))
+    return Finding(met, "" if met else f"{found[:60]} is not {_ASKED[answers.kind(example)]}")
+
+
+_ASKED = {
+    "letter": "one of the options",
+    "choice": "one of the options",
+    "boolean": "True or False",
+    "yes or no": "yes or no",
+    "number": "a whole number",
+    "words": "the given words in some order",
+    "brackets": "made of closing brackets",
+}
+
+
+def steps_valid(example: Example, response: str) -> list[Finding]:
+    """Each worked step follows from the one before it, as written, and from the item's text."""
+    problem = solvers.read(answers.family(example), answers.question(example))
+    return steps.follow(problem, response) if problem else []
+
+
+def steps_match(example: Example, response: str) -> list[Finding]:
+    """Each worked step reaches the state that the right solution reaches there."""
+    problem = solvers.read(answers.family(example), answers.question(example))
+    if problem is None:
+        return []
+    found = steps.reach(problem, response)
+    reference = example.info.get("solution")
+    if reference:
+        missing = len(steps.reach(problem, str(reference))) - len(found)
+        if missing > 0:
+            found.append(Finding(False, "no step is shown" if not found else "a step is missing", "Work step by step.", "steps"))
+    return [_without_answer(example, finding) for finding in found]
+
+
+def _without_answer(example: Example, finding: Finding) -> Finding:
+    number = re.fullmatch(r"-?\d+", example.target)
+    told = number and re.search(rf"(?<![\d.]){re.escape(example.target)}(?!\d)", finding.correction)
+    return replace(finding, correction="") if told and not finding.met else finding
+
+
+def right_answer(example: Example, response: str) -> Finding:
+    found = answers.extract(example, response)
+    if found is None:
+        return Finding(False, "no answer is given")
+    met = bool(answers.robust_match(example, response))
+    return Finding(met, "" if met else f"{found[:60]} is not right")
+
+
+CHECKS = (
+    Check("bbh.answer_form", answer_form),
+    Check("bbh.allowed_option", allowed_option),
+    Check("bbh.steps_valid", steps_valid),
+    Check("bbh.steps_match", steps_match, needs_reference=True),
+    Check("bbh.right_answer", right_answer, needs_reference=True),
+)
