@@ -24,7 +24,7 @@ from herl_bench.types import Example, Task
 
 ID_FIELDS = ("id", "task_id", "doc_id")
 RESPONSE_FIELDS = ("response", "completion", "resps")
-CHUNK, CHUNKS = 2_000, 25
+CHUNK, CHUNKS = 2_000, 10
 SHORT = 12
 
 

@@ -1,0 +1,129 @@
+import json
+from itertools import islice
+
+import pytest
+import yaml
+
+from herl_bench.cli import main
+from herl_bench.cli.resolve import metrics_of, rubric_of
+from herl_bench.data import EVAL_SEED
+from herl_bench.evaluate import Evaluation, judge_responses, sum_up, write_evaluation
+from herl_bench.plugins import load_host
+
+HOST = load_host()
+TASK = HOST.get("task", "gsm8k")
+RUBRIC, METRICS = rubric_of(HOST, TASK), metrics_of(HOST, TASK)
+STRICT = "exact_match,strict-match"
+ITEMS = list(islice(TASK.world.examples("eval", EVAL_SEED, TASK.world.difficulty), 6))
+
+
+def score(capsys, path, *args):
+    with pytest.raises(SystemExit) as left:
+        main(["score", str(path), "--task", "gsm8k", *args])
+    out, err = capsys.readouterr()
+    return left.value.code, out, err
+
+
+def result(capsys, path, *args):
+    code, out, err = score(capsys, path, "--format", "json", *args)
+    assert code == 0, err
+    return json.loads(out)
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        lambda i, e, text: {"id": e.id, "response": text},
+        lambda i, e, text: {"task_id": e.id, "completion": text},
+        lambda i, e, text: {"doc_id": i, "resps": [[text]]},
+        lambda i, e, text: {"doc_id": i, "doc": {"question": e.info["question"], "answer": e.target}, "resps": [[text]]},
+        lambda i, e, text: {"doc_id": 999 - i, "doc": {"question": e.info["question"], "answer": e.target}, "resps": [[text]]},
+    ],
+)
+def test_rows_of_many_kinds_go_in_as_they_are(capsys, tmp_path, row):
+    path = write(tmp_path / "f.jsonl", [row(i, e, e.target if i < 3 else "no idea") for i, e in enumerate(ITEMS)])
+    got = result(capsys, path, "--data", "synthetic")
+    assert list(got) == ["task", "items", "metrics", "criteria", "unparsed", "errors"]
+    assert (got["task"], got["items"], got["unparsed"], got["errors"]) == ("gsm8k", 6, 3, 0)
+    assert got["metrics"][STRICT] == {"value": 0.5, "stderr": pytest.approx((0.25 * 6 / 5 / 6) ** 0.5)}
+    assert set(got["criteria"]) == {c.name for c in RUBRIC.criteria}
+
+
+def test_one_row_per_response_is_written(capsys, tmp_path):
+    path = write(tmp_path / "f.jsonl", [{"id": e.id, "response": e.target} for e in ITEMS])
+    result(capsys, path, "--data", "synthetic", "--output_path", str(tmp_path / "out.jsonl"))
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(r["id"], r["line"]) for r in rows] == [(e.id, i + 1) for i, e in enumerate(ITEMS)]
+    assert all(r["metrics"][STRICT] == 1 and r["criteria"]["final_answer"] for r in rows)
+
+
+def test_our_own_samples_give_their_own_summary(capsys, tmp_path):
+    rows = judge_responses(TASK, RUBRIC, METRICS, ITEMS, [e.target if i % 2 else "4" for i, e in enumerate(ITEMS)])
+    summary = sum_up(rows, RUBRIC, METRICS)
+    _, samples = write_evaluation(Evaluation(tuple(rows), summary), tmp_path, task=TASK, rubric=RUBRIC, metrics=METRICS, model_name="m")
+    got = result(capsys, samples)
+    assert got["items"] == len(ITEMS)
+    assert {k: v["value"] for k, v in got["metrics"].items()} == {k: v.value for k, v in summary.metrics.items()}
+    assert got["criteria"] == {k: v.value for k, v in summary.criteria.items()}
+
+
+def test_rollouts_find_their_items_by_the_settings_of_their_run(capsys, tmp_path):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"task": "gsm8k", "data": "synthetic", "seed": 3, "difficulty": 0.2}))
+    (tmp_path / "manifest.json").write_text("{}")
+    trained = list(islice(TASK.world.examples("train", 3, 0.2), 4))
+    rows = [
+        {"step": s, "kind": kind, "id": e.id, "response": e.target if kind == "revision" else ""}
+        for s, e in enumerate(trained)
+        for kind in ("plain", "revision")
+    ]
+    got = result(capsys, write(tmp_path / "rollouts.jsonl", rows))
+    assert (got["items"], got["metrics"][STRICT]["value"]) == (4, 0.5)
+
+
+def test_two_answers_to_one_item_are_an_error_unless_allowed(capsys, tmp_path):
+    path = write(tmp_path / "f.jsonl", [{"id": ITEMS[0].id, "response": text} for text in (ITEMS[0].target, "no")])
+    code, _, err = score(capsys, path, "--data", "synthetic")
+    assert code == 2
+    assert f"{path}:2: " in err
+    assert "in line 1" in err
+    assert result(capsys, path, "--data", "synthetic", "--allow_duplicates")["metrics"][STRICT] == {"value": 0.5, "stderr": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"id": "x", "respo', ":1: not JSON, perhaps cut off"),
+        ("[1]\n", ":1: a row is a JSON object, not list"),
+        ('{"response": "4"}\n', ":1: no id: a row needs one of id, task_id, doc_id"),
+        ('{"id": "x"}\n', ":1: no response: a row needs one of response, completion, resps"),
+        ('{"id": "x", "response": 4}\n', ":1: response must be a text, not int"),
+        ('{"doc_id": 0, "resps": [[-1.5, true]]}\n', ":1: resps must hold texts"),
+        ('\n{"doc_id": 10000000, "response": "4"}\n', ":2: no item 10000000"),
+        (
+            '{"doc_id": 0, "doc": {"question": "What is the capital of France?"}, "resps": [["4"]]}\n',
+            ":1: 0 in the synthetic world is another",
+        ),
+        ("\n", ": no rows in it"),
+        ("\udcff", "not UTF-8"),
+    ],
+)
+def test_bad_rows_are_one_line_with_file_and_line(capsys, tmp_path, text, message):
+    path = tmp_path / "f.jsonl"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    code, out, err = score(capsys, path, "--data", "synthetic")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"{path}{message}" in err or message in err
+
+
+def test_files_that_cannot_be_used_are_named(capsys, tmp_path):
+    assert "No such file" in score(capsys, tmp_path / "gone.jsonl")[2]
+    path = write(tmp_path / "f.jsonl", [{"id": ITEMS[0].id, "response": "4"}])
+    assert score(capsys, path, "--output_path", str(tmp_path))[0] == 2
+    (tmp_path / "file").touch()
+    code, _, err = score(capsys, path, "--data", "synthetic", "--output_path", str(tmp_path / "file" / "out.jsonl"))
+    assert (code, err.count("\n")) == (1, 1)
