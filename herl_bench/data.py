@@ -10,10 +10,11 @@ The leakage gate compares prompts, never answers. It uses two rules on words and
 * near: at least 80 % of an evaluation prompt's distinctive 13-grams occur in one training prompt. A 13-gram is distinctive if at most
   20 training prompts contain it; more often it is a benchmark's boilerplate, such as a standard instruction or a shared table.
 
-Published splits do hold near items: BIG-Bench Hard asks three questions about one shuffling story, and two about one causal story.
+Published benchmarks do hold near items: BIG-Bench Hard asks three questions about one shuffling story, and two about one causal story.
 Near training items are therefore dropped and counted, so that what is really trained on passes; where they are more than 5 % of the
-training set, it is the wrong set and the run stops. Measured on the published files: GSM8K 0 of 7,473 and MBPP against HumanEval 0;
-a hash split of BIG-Bench Hard about 3 %, all of them such sibling questions (11 % without the boilerplate rule).
+training set, it is the wrong set and the run stops. Measured on the published files: GSM8K 0 of 7,473 training items, MBPP against
+HumanEval 0 of 464, BIG-Bench Hard, whose plugin keeps the questions about one story together, 13 of 5,244. Split item by item without
+that care, BIG-Bench Hard has 153 of 5,184, and 554 where boilerplate counts too, so the gate tells siblings from shared wording.
 
 A synthetic world makes endless items from templates, whose neighbours differ in a number or a name by design; there the near rule only
 reports. The exact rule covers the first 2,000 training items at launch, and skips any later stray while training.
