@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,7 +15,8 @@ _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 def parse_tokens(text: str) -> int:
     """`200k`, `1.5M` or `20000`. Raises `UsageError` for anything that is not a positive number of tokens."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)([kKmMbB]?)", text.strip().replace("_", "").replace(",", ""))
-    tokens = round(float(match[1]) * _UNITS[match[2].lower()]) if match else 0
+    amount = float(match[1]) * _UNITS[match[2].lower()] if match else 0.0
+    tokens = round(amount) if math.isfinite(amount) else 0
     if tokens < 1:
         raise UsageError(f"--budget {text}: write a positive number of generated tokens, such as 200k or 1.5M")
     return tokens

@@ -106,12 +106,12 @@ def _rubric_model() -> Any:
     from pydantic import BaseModel, ConfigDict, Field
 
     class CriterionSpec(BaseModel):
-        model_config = ConfigDict(extra="forbid", populate_by_name=True)
+        model_config = ConfigDict(extra="forbid")
         name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="snake_case; becomes a column in every table")
         text: str = Field(min_length=1, description="what the policy reads when it missed this criterion")
         check: str = Field(description="the name of a registered check, e.g. gsm8k.steps_valid or regex")
         params: dict[str, Any] = Field(default_factory=dict, alias="with", description="keyword arguments of the check")
-        weight: float = Field(default=1.0, gt=0, description="relative weight in the reward")
+        weight: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="relative weight in the reward")
 
     class RubricSpec(BaseModel):
         """A herl-bench rubric: named pass/fail criteria."""
@@ -141,8 +141,8 @@ def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
     path = Path(path)
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot read the rubric: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot read the rubric: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {_yaml_problem(error)}") from None
     try:
@@ -172,7 +172,7 @@ def _criterion(spec: Any, checks: Mapping[str, Check], path: Path) -> Criterion:
     check = checks[spec.check]
     bound = partial(check.function, **spec.params) if spec.params else check.function
     try:
-        inspect.signature(bound).bind(None, None)
+        inspect.signature(check.function).bind(None, None, **spec.params)
     except TypeError as error:
         raise UsageError(f"{path}: criterion {spec.name!r}: check {spec.check!r}: {error}") from None
     return Criterion(spec.name, spec.text, bound, spec.weight, check.needs_reference, check.observe)

@@ -1,0 +1,127 @@
+import json
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from herl_bench.errors import UsageError
+from herl_bench.hindsight import HINT_LEVELS, Hindsight, HindsightBuffer, guidance, revision_prompt
+from herl_bench.types import Criterion, Example, HindsightTemplate, Rubric, Verdict
+
+EXAMPLE = Example("t/1", "What is 2+2?", "4")
+RUBRIC = Rubric(
+    "r",
+    [
+        Criterion("form", "Write a number.", lambda e, r: True),
+        Criterion("steps", "Each step is right.", lambda e, r: True, needs_reference=True),
+    ],
+)
+VERDICTS = [
+    Verdict("form", False, "no digit", "write digits", "line 1"),
+    Verdict("steps", False, "2+2=5", "2+2 is not 5", "step 1"),
+    Verdict("steps", None, error="broken"),
+    Verdict("steps", True, part="step 2"),
+]
+SHOW_ALL = HindsightTemplate(
+    "all",
+    "{{ level }}{% for v in unmet %}|{{ v.criterion }};{{ v.text }};{{ v.part }};{{ v.evidence }};{{ v.correction }}{% endfor %}"
+    "{% for v in met %}|met {{ v.part }}{% endfor %}|{{ draft }}",
+    "{{ example.prompt }}{% if draft is not none %} you wrote {{ draft }}{% endif %}: {{ guidance }}",
+)
+
+
+def test_each_level_shows_what_the_one_before_does_and_more():
+    said = {level: guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS, level) for level in HINT_LEVELS}
+    assert said["criteria"] == "criteria|form;Write a number.;line 1;;|steps;Each step is right.;step 1;;|met step 2|five"
+    assert "no digit" in said["evidence"]
+    assert "write digits" not in said["evidence"]
+    assert "no digit" in said["reference"]
+    assert "2+2 is not 5" in said["reference"]
+
+
+def test_undecided_verdicts_are_never_shown():
+    assert "broken" not in guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS)
+    assert guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS[2:]) == ""
+
+
+def test_without_the_reference_only_criteria_that_do_not_need_it_speak():
+    said = guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS, reference_free=True)
+    assert "form" in said
+    assert "steps" not in said
+    assert guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS[1:], reference_free=True) == ""
+
+
+def test_the_prompt_of_a_revision_with_and_without_the_draft():
+    assert revision_prompt(SHOW_ALL, EXAMPLE, "count", "five") == "What is 2+2? you wrote five: count"
+    assert revision_prompt(SHOW_ALL, EXAMPLE, "count", None) == "What is 2+2?: count"
+
+
+@pytest.mark.parametrize("source", ["{{ nobody }}", "{% for %}", "{{ ''.__class__.__mro__ }}", "{{ example.nothing }}"])
+def test_a_bad_template_is_named(source):
+    with pytest.raises(UsageError, match="hindsight template 'bad': "):
+        guidance(HindsightTemplate("bad", source, ""), RUBRIC, EXAMPLE, "x", VERDICTS)
+
+
+# ----------------------------------------------------------------------------------------------------------------- buffer
+def lesson(number, prompt="a prompt", example=None):
+    return Hindsight(example or f"e{number}", prompt, f"draft {number}", f"guidance {number}", 0.25, "revision", 1.0)
+
+
+def test_same_finds_only_lessons_about_this_very_prompt():
+    buffer = HindsightBuffer()
+    buffer.add([lesson(0, example="t/1"), lesson(1, example="t/2"), lesson(2, example="t/1")])
+    drawn = {buffer.same(EXAMPLE, Random(i)).draft for i in range(20)}
+    assert drawn == {"draft 0", "draft 2"}
+    assert buffer.same(Example("t/9", "", ""), Random(0)) is None
+
+
+def test_similar_finds_the_nearest_other_prompts():
+    buffer = HindsightBuffer()
+    cooking = [lesson(i, f"stir the soup with {n} onions", f"soup/{i}") for i, n in enumerate(["two", "three", "four", "five"])]
+    buffer.add([*cooking, *(lesson(i, f"drive a train to station {i}", f"train/{i}") for i in range(10, 20))])
+    query = Example("soup/0", "stir the soup with two onions", "")
+    drawn = {buffer.similar(query, Random(i), k=3).example_id for i in range(40)}
+    assert drawn == {"soup/1", "soup/2", "soup/3"}, "not itself, and nothing about trains"
+    assert buffer.similar(Example("x", "entirely foreign words", ""), Random(0)) is None
+    assert HindsightBuffer().similar(query, Random(0)) is None
+
+
+def test_similar_sees_what_was_added_after_a_first_search():
+    buffer = HindsightBuffer()
+    buffer.add([lesson(0, "green apples")])
+    buffer.similar(Example("x", "red pears", ""), Random(0))
+    buffer.add([lesson(1, "red pears and plums")])
+    assert buffer.similar(Example("x", "red pears", ""), Random(0)).draft == "draft 1"
+
+
+@given(st.integers(1, 5), st.lists(st.integers(0, 4), max_size=8))
+def test_the_oldest_lessons_are_dropped(capacity, sizes):
+    buffer, everything = HindsightBuffer(capacity), []
+    for size in sizes:
+        batch = [lesson(len(everything) + i) for i in range(size)]
+        everything += batch
+        buffer.add(batch)
+        assert len(buffer) <= capacity
+    assert [row["draft"] for row in buffer.state_dict()["lessons"]] == [h.draft for h in everything[-capacity:]]
+
+
+@given(st.lists(st.sampled_from(["red pears", "green apples", "blue plums and pears"]), min_size=1, max_size=6), st.integers(0, 5))
+def test_the_same_lessons_and_seed_give_the_same_draws_also_after_saving(prompts, seed):
+    buffer, restored = HindsightBuffer(50), HindsightBuffer(1)
+    buffer.add([lesson(i, p, f"e{i % 2}") for i, p in enumerate(prompts)])
+    restored.load_state_dict(json.loads(json.dumps(buffer.state_dict())))
+    query = Example("e0", "red pears", "")
+    for draw in (HindsightBuffer.same, HindsightBuffer.similar):
+        one, two = Random(seed), Random(seed)
+        assert [draw(buffer, query, one) for _ in range(5)] == [draw(restored, query, two) for _ in range(5)]
+
+
+def test_improvement_is_measured_only_once_a_revision_was_judged():
+    assert lesson(0).improvement == 0.75
+    assert Hindsight("e", "p", "d", "g", 0.25).improvement is None
+
+
+def test_a_buffer_holds_at_least_one_lesson():
+    with pytest.raises(UsageError, match="at least 1, not 0"):
+        HindsightBuffer(0)

@@ -1,0 +1,189 @@
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from herl_bench.errors import UsageError
+from herl_bench.locate import rubrics_path
+from herl_bench.rubric import CHECKS, judge, load_rubric, rubric_schema
+from herl_bench.types import Check, Criterion, Example, Finding, Metric, Rubric
+
+EXAMPLE = Example("t/1", "2+2=", "4", {"limit": 3})
+KNOWN = {c.name: c for c in CHECKS}
+
+
+def judged(*criteria, response="4", metrics=(), sandbox=None):
+    return judge([EXAMPLE], [response], Rubric("r", criteria), metrics, sandbox)[0]
+
+
+def giving(outcome, **fields):
+    return Criterion("c", "text", lambda example, observed: outcome, **fields)
+
+
+# -------------------------------------------------------------------------------------------------------------- judging
+@given(
+    st.lists(
+        st.tuples(st.floats(0.01, 100), st.lists(st.sampled_from([True, False, None]), max_size=4)),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_reward_is_met_weight_over_decided_weight(specs):
+    criteria = [Criterion(f"c{i}", "t", lambda e, r, p=parts: [Finding(m) for m in p], weight) for i, (weight, parts) in enumerate(specs)]
+    shares = [(weight / len(parts), met) for weight, parts in specs for met in parts]
+    decided = sum(share for share, met in shares if met is not None)
+    reward = judged(*criteria).reward
+    if decided == 0:
+        assert reward is None
+    else:
+        assert reward == pytest.approx(sum(share for share, met in shares if met) / decided)
+        assert 0 <= reward <= 1
+
+
+@pytest.mark.parametrize("outcome", [True, False, None, Finding(True), [Finding(False), Finding(True, part="2")], []])
+def test_what_a_check_may_return(outcome):
+    verdicts = judged(giving(outcome)).verdicts
+    expected = outcome if isinstance(outcome, list) else [outcome if isinstance(outcome, Finding) else Finding(outcome)]
+    assert [v.met for v in verdicts] == [f.met for f in expected]
+    assert [v.part for v in verdicts] == [f.part for f in expected]
+
+
+@pytest.mark.parametrize("outcome", ["yes", 1, [True], {"met": True}])
+def test_anything_else_is_an_error_and_never_an_unmet_criterion(outcome):
+    judgement = judged(giving(outcome), giving(True))
+    assert judgement.reward == 1.0
+    assert "TypeError: a check returns" in judgement.errors[0]
+
+
+def test_a_check_that_raises_is_counted_apart():
+    def broken(example, response):
+        raise ValueError("first line\nsecond line")
+
+    judgement = judged(Criterion("c", "t", broken), giving(False))
+    assert judgement.reward == 0.0
+    assert judgement.errors == ("c: ValueError: first line",)
+
+
+def test_observation_runs_once_per_batch_and_is_shared():
+    calls = []
+
+    def observe(examples, responses, sandbox):
+        calls.append((len(examples), sandbox))
+        return [f"{sandbox}:{r}" for r in responses]
+
+    rubric = Rubric("r", [Criterion(n, "t", lambda e, seen: Finding(None, seen), observe=observe) for n in "ab"])
+    metric = Metric("m", lambda e, seen: float(seen == "box:y"), observe=observe)
+    done = judge([EXAMPLE] * 2, ["x", "y"], rubric, [metric], "box")
+    assert calls == [(2, "box")]
+    assert [j.metrics["m,none"] for j in done] == [0.0, 1.0]
+    assert [j.verdicts[1].evidence for j in done] == ["box:x", "box:y"]
+
+
+@pytest.mark.parametrize("observe", [lambda e, r, s: 1 / 0, lambda e, r, s: []])
+def test_a_broken_observation_costs_only_those_who_use_it(observe):
+    metrics = [Metric("m", lambda e, o: 1.0, observe=observe), Metric("n", lambda e, o: 1.0), Metric("k", lambda e, o: 1 / 0)]
+    judgement = judged(giving(True, observe=observe), giving(True), metrics=metrics)
+    assert [v.met for v in judgement.verdicts] == [None, True]
+    assert judgement.metrics == {"m,none": None, "n,none": 1.0, "k,none": None}
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+GOOD = {"name": "short", "criteria": [{"name": "brief", "text": "At most 3 words.", "check": "max_words", "with": {"words": 3}, "weight": 2}]}
+
+
+def write(tmp_path, content):
+    path = tmp_path / "r.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return path
+
+
+def changed(**fields):
+    return {**GOOD, "criteria": [{**GOOD["criteria"][0], **fields}]}
+
+
+def test_a_file_becomes_a_rubric(tmp_path):
+    rubric = load_rubric(write(tmp_path, GOOD), KNOWN)
+    assert (rubric.name, rubric.criteria[0].name, rubric.criteria[0].weight) == ("short", "brief", 2.0)
+    met, unmet = judge([EXAMPLE] * 2, ["one two three", "a b c d"], rubric)
+    assert (met.reward, unmet.reward) == (1.0, 0.0)
+    assert unmet.verdicts[0].evidence == "4 words"
+
+
+def test_needs_reference_and_observation_come_from_the_check(tmp_path):
+    observe = lambda examples, responses, sandbox: responses  # noqa: E731
+    check = Check("gold", lambda example, seen: seen == example.target, needs_reference=True, observe=observe)
+    criterion = load_rubric(write(tmp_path, changed(check="gold", **{"with": {}})), {"gold": check}).criteria[0]
+    assert criterion.needs_reference
+    assert criterion.observe is observe
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("name: [", r"r\.yaml: not valid YAML: line 1, column 8"),
+        ("", r"r\.yaml: top level: "),
+        ("- a\n- b\n", r"r\.yaml: top level: "),
+        ({"name": "x"}, r"r\.yaml: criteria: field required"),
+        ({**GOOD, "criteria": []}, r"r\.yaml: criteria: list should have at least 1 item"),
+        ({**GOOD, "critera": []}, r"r\.yaml: critera: extra inputs are not permitted"),
+        (changed(check="max_word"), r"criterion 'brief': no check named 'max_word': did you mean max_words\?"),
+        (changed(check="zzz"), r"no check named 'zzz': choose from json, max_words, regex"),
+        (changed(weight=-1), r"criteria\.0\.weight: input should be greater than 0"),
+        (changed(weight=float("inf")), r"criteria\.0\.weight: "),
+        (changed(name="Not snake"), r"criteria\.0\.name: string should match pattern"),
+        (changed(text=""), r"criteria\.0\.text: string should have at least 1 character"),
+        (changed(**{"with": {"words": 3, "max": 4}}), r"criterion 'brief': check 'max_words': got an unexpected keyword argument 'max'"),
+        (changed(**{"with": {}}), r"criterion 'brief': check 'max_words': missing a required"),
+        ({**GOOD, "criteria": GOOD["criteria"] * 2}, r"criteria: the name 'brief' is used 2 times"),
+    ],
+)
+def test_a_bad_file_is_one_line_with_file_field_and_choices(tmp_path, content, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        load_rubric(write(tmp_path, content), KNOWN)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_or_unreadable_file_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"gone\.yaml: cannot read the rubric: No such file"):
+        load_rubric(tmp_path / "gone.yaml", KNOWN)
+    (tmp_path / "latin.yaml").write_bytes(b"name: caf\xe9\n")
+    with pytest.raises(UsageError, match=r"latin\.yaml: "):
+        load_rubric(tmp_path / "latin.yaml", KNOWN)
+
+
+# ----------------------------------------------------------------------------------------------------------------- schema
+def test_the_published_schema_is_the_code_s():
+    committed = Path(__file__).parent.parent / "docs" / "rubric.schema.json"
+    assert json.loads(committed.read_text()) == rubric_schema(), "write it anew: herl-bench schema > docs/rubric.schema.json"
+
+
+def test_the_schema_accepts_every_shipped_rubric_and_refuses_what_the_loader_refuses():
+    validator = jsonschema.Draft202012Validator(rubric_schema())
+    shipped = list(rubrics_path().glob("*.yaml"))
+    assert len(shipped) >= 3
+    for path in shipped:
+        validator.validate(yaml.safe_load(path.read_text()))
+    validator.validate(GOOD)
+    for bad in ({"name": "x"}, {**GOOD, "critera": []}, changed(weight=-1), changed(name="Not snake"), changed(text="")):
+        assert not validator.is_valid(bad)
+
+
+# ----------------------------------------------------------------------------------------------------- checks for any text
+@pytest.mark.parametrize(
+    ("check", "params", "response", "met"),
+    [
+        ("regex", {"pattern": "^b"}, "a\nb", True),
+        ("regex", {"pattern": "^b"}, "ab", False),
+        ("json", {}, '{"a": 1}', True),
+        ("json", {}, "{a}", False),
+        ("max_words", {"words": 2}, "a b", True),
+        ("max_words", {"words": 2}, "a b c", False),
+    ],
+)
+def test_general_checks(check, params, response, met):
+    assert KNOWN[check].function(EXAMPLE, response, **params).met is met
+    assert not KNOWN[check].needs_reference
