@@ -21,6 +21,7 @@ from herl_bench.rubric import load_rubric
 from herl_bench.types import Check, HindsightTemplate, Method, Metric, Rubric, SandboxProvider, Task
 
 T = TypeVar("T")
+_FAILURES = (Exception, SystemExit)  # a module that calls exit() would otherwise end the host
 
 KINDS: Mapping[str, tuple[str, type]] = {
     "task": ("herl_tasks", Task),
@@ -93,7 +94,7 @@ class Host:
         for name, implementation in self._implementations(hook):
             try:
                 implementation(**arguments)
-            except Exception as error:
+            except _FAILURES as error:
                 self._report(f"plugin {self._plugin(name)}: hook {hook} raised {_one_line(error)}")
 
     def _collect(self, kind: str) -> None:
@@ -105,7 +106,7 @@ class Host:
             try:
                 given = implementation()
                 items = list(given) if isinstance(given, Iterable) else None
-            except Exception as error:
+            except _FAILURES as error:
                 self._report(f"plugin {plugin}: hook {hook} raised {_one_line(error)}")
                 continue
             if items is None:
@@ -136,7 +137,8 @@ class Host:
             task: Task = entry.item
             wanted = [("rubric", task.rubric), ("template", task.template), *(("metric", m) for m in task.metrics)]
             for kind, reference in wanted:
-                if reference not in self.entries(kind):
+                # A name that two plugins claim was reported as that already.
+                if reference not in self.entries(kind) and reference not in self._claims[kind]:
                     self._report(f"plugin {entry.plugin}: task {name!r} names the {kind} {reference!r}, which no plugin provides")
 
     def _implementations(self, hook: str) -> list[tuple[str, Any]]:
@@ -176,7 +178,7 @@ def load_host(entry_points: Sequence[importlib.metadata.EntryPoint] | None = Non
             module = point.load()
             _check_hook_names(module)
             manager.register(module, name=point.name)
-        except Exception as problem:
+        except _FAILURES as problem:
             error = _one_line(problem)
             host._report(f"plugin {point.name} ({name} {version}) cannot be loaded: {error}")
         host.plugins.append(Plugin(point.name, name, version, error))
