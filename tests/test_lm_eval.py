@@ -1,5 +1,6 @@
 """Our tasks in lm-eval, our files for lm-eval, and lm-eval's files for us: the numbers must be equal."""
 
+import copy
 import json
 import os
 import random
@@ -8,6 +9,7 @@ import warnings
 import pytest
 import yaml
 
+from herl_bench.cli import main
 from herl_bench.evaluate import Evaluation, judge_responses, read_summary, sum_up, write_evaluation
 from herl_bench.evaluate.bridge import bridge, column
 from herl_bench.evaluate.files import criterion_column
@@ -21,6 +23,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     lm_eval = pytest.importorskip("lm_eval")
     from lm_eval.api.model import LM
+    from lm_eval.loggers import EvaluationTracker
     from lm_eval.tasks import TaskManager
     from lm_eval.utils import make_table
 
@@ -117,6 +120,22 @@ def test_lm_eval_prints_our_results(outcome, tmp_path):
     lacking = set(theirs["samples"][f"herl_{name}"][0]) - set(first)
     assert all(key in [column(m) for m in b.metrics] or key.startswith("criterion_") for key in lacking)
     assert read_summary(tmp_path)["items"] == LIMIT
+
+
+def test_score_takes_lm_evals_own_samples_file(outcome, tmp_path, capsys):
+    name, theirs = outcome
+    tracker = EvaluationTracker(output_path=str(tmp_path))
+    tracker.general_config_tracker.model_name_sanitized = "replay"
+    tracker.date_id = "now"
+    tracker.save_results_samples(f"herl_{name}", copy.deepcopy(theirs["samples"][f"herl_{name}"]))
+    (path,) = tmp_path.rglob("samples_*.jsonl")
+    for data in ([], ["--data", os.environ["HERL_BENCH_DATA"]]):
+        with pytest.raises(SystemExit) as left:
+            main(["score", str(path), "--task", name, "--format", "json", *data])
+        assert left.value.code == 0
+        scored = json.loads(capsys.readouterr().out)["metrics"]
+        for metric in bridge(name).metrics:
+            assert scored[metric.key]["value"] == pytest.approx(theirs["results"][f"herl_{name}"][f"{column(metric)},none"])
 
 
 @pytest.mark.parametrize("name", TASKS)

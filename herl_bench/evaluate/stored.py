@@ -45,9 +45,14 @@ class Stored:
     @property
     def own_example(self) -> Example | None:
         """The item itself, where the file carries it whole, as our own samples do."""
-        doc = self.doc
-        if all(isinstance(doc.get(name), str) for name in ("id", "prompt", "target")) and isinstance(doc.get("info"), dict):
-            return Example(doc["id"], doc["prompt"], doc["target"], doc["info"])
+        doc, info = self.doc, self.doc.get("info")
+        if isinstance(info, str):  # lm-eval's copy of our items: a table cell
+            try:
+                info = json.loads(info)
+            except ValueError:
+                return None
+        if all(isinstance(doc.get(name), str) for name in ("id", "prompt", "target")) and isinstance(info, dict):
+            return Example(doc["id"], doc["prompt"], doc["target"], info)
         return None
 
 
