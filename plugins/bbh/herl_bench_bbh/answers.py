@@ -17,7 +17,7 @@ from functools import lru_cache
 from herl_bench import Example
 
 ASKED_FORM = re.compile(r"the answer is (?P<answer>\S.*?)\.\s*\Z", re.IGNORECASE)
-_GIVEN = re.compile(r"\banswer\s*(?:is|:)\s*:?\s*(?P<answer>[^\n]+)", re.IGNORECASE)
+_GIVEN = re.compile(r"\banswer\s*(?:is|:)\s*:?", re.IGNORECASE)
 _LETTERED = re.compile(r"^\(([A-Z])\) ?(.*)$", re.MULTILINE)
 _DASHED = re.compile(r"^- (.+)$", re.MULTILINE)
 _CLOSERS = set(")]}>")
@@ -66,12 +66,10 @@ def kind(example: Example) -> str:
 
 def given_answer(response: str) -> str | None:
     """The words after the last "the answer is" of a response, without emphasis and without the full stop; None where there are none."""
-    found = None
-    for found in _GIVEN.finditer(response):
-        pass
-    if found is None:
-        return None
-    answer = re.sub(r"\*\*|__|\\boxed\{(.*?)\}|\$", lambda m: m.group(1) or "", found["answer"]).strip().strip('"`').strip()
+    given = [found.end() for found in _GIVEN.finditer(response)]
+    words = response[given[-1] :].strip(" \t") if given else ""
+    line = words.splitlines()[0] if words else ""
+    answer = re.sub(r"\*\*|__|\\boxed\{(.*?)\}|\$", lambda m: m.group(1) or "", line).strip().strip('"`').strip()
     return re.sub(r"\s*\.$", "", answer).strip() or None
 
 

@@ -28,7 +28,7 @@ def answer_form(example: Example, response: str) -> Finding:
         return Finding(True)
     if said and re.search(r"the answer is\s*\S", response, re.IGNORECASE):
         return Finding(False, "something stands after the answer, or its full stop is missing")
-    return Finding(False, "no answer is given" if not said else "the answer is left open")
+    return Finding(False, "an answer is missing" if not said else "the answer is left open")
 
 
 def allowed_option(example: Example, response: str) -> Finding | list[Finding]:
@@ -37,7 +37,7 @@ def allowed_option(example: Example, response: str) -> Finding | list[Finding]:
     if answers.kind(example) == "text":
         return []
     if found is None:
-        return Finding(False, "no answer is given")
+        return Finding(False, "an answer is missing")
     met = bool(answers.allowed(example, found))
     return Finding(met, "" if met else f"{found[:60]} is not {_ASKED[answers.kind(example)]}")
 
@@ -69,7 +69,7 @@ def steps_match(example: Example, response: str) -> list[Finding]:
     if reference:
         missing = len(steps.reach(problem, str(reference))) - len(found)
         if missing > 0:
-            found.append(Finding(False, "no step is shown" if not found else "a step is missing", "Work step by step.", "steps"))
+            found.append(Finding(False, "the steps are missing" if not found else "a step is missing", "Work step by step.", "steps"))
     return [_without_answer(example, finding) for finding in found]
 
 
@@ -82,7 +82,7 @@ def _without_answer(example: Example, finding: Finding) -> Finding:
 def right_answer(example: Example, response: str) -> Finding:
     found = answers.extract(example, response)
     if found is None:
-        return Finding(False, "no answer is given")
+        return Finding(False, "an answer is missing")
     met = bool(answers.robust_match(example, response))
     return Finding(met, "" if met else f"{found[:60]} is not right")
 

@@ -259,7 +259,8 @@ def read_lies(text: str) -> Lies | None:
 
 
 # -------------------------------------------------------------------------------------------------------- object counting
-_NUMBERS = {w: n for n, words in enumerate("zero,a an one,two,three,four,five,six,seven,eight,nine,ten".split(",")) for w in words.split()}
+_NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+WRITTEN = {n: word for word, n in reversed(_NUMBERS.items())}
 _THINGS = {
     "animals": "bear cat chicken cow dog donkey duck fish frog goat horse mouse pig rabbit sheep snail snake",
     "fruits": "apple banana blackberry cherry grape lemon mango nectarine orange peach pear plum raspberry strawberry",
@@ -335,7 +336,7 @@ _HAS = r"(?:has|gets|is dancing with|is playing)(?: an?)?"
 
 def read_tracking(text: str) -> Tracking | None:
     listed = {words: f"({letter})" for letter, words in options(text)}
-    head, _, tail = text.partition(": ")
+    tail = text.partition(": ")[2]
     begins, _, story = tail.partition(".\n")
     start = {}
     for part in re.split(r", and |, (?=[A-Z]\w+ (?:has|gets|is) )| and (?=[A-Z]\w+ (?:has|gets|is) )", begins):

@@ -22,6 +22,7 @@ from herl_bench import Finding
 from herl_bench_bbh.solvers import (
     CLOSER,
     START,
+    WRITTEN,
     Counting,
     Day,
     Dyck,
@@ -108,7 +109,7 @@ def _move_words(text: str) -> str:
 
 @follow.register
 def _(problem: Expression, response: str) -> list[Finding]:
-    found = []
+    found: list[Finding] = []
     for _, sides in _evaluated(response):
         for (left, one), (right, other) in pairwise(sides):
             if one is None or other is None:
@@ -125,7 +126,7 @@ def _(problem: Expression, response: str) -> list[Finding]:
         return []
     boolean = isinstance(value(problem.text), bool)
     wanted = [problem.text] if boolean else list(problem.groups) or [problem.text]
-    found = []
+    found: list[Finding] = []
     for text in wanted:
         names = {name for name, sides in chains if any(_same(side, text) for side, _ in sides)}
         mine = [sides for name, sides in chains if (name and name in names) or any(_same(side, text) for side, _ in sides)]
@@ -174,7 +175,7 @@ def _places(problem: Route, response: str) -> Iterator[tuple[int, State, State |
 
 @follow.register
 def _(problem: Route, response: str) -> list[Finding]:
-    found = []
+    found: list[Finding] = []
     for k, before, after in _places(problem, response):
         if after is None:
             continue
@@ -189,7 +190,7 @@ def _(problem: Route, response: str) -> list[Finding]:
 
 @reach.register
 def _(problem: Route, response: str) -> list[Finding]:
-    found = []
+    found: list[Finding] = []
     for k, _, after in _places(problem, response):
         if after is not None:
             met = after == problem.states[k - 1]
@@ -206,7 +207,8 @@ def _verdicts(problem: Lies, response: str) -> Iterator[tuple[int, bool]]:
 
 @follow.register
 def _(problem: Lies, response: str) -> list[Finding]:
-    found, thought = [], {}
+    found: list[Finding] = []
+    thought: dict[str, bool] = {}
     for k, truthful in _verdicts(problem, response):
         speaker, about, says = problem.statements[k - 1]
         thought[speaker] = truthful
@@ -224,7 +226,7 @@ def _(problem: Lies, response: str) -> list[Finding]:
 
 @reach.register
 def _(problem: Lies, response: str) -> list[Finding]:
-    found = []
+    found: list[Finding] = []
     for k, truthful in _verdicts(problem, response):
         met = truthful == problem.truths[problem.statements[k - 1][0]]
         found.append(Finding(met, "" if met else f"({k}) is wrong about {problem.statements[k - 1][0]}", "", f"step {k}"))
@@ -249,7 +251,8 @@ def _names(words: str, thing: str) -> bool:
 
 @follow.register
 def _(problem: Tracking, response: str) -> list[Finding]:
-    found, before = [], dict(problem.start)
+    found: list[Finding] = []
+    before = dict(problem.start)
     for k, now in _holdings(problem, response):
         if k == 0:
             met, help_ = now == problem.start, "Copy who has what at the start."
@@ -264,7 +267,7 @@ def _(problem: Tracking, response: str) -> list[Finding]:
 
 @reach.register
 def _(problem: Tracking, response: str) -> list[Finding]:
-    found = []
+    found: list[Finding] = []
     for k, now in _holdings(problem, response):
         met = now == problem.states[k]
         found.append(Finding(met, "" if met else f"({k}) is not who has what", "", f"step {k}"))
@@ -284,7 +287,7 @@ def _orders(problem: Ordering, response: str) -> Iterator[tuple[int, tuple[str, 
 
 @follow.register
 def _(problem: Ordering, response: str) -> list[Finding]:
-    found = []
+    found: list[Finding] = []
     for k, order in _orders(problem, response):
         whole = sorted(order) == sorted(problem.names)
         if k <= len(problem.clues) and not whole:
@@ -318,11 +321,13 @@ _LISTED = re.compile(r"^\s*[-*•] *([a-z ]+?) \((\d{1,3})\)", re.MULTILINE)
 def _(problem: Counting, response: str) -> list[Finding]:
     amounts = {name: n for n, name in problem.items}
     listed = [(name.strip(), int(n)) for name, n in _LISTED.findall(working(response))][:_MOST_STEPS]
-    found = []
+    found: list[Finding] = []
     for name, n in listed:
         known = next((a for a in amounts if _same_thing(name, a)), None)
         met = known is not None and amounts[known] == n
-        help_ = "" if met else f"Read again how many {name} there are." if known is None else f"Count {name} as {amounts[known]}."
+        help_ = (
+            "" if met else f"Read again how many {name} there are." if known is None else f"Read again: {WRITTEN[amounts[known]]} {known}."
+        )
         found.append(Finding(met, f"{name} ({n})", help_, _part(found)))
     if not listed:
         return []
@@ -341,7 +346,7 @@ def _(problem: Counting, response: str) -> list[Finding]:
     listed = [(name.strip(), int(n)) for name, n in _LISTED.findall(working(response))][:_MOST_STEPS]
     if not listed:
         return []
-    found = []
+    found: list[Finding] = []
     for n, name in problem.items:
         mine = [m for other, m in listed if _same_thing(other, name)]
         if problem.counts(name):
@@ -383,7 +388,7 @@ def _sorted_runs(problem: Sorting, response: str) -> Iterator[list[str]]:
 
 @follow.register
 def _(problem: Sorting, response: str) -> list[Finding]:
-    found = []
+    found: list[Finding] = []
     for word, which, letter, number in _letters(problem, response):
         met = word[which : which + 1] == letter and ord(letter) - 96 == number
         help_ = "" if met else f"Look again at the {_ORDINALS[which]} letter of {word} and its place in the alphabet."
@@ -442,7 +447,7 @@ def _stacks(problem: Dyck, response: str) -> Iterator[tuple[int, str, list[str]]
 
 @reach.register
 def _(problem: Dyck, response: str) -> list[Finding]:
-    found = []
+    found: list[Finding] = []
     for k, _, after in _stacks(problem, response):
         met = after == problem.stacks[k - 1]
         found.append(Finding(met, "" if met else f"the stack of line {k} is wrong", "", f"step {k}"))
@@ -459,7 +464,7 @@ _SAID = re.compile(
 
 @follow.register
 def _(problem: Day, response: str) -> list[Finding]:
-    found = []
+    found: list[Finding] = []
     today = problem.today
     for words, text in _SAID.findall(working(response)):
         day, ahead = parsed(text), days_ahead(words)

@@ -41,6 +41,10 @@ class Item:
 
 
 # --------------------------------------------------------------------------------------------------------------- helpers
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 def _end(steps: str, answer: object) -> str:
     return f"{steps} So the answer is {answer}."
 
@@ -128,7 +132,7 @@ def _line(rng: Random, difficulty: float) -> Item:
 
 
 # ------------------------------------------------------------------------------------------------------------ web of lies
-_PEOPLE = "Fidel Jerry Vina Raymond Millie Leda Jim Crista Inga Osvaldo Kandi Delbert Ryan Shaunda".split()
+_PEOPLE = _words("Fidel Jerry Vina Raymond Millie Leda Jim Crista Inga Osvaldo Kandi Delbert Ryan Shaunda")
 
 
 def _lies(rng: Random, difficulty: float) -> Item:
@@ -149,10 +153,10 @@ def _lies(rng: Random, difficulty: float) -> Item:
 
 
 # -------------------------------------------------------------------------------------------------------- object counting
-_ANIMALS = "cat dog cow pig duck frog goat bear".split()
-_FRUITS = "apple banana grape orange plum nectarine peach".split()
-_INSTRUMENTS = "drum flute piano violin trumpet clarinet".split()
-_OTHERS = "bed chair lamp table car stove oven".split()
+_ANIMALS = _words("cat dog cow pig duck frog goat bear")
+_FRUITS = _words("apple banana grape orange plum nectarine peach")
+_INSTRUMENTS = _words("drum flute piano violin trumpet clarinet")
+_OTHERS = _words("bed chair lamp table car stove oven")
 _AMOUNTS = ("", "a", "two", "three", "four", "five")
 
 
@@ -195,8 +199,8 @@ def _instruments(rng: Random, difficulty: float) -> Item:
 
 
 # ----------------------------------------------------------------------------------------------- tracking shuffled objects
-_COLORS = "red blue green pink black white yellow purple".split()
-_PARTNERS = "Lola Rodrigo Patrick Sam Jamie Karl Helga Ophelia".split()
+_COLORS = _words("red blue green pink black white yellow purple")
+_PARTNERS = _words("Lola Jamie Sam Karl Helga Patrick Melissa Izzi")
 
 
 @dataclass(frozen=True)
@@ -316,10 +320,10 @@ def _negative(rng: Random, difficulty: float) -> Item:
 
 
 # ----------------------------------------------------------------------------------------------------------- word sorting
-_WORDS = (
+_WORDS = _words(
     "ant art bag bed boy bus cat cow cup dog dry ear egg eye fan fig fox gas gem gum hat hen hot ice ink jam jet job key kid lab leg lip "
     "man mix mud net nut oak oil pan pen pig pot rat red rug sea sky sun tea ten toy van wax web zip zoo"
-).split()
+)
 
 
 def _sorting_item(words: Sequence[str]) -> Item:
@@ -396,7 +400,7 @@ _PREFACE = (
     "The following paragraphs each describe a set of three objects arranged in a fixed order. "
     "The statements are logically consistent within each paragraph. "
 )
-_GOLFERS = "Amy Eli Eve Ana Rob Joe Mel Dan".split()
+_GOLFERS = _words("Amy Eli Eve Ana Rob Joe Mel Dan")
 
 
 def _ordering(rng: Random, names: Sequence[str], intro: str, say: Callable[[str, str], str], at: Sequence[str], full: str) -> Item:
@@ -580,7 +584,7 @@ def _draft(kind: Kind, item: Item, rng: Random) -> str:
     planted = bool(kind.planted) and chance < 0.7
     slip = rng.randrange(item.steps) if chance > 0.6 else -1
     text = item.work(planted, slip)
-    if not planted and slip < 0 or rng.random() < 0.1:
+    if (not planted and slip < 0) or rng.random() < 0.1:
         steps, _, answer = text.rpartition("So the answer is ")
         text = rng.choice(
             (steps.strip(), f"{steps}Answer {answer}", f"{steps}So the answer is", text[: rng.randint(len(text) // 2, len(text) - 2)])
