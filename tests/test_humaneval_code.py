@@ -92,6 +92,8 @@ def test_blocks_of_an_answer_that_was_cut_off() -> None:
         ("return abs(n)", "return n", "Leave out abs."),
         ("return n in xs", "return n not in xs", "Use not in where the draft has in."),
         ("return n % 3", "return n % 2", "Use 2 where the draft has 3."),
+        ("return sum(values)", "return sum(xs) + n", "Use xs where the draft has values; a working solution also uses +."),
+        ("return [y for y in xs if k < n]", "return [y for y in xs if y < n]", "k is not defined."),
         ("return n - len(xs)", "return len(xs) - n", "The right operators and calls are there, but in another order or on other values."),
     ],
 )

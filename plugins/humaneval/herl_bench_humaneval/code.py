@@ -15,6 +15,7 @@ Left out: code in other languages' fences is not translated, and a program that 
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 import textwrap
 import warnings
@@ -195,12 +196,13 @@ def correction(draft: str, solution: str, entry: str) -> str:
     """In words, what a working solution uses and the draft does not, and the other way round; empty where the draft does not parse.
 
     Both programs are taken apart into operators, calls, keyword arguments, slices, constants and statements; the differences are
-    paired within each kind. Names that the programs chose, and whole expressions, are never told.
+    paired within each kind. Names that are defined nowhere come first, paired with the parameters that the draft forgot. Names that
+    the solution chose, and whole expressions, are never told.
     """
     have, want = _features(draft, entry), _features(solution, entry)
     if have is None or want is None:
         return ""
-    said: list[str] = []
+    said = _misnamed(draft, entry)
     for kind in _KINDS:
         missing, extra = list((want[kind] - have[kind]).elements()), list((have[kind] - want[kind]).elements())
         said += [f"use {new} where the draft has {old}" for new, old in zip(missing, extra, strict=False)]
@@ -210,8 +212,28 @@ def correction(draft: str, solution: str, entry: str) -> str:
     return _sentence("; ".join(said))
 
 
+def _misnamed(draft: str, entry: str) -> list[str]:
+    tree = parse(draft)
+    function = _definition(tree, entry) if tree else None
+    if tree is None or not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+        return []
+    made = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)} | {*vars(builtins)}
+    made |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
+    made |= {
+        n.name
+        for n in ast.walk(tree)
+        if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler) and n.name
+    }
+    made |= {(a.asname or a.name).split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names}
+    read = [n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
+    unknown = list(dict.fromkeys(name for name in read if name not in made))
+    forgotten = [a.arg for a in function.args.args if a.arg not in read]
+    pairs = [f"use {right} where the draft has {name}" for name, right in zip(unknown, forgotten, strict=False)]
+    return pairs + [f"{name} is not defined" for name in unknown[len(forgotten) :]]
+
+
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."
+    return (text if " is not defined" in text.split(";")[0] else text[:1].upper() + text[1:]) + "."
 
 
 def _features(source: str, entry: str) -> dict[str, Counter[str]] | None:

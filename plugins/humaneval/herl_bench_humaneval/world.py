@@ -782,14 +782,19 @@ def demonstrations(seed: int) -> Iterator[Demonstration]:
 
 
 def _draft(rng: Random, recipe: Recipe, slips: Sequence[str]) -> str:
-    kind = rng.random()
-    if recipe.wrong and kind < 0.65:
+    """What a policy that learnt from the plain demonstrations would write when it errs: the misconception, a slip, another name, bad syntax."""
+    if recipe.wrong and rng.random() < 0.6:
         return recipe.wrong
-    if kind < 0.88 and slips:
+    body, kind = recipe.wrong or recipe.body, rng.random()
+    if kind < 0.25:
+        name = recipe.params[0][0]
+        other = rng.choice([n for n in ("numbers", "values", "nums", "items", "words", "names", "strings", "text") if n != name])
+        return re.sub(rf"\b{name}\b", other, body)
+    if kind < 0.85 and slips:
         slip = rng.choice(slips)
         again = [text for text in mutations(slip) if text != recipe.body]
         return rng.choice(again) if again and rng.random() < 0.2 else slip
-    return _syntax_slip(rng, recipe.wrong or recipe.body)
+    return _syntax_slip(rng, body)
 
 
 WORLD = World(
