@@ -13,6 +13,7 @@ its vocabulary small, because a policy of about a million parameters has to read
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -403,10 +404,11 @@ class Problem:
 def draw(rng: Random, difficulty: float) -> Problem:
     """One problem. The dial widens the numbers and makes three steps more frequent (never at 0, always at 1)."""
     family = rng.choice(FAMILIES)
-    three = rng.random() < difficulty**2
-    few, some, largest = round(4 + 10 * difficulty), round(10 + 20 * difficulty), round(80 + 400 * difficulty)
+    dial = difficulty**2
+    three = rng.random() < dial
+    start, few, some, largest = (round(low + width * dial) for low, width in ((8, 64), (3, 12), (6, 24), (50, 400)))
     while True:  # about one draw in three is kept
-        numbers = [rng.randint(3, round(14 + 32 * difficulty))]
+        numbers = [rng.randint(3, start)]
         for event in family.events[: 3 if three else 2]:
             match event.number:
                 case "few":
@@ -459,7 +461,7 @@ def examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
 # ----------------------------------------------------------------------------------------------------------- demonstrations
 WRONG_OPERATION = 0.10  # natural noise in plain demonstrations of families without a misconception
 SLIP = 0.03  # arithmetic slips per step in plain demonstrations
-GUIDED = 0.5
+GUIDED = 0.4
 
 
 def other_operation(rng: Random, problem: Problem, where: int) -> tuple[str, ...]:
@@ -490,14 +492,18 @@ def draft(rng: Random, problem: Problem) -> str:
     return rng.choice((body, f"{body}\nThe answer is {answer}.", f"{body}\n{answer}"))
 
 
+def outcome(solution: str) -> list[str]:
+    return re.findall(r">>\d+|####.*", solution)
+
+
 def demonstrations(seed: int) -> Iterator[Demonstration]:
-    """Half plain, half revisions of a draft; revisions are right and free of slips. Train split, default difficulty."""
+    """Plain answers and revisions of a draft; revisions are right and free of slips. Train split, default difficulty."""
     rng = Random(f"gsm8k demonstrations {seed}")
     for problem in problems("train", f"demonstrations {seed}", DIFFICULTY):
         example = problem.example("train")
         if rng.random() < GUIDED:
             flawed = draft(rng, problem)
-            while flawed == example.target:
+            while outcome(flawed) == outcome(example.target):  # 2+2 for 2*2 is no flaw
                 flawed = draft(rng, problem)
             yield Demonstration(example, example.target, flawed)
         else:
