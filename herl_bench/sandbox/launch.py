@@ -66,7 +66,7 @@ def unsafe_command(descriptor: int) -> list[str]:
 
 def python(executable: str, home: str, descriptor: int, drop_to: int, isolated: bool) -> list[str]:
     _, prefixes = interpreter()
-    readable = [*LIBRARIES, *TOP_LEVEL, *prefixes]
+    readable = [*LIBRARIES, *TOP_LEVEL, *prefixes, "/dev/urandom"]
     options = json.dumps({"readable": readable, "drop_to": drop_to, "isolated": isolated})
     # -s -P -S and a cleared environment, not -I, which would ignore PYTHONHASHSEED
     return [executable, "-s", "-P", "-S", "-c", START.format(home=home), str(descriptor), options]

@@ -52,6 +52,7 @@ class Worker:
                 stderr=subprocess.PIPE,
                 env=launch.ENVIRONMENT,
                 cwd="/",
+                start_new_session=True,  # Ctrl-C is for the host, which then closes its workers
             )
         except BaseException:
             ours.close()
@@ -187,7 +188,9 @@ class _Pool:
 
 def to_verdict(answer: dict[str, Any], tier: str) -> Verdict:
     results = tuple(Assertion(*row) for row in answer.get("results", ()))
-    plain = {key: answer[key] for key in ("loaded", "defined", "integrity", "cpu_s", "wall_s", "peak_mb", "stdout", "detail") if key in answer}
+    plain = {
+        key: answer[key] for key in ("loaded", "defined", "integrity", "cpu_s", "wall_s", "peak_mb", "stdout", "detail") if key in answer
+    }
     passed = sum(result.passed for result in results)
     return Verdict(answer["status"], results=results, tests_passed=passed, tests_total=len(results), tier=tier, **plain)
 

@@ -87,7 +87,9 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "issubclass": issubclass,
     "enter": lambda manager: type(manager).__enter__(manager),
     "exit": lambda manager, *raised: type(manager).__exit__(manager, *raised),
-    **{name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "neg", "and_", "or_")},
+    **{
+        name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "neg", "and_", "or_")
+    },
 }
 
 
@@ -152,9 +154,9 @@ class Server:
         return message
 
     def load(self, source: str, names: list[str]) -> None:
-        module = type(sys)("__main__")
+        module = type(sys)("program")  # not __main__: what a program does when run as a script is not asked for
         self.globals = module.__dict__
-        sys.modules["__main__"] = module
+        sys.modules["program"] = sys.modules["__main__"] = module
         try:
             exec(compile(source, "<program>", "exec", dont_inherit=True), self.globals)
         except BaseException as error:
@@ -221,7 +223,7 @@ class Server:
 
 def is_own(value: Any) -> bool:
     """An instance of a class that the program wrote stays an object, even where it derives from a builtin type."""
-    return type(value).__module__ == "__main__"
+    return type(value).__module__ == "program"
 
 
 def error_names(kind: type) -> list[str]:

@@ -226,6 +226,11 @@ def _list(payload: Any, resolve: Import, depth: int) -> list[Any]:
     return [decode(item, resolve, depth) for item in payload]
 
 
+def _set(payload: Any, resolve: Import, depth: int) -> set[Any]:
+    # one item at a time, not set(list): colliding hashes would make that one long call which no alarm interrupts
+    return {item for item in _list(payload, resolve, depth)}  # noqa: C416
+
+
 def _dict(payload: Any, resolve: Import, depth: int) -> dict[Any, Any]:
     return {decode(key, resolve, depth): decode(item, resolve, depth) for key, item in payload}
 
@@ -251,6 +256,13 @@ def _decode_complex(payload: Any, resolve: Import, depth: int) -> complex:
 def _decode_deque(payload: Any, resolve: Import, depth: int) -> Any:
     size, items = payload
     return collections.deque(_list(items, resolve, depth), size)
+
+
+def _decode_ordered(payload: Any, resolve: Import, depth: int) -> Any:
+    ordered: collections.OrderedDict[Any, Any] = collections.OrderedDict()
+    for key, item in _dict(payload, resolve, depth).items():
+        ordered[key] = item
+    return ordered
 
 
 def _decode_defaultdict(payload: Any, resolve: Import, depth: int) -> Any:
@@ -302,15 +314,15 @@ _DECODERS: dict[str, Callable[[Any, Import, int], Any]] = {
     "i": _decode_int,
     "t": lambda payload, resolve, depth: tuple(_list(payload, resolve, depth)),
     "d": _dict,
-    "s": lambda payload, resolve, depth: set(_list(payload, resolve, depth)),
-    "z": lambda payload, resolve, depth: frozenset(_list(payload, resolve, depth)),
+    "s": _set,
+    "z": lambda payload, resolve, depth: frozenset(_set(payload, resolve, depth)),
     "b": lambda payload, resolve, depth: bytes.fromhex(payload),
     "ba": lambda payload, resolve, depth: bytearray.fromhex(payload),
     "c": _decode_complex,
     "range": _decode_range,
     "q": _decode_deque,
     "n": lambda payload, resolve, depth: collections.Counter(_dict(payload, resolve, depth)),
-    "o": lambda payload, resolve, depth: collections.OrderedDict(_dict(payload, resolve, depth)),
+    "o": _decode_ordered,
     "dd": _decode_defaultdict,
     "keys": lambda payload, resolve, depth: dict.fromkeys(_list(payload, resolve, depth)).keys(),
     "values": lambda payload, resolve, depth: dict(enumerate(_list(payload, resolve, depth))).values(),
@@ -335,9 +347,7 @@ def has_mutable(value: Any, depth: int = 0) -> bool:
     return kind is tuple and depth < DEPTH and any(has_mutable(item, depth + 1) for item in value)
 
 
-MUTABLE = frozenset(
-    {list, dict, set, bytearray, collections.deque, collections.Counter, collections.OrderedDict, collections.defaultdict}
-)
+MUTABLE = frozenset({list, dict, set, bytearray, collections.deque, collections.Counter, collections.OrderedDict, collections.defaultdict})
 
 
 def absorb(old: Any, new: Any) -> None:

@@ -15,7 +15,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 16384, 1 << 18
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 CAPABILITY_VERSION_3 = 0x20080522
 SIGKILL = 9
 
@@ -71,15 +71,9 @@ def drop_to(uid: int) -> None:
     prctl(PR_SET_DUMPABLE, 1)  # setresuid clears it, and then /proc/self/uid_map would belong to root
 
 
-def drop_capabilities(last: int) -> None:
-    for capability in range(last + 1):
-        prctl(PR_CAPBSET_DROP, capability)
+def drop_capabilities() -> None:
+    """Permitted, effective and inheritable. The bounding set only matters to a later exec, which seccomp and no_new_privs both rule out."""
     checked(libc.capset(struct.pack("Ii", CAPABILITY_VERSION_3, 0), bytes(24)), "capset")
-
-
-def last_capability() -> int:
-    with open("/proc/sys/kernel/cap_last_cap") as file:
-        return int(file.read())
 
 
 def limit_resources(memory: int, cpu: int, file: int, descriptors: int, tasks: int) -> None:

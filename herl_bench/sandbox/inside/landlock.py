@@ -31,36 +31,29 @@ def every_right(version: int) -> int:
     return rights | (REFER if version >= 2 else 0) | (TRUNCATE if version >= 3 else 0) | (IOCTL_DEV if version >= 5 else 0)
 
 
-def ruleset(version: int, readable: Iterable[str]) -> int:
-    """A ruleset (descriptor) that allows reading below `readable`; nothing else yet."""
+def places(paths: Iterable[str]) -> list[tuple[int, int]]:
+    """(descriptor, reading rights) of each path that exists, opened once for all candidates: a rule is about the inode, not the mount."""
+    found = []
+    for path in paths:
+        if os.path.exists(path):
+            rights = READ_FILE | READ_DIR if os.path.isdir(path) else READ_FILE
+            found.append((os.open(path, os.O_PATH | os.O_CLOEXEC), rights))
+    return found
+
+
+def restrict(version: int, readable: Iterable[tuple[int, int]], scratch: str) -> None:
+    """From now on: read `readable` (see `places`), do anything but execute below `scratch`, write /dev/null."""
     network = 3 if version >= 4 else 0
     scope = 3 if version >= 6 else 0
     attributes = struct.pack("QQQ", every_right(version), network, scope)
     size = 24 if version >= 6 else 16 if version >= 4 else 8
-    descriptor: int = checked(libc.syscall(CREATE_RULESET, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0)), "landlock_create")
-    for path in readable:
-        allow(descriptor, path, READ_FILE | READ_DIR)
-    return descriptor
-
-
-def allow(descriptor: int, path: str, rights: int) -> None:
-    try:
-        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        if not os.path.isdir(path):
-            rights &= READ_FILE | WRITE_FILE | TRUNCATE
+    rules: int = checked(libc.syscall(CREATE_RULESET, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0)), "landlock_create")
+    own = os.open(scratch, os.O_PATH | os.O_CLOEXEC)
+    null = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
+    for place, rights in [*readable, (own, every_right(version) & ~NOT_FOR_SCRATCH), (null, READ_FILE | WRITE_FILE)]:
         rule = struct.pack("=Qi", rights, place)
-        checked(libc.syscall(ADD_RULE, ctypes.c_int(descriptor), RULE_PATH_BENEATH, rule, ctypes.c_uint32(0)), f"landlock_add {path}")
-    finally:
-        os.close(place)
-
-
-def restrict(version: int, readable: Iterable[str], writable: Iterable[str]) -> None:
-    descriptor = ruleset(version, readable)
-    for path in writable:
-        allow(descriptor, path, every_right(version) & ~NOT_FOR_SCRATCH)
+        checked(libc.syscall(ADD_RULE, ctypes.c_int(rules), RULE_PATH_BENEATH, rule, ctypes.c_uint32(0)), "landlock_add")
     no_new_privileges()
-    checked(libc.syscall(RESTRICT_SELF, ctypes.c_int(descriptor), ctypes.c_uint32(0)), "landlock_restrict")
-    os.close(descriptor)
+    checked(libc.syscall(RESTRICT_SELF, ctypes.c_int(rules), ctypes.c_uint32(0)), "landlock_restrict")
+    for descriptor in (own, null, rules):
+        os.close(descriptor)

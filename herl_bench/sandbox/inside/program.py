@@ -119,7 +119,11 @@ class Program:
 
     def decode_sent(self, message: Any) -> Any:
         """What `encode` made, back again (for evidence: the arguments as they were before the call)."""
-        kept = {"cb": self.callbacks.__getitem__, "r": self.references.get, "f": lambda name: getattr(builtins, name)}
+        kept: dict[str, Callable[[Any], Any]] = {
+            "cb": self.callbacks.__getitem__,
+            "r": self.references.get,
+            "f": lambda name: getattr(builtins, name),
+        }
         return codec.decode(message, lambda tag, payload: kept[tag](payload))
 
     def resolve(self, tag: str, payload: Any) -> Any:

@@ -15,7 +15,6 @@ import os
 import platform
 import signal
 import socket
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,14 +29,13 @@ MEGABYTE = 1 << 20
 class Setting:
     """What holds for every candidate of this worker.
 
-    readable: the trees that a program may read (the interpreter and its libraries). isolated: False only for the unsafe tier.
+    readable: what a program may read (the interpreter and its libraries), as `landlock.places`. isolated: False only for the unsafe tier.
     """
 
-    readable: list[str]
+    readable: list[tuple[int, int]]
     isolated: bool
     landlock: int
     filter: bytes
-    last_capability: int
     uid: int
     gid: int
 
@@ -45,11 +43,10 @@ class Setting:
 def setting(options: dict[str, Any]) -> Setting:
     isolated = options["isolated"]
     return Setting(
-        readable=options["readable"],
+        readable=landlock.places(options["readable"]) if isolated else [],
         isolated=isolated,
         landlock=landlock.abi() if isolated else 0,
         filter=seccomp.program(platform.machine()) if isolated else b"",
-        last_capability=kernel.last_capability() if isolated else 0,
         uid=os.getuid(),
         gid=os.getgid(),
     )
@@ -76,9 +73,9 @@ def confine(limits: dict[str, Any], fixed: Setting) -> None:
         tasks=limits["threads"],
     )
     if fixed.isolated:
-        kernel.drop_capabilities(fixed.last_capability)
+        kernel.drop_capabilities()
         if fixed.landlock:
-            landlock.restrict(fixed.landlock, fixed.readable, ["/tmp", "/dev/null"])
+            landlock.restrict(fixed.landlock, fixed.readable, "/tmp")
         seccomp.load(fixed.filter)
 
 
@@ -87,13 +84,12 @@ def become_candidate(descriptor: int, limits: dict[str, Any], fixed: Setting) ->
     null = os.open("/dev/null", os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    os.dup2(descriptor, STREAM)
-    os.closerange(STREAM + 1, DESCRIPTORS_TO_CLOSE)
-    stream = socket.socket(fileno=STREAM)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+    stream = socket.socket(fileno=descriptor)
     try:
         confine(limits, fixed)
+        os.dup2(stream.detach(), STREAM)
+        os.closerange(STREAM + 1, DESCRIPTORS_TO_CLOSE)
+        stream = socket.socket(fileno=STREAM)
         frames.send(stream, ["ready"])
     except OSError as error:
         frames.send(stream, ["setup", str(error)])
@@ -156,7 +152,6 @@ def main(control: socket.socket, options: dict[str, Any]) -> None:
             return
         kernel.die_with_parent()
         kernel.mount("none", "/", "none", kernel.MS_REC | kernel.MS_PRIVATE)
-    sys.stdin = None  # type: ignore[assignment]
     gc.collect()
     gc.freeze()  # a collection in the child must not touch, and so copy, the parent's pages
     Spawner(control, fixed).serve()

@@ -36,9 +36,9 @@ OUTPUT_CAP = 64 << 10
 AGAIN_S = 0.25  # the alarm repeats, in case a test swallowed it
 
 # Modules that dataset tests use without importing them, because the published solutions happen to import them. The tester's own are given.
-KNOWN_MODULES = frozenset(
-    ("bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools", "json", "math")
-    + ("operator", "os", "random", "re", "statistics", "string", "sys", "time", "typing")
+KNOWN_MODULES = (
+    "bisect cmath collections copy datetime decimal fractions functools heapq itertools json math operator os random re statistics "
+    "string sys time typing"
 )
 COMPARISONS = {
     "Eq": ("==", operator.eq),
@@ -247,33 +247,22 @@ class Tester:
         report = Report(job["entry"], groups)
         try:
             try:
+                names = sorted(report.names())
+                program.send(["load", job["code"], names])
+                if self.spare is None:  # its set-up overlaps this job; before the alarm is set, which must not cut a request in two
+                    self.spare = self.spawn(job["limits"])
                 self.arm(job["limits"]["wall_s"])
-                self.examine(program, job, report)
+                report.examine(program, names)
             finally:
                 self.disarm()
         except Stop:
-            pass
+            self.disarm()  # the alarm may have come inside the other one
         status, peak_kb, cpu_s = self.end(number, program)
         self.program = None
         explain_death(program, status, cpu_s, job["limits"])
         verdict = report.verdict(program)
         verdict.update(cpu_s=cpu_s, peak_mb=peak_kb / 1024, wall_s=time.monotonic() - began)
         return verdict
-
-    def examine(self, program: Program, job: dict[str, Any], report: Report) -> None:
-        names = sorted({name for tests in report.groups.values() for name in tests.free} | ({job["entry"]} - {""}))
-        program.send(["load", job["code"], names])
-        if self.spare is None:
-            self.spare = self.spawn(job["limits"])
-        found = program.loaded(names)
-        if found is None:
-            return
-        report.loaded = True
-        report.defined = not job["entry"] or callable(found.get(job["entry"]))
-        if not report.defined:
-            return
-        for name, tests in report.groups.items():
-            report.run(program, name, tests, found)
 
 
 def explain_death(program: Program, status: int, cpu_s: float, limits: dict[str, Any]) -> None:
@@ -302,11 +291,23 @@ class Report:
         self.finished: dict[str, bool] = {}
         self.recorders: dict[str, Recorder] = {}
 
+    def names(self) -> set[str]:
+        """What the program is asked for: the entry, and what the tests read and nobody else defines."""
+        return {name for tests in self.groups.values() for name in tests.free} | ({self.entry} - {""})
+
+    def examine(self, program: Program, names: list[str]) -> None:
+        found = program.loaded(names)
+        self.loaded = found is not None
+        self.defined = found is not None and (not self.entry or callable(found.get(self.entry)))
+        if found is not None and self.defined:
+            for name, tests in self.groups.items():
+                self.run(program, name, tests, found)
+
     def run(self, program: Program, name: str, tests: Tests, found: dict[str, Any]) -> None:
         recorder = self.recorders[name] = Recorder(program, tests, self.outcomes[name])
         namespace: dict[str, Any] = {"__name__": "tests", "__builtins__": dict(vars(builtins)), RECORDER: recorder}
         for free in tests.free:
-            if free in KNOWN_MODULES:
+            if free in KNOWN_MODULES.split():
                 namespace[free] = importlib.import_module(free)
             elif free in found:
                 namespace[free] = found[free]
