@@ -104,3 +104,10 @@ def test_correction_names_what_differs(draft: str, solution: str, told: str) -> 
 
 def test_a_draft_that_does_not_parse_has_no_correction() -> None:
     assert correction("def f(:", "def f(): return 1", "f") == ""
+
+
+@pytest.mark.parametrize("depth", [50, 200, 400, 900, 3000])
+def test_a_deeply_nested_draft_does_not_break_the_comparison(depth: int) -> None:
+    draft = "def f(n):\n    return " + "n + " * depth + "n"
+    assert isinstance(correction(draft, "def f(n):\n    return n", "f"), str)
+    assert find_program('def f(n):\n    """ N. """\n', "f", draft).code is not None
