@@ -5,6 +5,7 @@ import json
 import os
 import random
 import warnings
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from herl_bench.cli import main
 from herl_bench.evaluate import Evaluation, judge_responses, read_summary, sum_up, write_evaluation
 from herl_bench.evaluate.bridge import bridge, column
 from herl_bench.evaluate.files import criterion_column
+from herl_bench.evaluate.stored import Stored, items_of
 from herl_bench.locate import tasks_path
 from herl_bench.types import Example
 
@@ -148,3 +150,54 @@ def test_the_task_files_match_the_tasks(name):
     b = bridge(name)
     assert {row["metric"]: row["higher_is_better"] for row in spec["metric_list"]} == b.columns
     assert spec["generation_kwargs"] == {"until": list(b.task.stop), "do_sample": False, "max_gen_toks": b.task.max_new_tokens}
+
+
+# ------------------------------------------------------------------------------------------- lm-eval's own tasks on the same answers
+def messy_gsm8k(doc):
+    number = doc["answer"].rpartition("#### ")[2]
+    forms = ("#### {}", "#### ${}", "The answer is {}.", "#### {}.", "so {} dollars", "#### {}\n#### 7", "= {},000", "", "#### -{}", "####{}",
+             "#### {} apples", "#### {}.00")  # fmt: skip
+    return random.Random(doc["question"]).choice((doc["answer"], *(form.format(number) for form in forms)))
+
+
+def messy_bbh(doc):
+    forms = ("So the answer is {}.", "So the answer is {}", "The answer is {}.", "the answer is {}.\nthe answer is no.", "{}", "",
+             "the answer is  {}.", "I think the answer is {}, surely.", "the answer is **{}**.")  # fmt: skip
+    return random.Random(doc["input"]).choice(forms).format(doc["target"])
+
+
+STOCK = {
+    "gsm8k/gsm8k": (messy_gsm8k, {"train": "gsm8k/train.jsonl", "test": "gsm8k/test.jsonl"}, {}),
+    "bbh/cot_fewshot/date_understanding": (messy_bbh, {"test": "bbh/date_understanding.json"}, {"field": "examples"}),
+    "bbh/cot_fewshot/word_sorting": (messy_bbh, {"test": "bbh/word_sorting.json"}, {"field": "examples"}),
+}
+
+
+@pytest.mark.parametrize("stock", STOCK)
+def test_lm_evals_own_task_agrees_item_by_item(stock, tmp_path):
+    answer, files, more = STOCK[stock]
+    name, folder = stock.split("/")[0], os.environ["HERL_BENCH_DATA"]
+    spec = {
+        "include": f"{os.path.dirname(lm_eval.__file__)}/tasks/{stock}.yaml",
+        "task": "stock",
+        "tag": None,
+        "dataset_path": "json",
+        "dataset_name": None,
+        "dataset_kwargs": {"data_files": {k: f"{folder}/{v}" for k, v in files.items()}, "cache_dir": str(tmp_path), **more},
+    }
+    (tmp_path / "stock.yaml").write_text(yaml.safe_dump(spec))
+    manager = TaskManager(include_path=[str(tmp_path)])
+    theirs = lm_eval.simple_evaluate(
+        model=ReplayLM(answer), tasks=["stock"], task_manager=manager, num_fewshot=0, limit=80, bootstrap_iters=10
+    )
+    b = bridge(name)
+    items = items_of(b.task, Path(folder))
+    for metric in b.metrics:
+        rows = [s for s in theirs["samples"]["stock"] if s["filter"] == metric.filter]
+        if metric.name != "exact_match" or not rows:
+            continue
+        examples = [items.find(Stored("", 0, s["doc_id"], (), s["doc"])) for s in rows]
+        judged = judge_responses(b.task, b.rubric, b.metrics, examples, [s["resps"][0][0] for s in rows])
+        for row, sample in zip(judged, rows, strict=True):
+            assert row.judgement.metrics[metric.key] == sample["exact_match"], (row.response, sample["filtered_resps"], sample["target"])
+        assert 0.2 < sum(s["exact_match"] for s in rows) / len(rows) < 0.8

@@ -133,6 +133,7 @@ class Items:
     splits: Sequence[Callable[[], Sequence[Example]]]
     _evaluation: Sequence[Example] = ()
     _by_id: dict[str, Example] = field(default_factory=dict)
+    _prompts: dict[str, Example] = field(default_factory=dict)
     _read: int = 0
 
     def find(self, row: Stored) -> Example:
@@ -142,8 +143,8 @@ class Items:
             found = self._by_position(row, row.key)
         else:
             found = self._by_name(row)
-        if row.doc and not _same_question(row.doc, found):
-            other = next((e for e in self._all() if _same_question(row.doc, e)), None)
+        if row.doc and not _same_question(row.doc, _flat(found.prompt)):
+            other = self._by_question(row)
             if other is None:
                 raise DataError(f"{row.where}: {row.key!r} in {self.name} is another question ({found.id}) than the row's own doc")
             return other
@@ -152,8 +153,13 @@ class Items:
     def _by_position(self, row: Stored, position: int) -> Example:
         if 0 <= position < len(self._evaluation):
             return self._evaluation[position]
-        same = (e for e in self._all() if row.doc and _same_question(row.doc, e))
-        return next(same, None) or self._unknown(row)
+        return (self._by_question(row) if row.doc else None) or self._unknown(row)
+
+    def _by_question(self, row: Stored) -> Example | None:
+        self._more(len(self.splits))
+        if not self._prompts:
+            self._prompts = {_flat(e.prompt): e for e in self._by_id.values()}
+        return next((e for prompt, e in self._prompts.items() if _same_question(row.doc, prompt)), None)
 
     def _by_name(self, row: Stored) -> Example:
         key = str(row.key)
@@ -168,10 +174,6 @@ class Items:
         near = get_close_matches(str(row.key), self._by_id, n=2, cutoff=0.8)
         hint = f"; did you mean {' or '.join(near)}?" if near else ": does --data name where the items come from?"
         raise DataError(f"{row.where}: no item {row.key!r} in {self.name}{hint}")
-
-    def _all(self) -> Iterator[Example]:
-        self._more(len(self.splits))
-        return iter({e.id: e for e in self._by_id.values()}.values())
 
     def _more(self, wanted: int) -> bool:
         """Have `wanted` splits been read now? A split whose files are missing is no reason to fail while the ids lie in others."""
@@ -214,14 +216,16 @@ def items_of(task: Task, place: str | Path, *, seed: int = 0, difficulty: float 
     return Items("the synthetic world", [*readers, *[lambda: list(islice(training, CHUNK))] * CHUNKS])
 
 
-def _same_question(doc: Mapping[str, Any], example: Example) -> bool:
-    """Is one of the doc's longer texts (question, prompt, input, …) in the item's prompt? A doc without any cannot be compared."""
-    if isinstance(doc.get("id"), str) and "prompt" in doc:
-        return bool(doc["prompt"] == example.prompt)
-    prompt = " ".join(example.prompt.split())
-    texts = [" ".join(value.split()) for value in doc.values() if isinstance(value, str)]
-    long = [text for text in texts if len(text) >= SHORT]
-    return any(text in prompt for text in long) if long else True
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _same_question(doc: Mapping[str, Any], prompt: str) -> bool:
+    """Is one of the doc's longer texts (question, prompt, input, …) in the item's flat prompt? A doc without any cannot be compared."""
+    if isinstance(doc.get("id"), str) and isinstance(doc.get("prompt"), str):
+        return _flat(doc["prompt"]) == prompt
+    long = [value for value in doc.values() if isinstance(value, str) and len(value) >= SHORT]
+    return any(_flat(text) in prompt for text in long) if long else True
 
 
 def without_duplicates(rows: Sequence[tuple[Stored, Example]]) -> None:
