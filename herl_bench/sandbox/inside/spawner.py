@@ -3,7 +3,8 @@
 Covers: per candidate its own user, pid, mount and ipc namespace, an empty /tmp of bounded size, no /proc, no capabilities, resource
 limits, Landlock, seccomp; killing it (it is init of its pid namespace, so nothing of it survives) and reporting what it used.
 Leaves out: the network namespace, which the candidates share, empty and without a loopback device that is up; and threads' own stacks.
-Requests from the tester: {"spawn": limits} with the candidate's socket attached, {"end": number} answered by [status, peak kB, cpu s].
+Requests from the tester: {"spawn": limits} with the candidate's socket attached, {"waited": number} answered by the seconds for which it
+was ready to run and got no processor, {"end": number} answered by [status, peak kB, cpu s].
 """
 
 from __future__ import annotations
@@ -97,6 +98,26 @@ def become_candidate(descriptor: int, limits: dict[str, Any], fixed: Setting) ->
     candidate.main(stream, limits["message_mb"] * MEGABYTE)
 
 
+def waited(pid: int | str) -> float:
+    """Seconds on the run queue without running, of the main thread; 0 where the kernel does not count them."""
+    try:
+        with open(f"/proc/{pid}/schedstat") as file:
+            return int(file.read().split()[1]) / 1e9
+    except OSError:
+        return 0.0
+
+
+def waited_outside(pid: int) -> float:
+    """The same for a child, whose number in the /proc that we see (an outer pid namespace's) only a pidfd tells."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        with open(f"/proc/self/fdinfo/{descriptor}") as file:
+            numbers = [line.split()[1] for line in file if line.startswith("Pid:")]
+    finally:
+        os.close(descriptor)
+    return waited(numbers[0]) if numbers else 0.0
+
+
 class Spawner:
     def __init__(self, control: socket.socket, fixed: Setting):
         self.control = control
@@ -115,7 +136,8 @@ class Spawner:
                 (descriptor,) = array.array("i", ancillary[0][2])
                 self.spawn(descriptor, request["spawn"])
             else:
-                self.control.send(json.dumps(self.end(request["end"])).encode())
+                answer = self.end(request["end"]) if "end" in request else waited_outside(self.children[request["waited"]])
+                self.control.send(json.dumps(answer).encode())
 
     def spawn(self, descriptor: int, limits: dict[str, Any]) -> None:
         if self.fixed.isolated:

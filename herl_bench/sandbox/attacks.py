@@ -1,0 +1,61 @@
+"""A dozen attacks that `herl-bench sandbox check` runs on the spot. The test suite has many more.
+
+Each program would pass its test only if its attack worked: it defines the right `add` after it got through, or it answers with something
+that claims to be right. Covers one of each kind: files, processes, network, kernel, resources, forged results.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from herl_bench.sandbox.model import Job, Limits, Verdict
+from herl_bench.sandbox.pool import Sandbox
+
+TEST = "assert add(1, 2) == 3\nassert add(-5, 5) == 0\nassert add('a', 'b') == 'ab'\n"
+HONEST = "def add(a, b):\n    return a + b\n"
+IF_IT_WORKS = """
+def add(a, b):
+    raise RuntimeError("held")
+
+def got_through():
+    global add
+    def add(a, b):
+        return a + b
+
+"""
+QUICK = Limits(wall_s=3.0, cpu_s=2)
+
+
+@dataclass(frozen=True)
+class Attack:
+    name: str
+    code: str
+
+
+def tries(name: str, body: str, errors: str = "Exception") -> Attack:
+    """An attack that says so itself when it got through."""
+    indented = "\n".join(f"    {line}" for line in body.strip().splitlines())
+    return Attack(name, f"{IF_IT_WORKS}try:\n{indented}\n    got_through()\nexcept {errors}:\n    pass\n")
+
+
+ATTACKS = (
+    tries("read a host file", "print(open('/etc/passwd').read())"),
+    tries("read the processes", "import os\nif not [name for name in os.listdir('/proc') if name.isdigit()]: raise OSError"),
+    tries("write to the interpreter", "import os\nopen(os.__file__, 'a').close()"),
+    tries("fork", "import os\nif os.fork() == 0: os._exit(0)"),
+    tries("run a program", "import os\nos.execv('/usr/bin/env', ['env'])"),
+    tries("connect", "import socket\nsocket.create_connection(('127.0.0.1', 80), 1)"),
+    tries("new user namespace", "import ctypes\nif ctypes.CDLL(None).unshare(0x10000000): raise OSError"),
+    tries("100 GB of memory", "block = bytearray(100 << 30)"),
+    tries("fill the disk", "with open('fill', 'wb') as file:\n    for _ in range(64): file.write(bytes(1 << 20)); file.flush()"),
+    Attack("equal to everything", "class Any:\n    __eq__ = lambda *_: True\n\ndef add(a, b):\n    return Any()\n"),
+    Attack("exit as if all were well", "import os\n\ndef add(a, b):\n    os._exit(0)\n"),
+    Attack("run for ever", "def add(a, b):\n    while True:\n        pass\n"),
+)
+
+
+def survives(sandbox: Sandbox, attack: Attack, test: str = TEST) -> tuple[Verdict, bool]:
+    """Run an attack, then an honest program. Did the sandbox refuse the one and pass the other?"""
+    verdict = sandbox.check(Job(attack.code, "add", {"test": test}, QUICK))
+    after = sandbox.check(Job(HONEST, "add", {"test": TEST}))
+    return verdict, verdict.status not in ("pass", "infra") and after.status == "pass"
