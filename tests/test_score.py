@@ -85,6 +85,30 @@ def test_rollouts_find_their_items_by_the_settings_of_their_run(capsys, tmp_path
     assert (got["items"], got["metrics"][STRICT]["value"]) == (4, 0.5)
 
 
+def test_a_runs_rubric_is_used_again(capsys, tmp_path):
+    (tmp_path / "brief.yaml").write_text("name: brief\ncriteria:\n  - {name: brief, text: Be brief., check: max_words, with: {words: 2}}\n")
+    settings = {"task": "gsm8k", "data": "synthetic", "rubric": str(tmp_path / "brief.yaml")}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    (tmp_path / "manifest.json").write_text("{}")
+    path = write(tmp_path / "f.jsonl", [{"id": ITEMS[0].id, "response": "#### 4"}])
+    assert result(capsys, path)["criteria"] == {"brief": 1.0}
+    assert set(result(capsys, path, "--rubric", "gsm8k")["criteria"]) == {c.name for c in RUBRIC.criteria}
+
+
+def test_code_is_run_in_the_sandbox(capsys, tmp_path):
+    task = HOST.get("task", "humaneval")
+    items = list(islice(task.world.examples("eval", EVAL_SEED, task.world.difficulty), 3))
+    path = write(tmp_path / "f.jsonl", [{"task_id": e.id, "completion": e.target if i else "    return\n"} for i, e in enumerate(items)])
+    with pytest.raises(SystemExit) as left:
+        main(["score", str(path), "--task", "humaneval", "--data", "synthetic", "--format", "json"])
+    out, err = capsys.readouterr()
+    if left.value.code == 3:
+        pytest.skip(err)
+    got = json.loads(out)
+    assert got["errors"] == 0
+    assert all(m["value"] == pytest.approx(2 / 3) for m in got["metrics"].values())
+
+
 def test_two_answers_to_one_item_are_an_error_unless_allowed(capsys, tmp_path):
     path = write(tmp_path / "f.jsonl", [{"id": ITEMS[0].id, "response": text} for text in (ITEMS[0].target, "no")])
     code, _, err = score(capsys, path, "--data", "synthetic")

@@ -177,11 +177,11 @@ def show_summaries(summaries: Mapping[str, Summary]) -> None:
             table.add_row(name, with_stderr(score), str(score.items))
         for name, score in summary.criteria.items():
             table.add_row(f"  {name}", with_stderr(score), str(score.items))
-        for group in (summary.planted, summary.families):
+        for label, group in (("on problems: ", summary.planted), ("", summary.families)):
             if len(group) > 1:
                 table.add_section()
                 for name, score in group.items():
-                    table.add_row(f"  {name}", with_stderr(score), str(score.items))
+                    table.add_row(f"  {label}{name}", with_stderr(score), str(score.items))
         table.add_section()
         for name in ("unparsed", "truncated", "empty"):
             table.add_row(f"  {name}", f"{getattr(summary, name):.1%}", str(summary.responses))

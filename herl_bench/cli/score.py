@@ -22,7 +22,7 @@ from herl_bench.types import Example, Task
 @click.argument("file", metavar="FILE.jsonl")
 @click.option("--task", "name", required=True, help="Name of the task that the responses answer.")
 @click.option("--data", help="Where the items come from: a folder, hub or synthetic. Default: see below.")
-@click.option("--rubric", default="", help="Another rubric's name, or a YAML file; the task's own if left out.")
+@click.option("--rubric", default="", help="Another rubric's name, or a YAML file; by default its run's, else the task's own.")
 @click.option("--output_path", metavar="FILE", help="Also write one row per response to this file.")
 @click.option("--allow_duplicates", is_flag=True, help="Score every response to an item; the item counts with their mean.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -45,12 +45,13 @@ def command(
     from herl_bench.evaluate.stored import read_stored, without_duplicates
 
     task: Task = host.get("task", name)
-    chosen, metrics = rubric_of(host, task, rubric), metrics_of(host, task)
+    run = _run_settings(Path(file))
+    chosen, metrics = rubric_of(host, task, rubric or _own_rubric(run, task)), metrics_of(host, task)
     report_problems(host)
     if output_path and Path(output_path).is_dir():
         raise UsageError(f"--output_path {output_path} is a folder: name a file")
     stored = read_stored(file)
-    source, examples = _examples(task, Path(file), stored, data)
+    source, examples = _examples(task, file, stored, data, run)
     if not allow_duplicates:
         without_duplicates(list(zip(stored, examples, strict=True)))
     pairs = [
@@ -90,12 +91,11 @@ def command(
     show_summaries({f"{task.name} · {Path(file).name} · items from {source}": summary})
 
 
-def _examples(task: Task, file: Path, stored: Sequence[Any], data: str | None) -> tuple[str, list[Example]]:
+def _examples(task: Task, file: str, stored: Sequence[Any], data: str | None, run: dict[str, Any]) -> tuple[str, list[Example]]:
     """Where the items come from, and the item of each row."""
     from herl_bench.data import ENVIRONMENT, resolve_source
     from herl_bench.evaluate.stored import items_of
 
-    run = {} if data else _run_settings(file)
     if not data and not run:
         own = [row.own_example for row in stored]
         whole = [example for example in own if example is not None]
@@ -117,6 +117,10 @@ def _run_settings(file: Path) -> dict[str, Any]:
         if (folder / "config.yaml").is_file() and (folder / "manifest.json").is_file():
             return read_yaml(str(folder / "config.yaml"))
     return {}
+
+
+def _own_rubric(run: dict[str, Any], task: Task) -> str:
+    return str(run.get("rubric") or "") if run.get("task") == task.name else ""
 
 
 def _as_row(row: Any, line: int) -> dict[str, Any]:
