@@ -104,13 +104,15 @@ def _and_or(rng: Random, difficulty: float) -> Item:
     return _boolean_item(" ".join(parts))
 
 
-_NOT_FORMS = ("not {} and {}", "{} or not {} and {}", "not {} and {} or {}", "( not {} and {} ) or {}", "not ( not {} and {} )",
-              "{} and not ( not {} and {} )", "( {} or {} ) and not {} and {}", "not ( {} or not {} and {} )", "{} and {} or not {} and {}")  # fmt: skip
-
-
 def _not_and(rng: Random, difficulty: float) -> Item:
-    form = rng.choice(_NOT_FORMS[: 4 + round(5 * difficulty)])
-    return _boolean_item(form.format(*(rng.choice(("True", "False")) for _ in range(form.count("{}")))))
+    values = [f"{rng.choice(('', 'not '))}{rng.choice(('True', 'False'))}" for _ in range(_more(rng, 3, 5, difficulty))]
+    parts = [values[0]]
+    for text in values[1:]:
+        parts += [rng.choice(("and", "and", "or")), text]
+    if rng.random() < 0.3:
+        start = 2 * rng.randrange(len(values) - 1)
+        parts[start : start + 3] = [*rng.choice((["("], ["not", "("])), *parts[start : start + 3], ")"]
+    return _boolean_item(" ".join(parts))
 
 
 # --------------------------------------------------------------------------------------------------------------- navigate
@@ -355,8 +357,9 @@ def _tie(rng: Random, difficulty: float) -> Item:
     letter = rng.choice(sorted({w[0] for w in _WORDS if sum(v[0] == w[0] for v in _WORDS) > 1}))
     words = rng.sample([w for w in _WORDS if w[0] == letter], 2)
     others = [w for w in _WORDS if w[0] != words[0][0]]
+    count = _more(rng, 3, 6, difficulty)
     for word in rng.sample(others, len(others)):
-        if len(words) < _more(rng, 2, 5, difficulty) + 1 and word[0] not in {w[0] for w in words}:
+        if len(words) < count and word[0] not in {w[0] for w in words}:
             words.append(word)
     rng.shuffle(words)
     return _sorting_item(words)
@@ -477,7 +480,7 @@ def _dyck_item(signs: Sequence[str]) -> Item:
 
 
 def _open(rng: Random, difficulty: float) -> Item:
-    return _dyck_item([rng.choice("([{<") for _ in range(_more(rng, 2, 5, difficulty))])
+    return _dyck_item([rng.choice("([{<") for _ in range(_more(rng, 3, 6, difficulty))])
 
 
 def _pairs(rng: Random, difficulty: float) -> Item:
@@ -592,7 +595,7 @@ def _draft(kind: Kind, item: Item, rng: Random) -> str:
     return text
 
 
-DIFFICULTY = 0.3
+DIFFICULTY = 0.2
 WORLD = World(
     examples=examples,
     demonstrations=demonstrations,
