@@ -8,7 +8,15 @@ from herl_bench.errors import UsageError
 
 @pytest.mark.parametrize(
     ("text", "tokens"),
-    [("200k", 200_000), ("1.5M", 1_500_000), ("20000", 20_000), ("20_000", 20_000), ("20,000", 20_000), (" 3b ", 3_000_000_000), (".5k", 500)],
+    [
+        ("200k", 200_000),
+        ("1.5M", 1_500_000),
+        ("20000", 20_000),
+        ("20_000", 20_000),
+        ("20,000", 20_000),
+        (" 3b ", 3_000_000_000),
+        (".5k", 500),
+    ],
 )
 def test_ways_to_write_a_budget(text, tokens):
     assert parse_tokens(text) == tokens
@@ -16,7 +24,7 @@ def test_ways_to_write_a_budget(text, tokens):
 
 @pytest.mark.parametrize("text", ["-5", "0", "0.2", "", "k", "ten", "1e5", "5 k k", "nan", "inf", "9" * 400])
 def test_what_is_not_a_budget(text):
-    with pytest.raises(UsageError, match="--budget .*write a positive number of generated tokens, such as 200k"):
+    with pytest.raises(UsageError, match=r"--budget .*write a positive number of generated tokens, such as 200k"):
         parse_tokens(text)
 
 

@@ -97,7 +97,9 @@ def test_ls_in_text_and_json(cli):
 
 def test_ls_into_a_closed_pipe_is_quiet():
     done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {sys.executable} -m herl_bench ls | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m herl_bench ls | true; echo ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
     )
     assert done.stderr == ""
 

@@ -47,7 +47,19 @@ def source(folder, name, code):
 
 
 def install(target, *folders):
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index", "--target", target, *folders]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "--target",
+        target,
+        *folders,
+    ]
     subprocess.run([str(part) for part in command], check=True, capture_output=True)
 
 
@@ -97,7 +109,9 @@ SAID = {
 def broken_site(tmp_path_factory):
     """All broken packages and a good one, installed together."""
     folder, target = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("site")
-    install(target, *(source(folder, name, code) for name, code in BROKEN.items()), source(folder, "herl-good", RUBRICS.replace("NAME", "good")))
+    install(
+        target, *(source(folder, name, code) for name, code in BROKEN.items()), source(folder, "herl-good", RUBRICS.replace("NAME", "good"))
+    )
     return target
 
 
@@ -132,7 +146,10 @@ def test_problems_go_to_stderr_one_line_each(cli, broken_site):
 def test_a_name_with_two_owners_is_refused_with_both(cli, broken_site):
     done = cli("run", "--task", "gsm8k", "--set", "rubric=twice", paths=[broken_site])
     assert done.returncode == 1
-    assert "the rubric 'twice' is claimed by herl_first_owner (herl-first-owner 1.2.3) and by herl_second_owner" in done.stderr.splitlines()[-1]
+    assert (
+        "the rubric 'twice' is claimed by herl_first_owner (herl-first-owner 1.2.3) and by herl_second_owner"
+        in done.stderr.splitlines()[-1]
+    )
     assert "Traceback" not in done.stderr
 
 

@@ -92,7 +92,10 @@ def test_a_broken_observation_costs_only_those_who_use_it(observe):
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
-GOOD = {"name": "short", "criteria": [{"name": "brief", "text": "At most 3 words.", "check": "max_words", "with": {"words": 3}, "weight": 2}]}
+GOOD = {
+    "name": "short",
+    "criteria": [{"name": "brief", "text": "At most 3 words.", "check": "max_words", "with": {"words": 3}, "weight": 2}],
+}
 
 
 def write(tmp_path, content):

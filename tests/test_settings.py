@@ -16,7 +16,9 @@ def from_set(kind, *assignments):
 
 
 def test_set_reads_yaml_values():
-    config = from_set(HeRLConfig, "learning_rate=3e-5", "num_generations=4", "hindsight=false", "bonus=none", "target_kl=null", "revise-epsilon=0")
+    config = from_set(
+        HeRLConfig, "learning_rate=3e-5", "num_generations=4", "hindsight=false", "bonus=none", "target_kl=null", "revise-epsilon=0"
+    )
     assert (config.learning_rate, config.num_generations, config.hindsight) == (3e-5, 4, False)
     assert (config.bonus, config.target_kl, config.revise_epsilon) == ("none", None, 0.0)
 
@@ -87,10 +89,13 @@ def test_file_then_set_then_flags(tmp_path):
 def test_a_bad_file_is_named(tmp_path, content, message):
     path = tmp_path / "c.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(UsageError, match=message):
+
+    def configure():
         run, method, origin = parse_settings({}, [], str(path))
-        build(Settings, run, origin)
-        build(HeRLConfig, method, origin)
+        return build(Settings, run, origin), build(HeRLConfig, method, origin)
+
+    with pytest.raises(UsageError, match=message):
+        configure()
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -16,7 +16,14 @@ def test_data_is_frozen():
 
 @pytest.mark.parametrize(
     ("parts", "expected"),
-    [([True, True], True), ([True, False], False), ([None, False], False), ([True, None], True), ([None, None], None), ([False, True], False)],
+    [
+        ([True, True], True),
+        ([True, False], False),
+        ([None, False], False),
+        ([True, None], True),
+        ([None, None], None),
+        ([False, True], False),
+    ],
 )
 def test_a_criterion_is_met_if_all_its_decided_parts_are(parts, expected):
     judgement = Judgement(tuple(Verdict("steps", met) for met in parts), 0.5)
