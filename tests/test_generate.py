@@ -113,28 +113,25 @@ def test_same_generator_same_responses_in_any_order_of_equal_prompts(tmp_path: P
     assert len({c.ids for c, p in zip(first, PROMPTS, strict=True) if p == "abc"}) == 3  # equal prompts, different draws
 
 
-def test_stop_strings_end_a_response_before_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", ["never", "never€"])  # the second ends in a letter of several bytes: every token may complete it
+def test_stop_strings_end_a_response_before_them(tmp_path: Path, other: str) -> None:
     policy = policy_of(tmp_path)
     prompts = policy.encode(PROMPTS)
-    free = generate(policy, prompts, temperature=1.0, max_new_tokens=40, generator=torch.Generator().manual_seed(3), batch_size=1)
-    stop = next(c.text[9:12] for c in free if len(c.text) > 20 and c.text.isascii()) if any(
-        len(c.text) > 20 and c.text.isascii() for c in free
-    ) else free[0].text[5:7]  # fmt: skip
-    for candidates in (True, False):
-        stops = [stop] if candidates else [stop, "€"]  # the second makes every token a candidate
-        ended = generate(policy, prompts[:1], temperature=1.0, max_new_tokens=40, stop=stops, generator=torch.Generator().manual_seed(3))
-        assert all(s not in c.text for c in ended for s in stops)
-    cut = [c for c in _scripted(policy, free, stop) if c.finish == "stop"]
-    assert cut
-    assert all(policy.decode(c.ids[:-1]).find(stop) < 0 <= policy.decode(c.ids).find(stop) for c in cut)
-    assert all(policy.decode(c.ids).startswith(c.text + stop) for c in cut)
-
-
-def _scripted(policy: Policy, free: list[Any], stop: str) -> list[Any]:
-    return generate(
-        policy, policy.encode(PROMPTS), temperature=1.0, max_new_tokens=40, stop=[stop],
-        generator=torch.Generator().manual_seed(3), batch_size=1,
-    )  # fmt: skip
+    free = generate(policy, prompts, temperature=0, max_new_tokens=40)
+    pairs = [text[k : k + 2] for text in (c.text for c in free) for k in range(4, len(text) - 1) if text[k : k + 2].isascii()]
+    stop = pairs[0]
+    ended = generate(policy, prompts, temperature=0, max_new_tokens=40, stop=[stop, other])
+    for before, after in zip(free, ended, strict=True):
+        if stop not in before.text:
+            assert after == before
+            continue
+        assert after.finish == "stop"
+        assert after.text == before.text[: before.text.index(stop)]
+        assert after.ids == before.ids[: len(after.ids)]
+        assert policy.decode(after.ids[:-1]).find(stop) < 0 <= policy.decode(after.ids).find(stop)
+    assert {c.finish for c in ended} >= {"stop"}
+    with pytest.raises(ValueError, match="empty stop string"):
+        generate(policy, prompts, temperature=0, max_new_tokens=4, stop=[""])
 
 
 def test_long_prompts_lose_their_left_and_say_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -224,8 +224,9 @@ class _GrowingLayer(DynamicLayer):
         if self._buffers is None or new > self._buffers[0].shape[-2]:
             room = new + max(64, new // 2)
             grown = (_with_room(key_states, room), _with_room(value_states, room))
-            if old:
-                grown[0][:, :, :old], grown[1][:, :, :old] = self.keys, self.values
+            if self._buffers is not None:
+                for wide, narrow in zip(grown, self._buffers, strict=True):
+                    wide[:, :, :old] = narrow[:, :, :old]
             self._buffers = grown
         keys, values = self._buffers
         keys[:, :, old:new], values[:, :, old:new] = key_states, value_states

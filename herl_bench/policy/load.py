@@ -171,7 +171,8 @@ def _model(source: str, config: Any, dtype: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=dtype, output_loading_info=True)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=dtype, output_loading_info=True)
+        model, info = loaded
     except Exception as error:
         raise UsageError(f"model {source}: its weights cannot be loaded as a causal language model: {_one_line(error)}") from None
     missing = sorted(info["missing_keys"])

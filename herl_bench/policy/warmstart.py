@@ -77,7 +77,9 @@ class WarmstartConfig:
     eval_steps: int = _setting(300, "evaluate every so many steps (a third of the examples); 0: only at the end", ge=0)
     eval_examples: int = _setting(300, "examples of the final evaluation", ge=1)
     seed: int = _setting(0, "of demonstrations, initial weights and order", ge=0)
-    bf16: bool = _setting(False, "matrix products in bfloat16: nearly twice as fast on CPUs that have it (avx512_bf16, amx), slower on others")
+    bf16: bool = _setting(
+        False, "matrix products in bfloat16: nearly twice as fast on CPUs that have it (avx512_bf16, amx), slower on others"
+    )
     threads: int = _setting(0, "CPU threads; 0: as many as torch takes", ge=0)
 
 
@@ -318,7 +320,12 @@ def _train(
     from herl_bench.policy.load import Policy, _quiet_transformers
 
     torch.manual_seed(config.seed)
-    special = {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    shape: dict[str, Any] = {
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    shape["attn_implementation"] = "eager" if config.bf16 else "sdpa"  # the fused attention's backward pass is slow in bfloat16
     model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
@@ -329,9 +336,7 @@ def _train(
             max_position_embeddings=config.max_positions,
             tie_word_embeddings=True,
             attention_dropout=0.0,
-            # The fused attention's backward pass is slower in bfloat16 than plain products.
-            attn_implementation="eager" if config.bf16 else "sdpa",
-            **special,
+            **shape,
         )
     )
     policy = Policy(model, tokenizer, task.name, str(output_dir))
@@ -363,7 +368,7 @@ def _train(
 
     lengths = [len(ids) for ids in data["input_ids"]]
     new_name = "activation_checkpointing"  # TRL's default is on; the old name is deprecated where the new one exists
-    no_checkpointing = {new_name if new_name in SFTConfig.__dataclass_fields__ else "gradient_checkpointing": False}
+    no_checkpointing: dict[str, Any] = {new_name if new_name in SFTConfig.__dataclass_fields__ else "gradient_checkpointing": False}
     settings = SFTConfig(
         output_dir=str(output_dir),
         max_steps=config.steps,
