@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from herl_bench.data import NGRAM, check_leakage, open_data, open_eval, select
+from herl_bench.data import NGRAM, check_leakage, items_digest, open_data, open_eval, select
 from herl_bench.errors import DataError, LeakageError, UsageError
 from herl_bench.plugins import load_host
 from herl_bench.types import Example, Task, World
@@ -97,6 +97,15 @@ def test_files_that_were_read_are_fingerprinted(tmp_path):
     first, second = (open_data(task(), "synthetic", embedded=True, difficulty=d).fingerprint for d in (0.1, 0.2))
     assert set(first) == {"eval"}
     assert first != second
+
+
+def test_items_without_files_are_fingerprinted_themselves():
+    def hub(split):
+        return [Example(f"{split}/{i}", sentence(f"{split}{i}"), "1") for i in range(30)]
+
+    data = open_data(task(hub=hub), "hub", embedded=False)
+    assert data.fingerprint == {"train": items_digest(hub("train")), "eval": items_digest(hub("eval"))}
+    assert (data.source, len(data.eval)) == ("hub", 30)
 
 
 @pytest.mark.parametrize(
