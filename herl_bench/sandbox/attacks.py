@@ -32,10 +32,10 @@ class Attack:
     code: str
 
 
-def tries(name: str, body: str, errors: str = "Exception") -> Attack:
+def tries(name: str, body: str) -> Attack:
     """An attack that says so itself when it got through."""
     indented = "\n".join(f"    {line}" for line in body.strip().splitlines())
-    return Attack(name, f"{IF_IT_WORKS}try:\n{indented}\n    got_through()\nexcept {errors}:\n    pass\n")
+    return Attack(name, f"{IF_IT_WORKS}try:\n{indented}\n    got_through()\nexcept Exception as error:\n    print(repr(error))\n")
 
 
 ATTACKS = (
@@ -54,8 +54,8 @@ ATTACKS = (
 )
 
 
-def survives(sandbox: Sandbox, attack: Attack, test: str = TEST) -> tuple[Verdict, bool]:
+def survives(sandbox: Sandbox, attack: Attack, limits: Limits = QUICK) -> tuple[Verdict, bool]:
     """Run an attack, then an honest program. Did the sandbox refuse the one and pass the other?"""
-    verdict = sandbox.check(Job(attack.code, "add", {"test": test}, QUICK))
+    verdict = sandbox.check(Job(attack.code, "add", {"test": TEST}, limits))
     after = sandbox.check(Job(HONEST, "add", {"test": TEST}))
     return verdict, verdict.status not in ("pass", "infra") and after.status == "pass"

@@ -1,7 +1,7 @@
 """Values to JSON and back: plain Python data, exactly, and nothing else. Never pickle, marshal or eval.
 
 Covers: None, bool, int of any size, float (nan and inf included), complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, deque,
-Counter, OrderedDict, defaultdict, named tuples, ranges, dict views, Decimal, Fraction, naive dates and times, and the types themselves.
+Counter, OrderedDict, defaultdict, named tuples, ranges, dict views, Decimal, Fraction, naive dates and times (without a fold), and the types themselves.
 A subclass of one of these travels as its base, so that no `__eq__` of the sender's comes along. Everything else is handed to `export`,
 which gives a reference or raises `Unsendable`. Leaves out: shared references and cycles (a cycle is "nested too deeply").
 """
@@ -163,7 +163,7 @@ def _encode_number_or_date(value: Any, kind: type, module: str) -> Any:
         return {"F": [encode(value.numerator), encode(value.denominator)]}
     if name == "timedelta":
         return {"td": [value.days, value.seconds, value.microseconds]}
-    if getattr(value, "tzinfo", None) is not None:
+    if getattr(value, "tzinfo", None) is not None or getattr(value, "fold", 0):
         return None
     clock = [value.hour, value.minute, value.second, value.microsecond] if name in ("datetime", "time") else []
     calendar = [value.year, value.month, value.day] if name in ("datetime", "date") else []

@@ -164,7 +164,11 @@ class Program:
         found, _ = self.parts(message, 2)
         if type(found) is not dict or not set(found) <= set(names):
             self.stop("protocol", "the program's process named what nobody asked for")
-        return {name: self.decode(value) for name, value in found.items()}
+        values = {name: self.decode(value) for name, value in found.items()}
+        for name, value in values.items():
+            if isinstance(value, RemoteCallable):
+                object.__setattr__(value, "_label", name)
+        return values
 
     def request(self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}

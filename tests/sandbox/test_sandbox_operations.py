@@ -1,0 +1,306 @@
+"""Workers die, hosts die, machines lack things: what the pool does then."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from herl_bench.errors import NoSandbox, UsageError
+from herl_bench.sandbox import Job, Limits, Sandbox, attacks, probes
+from herl_bench.sandbox.inside import seccomp, syscalls
+
+HONEST = Job(attacks.HONEST, "add", {"test": attacks.TEST})
+
+
+def descendants(root: int) -> set[int]:
+    """Every process below `root`, whatever its namespace."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+    found = {root}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {root}
+
+
+def alive(pids: set[int]) -> set[int]:
+    return {pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()}
+
+
+def wait_until_gone(pids: set[int], seconds: float = 10.0) -> set[int]:
+    end = time.monotonic() + seconds
+    while (left := alive(pids)) and time.monotonic() < end:
+        threading.Event().wait(0.02)
+    return left
+
+
+def test_order_is_kept_over_workers():
+    jobs = (Job(f"def f(): return {i}", "f", {"t": f"assert f() == {i if i % 3 else -1}"}) for i in range(40))
+    with Sandbox(workers=2) as sandbox:
+        verdicts = list(sandbox.map(jobs))
+    assert [verdict.status for verdict in verdicts] == ["pass" if i % 3 else "fail" for i in range(40)]
+
+
+def test_map_reads_only_a_little_ahead(sandbox: Sandbox):
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(1)
+            yield HONEST
+
+    verdicts = sandbox.map(endless())
+    assert [next(verdicts).status for _ in range(5)] == ["pass"] * 5
+    verdicts.close()
+    assert len(taken) < 12
+
+
+def test_many_threads_may_share_one(sandbox: Sandbox):
+    with ThreadPoolExecutor(6) as threads:
+        assert {verdict.status for verdict in threads.map(sandbox.check, [HONEST] * 24)} == {"pass"}
+
+
+def test_a_killed_worker_is_replaced_and_its_job_tried_again():
+    with Sandbox(workers=1) as sandbox:
+        slow = sandbox.submit(Job("import time\ndef f():\n    time.sleep(0.4)\n    return 1", "f", {"t": "assert f() == 1"}))
+        pids = descendants(os.getpid())
+        threading.Event().wait(0.1)
+        for worker in list(sandbox._pool.running):
+            worker.process.kill()
+        assert slow.result().status == "pass"
+        assert sandbox.check(HONEST).status == "pass"
+        assert wait_until_gone(pids) == set()
+
+
+@pytest.mark.parametrize("victim", ["tester", "spawner"])
+def test_any_part_of_a_worker_may_die(victim: str):
+    with Sandbox(workers=1) as sandbox:
+        inside = sorted(pid for pid in descendants(os.getpid()) if b"inside.main" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        python = [pid for pid in inside if b"bwrap" not in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]]
+        os.kill(python[0] if victim == "tester" else python[1], signal.SIGKILL)
+        assert [verdict.status for verdict in sandbox.map([HONEST] * 3)] == ["pass"] * 3
+
+
+def test_tests_that_kill_the_tester_are_infra_after_two_tries(sandbox: Sandbox):
+    verdict = sandbox.check(Job("def f(): return 1", "f", {"t": "import os\nos._exit(3)\nassert f() == 1"}))
+    assert verdict.status == "infra"
+    assert "twice" in verdict.detail
+    assert sandbox.check(HONEST).status == "pass"
+
+
+def test_tests_that_hang_are_stopped(sandbox: Sandbox):
+    job = Job(
+        "def f(): return 1",
+        "f",
+        {"t": "while True:\n    try:\n        while True: pass\n    except BaseException: pass"},
+        Limits(wall_s=0.4),
+    )
+    assert sandbox.check(job).status == "timeout"
+    assert sandbox.check(HONEST).status == "pass"
+
+
+def test_closing_leaves_no_process():
+    sandbox = Sandbox(workers=2)
+    before = descendants(os.getpid())
+    list(sandbox.map([HONEST] * 4))
+    ours = descendants(os.getpid()) - before
+    assert len(ours) >= 6
+    sandbox.close()
+    assert wait_until_gone(ours) == set()
+    assert sandbox.check(HONEST).status == "pass"  # a closed one starts again
+    sandbox.close()
+
+
+def test_a_forgotten_sandbox_is_cleaned_up():
+    before = descendants(os.getpid())
+    sandbox = Sandbox(workers=1)
+    sandbox.check(HONEST)
+    ours = descendants(os.getpid()) - before
+    del sandbox
+    assert wait_until_gone(ours) == set()
+
+
+HOST = """
+import sys
+from herl_bench.sandbox import Job, Sandbox
+sandbox = Sandbox(workers=2)
+sandbox.check(Job("def f(): return 1", "f", {"t": "assert f() == 1"}))
+hang = "while True: pass"
+futures = [sandbox.submit(Job(hang, "f", {"t": "assert f() == 1"})) for _ in range(2)]
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_host_leaves_no_process(number: int):
+    host = subprocess.Popen([sys.executable, "-c", HOST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert host.stdin is not None
+    assert host.stdout is not None
+    assert host.stdout.readline() == b"ready\n"
+    ours = descendants(host.pid)
+    assert len(ours) >= 8
+    host.send_signal(number)
+    host.wait(20)
+    host.stdin.close()
+    host.stdout.close()
+    assert wait_until_gone(ours) == set()
+
+
+def test_a_forked_host_makes_workers_of_its_own():
+    code = """
+        import os, sys
+        from herl_bench.sandbox import Job, Sandbox
+        job = Job("def f(): return 1", "f", {"t": "assert f() == 1"})
+        with Sandbox(workers=1) as sandbox:
+            child = os.fork()
+            if child == 0:
+                status = sandbox.check(job).status
+                sandbox.close()
+                os._exit(0 if status == "pass" else 1)
+            _, ended = os.waitpid(child, 0)
+            print(ended, sandbox.check(job).status)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("0 pass\n", "")
+
+
+def test_many_runs_leak_nothing(sandbox: Sandbox):
+    sandbox.check(HONEST)
+    before = len(os.listdir("/proc/self/fd"))
+    bad = Job("import os\nos._exit(1)", "add", {"test": attacks.TEST})
+    assert [verdict.status for verdict in sandbox.map([HONEST, bad] * 40)] == ["pass", "crash"] * 40
+    assert len(os.listdir("/proc/self/fd")) == before
+    testers = [pid for pid in descendants(os.getpid()) if b"inside.main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert max(len(os.listdir(f"/proc/{pid}/fd")) for pid in testers) < 30
+
+
+def test_limits_of_one_job_are_its_own(sandbox: Sandbox):
+    hungry = "def f():\n    x = bytearray(b'x') * (300 << 20)\n    return 1"
+    statuses = [
+        sandbox.check(Job(hungry, "f", {"t": "assert f() == 1"}, limits)).status
+        for limits in (Limits(memory_mb=200), None, Limits(memory_mb=200))
+    ]
+    assert statuses == ["memory", "pass", "memory"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"wall_s": 0}, {"wall_s": float("nan")}, {"memory_mb": 1.5}, {"threads": -1}, {"processes": 4}, {"cpu_s": True}]
+)
+def test_wrong_limits_are_named(wrong: dict[str, float]):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        Limits(**wrong)  # type: ignore[arg-type]
+
+
+def test_no_bubblewrap_is_one_line_with_the_cure(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(NoSandbox, match=r"^bubblewrap is not installed: apt-get install bubblewrap$"):
+        Sandbox().check(HONEST)
+
+
+def test_a_bubblewrap_that_cannot_isolate_names_the_probe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """As in a container that forbids namespaces."""
+    refusing = tmp_path / "bwrap"
+    refusing.write_text("#!/bin/sh\necho 'bwrap: Creating new namespace failed: Operation not permitted' >&2\nexit 1\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(NoSandbox, match=r"namespaces \(bwrap: Creating new namespace failed: Operation not permitted\): "), Sandbox():
+        pass
+
+
+def test_unsafe_execution_needs_an_explicit_wish(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("HERL_ALLOW_UNSAFE_EXECUTION", raising=False)
+    with pytest.raises(NoSandbox, match="HERL_ALLOW_UNSAFE_EXECUTION=1"):
+        Sandbox(isolation="none")
+    monkeypatch.setenv("HERL_ALLOW_UNSAFE_EXECUTION", "1")
+    with Sandbox(workers=1, isolation="none") as sandbox:
+        verdict = sandbox.check(HONEST)
+    assert (verdict.status, verdict.tier) == ("pass", "none")
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(UsageError, match="choose from auto, namespaces, none"):
+        Sandbox(isolation="docker")
+    with pytest.raises(UsageError, match="workers=0"):
+        Sandbox(workers=0)
+
+
+def test_every_probe_holds_here():
+    results = [probe() for probe in probes.PROBES]
+    assert [result.name for result in results if result.needed and not result.ok] == []
+
+
+def test_the_command_line_attacks_the_sandbox(cli):
+    done = cli("sandbox", "check")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(" held ") == len(attacks.ATTACKS)
+    refused = cli("sandbox", "check", PATH="/nowhere")
+    assert refused.returncode == 3
+    assert refused.stderr == "herl-bench: no safe sandbox here: bubblewrap (not found): apt-get install bubblewrap\n"
+
+
+@pytest.mark.parametrize("machine", syscalls.ARCHITECTURES)
+def test_filter_programs_are_well_formed(machine: str):
+    """Every path through the filter ends in a decision, and decides as the allow-list says."""
+    audit, names = syscalls.ARCHITECTURES[machine]
+    assert len(set(names.values())) == len(names)
+    code = seccomp.program(machine)
+    assert len(code) % 8 == 0
+    assert len(code) // 8 < 4096
+    thread, fork = 0x3D0F00, 0x1200011
+    number = names
+    expected = [
+        (audit, number["read"], {}, seccomp.ALLOW),
+        (audit, number["clone"], {0: thread}, seccomp.ALLOW),
+        (audit, number["clone"], {0: fork}, seccomp.ERRNO | 1),
+        (audit, number["clone3"], {}, seccomp.ERRNO | 38),
+        (audit, number["socketpair"], {0: 1}, seccomp.ALLOW),
+        (audit, number["socketpair"], {0: 2}, seccomp.ERRNO | 1),
+        (audit, number["prlimit64"], {2: 0}, seccomp.ALLOW),
+        (audit, number["prlimit64"], {2: 1 << 32}, seccomp.ERRNO | 1),
+        (audit, number["sendto"], {4: 0x7F00DEADBEEF}, seccomp.ERRNO | 1),
+        (audit, number["ioctl"], {1: 0x5412}, seccomp.ERRNO | 25),
+        (audit, number["prctl"], {0: 22}, seccomp.ERRNO | 1),
+        (audit, 500, {}, seccomp.ERRNO | 1),
+        (0x40000003, number["read"], {}, seccomp.KILL),
+    ]
+    for arch, call, args, want in expected:
+        assert decide(code, arch, call, args) == want, (call, args)
+    allowed = set(names.values())
+    for call in range(600):
+        if call not in allowed:
+            assert decide(code, audit, call, {}) == seccomp.ERRNO | 1
+
+
+def decide(code: bytes, arch: int, number: int, args: dict[int, int]) -> int:
+    """A classic-BPF interpreter for the instructions that the filter uses."""
+    import struct
+
+    data = struct.pack("=iIQ6Q", number, arch, 0, *[args.get(i, 0) for i in range(6)])
+    program = [struct.unpack_from("HBBI", code, at) for at in range(0, len(code), 8)]
+    at, value = 0, 0
+    while True:
+        kind, yes, no, operand = program[at]
+        at += 1
+        if kind == seccomp.RETURN:
+            return operand
+        if kind == seccomp.LOAD:
+            (value,) = struct.unpack_from("=I", data, operand)
+        elif kind == seccomp.JUMP:
+            at += operand
+        else:
+            held = {seccomp.EQUAL: value == operand, seccomp.AT_LEAST: value >= operand, seccomp.ANY_BIT: bool(value & operand)}[kind]
+            at += yes if held else no
