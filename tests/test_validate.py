@@ -4,6 +4,9 @@ import os
 import pytest
 
 from herl_bench.cli import main
+from herl_bench.cli.validate import _check
+from herl_bench.plugins import load_host
+from herl_bench.types import Criterion, Example, Rubric
 
 
 def validate(capsys, *args):
@@ -48,6 +51,13 @@ def test_a_world_is_validated_where_there_is_no_folder(capsys, monkeypatch):
     code, out, _ = validate(capsys, "--tasks", "gsm8k", "--items", "7", "--strict", "--format", "json")
     assert code == 0
     assert {split: found["gold_ok"] for split, found in json.loads(out)["tasks"]["gsm8k"].items()} == {"train": 7, "eval": 7}
+
+
+def test_an_item_that_no_criterion_applies_to_is_not_a_success():
+    task = load_host().get("task", "gsm8k")
+    idle = Rubric("idle", [Criterion("never", "Never.", lambda example, response: [])])
+    found = _check(task, idle, "eval", [Example("a", "?", "#### 1")], None)
+    assert (found["gold_ok"], found["failed"][0]["id"]) == (0, "a")
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,8 @@ def _check(task: Task, rubric: Rubric, split: str, examples: Sequence[Example], 
             if wrong is not None:
                 evidence = wrong.evidence if wrong.met is False else f"could not be decided: {wrong.error}"
                 failed.append({"id": example.id, "criterion": wrong.criterion, "evidence": evidence})
+            elif not judgement.verdicts:
+                failed.append({"id": example.id, "criterion": "", "evidence": f"no criterion of {rubric.name} applies to this item"})
     return {"items": len(examples), "gold_ok": len(examples) - len(failed), "failed": failed}
 
 
