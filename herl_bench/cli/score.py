@@ -71,10 +71,10 @@ def command(
             )
     summary = sum_up(rows, chosen, metrics)
     if output_path:
-        from herl_bench.evaluate.files import write_atomically
+        from herl_bench.saving import write_whole
 
         lines = [_as_row(row, stored_row.line) for row, (stored_row, *_) in zip(rows, pairs, strict=True)]
-        write_atomically(Path(output_path), "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        write_whole(Path(output_path), "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     if form == "json":
         result = {
             "task": task.name,

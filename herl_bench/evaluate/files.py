@@ -17,7 +17,6 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from io import TextIOWrapper
@@ -25,8 +24,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from herl_bench.errors import SaveError, UsageError
+from herl_bench.errors import UsageError
 from herl_bench.evaluate.core import Evaluation, Row, Score
+from herl_bench.saving import saving, write_whole
 from herl_bench.types import Example, Metric, Rubric, Task
 
 VERSION = 1.0
@@ -92,7 +92,7 @@ class Writer:
         self._part = self.samples.with_name(self.samples.name + ".part")
         self._started, self._date = time.perf_counter(), time.time()
         self._hashes: list[str] = []
-        with _saving(self.directory):
+        with saving(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
             self._file: TextIOWrapper | None = self._part.open("w", encoding="utf-8") if samples else None
 
@@ -101,12 +101,12 @@ class Writer:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            with _saving(self._part):
+            with saving(self._part):
                 self._file.close()
 
     def append(self, rows: Sequence[Row]) -> None:
         """Write these rows' samples. All responses of an item must come in one call."""
-        with _saving(self._part):
+        with saving(self._part):
             for _, group in groupby(rows, key=lambda row: row.doc_id):
                 for sample in self._samples(list(group)):
                     self._hashes.append(sample["doc_hash"] + sample["prompt_hash"] + sample["target_hash"])
@@ -125,13 +125,13 @@ class Writer:
     ) -> tuple[Path, Path]:
         """Give the samples file its name and write the results. `config`: lm-eval's own keys go to its `config`, others to ours."""
         if self._file is not None:
-            with _saving(self.samples):
+            with saving(self.samples):
                 self._file.flush()
                 os.fsync(self._file.fileno())
                 self._file.close()
                 self._part.replace(self.samples)
         results = self._results(evaluation, model_name, dict(model_args or {"pretrained": model_name}), dict(config or {}))
-        write_atomically(self.results, json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+        write_whole(self.results, json.dumps(results, indent=2, ensure_ascii=False) + "\n")
         return self.results, self.samples
 
     def _samples(self, rows: list[Row]) -> Iterator[dict[str, Any]]:
@@ -259,26 +259,6 @@ def criterion_column(name: str) -> str:
 def sanitized(model_name: str) -> str:
     """As a folder name, by lm-eval's own rule."""
     return re.sub(r"[\"<>:/|\\?*\[\]]+", "__", model_name)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """The file appears whole or not at all. Raises `SaveError`."""
-    part = path.with_name(path.name + ".part")
-    with _saving(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-
-
-@contextmanager
-def _saving(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SaveError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def _columns(rubric: Rubric) -> list[tuple[str, str]]:
