@@ -7,6 +7,9 @@ candidate runs: a user namespace alone would leave it the host's uid 0. Leaves o
 
 from __future__ import annotations
 
+import compileall
+import contextlib
+import functools
 import json
 import os
 import sys
@@ -37,7 +40,15 @@ def interpreter() -> tuple[str, list[str]]:
     return executable, sorted(prefix for prefix in prefixes if prefix not in ("/usr", "/usr/local"))
 
 
+@functools.cache
+def compile_inside() -> None:
+    """Workers import these modules from a read-only tree; without cached bytecode each start would compile them again."""
+    with contextlib.suppress(OSError):
+        compileall.compile_dir(INSIDE, quiet=2)
+
+
 def command(bwrap: str, descriptor: int, root: bool) -> list[str]:
+    compile_inside()
     executable, prefixes = interpreter()
     line = [bwrap, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     line += ["--cap-drop", "ALL"]

@@ -74,9 +74,10 @@ def test_many_threads_may_share_one(sandbox: Sandbox):
 
 
 def test_a_killed_worker_is_replaced_and_its_job_tried_again():
+    before = descendants(os.getpid())
     with Sandbox(workers=1) as sandbox:
         slow = sandbox.submit(Job("import time\ndef f():\n    time.sleep(0.4)\n    return 1", "f", {"t": "assert f() == 1"}))
-        pids = descendants(os.getpid())
+        pids = descendants(os.getpid()) - before
         threading.Event().wait(0.1)
         for worker in list(sandbox._pool.running):
             worker.process.kill()
@@ -87,8 +88,9 @@ def test_a_killed_worker_is_replaced_and_its_job_tried_again():
 
 @pytest.mark.parametrize("victim", ["tester", "spawner"])
 def test_any_part_of_a_worker_may_die(victim: str):
+    before = descendants(os.getpid())
     with Sandbox(workers=1) as sandbox:
-        inside = sorted(pid for pid in descendants(os.getpid()) if b"inside.main" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        inside = sorted(pid for pid in descendants(os.getpid()) - before if b"inside.main" in Path(f"/proc/{pid}/cmdline").read_bytes())
         python = [pid for pid in inside if b"bwrap" not in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]]
         os.kill(python[0] if victim == "tester" else python[1], signal.SIGKILL)
         assert [verdict.status for verdict in sandbox.map([HONEST] * 3)] == ["pass"] * 3
@@ -152,7 +154,7 @@ def test_a_killed_host_leaves_no_process(number: int):
     assert host.stdout is not None
     assert host.stdout.readline() == b"ready\n"
     ours = descendants(host.pid)
-    assert len(ours) >= 8
+    assert len(ours) >= 6
     host.send_signal(number)
     host.wait(20)
     host.stdin.close()

@@ -163,7 +163,7 @@ def _encode_number_or_date(value: Any, kind: type, module: str) -> Any:
         return {"F": [encode(value.numerator), encode(value.denominator)]}
     if name == "timedelta":
         return {"td": [value.days, value.seconds, value.microseconds]}
-    if getattr(value, "tzinfo", None) is not None or getattr(value, "fold", 0):
+    if getattr(value, "tzinfo", None) is not None or getattr(value, "fold", False):
         return None
     clock = [value.hour, value.minute, value.second, value.microsecond] if name in ("datetime", "time") else []
     calendar = [value.year, value.month, value.day] if name in ("datetime", "date") else []

@@ -13,16 +13,15 @@ from __future__ import annotations
 import ast
 import builtins
 import symtable
-from dataclasses import dataclass
 from types import CodeType
+from typing import NamedTuple
 
 RECORDER = "__hb__"
 BUILTINS = frozenset(dir(builtins))
 LONGEST_SOURCE = 500
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(NamedTuple):
     """One assert statement.
 
     conditional: it sits in a branch (`if`, `except`, `else` of `try`, `case`), so that not reaching it says nothing.
@@ -33,8 +32,7 @@ class Site:
     left_call: bool = False
 
 
-@dataclass(frozen=True)
-class Tests:
+class Tests(NamedTuple):
     """free: global names that the source reads and nobody defines; they can only mean the program's. calls_check: it does so itself."""
 
     code: CodeType

@@ -13,11 +13,9 @@ import array
 import gc
 import json
 import os
-import platform
 import signal
 import socket
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import candidate, frames, kernel, landlock, seccomp
 
@@ -26,8 +24,7 @@ DESCRIPTORS_TO_CLOSE = 1024
 MEGABYTE = 1 << 20
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):  # not a dataclass: that module loads much, and every candidate would carry it
     """What holds for every candidate of this worker.
 
     readable: what a program may read (the interpreter and its libraries), as `landlock.places`. isolated: False only for the unsafe tier.
@@ -47,7 +44,7 @@ def setting(options: dict[str, Any]) -> Setting:
         readable=landlock.places(options["readable"]) if isolated else [],
         isolated=isolated,
         landlock=landlock.abi() if isolated else 0,
-        filter=seccomp.program(platform.machine()) if isolated else b"",
+        filter=seccomp.program(os.uname().machine) if isolated else b"",
         uid=os.getuid(),
         gid=os.getgid(),
     )

@@ -21,7 +21,6 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -94,23 +93,24 @@ def error_text(error: BaseException, line: int | None = None) -> str:
     return f"{type(error).__name__}{': ' if text else ''}{text[:EVIDENCE_CAP]}{where}"
 
 
-@dataclass
 class Outcome:
-    reached: bool = False
-    passed: bool = True
-    evidence: str = ""
+    def __init__(self) -> None:
+        self.reached = False
+        self.passed = True
+        self.evidence = ""
 
 
-@dataclass
 class Recorder:
-    """Reached from the instrumented tests as `__hb__`."""
+    """Reached from the instrumented tests as `__hb__`. failures: (statement, what it raised)."""
 
-    program: Program
-    tests: Tests
-    outcomes: list[Outcome]
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    missing_import: str = ""
-    Stop: type[BaseException] = Stop
+    Stop = Stop
+
+    def __init__(self, program: Program, tests: Tests, outcomes: list[Outcome]):
+        self.program = program
+        self.tests = tests
+        self.outcomes = outcomes
+        self.failures: list[tuple[str, str]] = []
+        self.missing_import = ""
 
     def start(self, site: int) -> None:
         self.program.last_call = None
@@ -407,10 +407,12 @@ class Report:
 
 
 def main(host: socket.socket, control: socket.socket, options: dict[str, Any]) -> None:
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (the tests' own prints; open for the life of the process)
     gc.collect()
     gc.freeze()
-    frames.send(host, {"hello": 1, "uid": os.getuid()})
+    frames.send(host, {"hello": 1})
+    null = os.open(os.devnull, os.O_WRONLY)
+    for standard in (1, 2):  # the tests' own prints; and nobody reads stderr once the worker has started
+        os.dup2(null, standard)
     try:
         Tester(host, control, options).serve()
     except frames.Closed:
