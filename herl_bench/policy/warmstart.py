@@ -18,6 +18,7 @@ import importlib.metadata
 import json
 import os
 import time
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ ISOLATED = r"<<|>>|\*\*|//|->|[=!<>+*/-]=|#+|\d|[-+*/=<>%^&|~#\n]"
 """Never merged with what stands beside them: single digits, operators, comment signs, line ends."""
 
 JUDGED_AT_ONCE = 512
+TOKENIZED_AT_ONCE = 2048  # what a tokenizer returns is a hundred times larger than the ids
 HALF_PRECISION_FROM = 2_600_000  # bytes of float32 weights; three policies share a wheel of a few megabytes
 EVAL_SEED = 1_000_003  # fresh for every training seed that anybody is likely to write
 
@@ -261,19 +263,23 @@ def tokenize(rows: Sequence[_Row], tokenizer: Any, max_length: int) -> tuple[Any
     from datasets import Dataset
 
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-    prompts = tokenizer([r.prompt for r in rows], add_special_tokens=False)["input_ids"]
-    responses = tokenizer([r.response for r in rows], add_special_tokens=False)["input_ids"]
-    pairs = [(1 + len(p), [bos, *p, *r, eos]) for p, r in zip(prompts, responses, strict=True) if len(p) + len(r) + 2 <= max_length]
-    if not pairs:
+    ids, labels, offsets = array("q"), array("q"), array("i", [0])
+    for start in range(0, len(rows), TOKENIZED_AT_ONCE):
+        some = rows[start : start + TOKENIZED_AT_ONCE]
+        prompts = tokenizer([r.prompt for r in some], add_special_tokens=False)["input_ids"]
+        responses = tokenizer([r.response for r in some], add_special_tokens=False)["input_ids"]
+        for prompt, response in zip(prompts, responses, strict=True):
+            if len(prompt) + len(response) + 2 <= max_length:
+                ids.extend([bos, *prompt, *response, eos])
+                labels.extend([-100] * (1 + len(prompt)) + [*response, eos])
+                offsets.append(len(ids))
+    if len(offsets) == 1:
         raise UsageError(f"every demonstration is longer than max_length {max_length} tokens: raise it")
-    flat = np.fromiter((i for _, ids in pairs for i in ids), np.int32)
-    offsets = np.cumsum([0, *(len(ids) for _, ids in pairs)]).astype(np.int32)
-    labels = flat.astype(np.int64)
-    for (start, _), begin in zip(pairs, offsets, strict=False):
-        labels[begin : begin + start] = -100
-    columns = {"input_ids": flat.astype(np.int64), "labels": labels}
-    table = pa.table({name: pa.ListArray.from_arrays(pa.array(offsets), pa.array(values)) for name, values in columns.items()})
-    return Dataset(table), len(rows) - len(pairs)
+    columns = {
+        name: pa.ListArray.from_arrays(np.frombuffer(offsets, np.int32), np.frombuffer(values, np.int64))
+        for name, values in (("input_ids", ids), ("labels", labels))
+    }
+    return Dataset(pa.table(columns)), len(rows) - (len(offsets) - 1)
 
 
 def row_order(lengths: Sequence[int], config: WarmstartConfig) -> list[int]:
@@ -366,7 +372,7 @@ def _train(
                 few = max(1, config.eval_examples // 3)
                 report(step=state.global_step, evaluation=evaluate_policy(policy, task, rubric, template, metric, sandbox, few))
 
-    lengths = [len(ids) for ids in data["input_ids"]]
+    lengths = data.data.column("input_ids").combine_chunks().value_lengths().to_pylist()
     new_name = "activation_checkpointing"  # TRL's default is on; the old name is deprecated where the new one exists
     no_checkpointing: dict[str, Any] = {new_name if new_name in SFTConfig.__dataclass_fields__ else "gradient_checkpointing": False}
     settings = SFTConfig(
