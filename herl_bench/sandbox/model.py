@@ -16,8 +16,8 @@ Status = Literal["pass", "fail", "error", "timeout", "memory", "crash", "protoco
 class Limits:
     """What one job may use.
 
-    wall_s: seconds for the whole job, from sending the code to the last assertion, not counting (up to twice as much) what the program
-        waited for a processor on a busy machine. cpu_s: seconds of processor time of the program.
+    wall_s: seconds for the whole job, from sending the code to the last assertion, plus what it waited for a processor on a
+        busy machine, at most 30 % more. cpu_s: seconds of processor time of the program.
     memory_mb: its address space. scratch_mb, inodes: its /tmp. threads: counts the main one. file_mb: its largest file.
     processes: 1; programs make threads, no processes. message_mb: the largest value that goes in or out in one piece.
     """

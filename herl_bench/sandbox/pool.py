@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from herl_bench.errors import NoSandbox, UsageError
@@ -27,8 +28,8 @@ from herl_bench.sandbox.model import Assertion, Job, Limits, Verdict
 
 UNSAFE = "HERL_ALLOW_UNSAFE_EXECUTION"
 START_S = 20.0
-GRACE_S = 3.0  # over the job's own wall_s, which the tester enforces, with up to
-STARVED = 3  # times that where the machine is busy
+GRACE_S = 1.8  # over the job's own wall_s, which the tester enforces, with up to
+STARVED = 1.3  # times that where the machine is busy
 JOBS_PER_WORKER = 5000  # then a fresh one, should the tests have left something behind in the tester
 REPLY_LIMIT = 64 << 20
 
@@ -37,10 +38,15 @@ class WorkerLost(Exception):
     """The worker died or does not answer."""
 
 
+class Stuck(WorkerLost):
+    """It does not answer because this job keeps its tester busy: the job's doing, so no second try."""
+
+
 class Worker:
     """One process tree inside bubblewrap and the socket to its tester."""
 
     def __init__(self, isolated: bool):
+        self.isolated = isolated
         ours, theirs = socket.socketpair()
         try:
             root = os.geteuid() == 0
@@ -74,13 +80,28 @@ class Worker:
 
     def run(self, job: dict[str, Any]) -> dict[str, Any]:
         self.jobs += 1
-        self.stream.settimeout(job["limits"]["wall_s"] * STARVED + GRACE_S)
+        wall_s = job["limits"]["wall_s"]
+        self.stream.settimeout(wall_s * STARVED + GRACE_S)
+        busy_before = self.tester_cpu()
         try:
             frames.send(self.stream, job)
             answer: dict[str, Any] = frames.receive(self.stream, REPLY_LIMIT)
             return answer
+        except TimeoutError as error:
+            busy = self.tester_cpu() - busy_before
+            raise Stuck("hung") if busy > wall_s / 2 else WorkerLost("hung") from error
         except (frames.Closed, frames.BadFrame, OSError) as error:
-            raise WorkerLost("hung" if isinstance(error, TimeoutError) else "died") from error
+            raise WorkerLost("died") from error
+
+    def tester_cpu(self) -> float:
+        """Seconds of processor time of the tester: the first process below bubblewrap's own two."""
+        pid = str(self.process.pid)
+        try:
+            for _ in range(2 if self.isolated else 0):
+                pid = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+            return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+        except (OSError, IndexError):
+            return 0.0
 
     def close(self) -> None:
         self.stream.close()
@@ -145,8 +166,9 @@ class _Pool:
                 worker = None
                 if self.closing:
                     return None, Verdict("infra", tier=self.tier, detail="the sandbox was closed")
-                hung = str(why) == "hung" and final  # twice, so it is the job that does it
-                last = Verdict("timeout" if hung else "infra", tier=self.tier, detail=f"the worker {why}, twice" if final else "")
+                if isinstance(why, Stuck):
+                    return None, Verdict("timeout", tier=self.tier, detail="the tests did not come to an end")
+                last = Verdict("infra", tier=self.tier, detail=f"the worker {why}, twice" if final else "")
                 continue
             last = to_verdict(answer, self.tier)
             if last.status != "infra" or answer.get("final"):

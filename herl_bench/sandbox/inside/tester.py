@@ -35,7 +35,7 @@ EVIDENCE_CAP = 400
 OUTPUT_CAP = 64 << 10
 AGAIN_S = 0.25  # the alarm repeats, in case a test swallowed it
 SLACK_S = 0.005
-MOST_STARVED = 2  # a job may take wall_s plus up to this many times wall_s of waiting for a processor
+MOST_STARVED = 0.3  # a job may take wall_s plus up to this share of it, if it spent that waiting for a processor
 
 # Modules that dataset tests use without importing them, because the published solutions happen to import them. The tester's own are given.
 KNOWN_MODULES = (
