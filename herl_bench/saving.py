@@ -17,12 +17,22 @@ def saving(path: Path) -> Iterator[None]:
     """Whatever goes wrong while writing is one line that names the file; what was written before stays."""
     try:
         yield
-    except OSError as error:
-        raise SaveError(f"cannot write {path}: {error.strerror or error}; what was saved before is whole") from None
-    except RuntimeError as error:  # torch's writer reports a full disk like this
-        if "write" not in str(error) and "file" not in str(error):
+    except Exception as error:
+        reason = _reason(error)
+        if reason is None:
             raise
-        raise SaveError(f"cannot write {path}: {str(error).splitlines()[0]}; what was saved before is whole") from None
+        raise SaveError(f"cannot write {path}: {reason}; what was saved before is whole") from None
+
+
+def _reason(error: Exception) -> str | None:
+    """Why a write failed; None for any other error. torch's and safetensors' writers report a full disk in their own ways."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error.__context__, OSError):  # torch's writer stumbles over the disk's error while it closes the file
+        return error.__context__.strerror or str(error.__context__)
+    if type(error).__name__ == "SafetensorError" or "inline_container" in str(error):
+        return str(error).splitlines()[0].removeprefix("Error while serializing: I/O error: ")
+    return None
 
 
 def append_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
