@@ -296,9 +296,9 @@ def _arithmetic_item(one: str, sign: str, other: str, misread: str) -> Item:
 
 
 def _terms(rng: Random, count: int, signs: str = "+-") -> str:
-    text = str(rng.randint(1, 9))
+    text = str(rng.randint(1, 7))
     for _ in range(count - 1):
-        text += f" {rng.choice(signs)} {rng.randint(1, 9)}"
+        text += f" {rng.choice(signs)} {rng.randint(1, 7)}"
     return text
 
 
@@ -308,14 +308,14 @@ def _plus_minus(rng: Random, difficulty: float) -> Item:
 
 
 def _times(rng: Random, difficulty: float) -> Item:
-    product = f"{rng.randint(1, 9)} {rng.choice('+-')} {rng.randint(2, 6)} * {rng.randint(2, 6)}"
+    product = f"{rng.randint(1, 7)} {rng.choice('+-')} {rng.randint(2, 5)} * {rng.randint(2, 5)}"
     if difficulty > 0.7:
         product += f" + {rng.randint(1, 9)}"
     return _arithmetic_item(product, rng.choice("+-"), _terms(rng, 2, "+"), "in turn")
 
 
 def _negative(rng: Random, difficulty: float) -> Item:
-    first = f"{rng.randint(1, 9)} - -{rng.randint(1, 9)}"
+    first = f"{rng.randint(1, 7)} - -{rng.randint(1, 7)}"
     if difficulty > 0.7:
         first += f" - -{rng.randint(1, 9)}"
     return _arithmetic_item(first, rng.choice("+-"), _terms(rng, 2, "+"), "signs")
