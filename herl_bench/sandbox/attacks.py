@@ -23,7 +23,7 @@ def got_through():
         return a + b
 
 """
-QUICK = Limits(wall_s=3.0, cpu_s=2)
+QUICK = Limits(wall_s=1.5, cpu_s=1, busy_s=2.0)
 
 
 @dataclass(frozen=True)

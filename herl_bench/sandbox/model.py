@@ -16,10 +16,11 @@ Status = Literal["pass", "fail", "error", "timeout", "memory", "crash", "protoco
 class Limits:
     """What one job may use.
 
-    wall_s: seconds for the whole job, from sending the code to the last assertion, plus what it waited for a processor on a
-        busy machine, at most 30 % more. cpu_s: seconds of processor time of the program.
+    wall_s: seconds for the whole job, from sending the code to the last assertion. cpu_s: seconds of processor time of the program.
     memory_mb: its address space. scratch_mb, inodes: its /tmp. threads: counts the main one. file_mb: its largest file.
     processes: 1; programs make threads, no processes. message_mb: the largest value that goes in or out in one piece.
+    busy_s: at most so much is added to wall_s where the program had to wait for a processor, so that a verdict does not depend on what
+        else the machine does; 0 for a strict wall clock.
     """
 
     wall_s: float = 5.0
@@ -32,11 +33,14 @@ class Limits:
     file_mb: int = 16
     processes: int = 1
     message_mb: int = 8
+    busy_s: float = 20.0
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise UsageError(f"Limits({item.name}={value!r}): a number is needed")
+            if value < 0 or (value == 0 and item.name != "busy_s"):
                 raise UsageError(f"Limits({item.name}={value!r}): a number above 0 is needed")
             if item.type == "int" and not isinstance(value, int):
                 raise UsageError(f"Limits({item.name}={value!r}): a whole number is needed")

@@ -13,7 +13,7 @@ class Adapter:
         return self
 
     def run(self, code: str, test: str, entry: str, timeout: float) -> tuple[str, str]:
-        verdict = self.sandbox.check(Job(code, entry, {"tests": test}, Limits(wall_s=timeout)))
+        verdict = self.sandbox.check(Job(code, entry, {"tests": test}, Limits(wall_s=timeout, busy_s=1.0)))
         word = verdict.status if verdict.status in ("pass", "timeout") else f"fail:{verdict.status}"
         return word, verdict.detail or next((result.evidence for result in verdict.results if not result.passed), "")
 

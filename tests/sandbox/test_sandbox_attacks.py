@@ -17,7 +17,7 @@ from attack_set import FORGE_OTHER_TESTS, PAIRS, SINGLE
 from herl_bench.sandbox import Job, Limits, Sandbox
 from herl_bench.sandbox.attacks import HONEST, TEST, Attack, survives, tries
 
-QUICK = Limits(wall_s=0.7, cpu_s=1)
+QUICK = Limits(wall_s=0.7, cpu_s=1, busy_s=1.0)
 
 
 @pytest.fixture(scope="module")

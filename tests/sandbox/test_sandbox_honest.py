@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from herl_bench.sandbox import Job, Limits, Sandbox
@@ -187,6 +189,15 @@ def test_what_was_passed_before_the_end_is_kept(sandbox: Sandbox):
     verdict = run(sandbox, "def f(x):\n    while x: pass\n    return x", "f", "assert f(0) == 0\nassert f(1) == 1", wall_s=1.0, cpu_s=1)
     assert verdict.status == "timeout"
     assert [r.passed for r in verdict.results] == [True, False]
+
+
+def test_waiting_for_a_processor_is_not_counted(sandbox: Sandbox):
+    """Four programs that each need most of their wall clock in processor time, all at once on however few processors there are."""
+    code = "import time\ndef f():\n    while time.process_time() < 0.5: pass\n    return 1"
+    hungry = Limits(wall_s=0.8, busy_s=30.0)
+    with Sandbox(workers=2 * (os.cpu_count() or 1)) as crowded:
+        jobs = [Job(code, "f", {"t": "assert f() == 1"}, hungry)] * crowded.workers
+        assert [verdict.status for verdict in crowded.map(jobs)] == ["pass"] * len(jobs)
 
 
 def test_processor_time_is_limited_apart_from_the_wall_clock(sandbox: Sandbox):

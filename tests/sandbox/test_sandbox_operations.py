@@ -103,6 +103,16 @@ def test_tests_that_kill_the_tester_are_infra_after_two_tries(sandbox: Sandbox):
     assert sandbox.check(HONEST).status == "pass"
 
 
+def test_a_tester_that_cannot_even_notice_the_time_is_ended():
+    """One long call that no alarm interrupts: many keys of the same hash."""
+    flood = "def f(): return [i * (2 ** 61 - 1) for i in range(1, 60000)]"
+    job = Job(flood, "f", {"t": "assert len(set(f())) == 1"}, Limits(wall_s=0.5))
+    with Sandbox(workers=1) as sandbox:
+        verdict = sandbox.check(job)
+        assert (verdict.status, verdict.detail) == ("timeout", "the tests did not come to an end")
+        assert sandbox.check(HONEST).status == "pass"
+
+
 def test_tests_that_hang_are_stopped(sandbox: Sandbox):
     job = Job(
         "def f(): return 1",
@@ -124,6 +134,15 @@ def test_closing_leaves_no_process():
     assert wait_until_gone(ours) == set()
     assert sandbox.check(HONEST).status == "pass"  # a closed one starts again
     sandbox.close()
+
+
+def test_closing_ends_running_and_waiting_jobs():
+    sandbox = Sandbox(workers=1)
+    sandbox.check(HONEST)
+    hang = Job("import time\ndef add(a, b): time.sleep(600)", "add", {"test": attacks.TEST}, Limits(wall_s=600))
+    futures = [sandbox.submit(hang) for _ in range(3)]
+    sandbox.close()
+    assert {future.result(10).status for future in futures} == {"infra"}
 
 
 def test_a_forgotten_sandbox_is_cleaned_up():
@@ -156,9 +175,7 @@ def test_a_killed_host_leaves_no_process(number: int):
     ours = descendants(host.pid)
     assert len(ours) >= 6
     host.send_signal(number)
-    host.wait(20)
-    host.stdin.close()
-    host.stdout.close()
+    host.communicate(timeout=60)
     assert wait_until_gone(ours) == set()
 
 

@@ -35,7 +35,6 @@ EVIDENCE_CAP = 400
 OUTPUT_CAP = 64 << 10
 AGAIN_S = 0.25  # the alarm repeats, in case a test swallowed it
 SLACK_S = 0.005
-MOST_STARVED = 0.3  # a job may take wall_s plus up to this share of it, if it spent that waiting for a processor
 
 # Modules that dataset tests use without importing them, because the published solutions happen to import them. The tester's own are given.
 KNOWN_MODULES = (
@@ -185,7 +184,7 @@ class Tester:
         self.spare: tuple[int, Program, dict[str, Any]] | None = None
         self.program: Program | None = None
         self.number = 0
-        self.wall_s = self.began = self.waited_before = 0.0
+        self.wall_s = self.busy_s = self.began = self.waited_before = 0.0
         self.armed = False
 
     def serve(self) -> None:
@@ -195,9 +194,9 @@ class Tester:
             frames.send(self.host, self.run(job))
 
     # ---- time
-    def arm(self, number: int, seconds: float) -> None:
+    def arm(self, number: int, seconds: float, busy: float) -> None:
         self.number = number
-        self.wall_s = seconds
+        self.wall_s, self.busy_s = seconds, busy
         self.began = time.monotonic()
         self.waited_before = waited("self")
         self.armed = True
@@ -208,7 +207,7 @@ class Tester:
         if not self.armed or self.program is None:
             return
         starved = waited("self") - self.waited_before + self.ask({"waited": self.number})
-        left = self.began + self.wall_s + min(starved, MOST_STARVED * self.wall_s) - time.monotonic()
+        left = self.began + self.wall_s + min(starved, self.busy_s) - time.monotonic()
         if left > SLACK_S and self.program.dead is None:
             signal.setitimer(signal.ITIMER_REAL, left)
             return
@@ -269,7 +268,7 @@ class Tester:
                 program.send(["load", job["code"], names])
                 if self.spare is None:  # its set-up overlaps this job; before the alarm is set, which must not cut a request in two
                     self.spare = self.spawn(job["limits"])
-                self.arm(number, job["limits"]["wall_s"])
+                self.arm(number, job["limits"]["wall_s"], job["limits"]["busy_s"])
                 report.examine(program, names)
             finally:
                 self.disarm()
