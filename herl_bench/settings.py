@@ -13,13 +13,17 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from herl_bench.budget import parse_tokens
 from herl_bench.errors import UnknownName, UsageError
-from herl_bench.train.config import setting
+
+
+def setting(default: Any, help: str, **limits: Any) -> Any:
+    """A documented field; `limits` (ge, gt, le, lt) are checked when a configuration is built."""
+    return field(default=default, metadata={"help": help, **limits})
 
 
 @dataclass(frozen=True)

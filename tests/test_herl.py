@@ -17,7 +17,9 @@ def rollout(name: str, reward: float | None, **more: Any) -> Rollout:
     example = Example(name, f"{a}+{b}=", "7", {"terms": [a, b]})
     verdicts = (Verdict("number", True), Verdict("right", False, "not the sum", "count 4 up from 3"))
     given = {"kind": "plain", "finish": "eos", "temperature": 1.0, "ids": (5, 6), **more}
-    return Rollout(example=example, prompt=example.prompt, prompt_ids=(1, 2), plain_ids=(1,), text="9", judgement=Judgement(verdicts, reward), **given)
+    return Rollout(
+        example=example, prompt=example.prompt, prompt_ids=(1, 2), plain_ids=(1,), text="9", judgement=Judgement(verdicts, reward), **given
+    )
 
 
 def test_only_failures_are_revised_and_undecided_ones_are_not():

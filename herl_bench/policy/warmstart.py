@@ -21,7 +21,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -30,11 +30,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from herl_bench.errors import SaveError, UsageError
 from herl_bench.hindsight import guidance, revision_prompt
 from herl_bench.rubric import judge
+from herl_bench.settings import setting
 from herl_bench.types import Demonstration, Example, HindsightTemplate, HintLevel, Metric, Rubric, Task
 
 if TYPE_CHECKING:
-    import torch
-
     from herl_bench.policy.load import Policy
 
 LEVELS: tuple[tuple[HintLevel, float], ...] = (("reference", 0.7), ("evidence", 0.2), ("criteria", 0.1))
@@ -53,42 +52,38 @@ HALF_PRECISION_FROM = 2_600_000  # bytes of float32 weights; three policies shar
 EVAL_SEED = 1_000_003  # fresh for every training seed that anybody is likely to write
 
 
-def _setting(default: Any, help: str, **limits: Any) -> Any:
-    return field(default=default, metadata={"help": help, **limits})
-
-
 @dataclass(frozen=True)
 class WarmstartConfig:
     """What can be set on a warm start. The defaults give about 0.7 million parameters."""
 
-    steps: int = _setting(1200, "optimiser steps", ge=1)
-    batch_size: int = _setting(64, "demonstrations per optimiser step", ge=1)
-    micro_batch_size: int = _setting(16, "demonstrations per forward pass; changes speed, not the gradient", ge=1)
-    learning_rate: float = _setting(3e-3, "AdamW's peak, reached after warm-up, then a cosine down to zero", gt=0)
-    optimizer: Literal["muon", "adamw"] = _setting(
+    steps: int = setting(1200, "optimiser steps", ge=1)
+    batch_size: int = setting(64, "demonstrations per optimiser step", ge=1)
+    micro_batch_size: int = setting(16, "demonstrations per forward pass; changes speed, not the gradient", ge=1)
+    learning_rate: float = setting(3e-3, "AdamW's peak, reached after warm-up, then a cosine down to zero", gt=0)
+    optimizer: Literal["muon", "adamw"] = setting(
         "muon", "muon: Muon for the blocks' matrices and AdamW for the rest, which learns these worlds in fewer steps; or AdamW for all"
     )
-    muon_learning_rate: float = _setting(0.02, "Muon's peak, on the same schedule", gt=0)
-    warmup_steps: int = _setting(100, "of the learning rate", ge=0)
-    weight_decay: float = _setting(0.01, "AdamW's", ge=0)
-    hidden: int = _setting(128, "width of the model", ge=8)
-    layers: int = _setting(3, "blocks", ge=1)
-    heads: int = _setting(4, "attention heads", ge=1)
-    vocab: int = _setting(512, "size of the tokenizer, special tokens included", ge=259)
-    max_positions: int = _setting(2048, "longest prompt and response together that the model reads", ge=16)
-    max_length: int = _setting(1024, "longer demonstrations (in tokens) are left out", ge=8)
-    demonstrations: int = _setting(
+    muon_learning_rate: float = setting(0.02, "Muon's peak, on the same schedule", gt=0)
+    warmup_steps: int = setting(100, "of the learning rate", ge=0)
+    weight_decay: float = setting(0.01, "AdamW's", ge=0)
+    hidden: int = setting(128, "width of the model", ge=8)
+    layers: int = setting(3, "blocks", ge=1)
+    heads: int = setting(4, "attention heads", ge=1)
+    vocab: int = setting(512, "size of the tokenizer, special tokens included", ge=259)
+    max_positions: int = setting(2048, "longest prompt and response together that the model reads", ge=16)
+    max_length: int = setting(1024, "longer demonstrations (in tokens) are left out", ge=8)
+    demonstrations: int = setting(
         0,
         "distinct demonstrations, shuffled anew at each pass; 0: one for every row trained on, at most 20,000 where judging runs code",
         ge=0,
     )
-    eval_steps: int = _setting(300, "evaluate every so many steps (a third of the examples); 0: only at the end", ge=0)
-    eval_examples: int = _setting(300, "examples of the final evaluation", ge=1)
-    seed: int = _setting(0, "of demonstrations, initial weights and order", ge=0)
-    bf16: bool = _setting(
+    eval_steps: int = setting(300, "evaluate every so many steps (a third of the examples); 0: only at the end", ge=0)
+    eval_examples: int = setting(300, "examples of the final evaluation", ge=1)
+    seed: int = setting(0, "of demonstrations, initial weights and order", ge=0)
+    bf16: bool = setting(
         False, "matrix products in bfloat16: nearly twice as fast on CPUs that have it (avx512_bf16, amx), slower on others"
     )
-    threads: int = _setting(0, "CPU threads; 0: as many as torch takes", ge=0)
+    threads: int = setting(0, "CPU threads; 0: as many as torch takes", ge=0)
 
 
 @dataclass(frozen=True)
@@ -330,6 +325,7 @@ def _train(
     from trl import SFTConfig, SFTTrainer
 
     from herl_bench.policy.load import Policy, _quiet_transformers
+    from herl_bench.policy.optimizer import MuonAndAdamW
 
     torch.manual_seed(config.seed)
     shape: dict[str, Any] = {
@@ -365,12 +361,6 @@ def _train(
                 logits_NV = core.get_output_embeddings()(hidden_BTD[mask_BT])
             total = torch.nn.functional.cross_entropy(logits_NV.float(), target_BT[mask_BT], reduction="sum")
             return total / (mask_BT.sum() if num_items_in_batch is None else num_items_in_batch)
-
-        def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-            if config.optimizer == "muon" and self.optimizer is None:
-                self.optimizer = _muon_and_adamw(self.accelerator.unwrap_model(self.model), config)
-            made: torch.optim.Optimizer = super().create_optimizer() if self.optimizer is None else self.optimizer
-            return made
 
     class Reporter(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
@@ -412,6 +402,9 @@ def _train(
         logging_steps=max(1, min(50, config.steps // 10)),
         seed=config.seed,
     )
+    optimizer = None  # the trainer makes its AdamW
+    if config.optimizer == "muon":
+        optimizer = MuonAndAdamW(model, config.learning_rate, config.muon_learning_rate, config.weight_decay)
     with _quiet_transformers():
         trainer = ResponseOnly(
             model=model,
@@ -419,38 +412,13 @@ def _train(
             train_dataset=data.select(row_order(lengths, config)),
             processing_class=tokenizer,
             callbacks=[Reporter()],
+            optimizers=(optimizer, None),
         )
         trainer.remove_callback(PrinterCallback)
         started = time.monotonic()
         trainer.train()
     model.eval()
     return policy
-
-
-def _muon_and_adamw(model: Any, config: WarmstartConfig) -> torch.optim.Optimizer:
-    """Muon (Jordan et al. 2024) for the matrices inside the blocks, AdamW for embeddings and norms; as one optimiser, for a trainer that knows one.
-
-    Muon alone takes matrices only, and orthogonalising an embedding's update would move rare tokens as far as frequent ones.
-    """
-    import torch
-
-    inside = [p for name, p in model.named_parameters() if p.dim() == 2 and "embed" not in name and "lm_head" not in name]
-    chosen = {id(p) for p in inside}
-    others = [p for p in model.parameters() if id(p) not in chosen]
-
-    class MuonAndAdamW(torch.optim.Optimizer):
-        def __init__(self) -> None:
-            self.parts = [
-                torch.optim.Muon(inside, lr=config.muon_learning_rate, momentum=0.95, weight_decay=config.weight_decay),
-                torch.optim.AdamW(others, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay),
-            ]
-            super().__init__([group for part in self.parts for group in part.param_groups], {})
-
-        def step(self, closure: Any = None) -> None:  # type: ignore[override]
-            for part in self.parts:
-                part.step()
-
-    return MuonAndAdamW()
 
 
 def _save(policy: Policy, output_dir: Path) -> Policy:

@@ -6,13 +6,10 @@ is of generated tokens. Each field's `help` is its documentation, on the command
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-
-def setting(default: Any, help: str, **limits: Any) -> Any:
-    """A documented field; `limits` (ge, gt, le, lt) are checked when a configuration is built."""
-    return field(default=default, metadata={"help": help, **limits})
+from herl_bench.settings import setting
 
 
 @dataclass(frozen=True)
