@@ -1,14 +1,15 @@
-"""A synthetic world of items like those of nine BIG-Bench Hard subtasks, with worked solutions, endless and seeded.
+"""A synthetic world of items like those of eight BIG-Bench Hard subtasks, with worked solutions, endless and seeded.
 
-There are twenty kinds of item. Ten of them are *planted*: the plain demonstrations of that kind always make one plausible wrong move, in
+There are fourteen kinds of item. Seven of them are *planted*: the plain demonstrations of that kind always make one plausible wrong move, in
 every item, and only items where that move spoils the answer are made. A policy trained on them has hardly a way to find the right move by
 sampling; the guided demonstrations (a draft, what was unmet, a revision) are right for all kinds. This is the situation that hindsight
-guidance is for, and it is planted on purpose. The other ten kinds are demonstrated well, but for a few slips.
+guidance is for, and it is planted on purpose. The other seven kinds are demonstrated well, but for a few slips.
 
 `difficulty` (0 to 1) lengthens expressions, lists, routes and chains. An item's side, train or eval, hangs on a hash of its text alone, so
 the sides are disjoint for every seed and difficulty.
 
-Left out: the subtasks that ask for knowledge or taste, and the variety of the published items' wording.
+Left out: the subtasks that ask for knowledge or taste; arithmetic and sorting, which a policy of under a million parameters did not learn in
+the minutes that a warm start may take (tried: 0.05 and 0.04 right after 2,400 steps); and the variety of the published items' wording.
 """
 
 from __future__ import annotations
@@ -260,111 +261,6 @@ def _dancers(rng: Random, difficulty: float) -> Item:
     return _tracking(rng, difficulty, _DANCERS, _PARTNERS, "")
 
 
-# --------------------------------------------------------------------------------------------------- multistep arithmetic
-_OP_RIGHT = (r"-?\d+ \* -?\d+", r"-?\d+ [-+] -?\d+")
-_OP_IN_TURN = (r"-?\d+ [-+*] -?\d+",)
-
-
-def _compute(text: str, planted: str, slip: int) -> list[str]:
-    """An expression without brackets after each move."""
-    chain = [text]
-    while not re.fullmatch(r"-?\d+", text):
-        move = next(m for pattern in (_OP_IN_TURN if planted == "in turn" else _OP_RIGHT) if (m := re.search(pattern, text)))
-        if "- -" in move[0] or "+ -" in move[0]:  # the sign is a move of its own
-            sign = "-" if planted == "signs" or "+ -" in move[0] else "+"
-            now = re.sub(r"[-+] -", f"{sign} ", move[0])
-        else:
-            now = str(value(move[0]))
-        if slip == len(chain) - 1 and re.fullmatch(r"-?\d+", now):
-            now = str(int(now) + Random(f"{text}{slip}").choice((-2, -1, 1, 2)))
-        text = text[: move.start()] + now + text[move.end() :]
-        chain.append(text)
-    return chain
-
-
-def _arithmetic_item(one: str, sign: str, other: str, misread: str) -> Item:
-    moves = [len(_compute(t, "", -1)) - 1 for t in (one, other)]
-
-    def work(planted: bool, slip: int) -> str:
-        wrong = misread if planted else ""
-        a = _compute(one, wrong, slip)
-        b = _compute(other, wrong, slip - moves[0])
-        last = _compute(f"{a[-1]} {sign} {b[-1]}", wrong, slip - sum(moves))
-        return _end(f"A = {' = '.join(a)}. B = {' = '.join(b)}. A {sign} B = {' = '.join(last)}.", last[-1])
-
-    return Item(f"(({one}) {sign} ({other})) =", work, sum(moves) + 1)
-
-
-def _terms(rng: Random, count: int, signs: str = "+-") -> str:
-    text = str(rng.randint(1, 7))
-    for _ in range(count - 1):
-        text += f" {rng.choice(signs)} {rng.randint(1, 7)}"
-    return text
-
-
-def _plus_minus(rng: Random, difficulty: float) -> Item:
-    count = _more(rng, 2, 4, difficulty)
-    return _arithmetic_item(_terms(rng, count), rng.choice("+-"), _terms(rng, 2), "")
-
-
-def _times(rng: Random, difficulty: float) -> Item:
-    product = f"{rng.randint(1, 7)} {rng.choice('+-')} {rng.randint(2, 5)} * {rng.randint(2, 5)}"
-    if difficulty > 0.7:
-        product += f" + {rng.randint(1, 9)}"
-    return _arithmetic_item(product, rng.choice("+-"), _terms(rng, 2, "+"), "in turn")
-
-
-def _negative(rng: Random, difficulty: float) -> Item:
-    first = f"{rng.randint(1, 7)} - -{rng.randint(1, 7)}"
-    if difficulty > 0.7:
-        first += f" - -{rng.randint(1, 9)}"
-    return _arithmetic_item(first, rng.choice("+-"), _terms(rng, 2, "+"), "signs")
-
-
-# ----------------------------------------------------------------------------------------------------------- word sorting
-_WORDS = _words(
-    "ant art bag bed boy bus cat cow cup dog dry ear egg eye fan fig fox gas gem gum hat hen hot ice ink jam jet job key kid lab leg lip "
-    "man mix mud net nut oak oil pan pen pig pot rat red rug sea sky sun tea ten toy van wax web zip zoo"
-)
-
-
-def _sorting_item(words: Sequence[str]) -> Item:
-    firsts = [w[0] for w in words]
-    tied = [w for w in words if firsts.count(w[0]) > 1]
-
-    def work(planted: bool, slip: int) -> str:
-        numbers = {w: ord(w[0]) - 96 for w in words}
-        if 0 <= slip < len(words):
-            numbers[words[slip]] = max(1, (numbers[words[slip]] + Random(f"{words}").choice((-9, 9))) % 26)
-        seconds = {w: "" if planted else w[1] for w in words}
-        if slip >= len(words):
-            seconds = {w: chr(219 - ord(w[1])) for w in words}
-        text = ", ".join(f"{w}: {w[0]} ({numbers[w]})" for w in words) + "."
-        if tied and not planted:
-            text += " Second letters: " + ", ".join(f"{w}: {seconds[w]} ({ord(seconds[w]) - 96})" for w in tied) + "."
-        order = sorted(words, key=lambda w: (numbers[w], seconds[w]))
-        return _end(f"{text} {' < '.join(order)}.", " ".join(order))
-
-    return Item(f"Sort the following words alphabetically: List: {' '.join(words)}", work, len(words) + bool(tied))
-
-
-def _distinct(rng: Random, difficulty: float) -> Item:
-    letters = rng.sample(sorted({w[0] for w in _WORDS}), _more(rng, 3, 6, difficulty))
-    return _sorting_item([rng.choice([w for w in _WORDS if w[0] == letter]) for letter in letters])
-
-
-def _tie(rng: Random, difficulty: float) -> Item:
-    letter = rng.choice(sorted({w[0] for w in _WORDS if sum(v[0] == w[0] for v in _WORDS) > 1}))
-    words = rng.sample([w for w in _WORDS if w[0] == letter], 2)
-    others = [w for w in _WORDS if w[0] != words[0][0]]
-    count = _more(rng, 3, 6, difficulty)
-    for word in rng.sample(others, len(others)):
-        if len(words) < count and word[0] not in {w[0] for w in words}:
-            words.append(word)
-    rng.shuffle(words)
-    return _sorting_item(words)
-
-
 # ------------------------------------------------------------------------------------------------------ date understanding
 _ASKED = {"tomorrow": 1, "yesterday": -1, "one week from today": 7, "one week ago from today": -7}
 
@@ -479,10 +375,6 @@ def _dyck_item(signs: Sequence[str]) -> Item:
     )
 
 
-def _open(rng: Random, difficulty: float) -> Item:
-    return _dyck_item([rng.choice("([{<") for _ in range(_more(rng, 3, 6, difficulty))])
-
-
 def _pairs(rng: Random, difficulty: float) -> Item:
     signs = [rng.choice("([{<") for _ in range(_more(rng, 2, 4, difficulty))]
     start = rng.randint(1, len(signs))
@@ -511,16 +403,10 @@ KINDS = (
     Kind("object_counting", "instruments", _instruments, "everything is counted, not musical instruments alone"),
     Kind("tracking_shuffled_objects_three_objects", "balls", _balls),
     Kind("tracking_shuffled_objects_three_objects", "dancers", _dancers, "in a swap the first takes, and the second keeps what it had"),
-    Kind("multistep_arithmetic_two", "plus_minus", _plus_minus),
-    Kind("multistep_arithmetic_two", "times", _times, "operations are done in turn, `*` not before `+`"),
-    Kind("multistep_arithmetic_two", "negative", _negative, "minus a minus is taken for minus"),
-    Kind("word_sorting", "distinct", _distinct),
-    Kind("word_sorting", "tie", _tie, "words with the same first letter keep the order in which they were given"),
     Kind("date_understanding", "today", _today),
     Kind("date_understanding", "yesterday", _yesterday, "the date given for yesterday is taken for today's"),
     Kind("logical_deduction_three_objects", "books", _books),
     Kind("logical_deduction_three_objects", "golfers", _golfers, "\"finished below\" is read as above"),
-    Kind("dyck_languages", "open", _open),
     Kind("dyck_languages", "pairs", _pairs, "brackets are closed in the order in which they were opened"),
 )  # fmt: skip
 
