@@ -23,7 +23,7 @@ class PPOConfig:
     learning_rate: float = setting(1e-4, "of the policy (AdamW, eps 1e-5)", ge=0)
     critic_learning_rate: float = setting(3e-4, "of the value critic", ge=0)
     num_ppo_epochs: int = setting(1, "passes over each step's rollouts", ge=1)
-    minibatch_size: int = setting(64, "rollouts per optimiser step", ge=1)
+    minibatch_size: int = setting(32, "rollouts per optimiser step", ge=1)
     microbatch_tokens: int = setting(
         16384, "tokens (prompt and response, padding included) per forward pass; changes memory, not the gradient", ge=1
     )
