@@ -173,7 +173,7 @@ def test_order_visits_all_rows_evenly_in_batches_of_one_length(lengths: list[int
 # ---------------------------------------------------------------------------------------------------------------- training
 def test_the_loss_is_the_mean_over_response_tokens_of_the_whole_batch(tmp_path: Path) -> None:
     log: list[Any] = []
-    trained(tmp_path, log.append, steps=1, learning_rate=1e-12, warmup_steps=0)
+    trained(tmp_path, log.append, steps=1, optimizer="adamw", learning_rate=1e-12, warmup_steps=0)
     (logged,) = [row["loss"] for row in log if "loss" in row]
     policy = load_policy(tmp_path)
     rows, _ = training_rows(TASK, RUBRIC, TEMPLATE, dataclasses.replace(SMALL, steps=1))
@@ -208,10 +208,10 @@ def test_it_learns_the_task_the_misconception_and_to_follow_guidance(tmp_path: P
     assert load_policy(tmp_path).decode(written[0]).strip() == "after 2:3"
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-def test_same_seed_same_weights(tmp_path: Path, bf16: bool) -> None:
+@pytest.mark.parametrize(("optimizer", "bf16"), [("muon", False), ("adamw", True)])
+def test_same_seed_same_weights(tmp_path: Path, optimizer: str, bf16: bool) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        trained(tmp_path / name, seed=seed, bf16=bf16)
+        trained(tmp_path / name, seed=seed, optimizer=optimizer, bf16=bf16)
     a, b, c = (load_file(tmp_path / name / "model.safetensors") for name in "abc")
     assert all(torch.equal(a[k], b[k]) for k in a)
     assert any(not torch.equal(a[k], c[k]) for k in a)
