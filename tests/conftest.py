@@ -1,6 +1,7 @@
 """Shared by the tests: the command line as a process of its own, and a real checkpoint with a few thousand parameters."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -9,6 +10,9 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for models of a few thousand parameters more threads only wait for each other
+
+# A shell that starts this in the background leaves Ctrl-C ignored, for the processes under test too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
