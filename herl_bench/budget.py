@@ -40,11 +40,10 @@ class Budget:
     def left(self) -> int:
         return max(0, self.tokens - self.spent)
 
-    def affordable(self, rollouts: int) -> int:
-        """How many rollouts the rest pays for at the mean length so far (all of them before anything is known), at most `rollouts`."""
-        if not self.rollouts:
-            return rollouts
-        return min(rollouts, int(self.left / max(1.0, self.spent / self.rollouts)))
+    def affordable(self, rollouts: int, longest: int) -> int:
+        """How many rollouts the rest pays for, at most `rollouts`: at the mean length so far, or at `longest` tokens before any is known."""
+        each = self.spent / self.rollouts if self.rollouts else longest
+        return min(rollouts, int(self.left / max(1.0, each)))
 
     def state_dict(self) -> dict[str, int]:
         return asdict(self)

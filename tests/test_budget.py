@@ -31,15 +31,15 @@ def test_what_is_not_a_budget(text):
 @given(st.integers(1, 10_000), st.lists(st.tuples(st.integers(0, 500), st.integers(1, 20)), max_size=20), st.integers(1, 200))
 def test_charges_add_up_and_what_is_affordable_fits(limit, charges, wanted):
     budget = Budget(limit)
-    assert budget.affordable(wanted) == wanted
+    assert budget.affordable(wanted, 50) == min(wanted, limit // 50)
     for tokens, rollouts in charges:
         budget.charge(tokens, rollouts)
     assert budget.spent == sum(t for t, _ in charges)
     assert budget.left == max(0, limit - budget.spent)
     if charges:
         mean = max(1.0, budget.spent / budget.rollouts)
-        assert 0 <= budget.affordable(wanted) <= wanted
-        assert budget.affordable(wanted) * mean <= budget.left
+        assert 0 <= budget.affordable(wanted, 50) <= wanted
+        assert budget.affordable(wanted, 50) * mean <= budget.left
 
 
 def test_a_restored_budget_keeps_what_was_spent_and_takes_the_new_limit():

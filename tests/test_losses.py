@@ -36,6 +36,11 @@ def test_with_gamma_and_lambda_one_the_return_is_the_reward():
     assert returns[0].tolist() == pytest.approx([1, 1, 1])
 
 
+def test_whitening_does_not_blow_up_noise():
+    noise = losses.whiten(row(0.5, 0.5001, 0.4999), row(1, 1, 1))
+    assert noise.abs().max() < 0.02
+
+
 def test_whiten_by_hand():
     got = losses.whiten(row(1, 2, 3, 100), row(1, 1, 1, 0), eps=0)
     assert got[0].tolist() == pytest.approx([-1, 0, 1, 0])

@@ -37,10 +37,12 @@ def gae(rewards_BT: Tensor, values_BT: Tensor, mask_BT: Tensor, gamma: float, la
     return advantages_BT, (advantages_BT + values_BT) * mask_BT
 
 
-def whiten(x_BT: Tensor, mask_BT: Tensor, by_BT: Tensor | None = None, eps: float = 1e-8) -> Tensor:
+def whiten(x_BT: Tensor, mask_BT: Tensor, by_BT: Tensor | None = None, eps: float = 1e-4) -> Tensor:
     """Zero mean and unit variance over the valid positions of the whole batch; padding stays 0.
 
     by_BT: the positions whose mean and variance are used for all (the on-policy ones); `mask_BT` if left out.
+    eps: added to the variance. Rewards lie in [0, 1]: where they spread by less than 0.01 there is nothing to learn but the critic's noise,
+    and the usual 1e-8 would blow that up to full size.
     """
     by_BT = mask_BT if by_BT is None else by_BT
     _same(x_BT, mask_BT, by_BT)

@@ -46,7 +46,7 @@ METRICS: Mapping[str, str] = {
     "off_policy_rows": "of those, improved revisions under the plain prompt",
     "loss": "total policy loss, mean over the step's minibatches",
     "value_loss": "value critic's loss",
-    "kl": "k3 estimate of the KL per token to the starting policy",
+    "kl": "k3 estimate of the KL per token to the starting policy, each token's bounded at 10",
     "approx_kl": "k3 estimate of the KL per token to the policy that sampled",
     "entropy": "mean entropy per response token of the policy that sampled, in nats",
     "ratio": "mean of new / old probability on on-policy tokens",

@@ -104,10 +104,12 @@ class Learner:
     def plan(self) -> tuple[int, int] | None:
         """(prompts, revision slots) of the next step; None when the budget is spent. The last step is made smaller to fit."""
         config, budget = self.config, self.run.budget
-        rollouts = budget.affordable(config.rollouts_per_step)
+        rollouts = budget.affordable(config.rollouts_per_step, self.run.max_new_tokens)
+        if self.steps and rollouts < min(FEWEST_ROLLOUTS, config.rollouts_per_step):
+            return None
         slots = int(rollouts * config.revise_fraction) if config.hindsight else 0
         prompts = (rollouts - slots) // config.num_generations
-        return (prompts, slots) if prompts >= 1 and rollouts >= min(8, config.rollouts_per_step) and budget.left > 0 else None
+        return (prompts, slots) if prompts else None
 
     def step(self, prompts: int, slots: int) -> None:
         run, config, clock = self.run, self.config, _Clock()
@@ -343,7 +345,8 @@ class Learner:
                 on_mask_BT = mask_BT * on_B[:, None]
                 ratio_BT = (logp_BT - old_BT).exp()
                 sums["loss"] += float(loss.detach())
-                sums["kl"] += float(losses.masked_sum(kl_BT, mask_BT))
+                # Bounded where it is reported: one token that became impossible would outweigh a whole step.
+                sums["kl"] += float(losses.masked_sum(kl_BT.clamp(max=10.0), mask_BT))
                 sums["approx_kl"] += float(losses.masked_sum(losses.kl_k3(old_BT, logp_BT), on_mask_BT))
                 sums["ratio"] += float(losses.masked_sum(ratio_BT, on_mask_BT))
                 sums["clipped"] += float(losses.masked_sum(clipped_BT, on_mask_BT))
@@ -469,6 +472,7 @@ class Learner:
 
 
 UNJUDGED = Judgement((), None)
+FEWEST_ROLLOUTS = 8  # what is left of a budget is not worth a noisier step than this
 _STREAMS = ("sampling", "revising", "shuffling", "judging_bonus")
 
 
