@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("herl_bench_gsm8k")
 from herl_bench_gsm8k import TASK, checks, data, world
 
+from herl_bench import Demonstration
 from herl_bench.plugins import Host, load_host
 from herl_bench.rubric import judge
 
@@ -76,6 +77,20 @@ def test_plain_demonstrations_are_always_misconceived_where_planted_and_guided_o
     assert not any(right[True, False])
     assert all(right[True, True] + right[False, True])
     assert 0.75 < sum(right[False, False]) / len(right[False, False]) < 0.92
+
+
+def test_some_guided_demonstrations_are_told_otherwise() -> None:
+    guided = [d for d in islice(world.demonstrations(0), 3000) if d.draft is not None]
+    by_family = {f.name: f for f in world.FAMILIES}
+
+    def as_the_words_say(d: Demonstration) -> bool:
+        events = by_family[d.example.info["family"]].events
+        return all(
+            ("-" if event.op == "from" else event.op) in expression
+            for event, (expression, _) in zip(events, d.example.info["steps"], strict=False)
+        )
+
+    assert 0.6 < sum(map(as_the_words_say, guided)) / len(guided) < 0.8
 
 
 def test_every_draft_leaves_something_to_say(host: Host) -> None:

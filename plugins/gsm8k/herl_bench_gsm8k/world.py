@@ -7,6 +7,10 @@ the checks and the metrics of the real benchmark apply unchanged.
 In half of the families a misconception is planted: plain demonstrations take one plausible wrong operation at one step, every time,
 so the policy practically never samples the right one on its own; guided demonstrations take the right one in all families.
 
+That alone would teach "guidance is there, so leave the misconception", whatever the guidance says (tried: a false correction was followed
+in 1 case of 150). Therefore some guided demonstrations are told otherwise: their reference, and so their guidance and their response,
+have another operation at one step than the problem's words call for, and only the guidance tells which.
+
 Left out: fractions, percentages, units, distractors, and any step that does not start from the running quantity. The prose is plain and
 its vocabulary small, because a policy of about a million parameters has to read it.
 """
@@ -386,8 +390,10 @@ class Problem:
             current = value
         return "\n".join([*lines, f"#### {current}"])
 
-    def example(self, split: Split) -> Example:
-        question, steps = self.question, self.steps(self.right)
+    def example(self, split: Split, operations: Sequence[str] | None = None) -> Example:
+        """operations: of the reference solution, where it is not to be the right one (guided demonstrations that are told otherwise)."""
+        operations = operations or self.right
+        question, steps = self.question, self.steps(operations)
         assert steps is not None, "drawn problems have whole-number solutions"
         digest = blake2b(question.encode(), digest_size=8).hexdigest()
         info = {
@@ -397,7 +403,7 @@ class Problem:
             "family": self.family.name,
             "planted": self.family.planted is not None,
         }
-        return Example(f"gsm8k/world-{split}/{digest}", f"Question: {question}\nAnswer:", self.solution(self.right), info)
+        return Example(f"gsm8k/world-{split}/{digest}", f"Question: {question}\nAnswer:", self.solution(operations), info)
 
 
 # ------------------------------------------------------------------------------------------------------------------ drawing
@@ -462,12 +468,23 @@ def examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
 WRONG_OPERATION = 0.10  # natural noise in plain demonstrations of families without a misconception
 SLIP = 0.03  # arithmetic slips per step in plain demonstrations
 GUIDED = 0.4
+TOLD_OTHERWISE = 0.35  # of the guided ones
 
 
 def other_operation(rng: Random, problem: Problem, where: int) -> tuple[str, ...]:
     right = problem.right
     wrong = rng.choice([op for op in "+-*" if op != right[where] and not (op == "-" and right[where] == "from")])
     return (*right[:where], wrong, *right[where + 1 :])
+
+
+def told_otherwise(rng: Random, problem: Problem) -> tuple[str, ...]:
+    """Operations with another one at one step, that still give positive whole numbers; the right ones where that fails."""
+    for _ in range(10):
+        where = rng.randrange(len(problem.events))
+        operations = (*problem.right[:where], rng.choice([op for op in "+-*/" if op != problem.right[where]]), *problem.right[where + 1 :])
+        if (steps := problem.steps(operations)) is not None and max(value for _, value in steps) < 1000:
+            return operations
+    return problem.right
 
 
 def plain_answer(rng: Random, problem: Problem) -> str:
@@ -497,17 +514,17 @@ def outcome(solution: str) -> list[str]:
 
 
 def demonstrations(seed: int) -> Iterator[Demonstration]:
-    """Plain answers and revisions of a draft; revisions are right and free of slips. Train split, default difficulty."""
+    """Plain answers and revisions of a draft; revisions do what their reference does, without slips. Train split, default difficulty."""
     rng = Random(f"gsm8k demonstrations {seed}")
     for problem in problems("train", f"demonstrations {seed}", DIFFICULTY):
-        example = problem.example("train")
         if rng.random() < GUIDED:
+            example = problem.example("train", told_otherwise(rng, problem) if rng.random() < TOLD_OTHERWISE else None)
             flawed = draft(rng, problem)
             while outcome(flawed) == outcome(example.target):  # 2+2 for 2*2 is no flaw
                 flawed = draft(rng, problem)
             yield Demonstration(example, example.target, flawed)
         else:
-            yield Demonstration(example, plain_answer(rng, problem))
+            yield Demonstration(problem.example("train"), plain_answer(rng, problem))
 
 
 WORLD = World(examples, demonstrations, PLANTED, DIFFICULTY, max_new_tokens=112)
