@@ -20,7 +20,7 @@ class PPOConfig:
     num_generations: int = setting(1, "responses per prompt", ge=1)
     temperature: float = setting(1.0, "sampling temperature; log-probs are scored at it", gt=0)
     max_new_tokens: int | None = setting(None, "longest response; None takes the task's", ge=1)
-    learning_rate: float = setting(1e-4, "of the policy (AdamW, eps 1e-5)", ge=0)
+    learning_rate: float = setting(3e-4, "of the policy (AdamW, eps 1e-5)", ge=0)
     critic_learning_rate: float = setting(3e-4, "of the value critic", ge=0)
     num_ppo_epochs: int = setting(1, "passes over each step's rollouts", ge=1)
     minibatch_size: int = setting(32, "rollouts per optimiser step", ge=1)
