@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("herl_bench_gsm8k")
-from herl_bench_gsm8k import TASK, checks, data, world
+from herl_bench_gsm8k import TASK, checks, data, template, world
 
 from herl_bench import Demonstration
+from herl_bench.hindsight import guidance, revision_prompt
 from herl_bench.plugins import Host, load_host
 from herl_bench.rubric import judge
 
@@ -116,3 +117,25 @@ def test_embedded_policy_is_small_and_complete() -> None:
         pytest.skip("no embedded policy here")
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {p.name for p in folder.iterdir()}
     assert sum(p.stat().st_size for p in folder.iterdir()) < 2_700_000
+
+
+def test_prompts_are_short_for_the_embedded_policy(host: Host) -> None:
+    if TASK.policy is None:
+        pytest.skip("no embedded policy here")
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(TASK.policy / "tokenizer.json"))
+    rubric, world_ = host.get("rubric", "gsm8k"), TASK.world
+    assert world_ is not None
+    made = list(islice(world.demonstrations(9), 400))
+    guided = [d for d in made if d.draft is not None]
+    judgements = judge([d.example for d in guided], [d.draft or "" for d in guided], rubric)
+    told = [guidance(template.TEMPLATE, rubric, d.example, d.draft or "", j.verdicts) for d, j in zip(guided, judgements, strict=True)]
+    prompts = [revision_prompt(template.TEMPLATE, d.example, words, d.draft) for d, words in zip(guided, told, strict=True)]
+
+    def lengths(texts: list[str]) -> list[int]:
+        return [len(encoded.ids) for encoded in tokenizer.encode_batch(texts)]
+
+    assert max(lengths([d.example.prompt for d in made])) < 110
+    assert sum(lengths(prompts)) / len(prompts) < 200
+    assert max(lengths([d.example.target for d in made])) < world_.max_new_tokens

@@ -5,11 +5,11 @@ quantity. Its target is a worked solution with calculator notes, `12+5=<<12+5=17
 the checks and the metrics of the real benchmark apply unchanged.
 
 In half of the families a misconception is planted: plain demonstrations take one plausible wrong operation at one step, every time,
-so the policy practically never samples the right one on its own; guided demonstrations take the right one in all families.
+so the policy practically never samples the right one on its own; guided demonstrations take the right one.
 
 That alone would teach "guidance is there, so leave the misconception", whatever the guidance says (tried: a false correction was followed
-in 1 case of 150). Therefore some guided demonstrations are told otherwise: their reference, and so their guidance and their response,
-have another operation at one step than the problem's words call for, and only the guidance tells which.
+in 1 case of 150; now in 14). Therefore some guided demonstrations are told otherwise: their reference, and so their guidance and their
+response, have another operation at one step than the problem's words call for, and only the guidance tells which.
 
 Left out: fractions, percentages, units, distractors, and any step that does not start from the running quantity. The prose is plain and
 its vocabulary small, because a policy of about a million parameters has to read it.
@@ -318,7 +318,7 @@ FAMILIES = (
 
 PLANTED = (
     "In 12 of the 24 problem families every plain demonstration takes one plausible wrong operation at one step (for example + where "
-    "'3 times as large' calls for *), so plain sampling almost never finds the right one; guided demonstrations take the right one."
+    "'3 times as large' calls for *), so plain sampling almost never finds the right one; guided demonstrations do what they are told."
 )
 
 
