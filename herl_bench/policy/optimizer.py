@@ -28,7 +28,7 @@ class MuonAndAdamW(torch.optim.Optimizer):
         rest = [p for p in model.parameters() if id(p) not in inner]
         self.parts = (
             torch.optim.Muon(matrices, lr=muon_learning_rate, weight_decay=weight_decay, momentum=0.95),
-            torch.optim.AdamW(rest, lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.98), fused=True),
+            torch.optim.AdamW(rest, lr=learning_rate, weight_decay=weight_decay, betas=(0.9, 0.98)),
         )
         super().__init__([{"params": g["params"], "lr": g["lr"]} for part in self.parts for g in part.param_groups], {})
 

@@ -59,12 +59,15 @@ class WarmstartConfig:
     steps: int = setting(1200, "optimiser steps", ge=1)
     batch_size: int = setting(64, "demonstrations per optimiser step", ge=1)
     micro_batch_size: int = setting(16, "demonstrations per forward pass; changes speed, not the gradient", ge=1)
-    learning_rate: float = setting(3e-3, "AdamW's peak, reached after warm-up, then a cosine down to zero", gt=0)
+    learning_rate: float = setting(3e-3, "AdamW's peak", gt=0)
     optimizer: Literal["muon", "adamw"] = setting(
         "muon", "muon: Muon for the blocks' matrices and AdamW for the rest, which learns these worlds in fewer steps; or AdamW for all"
     )
-    muon_learning_rate: float = setting(0.02, "Muon's peak, on the same schedule", gt=0)
-    warmup_steps: int = setting(100, "of the learning rate", ge=0)
+    muon_learning_rate: float = setting(0.02, "Muon's peak", gt=0)
+    schedule: Literal["cosine", "constant"] = setting(
+        "cosine", "of both learning rates: up to the peak in warmup_steps and down to zero on a cosine, or at the peak throughout"
+    )
+    warmup_steps: int = setting(100, "of the cosine schedule, at most a tenth of all steps", ge=0)
     weight_decay: float = setting(0.01, "AdamW's", ge=0)
     hidden: int = setting(128, "width of the model", ge=8)
     layers: int = setting(3, "blocks", ge=1)
@@ -384,7 +387,7 @@ def _train(
         gradient_accumulation_steps=config.batch_size // config.micro_batch_size,
         train_sampling_strategy="sequential",
         learning_rate=config.learning_rate,
-        lr_scheduler_type="cosine",
+        lr_scheduler_type=config.schedule,
         warmup_steps=min(config.warmup_steps, config.steps // 10),
         weight_decay=config.weight_decay,
         adam_beta1=0.9,

@@ -64,7 +64,7 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, (list, tuple, collections.deque)):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, (set, frozenset)):
-        return sorted(map(repr, a)) == sorted(map(repr, b))
+        return len(a) == len(b) and all(any(same(x, y) for y in b) for x in a)
     return bool(a == b)
 
 
