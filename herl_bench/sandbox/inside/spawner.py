@@ -62,7 +62,6 @@ def confine(limits: dict[str, Any], fixed: Setting) -> None:
         if not fixed.landlock:
             kernel.mount("none", "/dev/shm", "tmpfs", quiet | kernel.MS_RDONLY, "size=4k")
         os.chdir("/tmp")
-    os.setsid()
     kernel.limit_resources(
         memory=limits["memory_mb"] * MEGABYTE,
         cpu=max(1, round(limits["cpu_s"] + 0.499)),
