@@ -144,7 +144,7 @@ def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot read the rubric: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {_yaml_problem(error)}") from None
+        raise UsageError(f"{path}: not valid YAML: {yaml_problem(error)}") from None
     try:
         spec = _rubric_model().model_validate(raw)
     except ValidationError as error:
@@ -158,7 +158,7 @@ def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
     return Rubric(spec.name, tuple(_criterion(c, checks, path) for c in spec.criteria), spec.description)
 
 
-def _yaml_problem(error: Any) -> str:
+def yaml_problem(error: Any) -> str:
     mark = getattr(error, "problem_mark", None)
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     return where + str(getattr(error, "problem", None) or error).splitlines()[0]

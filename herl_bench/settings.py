@@ -82,14 +82,14 @@ def parse_settings(
 def read_yaml(path: str) -> dict[str, Any]:
     import yaml
 
-    from herl_bench.rubric import _yaml_problem
+    from herl_bench.rubric import yaml_problem
 
     try:
         raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot read the configuration: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {_yaml_problem(error)}") from None
+        raise UsageError(f"{path}: not valid YAML: {yaml_problem(error)}") from None
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: write one `key: value` per line; found {type(raw).__name__}")
     return {str(k): v for k, v in raw.items()}
@@ -136,8 +136,3 @@ def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also
         message = first["msg"][0].lower() + first["msg"][1:]
         raise UsageError(f"{origin.get(name, '')}{name}={given.get(name)}: {message}") from None
     return kind(**{name: getattr(checked, name) for name in fields})
-
-
-def plain(settings: Any) -> dict[str, Any]:
-    """A settings dataclass as YAML-able values."""
-    return dataclasses.asdict(settings)

@@ -234,13 +234,21 @@ class Learner:
             scored["old"][batch.rows, :t] = logp_BT * batch.mask_BT
             scored["entropy"][batch.rows, :t] = entropy_BT * batch.mask_BT
             scored["reference"][batch.rows, :t] = logprobs(self.reference, batch)[0] * batch.mask_BT
-            scored["value"][batch.rows, :t] = self.critic(batch) * batch.mask_BT
+        scored["value"] = self._values(rows, scored["value"])
         off = [i for i, row in enumerate(rows) if row.behaviour is not None]
         if off and self.config.off_policy != "awr":
             sampled = [row.behaviour or row.pair for row in rows]
             for batch in microbatches(sampled, self.config.microbatch_tokens, self.pad, self.device, off):
                 scored["behaviour"][batch.rows, : batch.mask_BT.shape[1]] = logprobs(self.policy.model, batch)[0] * batch.mask_BT
         return scored
+
+    @torch.no_grad()
+    def _values(self, rows: Sequence[Row], like_NT: Tensor) -> Tensor:
+        """What the critic says now; apart from the rest of the scores, because it alone is asked again after its warm-up."""
+        values_NT = torch.zeros_like(like_NT)
+        for batch in microbatches([row.pair for row in rows], self.config.microbatch_tokens, self.pad, self.device):
+            values_NT[batch.rows, : batch.mask_BT.shape[1]] = self.critic(batch) * batch.mask_BT
+        return values_NT
 
     def _learn(self, rows: Sequence[Row], scored: dict[str, Tensor]) -> dict[str, Any]:
         config = self.config
@@ -252,7 +260,7 @@ class Learner:
                 _, returns_NT = losses.gae(rewards_NT, scored["value"], mask_NT, config.gamma, config.lam)
                 for chosen in self._minibatches(len(rows)):
                     self._critic_pass(rows, chosen, scored["value"], returns_NT, on_mask_NT, alone=True)
-                scored["value"] = self._score(rows)["value"]
+                scored["value"] = self._values(rows, scored["value"])
         advantages_NT, returns_NT = losses.gae(rewards_NT, scored["value"], mask_NT, config.gamma, config.lam)
         spread = float(advantages_NT[on_mask_NT > 0].std(unbiased=False))
         if config.whiten_advantages:
