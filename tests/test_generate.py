@@ -149,13 +149,19 @@ def test_long_prompts_lose_their_left_and_say_so(tmp_path: Path, caplog: pytest.
         generate(policy, prompts, temperature=0, max_new_tokens=128)
 
 
-def test_progress_counts_what_was_written(tmp_path: Path) -> None:
+def test_each_response_is_told_of_once_and_as_soon_as_it_is_finished(tmp_path: Path) -> None:
     policy = policy_of(tmp_path)
     policy.model.train()
-    seen: list[tuple[int, int]] = []
-    done = generate(policy, policy.encode(PROMPTS), temperature=1.0, max_new_tokens=9, batch_size=3, progress=lambda *x: seen.append(x))
-    assert seen[-1][1] == sum(len(c.ids) for c in done)
-    assert seen == sorted(seen)
+    told: list[tuple[int, Any]] = []
+    generator = torch.Generator().manual_seed(0)
+    done = generate(
+        policy, policy.encode(PROMPTS), temperature=1.0, max_new_tokens=60, generator=generator, on_completion=lambda *c: told.append(c)
+    )
+    assert dict(told) == dict(enumerate(done))
+    assert len(told) == len(done)
+    lengths = [len(c.ids) for _, c in told]
+    assert lengths == sorted(lengths)
+    assert lengths[0] < lengths[-1]  # all began together, so the shorter is told of first
     assert policy.model.training  # left as it was found
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -32,6 +32,8 @@ CACHE_BYTES = 2**30
 
 log = logging.getLogger("herl_bench")
 
+Finish = Literal["eos", "stop", "length"]
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -45,7 +47,7 @@ class Completion:
 
     ids: tuple[int, ...]
     text: str
-    finish: Literal["eos", "stop", "length"]
+    finish: Finish
     dropped: int = 0
 
 
@@ -75,13 +77,13 @@ def generate(
     stop: Sequence[str] = (),
     generator: torch.Generator | None = None,
     batch_size: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    on_completion: Callable[[int, Completion], None] | None = None,
 ) -> list[Completion]:
     """One `Completion` per prompt, in order; the same generator state gives the same responses.
 
     temperature: 0 takes the most probable token; otherwise every token is drawn from softmax(logits / temperature).
     batch_size: rows at once; None takes as many (at most 256) as keep keys and values within `CACHE_BYTES`.
-    progress: called after every decoding step with the responses finished and the tokens generated so far.
+    on_completion: called with a prompt's position and its response as soon as that is finished, while others are still being written.
 
     Raises `UsageError` where max_new_tokens leaves no room for a prompt, `ValueError` for an empty prompt or stop string.
     """
@@ -98,35 +100,32 @@ def generate(
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i]))  # equal prompts become neighbours
     rows = batch_size or _rows_at_once(policy.model, max(map(len, prompts), default=1) + max_new_tokens)
     stops = _Stops(policy, stop)
-    done: dict[int, tuple[list[int], Literal["eos", "stop", "length"]]] = {}
-    tokens = 0
+    done: dict[int, Completion] = {}
 
-    def tick(finished: int, written: int) -> None:
-        nonlocal tokens
-        tokens += written
-        if progress is not None:
-            progress(len(done) + finished, tokens)
+    def end(i: int, ids: list[int], finish: Finish) -> None:
+        done[i] = Completion(tuple(ids), stops.cut(policy.decode(ids)), finish, dropped[i])
+        if on_completion is not None:
+            on_completion(i, done[i])
 
     with _evaluating(policy.model), torch.no_grad():
         for start in range(0, len(order), rows):
-            batch = order[start : start + rows]
-            written = _decode_batch(policy, [prompts[i] for i in batch], temperature, max_new_tokens, stops, generator, tick)
-            done.update(zip(batch, written, strict=True))
-    return [
-        Completion(tuple(ids), stops.cut(policy.decode(ids)), finish, dropped[i]) for i in range(len(prompts)) for ids, finish in [done[i]]
-    ]
+            batch = {i: prompts[i] for i in order[start : start + rows]}
+            _decode_batch(policy, batch, temperature, max_new_tokens, stops, generator, end)
+    return [done[i] for i in range(len(prompts))]
 
 
 def _decode_batch(
     policy: Policy,
-    prompts: list[list[int]],
+    batch: Mapping[int, list[int]],
     temperature: float,
     max_new_tokens: int,
     stops: _Stops,
     generator: torch.Generator | None,
-    tick: Callable[[int, int], None],
-) -> list[tuple[list[int], Literal["eos", "stop", "length"]]]:
+    end: Callable[[int, list[int], Finish], None],
+) -> None:
+    """`end` is called once for each prompt."""
     model, device, eos = policy.model, policy.device, policy.eos_ids
+    prompts = list(batch.values())
     cache = _new_cache(model.config)
     flexible = all(type(layer) in (_GrowingLayer, DynamicLayer, DynamicSlidingWindowLayer) for layer in cache.layers)
     unique = [p for i, p in enumerate(prompts) if i == 0 or p != prompts[i - 1]] if flexible else prompts
@@ -148,26 +147,25 @@ def _decode_batch(
         cache.batch_select_indices(source)
         logits_RV, mask, position_R1 = logits_RV[source], mask[source], position_R1[source]
 
-    written: list[list[int]] = [[] for _ in prompts]
-    finish: list[Literal["eos", "stop", "length"] | None] = [None] * len(prompts)
-    rows = list(range(len(prompts)))  # which prompt each row of the tensors belongs to
+    written: dict[int, list[int]] = {i: [] for i in batch}
+    rows = list(batch)  # which prompt each row of the tensors belongs to
+    ended: set[int] = set()
     for step in range(max_new_tokens):
         next_R = _pick(logits_RV, temperature, generator)
         writing = []  # rows of the tensors
-        fresh = 0
         for r, (i, token) in enumerate(zip(rows, next_R.tolist(), strict=True)):
-            if finish[i] is not None:
+            if i in ended:
                 continue
             written[i].append(token)
-            fresh += 1
-            if token in eos:
-                finish[i] = "eos"
-            elif stops.reached(written[i]):
-                finish[i] = "stop"
-            else:
+            finish: Finish | None = "eos" if token in eos else "stop" if stops.reached(written[i]) else None
+            if finish is None and step + 1 == max_new_tokens:
+                finish = "length"
+            if finish is None:
                 writing.append(r)
-        tick(sum(f is not None for f in finish), fresh)
-        if not writing or step + 1 == max_new_tokens:
+            else:
+                ended.add(i)
+                end(i, written[i], finish)
+        if not writing:
             break
         if flexible and len(writing) <= LEAVE * len(rows):
             keep = torch.tensor(writing, device=device)
@@ -177,7 +175,6 @@ def _decode_batch(
         position_R1 = position_R1 + 1
         mask[:, width + step] = 1
         logits_RV = forward(next_R[:, None], mask[:, : width + step + 1], position_R1, cache)
-    return [(ids_, end or "length") for ids_, end in zip(written, finish, strict=True)]
 
 
 def _pick(logits_RV: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:

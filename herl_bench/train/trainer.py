@@ -23,10 +23,10 @@ from torch import Tensor
 from herl_bench.errors import DivergedError, UsageError
 from herl_bench.hindsight import HindsightBuffer
 from herl_bench.policy.generate import fit_prompts, generate
-from herl_bench.rubric import judge
 from herl_bench.train import herl, losses
 from herl_bench.train.bonus import BonusCritic, Measurement
 from herl_bench.train.config import HINDSIGHT_OFF, HeRLConfig
+from herl_bench.train.judging import Judging
 from herl_bench.train.metrics import checked
 from herl_bench.train.rollouts import Rollout, Row, training_rows
 from herl_bench.train.scoring import Critic, Pair, logprobs, microbatches
@@ -90,6 +90,7 @@ class Learner:
             else None
         )  # fmt: skip
         self.buffer = HindsightBuffer(self.config.buffer_size)
+        self.judging = Judging(run.rubric, run.metrics, run.sandbox)
         # One random stream per purpose: what hindsight draws must not move what PPO draws.
         self.sampling, self.revising, self.shuffling, self.judging_bonus = (
             torch.Generator(self.device if purpose < 2 else "cpu").manual_seed(run.seed * 1000 + purpose) for purpose in range(4)
@@ -169,7 +170,13 @@ class Learner:
                 self.policy, self.policy.encode([a.example.prompt for a in assigned], run.instruction), run.max_new_tokens
             )
         written = generate(
-            self.policy, prompt_ids, temperature=temperature, max_new_tokens=run.max_new_tokens, stop=run.stop, generator=generator
+            self.policy,
+            prompt_ids,
+            temperature=temperature,
+            max_new_tokens=run.max_new_tokens,
+            stop=run.stop,
+            generator=generator,
+            on_completion=lambda i, completion: self.judging.begin(assigned[i].example, completion.text),
         )
         run.budget.charge(sum(len(w.ids) for w in written), len(written))
         return [
@@ -193,9 +200,8 @@ class Learner:
         ]
 
     def _judge(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
-        run = self.run
-        run.budget.reward_calls += len(rollouts)
-        judged = judge([r.example for r in rollouts], [r.text for r in rollouts], run.rubric, run.metrics, run.sandbox)
+        self.run.budget.reward_calls += len(rollouts)
+        judged = self.judging.finish([r.example for r in rollouts], [r.text for r in rollouts])
         return [replace(r, judgement=j) for r, j in zip(rollouts, judged, strict=True)]
 
     def _with_bonus(self, drafts: Sequence[Rollout], revisions: Sequence[Rollout], predicted: Sequence[float]) -> list[Rollout]:
