@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -31,7 +32,12 @@ from herl_bench.types import Criterion, Demonstration, Example, Finding, Hindsig
 
 
 def example(split: str, digit: int, serial: int) -> Example:
-    return Example(f"next/{split}/{serial}", f"after {digit}:", str((digit + 1) % 10), {"digit": digit, "planted": digit >= 5})
+    return Example(
+        f"next/{split}/{serial}",
+        f"after {digit}:",
+        str((digit + 1) % 10),
+        {"digit": digit, "planted": digit >= 5, "family": "high" if digit >= 5 else "low"},
+    )
 
 
 def examples(split: Any, seed: int, difficulty: float) -> Iterator[Example]:
@@ -129,6 +135,20 @@ def test_rows_are_plain_or_guided_at_every_level() -> None:
     without = sum("[" not in p for p in guided)
     assert 0.08 < without / len(guided) < 0.25
     assert training_rows(TASK, RUBRIC, TEMPLATE, dataclasses.replace(SMALL, steps=100)) == (rows, skipped)
+
+
+def test_off_topic_guidance_is_anothers_and_the_answer_stays_the_draft() -> None:
+    def of_another(rows: list[Any]) -> list[Any]:
+        """Rows whose guidance quotes another draft than theirs."""
+        return [r for r in rows if (said := re.search(r"\[(\d)\].*it says (.)", r.prompt)) and said[1] != said[2]]
+
+    config = dataclasses.replace(SMALL, steps=100)
+    plain, skipped = training_rows(TASK, RUBRIC, TEMPLATE, config)
+    rows, also_skipped = training_rows(TASK, RUBRIC, TEMPLATE, dataclasses.replace(config, off_topic=0.5))
+    assert (len(rows), also_skipped) == (len(plain), skipped)
+    assert len(of_another(rows)) > 20
+    assert all(f"[{r.response}]" in r.prompt for r in of_another(rows))
+    assert of_another(plain) == []
 
 
 def test_demonstrations_that_end_or_never_teach_are_refused() -> None:

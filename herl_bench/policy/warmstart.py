@@ -46,6 +46,7 @@ SPECIALS = ("<pad>", "<bos>", "<eos>")
 ISOLATED = r"<<|>>|\*\*|//|->|[=!<>+*/-]=|#+|\d|[-+*/=<>%^&|~#\n]"
 """Never merged with what stands beside them: single digits, operators, comment signs, line ends."""
 
+ANOTHERS = "another's"
 JUDGED_AT_ONCE = 512
 TOKENIZED_AT_ONCE = 2048  # what a tokenizer returns is a hundred times larger than the ids
 HALF_PRECISION_FROM = 2_600_000  # bytes of float32 weights; three policies share a wheel of a few megabytes
@@ -79,6 +80,9 @@ class WarmstartConfig:
         0,
         "distinct demonstrations, shuffled anew at each pass; 0: one for every row trained on, at most 20,000 where judging runs code",
         ge=0,
+    )
+    off_topic: float = setting(
+        0.0, "share of guided demonstrations whose guidance is another problem's, and whose answer is the draft again", ge=0, le=0.5
     )
     eval_steps: int = setting(300, "evaluate every so many steps (a third of the examples); 0: only at the end", ge=0)
     eval_examples: int = setting(300, "examples of the final evaluation", ge=1)
@@ -203,24 +207,49 @@ def training_rows(
         chunk = list(islice(source, min(JUDGED_AT_ONCE, wanted - len(rows))))
         if not chunk:
             raise UsageError(f"task {task.name!r}: its demonstrations ran out after {len(rows)}; they should be endless")
-        made = _prompts(chunk, rubric, template, rng, sandbox)
-        rows += [_Row(prompt, d.response) for prompt, d in zip(made, chunk, strict=True) if prompt is not None]
+        made = _rows(chunk, task, rubric, template, config.off_topic, rng, sandbox)
+        rows += [row for row in made if row is not None]
         skipped += made.count(None)
         if skipped > 4 * wanted + JUDGED_AT_ONCE:
             raise UsageError(f"task {task.name!r}: {skipped} drafts of its demonstrations have nothing unmet; what should guidance say?")
     return rows, skipped
 
 
-def _prompts(chunk: Sequence[Demonstration], rubric: Rubric, template: HindsightTemplate, rng: Random, sandbox: Any) -> list[str | None]:
+def _rows(
+    chunk: Sequence[Demonstration],
+    task: Task,
+    rubric: Rubric,
+    template: HindsightTemplate,
+    off_topic: float,
+    rng: Random,
+    sandbox: Any = None,
+) -> list[_Row | None]:
+    """What is trained on for each demonstration; None where nothing is unmet in its draft."""
     drafts = [(i, d.draft) for i, d in enumerate(chunk) if d.draft is not None]
     judged = judge([chunk[i].example for i, _ in drafts], [draft for _, draft in drafts], rubric, sandbox=sandbox) if drafts else []
-    prompts: list[str | None] = [d.example.prompt for d in chunk]
+    rows: list[_Row | None] = [_Row(d.example.prompt, d.response) if d.draft is None else None for d in chunk]
+    before: tuple[Any, str] | None = None  # the family and the guidance of the guided demonstration before
     for (i, draft), judgement in zip(drafts, judged, strict=True):
         level = rng.choices([name for name, _ in LEVELS], [share for _, share in LEVELS])[0]
         shown = draft if rng.random() >= WITHOUT_DRAFT else None
-        words = guidance(template, rubric, chunk[i].example, draft, judgement.verdicts, level)
-        prompts[i] = revision_prompt(template, chunk[i].example, words, shown) if words else None
-    return prompts
+        example, answer = chunk[i].example, chunk[i].response
+        words = own = guidance(template, rubric, example, draft, judgement.verdicts, level)
+        if (
+            off_topic
+            and own
+            and before
+            and before[0] != _kind(example)
+            and rng.random() < off_topic
+            and task.extract(example, draft) is not None
+        ):
+            words, answer = before[1], draft
+        rows[i] = _Row(revision_prompt(template, example, words, shown), answer) if words else None
+        before = (_kind(example), own) if own else before
+    return rows
+
+
+def _kind(example: Example) -> Any:
+    return example.info.get("family"), example.info.get("variant")
 
 
 # --------------------------------------------------------------------------------------------------------------- tokenizer
@@ -452,7 +481,8 @@ def evaluate_policy(
 
     `plain` (greedy) and `sampled` (temperature 1): share right `overall`, on `planted` and on `other` families.
     `repaired`: for each hint level, the share of the greedy failures whose greedy revision, given draft and guidance, is right;
-    the same three columns. `families`: per family, plain share right, share repaired at the first level, examples.
+    the same three columns; under `another's` with the guidance (at the first level) that the next failure of another family was given,
+    which a policy that reads its guidance should make nothing of. `families`: per family, plain share right, share repaired at the first level, examples.
     `truncated`: share of greedy responses cut off by the world's max_new_tokens. None stands where there was nothing to count.
     """
     import torch
@@ -479,8 +509,8 @@ def evaluate_policy(
     failed = [i for i, ok in enumerate(plain_right) if not ok]
     repaired: dict[str, dict[str, float | None]] = {}
     families: dict[str, list[float | None]] = {}
-    for level in levels:
-        words = [guidance(template, rubric, examples[i], texts[i], judged[i].verdicts, level) for i in failed]
+    told = {level: [guidance(template, rubric, examples[i], texts[i], judged[i].verdicts, level) for i in failed] for level in levels}
+    for level, words in (told | {ANOTHERS: _exchanged([examples[i] for i in failed], told[levels[0]])}).items():
         guided = [i for i, w in zip(failed, words, strict=True) if w]
         prompts = [revision_prompt(template, examples[i], w, texts[i]) for i, w in zip(failed, words, strict=True) if w]
         good, _ = right([examples[i] for i in guided], [c.text for c in write(prompts, 0.0)])
@@ -497,6 +527,17 @@ def evaluate_policy(
         "truncated": _share([c.finish == "length" for c in plain]),
         "families": families,
     }
+
+
+def _exchanged(examples: Sequence[Example], words: Sequence[str]) -> list[str]:
+    """To each example the words of the next one, counted in a circle, that is of another family; empty where there is none."""
+    count = len(examples)
+    return [
+        next(
+            (words[j % count] for j in range(i + 1, i + count) if _kind(examples[j % count]) != _kind(examples[i]) and words[j % count]), ""
+        )
+        for i in range(count)
+    ]
 
 
 def _share(flags: Sequence[bool]) -> float | None:
