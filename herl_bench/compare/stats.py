@@ -1,0 +1,277 @@
+"""The statistics of a comparison, as pure functions on arrays: scipy does the distributions, this file says which formula is used and why.
+
+Shape suffixes: `_I` is (item,), `_S` is (seed,), `_SI` is (seed, item), `_ST` is (seed, task). Scores lie in [0, 1].
+
+The interval behind every verdict is `crossed_interval`, not a bootstrap. Both seeds and items are samples, and seeds are few. A hierarchical
+percentile bootstrap over 3 or 5 seeds covers the truth about 80 to 90 times in 100 instead of 95 where seeds vary, because it knows neither the
+n / (n - 1) of a variance nor Student's t; where they do not vary it covers it 99 times, because it counts the noise of a single answer three times
+(`benchmarks/coverage.py` measures both). The two-way analysis of variance has neither fault, and it has been worked out for exactly this design,
+few readers and many cases, in the evaluation of diagnostic tests. The hierarchical bootstrap is reported beside it, for reference.
+
+Left out: Bayesian models, and tests that assume normal scores of a single run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+LEVEL = 0.95
+DRAWS = 2_000
+POWER = 0.8
+MOST_SEEDS = 100
+
+
+# --------------------------------------------------------------------------------------------------------------- within one seed
+def mcnemar(fixed: int, broken: int) -> float:
+    """Two-sided exact p-value that two systems are equally often right, from the items that only one of them got right.
+
+    Source: McNemar 1947, in its exact conditional form: given n = fixed + broken discordant items, `fixed` is Binomial(n, 1/2) and
+    p = min(1, 2 P(X <= min(fixed, broken))). 1 where no item is discordant.
+    """
+    from scipy.stats import binomtest
+
+    n = fixed + broken
+    return float(binomtest(fixed, n, 0.5).pvalue) if n else 1.0
+
+
+def paired_bootstrap(differences_I: Array, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
+    """Interval of a mean difference over items, within one seed: percentiles of the mean over items drawn with replacement.
+
+    Source: Efron and Tibshirani 1993, chapter 13. It says nothing about other seeds.
+    """
+    import numpy as np
+
+    weights = _resampled(np.random.default_rng(seed), draws, len(differences_I))
+    return _percentiles(weights @ np.asarray(differences_I, float), level)
+
+
+# ------------------------------------------------------------------------------------------------------------ seeds and items
+@dataclass(frozen=True)
+class Crossed:
+    """What `crossed_interval` found. var_seed: variance of the mean that more seeds shrink; var_item: that more items alone shrink."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    stderr: float
+    df: float
+    var_seed: float
+    var_item: float
+    seeds: int
+
+    @property
+    def seed_share(self) -> float | None:
+        total = self.var_seed + self.var_item
+        return self.var_seed / total if total > 0 else None
+
+
+def crossed_interval(values_SI: Array, *, level: float = LEVEL) -> Crossed:
+    """Interval and two-sided p-value (against 0) of a mean over seeds and items that are both samples, every seed crossed with every item.
+
+    Source: two-way random-effects analysis of variance for readers and cases: Obuchowski and Rockette 1995 with the degrees of freedom of
+    Hillis 2007 (doi 10.1002/sim.2532). With mean squares MS_S (seeds), MS_I (items) and MS_SI (rest),
+
+        var = (MS_S + max(MS_I - MS_SI, 0)) / (S I)        df = (MS_S + max(MS_I - MS_SI, 0))^2 / (MS_S^2 / (S - 1))
+
+    and value +- t(df) sqrt(var). Where seeds hardly differ, df is large and the items alone count; where they differ much, df is S - 1.
+    Passing differences arm minus baseline, from the same seeds and items, makes it a paired test.
+
+    Needs two seeds and two items. Where all values are equal there is no variance to estimate: the bounds are then those of the rule of three,
+    value +- (1 - 0.05^(1/I)): what more than so large a share of items would contradict in all likelihood has not been seen in I of them.
+    """
+    import numpy as np
+    from scipy.stats import t as student
+
+    x = np.asarray(values_SI, float)
+    assert x.ndim == 2
+    assert min(x.shape) >= 2
+    seeds, items = x.shape
+    value = float(x.mean())
+    if np.ptp(x) == 0:
+        reach = 1 - (1 - level) ** (1 / items)
+        p = 1.0 if abs(value) <= reach else 0.0
+        return Crossed(value, value - reach, value + reach, p, 0.0, math.inf, 0.0, 0.0, seeds)
+    by_seed, by_item = x.mean(1, keepdims=True), x.mean(0, keepdims=True)
+    ms_seed = items * float(((by_seed - value) ** 2).sum()) / (seeds - 1)
+    ms_item = seeds * float(((by_item - value) ** 2).sum()) / (items - 1)
+    ms_rest = float(((x - by_seed - by_item + value) ** 2).sum()) / ((seeds - 1) * (items - 1))
+    item_part = max(ms_item - ms_rest, 0.0)
+    var_seed, var_item = ms_seed / (seeds * items), item_part / (seeds * items)
+    stderr = math.sqrt(var_seed + var_item)
+    df = (ms_seed + item_part) ** 2 / (ms_seed**2 / (seeds - 1)) if ms_seed > 0 else math.inf
+    if stderr == 0:  # seeds agree exactly, and items no more than chance: fall back on what the cells themselves vary by
+        stderr, df = math.sqrt(ms_rest / (seeds * items)), float(seeds - 1)
+    df = min(df, 1e6)  # scipy's t at infinity is the normal distribution, up to rounding
+    reach = float(student.ppf((1 + level) / 2, df)) * stderr
+    p = float(2 * student.sf(abs(value) / stderr, df))
+    return Crossed(value, value - reach, value + reach, p, stderr, df, var_seed, var_item, seeds)
+
+
+def hierarchical_bootstrap(values_SI: Array, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
+    """Percentile interval of the mean over seeds and items, both drawn with replacement; a drawn item is the same one for every drawn seed.
+
+    Source: the pigeonhole bootstrap for crossed data, Owen 2007 (doi 10.1214/07-AOAS122). Too narrow with few seeds: see the head of this file.
+    """
+    import numpy as np
+
+    x = np.asarray(values_SI, float)
+    rng = np.random.default_rng(seed)
+    seeds, items = x.shape
+    return _percentiles(np.einsum("ds,si,di->d", _resampled(rng, draws, seeds), x, _resampled(rng, draws, items), optimize=True), level)
+
+
+def detectable(stderr: float, df: float, *, level: float = LEVEL, power: float = POWER) -> float:
+    """The true difference that a two-sided t test at `level` finds with chance `power`; a smaller one cannot be told from noise.
+
+    Source: Cohen 1988, chapter 2: solve P(T > t_crit) = power for T noncentral t(df, difference / stderr). The other tail is left out.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import nct, norm
+    from scipy.stats import t as student
+
+    df = min(df, 1e4)
+    if df > 200:  # the noncentral t is the shifted normal there, to three digits
+        return stderr * float(norm.ppf((1 + level) / 2) + norm.ppf(power))
+    critical = float(student.ppf((1 + level) / 2, df))
+    return stderr * float(brentq(lambda shift: float(nct.sf(critical, df, shift)) - power, 0.0, critical * 10 + 10))
+
+
+def detectable_with(found: Crossed, seeds: int, *, level: float = LEVEL, power: float = POWER) -> float:
+    """The same for another number of seeds on the same items, if seeds vary as they did: var_seed shrinks as 1 / seeds, var_item stays.
+
+    df follows `crossed_interval`'s formula, in which the mean squares keep their expectations.
+    """
+    by_seed = found.var_seed * found.seeds / seeds
+    variance = by_seed + found.var_item
+    df = variance**2 / (by_seed**2 / (seeds - 1)) if by_seed > 0 else math.inf
+    return detectable(math.sqrt(variance), df, level=level, power=power)
+
+
+def seeds_needed(found: Crossed, difference: float, *, level: float = LEVEL, power: float = POWER) -> int | None:
+    """Fewest seeds (3 to 100) with which a true difference of this size would be found; None where only more items could do it."""
+    enough = [n for n in range(3, MOST_SEEDS + 1) if detectable_with(found, n, level=level, power=power) <= difference]
+    return enough[0] if enough else None
+
+
+# ---------------------------------------------------------------------------------------------------------------- runs × tasks
+def iqm(scores_ST: Array) -> float:
+    """Interquartile mean: the mean of the middle half of all scores.
+
+    Source: Agarwal et al. 2021 (rliable), section 4.3: the 25 % trimmed mean over runs and tasks together. Under 4 scores it is the mean.
+    """
+    from scipy.stats import trim_mean
+
+    return float(trim_mean(scores_ST, 0.25, axis=None))
+
+
+def probability_of_improvement(baseline_ST: Array, arm_ST: Array) -> float:
+    """Chance that a run of the arm beats a run of the baseline on a task drawn at random, ties counting half.
+
+    Source: Agarwal et al. 2021, section 4.3: the mean over tasks of the Mann-Whitney U of the arm divided by the number of pairs.
+    """
+    import numpy as np
+
+    a, b = np.asarray(baseline_ST, float), np.asarray(arm_ST, float)
+    wins = (b[:, None, :] > a[None, :, :]) + 0.5 * (b[:, None, :] == a[None, :, :])
+    return float(wins.mean())
+
+
+def improvement_interval(chance: float, baseline_runs: int, arm_runs: int, *, level: float = LEVEL) -> tuple[float, float]:
+    """Interval of a probability of improvement on one task, from few runs; unlike a bootstrap's it does not shrink to a point at 0 or 1.
+
+    Source: Newcombe 2006 part 2, method 5 (doi 10.1002/sim.2324): the values theta with |chance - theta| <= z sqrt(V(theta)), where
+    V = theta (1 - theta) [1 + (n - 1) ((1 - theta) / (2 - theta) + theta / (1 + theta))] / (n_a n_b) and n = (n_a + n_b) / 2.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    z, n = float(norm.ppf((1 + level) / 2)), (baseline_runs + arm_runs) / 2
+
+    def outside(theta: float) -> float:
+        spread = theta * (1 - theta) * (1 + (n - 1) * ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (baseline_runs * arm_runs)
+        return float((chance - theta) ** 2 - z * z * spread)
+
+    low = brentq(outside, 0.0, chance) if chance > 0 and outside(0.0) > 0 else 0.0
+    high = brentq(outside, chance, 1.0) if chance < 1 and outside(1.0) > 0 else 1.0
+    return float(low), float(high)
+
+
+def stratified_bootstrap(
+    statistic: Callable[..., float], matrices_ST: Sequence[Array], *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile interval of a statistic of score matrices; runs are drawn with replacement, within each task and each matrix.
+
+    Source: Agarwal et al. 2021, section 4.2. With under about 10 runs per task it is too narrow, as they say too.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    arrays = [np.asarray(m, float) for m in matrices_ST]
+
+    def drawn(matrix: Array) -> Any:
+        return np.take_along_axis(matrix, rng.integers(0, matrix.shape[0], matrix.shape), axis=0)
+
+    return _percentiles(np.array([statistic(*map(drawn, arrays)) for _ in range(draws)]), level)
+
+
+# --------------------------------------------------------------------------------------------------------------- learning curves
+def curve_area(tokens: Sequence[float], values: Sequence[float], start: float, stop: float) -> float:
+    """Area under a learning curve between two token counts, divided by their distance: its mean height, by the trapezoid rule.
+
+    Between two points the curve is a line; before the first and after the last it is flat.
+    """
+    import numpy as np
+    from scipy.integrate import trapezoid
+
+    assert stop > start
+    inside = [t for t in tokens if start < t < stop]
+    grid = np.array([start, *inside, stop], float)
+    return float(trapezoid(np.interp(grid, tokens, values), grid)) / (stop - start)
+
+
+def tokens_to_target(tokens: Sequence[int], values: Sequence[float], target: float) -> int | None:
+    """Tokens after which a curve has reached the target and keeps it: the first point at or over it, from which on the mean is too.
+
+    The second condition is what keeps a noisy curve from getting there by one lucky step. None where it never does.
+    """
+    for i, (spent, value) in enumerate(zip(tokens, values, strict=True)):
+        rest = values[i:]
+        if value >= target and math.fsum(rest) / len(rest) >= target:
+            return spent
+    return None
+
+
+# ----------------------------------------------------------------------------------------------------------------- many tests
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values that keep the chance of any false positive under the level, whatever the dependence between the tests.
+
+    Source: Holm 1979: with p sorted upwards, adjusted p_(i) = max over j <= i of min(1, (m - j + 1) p_(j)).
+    """
+    adjusted = [0.0] * len(p_values)
+    running = 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = running
+    return adjusted
+
+
+def _resampled(rng: Any, draws: int, count: int) -> Any:
+    """(draws, count) weights of a resample with replacement: how often each was drawn, divided by count."""
+    return rng.multinomial(count, [1 / count] * count, size=draws) / count
+
+
+def _percentiles(draws: Any, level: float) -> tuple[float, float]:
+    import numpy as np
+
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
