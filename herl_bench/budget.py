@@ -24,13 +24,19 @@ def parse_tokens(text: str) -> int:
 
 @dataclass
 class Budget:
-    """tokens: the limit. spent: every generated token, drafts and revisions alike. Evaluation is not charged: it is the same for every method."""
+    """tokens: the limit. spent: every generated token, drafts and revisions alike. Evaluation is not charged: it is the same for every method.
+
+    forward_tokens, trained_tokens: tokens, prompts included, that any of the models (policy, starting policy, critics) read without a gradient,
+    and with one; what the estimate of floating-point operations is made of.
+    """
 
     tokens: int
     spent: int = 0
     rollouts: int = 0
     reward_calls: int = 0
     optimizer_steps: int = 0
+    forward_tokens: int = 0
+    trained_tokens: int = 0
 
     def charge(self, tokens: int, rollouts: int) -> None:
         self.spent += tokens
@@ -52,3 +58,4 @@ class Budget:
         """The limit stays as it is, so that a run can be resumed with a larger one."""
         self.spent, self.rollouts = state["spent"], state["rollouts"]
         self.reward_calls, self.optimizer_steps = state["reward_calls"], state["optimizer_steps"]
+        self.forward_tokens, self.trained_tokens = state["forward_tokens"], state["trained_tokens"]

@@ -43,6 +43,6 @@ def test_charges_add_up_and_what_is_affordable_fits(limit, charges, wanted):
 
 
 def test_a_restored_budget_keeps_what_was_spent_and_takes_the_new_limit():
-    before, after = Budget(100, spent=60, rollouts=6, reward_calls=7, optimizer_steps=8), Budget(200)
+    before, after = Budget(100, spent=60, rollouts=6, reward_calls=7, optimizer_steps=8, forward_tokens=9, trained_tokens=10), Budget(200)
     after.load_state_dict(before.state_dict())
-    assert after == Budget(200, 60, 6, 7, 8)
+    assert after == Budget(200, 60, 6, 7, 8, 9, 10)

@@ -74,10 +74,10 @@ class BonusCritic:
                 out[row] = value
         return out
 
-    def observe(self, step: int, measured: Sequence[Measurement], generator: torch.Generator) -> None:
-        """Predict the new measurements, decide the gate, then learn from those that are not held out."""
+    def observe(self, step: int, measured: Sequence[Measurement], generator: torch.Generator) -> int:
+        """Predict the new measurements, decide the gate, then learn from those that are not held out; gives the number of tokens learnt from."""
         if not measured:
-            return
+            return 0
         guesses = self._raw([Pair(m.prompt, m.response) for m in measured], [m.reward for m in measured])
         constant, slope = self._baselines()
         self.predictions += [
@@ -88,7 +88,7 @@ class BonusCritic:
         self.predictions = [p for p in self.predictions if p.step > step - self.window]
         self.open = self._beats_baselines()
         self.past = [row for row in self.past if row[0] > step - self.window] + [(step, m.reward, m.improvement) for m in measured]
-        self._learn([m for m in measured if _key(m.example_id) % HELD_OUT_ONE_IN], generator)
+        return self._learn([m for m in measured if _key(m.example_id) % HELD_OUT_ONE_IN], generator)
 
     def _baselines(self) -> tuple[float, float]:
         if not self.past:
@@ -98,7 +98,7 @@ class BonusCritic:
         slope = sum((1 - r) * d for _, r, d in self.past) / squares if squares else 0.0
         return mean, slope
 
-    def _learn(self, measured: Sequence[Measurement], generator: torch.Generator) -> None:
+    def _learn(self, measured: Sequence[Measurement], generator: torch.Generator) -> int:
         self.trained_on |= {_key(m.example_id) for m in measured}
         pairs = [Pair(m.prompt, m.response) for m in measured]
         reward_N = torch.tensor([m.reward for m in measured], device=self.device)
@@ -112,6 +112,7 @@ class BonusCritic:
                     loss.backward()
                 nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
                 self.optimizer.step()
+        return self.epochs * sum(map(len, pairs))
 
     def _beats_baselines(self) -> bool:
         if len(self.predictions) < MIN_JUDGED:

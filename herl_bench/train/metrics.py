@@ -12,6 +12,8 @@ METRICS: Mapping[str, str] = {
     "rollouts": "responses sampled so far",
     "reward_calls": "responses judged so far",
     "optimizer_steps": "optimiser steps so far",
+    "forward_tokens": "tokens, prompts included, that any model read without a gradient so far",
+    "trained_tokens": "tokens, prompts included, that any model was trained on so far",
     "reward": "mean rubric reward of the plain responses (no bonus), in [0, 1]",
     "metric": "mean primary metric of the plain responses, as sampled",
     "metric_planted": "the same over problems with a planted misconception (synthetic worlds)",

@@ -24,6 +24,9 @@ class Pair:
     response: Sequence[int]
     temperature: float = 1.0
 
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.response)
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -46,7 +49,7 @@ class Packed:
 def microbatches(pairs: Sequence[Pair], max_tokens: int, pad: int, device: Any, rows: Sequence[int] | None = None) -> Iterator[Packed]:
     """Pack `pairs` (or those at `rows`) by length into batches of at most `max_tokens` padded tokens, at least one row each."""
     chosen = range(len(pairs)) if rows is None else rows
-    order = sorted(chosen, key=lambda i: (len(pairs[i].prompt) + len(pairs[i].response), i))
+    order = sorted(chosen, key=lambda i: (len(pairs[i]), i))
     group: list[int] = []
     longest_prompt = longest_response = 0
     for i in order:

@@ -126,6 +126,7 @@ class Learner:
         with clock("bonus"):
             if self.bonus and (self.bonus.open or config.revise == "critic"):
                 predicted = self.bonus.predict([r.pair for r in drafts], [r.reward or 0.0 for r in drafts])
+                run.budget.forward_tokens += sum(len(r.pair) for r in drafts)
 
         revisions: list[Rollout] = []
         if config.hindsight:
@@ -179,6 +180,7 @@ class Learner:
             on_completion=lambda i, completion: self.judging.begin(assigned[i].example, completion.text),
         )
         run.budget.charge(sum(len(w.ids) for w in written), len(written))
+        run.budget.forward_tokens += sum(len(p) + len(w.ids) for p, w in zip(prompt_ids, written, strict=True))
         return [
             Rollout(
                 example=a.example,
@@ -216,7 +218,8 @@ class Learner:
                 if i is not None
             ]
             was_open = self.bonus.open
-            self.bonus.observe(self.steps + 1, news, self.judging_bonus)
+            self.run.budget.forward_tokens += sum(len(n.prompt) + len(n.response) for n in news)
+            self.run.budget.trained_tokens += self.bonus.observe(self.steps + 1, news, self.judging_bonus)
             return [replace(d, bonus=b) if was_open and d.reward is not None else d for d, b in zip(drafts, predicted, strict=True)]
         if self.config.hindsight and self.config.bonus == "measured":
             return [replace(d, bonus=max(0.0, measured[i].improvement or 0.0)) if i in measured else d for i, d in enumerate(drafts)]
@@ -240,12 +243,14 @@ class Learner:
             scored["old"][batch.rows, :t] = logp_BT * batch.mask_BT
             scored["entropy"][batch.rows, :t] = entropy_BT * batch.mask_BT
             scored["reference"][batch.rows, :t] = logprobs(self.reference, batch)[0] * batch.mask_BT
+        self.run.budget.forward_tokens += 2 * sum(map(len, pairs))
         scored["value"] = self._values(rows, scored["value"])
         off = [i for i, row in enumerate(rows) if row.behaviour is not None]
         if off and self.config.off_policy != "awr":
             sampled = [row.behaviour or row.pair for row in rows]
             for batch in microbatches(sampled, self.config.microbatch_tokens, self.pad, self.device, off):
                 scored["behaviour"][batch.rows, : batch.mask_BT.shape[1]] = logprobs(self.policy.model, batch)[0] * batch.mask_BT
+            self.run.budget.forward_tokens += sum(len(sampled[i]) for i in off)
         return scored
 
     @torch.no_grad()
@@ -254,6 +259,7 @@ class Learner:
         values_NT = torch.zeros_like(like_NT)
         for batch in microbatches([row.pair for row in rows], self.config.microbatch_tokens, self.pad, self.device):
             values_NT[batch.rows, : batch.mask_BT.shape[1]] = self.critic(batch) * batch.mask_BT
+        self.run.budget.forward_tokens += sum(len(row.pair) for row in rows)
         return values_NT
 
     def _learn(self, rows: Sequence[Row], scored: dict[str, Tensor]) -> dict[str, Any]:
@@ -365,6 +371,7 @@ class Learner:
                 sums["ratio"] += float(losses.masked_sum(ratio_BT, on_mask_BT))
                 sums["clipped"] += float(losses.masked_sum(clipped_BT, on_mask_BT))
                 sums["ratio_distance"] = max(sums["ratio_distance"], float(((ratio_BT - 1).abs() * on_mask_BT).max()))
+        self.run.budget.trained_tokens += sum(len(pairs[i]) for i in chosen.tolist())
         return sums
 
     def _critic_pass(
@@ -382,6 +389,7 @@ class Learner:
             loss = losses.masked_sum(loss_BT, on_mask_NT[batch.rows, :t]) / total
             self.accelerator.backward(loss)
             summed += float(loss.detach())
+        self.run.budget.trained_tokens += sum(len(rows[i].pair) for i in chosen.tolist())
         if alone:
             self.accelerator.clip_grad_norm_(self.critic.parameters(), self.config.max_grad_norm)
             self.optimizer.step()
@@ -415,6 +423,8 @@ class Learner:
             "rollouts": run.budget.rollouts,
             "reward_calls": run.budget.reward_calls,
             "optimizer_steps": run.budget.optimizer_steps,
+            "forward_tokens": run.budget.forward_tokens,
+            "trained_tokens": run.budget.trained_tokens,
             "reward": _mean(r.reward for r in plain),
             "metric": _mean(r.judgement.metrics[primary] for r in plain),
             "metric_planted": _mean(r.judgement.metrics[primary] for r in plain if r.example.info.get("planted") is True),
