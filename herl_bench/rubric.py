@@ -8,6 +8,7 @@ the error; it is counted apart and never becomes an unmet criterion, because a b
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -71,11 +72,13 @@ def _judge_one(example: Example, rubric: Rubric, metrics: Sequence[Metric], seen
         try:
             if isinstance(seen[metric.observe], _Failed):
                 raise seen[metric.observe].error
-            values[metric.key] = float(metric.score(example, seen[metric.observe]))
+            value = float(metric.score(example, seen[metric.observe]))
+            values[metric.key] = value if math.isfinite(value) else None
         except Exception:
             values[metric.key] = None
     reward = met_weight / decided_weight if decided_weight > 0 else None
-    return Judgement(tuple(verdicts), reward, values)
+    status = next((s for observed in seen.values() if isinstance(s := getattr(observed, "status", None), str)), "")
+    return Judgement(tuple(verdicts), reward, values, status)
 
 
 def _apply(criterion: Criterion, example: Example, observed: Any) -> list[Verdict]:

@@ -83,11 +83,13 @@ class Judgement:
 
     reward: met weight / decided weight, in [0, 1]; None where no criterion could be decided.
     metrics: one number per metric; None where the metric could not be computed (an error of ours, not a wrong answer).
+    status: how the response's program ended (`timeout`, `memory`, …), where an observation has such an attribute.
     """
 
     verdicts: tuple[Verdict, ...]
     reward: float | None
     metrics: Mapping[str, float | None] = field(default_factory=dict)
+    status: str = ""
 
     @property
     def criteria(self) -> dict[str, bool | None]:
@@ -108,7 +110,8 @@ Outcome = Union[bool, None, Finding, Sequence[Finding]]
 
 Observe = Callable[[Sequence[Example], Sequence[str], Any], Sequence[Any]]
 """`observe(examples, responses, sandbox) -> one observation per response`. Called once per batch, so that parsing or execution is
-shared by all checks and metrics that name the same function. `sandbox` is an object with `map(jobs)`, or None where the task needs none."""
+shared by all checks and metrics that name the same function. `sandbox` is an object with `map(jobs)`, or None where the task needs none.
+An observation may have an attribute `status`, how the response's program ended; `timeout` is counted in every table."""
 
 
 @dataclass(frozen=True)

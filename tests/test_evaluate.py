@@ -9,6 +9,7 @@ import pytest
 from herl_bench.errors import SaveError, UsageError
 from herl_bench.evaluate import Evaluation, Writer, judge_responses, read_summary, sum_up, write_evaluation
 from herl_bench.evaluate.core import mean_and_stderr
+from herl_bench.policy.answer import Answer
 from herl_bench.types import Criterion, Example, Metric, Rubric, Task
 
 TASK = Task(
@@ -38,7 +39,8 @@ def rows(examples=EXAMPLES, responses=RESPONSES, **more):
 
 
 def evaluation():
-    made = rows(response_ids=[(1, 2), (3,), (), (4,)], finishes=["eos", "eos", "length", "eos"])
+    ends = [("eos", 2), ("eos", 1), ("length", 0), ("eos", 1)]
+    made = rows(responses=[Answer(text, finish, tokens) for text, (finish, tokens) in zip(RESPONSES, ends, strict=True)])
     return Evaluation(
         tuple(made), sum_up(made, RUBRIC, METRICS), {"temperature": 0.0, "max_new_tokens": 8, "stop": ["\n"], "n": 1, "seed": 5}
     )
@@ -93,6 +95,7 @@ def test_the_files_hold_every_column(tmp_path):
     assert results["config"]["limit"] == 4
     assert results["model_name_sanitized"] == "org__m"
     assert results["herl_bench"]["config"] == {"data": "synthetic"}
+    assert results["herl_bench"]["rubric"] == {"sums": "sums"}
     summary = read_summary(tmp_path / "eval")
     assert (summary["metrics"]["exact_match,strict-match"]["value"], summary["unparsed"]) == (0.25, 0.5)
     assert summary["families"]["even"] == {"value": 0.5, "stderr": 0.5, "items": 2}

@@ -63,9 +63,9 @@ def test_rows_come_in_batches_and_do_not_depend_on_the_random_state(llama):
     first = once(1)
     torch.rand(7)
     assert once(1) == first
-    assert [r.response_ids for r in once(2).rows] != [r.response_ids for r in first.rows]
+    assert [r.response for r in once(2).rows] != [r.response for r in first.rows]
     assert (first.summary.items, first.summary.responses) == (5, 10)
-    assert first.summary.generated_tokens == sum(len(r.response_ids) for r in first.rows)
+    assert first.summary.generated_tokens == sum(r.answer.tokens for r in first.rows)
     assert first.settings["stop"] == list(TASK.stop)
 
 

@@ -1,54 +1,68 @@
-"""`herl-bench eval`: evaluate a run or a model on tasks, write lm-eval's files, print a table."""
+"""`herl-bench eval`: evaluate a run, a model or a server on tasks, write lm-eval's files, print a table."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from herl_bench.cli import report_problems
-from herl_bench.cli.resolve import metrics_of, policy_of, rubric_of, sandbox_of
-from herl_bench.errors import UsageError
+from herl_bench.cli.resolve import answerer_of, metrics_of, rubric_of, sandbox_of
+from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.plugins import Host
 from herl_bench.types import Task
 
 if TYPE_CHECKING:
-    from herl_bench.evaluate import Score, Summary
+    from herl_bench.evaluate import Evaluation, Row, Score, Summary, Writer
+    from herl_bench.policy.answer import Answerer
 
 
 @click.command("eval")
 @click.option("--tasks", "names", help="Comma-separated names of tasks; a run's own task if left out.")
-@click.option("--model", required=True, metavar="RUN_OR_PATH", help="A run's folder, tiny, a checkpoint folder, or a hub id.")
+@click.option(
+    "--model", required=True, metavar="RUN_OR_PATH", help="A run's folder, tiny, a checkpoint folder, a hub id, or openai for a server."
+)
+@click.option("--model_args", metavar="KEY=VALUE,…", help="With --model openai: base_url, model, and more; see docs/evaluation.md.")
 @click.option("--data", help="auto, synthetic, hub or a folder. Default: a run's own source, else auto.")
 @click.option(
     "--limit", type=click.IntRange(1), help="At most so many items per task. Default: a run's own number, else all (200 synthetic)."
 )
 @click.option("--max_new_tokens", type=click.IntRange(1), help="Longest answer. Default: the task's.")
 @click.option("--temperature", type=click.FloatRange(0), default=0.0, show_default=True, help="0 takes the likeliest token.")
+@click.option("--n", type=click.IntRange(1), default=1, show_default=True, help="Responses per item, for pass@k; needs a temperature.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling; the items never depend on it.")
 @click.option("--output_path", metavar="DIR", help="Where the results go, into a folder named after the model. Default: a run's eval/.")
-@click.option("--log_samples", is_flag=True, help="Also write every sample (always done inside a run).")
+@click.option("--log_samples", is_flag=True, help="Also keep every sample (always done inside a run).")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
 def command(
     host: Host,
     names: str | None,
     model: str,
+    model_args: str | None,
     data: str | None,
     limit: int | None,
     max_new_tokens: int | None,
     temperature: float,
+    n: int,
     seed: int,
     output_path: str | None,
     log_samples: bool,
     form: str,
 ) -> None:
-    """Evaluate a run or a model."""
+    """Evaluate a run, a model, or an OpenAI-compatible server.
+
+    Samples are appended as they are made, and the same command goes on where a killed one stopped.
+
+    With --format json, one object on stdout: {"model", "results": path of the results file or null, "tasks": {TASK: summary}}.
+    """
     from herl_bench.cli.validate import task_names
 
     run = run_settings(model)
@@ -57,18 +71,45 @@ def command(
     tasks = [host.get("task", name) for name in ([run["task"]] if names is None else task_names(host, names))]
     if output_path and Path(output_path).is_file():
         raise UsageError(f"--output_path {output_path} is a file: name a folder")
+    if n > 1 and temperature == 0:
+        raise UsageError(f"--n {n} needs a --temperature above 0: at 0 all {n} responses to an item are the same")
     report_problems(host)
-    how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
-    summaries, places = {}, {}
-    for task in tasks:
-        own = run if run.get("task") == task.name else {}
-        summaries[task.name], places[task.name] = _evaluate(host, task, model, own, data, limit, how, output_path, log_samples)
+    how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "n": n, "seed": seed}
+    from herl_bench.evaluate import write_results
+    from herl_bench.evaluate.files import model_facts, new_stamp
+
+    started, models, done = time.time(), answerer_of(model, model_args), {}
+    with ExitStack() as stack:
+        for task in tasks:
+            own = run if run.get("task") == task.name else {}
+            folder = _folder(models(task), run, output_path)
+            done[task.name] = _evaluate(stack, host, task, models(task), own, data, limit, how, folder, log_samples or not output_path)
+        results = None
+        if folder is not None:
+            stamp = new_stamp()
+            results = write_results(
+                folder,
+                stamp,
+                [d.section for d in done.values()],
+                model_name=models(tasks[0]).name,
+                model_args=dict(models(tasks[0]).identity.get("model_args", {})) or None,
+                config={"limit": limit},
+                facts=model_facts(models(tasks[0])),
+                settings=done[tasks[0].name].evaluation.settings,
+                started=started,
+            )
+            for writer in (d.writer for d in done.values()):
+                if writer is not None:
+                    writer.keep(stamp)
+    summaries = {name: d.evaluation.summary for name, d in done.items()}
     if form == "json":
-        click.echo(json.dumps({"model": model, "tasks": {name: asdict(s) for name, s in summaries.items()}}, ensure_ascii=False, indent=2))
-        return
-    show_summaries({f"{name} · {model} · {places[name][0]}": summary for name, summary in summaries.items()})
-    for folder in dict.fromkeys(folder for _, folder in places.values() if folder):
-        click.echo(f"Results are in {folder}")
+        shown = {"model": model, "results": results and str(results), "tasks": {name: asdict(s) for name, s in summaries.items()}}
+        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+    else:
+        show_summaries({f"{name} · {models(tasks[0]).name} · {done[name].source}": summary for name, summary in summaries.items()})
+        if results is not None:
+            click.echo(f"Results are in {results.parent}")
+    warn_of_rates(summaries)
 
 
 def run_settings(model: str) -> dict[str, Any]:
@@ -86,47 +127,62 @@ def run_settings(model: str) -> dict[str, Any]:
     return settings
 
 
+@dataclass(frozen=True)
+class Done:
+    """One task's outcome. writer: of its samples, None where nothing is written."""
+
+    evaluation: Evaluation
+    section: Mapping[str, Any]
+    source: str
+    writer: Writer | None
+
+
 def _evaluate(
+    stack: ExitStack,
     host: Host,
     task: Task,
-    model: str,
+    model: Answerer,
     own: Mapping[str, Any],
     data: str | None,
     limit: int | None,
     how: Mapping[str, Any],
-    output_path: str | None,
-    log_samples: bool,
-) -> tuple[Summary, tuple[str, Path | None]]:
-    """The summary; the source and the folder of the results (None where nothing was written). `own`: the run's settings, if it is of this task."""
-    from herl_bench.data import open_eval
+    folder: Path | None,
+    samples: bool,
+) -> Done:
+    """own: the run's settings, if it is of this task. stack: keeps the writer open. An earlier attempt in the folder is gone on from."""
+    from herl_bench.data import items_digest, open_eval
     from herl_bench.evaluate import Writer, evaluate, sampling_settings
+    from herl_bench.evaluate.core import items_per_batch
+    from herl_bench.evaluate.files import fingerprint
 
-    embedded = model == "tiny" or own.get("model") == "tiny"
+    embedded = model.name == "tiny" or own.get("model") == "tiny"
     source = data or own.get("data") or "auto"
     opened = open_eval(task, source, embedded=embedded, eval_items=limit or own.get("eval_items"), difficulty=own.get("difficulty"))
     rubric, metrics = rubric_of(host, task, str(own.get("rubric") or "")), metrics_of(host, task)
-    with sandbox_of(host, task) as sandbox:
-        policy = policy_of(task, model)
-        longest = how["max_new_tokens"] or _longest(task, opened.source, own)
-        settings = sampling_settings(policy, task, n=1, **{**how, "max_new_tokens": longest})
-        call = {"sandbox": sandbox, "max_new_tokens": longest, "temperature": how["temperature"], "seed": how["seed"]}
-        folder = _folder(model, own, output_path)
-        if folder is None:
-            with _progress(task.name, len(opened.eval)) as advance:
-                return evaluate(policy, task, rubric, metrics, opened.eval, on_batch=advance, **call).summary, (opened.source, None)
-        samples = log_samples or not output_path
-        with (
-            Writer(folder, task=task, rubric=rubric, metrics=metrics, settings=settings, samples=samples) as writer,
-            _progress(task.name, len(opened.eval)) as advance,
-        ):
+    how = {**how, "max_new_tokens": how["max_new_tokens"] or _longest(task, opened.source, own)}
+    settings = sampling_settings(model, task, **how)
+    writer, rows = None, []
+    with sandbox_of(host, task) as sandbox, _progress(task.name, len(opened.eval)) as advance:
+        if folder is not None:
+            mark = fingerprint(model.identity, task, rubric, metrics, settings, items_digest(opened.eval))
+            writer = stack.enter_context(
+                Writer(folder, task=task, rubric=rubric, metrics=metrics, settings=settings, samples=samples, resume=mark)
+            )
+            rows = writer.restore(opened.eval, items_per_batch(how["n"]))
+            if rows:
+                click.echo(
+                    f"{task.name}: {len(rows) // how['n']} of {len(opened.eval)} items are in {writer.part} already: going on", err=True
+                )
+        advance(rows)
 
-            def on_batch(rows: Any) -> None:
-                writer.append(rows)
-                advance(rows)
+        def on_batch(fresh: Sequence[Row]) -> None:
+            if writer is not None:
+                writer.append(fresh)
+            advance(fresh)
 
-            done = evaluate(policy, task, rubric, metrics, opened.eval, on_batch=on_batch, **call)
-            writer.finish(done, model_name=model, config={"data": opened.source, "limit": limit, "sha256": dict(opened.fingerprint)})
-        return done.summary, (opened.source, folder)
+        done = evaluate(model, task, rubric, metrics, opened.eval, sandbox=sandbox, done=rows, on_batch=on_batch, **how)
+    origin = {"source": opened.source, "sha256": dict(opened.fingerprint)}
+    return Done(done, writer.section(done, data=origin) if writer else {}, opened.source, writer)
 
 
 def _longest(task: Task, source: str, own: Mapping[str, Any]) -> int:
@@ -137,12 +193,12 @@ def _longest(task: Task, source: str, own: Mapping[str, Any]) -> int:
     return task.world.max_new_tokens if source == "synthetic" and task.world else task.max_new_tokens
 
 
-def _folder(model: str, own: Mapping[str, Any], output_path: str | None) -> Path | None:
+def _folder(model: Answerer, run: Mapping[str, Any], output_path: str | None) -> Path | None:
     from herl_bench.evaluate.files import sanitized
 
     if output_path:
-        return Path(output_path) / sanitized(model)
-    return Path(model) / "eval" / "final" if own else None
+        return Path(output_path) / sanitized(model.name)
+    return Path(model.name) / "eval" / "final" if run else None
 
 
 class _progress:
@@ -183,12 +239,25 @@ def show_summaries(summaries: Mapping[str, Summary]) -> None:
                 for name, score in group.items():
                     table.add_row(f"  {label}{name}", with_stderr(score), str(score.items))
         table.add_section()
-        for name in ("unparsed", "truncated", "empty"):
-            table.add_row(f"  {name}", f"{getattr(summary, name):.1%}", str(summary.responses))
-        table.add_row("  errors (left out of the means)", str(summary.errors), str(summary.responses))
+        for name in ("truncated", "empty", "unparsed", "timed_out"):
+            rate = getattr(summary, name)
+            table.add_row(f"  {name.replace('_', ' ')}", "unknown" if rate is None else f"{rate:.1%}", str(summary.responses))
+        table.add_row("  errors (left out of the means)", f"{summary.errors} ({summary.error_rate:.1%})", str(summary.responses))
         if summary.shortened:
             table.add_row("  prompts cut to fit the model", str(summary.shortened), str(summary.responses))
         console.print(table)
+
+
+def warn_of_rates(summaries: Mapping[str, Summary]) -> None:
+    """A line on stderr for every rate above 5 %. Raises `HerlBenchError` where nothing could be judged: a table of dashes is no result."""
+    from herl_bench.evaluate import warnings_of
+
+    for name, summary in summaries.items():
+        for line in warnings_of(asdict(summary)):
+            click.echo(f"herl-bench: warning: {name}: {line}", err=True)
+    for name, summary in summaries.items():
+        if summary.responses and summary.error_rate == 1:
+            raise HerlBenchError(f"{name}: none of the {summary.responses} responses was given or could be judged")
 
 
 def with_stderr(score: Score) -> str:

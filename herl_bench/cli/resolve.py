@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from herl_bench.plugins import Host
 from herl_bench.types import HindsightTemplate, Metric, Rubric, Task
 
 if TYPE_CHECKING:
+    from herl_bench.policy.answer import Answerer
     from herl_bench.policy.load import Policy
 
 
@@ -46,6 +47,21 @@ def policy_of(task: Task, model: str) -> Policy:
         policy = load_policy(str(Path(model) / "final") if (Path(model) / "final" / "config.json").is_file() else model)
     policy.name = model
     return policy
+
+
+def answerer_of(model: str, model_args: str | None = None) -> Callable[[Task], Answerer]:
+    """What `--model` names, for each task: `tiny` is another policy for every task, everything else is loaded once."""
+    if model_args is not None:
+        raise UsageError(f"--model_args goes with --model openai, not with {model}")
+    loaded: dict[str, Answerer] = {}
+
+    def of(task: Task) -> Answerer:
+        key = task.name if model == "tiny" else ""
+        if key not in loaded:
+            loaded[key] = policy_of(task, model)
+        return loaded[key]
+
+    return of
 
 
 @contextmanager

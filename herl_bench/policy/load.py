@@ -7,6 +7,7 @@ everything that can be wrong with a path. Left out: quantisation, adapters (merg
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from herl_bench.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
+
+    from herl_bench.policy.answer import Answer
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt", "spiece.model")
 
@@ -64,6 +67,51 @@ class Policy:
         rows: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         bos = self.tokenizer.bos_token_id
         return rows if self.tokenizer.chat_template or bos is None else [[bos, *row] for row in rows]
+
+    @property
+    def chat(self) -> bool:
+        return bool(self.tokenizer.chat_template)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The checkpoint's files with their sizes and times of change, which cost nothing to look up, or the hub's revision."""
+        folder = Path(self.path)
+        files = (
+            {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.iterdir()) if p.is_file()} if folder.is_dir() else {}
+        )
+        return {
+            "path": self.path,
+            "files": files,
+            "revision": getattr(self.model.config, "_commit_hash", None),
+            "dtype": str(self.model.dtype),
+        }
+
+    def answer(
+        self,
+        prompts: Sequence[str],
+        *,
+        instruction: str,
+        stop: Sequence[str],
+        temperature: float,
+        max_new_tokens: int,
+        seeds: Sequence[int],
+    ) -> list[Answer]:
+        """As `herl_bench.policy.answer.Answerer` says. The batch is sampled as one, from a random state made of all its seeds."""
+        import torch
+
+        from herl_bench.policy.answer import Answer
+        from herl_bench.policy.generate import generate
+
+        state = int.from_bytes(hashlib.sha256(repr(list(seeds)).encode()).digest()[:8], "big", signed=True)
+        written = generate(
+            self,
+            self.encode(prompts, instruction),
+            temperature=temperature,
+            max_new_tokens=max_new_tokens,
+            stop=stop,
+            generator=torch.Generator(device=self.device).manual_seed(state),
+        )
+        return [Answer(c.text, c.finish, len(c.ids), c.dropped) for c in written]
 
     def decode(self, ids: Sequence[int]) -> str:
         text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)

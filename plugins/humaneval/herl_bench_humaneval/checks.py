@@ -36,6 +36,10 @@ class Observation:
     verdict: Any = None
     plain: Any = None
 
+    @property
+    def status(self) -> str:
+        return self.verdict.status if self.verdict is not None else ""
+
 
 def observe(examples: Sequence[Example], responses: Sequence[str], sandbox: Any) -> list[Observation]:
     """One observation per answer; each distinct pair of program and tests is run once."""
