@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,10 @@ from herl_bench.cli import report_problems
 from herl_bench.cli.resolve import metrics_of, policy_of, rubric_of, sandbox_of, template_of
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.plugins import Host
+from herl_bench.types import Method, Task
+
+if TYPE_CHECKING:
+    from herl_bench.settings import Settings
 
 INTERRUPTED = 130
 
@@ -40,29 +44,31 @@ def command(
     host: Host = ctx.obj
     if resume is not None:
         return _resume(host, resume, flags, assignments, config_file)
-    from herl_bench.settings import Settings, parse_settings
+    from herl_bench.settings import parse_settings
 
     run_values, method_values, origin = parse_settings(flags, assignments, config_file)
     if not run_values.get("task"):
         raise UsageError(f"--task is missing: choose from {', '.join(sorted(host.entries('task')))}")
-    settings = _settings(host, Settings, run_values, origin)
+    settings = settings_of(run_values, origin)
     return _run(host, settings, method_values, origin, output_dir=Path(output_dir))
 
 
-def _settings(host: Host, kind: type, values: dict[str, Any], origin: dict[str, str]) -> Any:
-    from herl_bench.settings import build
+def settings_of(values: dict[str, Any], origin: dict[str, str]) -> Settings:
+    """Checked settings, with the paths in them absolute. Raises `UsageError`."""
+    from herl_bench.settings import Settings, build
 
-    built = build(kind, values, origin)
+    built = build(Settings, values, origin)
     for name in ("model", "data"):
         if os.path.exists(getattr(built, name)) and getattr(built, name) not in ("tiny", "auto", "synthetic", "hub"):
             values = {**values, name: os.path.abspath(getattr(built, name))}
     if built.rubric.endswith((".yaml", ".yml")):
         values = {**values, "rubric": os.path.abspath(built.rubric)}
-    return build(kind, values, origin)
+    checked: Settings = build(Settings, values, origin)
+    return checked
 
 
 def _resume(host: Host, folder: str, flags: dict[str, Any], assignments: tuple[str, ...], config_file: str | None) -> int:
-    from herl_bench.settings import Settings, read_yaml
+    from herl_bench.settings import read_yaml
 
     directory = Path(folder)
     if not (directory / "config.yaml").is_file():
@@ -76,8 +82,7 @@ def _resume(host: Host, folder: str, flags: dict[str, Any], assignments: tuple[s
     if flags.get("budget") is not None:
         values["budget"] = parse_tokens(flags["budget"])
     origin = dict.fromkeys([*values, *method_values], f"{directory}/config.yaml: ")
-    settings = _settings(host, Settings, values, origin)
-    return _run(host, settings, method_values, origin, resume=directory)
+    return _run(host, settings_of(values, origin), method_values, origin, resume=directory)
 
 
 def _run(
@@ -89,14 +94,11 @@ def _run(
     resume: Path | None = None,
 ) -> int:
     """Everything that can be wrong with the request is found before a folder is made."""
-    import dataclasses
-
     from herl_bench.runs import Run, new_directory
-    from herl_bench.settings import Settings, build
 
     task = host.get("task", settings.task)
     method = host.get("method", settings.method)
-    config = build(method.config, method_values, origin, also=[f.name for f in dataclasses.fields(Settings)])
+    config = config_of(method, method_values, origin)
     rubric, template, metrics = rubric_of(host, task, settings.rubric), template_of(host, task, settings.template), metrics_of(host, task)
     if settings.report_to:
         _check_tracker(settings.report_to)
@@ -122,6 +124,15 @@ def _run(
         return _execute(host, run)
 
 
+def config_of(method: Method, values: dict[str, Any], origin: dict[str, str]) -> Any:
+    """The method's own configuration, checked. Raises `UsageError`."""
+    import dataclasses
+
+    from herl_bench.settings import Settings, build
+
+    return build(method.config, values, origin, also=[f.name for f in dataclasses.fields(Settings)])
+
+
 def _execute(host: Host, run: Any) -> int:
     import torch
     import transformers
@@ -132,7 +143,7 @@ def _execute(host: Host, run: Any) -> int:
 
     transformers.utils.logging.disable_progress_bar()  # it would break the display
     torch.manual_seed(run.seed)
-    _write_config(run)
+    write_whole(run.directory / "config.yaml", config_text(run.settings, run.config, run.task, run.data.source))
     if not (run.resuming and (run.directory / "manifest.json").is_file()):
         import json
 
@@ -177,19 +188,17 @@ def _opening(run: Any) -> str:
     return text
 
 
-def _write_config(run: Any) -> None:
+def config_text(settings: Settings, config: Any, task: Task, source: str) -> str:
+    """A run's config.yaml: every setting, resolved. source: what `data` came to."""
     import dataclasses
 
     import yaml
 
-    from herl_bench.saving import write_whole
-
-    values = dataclasses.asdict(run.settings)
-    values["rubric"] = values["rubric"] or run.task.rubric
-    values["template"] = values["template"] or run.task.template
-    values["data"] = run.data.source
-    text = yaml.safe_dump({**values, "set": dataclasses.asdict(run.config)}, sort_keys=False, allow_unicode=True)
-    write_whole(run.directory / "config.yaml", text)
+    values = dataclasses.asdict(settings)
+    values["rubric"] = values["rubric"] or task.rubric
+    values["template"] = values["template"] or task.template
+    values["data"] = source
+    return yaml.safe_dump({**values, "set": dataclasses.asdict(config)}, sort_keys=False, allow_unicode=True)
 
 
 def _check_tracker(name: str) -> None:
