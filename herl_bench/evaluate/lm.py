@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -248,12 +250,10 @@ def load_tasks(names: Sequence[str], include_path: Sequence[str | Path] = (), me
 
     Raises `UnknownName` with the nearest names, and `DataError` where a task's data cannot be had.
     """
-    from lm_eval.tasks import TaskManager
-
     for path in include_path:
         if not Path(path).is_dir():
             raise UsageError(f"--include_path {path}: no such folder")
-    manager = TaskManager(include_path=[str(p) for p in include_path] or None, metadata=dict(metadata or {}))
+    manager = _manager(names, [Path(p) for p in include_path], dict(metadata or {}))
     objects: list[Any] = []
     tasks: dict[str, Any] = {}
     for name in names:
@@ -269,6 +269,24 @@ def load_tasks(names: Sequence[str], include_path: Sequence[str | Path] = (), me
             tasks |= found["tasks"]
             objects += [group] if group is not None else list(found["tasks"].values())
     return Loaded(tuple(objects), tasks, manager)
+
+
+def _manager(names: Sequence[str], include_path: Sequence[Path], metadata: dict[str, Any]) -> Any:
+    """lm-eval's index of task files. It takes half a minute to parse all of its own, so only the folders of the named tasks are read where
+    these are single tasks; groups, tags and patterns need the whole index."""
+    from lm_eval.tasks import TaskManager
+
+    simple = [name for name in names if re.fullmatch(r"[\w.-]+", name)]
+    if len(simple) == len(names):
+        home = Path(str(sys.modules["lm_eval"].__file__)).parent / "tasks"
+        declared = re.compile(
+            rb"^[\"']?task[\"']?\s*:\s*[\"']?(" + b"|".join(re.escape(n.encode()) for n in simple) + rb")[\"']?\s*$", re.M
+        )
+        folders = {path.parent for path in home.rglob("*.yaml") if declared.search(path.read_bytes())}
+        manager = TaskManager(include_defaults=False, include_path=[*sorted(folders), *include_path], metadata=metadata)
+        if all(name in manager.task_index and manager.task_index[name].kind.name in ("TASK", "PY_TASK") for name in names):
+            return manager
+    return TaskManager(include_path=list(include_path) or None, metadata=metadata)
 
 
 def _load(manager: Any, name: str) -> Any:
@@ -326,7 +344,8 @@ def run_tasks(policy: Policy, loaded: Loaded, options: Options) -> tuple[dict[st
     wanted = ("results", "groups", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
     section = {key: outcome[key] for key in wanted if key in outcome}
     section["task_hashes"] = {
-        name: hash_string("".join(row["doc_hash"] + row["prompt_hash"] + row["target_hash"] for row in rows)) for name, rows in samples.items()
+        name: hash_string("".join(row["doc_hash"] + row["prompt_hash"] + row["target_hash"] for row in rows))
+        for name, rows in samples.items()
     }
     plain: tuple[dict[str, Any], dict[str, list[dict[str, Any]]]] = json.loads(
         json.dumps([section, samples], default=handle_non_serializable, ensure_ascii=False)
