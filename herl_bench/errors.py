@@ -7,6 +7,7 @@
     ├── PluginError                1   a plugin or hook that failed; names distribution and hook
     ├── LeakageError               1   training and evaluation items overlap
     ├── DivergedError              1   NaN or exploding KL; a checkpoint was saved
+    ├── ServerError                1   a model's server that is gone or refuses; what it answered so far is kept
     ├── SaveError                  1   a result could not be written (disk full, …)
     └── NoSandbox                  3   nothing here can run untrusted code safely; says what to install
 
@@ -48,6 +49,10 @@ class LeakageError(HerlBenchError):
 
 
 class DivergedError(HerlBenchError):
+    pass
+
+
+class ServerError(HerlBenchError):
     pass
 
 

@@ -17,7 +17,7 @@ ORDER = [
     "evaluate", "compare", "runs", "manifest", "builtin", "testing", "cli", "__main__",
 ]  # fmt: skip
 MEETS_THE_HOST = {"cli", "manifest", "evaluate.bridge"}  # the last is a door of its own: lm-eval calls it by name
-HEAVY = {"torch", "transformers", "trl", "lm_eval", "datasets", "accelerate", "scipy", "numpy", "pyarrow", "huggingface_hub"}
+HEAVY = {"torch", "transformers", "trl", "lm_eval", "datasets", "accelerate", "scipy", "numpy", "pyarrow", "huggingface_hub", "httpx2"}
 
 
 def imported(path):

@@ -77,6 +77,7 @@ def command(
     how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "n": n, "seed": seed}
     from herl_bench.evaluate import write_results
     from herl_bench.evaluate.files import model_facts, new_stamp
+    from herl_bench.policy.server import parse_model_args
 
     started, models, done = time.time(), answerer_of(model, model_args), {}
     with ExitStack() as stack:
@@ -92,15 +93,17 @@ def command(
                 stamp,
                 [d.section for d in done.values()],
                 model_name=models(tasks[0]).name,
-                model_args=dict(models(tasks[0]).identity.get("model_args", {})) or None,
+                model_args=parse_model_args(model_args) if model_args else None,
                 config={"limit": limit},
                 facts=model_facts(models(tasks[0])),
                 settings=done[tasks[0].name].evaluation.settings,
                 started=started,
             )
-            for writer in (d.writer for d in done.values()):
-                if writer is not None:
-                    writer.keep(stamp)
+            for d in done.values():
+                if d.writer is not None:
+                    d.writer.keep(stamp)
+                if d.journal is not None:
+                    d.journal.unlink(missing_ok=True)
     summaries = {name: d.evaluation.summary for name, d in done.items()}
     if form == "json":
         shown = {"model": model, "results": results and str(results), "tasks": {name: asdict(s) for name, s in summaries.items()}}
@@ -129,12 +132,13 @@ def run_settings(model: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Done:
-    """One task's outcome. writer: of its samples, None where nothing is written."""
+    """One task's outcome. writer: of its samples, None where nothing is written. journal: a server's answers, until the results stand."""
 
     evaluation: Evaluation
     section: Mapping[str, Any]
     source: str
     writer: Writer | None
+    journal: Path | None
 
 
 def _evaluate(
@@ -154,6 +158,7 @@ def _evaluate(
     from herl_bench.evaluate import Writer, evaluate, sampling_settings
     from herl_bench.evaluate.core import items_per_batch
     from herl_bench.evaluate.files import fingerprint
+    from herl_bench.policy.server import Server
 
     embedded = model.name == "tiny" or own.get("model") == "tiny"
     source = data or own.get("data") or "auto"
@@ -161,14 +166,17 @@ def _evaluate(
     rubric, metrics = rubric_of(host, task, str(own.get("rubric") or "")), metrics_of(host, task)
     how = {**how, "max_new_tokens": how["max_new_tokens"] or _longest(task, opened.source, own)}
     settings = sampling_settings(model, task, **how)
-    writer, rows = None, []
+    writer, journal, rows = None, None, []
     with sandbox_of(host, task) as sandbox, _progress(task.name, len(opened.eval)) as advance:
         if folder is not None:
             mark = fingerprint(model.identity, task, rubric, metrics, settings, items_digest(opened.eval))
             writer = stack.enter_context(
                 Writer(folder, task=task, rubric=rubric, metrics=metrics, settings=settings, samples=samples, resume=mark)
             )
-            rows = writer.restore(opened.eval, items_per_batch(how["n"]))
+            rows = writer.restore(opened.eval, items_per_batch(how["n"], model.batch_size))
+            if isinstance(model, Server) and not model.config.cache:
+                journal = folder / f"responses_{task.name}_{mark}.jsonl.part"
+                model.remember(journal)
             if rows:
                 click.echo(
                     f"{task.name}: {len(rows) // how['n']} of {len(opened.eval)} items are in {writer.part} already: going on", err=True
@@ -182,7 +190,7 @@ def _evaluate(
 
         done = evaluate(model, task, rubric, metrics, opened.eval, sandbox=sandbox, done=rows, on_batch=on_batch, **how)
     origin = {"source": opened.source, "sha256": dict(opened.fingerprint)}
-    return Done(done, writer.section(done, data=origin) if writer else {}, opened.source, writer)
+    return Done(done, writer.section(done, data=origin) if writer else {}, opened.source, writer, journal)
 
 
 def _longest(task: Task, source: str, own: Mapping[str, Any]) -> int:

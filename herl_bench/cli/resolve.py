@@ -51,6 +51,11 @@ def policy_of(task: Task, model: str) -> Policy:
 
 def answerer_of(model: str, model_args: str | None = None) -> Callable[[Task], Answerer]:
     """What `--model` names, for each task: `tiny` is another policy for every task, everything else is loaded once."""
+    if model == "openai":
+        from herl_bench.policy.server import open_server, parse_model_args
+
+        server = open_server(parse_model_args(model_args or ""))
+        return lambda task: server
     if model_args is not None:
         raise UsageError(f"--model_args goes with --model openai, not with {model}")
     loaded: dict[str, Answerer] = {}

@@ -19,7 +19,6 @@ from herl_bench.policy.answer import Answer, Answerer
 from herl_bench.rubric import judge
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task
 
-BATCH = 64
 PASS_AT = (10, 100)
 """The k of pass@k beyond pass@1, which is the mean itself."""
 LOUD = 0.05
@@ -108,19 +107,20 @@ def evaluate(
     temperature: float = 0.0,
     n: int = 1,
     seed: int = 0,
-    batch_size: int = BATCH,
+    batch_size: int | None = None,
     done: Sequence[Row] = (),
     on_batch: Callable[[Sequence[Row]], None] | None = None,
 ) -> Evaluation:
     """Sample `n` responses to each example and judge them.
 
+    batch_size: responses per batch; the model's own number if left out.
     on_batch: called with each batch's rows as soon as they are judged; all responses of an item come in one batch.
     done: rows of whole batches that an earlier call with the same arguments gave; they are not sampled again.
     Every response has a seed of its own, made of `seed`, the item's id and its number: what was sampled before plays no part.
     """
     settings = sampling_settings(model, task, max_new_tokens=max_new_tokens, temperature=temperature, n=n, seed=seed)
     rows = list(done)
-    size = items_per_batch(n, batch_size)
+    size = items_per_batch(n, batch_size or model.batch_size)
     for start in range(len(rows) // n, len(examples), size):
         repeated = [e for e in examples[start : start + size] for _ in range(n)]
         answers = model.answer(
@@ -147,7 +147,7 @@ def evaluate(
     return Evaluation(tuple(rows), sum_up(rows, rubric, metrics), settings)
 
 
-def items_per_batch(n: int, batch_size: int = BATCH) -> int:
+def items_per_batch(n: int, batch_size: int) -> int:
     return max(1, batch_size // n)
 
 

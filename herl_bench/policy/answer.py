@@ -11,7 +11,7 @@ from typing import Any, Protocol
 class Answer:
     """One response.
 
-    finish: `eos`, `stop` (a stop string, or a server that does not tell the two apart) or `length` (cut off); empty where unknown.
+    finish: `eos`, `stop` (a stop string; servers call both so) or `length` (cut off), or a server's own word; empty where unknown.
     tokens: how many were generated. dropped: prompt tokens that did not fit the model and were left out.
     error: why there is no response, in one line; then `text` is empty and says nothing about the model.
     """
@@ -24,9 +24,10 @@ class Answer:
 
 
 class Answerer(Protocol):
-    """`chat`: does it end its own turn? Then it is told the task's instruction, and gets no stop strings."""
+    """chat: does it end its own turn? Then it is told the task's instruction, and gets no stop strings. batch_size: prompts at once."""
 
     name: str
+    batch_size: int
 
     @property
     def chat(self) -> bool: ...

@@ -27,12 +27,13 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json",
 
 @dataclass
 class Policy:
-    """A model and its tokenizer. `name` is for tables, `path` is what it was loaded from."""
+    """A model and its tokenizer. `name` is for tables, `path` is what it was loaded from; `batch_size` prompts are answered at once."""
 
     model: Any
     tokenizer: Any
     name: str
     path: str
+    batch_size: int = 64
     _cache: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property

@@ -1,0 +1,290 @@
+"""A model behind an OpenAI-compatible server: chat completions or completions, over HTTP.
+
+    herl-bench eval --model openai --model_args base_url=http://127.0.0.1:8000/v1,model=NAME --tasks gsm8k
+
+Several requests run at once, within a rate limit if one is set; what fails is asked again, after a growing pause or as long as the server
+asks for. Every answer goes into a file as it arrives, so that nothing is asked twice. What can go wrong is of three kinds:
+
+* the server is gone, or refuses everything (no such model, wrong key): `ServerError`, and the evaluation stops with one line;
+* one request fails for good (garbage, status 500, too long a prompt): an `Answer` with `error`, never an empty response;
+* a pause helps (status 429, 503, a dropped connection): nobody notices.
+
+Left out: streaming, tools, images, log-probs, several choices per request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from herl_bench.errors import ServerError, UsageError
+from herl_bench.policy.answer import Answer
+from herl_bench.saving import append_lines
+from herl_bench.settings import build, setting
+
+if TYPE_CHECKING:
+    import httpx2
+
+LONGEST_PAUSE = 60.0
+SHOWN = 200
+"""Characters of a server's words that an error shows."""
+MOST_STOPS = 4
+"""OpenAI's limit; the others are cut here."""
+HOPELESS = 16
+"""Where at least so many requests are made at once and every one fails, going on would only collect errors."""
+REFUSALS = {
+    401: "set api_key_env to the environment variable that holds the key",
+    403: "the key may not use this",
+    404: "is the name of the model right, and does base_url end in /v1?",
+}
+PASSING = (408, 409, 425, 429)
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """The keys of `--model_args` with `--model openai`."""
+
+    base_url: str = setting("", "where the API begins, such as http://127.0.0.1:8000/v1")
+    model: str = setting("", "the model's name on the server")
+    api: Literal["chat", "completions"] = setting("chat", "chat completions, or completions for base models")
+    api_key_env: str = setting("", "the environment variable that holds the key; none is sent if left out")
+    concurrency: int = setting(8, "requests at the same time", ge=1)
+    requests_per_minute: float = setting(0.0, "at most so many; 0 for no limit", ge=0)
+    retries: int = setting(5, "how often a failed request is made again", ge=0)
+    backoff: float = setting(1.0, "seconds before the first retry; doubled each time, up to a minute", ge=0)
+    timeout: float = setting(600.0, "seconds that one answer may take", gt=0)
+    cache: str = setting("", "a file that keeps all answers, for later evaluations too; else they are kept until the results stand")
+
+
+def parse_model_args(text: str) -> dict[str, str]:
+    """`a=1,b=2` as a mapping. Raises `UsageError`."""
+    values = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise UsageError(f"--model_args {part}: write KEY=VALUE,KEY=VALUE")
+        values[name.strip()] = value.strip()
+    return values
+
+
+def open_server(values: Mapping[str, Any]) -> Server:
+    """Raises `UsageError` for keys and values that cannot be used."""
+    config: ServerConfig = build(ServerConfig, values, dict.fromkeys(values, "--model_args "))
+    for name in ("base_url", "model"):
+        if not getattr(config, name):
+            raise UsageError(f"--model openai needs --model_args {name}=…: base_url=http://127.0.0.1:8000/v1,model=NAME, for example")
+    if not config.base_url.startswith(("http://", "https://")):
+        raise UsageError(f"--model_args base_url={config.base_url}: begin it with http:// or https://")
+    if config.api_key_env and not os.environ.get(config.api_key_env):
+        raise UsageError(f"--model_args api_key_env={config.api_key_env}: that environment variable is not set")
+    return Server(config)
+
+
+class Server:
+    """See `herl_bench.policy.answer.Answerer`."""
+
+    def __init__(self, config: ServerConfig):
+        self.config, self.name = config, config.model
+        self.batch_size = max(64, 4 * config.concurrency)
+        self.asked = 0
+        self._known: dict[str, Answer] = {}
+        self._file: Path | None = None
+        self._next = 0.0  # when the next request may be made, by time.monotonic()
+        if config.cache:
+            self.remember(Path(config.cache))
+
+    @property
+    def chat(self) -> bool:
+        return self.config.api == "chat"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"base_url": self.config.base_url, "model": self.config.model, "api": self.config.api}
+
+    def remember(self, file: Path) -> None:
+        """Answers go into this file from now on; those that it holds are known. A torn last line is written over."""
+        whole = 0
+        if file.exists():
+            with file.open("rb") as lines:
+                for line in lines:
+                    try:
+                        row = json.loads(line)
+                        self._known[row["key"]] = Answer(**row["answer"])
+                    except (ValueError, KeyError, TypeError):
+                        if line.endswith(b"\n"):
+                            raise UsageError(f"{file}: not a file of answers that herl-bench wrote: name another") from None
+                        break
+                    whole += len(line)
+            os.truncate(file, whole)
+        self._file = file
+
+    def answer(
+        self,
+        prompts: Sequence[str],
+        *,
+        instruction: str,
+        stop: Sequence[str],
+        temperature: float,
+        max_new_tokens: int,
+        seeds: Sequence[int],
+    ) -> list[Answer]:
+        bodies = [
+            self._body(prompt, instruction, stop, temperature, max_new_tokens, seed) for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+        keys = [hashlib.sha256(json.dumps([self.identity, body], sort_keys=True).encode()).hexdigest() for body in bodies]
+        wanted = {key: body for key, body in zip(keys, bodies, strict=True) if key not in self._known}
+        fresh = asyncio.run(self._ask_all(wanted)) if wanted else {}
+        if len(fresh) >= HOPELESS and all(answer.error for answer in fresh.values()):
+            raise ServerError(f"{self._url}: not one of {len(fresh)} requests was answered: {next(iter(fresh.values())).error}")
+        return [_cut(fresh.get(key) or self._known[key], stop) for key in keys]
+
+    # ------------------------------------------------------------------------------------------------------------- requests
+    @property
+    def _url(self) -> str:
+        return self.config.base_url.rstrip("/") + ("/chat/completions" if self.chat else "/completions")
+
+    def _body(
+        self, prompt: str, instruction: str, stop: Sequence[str], temperature: float, max_new_tokens: int, seed: int
+    ) -> dict[str, Any]:
+        body: dict[str, Any] = {"model": self.config.model, "max_tokens": max_new_tokens, "temperature": temperature}
+        if self.chat:
+            system = [{"role": "system", "content": instruction}] if instruction else []
+            body["messages"] = [*system, {"role": "user", "content": prompt}]
+        else:
+            body["prompt"] = prompt
+        if stop:
+            body["stop"] = list(stop)[:MOST_STOPS]
+        if temperature > 0:
+            body["seed"] = seed
+        return body
+
+    async def _ask_all(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, Answer]:
+        import httpx2
+
+        gate = asyncio.Semaphore(self.config.concurrency)
+        key = os.environ.get(self.config.api_key_env) if self.config.api_key_env else None
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        limits = httpx2.Limits(max_connections=self.config.concurrency + 1)
+
+        async def one(name: str, body: dict[str, Any]) -> tuple[str, Answer]:
+            async with gate:
+                answer = await self._ask(client, body)
+            if not answer.error:
+                self._known[name] = answer
+                if self._file is not None:
+                    self._file.parent.mkdir(parents=True, exist_ok=True)
+                    append_lines(self._file, [{"key": name, "answer": asdict(answer)}])
+            return name, answer
+
+        async with httpx2.AsyncClient(headers=headers, timeout=self.config.timeout, limits=limits) as client:
+            tasks = [asyncio.ensure_future(one(name, body)) for name, body in bodies.items()]
+            try:
+                return dict(await asyncio.gather(*tasks))
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(self, client: httpx2.AsyncClient, body: dict[str, Any]) -> Answer:
+        import httpx2
+
+        said, reached = "", True
+        for attempt in range(self.config.retries + 1):
+            if attempt:
+                await asyncio.sleep(min(LONGEST_PAUSE, self.config.backoff * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5))
+            await self._turn()
+            try:
+                reply = await client.post(self._url, json=body)
+            except httpx2.HTTPError as error:
+                said, reached = f"{type(error).__name__}: {error}".rstrip(": "), False
+                continue
+            reached = True
+            if reply.is_success:
+                try:
+                    return _parse(reply.text)
+                except ValueError as error:
+                    said = str(error)
+                    continue
+            said = f"HTTP {reply.status_code} {_short(reply.text)}".rstrip()
+            if reply.status_code in REFUSALS or reply.is_redirect:
+                raise ServerError(f"{self._url} refuses: {said}: {REFUSALS.get(reply.status_code, 'correct base_url')}")
+            if reply.status_code < 500 and reply.status_code not in PASSING:
+                return Answer("", error=said)
+            self._next = max(self._next, time.monotonic() + _retry_after(reply.headers.get("retry-after")))
+        if not reached and not await self._alive(client):
+            raise ServerError(f"{self.config.base_url} is gone ({said}): start it again and repeat the command, which goes on from here")
+        return Answer("", error=f"{said}, {self.config.retries + 1} tries")
+
+    async def _turn(self) -> None:
+        """Wait for the rate limit, and as long as the server asked for."""
+        now = time.monotonic()
+        at = max(now, self._next)
+        if self.config.requests_per_minute:
+            self._next = at + 60 / self.config.requests_per_minute
+        self.asked += 1
+        if at > now:
+            await asyncio.sleep(at - now)
+
+    async def _alive(self, client: httpx2.AsyncClient) -> bool:
+        """A server that drops one request may live on; one that takes no connection does not."""
+        import httpx2
+
+        try:
+            await client.get(self.config.base_url.rstrip("/") + "/models", timeout=min(10.0, self.config.timeout))
+        except httpx2.HTTPError:
+            return False
+        return True
+
+
+def _parse(text: str) -> Answer:
+    """Raises `ValueError` with what is wrong with the reply."""
+    try:
+        data = json.loads(text)
+    except ValueError:
+        raise ValueError(f"not JSON: {_short(text) or 'an empty reply'}") from None
+    choices = data.get("choices") if isinstance(data, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, dict):
+        raise ValueError(f"no choices in the reply: {_short(text)}")
+    message, ended = choice.get("message"), choice.get("finish_reason")
+    content = message.get("content") if isinstance(message, dict) else choice.get("text")
+    if content is None and ended == "length":  # all of it went into hidden reasoning
+        content = ""
+    if not isinstance(content, str):
+        raise ValueError(f"no text in the reply: {_short(text)}")
+    usage = data.get("usage")
+    tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return Answer(content, str(ended or ""), tokens if isinstance(tokens, int) else 0)
+
+
+def _cut(answer: Answer, stop: Sequence[str]) -> Answer:
+    at = min((i for i in map(answer.text.find, stop) if i >= 0), default=None)
+    return answer if at is None else Answer(answer.text[:at], "stop", answer.tokens)
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= SHOWN else flat[: SHOWN - 1] + "…"
+
+
+def _retry_after(value: str | None) -> float:
+    """Seconds, from a number or a date."""
+    if not value:
+        return 0.0
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return 0.0
