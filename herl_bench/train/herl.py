@@ -10,25 +10,12 @@ predictor beats its baselines; 8. every choice is seeded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from random import Random
 
 from herl_bench.hindsight import Hindsight, HindsightBuffer, guidance, revision_prompt
 from herl_bench.train.config import HeRLConfig
-from herl_bench.train.rollouts import Rollout
+from herl_bench.train.rollouts import Assignment, Rollout
 from herl_bench.types import Example, HindsightTemplate, Rubric
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """A prompt to sample from, with guidance or without."""
-
-    example: Example
-    prompt: str
-    guidance: str = ""
-    baseline: float | None = None
-    draft: int | None = None
-    propensity: float | None = None
 
 
 def choose(drafts: Sequence[Rollout], slots: int, config: HeRLConfig, predicted: Sequence[float], rng: Random) -> dict[int, float]:

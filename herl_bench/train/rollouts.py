@@ -16,6 +16,18 @@ from herl_bench.types import Example, Judgement, Kind
 
 
 @dataclass(frozen=True)
+class Assignment:
+    """A prompt to sample from, with guidance or without."""
+
+    example: Example
+    prompt: str
+    guidance: str = ""
+    baseline: float | None = None
+    draft: int | None = None
+    propensity: float | None = None
+
+
+@dataclass(frozen=True)
 class Rollout:
     """prompt_ids: what the policy saw. plain_ids: the same example's prompt without guidance. baseline: the reward that the attempt behind the
     guidance had. draft: index of the revised rollout in the same step. bonus: predicted or measured improvement, not yet weighted.

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from herl_bench.errors import DivergedError, UsageError
 from herl_bench.hindsight import HindsightBuffer
-from herl_bench.policy.generate import fit_prompts, generate
 from herl_bench.train import herl, losses
 from herl_bench.train.bonus import BonusCritic, Measurement
 from herl_bench.train.config import HINDSIGHT_OFF, HeRLConfig
@@ -30,7 +29,8 @@ from herl_bench.train.judging import Judging
 from herl_bench.train.metrics import checked
 from herl_bench.train.rollouts import Rollout, Row, training_rows
 from herl_bench.train.scoring import Critic, Pair, logprobs, microbatches
-from herl_bench.types import Example, Judgement
+from herl_bench.train.steps import FEWEST_ROLLOUTS, Clock, described, judged, mean, sample
+from herl_bench.types import Example
 
 if TYPE_CHECKING:
     from herl_bench.runs import Run
@@ -113,14 +113,14 @@ class Learner:
         return (prompts, slots) if prompts else None
 
     def step(self, prompts: int, slots: int) -> None:
-        run, config, clock = self.run, self.config, _Clock()
+        run, config, clock = self.run, self.config, Clock(self.started)
 
         examples = [e for e in self._next_examples(prompts) for _ in range(config.num_generations)]
         with clock("sample"):
             assigned = herl.assign_drafts(examples, self.buffer, run.template, config.guide_prob, self.choosing)
-            drafts = self._sample(assigned, config.temperature, self.sampling)
+            drafts = sample(run, self.judging, assigned, config.temperature, self.sampling)
         with clock("judge"):
-            drafts = self._judge(drafts)
+            drafts = judged(run, self.judging, drafts)
 
         predicted = [0.0] * len(drafts)
         with clock("bonus"):
@@ -133,8 +133,8 @@ class Learner:
             with clock("hindsight"):
                 chosen = herl.choose(drafts, slots, config, predicted, self.choosing)
                 assigned = herl.assign_revisions(drafts, chosen, run.template, run.rubric, config)
-                revisions = self._sample(assigned, config.revision_temperature, self.revising, kind="revision")
-                revisions = self._judge(revisions)
+                revisions = sample(run, self.judging, assigned, config.revision_temperature, self.revising, kind="revision")
+                revisions = judged(run, self.judging, revisions)
                 self.buffer.add(herl.lessons(drafts, revisions))
 
         with clock("bonus"):
@@ -157,54 +157,6 @@ class Learner:
             self._stream = self.run.data.train(self.position)
         self.position += count
         return [next(self._stream) for _ in range(count)]
-
-    def _sample(
-        self, assigned: Sequence[herl.Assignment], temperature: float, generator: torch.Generator, kind: str = "plain"
-    ) -> list[Rollout]:
-        if not assigned:
-            return []
-        run = self.run
-        prompt_ids, _ = fit_prompts(self.policy, self.policy.encode([a.prompt for a in assigned], run.instruction), run.max_new_tokens)
-        plain_ids = prompt_ids
-        if any(a.guidance for a in assigned):
-            plain_ids, _ = fit_prompts(
-                self.policy, self.policy.encode([a.example.prompt for a in assigned], run.instruction), run.max_new_tokens
-            )
-        written = generate(
-            self.policy,
-            prompt_ids,
-            temperature=temperature,
-            max_new_tokens=run.max_new_tokens,
-            stop=run.stop,
-            generator=generator,
-            on_completion=lambda i, completion: self.judging.begin(assigned[i].example, completion.text),
-        )
-        run.budget.charge(sum(len(w.ids) for w in written), len(written))
-        run.budget.forward_tokens += sum(len(p) + len(w.ids) for p, w in zip(prompt_ids, written, strict=True))
-        return [
-            Rollout(
-                example=a.example,
-                kind="revision" if kind == "revision" else "guided" if a.guidance else "plain",
-                prompt=a.prompt,
-                prompt_ids=tuple(p),
-                plain_ids=tuple(q),
-                ids=tuple(w.ids),
-                text=w.text,
-                finish=w.finish,
-                temperature=temperature,
-                judgement=UNJUDGED,
-                guidance=a.guidance,
-                baseline=a.baseline,
-                draft=a.draft,
-                propensity=a.propensity,
-            )
-            for a, p, q, w in zip(assigned, prompt_ids, plain_ids, written, strict=True)
-        ]
-
-    def _judge(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
-        self.run.budget.reward_calls += len(rollouts)
-        judged = self.judging.finish([r.example for r in rollouts], [r.text for r in rollouts])
-        return [replace(r, judgement=j) for r, j in zip(rollouts, judged, strict=True)]
 
     def _with_bonus(self, drafts: Sequence[Rollout], revisions: Sequence[Rollout], predicted: Sequence[float]) -> list[Rollout]:
         """Drafts with their bonus: measured where revised, or predicted for all while the gate is open. The critic learns from this step."""
@@ -410,51 +362,25 @@ class Learner:
         revisions: Sequence[Rollout],
         rows: Sequence[Row],
         learnt: dict[str, Any],
-        clock: _Clock,
+        clock: Clock,
     ) -> None:
         run = self.run
         plain = [r for r in drafts if r.kind == "plain"]
         guided = [r for r in drafts if r.kind == "guided"]
         primary = run.metrics[0].key
-        generated = sum(len(r.ids) for r in rollouts)
-        row: dict[str, Any] = {
-            "step": self.steps,
-            "tokens": run.budget.spent,
-            "rollouts": run.budget.rollouts,
-            "reward_calls": run.budget.reward_calls,
-            "optimizer_steps": run.budget.optimizer_steps,
-            "forward_tokens": run.budget.forward_tokens,
-            "trained_tokens": run.budget.trained_tokens,
-            "reward": _mean(r.reward for r in plain),
-            "metric": _mean(r.judgement.metrics[primary] for r in plain),
-            "metric_planted": _mean(r.judgement.metrics[primary] for r in plain if r.example.info.get("planted") is True),
-            "metric_plain": _mean(r.judgement.metrics[primary] for r in plain if r.example.info.get("planted") is False),
-            "criteria": {c.name: _mean(r.judgement.criteria.get(c.name) for r in plain) for c in run.rubric.criteria},
-            "response_tokens": _mean(len(r.ids) for r in rollouts),
-            "eos_rate": _mean(r.finish == "eos" for r in rollouts),
-            "truncation_rate": _mean(r.finish == "length" for r in rollouts),
-            "unparsed_rate": _mean(run.task.extract(r.example, r.text) is None for r in plain),
-            "error_rate": _mean(r.reward is None for r in rollouts),
-            "rows": len(rows),
-            **learnt,
-            "wall_s": time.monotonic() - self.started,
-            "tokens_per_s": generated / max(1e-9, clock.total),
-            "seconds": clock.seconds,
-        }
-        if row["reward"] is not None and row["metric"] is not None:
-            row["reward_metric_gap"] = row["reward"] - row["metric"]
+        row: dict[str, Any] = {**described(run, self.steps, rollouts, clock), "rows": len(rows), **learnt}
         if self.config.hindsight:
             row |= {
                 "revisions": len(revisions),
-                "revision_reward": _mean(r.reward for r in revisions),
-                "revision_improvement": _mean(r.improvement for r in revisions),
-                "revision_improved_rate": _mean(None if r.improvement is None else r.improvement > 0 for r in revisions),
-                "revision_solved_rate": _mean(r.judgement.metrics[primary] for r in revisions),
+                "revision_reward": mean(r.reward for r in revisions),
+                "revision_improvement": mean(r.improvement for r in revisions),
+                "revision_improved_rate": mean(None if r.improvement is None else r.improvement > 0 for r in revisions),
+                "revision_solved_rate": mean(r.judgement.metrics[primary] for r in revisions),
                 "buffer": len(self.buffer),
-                "bonus": _mean(r.bonus for r in plain),
+                "bonus": mean(r.bonus for r in plain),
             }
         if guided:
-            row |= {"guided": len(guided), "guided_reward": _mean(r.reward for r in guided)}
+            row |= {"guided": len(guided), "guided_reward": mean(r.reward for r in guided)}
         if self.bonus:
             row |= self.bonus.calibration()
         if self.config.eval_steps and self.steps % self.config.eval_steps == 0:
@@ -495,33 +421,4 @@ class Learner:
         self.choosing.setstate((version, tuple(internal), gauss))
 
 
-UNJUDGED = Judgement((), None)
-FEWEST_ROLLOUTS = 8  # what is left of a budget is not worth a noisier step than this
 _STREAMS = ("sampling", "revising", "shuffling", "judging_bonus")
-
-
-class _Clock:
-    """Seconds by phase: `with clock("judge"): …`"""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._name, self._since = "", 0.0
-
-    def __call__(self, name: str) -> _Clock:
-        self._name = name
-        return self
-
-    def __enter__(self) -> None:
-        self._since = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds[self._name] = self.seconds.get(self._name, 0.0) + time.monotonic() - self._since
-
-    @property
-    def total(self) -> float:
-        return sum(self.seconds.values())
-
-
-def _mean(values: Any) -> float | None:
-    decided = [float(v) for v in values if v is not None]
-    return sum(decided) / len(decided) if decided else None
