@@ -151,6 +151,23 @@ def test_off_topic_guidance_is_anothers_and_the_answer_stays_the_draft() -> None
     assert of_another(plain) == []
 
 
+def test_failures_of_a_first_policy_become_drafts(tmp_path: Path) -> None:
+    world = World(examples, lambda seed: (Demonstration(e, e.target) for e in examples("train", seed, 0)), planted="", max_new_tokens=4)
+    honest = dataclasses.replace(TASK, world=world)
+    config = dataclasses.replace(SMALL, steps=100)
+    trained(tmp_path)
+    rows, skipped = training_rows(honest, RUBRIC, TEMPLATE, config, drafter=load_policy(tmp_path))
+    guided = [r for r in rows if "(" in r.prompt]
+    assert len(rows) == 800
+    assert 300 < len(guided) + skipped < 500, "half of the demonstrations are drafted"
+    assert len({r.prompt for r in guided}) > 200, "its answers, as it gave them"
+    assert {r.response for r in guided} == set("0123456789")
+    record = warmstart(honest, RUBRIC, TEMPLATE, tmp_path, dataclasses.replace(SMALL, draft_steps=3), metric=METRIC)
+    assert "--set draft_steps=3" in record["command"]
+    with pytest.raises(UsageError, match="wrong on purpose"):
+        trained(tmp_path, draft_steps=1)
+
+
 def test_demonstrations_that_end_or_never_teach_are_refused() -> None:
     ends = dataclasses.replace(TASK, world=dataclasses.replace(TASK.world, demonstrations=lambda seed: islice(demonstrations(seed), 5)))  # type: ignore[type-var]
     with pytest.raises(UsageError, match="ran out after"):

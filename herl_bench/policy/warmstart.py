@@ -4,6 +4,9 @@ The demonstrations of the task's world are answered plainly (the prompt is the p
 template makes of a draft and its verdicts, at all three hint levels, sometimes without the draft, as when a lesson is reused). So the policy
 learns to answer, with the misconceptions that the world planted, and learns to follow guidance everywhere.
 
+A world that plants nothing need not invent drafts: with `draft_steps`, a first policy is trained on the plain demonstrations for so many steps,
+and what it answers (at temperature 1) to the problems of half of them becomes their draft, wherever something is unmet in it.
+
 TRL's `SFTTrainer` trains it, with three departures that make it fast on a CPU: the order of the rows is prepared here, so that every
 micro-batch holds rows of nearly one length while every optimiser step still mixes lengths; the head runs on response tokens only; and
 no attention mask is passed, because rows are padded on the right, where a causal model cannot see the padding.
@@ -81,6 +84,9 @@ class WarmstartConfig:
         "distinct demonstrations, shuffled anew at each pass; 0: one for every row trained on, at most 20,000 where judging runs code",
         ge=0,
     )
+    draft_steps: int = setting(
+        0, "steps of a first policy, thrown away, whose failures become drafts of plain demonstrations; for worlds that plant nothing", ge=0
+    )
     off_topic: float = setting(
         0.0, "share of guided demonstrations whose guidance is another problem's, and whose answer is the draft again", ge=0, le=0.5
     )
@@ -122,6 +128,8 @@ def warmstart(
         raise UsageError(f"task {task.name!r} has no synthetic world, so there are no demonstrations to learn from")
     if config.batch_size % config.micro_batch_size:
         raise UsageError(f"batch_size {config.batch_size} must be a multiple of micro_batch_size {config.micro_batch_size}")
+    if config.draft_steps and task.world.planted:
+        raise UsageError(f"draft_steps: the plain demonstrations of {task.name!r} are wrong on purpose, so they revise nothing")
     if config.hidden % (2 * config.heads):
         raise UsageError(f"hidden {config.hidden} must be an even multiple of heads {config.heads}")
     output_dir = Path(output_dir)
@@ -136,14 +144,17 @@ def warmstart(
 
     with _threads(config.threads):
         started = time.monotonic()
-        demonstrations, skipped = training_rows(task, rubric, template, config, sandbox)
-        tokenizer = train_tokenizer([row.prompt + row.response for row in demonstrations[:4000]], config)
-        data, left_out = tokenize(demonstrations, tokenizer, config.max_length)
-        report(
-            step=0, demonstrations=len(data), skipped=skipped, too_long=left_out, vocab=len(tokenizer), seconds=time.monotonic() - started
-        )
-        policy = _train(task, rubric, template, metric, data, tokenizer, config, sandbox, output_dir, report)
-        policy = _save(policy, output_dir)
+
+        def trained(config: WarmstartConfig, drafter: Policy | None) -> Policy:
+            rows, skipped = training_rows(task, rubric, template, config, sandbox, drafter)
+            tokenizer = train_tokenizer([row.prompt + row.response for row in rows[:4000]], config)
+            data, left_out = tokenize(rows, tokenizer, config.max_length)
+            passed = time.monotonic() - started
+            report(step=0, demonstrations=len(data), skipped=skipped, too_long=left_out, vocab=len(tokenizer), seconds=passed)
+            return _train(task, rubric, template, metric, data, tokenizer, config, sandbox, output_dir, report)
+
+        first = dataclasses.replace(config, steps=config.draft_steps, eval_steps=0)
+        policy = _save(trained(config, trained(first, None) if config.draft_steps else None), output_dir)
         evaluation = evaluate_policy(policy, task, rubric, template, metric, sandbox, config.eval_examples)
         report(step=config.steps, evaluation=evaluation)
         seconds = time.monotonic() - started
@@ -192,9 +203,12 @@ def _writing(output_dir: Path) -> Iterator[None]:
 
 # ----------------------------------------------------------------------------------------------------------- demonstrations
 def training_rows(
-    task: Task, rubric: Rubric, template: HindsightTemplate, config: WarmstartConfig, sandbox: Any = None
+    task: Task, rubric: Rubric, template: HindsightTemplate, config: WarmstartConfig, sandbox: Any = None, drafter: Policy | None = None
 ) -> tuple[list[_Row], int]:
-    """(rows, how many guided demonstrations were skipped because nothing was wrong with their draft)."""
+    """(rows, how many guided demonstrations were skipped because nothing was wrong with their draft).
+
+    drafter: writes drafts for half of the demonstrations that have none.
+    """
     assert task.world is not None
     wanted = config.demonstrations or config.steps * config.batch_size
     if not config.demonstrations and task.needs_sandbox:
@@ -207,12 +221,29 @@ def training_rows(
         chunk = list(islice(source, min(JUDGED_AT_ONCE, wanted - len(rows))))
         if not chunk:
             raise UsageError(f"task {task.name!r}: its demonstrations ran out after {len(rows)}; they should be endless")
+        if drafter is not None:
+            chunk = _drafted(chunk, task, drafter, rng)
         made = _rows(chunk, task, rubric, template, config.off_topic, rng, sandbox)
         rows += [row for row in made if row is not None]
         skipped += made.count(None)
         if skipped > 4 * wanted + JUDGED_AT_ONCE:
             raise UsageError(f"task {task.name!r}: {skipped} drafts of its demonstrations have nothing unmet; what should guidance say?")
     return rows, skipped
+
+
+def _drafted(chunk: Sequence[Demonstration], task: Task, drafter: Policy, rng: Random) -> list[Demonstration]:
+    """The demonstrations, half of those without a draft with one that `drafter` samples."""
+    import torch
+
+    from herl_bench.policy.generate import generate
+
+    assert task.world is not None
+    chosen = [i for i, d in enumerate(chunk) if d.draft is None and rng.random() < 0.5]
+    ids = drafter.encode([chunk[i].example.prompt for i in chosen], task.instruction)
+    generator = torch.Generator(drafter.device).manual_seed(rng.getrandbits(62))
+    written = generate(drafter, ids, temperature=1.0, max_new_tokens=task.world.max_new_tokens, stop=task.stop, generator=generator)
+    drafts = dict(zip(chosen, (c.text for c in written), strict=True))
+    return [dataclasses.replace(d, draft=drafts.get(i, d.draft)) for i, d in enumerate(chunk)]
 
 
 def _rows(
