@@ -33,6 +33,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -142,14 +143,24 @@ def open_eval(
 def resolve_source(task: Task, source: str, *, embedded: bool) -> str | Path:
     """`synthetic`, `hub`, or the path of a folder that exists and holds something."""
     if source == "auto":
-        source = "synthetic" if embedded and task.world is not None else os.environ.get(ENVIRONMENT) or "hub"
+        published = task.read is not None or task.hub is not None
+        source = "synthetic" if (embedded or not published) and task.world is not None else files_of(task) or "hub"
     if source == "synthetic":
         if task.world is None:
             raise DataError(f"task {task.name!r} has no synthetic world: pass --data with a folder of its files, or --data hub")
         return "synthetic"
     if source == "hub":
+        if task.hub is None:
+            raise DataError(f"task {task.name!r} is on no hub: pass --data synthetic")
         return "hub"
+    if task.read is None:
+        raise DataError(f"task {task.name!r} reads no files: pass --data synthetic instead of {source!r}")
     return check_folder(source)
+
+
+def files_of(task: Task) -> str | None:
+    """The folder that `HERL_BENCH_DATA` names, for a task that reads files."""
+    return os.environ.get(ENVIRONMENT) or None if task.read is not None else None
 
 
 def check_folder(name: str | Path) -> Path:
@@ -196,10 +207,13 @@ def _synthetic_eval(task: Task, items: int | None, difficulty: float | None) -> 
 # ------------------------------------------------------------------------------------------------------- reading finite sets
 def _load(task: Task, place: str | Path, split: Split) -> tuple[list[Example], dict[str, str]]:
     if isinstance(place, Path):
+        assert task.read is not None
+        reader = partial(task.read, place, split)
         with _files_opened(place) as opened:
-            examples = read_all(lambda: task.read(place, split), f"{task.name} ({split}) in {place}")
+            examples = read_all(reader, f"{task.name} ({split}) in {place}")
         files = {str(path.relative_to(place)): _file_digest(path) for path in sorted(opened)}
     else:
+        assert task.hub is not None
         try:
             examples, files = list(task.hub(split)), {}
         except HerlBenchError:

@@ -210,7 +210,7 @@ class Task:
     """A named source of examples with its default rubric, hindsight template and metrics.
 
     read: `read(directory, split) -> examples` from the benchmark's own published files; a bad row raises `DataError` with file and line.
-    hub: `hub(split) -> examples`, through `datasets`.
+    hub: `hub(split) -> examples`, through `datasets`. Both are None for a task that is nothing but its world, whatever the model.
     splits: what `validate` walks through: display name -> `(reader of directory)`; e.g. `{"train": …, "test": …}`.
     gold: the response that a perfect policy gives.
     extract: the final answer found in a response, or None where there is none ("unparsed").
@@ -223,8 +223,8 @@ class Task:
 
     name: str
     description: str
-    read: Callable[[Path, Split], Iterable[Example]]
-    hub: Callable[[Split], Iterable[Example]]
+    read: Callable[[Path, Split], Iterable[Example]] | None
+    hub: Callable[[Split], Iterable[Example]] | None
     splits: Mapping[str, Callable[[Path], Iterable[Example]]]
     gold: Callable[[Example], str]
     extract: Callable[[Example, str], str | None]

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -175,3 +176,15 @@ def test_the_published_splits_pass_the_gate(name, dropped):
     folder = Path(os.environ["HERL_BENCH_DATA"])
     assert data.fingerprint
     assert all((folder / name).is_file() for name in data.fingerprint)
+
+
+def test_a_task_that_is_nothing_but_its_world(tmp_path, monkeypatch):
+    alone = dataclasses.replace(task(), read=None, hub=None)
+    write(tmp_path / "d", train=["a"], eval=["b"])
+    monkeypatch.setenv("HERL_BENCH_DATA", str(tmp_path / "d"))
+    assert open_data(alone, embedded=False).source == "synthetic"
+    assert open_eval(task(), embedded=False).eval[0].prompt == "b"
+    with pytest.raises(DataError, match="'sums' reads no files: pass --data synthetic"):
+        open_data(alone, str(tmp_path / "d"), embedded=False)
+    with pytest.raises(DataError, match="'sums' is on no hub: pass --data synthetic"):
+        open_eval(alone, "hub", embedded=False)

@@ -183,7 +183,7 @@ def _opening(run: Any) -> str:
     text = (
         f"{run.task.name}: {run.method.name} on {data}, {run.budget.tokens:,} tokens, model {run.settings.model}; writing {run.directory}"
     )
-    if run.data.source == "synthetic" and run.task.world:
+    if run.data.source == "synthetic" and run.task.world and run.task.world.planted:
         text += f"\nPlanted: {run.task.world.planted}"
     return text
 

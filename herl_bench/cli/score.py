@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -93,7 +92,7 @@ def command(
 
 def _examples(task: Task, file: str, stored: Sequence[Any], data: str | None, run: dict[str, Any]) -> tuple[str, list[Example]]:
     """Where the items come from, and the item of each row."""
-    from herl_bench.data import ENVIRONMENT, resolve_source
+    from herl_bench.data import files_of, resolve_source
     from herl_bench.evaluate.stored import items_of
 
     if not data and not run:
@@ -101,7 +100,7 @@ def _examples(task: Task, file: str, stored: Sequence[Any], data: str | None, ru
         whole = [example for example in own if example is not None]
         if len(whole) == len(stored):
             return "the file itself", whole
-    source = data or run.get("data") or os.environ.get(ENVIRONMENT) or ("synthetic" if task.world else None)
+    source = data or run.get("data") or files_of(task) or ("synthetic" if task.world else None)
     if source is None:
         raise DataError(f"{file} does not hold its items: pass --data with a folder of {task.name}'s files")
     place = resolve_source(task, str(source), embedded=False)

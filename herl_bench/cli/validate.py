@@ -7,7 +7,6 @@ finding about the data, not a failure of this command (MBPP is published with so
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -64,10 +63,10 @@ def task_names(host: Host, names: str | None) -> list[str]:
 
 
 def _validate(host: Host, task: Task, data: str | None, items: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    from herl_bench.data import ENVIRONMENT, read_all
+    from herl_bench.data import files_of, read_all
 
     rubric = rubric_of(host, task)
-    source = data or os.environ.get(ENVIRONMENT) or "synthetic"
+    source = data or files_of(task) or "synthetic"
     with sandbox_of(host, task) as sandbox:
         for split, read in _splits(task, source, items).items():
             yield split, _check(task, rubric, split, read_all(read, f"{task.name} ({split}) from {source}"), sandbox)
@@ -80,6 +79,7 @@ def _splits(task: Task, source: str, items: int) -> dict[str, Callable[[], Itera
     if isinstance(place, Path):
         return {split: partial(read, place) for split, read in task.splits.items()}
     if place == "hub":
+        assert task.hub is not None
         return {"train": partial(task.hub, "train"), "eval": partial(task.hub, "eval")}
     world = task.world
     assert world is not None

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
@@ -201,14 +202,18 @@ def items_of(task: Task, place: str | Path, *, seed: int = 0, difficulty: float 
     seed, difficulty: of the run whose training items are to be found in the synthetic world; the evaluation items need neither.
     """
     if isinstance(place, Path):
-        readers = [lambda: read_all(lambda: task.read(place, "eval"), f"{task.name} in {place}")]
+        assert task.read is not None
+        read = partial(task.read, place, "eval")
+        readers = [lambda: read_all(read, f"{task.name} in {place}")]
         readers += [
             lambda reader=reader, name=name: read_all(lambda: reader(place), f"{task.name} ({name}) in {place}")  # type: ignore[misc]
             for name, reader in task.splits.items()
         ]
         return Items(str(place), readers)
     if place == "hub":
-        return Items("the hub", [lambda: list(task.hub("eval")), lambda: list(task.hub("train"))])
+        assert task.hub is not None
+        hub = task.hub
+        return Items("the hub", [lambda: list(hub("eval")), lambda: list(hub("train"))])
     assert task.world is not None
     world, dial = task.world, task.world.difficulty if difficulty is None else difficulty
     training = world.examples("train", seed, dial)  # shared by its readers: each goes on where the one before stopped
