@@ -7,6 +7,7 @@
     ├── failed      cells that have no result, with the reason
     ├── arm_scores  ArmScore: per task and arm, over seeds
     ├── contrasts   Contrast: per task, one arm against the baseline: tests, interval, verdict, flips, criteria
+    ├── overall     Overall: per arm, over several tasks; empty for one
     └── unequal     differences that `--allow_unequal` let through; empty where the comparison is fair
 
 Shares and scores are in [0, 1]. An interval is at `Comparison.level` (0.95). Everything is frozen and JSON-serialisable; `to_json` and `from_json`
@@ -121,7 +122,7 @@ class Evaluated:
     planted: Mapping[str, Score]
     families: Mapping[str, Score]
     unparsed: float
-    truncated: float
+    truncated: float | None
     empty: float
     errors: int
     endings: Mapping[str, int]
@@ -334,6 +335,15 @@ class Contrast:
 
 
 @dataclass(frozen=True)
+class Overall:
+    """One arm over all tasks together, where every task has the same seeds. improvement: None for the baseline."""
+
+    arm: str
+    iqm: Interval
+    improvement: Interval | None
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Everything. verdicts: one sentence per contrast, and before them what must be said first (unequal budgets, failed cells)."""
 
@@ -346,6 +356,7 @@ class Comparison:
     failed: tuple[FailedCell, ...]
     arm_scores: tuple[ArmScore, ...]
     contrasts: tuple[Contrast, ...]
+    overall: tuple[Overall, ...]
     unequal: tuple[str, ...]
     notes: tuple[str, ...]
     verdicts: tuple[str, ...]

@@ -1,0 +1,378 @@
+"""`herl-bench compare`: run what is missing, compare fairly, and say what can and cannot be concluded."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from herl_bench.cli import report_problems
+from herl_bench.errors import UnknownName, UsageError
+from herl_bench.plugins import Host
+
+if TYPE_CHECKING:
+    from herl_bench.compare.model import Arm, Comparison, FailedCell
+    from herl_bench.compare.read import FinishedRun
+    from herl_bench.compare.sweep import Cell
+
+INTERRUPTED = 130
+GRID_KEYS = ("tasks", "methods", "seeds", "settings", "baseline")
+
+
+@click.command("compare")
+@click.argument("runs", nargs=-1, metavar="[RUN]…")
+@click.option("--task", "tasks", help="Tasks, separated by commas.")
+@click.option("--methods", help="Methods, separated by commas; the first is the baseline.")
+@click.option("--seeds", help="How many (5 means seeds 0 to 4), or which (0,3,7).  [default: 5]")
+@click.option("--budget", help="Generated tokens per run, such as 200k.  [default: 100k]")
+@click.option("--model", help="As for run; the same for all.")
+@click.option("--data", help="As for run; the same for all.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, of all methods that have it; may be repeated.")
+@click.option("--grid", "grid_file", metavar="FILE", help="A YAML file of tasks, methods, seeds and settings; other options win over it.")
+@click.option("-o", "--output_dir", metavar="DIR", help="Where runs and results go.  [default: runs/compare-TASK]")
+@click.option("--jobs", type=click.IntRange(1), help="Runs at a time.  [default: one per processor]")
+@click.option("--ray", metavar="ADDRESS", help="Run on this Ray cluster instead (auto: the one of this machine).")
+@click.option("--baseline", help="The arm that others are compared with.  [default: the first; among run folders: ppo]")
+@click.option(
+    "--margin", type=click.FloatRange(0, 1, min_open=True), default=0.05, show_default=True, help="Differences under this do not matter."
+)
+@click.option("--allow_unequal", is_flag=True, help="Compare runs that differ in more than their method; every output says so.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_obj
+def command(
+    host: Host,
+    runs: tuple[str, ...],
+    output_dir: str | None,
+    jobs: int | None,
+    ray: str | None,
+    baseline: str | None,
+    margin: float,
+    allow_unequal: bool,
+    form: str,
+    **given: Any,
+) -> int:
+    """Compare methods over tasks and seeds: run what is missing, or take finished RUN folders.
+
+    The same command goes on where it stopped, after a kill too. Exit code 1 where a run failed; the others are compared.
+    """
+    import shlex
+
+    from herl_bench.compare.analyse import compare
+    from herl_bench.compare.model import to_json
+    from herl_bench.manifest import command_line
+    from herl_bench.saving import write_whole
+
+    report_problems(host)
+    typed = shlex.join(command_line())
+    failed: list[FailedCell] = []
+    folder: Path | None
+    if runs:
+        words = [
+            f"--{name}" for name in ("grid_file", "methods", "seeds", "budget", "model", "data", "assignments", "tasks") if given[name]
+        ]
+        if words or ray or jobs:
+            raise UsageError("name run folders, or say what to run with --task and --methods: not both")
+        arms, found = _given_runs(runs, baseline)
+        folder = Path(output_dir) if output_dir else None
+    else:
+        plan = _plan(host, given, output_dir, baseline)
+        folder = plan.folder
+        arms = plan.arms
+        failed, stopped = _sweep(plan, jobs, ray)
+        if stopped:
+            click.echo("herl-bench: interrupted; the same command goes on from here", err=True)
+            return INTERRUPTED
+        found = _read(plan, failed)
+    done = compare(found, arms, folder=folder or Path.cwd(), command=typed, failed=failed, allow_unequal=allow_unequal, margin=margin)
+    if folder is not None:
+        write_whole(folder / "compare.json", to_json(done))
+    if form == "json":
+        click.echo(to_json(done), nl=False)
+    else:
+        show(done)
+        if folder is not None:
+            click.echo(f"Everything is in {folder}")
+    return 1 if failed else 0
+
+
+# --------------------------------------------------------------------------------------------------------------------- what to run
+@dataclass(frozen=True)
+class Plan:
+    folder: Path
+    arms: list[Arm]
+    cells: list[Cell]
+
+
+def _plan(host: Host, given: Mapping[str, Any], output_dir: str | None, baseline: str | None) -> Plan:
+    """Every cell of the grid, checked before anything is made. Raises `UsageError`."""
+    import yaml
+
+    from herl_bench.cli.run import config_of, config_text, settings_of
+    from herl_bench.compare.sweep import Cell
+    from herl_bench.data import resolve_source
+    from herl_bench.settings import read_yaml
+
+    where = given["grid_file"]
+    grid = read_yaml(where) if where else {}
+    for name in grid:
+        if name not in GRID_KEYS:
+            raise UsageError(f"{where}: {UnknownName('key', name, GRID_KEYS)}")
+    tasks = _names(given["tasks"] or grid.get("tasks"), f"--task is missing: choose from {', '.join(sorted(host.entries('task')))}")
+    methods = _names(
+        given["methods"] or grid.get("methods"), f"--methods is missing: choose from {', '.join(sorted(host.entries('method')))}"
+    )
+    seeds = _seeds(given["seeds"] or grid.get("seeds") or 5)
+    fixed: dict[str, Any] = {name: given[name] for name in ("budget", "model", "data") if given[name] is not None}
+    for assignment in given["assignments"]:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--set {assignment}: write --set KEY=VALUE")
+        fixed[name.strip().replace("-", "_")] = yaml.safe_load(text)
+    arms = _baseline_first(_arms(host, methods, grid.get("settings") or {}, fixed, where), baseline or grid.get("baseline"))
+    if len(arms) < 2:
+        raise UsageError("one arm is nothing to compare: name two methods, or several values of a setting in a --grid file")
+    folder = Path(output_dir or Path("runs") / f"compare-{'-'.join(tasks)}")
+    cells = []
+    for task_name, seed, arm in itertools.product(tasks, seeds, arms):
+        task, method = host.get("task", task_name), host.get("method", arm.method)
+        run_values = {k: v for k, v in arm.settings.items() if k in _run_settings()}
+        method_values = {k: v for k, v in arm.settings.items() if k not in run_values}
+        settings = settings_of({**run_values, "task": task_name, "method": arm.method, "seed": seed}, {})
+        source = str(resolve_source(task, settings.data, embedded=settings.model == "tiny"))
+        text = config_text(settings, config_of(method, method_values, {}), task, source)
+        directory = folder / "runs" / re.sub(r"[^\w.=+-]+", "_", f"{task_name}-{arm.name}-s{seed}")
+        cells.append(Cell(task_name, arm.name, seed, settings.budget, text, directory))
+    return Plan(folder, arms, cells)
+
+
+def _names(given: Any, missing: str) -> list[str]:
+    names = given.split(",") if isinstance(given, str) else list(given or ())
+    names = list(dict.fromkeys(str(name).strip() for name in names if str(name).strip()))
+    if not names:
+        raise UsageError(missing)
+    return names
+
+
+def _seeds(given: Any) -> list[int]:
+    try:
+        if isinstance(given, str) and "," not in given:
+            given = int(given)
+        seeds = (
+            list(range(given))
+            if isinstance(given, int)
+            else [int(s) for s in (given.split(",") if isinstance(given, str) else given) if s != ""]
+        )
+    except (ValueError, TypeError):
+        seeds = []
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise UsageError(f"--seeds {given}: write how many (5), or which, each once (0,3,7)")
+    return seeds
+
+
+def _arms(host: Host, methods: Sequence[str], varied: Any, fixed: Mapping[str, Any], where: str | None) -> list[Arm]:
+    """Methods × values of the varied settings; a method that lacks a setting is there once, not once per value."""
+    import dataclasses
+
+    from herl_bench.compare.model import Arm
+
+    if not isinstance(varied, dict):
+        raise UsageError(f"{where}: settings: write `name: value` or `name: [value, value]` lines")
+    of_run = _run_settings()
+    own = {name: {f.name for f in dataclasses.fields(host.get("method", name).config)} for name in methods}
+    for name in (*varied, *fixed):
+        known = of_run.union(*own.values())
+        if name not in known:
+            raise UsageError(f"{f'{where}: ' if name in varied else '--set '}{UnknownName('setting', name, known)}")
+    lists = {name: value if isinstance(value, list) else [value] for name, value in varied.items() if name not in fixed}
+    arms = []
+    for method in methods:
+        mine = {name: values for name, values in lists.items() if name in of_run or name in own[method]}
+        for chosen in itertools.product(*mine.values()):
+            values = dict(zip(mine, chosen, strict=True))
+            told = {name: value for name, value in values.items() if len(mine[name]) > 1}
+            label = " ".join([method, *(f"{name}={value}" for name, value in told.items())])
+            arms.append(Arm(label, method, {**values, **{k: v for k, v in fixed.items() if k in of_run or k in own[method]}}))
+    return arms
+
+
+def _run_settings() -> set[str]:
+    """Those that a grid may set."""
+    import dataclasses
+
+    from herl_bench.settings import Settings
+
+    return {f.name for f in dataclasses.fields(Settings)} - {"task", "method", "seed"}
+
+
+def _baseline_first(arms: list[Arm], baseline: str | None) -> list[Arm]:
+    if baseline is None:
+        return arms
+    if baseline not in (names := [arm.name for arm in arms]):
+        raise UnknownName("arm", baseline, names)
+    return sorted(arms, key=lambda arm: arm.name != baseline)
+
+
+# ------------------------------------------------------------------------------------------------------------------------ sweeping
+def _sweep(plan: Plan, jobs: int | None, ray: str | None) -> tuple[list[FailedCell], bool]:
+    """Run what is missing. Gives the cells that failed, and whether Ctrl-C ended it."""
+    from herl_bench.cli.sweeping import open_face
+    from herl_bench.compare.model import FailedCell
+    from herl_bench.compare.sweep import LocalPool, Pool, RayPool, finished, locked, prepare, run_cells
+
+    with locked(plan.folder) as lock:
+        prepare(plan.cells)
+        if all(finished(cell.directory) for cell in plan.cells):
+            return [], False
+        pool: Pool = RayPool(ray, plan.folder) if ray else LocalPool(jobs or _processors(), lock)
+        with _stoppable() as stopping, open_face(plan.cells) as face:
+            ended = run_cells(plan.cells, pool, face.show, stopping)
+        if stopping():
+            return [], True
+    return [FailedCell(e.cell.task, e.cell.arm, e.cell.seed, str(e.cell.directory), e.reason) for e in ended], False
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _stoppable() -> Iterator[Any]:
+    """The first Ctrl-C lets running cells save a checkpoint; the second ends them at once."""
+    asked: list[int] = []
+
+    def on_signal(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        print("Letting the running cells finish a step and save. Ctrl-C again stops at once.", file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# ------------------------------------------------------------------------------------------------------------------------- reading
+def _read(plan: Plan, failed: Sequence[FailedCell]) -> dict[str, dict[str, list[FinishedRun]]]:
+    from herl_bench.compare.read import read_run
+
+    missing = {cell.directory for cell in failed}
+    found: dict[str, dict[str, list[FinishedRun]]] = {}
+    for cell in plan.cells:
+        if str(cell.directory) not in missing:
+            found.setdefault(cell.task, {}).setdefault(cell.arm, []).append(read_run(cell.directory))
+    return found
+
+
+def _given_runs(folders: Sequence[str], baseline: str | None) -> tuple[list[Arm], dict[str, dict[str, list[FinishedRun]]]]:
+    """Arms are methods; runs of one method whose settings differ are arms of their own, named by what differs."""
+    from herl_bench.compare.model import Arm
+    from herl_bench.compare.read import read_run
+
+    runs = [read_run(Path(folder)) for folder in folders]
+    settings = {run.directory: {**(run.settings.get("set") or {}), "rubric": run.settings.get("rubric")} for run in runs}
+    arms: dict[str, Arm] = {}
+    found: dict[str, dict[str, list[FinishedRun]]] = {}
+    for run in sorted(runs, key=lambda run: run.seed):
+        alike = [settings[other.directory] for other in runs if other.method == run.method and other.task == run.task]
+        own = settings[run.directory]
+        told = {name: value for name, value in own.items() if any(other.get(name) != value for other in alike)}
+        label = " ".join([run.method, *(f"{name}={value}" for name, value in told.items())])
+        arms.setdefault(label, Arm(label, run.method, told))
+        group = found.setdefault(run.task, {}).setdefault(label, [])
+        twin = next((other for other in group if other.seed == run.seed), None)
+        if twin is not None:
+            raise UsageError(f"{twin.directory} and {run.directory} are the same method with the same settings and seed: name one of them")
+        group.append(run)
+    return _baseline_first(list(arms.values()), baseline or ("ppo" if "ppo" in arms else None)), found
+
+
+# ------------------------------------------------------------------------------------------------------------------------- showing
+def show(done: Comparison) -> None:
+    """Verdicts first, then the tables that they rest on."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 150, soft_wrap=False)
+
+    def say(text: str, style: str = "") -> None:
+        console.print(text, style=style, markup=False, highlight=False)
+
+    for sentence in done.verdicts:
+        say(sentence, "bold")
+    for cell in done.failed:
+        say(f"Failed: {cell.task} {cell.arm} seed {cell.seed}: {cell.reason}", "red")
+    contrasts = {(c.task, c.arm): c for c in done.contrasts}
+    for items in done.tasks:
+        scores = [score for score in done.arm_scores if score.task == items.task]
+        table = Table(title=f"{items.task} · {items.metric} · {len(items.items)} items of {items.source}")
+        for column in ("", "seeds", "before", "after", "95 %", "difference", "95 %", "p", "fixed", "broken", "beats", "area", "to target"):
+            table.add_column(column, justify="right" if column else "left")
+        for score in scores:
+            versus = contrasts.get((items.task, score.arm))
+            table.add_row(
+                score.arm, str(len(score.seeds)), _number(score.before.value), _number(score.score.value), _bounds(score.score),
+                *(_against(versus) if versus else [""] * 6), _number(score.curve_area.value), _tokens(score.tokens_to_target),
+            )  # fmt: skip
+        console.print(table)
+        spending = Table(title=f"{items.task} · spent per run")
+        for column in (
+            "",
+            "tokens",
+            "responses",
+            "reward calls",
+            "optimiser steps",
+            "FLOP",
+            "seconds",
+            "reward − metric",
+            "cut off",
+            "errors",
+        ):
+            spending.add_column(column, justify="right" if column else "left")
+        for score in scores:
+            spent = score.spent
+            spending.add_row(
+                score.arm, f"{spent.tokens:,}", f"{spent.rollouts:,}", f"{spent.reward_calls:,}", f"{spent.optimizer_steps:,}",
+                "–" if spent.flops is None else f"{spent.flops:.2e}", f"{spent.wall_s:,.0f}", _number(score.gap, "+.3f"),
+                ", ".join(f"{n} {how}" for how, n in score.endings.items()) or "0", str(score.errors),
+            )  # fmt: skip
+        console.print(spending)
+        changed = [(c.arm, k) for c in done.contrasts if c.task == items.task for k in c.criteria if k.verdict != "unclear"]
+        for arm, change in changed:
+            say(f"{arm} {change.verdict} the criterion {change.criterion}: {_number(change.baseline)} → {_number(change.arm)}")
+    for note in done.notes:
+        say(note, "dim")
+
+
+def _against(versus: Any) -> list[str]:
+    per_seed = versus.seed_tests
+    return [
+        _number(versus.difference.value, "+.3f"), _bounds(versus.difference, "+.3f"),
+        "–" if versus.p_holm is None else f"{versus.p_holm:.3f}",
+        "/".join(str(test.fixed) for test in per_seed), "/".join(str(test.broken) for test in per_seed), _number(versus.improvement.value, ".2f"),
+    ]  # fmt: skip
+
+
+def _number(value: float | None, form: str = ".3f") -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _bounds(interval: Any, form: str = ".3f") -> str:
+    return "–" if interval.low is None else f"{interval.low:{form}} … {interval.high:{form}}"
+
+
+def _tokens(values: Sequence[int | None]) -> str:
+    """The median; a run that never got there counts as later than any other."""
+    ranked = sorted(values, key=lambda v: (v is None, v or 0))
+    middle = ranked[len(ranked) // 2] if ranked else None
+    return "never" if middle is None else f"{middle:,}"

@@ -1,0 +1,459 @@
+"""From finished runs to a finished comparison: everything that `model.py` names, computed with `stats.py` and put into words by `verdict.py`.
+
+Every arm is compared with the baseline, on each task, over the seeds that both have. An item that could not be judged in one of the runs is left
+out of that contrast, for both, and the notes say how many there were. Left out: contrasts between two arms neither of which is the baseline.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from herl_bench.compare import stats
+from herl_bench.compare.fairness import differences, version_notes
+from herl_bench.compare.model import (
+    Arm,
+    ArmScore,
+    BandPoint,
+    Comparison,
+    Contrast,
+    CriterionChange,
+    FailedCell,
+    Flip,
+    Interval,
+    Overall,
+    Point,
+    Repair,
+    RunRecord,
+    SeedTest,
+    Spent,
+    TaskItems,
+)  # fmt: skip
+from herl_bench.compare.read import FinishedRun, Sample, calibration, curve, evaluated, revisions, spent
+from herl_bench.compare.verdict import ALPHA, MARGIN, Evidence, count, verdict
+from herl_bench.errors import UsageError
+from herl_bench.evaluate.core import mean_and_stderr
+
+if TYPE_CHECKING:
+    from herl_bench.compare.stats import Array
+
+BAND_POINTS = 40
+CROSSED = "seeds and items random, t with Hillis's degrees of freedom"
+ONE_SEED = "items random, one seed, t"
+OVER_SEEDS = "seeds random, t"
+Runs = Mapping[str, Sequence[FinishedRun]]
+"""By arm, of one task, in order of seed."""
+
+
+def compare(
+    runs: Mapping[str, Runs],
+    arms: Sequence[Arm],
+    *,
+    folder: Path,
+    command: str,
+    failed: Sequence[FailedCell] = (),
+    allow_unequal: bool = False,
+    margin: float = MARGIN,
+) -> Comparison:
+    """runs: by task, then by arm. The first arm is the baseline. folder: where paths start.
+
+    Raises `UsageError` naming what is unequal, unless that is allowed; then every word that comes out says so.
+    """
+    arms = [arm for arm in arms if any(arm.name in by_arm for by_arm in runs.values())]
+    runs = {task: by_arm for task, by_arm in runs.items() if arms and arms[0].name in by_arm and len(by_arm) > 1}
+    if not runs:
+        told = "; ".join(f"{cell.task} {cell.arm} seed {cell.seed}: {cell.reason}" for cell in failed)
+        raise UsageError(f"nothing to compare: no task has finished runs of the baseline and of another arm{': ' if told else ''}{told}")
+    unequal = tuple(sentence for by_arm in runs.values() for sentence in differences(by_arm))
+    if unequal and not allow_unequal:
+        raise UsageError(f"not a fair comparison: {'; '.join(unequal)}: make them equal, or pass --allow_unequal to compare all the same")
+    everything = [run for by_arm in runs.values() for group in by_arm.values() for run in group]
+    tables = {task: _Table(task, by_arm, arms, folder) for task, by_arm in runs.items()}
+    contrasts = _contrasts([pair for table in tables.values() for pair in table.pairs(arms[0].name)], margin)
+    notes = (*_notes(tables.values(), contrasts), *version_notes(everything))
+    budgets = {int(run.settings["budget"]) for run in everything}
+    first = [f"The arms are not equal: {sentence}." for sentence in unequal]
+    first += [f"{count(len(failed), 'cell')} failed and {'is' if len(failed) == 1 else 'are'} missing below."] if failed else []
+    return Comparison(
+        baseline=arms[0].name,
+        arms=tuple(arms),
+        tasks=tuple(table.items for table in tables.values()),
+        seeds=tuple(sorted({run.seed for run in everything})),
+        budget=budgets.pop() if len(budgets) == 1 else None,
+        runs=tuple(record for table in tables.values() for record in table.records),
+        failed=tuple(failed),
+        arm_scores=tuple(score for table in tables.values() for score in table.arm_scores()),
+        contrasts=contrasts,
+        overall=_overall(list(tables.values()), arms),
+        unequal=unequal,
+        notes=notes,
+        verdicts=(*first, *(contrast.verdict.sentence for contrast in contrasts)),
+        command=command,
+        version=importlib.metadata.version("herl-bench"),
+        level=stats.LEVEL,
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------------- one task
+class _Table:
+    """One task's runs as records, and its outcomes as matrices."""
+
+    def __init__(self, task: str, by_arm: Runs, arms: Sequence[Arm], folder: Path):
+        self.task = task
+        self.runs = {arm.name: {run.seed: run for run in by_arm[arm.name]} for arm in arms if arm.name in by_arm}
+        first = next(iter(self.runs.values()))
+        one = next(iter(first.values()))
+        common = set.intersection(*(set(run.after.summary["criteria"]) for group in self.runs.values() for run in group.values()))
+        self.criteria = tuple(name for name in one.after.summary["criteria"] if name in common)
+        # Under --allow_unequal runs may have been evaluated on other items: what is in all of them is compared.
+        shared = set.intersection(*({s.item.id for s in run.after.samples} for group in self.runs.values() for run in group.values()))
+        self.ids = [s.item.id for s in one.after.samples if s.item.id in shared]
+        if not self.ids:
+            raise UsageError(f"{task}: the runs share no evaluation item")
+        items = tuple(s.item for s in one.after.samples if s.item.id in shared)
+        self.items = TaskItems(task, one.metric, one.higher_is_better, str(one.manifest["data"]["source"]), items, self.criteria)
+        self.after = {arm: {seed: self._by_id(run) for seed, run in group.items()} for arm, group in self.runs.items()}
+        curves = [curve(run) for group in self.runs.values() for run in group.values()]
+        self.start, self.stop = max(c[0].tokens for c in curves), min(c[-1].tokens for c in curves)
+        self.bands = {arm: _bands([curve(run) for run in group.values()], _metric) for arm, group in self.runs.items()}
+        tail = next(iter(self.bands.values()))
+        tail = tail[-max(1, len(tail) // 4) :]
+        self.target = math.fsum(point.mean for point in tail) / len(tail) if tail else None
+        self.records = [self._record(arm, run, folder) for arm, group in self.runs.items() for run in group.values()]
+
+    def _by_id(self, run: FinishedRun) -> list[Sample]:
+        by_id = {s.item.id: s for s in run.after.samples}
+        return [by_id[item] for item in self.ids]
+
+    def _record(self, arm: str, run: FinishedRun, folder: Path) -> RunRecord:
+        points = curve(run)
+        known = [(p.tokens, p.metric) for p in points if p.metric is not None]
+        tokens, values = [t for t, _ in known], [v for _, v in known]
+        whole = len(known) > 1 and self.stop > self.start
+        repairs, audits = revisions(run)
+        kept = [dataclasses.replace(e, samples=tuple(s for s in e.samples if s.item.id in set(self.ids))) for e in (run.before, run.after)]
+        before, after = (evaluated(run, e, self.criteria) for e in kept)
+        inside = os.path.relpath(run.directory, folder)
+        return RunRecord(
+            task=self.task,
+            arm=arm,
+            method=run.method,
+            seed=run.seed,
+            directory=str(run.directory.absolute()) if inside.startswith("..") else inside,
+            budget=int(run.settings["budget"]),
+            spent=spent(run),
+            before=before,
+            after=after,
+            curve=points,
+            curve_area=stats.curve_area(tokens, values, self.start, self.stop) if whole else None,
+            tokens_to_target=None if self.target is None else stats.tokens_to_target(tokens, values, self.target),
+            calibration=calibration(run),
+            repairs=repairs,
+            audits=audits,
+            manifest=run.manifest,
+        )
+
+    def of(self, arm: str) -> list[RunRecord]:
+        return [record for record in self.records if record.arm == arm]
+
+    # ------------------------------------------------------------------------------------------------------------- matrices
+    def matrix(self, arm: str, seeds: Iterable[int], value: Callable[[Sample], float | None]) -> Array:
+        """(seed, item); NaN where undecided."""
+        import numpy as np
+
+        rows = [[value(sample) for sample in self.after[arm][seed]] for seed in seeds]
+        return np.array([[math.nan if v is None else float(v) for v in row] for row in rows])
+
+    def run_means(self, arm: str) -> list[float]:
+        """The primary metric after training, per seed."""
+        import numpy as np
+
+        return [float(v) for v in np.nanmean(self.matrix(arm, self.runs[arm], _outcome), axis=1)]
+
+    # ------------------------------------------------------------------------------------------------------------ arm scores
+    def arm_scores(self) -> list[ArmScore]:
+        return [self._arm_score(arm) for arm in self.runs]
+
+    def _arm_score(self, arm: str) -> ArmScore:
+        import numpy as np
+
+        records, seeds = self.of(arm), tuple(self.runs[arm])
+        after = self.matrix(arm, seeds, _outcome)
+        before = np.array([[math.nan if v is None else v for v in r.before.outcomes] for r in records])
+        means = np.array(self.run_means(arm))[:, None]
+        low, high = stats.stratified_bootstrap(stats.iqm, [means]) if len(seeds) > 1 else (None, None)
+        areas = [r.curve_area for r in records if r.curve_area is not None]
+        return ArmScore(
+            task=self.task,
+            arm=arm,
+            seeds=seeds,
+            before=mean_and_stderr([float(v) for v in np.nanmean(before, axis=0) if not math.isnan(v)]),
+            score=interval(after),
+            gain=interval(after - before) if after.shape == before.shape else Interval(None, None, None, "other items before than after"),
+            iqm=Interval(stats.iqm(means), low, high, "percentile bootstrap over seeds; too narrow under 10"),
+            curve_area=_over_seeds(areas),
+            target=self.target,
+            tokens_to_target=tuple(r.tokens_to_target for r in records),
+            spent=_mean_spent([r.spent for r in records]),
+            curve=self.bands[arm],
+            criteria_curves={name: _bands([r.curve for r in records], _pass_rate(name)) for name in self.criteria},
+            plain_vs_guided=_plain_vs_guided([r.curve for r in records]),
+            co_failure=tuple(
+                tuple(sum(r.after.co_failure[a][b] for r in records) for b in range(len(self.criteria))) for a in range(len(self.criteria))
+            ),
+            responses=sum(len(r.after.outcomes) for r in records),
+            repairs=_added(records),
+            errors=sum(r.after.errors for r in records),
+            endings=dict(sum((Counter(r.after.endings) for r in records), Counter())),
+            gap=_mean([r.after.gap for r in records]),
+        )
+
+    # ----------------------------------------------------------------------------------------------------------------- pairs
+    def pairs(self, baseline: str) -> list[_Pair]:
+        return [_Pair(self, arm, baseline) for arm in self.runs if arm != baseline and set(self.runs[arm]) & set(self.runs[baseline])]
+
+
+class _Pair:
+    """An arm beside the baseline on one task: matrices over the seeds that both have and the items that all their runs decided."""
+
+    def __init__(self, table: _Table, arm: str, baseline: str):
+        import numpy as np
+
+        self.table, self.arm, self.baseline = table, arm, baseline
+        self.seeds = tuple(seed for seed in table.runs[arm] if seed in table.runs[baseline])
+        a, b = (table.matrix(name, self.seeds, _outcome) for name in (baseline, arm))
+        decided = ~np.isnan(a + b).any(axis=0)
+        self.undecided = int((~decided).sum())
+        self.a, self.b = a[:, decided], b[:, decided]
+        if self.a.shape[1] < 2:
+            raise UsageError(f"{table.task}: fewer than two items were judged in all runs of {arm} and {baseline}")
+        self.crossed = stats.crossed_interval(self.b - self.a) if len(self.seeds) > 1 else None
+
+    def contrast(self, p_holm: float | None, contrasts: int, margin: float) -> Contrast:
+        table, crossed, gain = self.table, self.crossed, self.b - self.a
+        higher, seeds, items = table.items.higher_is_better, len(self.seeds), gain.shape[1]
+        difference = interval(gain)
+        scores = [m.mean(axis=1)[:, None] for m in ((self.a, self.b) if higher else (self.b, self.a))]
+        chance = stats.probability_of_improvement(*scores)
+        low, high = stats.hierarchical_bootstrap(gain) if crossed else (None, None)
+        evidence = Evidence(
+            table.task, self.arm, self.baseline, seeds, items, float(gain.mean()), difference.low, difference.high, p_holm, contrasts,
+            detectable=stats.detectable(crossed.stderr, crossed.df) if crossed else None,
+            seeds_needed=stats.seeds_needed(crossed, margin) if crossed else None,
+            higher_is_better=higher,
+        )  # fmt: skip
+        return Contrast(
+            task=table.task,
+            arm=self.arm,
+            baseline=self.baseline,
+            seeds=self.seeds,
+            items=items,
+            difference=difference,
+            p=crossed.p if crossed else None,
+            p_holm=p_holm,
+            hierarchical=Interval(float(gain.mean()), low, high, "hierarchical percentile bootstrap"),
+            improvement=Interval(chance, *stats.improvement_interval(chance, seeds, seeds), "Newcombe's method 5"),
+            seed_share=crossed.seed_share if crossed else None,
+            detectable=evidence.detectable,
+            verdict=verdict(evidence, margin),
+            seed_tests=tuple(_seed_test(seed, self.a[i], self.b[i], higher) for i, seed in enumerate(self.seeds)),
+            flips=self._flips(),
+            criteria=self._criteria(),
+        )
+
+    def _flips(self) -> tuple[Flip, ...]:
+        table, out = self.table, []
+        for seed in self.seeds:
+            for i, (was, now) in enumerate(zip(table.after[self.baseline][seed], table.after[self.arm][seed], strict=True)):
+                if {was.outcome, now.outcome} == {0.0, 1.0}:
+                    fixed = (now.outcome == 1.0) == table.items.higher_is_better
+                    out.append(Flip(seed, i, fixed, was.response, now.response, _missed(was), _missed(now)))
+        return tuple(out)
+
+    def _criteria(self) -> tuple[CriterionChange, ...]:
+        """Items to which a criterion does not apply, or in which it could not be decided, are left out of it. Corrected over the criteria."""
+        import numpy as np
+
+        found: list[tuple[str, float | None, float | None, Interval, float | None]] = []
+        for name in self.table.criteria:
+            a, b = (self.table.matrix(arm, self.seeds, _met(name)) for arm in (self.baseline, self.arm))
+            decided = ~np.isnan(a + b).any(axis=0)
+            a, b = a[:, decided], b[:, decided]
+            if a.shape[1] < 2:
+                found.append((name, None, None, Interval(None, None, None, "decided on fewer than two items"), None))
+                continue
+            p = stats.crossed_interval(b - a).p if len(self.seeds) > 1 else None
+            found.append((name, float(a.mean()), float(b.mean()), interval(b - a), p))
+        tested = [(name, p) for name, _, _, _, p in found if p is not None]
+        corrected = dict(zip([name for name, _ in tested], stats.holm([p for _, p in tested]), strict=True))
+        return tuple(
+            CriterionChange(name, was, now, difference, p, corrected.get(name), _changed(difference.value, corrected.get(name)))
+            for name, was, now, difference, p in found
+        )
+
+
+def _contrasts(pairs: Sequence[_Pair], margin: float) -> tuple[Contrast, ...]:
+    """With p-values corrected over all of them."""
+    tested = [pair.crossed.p for pair in pairs if pair.crossed]
+    corrected = iter(stats.holm(tested))
+    return tuple(pair.contrast(next(corrected) if pair.crossed else None, len(tested), margin) for pair in pairs)
+
+
+def _overall(tables: Sequence[_Table], arms: Sequence[Arm]) -> tuple[Overall, ...]:
+    """Over several tasks, for arms that have as many runs on each."""
+    import numpy as np
+
+    out: list[Overall] = []
+    matrices: dict[str, Array] = {}
+    if len(tables) < 2 or not all(table.items.higher_is_better for table in tables):
+        return ()
+    for arm in arms:
+        columns = [table.run_means(arm.name) for table in tables if arm.name in table.runs]
+        if len(columns) == len(tables) and len({len(c) for c in columns}) == 1 and len(columns[0]) > 1:
+            matrices[arm.name] = np.array(columns).T
+    baseline = matrices.get(arms[0].name)
+    method = "stratified percentile bootstrap over seeds; too narrow under 10"
+    for name, matrix in matrices.items():
+        iqm = Interval(stats.iqm(matrix), *stats.stratified_bootstrap(stats.iqm, [matrix]), method)
+        improvement = None
+        if baseline is not None and name != arms[0].name:
+            chance = stats.probability_of_improvement(baseline, matrix)
+            improvement = Interval(chance, *stats.stratified_bootstrap(stats.probability_of_improvement, [baseline, matrix]), method)
+        out.append(Overall(name, iqm, improvement))
+    return tuple(out)
+
+
+def _notes(tables: Iterable[_Table], contrasts: Sequence[Contrast]) -> tuple[str, ...]:
+    """What a reader must know before believing the numbers."""
+    notes = []
+    for table in tables:
+        if table.items.source == "synthetic":
+            notes.append(
+                f"{table.task}: measured on its synthetic world, which was built so that hindsight can help; this says nothing about real "
+                "models on the published problems."
+            )
+        left_out = sum(
+            any(s.outcome is None for g in table.after.values() for run in g.values() for s in [run[i]]) for i in range(len(table.ids))
+        )
+        if left_out:
+            notes.append(
+                f"{table.task}: {count(left_out, 'item')} could not be judged in every run and {'is' if left_out == 1 else 'are'} left out."
+            )
+        errors = sum(r.after.errors for r in table.records)
+        if errors:
+            notes.append(f"{table.task}: {count(errors, 'answer')} after training had something that could not be judged.")
+    if any(len(c.seeds) < 5 for c in contrasts):
+        notes.append("With fewer than 5 seeds, only differences far larger than the noise can be found; the intervals allow for that.")
+    return tuple(notes)
+
+
+# ----------------------------------------------------------------------------------------------------------------- small things
+def interval(values_SI: Array) -> Interval:
+    """Of a mean over seeds and items; items with an undecided value are left out. With one seed it speaks of that seed only."""
+    import numpy as np
+
+    values = values_SI[:, ~np.isnan(values_SI).any(axis=0)]
+    if values.shape[1] < 2:
+        return Interval(float(values.mean()) if values.size else None, None, None, "too few items")
+    if len(values) > 1:
+        found = stats.crossed_interval(values)
+        return Interval(found.value, found.low, found.high, CROSSED)
+    return Interval(float(values.mean()), *stats.mean_interval(values[0]), ONE_SEED)
+
+
+def _over_seeds(values: Sequence[float]) -> Interval:
+    if len(values) < 2:
+        return Interval(_mean(values), None, None, OVER_SEEDS)
+    import numpy as np
+
+    return Interval(math.fsum(values) / len(values), *stats.mean_interval(np.array(values)), OVER_SEEDS)
+
+
+def _seed_test(seed: int, a_I: Array, b_I: Array, higher: bool) -> SeedTest:
+    binary = set(a_I.tolist()) | set(b_I.tolist()) <= {0.0, 1.0}
+    gained, lost = int((b_I > a_I).sum()), int((b_I < a_I).sum())
+    fixed, broken = (gained, lost) if higher else (lost, gained)
+    gain = b_I - a_I
+    bounds = stats.paired_bootstrap(gain, seed=seed)
+    p = stats.mcnemar(fixed, broken) if binary else None
+    return SeedTest(seed, len(gain), fixed, broken, Interval(float(gain.mean()), *bounds, "paired bootstrap over items"), p)
+
+
+def _changed(difference: float | None, p: float | None) -> Any:
+    if difference is None or p is None or p >= ALPHA:
+        return "unclear"
+    return "fixed" if difference > 0 else "regressed"
+
+
+def _outcome(sample: Sample) -> float | None:
+    return sample.outcome
+
+
+def _metric(point: Point) -> float | None:
+    return point.metric
+
+
+def _pass_rate(criterion: str) -> Callable[[Point], float | None]:
+    return lambda point: point.criteria.get(criterion)
+
+
+def _met(criterion: str) -> Callable[[Sample], float | None]:
+    return lambda sample: sample.criteria.get(criterion)
+
+
+def _missed(sample: Sample) -> tuple[str, ...]:
+    return tuple(name for name, met in sample.criteria.items() if met is False)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _mean_spent(spendings: Sequence[Spent]) -> Spent:
+    n = len(spendings)
+    whole = {
+        name: round(sum(getattr(s, name) for s in spendings) / n) for name in ("tokens", "rollouts", "reward_calls", "optimizer_steps")
+    }
+    return Spent(**whole, wall_s=sum(s.wall_s for s in spendings) / n, flops=_mean([s.flops for s in spendings]))
+
+
+def _added(records: Sequence[RunRecord]) -> tuple[Repair, ...]:
+    totals: dict[str, list[int]] = {}
+    for repair in (repair for record in records for repair in record.repairs):
+        total = totals.setdefault(repair.criterion, [0, 0, 0, 0])
+        for i, number in enumerate((repair.missed, repair.fixed, repair.met, repair.broken)):
+            total[i] += number
+    return tuple(Repair(name, *total) for name, total in totals.items())
+
+
+def _grid(curves: Sequence[Sequence[Point]]) -> list[int]:
+    """Token counts that all curves span: those of their own points, or as many evenly spaced ones where these are too many."""
+    start, stop = max(c[0].tokens for c in curves), min(c[-1].tokens for c in curves)
+    own = sorted({p.tokens for c in curves for p in c if start <= p.tokens <= stop})
+    if len(own) <= BAND_POINTS:
+        return own
+    return [round(start + (stop - start) * i / (BAND_POINTS - 1)) for i in range(BAND_POINTS)]
+
+
+def _bands(curves: Sequence[Sequence[Point]], value: Callable[[Point], float | None]) -> tuple[BandPoint, ...]:
+    import numpy as np
+
+    grid = _grid(curves)
+    known = [[(p.tokens, v) for p in c if (v := value(p)) is not None] for c in curves]
+    heights = np.array([np.interp(grid, [t for t, _ in points], [v for _, v in points]) for points in known if points])
+    if not len(heights) or not grid:
+        return ()
+    return tuple(BandPoint(t, float(h.mean()), float(h.min()), float(h.max()), len(heights)) for t, h in zip(grid, heights.T, strict=True))
+
+
+def _plain_vs_guided(curves: Sequence[Sequence[Point]]) -> tuple[tuple[int, float, float], ...]:
+    """(tokens, primary metric of plain responses, of revisions under guidance), means over seeds; empty for a method without guidance."""
+    guided = _bands(curves, lambda p: p.revision_metric)
+    return tuple((g.tokens, p.mean, g.mean) for p, g in zip(_bands(curves, _metric), guided, strict=bool(guided)))

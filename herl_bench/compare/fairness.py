@@ -1,0 +1,76 @@
+"""Is a comparison fair? Names every difference between arms that is not the one they are compared for.
+
+Compared are: the base checkpoint's hash, the data that prompts come from, the seeds, the evaluation items, how their answers were generated, the
+budget, and what was spent of it. The method and its settings may differ, for that is what an arm is; its rubric too, since it is part of
+the training reward. Left out: versions of libraries, which are told apart in `notes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from herl_bench.compare.read import FinishedRun
+
+SPENT_WITHIN = 0.05
+"""Share of the budget by which what two arms spent may differ."""
+
+
+def differences(runs: Mapping[str, Sequence[FinishedRun]]) -> tuple[str, ...]:
+    """One sentence per difference. runs: by arm, all of one task."""
+    task = next(run.task for group in runs.values() for run in group)
+    facts = {arm: [_facts(run) for run in group] for arm, group in runs.items()}
+    found = []
+    for name in next(iter(facts.values()))[0]:
+        values = {arm: list(dict.fromkeys(fact[name] for fact in group)) for arm, group in facts.items()}
+        if len({value for given in values.values() for value in given}) > 1:
+            found.append(f"{task}: {name}: " + "; ".join(f"{arm} has {' and '.join(map(_short, given))}" for arm, given in values.items()))
+    seeds = {arm: tuple(sorted(run.seed for run in group)) for arm, group in runs.items()}
+    if len(set(seeds.values())) > 1:
+        found.append(f"{task}: seeds: " + "; ".join(f"{arm} has {', '.join(map(str, own))}" for arm, own in seeds.items()))
+    return (*found, *_spending(task, runs))
+
+
+def _facts(run: FinishedRun) -> dict[str, Any]:
+    """Hashable, by the name that the user reads."""
+    manifest, settings = run.manifest, run.settings
+    return {
+        "base checkpoint": manifest["base_model"]["sha256"],
+        "prompts": (manifest["data"]["source"], tuple(sorted(manifest["data"]["sha256"].items())), settings.get("difficulty")),
+        "evaluation items": tuple((s.item.id, s.item.prompt, s.item.target) for s in run.after.samples),
+        "primary metric": run.metric,
+        "generation of the evaluated answers": tuple(sorted((k, str(v)) for k, v in run.after.generation.items())),
+        "token budget": settings["budget"],
+    }
+
+
+def _spending(task: str, runs: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
+    budgets = [run.settings["budget"] for group in runs.values() for run in group]
+    spent = {arm: [run.rows[-1]["tokens"] for run in group] for arm, group in runs.items()}
+    everything = [tokens for group in spent.values() for tokens in group]
+    if max(everything) - min(everything) <= SPENT_WITHIN * min(budgets):
+        return []
+    told = "; ".join(f"{arm} {min(group):,} to {max(group):,}" for arm, group in spent.items())
+    return [f"{task}: tokens spent: {told}"]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, str):
+        return value[:12] if len(value) == 64 else value
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple) and len(value[0]) == 3:
+        return f"{len(value)} items from {value[0][0]} on"
+    if isinstance(value, tuple):
+        return ", ".join(map(_short, value))
+    return str(value)
+
+
+def version_notes(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
+    """What differs and need not matter: versions of the package and of its libraries."""
+    notes = []
+    for name in sorted({"herl_bench", *(library for run in runs for library in run.manifest["libraries"])}):
+        found = {str(run.manifest["herl_bench"] if name == "herl_bench" else run.manifest["libraries"].get(name)) for run in runs}
+        if len(found) > 1:
+            notes.append(f"The runs were made with different versions of {name}: {', '.join(sorted(found))}.")
+    return tuple(notes)

@@ -1,0 +1,334 @@
+"""Run cells: many runs, each in a process of its own, several at a time, so that nothing that is finished is ever lost.
+
+A cell's folder gets its `config.yaml` first, whole; then `herl-bench run --resume FOLDER` does the work, be it from nothing or from the last
+checkpoint. So a sweep that was killed at any moment goes on with the same command: finished cells are kept, begun ones resumed, and each ends with the
+bytes of a run that was never stopped. A cell that fails is reported, and the others go on.
+
+Cells on this machine die with the sweep (`PR_SET_PDEATHSIG`), and hold its lock while they live, so that two never write one folder. On Ray each
+cell is a task that runs the same command on some node; the folder must then lie on storage that all nodes see, which is also how a cell whose
+node was lost goes on elsewhere.
+
+Left out: moving results between machines, and stopping a cell because another does better.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from herl_bench.errors import UsageError
+from herl_bench.saving import saving, write_whole
+
+LOCK_WAIT_S = 10.0
+POLL_S = 0.2
+TAIL = 16_384
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run to make. config: the text of its `config.yaml`. directory: where it lies."""
+
+    task: str
+    arm: str
+    seed: int
+    budget: int
+    config: str
+    directory: Path
+
+    @property
+    def log(self) -> Path:
+        return self.directory.with_name(f"{self.directory.name}.log")
+
+
+def finished(directory: Path) -> bool:
+    """Both are written last and whole: the trained policy, then the evaluation of it."""
+    return (directory / "final" / "config.json").is_file() and any((directory / "eval" / "after").glob("results_*.json"))
+
+
+def tokens_spent(directory: Path) -> int:
+    """Of the run so far, out of the last whole row of its `metrics.jsonl`."""
+    try:
+        with open(directory / "metrics.jsonl", "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            lines = file.read().split(b"\n")
+        return int(json.loads(lines[-2])["tokens"]) if len(lines) > 1 else 0
+    except (OSError, ValueError, KeyError):
+        return 0
+
+
+# ------------------------------------------------------------------------------------------------------------------- the folder
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """The folder is this process's and its cells' alone; gives the lock's file descriptor, for the cells to hold too.
+
+    Cells of a sweep that was just killed may take a moment to die, hence the wait. Raises `UsageError` after that.
+    """
+    with saving(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise UsageError(f"another comparison is writing into {folder}: wait for it, or choose another --output_dir") from None
+                time.sleep(POLL_S)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def prepare(cells: Sequence[Cell]) -> None:
+    """Write every cell's configuration. Raises `UsageError` where a folder holds another run than the one asked for, naming the difference."""
+    for cell in cells:
+        place = cell.directory / "config.yaml"
+        if place.is_file():
+            difference = _difference(place.read_text(encoding="utf-8"), cell.config)
+            if difference:
+                raise UsageError(f"{cell.directory} was made with {difference}: choose another --output_dir, or ask for the same")
+        else:
+            with saving(place):
+                cell.directory.mkdir(parents=True, exist_ok=True)
+            write_whole(place, cell.config)
+
+
+def _difference(there: str, wanted: str) -> str:
+    """The first setting in which two configurations differ, in words; empty where they are the same."""
+    import yaml
+
+    old, new = (_flat(yaml.safe_load(text) or {}) for text in (there, wanted))
+    for name in dict.fromkeys([*new, *old]):
+        if old.get(name) != new.get(name):
+            return f"{name}={old.get(name)}, and this asks for {new.get(name)}"
+    return ""
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{k: v for k, v in values.items() if k != "set"}, **(values.get("set") or {})}
+
+
+# -------------------------------------------------------------------------------------------------------------------- the cells
+@dataclass(frozen=True)
+class Ended:
+    """code: the process's exit code (negative: the signal that killed it). reason: its last words, where it failed."""
+
+    cell: Cell
+    code: int
+    reason: str = ""
+
+
+class Pool(Protocol):
+    """Where cells run."""
+
+    def free(self) -> bool:
+        """Can another cell be started?"""
+
+    def start(self, cell: Cell) -> None: ...
+
+    def ended(self) -> list[Ended]:
+        """The cells that ended since the last call."""
+
+    def stop(self) -> None:
+        """Ask what still runs to save a checkpoint and end."""
+
+    def close(self) -> None:
+        """End what still runs at once."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What an onlooker is told, several times a second."""
+
+    waiting: Sequence[Cell]
+    running: Sequence[Cell]
+    kept: Sequence[Cell]
+    done: Sequence[Cell]
+    failed: Sequence[Ended]
+    stopping: bool = False
+
+
+def run_cells(cells: Sequence[Cell], pool: Pool, report: Callable[[Progress], None], stopping: Callable[[], bool]) -> list[Ended]:
+    """Run every cell that is not finished; gives those that failed. stopping: once true, nothing more is started and what runs is asked to end."""
+    kept = [cell for cell in cells if finished(cell.directory)]
+    waiting = [cell for cell in cells if cell not in kept]
+    running: list[Cell] = []
+    done: list[Cell] = []
+    failed: list[Ended] = []
+    asked = False
+    try:
+        while running or (waiting and not stopping()):
+            while waiting and pool.free() and not stopping():
+                running.append(waiting.pop(0))
+                pool.start(running[-1])
+            if stopping() and not asked:
+                asked = True
+                pool.stop()
+            for ended in pool.ended():
+                running.remove(ended.cell)
+                if ended.code == 0 and finished(ended.cell.directory):
+                    done.append(ended.cell)
+                else:
+                    failed.append(ended)
+            report(Progress(waiting, running, kept, done, failed, asked))
+            time.sleep(POLL_S)
+    finally:
+        pool.close()
+    return failed
+
+
+def command(cell: Cell) -> list[str]:
+    return [sys.executable, "-m", "herl_bench", "run", "--resume", str(cell.directory.absolute())]
+
+
+def environment() -> dict[str, str]:
+    """One thread per cell: for small policies more threads only wait for each other, and results depend on their number."""
+    return {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+
+
+def last_words(log: Path, code: int) -> str:
+    """The line with which a cell failed."""
+    try:
+        lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    own = [line for line in lines if line.startswith("herl-bench: ") and not line.startswith("herl-bench: warning: ")]
+    told = own[-1].removeprefix("herl-bench: ") if own else lines[-1] if lines else "it said nothing"
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"{told} (exit code {code})"
+
+
+class LocalPool:
+    """Processes on this machine, at most `jobs` at a time. lock: a descriptor that they inherit and hold."""
+
+    def __init__(self, jobs: int, lock: int):
+        self.jobs, self.lock = jobs, lock
+        self.processes: dict[Cell, subprocess.Popen[bytes]] = {}
+
+    def free(self) -> bool:
+        return len(self.processes) < self.jobs
+
+    def start(self, cell: Cell) -> None:
+        with saving(cell.log), open(cell.log, "wb") as log:
+            self.processes[cell] = subprocess.Popen(
+                command(cell),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment(),
+                pass_fds=[self.lock],
+                process_group=0,  # Ctrl-C is the sweep's to pass on
+                preexec_fn=die_with_parent,
+            )
+
+    def ended(self) -> list[Ended]:
+        found = [(cell, code) for cell, process in self.processes.items() if (code := process.poll()) is not None]
+        for cell, _ in found:
+            del self.processes[cell]
+        return [Ended(cell, code, "" if code == 0 else last_words(cell.log, code)) for cell, code in found]
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.send_signal(signal.SIGINT)
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Between fork and exec: the kernel kills this process when the one that started it ends, however that ends."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class RayPool:
+    """Tasks on a Ray cluster, one processor each, and one GPU each where the cluster has any. A task whose node is lost is run again elsewhere."""
+
+    def __init__(self, address: str, folder: Path):
+        try:
+            import ray
+        except ImportError:
+            raise UsageError("--ray needs the package ray: pip install 'herl-bench[ray]'") from None
+        self.ray = ray
+        try:
+            ray.init(address=address, log_to_driver=False, ignore_reinit_error=True, logging_level="ERROR")
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise UsageError(f"--ray {address}: no cluster answers there: {str(error).splitlines()[0]}") from None
+        gpus = 1 if ray.cluster_resources().get("GPU") else 0
+        self.remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=-1)(run_on_node)
+        self.token = f"{os.getpid()}-{time.time_ns()}"
+        write_whole(folder / ".sweep", self.token)
+        self.folder = folder
+        self.tasks: dict[Any, Cell] = {}
+
+    def free(self) -> bool:
+        return True  # Ray queues what does not fit
+
+    def start(self, cell: Cell) -> None:
+        words = ["-m", "herl_bench", "run", "--resume", str(cell.directory.absolute())]
+        reference = self.remote.options(name=f"herl-bench {cell.directory.name}").remote(
+            words, str(cell.log.absolute()), str((self.folder / ".sweep").absolute()), self.token
+        )
+        self.tasks[reference] = cell
+
+    def ended(self) -> list[Ended]:
+        ready, _ = self.ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=0) if self.tasks else ([], [])
+        out = []
+        for reference in ready:
+            cell = self.tasks.pop(reference)
+            try:
+                code, reason = self.ray.get(reference)
+            except Exception as error:  # whatever happened to the task, the other cells go on
+                code, reason = 1, f"Ray: {str(error).strip().splitlines()[-1]}"
+            out.append(Ended(cell, code, reason))
+        return out
+
+    def stop(self) -> None:
+        for reference in self.tasks:
+            self.ray.cancel(reference)
+
+    def close(self) -> None:
+        for reference in self.tasks:
+            self.ray.cancel(reference, force=True)
+        self.ray.shutdown()
+
+
+def run_on_node(words: Sequence[str], log: str, token_file: str, token: str) -> tuple[int, str]:
+    """What a Ray task does: the cell's command, in a process that dies with this one. Gives exit code and last words."""
+    seen = Path(token_file)
+    if not seen.is_file() or seen.read_text(encoding="utf-8") != token:
+        return 1, f"node {os.uname().nodename} does not see {seen.parent}: choose an --output_dir on storage that all nodes share"
+    with open(log, "ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment(),
+            preexec_fn=die_with_parent,
+        )
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:  # how Ray cancels a task
+            process.send_signal(signal.SIGINT)
+            code = process.wait()
+    return code, "" if code == 0 else last_words(Path(log), code)
