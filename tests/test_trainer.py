@@ -187,3 +187,14 @@ def test_qwen2_with_a_chat_template(tmp_path: Path) -> None:
     again = load_policy(str(run.directory / "final"))
     assert_same(run.policy.model.state_dict(), again.model.state_dict())
     assert (run.directory / "final" / "critic.safetensors").is_file()
+
+
+def test_every_token_that_a_model_reads_or_learns_from_is_metered(tmp_path: Path, checkpoint: Path) -> None:
+    """One PPO step over T tokens: sampling reads T, the policy, the starting policy, and the critic before and after its warm-up 4 T; the critic's
+    warm-up, the policy and the critic learn from 3 T."""
+    run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), budget=100)
+    train(run)
+    (row,) = rows(run)
+    tokens = sum(len(ids) for ids in run.policy.encode([r["prompt"] for r in rows(run, "rollouts.jsonl")], "")) + row["tokens"]
+    assert row["rows"] == row["rollouts"]
+    assert (row["forward_tokens"], row["trained_tokens"]) == (5 * tokens, 3 * tokens)

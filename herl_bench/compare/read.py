@@ -169,7 +169,7 @@ def co_failure(judged: Sequence[Mapping[str, bool | None]], criteria: Sequence[s
 # --------------------------------------------------------------------------------------------------------------------- training
 def spent(run: FinishedRun) -> Spent:
     """FLOPs: 2 N per token passed forward and 6 N per token trained on (Kaplan et al. 2020, section 2.1), N all parameters of the base model, also
-    for the critics, which are copies of its trunk. Attention over the context is left out, as there."""
+    for the critics, which are copies of its trunk. Attention over the context is left out, as there. None where a method does not count them."""
     last, parameters = run.rows[-1], run.manifest["base_model"]["parameters"]
     read, learnt = last.get("forward_tokens"), last.get("trained_tokens")
     return Spent(
@@ -178,7 +178,7 @@ def spent(run: FinishedRun) -> Spent:
         reward_calls=last["reward_calls"],
         optimizer_steps=last["optimizer_steps"],
         wall_s=sum(sum(row["seconds"].values()) for row in run.rows),
-        flops=None if read is None or learnt is None else float(parameters * (2 * read + 6 * learnt)),
+        flops=None if not read or not learnt else float(parameters * (2 * read + 6 * learnt)),
     )
 
 

@@ -45,6 +45,7 @@ def sample(
         on_completion=lambda i, completion: judging.begin(assigned[i].example, completion.text),
     )
     run.budget.charge(sum(len(w.ids) for w in written), len(written))
+    run.budget.forward_tokens += sum(len(p) + len(w.ids) for p, w in zip(prompt_ids, written, strict=True))
     return [
         Rollout(
             example=a.example,
@@ -82,6 +83,8 @@ def described(run: Run, step: int, rollouts: Sequence[Rollout], clock: Clock) ->
         "rollouts": run.budget.rollouts,
         "reward_calls": run.budget.reward_calls,
         "optimizer_steps": run.budget.optimizer_steps,
+        "forward_tokens": run.budget.forward_tokens,
+        "trained_tokens": run.budget.trained_tokens,
         "reward": mean(r.reward for r in plain),
         "metric": mean(r.judgement.metrics[primary] for r in plain),
         "metric_planted": mean(r.judgement.metrics[primary] for r in plain if r.example.info.get("planted") is True),
