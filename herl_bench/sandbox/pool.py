@@ -77,8 +77,10 @@ class Worker:
             self.close()
             assert self.process.stderr is not None
             raise WorkerLost(self.said.strip() or f"no answer ({type(error).__name__})") from error
+        self.clock = self.tester_clock()
 
     said = ""
+    clock = -1
 
     def run(self, job: dict[str, Any]) -> dict[str, Any]:
         self.jobs += 1
@@ -107,18 +109,28 @@ class Worker:
                 raise WorkerLost("hung")
             seconds = 0.5
 
-    def tester_cpu(self) -> float:
-        """Seconds of processor time of the tester: the first process below bubblewrap's own two."""
+    def tester_clock(self) -> int:
+        """A descriptor for the processor time of the tester, the first process below bubblewrap's own two; -1 where there is none."""
         pid = str(self.process.pid)
         try:
             for _ in range(2 if self.isolated else 0):
                 pid = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
-            return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+            return os.open(f"/proc/{pid}/schedstat", os.O_RDONLY)
+        except (OSError, IndexError):
+            return -1
+
+    def tester_cpu(self) -> float:
+        """Seconds of processor time of the tester."""
+        try:
+            return int(os.pread(self.clock, 100, 0).split()[0]) / 1e9
         except (OSError, IndexError):
             return 0.0
 
     def close(self) -> None:
         self.stream.close()
+        with contextlib.suppress(OSError):
+            os.close(self.clock)
+        self.clock = -1
         with contextlib.suppress(OSError):
             self.process.kill()
         assert self.process.stderr is not None

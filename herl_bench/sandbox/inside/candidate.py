@@ -7,9 +7,11 @@ Leaves out: tests, expected values, verdicts. None of them ever enters this proc
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import io
 import operator
+import os
 import random
 import socket
 import sys
@@ -104,9 +106,12 @@ class Callback:
 
 
 class Server:
-    def __init__(self, stream: socket.socket, message_limit: int):
-        self.stream = stream
-        self.limit = message_limit
+    """Made before the fork, where it costs every candidate nothing; `main` then gives it its stream and the largest message in bytes."""
+
+    stream: socket.socket
+    limit: int
+
+    def __init__(self) -> None:
         self.kept: list[Any] = []
         self.numbers: dict[int, int] = {}
         self.turn = threading.RLock()
@@ -164,6 +169,27 @@ class Server:
             return
         found = {name: self.globals[name] for name in names if name in self.globals}
         self.send(["loaded", {name: self._encoded(value) for name, value in found.items()}])
+
+    def run(self, source: str) -> None:
+        """As a script, on the descriptors 0 and 1, to the end of its threads and exit handlers."""
+        sys.stdin, sys.stdout = sys.__stdin__, sys.__stdout__
+        module = type(sys)("__main__")
+        sys.modules["__main__"] = module
+        described, code = None, 0
+        for step in (
+            lambda: exec(compile(source, "<program>", "exec", dont_inherit=True), module.__dict__),
+            threading._shutdown,  # type: ignore[attr-defined]
+            atexit._run_exitfuncs,
+            lambda: sys.stdout.flush(),
+        ):
+            try:
+                step()
+            except SystemExit as error:
+                code = error.code if type(error.code) is int else 0 if error.code is None else 1
+            except BaseException as error:
+                described = described or describe(error)
+        self.send(["ended", described, code & 0xFF])
+        os._exit(code & 0xFF)
 
     def _encoded(self, value: Any) -> Any:
         return self.export(value) if callable(value) else codec.encode(value, self.export)
@@ -249,13 +275,21 @@ def describe(error: BaseException) -> list[Any]:
     return [error_names(type(error)), arguments, text, line]
 
 
-def main(stream: socket.socket, message_limit: int) -> None:
-    """Serve one tester until it goes away. Confinement is already on."""
-    server = Server(stream, message_limit)
+def prepare() -> Server:
+    """What is the same for every candidate. The spawner itself prints nothing and reads nothing."""
+    server = Server()
     sys.stdout = sys.stderr = server.text
     sys.stdin = io.StringIO()
     sys.argv = ["program.py"]
     random.seed(0)
+    return server
+
+
+def main(server: Server, stream: socket.socket, message_limit: int) -> None:
+    """Serve one tester until it goes away. Confinement is already on."""
+    server.stream, server.limit = stream, message_limit
     request = server.receive()
+    if request[0] == "run":
+        server.run(request[1])
     server.load(request[1], request[2])
     server.serve()

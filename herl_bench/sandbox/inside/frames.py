@@ -12,6 +12,8 @@ from typing import Any
 
 HEADER = struct.Struct("=I")
 PIECE = 1 << 18
+ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)  # made once: json.dumps would make one per message
+DECODER = json.JSONDecoder()
 
 
 class BadFrame(Exception):
@@ -23,7 +25,7 @@ class Closed(Exception):
 
 
 def pack(message: Any) -> bytes:
-    body = json.dumps(message, separators=(",", ":"), check_circular=False).encode()
+    body = ENCODER.encode(message).encode()
     return HEADER.pack(len(body)) + body
 
 
@@ -54,6 +56,6 @@ def receive(stream: socket.socket, limit: int) -> Any:
         raise BadFrame(f"a message of {size} bytes, above the limit of {limit}")
     body = read_exactly(stream, size)
     try:
-        return json.loads(body)
+        return DECODER.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise BadFrame("not JSON") from error

@@ -32,10 +32,14 @@ def every_right(version: int) -> int:
 
 
 def places(paths: Iterable[str]) -> list[tuple[int, int]]:
-    """(descriptor, reading rights) of each path that exists, opened once for all candidates: a rule is about the inode, not the mount."""
+    """(descriptor, reading rights) of each path that exists, opened once for all candidates: a rule is about the inode, not the mount.
+
+    What lies below another of the paths (`/lib`, a link to `/usr/lib`) needs no rule of its own.
+    """
+    real = {os.path.realpath(path) for path in paths if os.path.exists(path)}
     found = []
-    for path in paths:
-        if os.path.exists(path):
+    for path in sorted(real):
+        if not any(path.startswith(other + "/") for other in real):
             rights = READ_FILE | READ_DIR if os.path.isdir(path) else READ_FILE
             found.append((os.open(path, os.O_PATH | os.O_CLOEXEC), rights))
     return found

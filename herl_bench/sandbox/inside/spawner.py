@@ -4,7 +4,8 @@ Covers: per candidate its own user, pid, mount and ipc namespace, an empty /tmp 
 limits, Landlock, seccomp; killing it (it is init of its pid namespace, so nothing of it survives) and reporting what it used.
 Leaves out: the network namespace, which the candidates share, empty and without a loopback device that is up; and threads' own stacks.
 Requests from the tester: {"spawn": limits} with the candidate's socket attached, {"waited": number} answered by the seconds for which it
-was ready to run and got no processor, {"end": number} answered by [status, peak kB, cpu s].
+was ready to run and got no processor, {"end": number} answered by [status, peak kB, cpu s] of one that ended itself, {"kill": number}
+answered by the same of one that still runs: it dies while the next job is under way.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import json
 import os
 import signal
 import socket
+import time
 from typing import Any, NamedTuple
 
 from . import candidate, frames, kernel, landlock, seccomp
 
 STREAM = 3
 DESCRIPTORS_TO_CLOSE = 1024
+PROCESS_CPU_CLOCK = 2  # the low bits of a process's clock number, with the negated pid above them (linux/posix-timers.h)
 MEGABYTE = 1 << 20
 
 
@@ -76,7 +79,7 @@ def confine(limits: dict[str, Any], fixed: Setting) -> None:
         seccomp.load(fixed.filter)
 
 
-def become_candidate(descriptor: int, limits: dict[str, Any], fixed: Setting) -> None:
+def become_candidate(server: candidate.Server, descriptor: int, limits: dict[str, Any], fixed: Setting) -> None:
     """The child's whole life. The tester sends the code only after it has read "ready", so a failed set-up is never the program's doing."""
     null = os.open("/dev/null", os.O_RDWR)
     for standard in (0, 1, 2):
@@ -91,7 +94,7 @@ def become_candidate(descriptor: int, limits: dict[str, Any], fixed: Setting) ->
     except OSError as error:
         frames.send(stream, ["setup", str(error)])
         return
-    candidate.main(stream, limits["message_mb"] * MEGABYTE)
+    candidate.main(server, stream, limits["message_mb"] * MEGABYTE)
 
 
 def waited(pid: int | str) -> float:
@@ -103,22 +106,35 @@ def waited(pid: int | str) -> float:
         return 0.0
 
 
-def waited_outside(pid: int) -> float:
-    """The same for a child, whose number in the /proc that we see (an outer pid namespace's) only a pidfd tells."""
+def outside(pid: int) -> int:
+    """The number of a child in the /proc that we see, an outer pid namespace's: only a pidfd tells. -1 for one that has ended."""
     descriptor = os.pidfd_open(pid)
     try:
-        with open(f"/proc/self/fdinfo/{descriptor}") as file:
-            numbers = [line.split()[1] for line in file if line.startswith("Pid:")]
+        return int(field(f"/proc/self/fdinfo/{descriptor}", b"Pid:"))
     finally:
         os.close(descriptor)
-    return waited(numbers[0]) if numbers else 0.0
+
+
+def field(path: str, name: bytes) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, 4096).partition(b"\n" + name)[2].split(None, 1)[0]
+    finally:
+        os.close(descriptor)
+
+
+def usage(pid: int) -> tuple[int, float]:
+    """(peak kB, cpu s) of a child that runs."""
+    return int(field(f"/proc/{outside(pid)}/status", b"VmHWM:")), time.clock_gettime(~pid << 3 | PROCESS_CPU_CLOCK)
 
 
 class Spawner:
     def __init__(self, control: socket.socket, fixed: Setting):
         self.control = control
         self.fixed = fixed
+        self.server = candidate.prepare()
         self.children: dict[int, int] = {}
+        self.dying: list[int] = []
         self.spawned = 0
         self.own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY) if fixed.isolated else -1
 
@@ -130,18 +146,19 @@ class Spawner:
             request = json.loads(message)
             if "spawn" in request:
                 (descriptor,) = array.array("i", ancillary[0][2])
+                self.bury()
                 self.spawn(descriptor, request["spawn"])
             else:
-                answer = self.end(request["end"]) if "end" in request else waited_outside(self.children[request["waited"]])
+                answer = self.answer(request)
                 self.control.send(json.dumps(answer).encode())
 
     def spawn(self, descriptor: int, limits: dict[str, Any]) -> None:
         if self.fixed.isolated:
             kernel.unshare(kernel.CLONE_NEWPID)
-        pid = os.fork()
+        pid = kernel.fork()
         if pid == 0:
             try:
-                become_candidate(descriptor, limits, self.fixed)
+                become_candidate(self.server, descriptor, limits, self.fixed)
             finally:
                 os._exit(0)
         if self.fixed.isolated:
@@ -150,11 +167,28 @@ class Spawner:
         self.children[self.spawned] = pid
         self.spawned += 1
 
-    def end(self, number: int) -> list[float]:
+    def answer(self, request: dict[str, int]) -> Any:
+        ((what, number),) = request.items()
+        if what == "waited":
+            return waited(outside(self.children[number]))
         pid = self.children.pop(number)
-        os.kill(pid, signal.SIGKILL)  # not yet reaped, so the number cannot have been given to anybody else
-        _, status, usage = os.wait4(pid, 0)
-        return [status, usage.ru_maxrss, usage.ru_utime + usage.ru_stime]
+        if what == "kill":
+            try:
+                peak, cpu = usage(pid)
+            except (OSError, ValueError, IndexError):
+                pass  # it ended meanwhile
+            else:
+                os.kill(pid, signal.SIGKILL)  # not yet reaped, so the number cannot have been given to anybody else
+                self.dying.append(pid)
+                return [signal.SIGKILL, peak, cpu]
+        os.kill(pid, signal.SIGKILL)
+        _, status, used = os.wait4(pid, 0)
+        return [status, used.ru_maxrss, used.ru_utime + used.ru_stime]
+
+    def bury(self) -> None:
+        """Reap who was killed; wait only where more than two are still dying, so that their memory does not add up."""
+        while self.dying and os.waitpid(self.dying[0], os.WNOHANG if len(self.dying) < 3 else 0)[0]:
+            del self.dying[0]
 
 
 def main(control: socket.socket, options: dict[str, Any]) -> None:
@@ -170,6 +204,8 @@ def main(control: socket.socket, options: dict[str, Any]) -> None:
             return
         kernel.die_with_parent()
         kernel.mount("none", "/", "none", kernel.MS_REC | kernel.MS_PRIVATE)
+    kernel.limit_what_nobody_needs()
+    spawner = Spawner(control, fixed)
     gc.collect()
     gc.freeze()  # a collection in the child must not touch, and so copy, the parent's pages
-    Spawner(control, fixed).serve()
+    spawner.serve()

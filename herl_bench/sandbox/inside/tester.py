@@ -24,7 +24,7 @@ import time
 from types import FrameType
 from typing import Any
 
-from . import frames
+from . import frames, stdio
 from .program import Program, Remote, Stop
 from .rewrite import RECORDER, Tests, prepare
 from .spawner import waited
@@ -219,10 +219,11 @@ class Tester:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     # ---- candidates
-    def spawn(self, limits: dict[str, Any]) -> tuple[int, Program, dict[str, Any]]:
+    def spawn(self, limits: dict[str, Any], files: tuple[int, ...] = ()) -> tuple[int, Program, dict[str, Any]]:
+        """files: what a script gets as its descriptors 0 and 1."""
         ours, theirs = socket.socketpair()
         request = json.dumps({"spawn": limits}).encode()
-        self.control.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [theirs.fileno()]))])
+        self.control.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [theirs.fileno(), *files]))])
         theirs.close()
         self.spawned += 1
         return self.spawned - 1, Program(ours, limits["message_mb"] * MEGABYTE), limits
@@ -235,7 +236,7 @@ class Tester:
         return json.loads(answer)
 
     def end(self, number: int, program: Program) -> tuple[int, int, float]:
-        status, peak_kb, cpu_s = self.ask({"end": number})
+        status, peak_kb, cpu_s = self.ask({"end" if program.dead and program.dead[0] == "crash" else "kill": number})
         program.stream.close()
         return status, peak_kb, cpu_s
 
@@ -250,9 +251,75 @@ class Tester:
 
     # ---- a job
     def run(self, job: dict[str, Any]) -> dict[str, Any]:
+        """All sources of tests in one process of the program, each stdio test in one of its own. A timeout ends the job."""
+        sources = {name: tests for name, tests in job["tests"].items() if type(tests) is str}
+        verdicts = []
+        if sources or len(sources) == len(job["tests"]):
+            verdicts.append(self.run_tests(job, sources))
+        for name, cases in job["tests"].items():
+            if name not in sources:
+                for index, (given, expected) in enumerate(cases):
+                    if verdicts and verdicts[-1]["status"] in ("timeout", "infra"):
+                        why = f"not reached: {verdicts[-1]['detail']}"
+                        verdicts.append({"results": [(name, index, stdio.title(given), False, why)]})
+                    else:
+                        verdicts.append(self.run_script(job, name, index, given, expected.encode("utf-8", "surrogatepass")))
+        return verdicts[0] if len(verdicts) == 1 else merged(verdicts)
+
+    def run_script(self, job: dict[str, Any], name: str, index: int, given: str, expected: bytes) -> dict[str, Any]:
+        began = time.monotonic()
+        with stdio.files(given) as files:
+            number, program, _ = self.spawn(job["limits"], files)
+            ready = program.receive()
+            if ready[0] != "ready":
+                self.end(number, program)
+                return {"status": "infra", "detail": f"a candidate's process could not be confined: {ready[1:]}"}
+            self.program = program
+            why, code = "", -1
+            try:
+                try:
+                    program.send(["run", job["code"]])
+                    self.arm(number, job["limits"]["wall_s"], job["limits"]["busy_s"])
+                    why, code = program.ended()
+                finally:
+                    self.disarm()
+            except Stop:
+                self.disarm()
+            status, peak_kb, cpu_s = self.end(number, program)
+            self.program = None
+            explain_death(program, status, cpu_s, job["limits"])
+            if program.dead and program.dead[0] == "crash" and os.WIFEXITED(status):  # os._exit is one way to end a script
+                program.dead, code = None, os.WEXITSTATUS(status)
+            output = stdio.read(files[1])
+        if program.dead:
+            ended, why = program.dead
+        elif program.out_of_memory:
+            ended = "memory"
+        elif why or code:
+            ended, why = "error", why or f"exit status {code}"
+        else:
+            why = stdio.difference(expected, output)
+            ended = "fail" if why else "pass"
+        text = f"{stdio.title(given)}: {'raised ' if ended == 'error' and not why.startswith('exit') else ''}{why}" if why else ""
+        finished = not program.dead and ended in ("pass", "fail")
+        return {
+            "status": ended,
+            "detail": why if ended not in ("pass", "fail") else "",
+            "loaded": finished,
+            "defined": finished,
+            "results": [(name, index, stdio.title(given), ended == "pass", text[:EVIDENCE_CAP])],
+            "integrity": "split",
+            "stdout": (output[:OUTPUT_CAP].decode("utf-8", "replace") + "".join(program.output))[:OUTPUT_CAP],
+            "cpu_s": cpu_s,
+            "peak_mb": peak_kb / 1024,
+            "wall_s": time.monotonic() - began,
+            "final": ended != "infra",
+        }
+
+    def run_tests(self, job: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:
         began = time.monotonic()
         try:
-            groups = {name: prepared(source) for name, source in job["tests"].items()}
+            groups = {name: prepared(source) for name, source in sources.items()}
         except (SyntaxError, ValueError) as error:
             return {"status": "infra", "detail": f"the tests do not parse: {error}", "final": True}
         number, program = self.candidate(job["limits"])
@@ -280,6 +347,24 @@ class Tester:
         verdict = report.verdict(program)
         verdict.update(cpu_s=cpu_s, peak_mb=peak_kb / 1024, wall_s=time.monotonic() - began)
         return verdict
+
+
+def merged(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
+    """One verdict of several runs: the first status that is not a pass, an infra before all others."""
+    ran = [verdict for verdict in verdicts if "status" in verdict]
+    bad = [verdict for verdict in ran if verdict["status"] != "pass"]
+    first = next((verdict for verdict in bad if verdict["status"] == "infra"), bad[0] if bad else ran[0])
+    return {
+        **first,
+        "loaded": all(verdict.get("loaded", False) for verdict in ran),
+        "defined": all(verdict.get("defined", False) for verdict in ran),
+        "results": [row for verdict in verdicts for row in verdict.get("results", ())],
+        "integrity": "shared" if any(verdict.get("integrity") == "shared" for verdict in ran) else "split",
+        "stdout": "".join(verdict.get("stdout", "") for verdict in ran)[:OUTPUT_CAP],
+        "cpu_s": sum(verdict.get("cpu_s", 0.0) for verdict in ran),
+        "wall_s": sum(verdict.get("wall_s", 0.0) for verdict in ran),
+        "peak_mb": max(verdict.get("peak_mb", 0.0) for verdict in ran),
+    }
 
 
 def explain_death(program: Program, status: int, cpu_s: float, limits: dict[str, Any]) -> None:
