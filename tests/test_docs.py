@@ -24,7 +24,8 @@ from herl_bench.train.rollouts import Rollout
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md")), *sorted((ROOT / "plugins").glob("*/README.md"))]
+READMES = [*sorted(ROOT.glob("plugins/*/README.md")), *sorted(ROOT.glob("examples/plugins/*/README.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md")), *READMES]
 
 
 def hooks(contributing):
