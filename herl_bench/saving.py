@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +46,34 @@ def append_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Write beside and rename, so that a reader never sees half a file."""
+    with writing(path) as write:
+        write(text)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Callable[[str], Any]]:
+    """The same, piece by piece: what the block writes with the function it gets becomes the file at its end, and is gone if it raises."""
     beside = path.with_name(f".{path.name}.tmp")
+
+    def write(text: str) -> None:
+        with saving(path):
+            file.write(text)
+
     with saving(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(text)
+        file = open(beside, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115 (closed below)
+    try:
+        yield write
+        with saving(path):
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
+            file.close()
+            os.replace(beside, path)
+    except BaseException:
+        with suppress(OSError):
+            file.close()
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def cut(path: Path, size: int) -> None:

@@ -184,7 +184,7 @@ def test_lm_evals_own_task_agrees_item_by_item(stock, tmp_path):
         rows = [s for s in theirs["samples"]["stock"] if s["filter"] == metric.filter]
         if metric.name != "exact_match" or not rows:
             continue
-        examples = [items.find(Stored("", 0, s["doc_id"], (), s["doc"])) for s in rows]
+        examples = [items.find(Stored("", 0, 0, 0, s["doc_id"], (), s["doc"])) for s in rows]
         judged = judge_responses(b.task, b.rubric, b.metrics, examples, [s["resps"][0][0] for s in rows])
         for row, sample in zip(judged, rows, strict=True):
             assert row.judgement.metrics[metric.key] == sample["exact_match"], (row.response, sample["filtered_resps"], sample["target"])

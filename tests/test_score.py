@@ -48,7 +48,8 @@ def write(path, rows):
 def test_rows_of_many_kinds_go_in_as_they_are(capsys, tmp_path, row):
     path = write(tmp_path / "f.jsonl", [row(i, e, e.target if i < 3 else "no idea") for i, e in enumerate(ITEMS)])
     got = result(capsys, path, "--data", "synthetic")
-    assert list(got) == ["task", "items", "metrics", "criteria", "unparsed", "errors"]
+    assert list(got) == ["task", "items", "responses", "metrics", "criteria", "rates", "unparsed", "errors"]
+    assert got["rates"] == {"truncated": None, "empty": 0.0, "unparsed": 0.5, "timed_out": 0.0, "error_rate": 0.0}
     assert (got["task"], got["items"], got["unparsed"], got["errors"]) == ("gsm8k", 6, 3, 0)
     assert got["metrics"][STRICT] == {"value": 0.5, "stderr": pytest.approx((0.25 * 6 / 5 / 6) ** 0.5)}
     assert set(got["criteria"]) == {c.name for c in RUBRIC.criteria}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,7 +167,7 @@ def _evaluate(
     how = {**how, "max_new_tokens": how["max_new_tokens"] or _longest(task, opened.source, own)}
     settings = sampling_settings(model, task, **how)
     writer, journal, rows = None, None, []
-    with sandbox_of(host, task) as sandbox, _progress(task.name, len(opened.eval)) as advance:
+    with sandbox_of(host, task) as sandbox, progress(task.name, len(opened.eval)) as advance:
         if folder is not None:
             mark = fingerprint(model.identity, task, rubric, metrics, settings, items_digest(opened.eval))
             writer = stack.enter_context(
@@ -181,12 +181,12 @@ def _evaluate(
                 click.echo(
                     f"{task.name}: {len(rows) // how['n']} of {len(opened.eval)} items are in {writer.part} already: going on", err=True
                 )
-        advance(rows)
+        advance(len(rows) // how["n"])
 
         def on_batch(fresh: Sequence[Row]) -> None:
             if writer is not None:
                 writer.append(fresh)
-            advance(fresh)
+            advance(len(fresh) // how["n"])
 
         done = evaluate(model, task, rubric, metrics, opened.eval, sandbox=sandbox, done=rows, on_batch=on_batch, **how)
     origin = {"source": opened.source, "sha256": dict(opened.fingerprint)}
@@ -209,22 +209,15 @@ def _folder(model: Answerer, run: Mapping[str, Any], output_path: str | None) ->
     return Path(model.name) / "eval" / "final" if run else None
 
 
-class _progress:
-    """A progress bar on stderr where that is a terminal."""
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr where that is a terminal; gives a function that moves it on."""
+    from rich.console import Console
+    from rich.progress import Progress
 
-    def __init__(self, label: str, total: int):
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self.bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-        self.task = self.bar.add_task(label, total=total)
-
-    def __enter__(self) -> Any:
-        self.bar.start()
-        return lambda rows: self.bar.advance(self.task, len({row.doc_id for row in rows}))
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda more: bar.advance(task, more)
 
 
 def show_summaries(summaries: Mapping[str, Summary]) -> None:

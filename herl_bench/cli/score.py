@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from herl_bench.cli import report_problems
-from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_of
-from herl_bench.cli.validate import in_chunks
+from herl_bench.cli.resolve import metrics_of, rubric_of
 from herl_bench.errors import DataError, UsageError
 from herl_bench.plugins import Host
-from herl_bench.types import Example, Task
+from herl_bench.saving import writing
+from herl_bench.types import Task
+
+if TYPE_CHECKING:
+    from herl_bench.evaluate.stored import Items
 
 
 @click.command("score")
@@ -23,11 +29,20 @@ from herl_bench.types import Example, Task
 @click.option("--data", help="Where the items come from: a folder, hub or synthetic. Default: see below.")
 @click.option("--rubric", default="", help="Another rubric's name, or a YAML file; by default its run's, else the task's own.")
 @click.option("--output_path", metavar="FILE", help="Also write one row per response to this file.")
-@click.option("--allow_duplicates", is_flag=True, help="Score every response to an item; the item counts with their mean.")
+@click.option("--allow_duplicates", is_flag=True, help="Score every response to an item; it counts with their mean, and in pass@k.")
+@click.option("--jobs", type=click.IntRange(1), help="Processes that judge. Default: one per available processor.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
 def command(
-    host: Host, file: str, name: str, data: str | None, rubric: str, output_path: str | None, allow_duplicates: bool, form: str
+    host: Host,
+    file: str,
+    name: str,
+    data: str | None,
+    rubric: str,
+    output_path: str | None,
+    allow_duplicates: bool,
+    jobs: int | None,
+    form: str,
 ) -> None:
     """Re-score stored responses; no model needed.
 
@@ -37,11 +52,13 @@ def command(
     Items come from --data; else from the source in the config.yaml of the run that FILE lies in; else from FILE itself where its rows
     carry them whole; else from HERL_BENCH_DATA; else from the synthetic world.
 
-    With --format json, one object on stdout: {"task", "items", "metrics": {NAME: {"value", "stderr"}}, "criteria": {NAME: pass rate},
-    "unparsed", "errors"}; the last two are numbers of responses.
+    With --format json, one object on stdout: {"task", "items", "responses", "metrics": {NAME: {"value", "stderr"}}, "criteria": {NAME:
+    pass rate}, "rates": {"truncated", "empty", "unparsed", "timed_out", "error_rate"}, "unparsed", "errors"}; the last two are numbers of
+    responses.
     """
-    from herl_bench.evaluate import judge_responses, sum_up
-    from herl_bench.evaluate.stored import read_stored, without_duplicates
+    from herl_bench.cli.eval import progress, show_summaries, warn_of_rates
+    from herl_bench.evaluate import RATES, Tally
+    from herl_bench.evaluate.rescore import Job, places_of, rescore
 
     task: Task = host.get("task", name)
     run = _run_settings(Path(file))
@@ -49,63 +66,48 @@ def command(
     report_problems(host)
     if output_path and Path(output_path).is_dir():
         raise UsageError(f"--output_path {output_path} is a folder: name a file")
-    stored = read_stored(file)
-    source, examples = _examples(task, file, stored, data, run)
-    if not allow_duplicates:
-        without_duplicates(list(zip(stored, examples, strict=True)))
-    pairs = [
-        (row, example, text, sample) for row, example in zip(stored, examples, strict=True) for sample, text in enumerate(row.responses)
-    ]
-    rows: list[Any] = []
-    with sandbox_of(host, task) as sandbox:
-        for chunk in in_chunks(pairs, task.name):
-            rows += judge_responses(
-                task,
-                chosen,
-                metrics,
-                [example for _, example, _, _ in chunk],
-                [text for _, _, text, _ in chunk],
-                samples=[sample for _, _, _, sample in chunk],
-                sandbox=sandbox,
-            )
-    summary = sum_up(rows, chosen, metrics)
-    if output_path:
-        from herl_bench.saving import write_whole
-
-        lines = [_as_row(row, stored_row.line) for row, (stored_row, *_) in zip(rows, pairs, strict=True)]
-        write_whole(Path(output_path), "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    source, places = places_of(
+        Path(file), partial(_items, task, file, data, run), own=not data and not run, allow_duplicates=allow_duplicates
+    )
+    at_once = jobs or len(os.sched_getaffinity(0))
+    sandbox = partial(host.get("sandbox", "default").open, workers=1) if task.needs_sandbox else None
+    job = Job(Path(file), places, task, chosen, metrics, sandbox, rows=bool(output_path))
+    tally = Tally(chosen, metrics)
+    with ExitStack() as stack:
+        write = stack.enter_context(writing(Path(output_path))) if output_path else None
+        advance = stack.enter_context(progress(task.name, len(places)))
+        for count, part, lines in rescore(job, at_once):
+            tally.merge(part)
+            if write is not None:
+                write("".join(line + "\n" for line in lines))
+            advance(count)
+    summary = tally.summary()
     if form == "json":
         result = {
             "task": task.name,
             "items": summary.items,
+            "responses": summary.responses,
             "metrics": {key: {"value": score.value, "stderr": score.stderr} for key, score in summary.metrics.items()},
             "criteria": {key: score.value for key, score in summary.criteria.items()},
-            "unparsed": sum(row.extracted is None for row in rows),
+            "rates": {name: getattr(summary, name) for name in RATES},
+            "unparsed": tally.counts["unparsed"],
             "errors": summary.errors,
         }
         click.echo(json.dumps(result, ensure_ascii=False, indent=2))
-        return
-    from herl_bench.cli.eval import show_summaries
+    else:
+        show_summaries({f"{task.name} · {Path(file).name} · items from {source}": summary})
+    warn_of_rates({task.name: summary})
 
-    show_summaries({f"{task.name} · {Path(file).name} · items from {source}": summary})
 
-
-def _examples(task: Task, file: str, stored: Sequence[Any], data: str | None, run: dict[str, Any]) -> tuple[str, list[Example]]:
-    """Where the items come from, and the item of each row."""
-    from herl_bench.data import files_of, resolve_source
+def _items(task: Task, file: str, data: str | None, run: Mapping[str, Any]) -> Items:
+    from herl_bench.data import ENVIRONMENT, resolve_source
     from herl_bench.evaluate.stored import items_of
 
-    if not data and not run:
-        own = [row.own_example for row in stored]
-        whole = [example for example in own if example is not None]
-        if len(whole) == len(stored):
-            return "the file itself", whole
-    source = data or run.get("data") or files_of(task) or ("synthetic" if task.world else None)
+    source = data or run.get("data") or os.environ.get(ENVIRONMENT) or ("synthetic" if task.world else None)
     if source is None:
         raise DataError(f"{file} does not hold its items: pass --data with a folder of {task.name}'s files")
     place = resolve_source(task, str(source), embedded=False)
-    items = items_of(task, place, seed=run.get("seed", 0), difficulty=run.get("difficulty"))
-    return items.name, [items.find(row) for row in stored]
+    return items_of(task, place, seed=run.get("seed", 0), difficulty=run.get("difficulty"))
 
 
 def _run_settings(file: Path) -> dict[str, Any]:
@@ -120,19 +122,3 @@ def _run_settings(file: Path) -> dict[str, Any]:
 
 def _own_rubric(run: dict[str, Any], task: Task) -> str:
     return str(run.get("rubric") or "") if run.get("task") == task.name else ""
-
-
-def _as_row(row: Any, line: int) -> dict[str, Any]:
-    return {
-        "id": row.example.id,
-        "line": line,
-        "sample": row.sample,
-        "metrics": dict(row.judgement.metrics),
-        "criteria": row.judgement.criteria,
-        "reward": row.judgement.reward,
-        "extracted": row.extracted,
-        "errors": list(row.errors),
-        "verdicts": [
-            {"criterion": v.criterion, "part": v.part, "met": v.met, "evidence": v.evidence or v.error} for v in row.judgement.verdicts
-        ],
-    }

@@ -1,6 +1,7 @@
 """Evaluate policies, servers and stored responses; write and read lm-eval's files."""
 
 from herl_bench.evaluate.core import (
+    RATES,
     Evaluation,
     Row,
     Score,
@@ -16,6 +17,7 @@ from herl_bench.evaluate.core import (
 from herl_bench.evaluate.files import Writer, read_summary, write_evaluation, write_results
 
 __all__ = [
+    "RATES",
     "Evaluation",
     "Row",
     "Score",

@@ -11,6 +11,7 @@ Left out: multiple-choice samples, whose `resps` are likelihoods.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from typing import Any, NoReturn
 
 from herl_bench.data import EVAL_SEED, read_all
 from herl_bench.errors import DataError
+from herl_bench.evaluate.files import NAMESPACE
+from herl_bench.policy.answer import Answer
 from herl_bench.types import Example, Task
 
 ID_FIELDS = ("id", "task_id", "doc_id")
@@ -33,15 +36,19 @@ SHORT = 12
 class Stored:
     """One row: where it stands, what it says it answers, and with what.
 
-    doc: lm-eval's copy of the item. rollout: a row of `rollouts.jsonl`, where many answers to one item are the rule.
+    start, size: where the line begins in the file, and its length, in bytes. doc: lm-eval's copy of the item.
+    rollout: a row of `rollouts.jsonl`, where many answers to one item are the rule. filter: lm-eval's; empty in other files.
     """
 
     where: str
     line: int
+    start: int
+    size: int
     key: str | int
-    responses: tuple[str, ...]
+    answers: tuple[Answer, ...]
     doc: Mapping[str, Any] = field(default_factory=dict)
     rollout: bool = False
+    filter: str = ""
 
     @property
     def own_example(self) -> Example | None:
@@ -57,39 +64,61 @@ class Stored:
         return None
 
 
-def read_stored(path: str | Path) -> list[Stored]:
-    """All rows of a JSONL file. Raises `DataError` that names file and line."""
-    rows: list[Stored] = []
-    filters: dict[tuple[Any, ...], set[str]] = {}
-    for line, text in _lines(Path(path)):
-        where = f"{path}:{line}"
-        try:
-            raw = json.loads(text)
-        except ValueError as error:
-            raise DataError(f"{where}: not JSON, perhaps cut off: {error}") from None
-        if not isinstance(raw, dict):
-            raise DataError(f"{where}: a row is a JSON object, not {type(raw).__name__}")
-        row = Stored(where, line, _key(raw, where), _responses(raw, where), _doc(raw), "kind" in raw and "step" in raw)
-        if "filter" in raw and "resps" in raw:
-            seen = filters.setdefault((row.key, row.responses), set())
-            repeated = bool(seen) and raw["filter"] not in seen
-            seen.add(raw["filter"])
+def read_stored(path: str | Path) -> Iterator[Stored]:
+    """The rows of a JSONL file as they come. Raises `DataError` that names file and line, or a file without rows."""
+    filters: dict[bytes, set[str]] = {}
+    some = False
+    for line, start, text in _lines(Path(path)):
+        row = parse_row(text, path, line, start)
+        some = True
+        if row.filter:
+            seen = filters.setdefault(_digest(row), set())
+            repeated = bool(seen) and row.filter not in seen
+            seen.add(row.filter)
             if repeated:
                 continue
-        rows.append(row)
-    if not rows:
+        yield row
+    if not some:
         raise DataError(f"{path}: no rows in it")
-    return rows
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def parse_row(text: bytes, path: str | Path, line: int, start: int) -> Stored:
+    where = f"{path}:{line}"
     try:
-        with path.open(encoding="utf-8") as file:
+        raw = json.loads(text)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not UTF-8 text (byte {error.start} of the line)") from None
+    except ValueError as error:
+        raise DataError(f"{where}: not JSON, perhaps cut off: {error}") from None
+    if not isinstance(raw, dict):
+        raise DataError(f"{where}: a row is a JSON object, not {type(raw).__name__}")
+    lm_eval = isinstance(raw.get("filter"), str) and "resps" in raw
+    return Stored(
+        where,
+        line,
+        start,
+        len(text),
+        _key(raw, where),
+        _answers(raw, where),
+        _doc(raw),
+        "kind" in raw and "step" in raw,
+        raw["filter"] if lm_eval else "",
+    )
+
+
+def _digest(row: Stored) -> bytes:
+    return hashlib.blake2b(repr((row.key, [answer.text for answer in row.answers])).encode("utf-8", "backslashreplace"), digest_size=16).digest()
+
+
+def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """(number, where it begins, text) of each line that is not blank."""
+    start = 0
+    try:
+        with path.open("rb") as file:
             for number, text in enumerate(file, 1):
                 if text.strip():
-                    yield number, text
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from None
+                    yield number, start, text
+                start += len(text)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from None
 
@@ -107,19 +136,34 @@ def _key(raw: Mapping[str, Any], where: str) -> str | int:
     raise DataError(f"{where}: no id: a row needs one of {', '.join(ID_FIELDS)}, a text or a whole number")
 
 
-def _responses(raw: Mapping[str, Any], where: str) -> tuple[str, ...]:
+def _answers(raw: Mapping[str, Any], where: str) -> tuple[Answer, ...]:
+    """The row's texts; with how each ended, where the row is one of ours."""
     name = next((name for name in RESPONSE_FIELDS if name in raw), None)
     if name is None:
         raise DataError(f"{where}: no response: a row needs one of {', '.join(RESPONSE_FIELDS)}")
     value = raw[name]
-    if name == "resps" and isinstance(value, list):
-        texts = [text for inner in value for text in (inner if isinstance(inner, list) else [inner])]
-        if texts and all(isinstance(text, str) for text in texts):
-            return tuple(texts)
+    if name != "resps" or not isinstance(value, list):
+        if not isinstance(value, str):
+            raise DataError(f"{where}: {name} must be a text, not {type(value).__name__}")
+        return (_answer(value, raw),)
+    texts = [text for inner in value for text in (inner if isinstance(inner, list) else [inner])]
+    if not texts or not all(isinstance(text, str) for text in texts):
         raise DataError(f"{where}: resps must hold texts, as a generation task's do")
-    if not isinstance(value, str):
-        raise DataError(f"{where}: {name} must be a text, not {type(value).__name__}")
-    return (value,)
+    ours = raw.get(NAMESPACE)
+    said = ours.get("responses") if isinstance(ours, dict) else None
+    if not isinstance(said, list) or len(said) != len(texts):
+        said = [{}] * len(texts)
+    return tuple(_answer(text, more if isinstance(more, dict) else {}) for text, more in zip(texts, said, strict=True))
+
+
+def _answer(text: str, said: Mapping[str, Any]) -> Answer:
+    finish, tokens, error = said.get("finish"), said.get("tokens"), said.get("error")
+    return Answer(
+        text,
+        finish if isinstance(finish, str) else "",
+        tokens if isinstance(tokens, int) else 0,
+        error=error if isinstance(error, str) else "",
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ finding items
@@ -231,17 +275,3 @@ def _same_question(doc: Mapping[str, Any], prompt: str) -> bool:
         return _flat(doc["prompt"]) == prompt
     long = [value for value in doc.values() if isinstance(value, str) and len(value) >= SHORT]
     return any(_flat(text) in prompt for text in long) if long else True
-
-
-def without_duplicates(rows: Sequence[tuple[Stored, Example]]) -> None:
-    """Raises `DataError` where two rows answer one item, rollouts aside: which of them counts would be a guess."""
-    first: dict[str, Stored] = {}
-    for row, example in rows:
-        if row.rollout:
-            continue
-        if example.id in first:
-            raise DataError(
-                f"{row.where}: {example.id} was answered already in line {first[example.id].line}: "
-                "keep one, or pass --allow_duplicates to score them all"
-            )
-        first[example.id] = row

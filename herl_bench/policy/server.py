@@ -177,7 +177,13 @@ class Server:
 
         async def one(name: str, body: dict[str, Any]) -> tuple[str, Answer]:
             async with gate:
-                answer = await self._ask(client, body)
+                try:
+                    answer = await self._ask(client, body)
+                except ServerError:
+                    for task in tasks:  # before the gate lets the next one through
+                        if task is not asyncio.current_task():
+                            task.cancel()
+                    raise
             if not answer.error:
                 self._known[name] = answer
                 if self._file is not None:

@@ -1,0 +1,162 @@
+"""Judge a file of stored responses again, on several processes, in memory that does not grow with the responses.
+
+The file is read twice. First in one go, which finds every row's item and everything that is wrong with the file before anything is judged;
+all that is kept of a row is where it stands. Then in slices, by processes forked after that: each reads its slices itself, judges them (in
+a sandbox of its own, where the task runs code) and gives back a `Tally`.
+
+Left out: other machines than Linux, where fork is not safe to use.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from herl_bench.errors import DataError, HerlBenchError
+from herl_bench.evaluate.core import Row, Tally, judge_responses
+from herl_bench.evaluate.stored import Items, Stored, parse_row, read_stored
+from herl_bench.types import Example, Metric, Rubric, Task
+
+SLICE = 256
+"""Rows that a process takes at once."""
+WORTH_A_PROCESS = 512
+"""So many rows are judged while a process starts; a row that is run as a program takes far longer."""
+PR_SET_PDEATHSIG = 1
+
+
+class Place(NamedTuple):
+    """Where a row stands, and its item; None where the row carries that itself."""
+
+    line: int
+    start: int
+    size: int
+    example: Example | None
+
+
+@dataclass
+class Job:
+    """What the processes inherit. sandbox: opens one for a process, None where the task needs none. rows: one JSON line per response, too?"""
+
+    file: Path
+    places: Sequence[Place]
+    task: Task
+    rubric: Rubric
+    metrics: Sequence[Metric]
+    sandbox: Callable[[], AbstractContextManager[Any]] | None
+    rows: bool = False
+    _opened: Any = field(default=None, repr=False)
+
+    def slice(self, bounds: tuple[int, int]) -> tuple[Tally, list[str]]:
+        if self.sandbox is not None and self._opened is None:
+            self._opened = ExitStack().enter_context(self.sandbox())
+        places = self.places[slice(*bounds)]
+        lines, examples, answers, samples = [], [], [], []
+        with self.file.open("rb") as file:
+            for place in places:
+                file.seek(place.start)
+                stored = parse_row(file.read(place.size), self.file, place.line, place.start)
+                example = place.example or stored.own_example
+                assert example is not None
+                for sample, answer in enumerate(stored.answers):
+                    lines.append(place.line)
+                    examples.append(example)
+                    answers.append(answer)
+                    samples.append(sample)
+        rows = judge_responses(self.task, self.rubric, self.metrics, examples, answers, samples=samples, sandbox=self._opened)
+        tally = Tally(self.rubric, self.metrics)
+        tally.add(rows)
+        return tally, [_as_json(row, line) for row, line in zip(rows, lines, strict=True)] if self.rows else []
+
+
+def places_of(file: Path, items: Callable[[], Items], *, own: bool, allow_duplicates: bool) -> tuple[str, list[Place]]:
+    """Where the items come from, and the place of every row. own: take the items from the file where its first row carries its own.
+
+    Raises `DataError` that names file and line: broken rows, unknown ids, and, unless allowed, two answers to one item (of rollouts, many
+    answers to one item are the rule).
+    """
+    places: list[Place] = []
+    first: dict[str, int] = {}
+    source: Items | None = None
+    for row in read_stored(file):
+        if not places:
+            own = own and row.own_example is not None
+            source = None if own else items()
+        example = source.find(row) if source else _own(row)
+        if not allow_duplicates and not row.rollout and (before := first.setdefault(example.id, row.line)) != row.line:
+            raise DataError(
+                f"{row.where}: {example.id} was answered already in line {before}: keep one, or pass --allow_duplicates to score them all"
+            )
+        places.append(Place(row.line, row.start, row.size, example if source else None))
+    return source.name if source else "the file itself", places
+
+
+def _own(row: Stored) -> Example:
+    if row.own_example is None:
+        raise DataError(f"{row.where}: its item is not whole in it, as in the rows before: pass --data with where the items come from")
+    return row.own_example
+
+
+def rescore(job: Job, jobs: int) -> Iterator[tuple[int, Tally, list[str]]]:
+    """(rows done, their tally, their JSON lines) of each slice, in the file's order."""
+    global _job
+    count = len(job.places)
+    jobs = min(jobs, max(1, count // (2 if job.sandbox else WORTH_A_PROCESS)))
+    size = max(1, min(SLICE, -(-count // (4 * jobs))))
+    slices = list(pairwise([*range(0, count, size), count]))
+    if jobs == 1:
+        yield from ((stop - start, *job.slice((start, stop))) for start, stop in slices)
+        return
+    _job = job
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin)
+    try:
+        for (start, stop), (tally, lines) in zip(slices, pool.map(_work, slices), strict=True):
+            yield stop - start, tally, lines
+    except BrokenProcessPool:
+        raise HerlBenchError(
+            f"{job.file}: a process that judged it was killed, by the system's lack of memory perhaps: try fewer --jobs"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+        _job = None
+
+
+_job: Job | None = None
+
+
+def _begin() -> None:
+    """A forked process dies with its parent, and at once on Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _work(bounds: tuple[int, int]) -> tuple[Tally, list[str]]:
+    assert _job is not None
+    return _job.slice(bounds)
+
+
+def _as_json(row: Row, line: int) -> str:
+    said = {
+        "id": row.example.id,
+        "line": line,
+        "sample": row.sample,
+        "metrics": dict(row.judgement.metrics),
+        "criteria": row.judgement.criteria,
+        "reward": row.judgement.reward,
+        "extracted": row.extracted,
+        "status": row.judgement.status,
+        "errors": list(row.errors),
+        "verdicts": [
+            {"criterion": v.criterion, "part": v.part, "met": v.met, "evidence": v.evidence or v.error} for v in row.judgement.verdicts
+        ],
+    }
+    return json.dumps(said, ensure_ascii=False)
