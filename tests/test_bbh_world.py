@@ -104,4 +104,4 @@ def test_guidance_never_gives_the_final_answer(host: Host, demonstrations: list)
 
 def test_the_task_carries_the_world() -> None:
     assert TASK.world is world.WORLD
-    assert "finished below" in TASK.world.planted
+    assert "overlooked" in TASK.world.planted

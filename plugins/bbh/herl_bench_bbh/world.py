@@ -1,15 +1,16 @@
-"""A synthetic world of items like those of eight BIG-Bench Hard subtasks, with worked solutions, endless and seeded.
+"""A synthetic world of items like those of six BIG-Bench Hard subtasks, with worked solutions, endless and seeded.
 
-There are fourteen kinds of item. Seven of them are *planted*: the plain demonstrations of that kind always make one plausible wrong move, in
+There are twelve kinds of item. Six of them are *planted*: the plain demonstrations of that kind always make one plausible wrong move, in
 every item, and only items where that move spoils the answer are made. A policy trained on them has hardly a way to find the right move by
 sampling; the guided demonstrations (a draft, what was unmet, a revision) are right for all kinds. This is the situation that hindsight
-guidance is for, and it is planted on purpose. The other seven kinds are demonstrated well, but for a few slips.
+guidance is for, and it is planted on purpose. The other six kinds are demonstrated well, but for a few slips. Nothing is planted where three
+or four options would let a policy that learnt little be right by chance.
 
 `difficulty` (0 to 1) lengthens expressions, lists, routes and chains. An item's side, train or eval, hangs on a hash of its text alone, so
 the sides are disjoint for every seed and difficulty.
 
-Left out: the subtasks that ask for knowledge or taste; arithmetic and sorting, which a policy of under a million parameters did not learn in
-the minutes that a warm start may take (0.05 and 0.22 right after 3,000 steps of 32 with AdamW); and the variety of the published items' wording.
+Left out: the subtasks that ask for knowledge or taste; arithmetic, sorting, dates and brackets, which a policy of under a million parameters
+did not learn in the minutes that a warm start may take; and the variety of the published items' wording.
 """
 
 from __future__ import annotations
@@ -18,14 +19,13 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from itertools import permutations
 from random import Random
 
 from herl_bench import Demonstration, Example, World
 from herl_bench.types import Split
 
-from .solvers import CLOSER, read_ordering, value, written
+from .solvers import read_ordering, value
 
 EVAL_SHARE = 5  # one text in five is an evaluation item
 SLIP = 0.08  # share of plain demonstrations of unplanted kinds with one random slip
@@ -87,9 +87,12 @@ def _simplify(text: str, order: Sequence[str], slip: int) -> list[str]:
     return chain
 
 
-def _boolean_item(text: str) -> Item:
+def _boolean_item(text: str, misread: str = "") -> Item:
     def work(planted: bool, slip: int) -> str:
-        chain = _simplify(text, _LOOSE_NOT if planted else _RIGHT_ORDER, slip)
+        if planted and misread == "bracket":
+            chain = [text, *_simplify(text.replace("not ( ", "( not "), _RIGHT_ORDER, slip)]
+        else:
+            chain = _simplify(text, _LOOSE_NOT if planted else _RIGHT_ORDER, slip)
         return _end(f"Z = {' = '.join(chain)}.", chain[-1])
 
     return Item(f"{text} is", work, len(_simplify(text, _RIGHT_ORDER, -1)) - 1)
@@ -112,8 +115,17 @@ def _not_and(rng: Random, difficulty: float) -> Item:
         parts += [rng.choice(("and", "and", "or")), text]
     if rng.random() < 0.3:
         start = 2 * rng.randrange(len(values) - 1)
-        parts[start : start + 3] = [*rng.choice((["("], ["not", "("])), *parts[start : start + 3], ")"]
+        parts[start : start + 3] = ["(", *parts[start : start + 3], ")"]
     return _boolean_item(" ".join(parts))
+
+
+def _not_bracket(rng: Random, difficulty: float) -> Item:
+    parts = [rng.choice(("True", "False"))]
+    for _ in range(_more(rng, 2, 4, difficulty)):
+        parts += [rng.choice(("and", "or")), rng.choice(("True", "False"))]
+    start = 2 * rng.randrange(len(parts) // 2)
+    parts[start : start + 3] = ["not", "(", *parts[start : start + 3], ")"]
+    return _boolean_item(" ".join(parts), "bracket")
 
 
 # --------------------------------------------------------------------------------------------------------------- navigate
@@ -138,9 +150,10 @@ def _line(rng: Random, difficulty: float) -> Item:
 _PEOPLE = _words("Fidel Jerry Vina Raymond Millie Leda Jim Crista Inga Osvaldo Kandi Delbert Ryan Shaunda")
 
 
-def _lies(rng: Random, difficulty: float) -> Item:
+def _lies(rng: Random, difficulty: float, first: bool) -> Item:
+    """first: does the first person tell the truth?"""
     names = rng.sample(_PEOPLE, _more(rng, 2, 5, difficulty) + 1)
-    said = [rng.random() < 0.5 for _ in names]
+    said = [first, *[rng.random() < 0.5 for _ in names[1:]]]
     tell = {True: "tells the truth", False: "lies"}
     sentences = [f"{names[0]} {tell[said[0]]}."]
     sentences += [f"{who} says {about} {tell[s]}." for who, about, s in zip(names[1:], names, said[1:], strict=False)]
@@ -148,17 +161,26 @@ def _lies(rng: Random, difficulty: float) -> Item:
     def work(planted: bool, slip: int) -> str:
         truth, lines = said[0], [f"(1) {sentences[0]}"]
         for k in range(1, len(names)):
-            truth = (said[k] == truth) != (slip == k - 1)
+            truth = (said[k] if planted else said[k] == truth) != (slip == k - 1)
             lines.append(f"({k + 1}) {sentences[k][:-1]}, so {names[k]} {tell[truth]}.")
         return _end("\n".join(lines), "Yes" if truth else "No")
 
     return Item(f"Question: {' '.join(sentences)} Does {names[-1]} tell the truth?", work, len(names) - 1)
 
 
+def _chain(rng: Random, difficulty: float) -> Item:
+    return _lies(rng, difficulty, first=True)
+
+
+def _liar(rng: Random, difficulty: float) -> Item:
+    return _lies(rng, difficulty, first=False)
+
+
 # -------------------------------------------------------------------------------------------------------- object counting
 _ANIMALS = _words("cat dog cow pig duck frog goat bear")
 _FRUITS = _words("apple banana grape orange plum nectarine peach")
 _INSTRUMENTS = _words("drum flute piano violin trumpet clarinet")
+_VEGETABLES = _words("carrot onion cabbage yam cauliflower")
 _OTHERS = _words("bed chair lamp table car stove oven")
 _AMOUNTS = ("", "a", "two", "three", "four", "five")
 
@@ -173,6 +195,8 @@ def _counting(rng: Random, difficulty: float, category: str, pool: Sequence[str]
     def work(planted: bool, slip: int) -> str:
         took_all = planted and misread == "others"
         listed = [(name, n) for name, n, mine in items if mine or took_all]
+        if planted and misread == "last":
+            listed = [(name, n) for name, n in listed if name != items[-1][0]]
         lines, amounts = [], []
         for k, (name, n) in enumerate(listed):
             amount = 1 if planted and misread == "plural" else n
@@ -201,32 +225,17 @@ def _instruments(rng: Random, difficulty: float) -> Item:
     return _counting(rng, difficulty, "musical instruments", _INSTRUMENTS, [*_OTHERS, *_FRUITS], "others")
 
 
+def _vegetables(rng: Random, difficulty: float) -> Item:
+    return _counting(rng, difficulty, "vegetables", _VEGETABLES, [*_OTHERS, *_ANIMALS], "last")
+
+
 # ----------------------------------------------------------------------------------------------- tracking shuffled objects
 _COLORS = _words("red blue green pink black white yellow purple")
-_PARTNERS = _words("Lola Jamie Sam Karl Helga Patrick Melissa Izzi")
 
 
-@dataclass(frozen=True)
-class _Story:
-    begins: str
-    has: str
-    event: str
-    end: str
-
-
-_BALLS = _Story(
-    "are playing a game. At the start of the game, they are each holding a ball", "{} has a {} ball", "{} and {} swap balls",
-    "As the game progresses, pairs of players trade balls. {} At the end of the game, {} has the",
-)  # fmt: skip
-_DANCERS = _Story(
-    "are dancers at a square dance. At the start of a song, they each have a partner", "{} is dancing with {}",
-    "{} and {} switch partners", "Throughout the song, the dancers often trade partners. {} At the end of the dance, {} is dancing with",
-)  # fmt: skip
-
-
-def _tracking(rng: Random, difficulty: float, story: _Story, things: Sequence[str], suffix: str) -> Item:
+def _balls(rng: Random, difficulty: float) -> Item:
     people = ["Alice", "Bob", "Claire"]
-    start = dict(zip(people, rng.sample(things, 3), strict=True))
+    start = dict(zip(people, rng.sample(_COLORS, 3), strict=True))
     swaps = [tuple(rng.sample(people, 2)) for _ in range(_more(rng, 1, 3, difficulty))]
     swaps = [(a, b) for (a, b), before in zip(swaps, [(), *swaps], strict=False) if {a, b} != set(before)]
     asked = rng.choice(people)
@@ -238,14 +247,19 @@ def _tracking(rng: Random, difficulty: float, story: _Story, things: Sequence[st
         for k, (one, other) in enumerate(swaps):
             if k == slip:
                 other = next(p for p in people if p not in (one, other))
-            now[one], now[other] = now[other], now[other] if planted else now[one]
+            now[one], now[other] = now[other], now[one]
             lines.append(f"({k + 1}) {swaps[k][0]} and {swaps[k][1]} swap: {_state(now)}.")
         return _end("\n".join(lines), f"({chr(65 + listed.index(now[asked]))})")
 
     order = ["First", *["Then"] * (len(swaps) - 2), "Finally"] if len(swaps) > 1 else ["First"]
-    events = " ".join(f"{word}, {story.event.format(*pair)}." for word, pair in zip(order, swaps, strict=True))
-    begins = f"{_listed(people)} {story.begins}: {_listed([story.has.format(p, t) for p, t in start.items()])}.\n"
-    text = begins + story.end.format(events, asked) + _options([t + suffix for t in listed])
+    events = " ".join(f"{word}, {one} and {other} swap balls." for word, (one, other) in zip(order, swaps, strict=True))
+    begins = "are playing a game. At the start of the game, they are each holding a ball"
+    holds = _listed([f"{who} has a {color} ball" for who, color in start.items()])
+    text = (
+        f"{_listed(people)} {begins}: {holds}.\n"
+        f"As the game progresses, pairs of players trade balls. {events} At the end of the game, {asked} has the"
+        f"{_options([f'{color} ball' for color in listed])}"
+    )
     return Item(text, work, len(swaps))
 
 
@@ -253,60 +267,21 @@ def _state(now: Mapping[str, str]) -> str:
     return ", ".join(f"{who}: {what}" for who, what in now.items())
 
 
-def _balls(rng: Random, difficulty: float) -> Item:
-    return _tracking(rng, difficulty, _BALLS, _COLORS, " ball")
-
-
-def _dancers(rng: Random, difficulty: float) -> Item:
-    return _tracking(rng, difficulty, _DANCERS, _PARTNERS, "")
-
-
-# ------------------------------------------------------------------------------------------------------ date understanding
-_ASKED = {"tomorrow": 1, "yesterday": -1, "one week from today": 7, "one week ago from today": -7}
-
-
-def _dates(rng: Random, difficulty: float, anchor: str, back: int) -> Item:
-    given = date(rng.randint(1960, 2029), rng.randint(1, 12), 1) + timedelta(days=rng.randint(*((8, 19) if difficulty < 0.7 else (0, 27))))
-    asked = rng.choice([a for a, n in _ASKED.items() if n + back != 0])
-    right = given + timedelta(days=back + _ASKED[asked])
-    near = {right + timedelta(days=d) for d in (-back, *rng.sample((-3, -2, 2, 3, 10), 2))} | {right}
-    if len(near) < 4:
-        near.add(right.replace(year=right.year + 1) if (right.month, right.day) != (2, 29) else right + timedelta(days=20))
-    listed = [written(d) for d in sorted(near)]
-    rng.shuffle(listed)
-
-    def work(planted: bool, slip: int) -> str:
-        off = Random(f"{given}{asked}").choice((-1, 1, 2))
-        today = given + timedelta(days=(0 if planted else back) + (off if slip == 0 else 0))
-        day = today + timedelta(days=_ASKED[asked] + (off if slip == 1 else 0))
-        letter = chr(65 + listed.index(written(day))) if written(day) in listed else Random(f"{given}").choice("ABCD")
-        link = "will be" if _ASKED[asked] > 0 else "was"
-        return _end(f"Today is {written(today)}. {asked[0].upper() + asked[1:]} {link} {written(day)}.", f"({letter})")
-
-    return Item(f"{anchor} {written(given)}. What is the date {asked} in MM/DD/YYYY?{_options(listed)}", work, 2)
-
-
-def _today(rng: Random, difficulty: float) -> Item:
-    return _dates(rng, difficulty, "Today is", 0)
-
-
-def _yesterday(rng: Random, difficulty: float) -> Item:
-    return _dates(rng, difficulty, "Yesterday was", 1)
-
-
 # ------------------------------------------------------------------------------------------------------ logical deduction
 _PREFACE = (
     "The following paragraphs each describe a set of three objects arranged in a fixed order. "
     "The statements are logically consistent within each paragraph. "
 )
-_GOLFERS = _words("Amy Eli Eve Ana Rob Joe Mel Dan")
+_PLACES = ("is the leftmost", "is the second from the left", "is the rightmost")
 
 
-def _ordering(rng: Random, names: Sequence[str], intro: str, say: Callable[[str, str], str], at: Sequence[str], full: str) -> Item:
-    """say(before, after) words a clue; at: how the three places are called; full: how a name is written in a sentence."""
-    order = list(names)
-    rng.shuffle(order)
-    ends = ("left", "right") if "leftmost" in at[0] else ("above", "below")
+def _books(rng: Random, difficulty: float) -> Item:
+    names = rng.sample(_COLORS, 3)
+    order = rng.sample(names, 3)
+
+    def say(one: str, other: str) -> str:
+        return rng.choice((f"The {one} book is to the left of the {other} book", f"The {other} book is to the right of the {one} book"))
+
     if rng.random() < 0.5:
         pairs = [(order[0], order[1]), (order[1], order[2])]
         rng.shuffle(pairs)
@@ -316,70 +291,25 @@ def _ordering(rng: Random, names: Sequence[str], intro: str, say: Callable[[str,
         fixed = rng.randrange(3)
         rest = [n for n in order if n != order[fixed]]
         pairs = [(rest[0], rest[1])]
-        clues = [say(*pairs[0]), f"{full.format(order[fixed])} {at[fixed]}"]
+        clues = [say(*pairs[0]), f"The {order[fixed]} book {_PLACES[fixed]}"]
     place = rng.randrange(3)
 
     def work(planted: bool, slip: int) -> str:
-        flipped = [(b, a) if planted != (k == slip) else (a, b) for k, (a, b) in enumerate(pairs)]
-        lines = [f'({k + 1}) "({ends[0]}) ? {a} ? {b} ? ({ends[1]})".' for k, (a, b) in enumerate(flipped)]
+        read = [(b, a) if k == slip else (a, b) for k, (a, b) in enumerate(pairs)]
+        lines = [f'({k + 1}) "(left) ? {a} ? {b} ? (right)".' for k, (a, b) in enumerate(read)]
         if fixed is not None:
             spots = [order[fixed] if i == fixed else "?" for i in range(3)]
-            lines.append(f'(2) "({ends[0]}) {" ".join(spots)} ({ends[1]})".')
+            lines.append(f'(2) "(left) {" ".join(spots)} (right)".')
         fits = [
             p for p in permutations(sorted(names))
-            if all(p.index(a) < p.index(b) for a, b in flipped) and (fixed is None or p[fixed] == order[fixed])
+            if all(p.index(a) < p.index(b) for a, b in read) and (fixed is None or p[fixed] == order[fixed])
         ]  # fmt: skip
         found = fits[0] if fits else tuple(order)
-        lines.append(f'(3) "({ends[0]}) {" ".join(found)} ({ends[1]})".')
-        return _end("\n".join(lines), f"({chr(65 + list(names).index(found[place]))})")
+        lines.append(f'(3) "(left) {" ".join(found)} (right)".')
+        return _end("\n".join(lines), f"({chr(65 + names.index(found[place]))})")
 
-    listed = _options([f"{full.format(n)} {at[place]}" for n in names])
-    return Item(f"{_PREFACE}{intro} {'. '.join(clues)}.{listed}", work, len(pairs))
-
-
-def _books(rng: Random, difficulty: float) -> Item:
-    names = rng.sample(_COLORS, 3)
     intro = f"On a shelf, there are three books: {_listed([f'a {n} book' for n in names])}."
-
-    def say(one: str, other: str) -> str:
-        return rng.choice((f"The {one} book is to the left of the {other} book", f"The {other} book is to the right of the {one} book"))
-
-    return _ordering(rng, names, intro, say, ("is the leftmost", "is the second from the left", "is the rightmost"), "The {} book")
-
-
-def _golfers(rng: Random, difficulty: float) -> Item:
-    names = rng.sample(_GOLFERS, 3)
-    intro = f"In a golf tournament, there were three golfers: {_listed(names)}."
-    at = ("finished first", "finished second", "finished last")
-    return _ordering(rng, names, intro, lambda one, other: f"{other} finished below {one}", at, "{}")
-
-
-# ---------------------------------------------------------------------------------------------------------- Dyck languages
-def _dyck_item(signs: Sequence[str]) -> Item:
-    def work(planted: bool, slip: int) -> str:
-        stack: list[str] = []
-        lines = []
-        for k, sign in enumerate(signs):
-            if sign not in CLOSER:
-                stack = stack if k == slip else stack[:-1]
-            elif k != slip:
-                stack = [*stack, sign]
-            lines.append(f"{k + 1}: {sign} ; stack: {' '.join(stack) or 'empty'}\n")
-        order = stack if planted else stack[::-1]
-        return _end(f"{''.join(lines)}We pop out {' '.join(order)}.", " ".join(CLOSER[s] for s in order))
-
-    return Item(
-        f"Complete the rest of the sequence, making sure that the parentheses are closed properly. Input: {' '.join(signs)}",
-        work,
-        len(signs),
-    )
-
-
-def _pairs(rng: Random, difficulty: float) -> Item:
-    signs = [rng.choice("([{<") for _ in range(_more(rng, 2, 4, difficulty))]
-    start = rng.randint(1, len(signs))
-    pair = rng.choice("([{<")
-    return _dyck_item([*signs[:start], pair, CLOSER[pair], *signs[start:]])
+    return Item(f"{_PREFACE}{intro} {'. '.join(clues)}.{_options([f'The {n} book {_PLACES[place]}' for n in names])}", work, len(pairs))
 
 
 # ---------------------------------------------------------------------------------------------------------------- the kinds
@@ -396,19 +326,17 @@ class Kind:
 KINDS = (
     Kind("boolean_expressions", "and_or", _and_or),
     Kind("boolean_expressions", "not_and", _not_and, "`not` is taken to bind weaker than `and`"),
+    Kind("boolean_expressions", "not_bracket", _not_bracket, "`not` before a bracket is taken to negate the first value in it alone"),
     Kind("navigate", "line", _line),
-    Kind("web_of_lies", "chain", _lies),
+    Kind("web_of_lies", "chain", _chain),
+    Kind("web_of_lies", "liar", _liar, "where the first of a chain lies, everybody is believed all the same"),
     Kind("object_counting", "fruits", _fruits),
     Kind("object_counting", "animals", _animals, "several animals of a sort are counted as one"),
     Kind("object_counting", "instruments", _instruments, "everything is counted, not musical instruments alone"),
+    Kind("object_counting", "vegetables", _vegetables, "the last thing of the list is overlooked"),
     Kind("tracking_shuffled_objects_three_objects", "balls", _balls),
-    Kind("tracking_shuffled_objects_three_objects", "dancers", _dancers, "in a swap the first takes, and the second keeps what it had"),
-    Kind("date_understanding", "today", _today),
-    Kind("date_understanding", "yesterday", _yesterday, "the date given for yesterday is taken for today's"),
     Kind("logical_deduction_three_objects", "books", _books),
-    Kind("logical_deduction_three_objects", "golfers", _golfers, "\"finished below\" is read as above"),
-    Kind("dyck_languages", "pairs", _pairs, "brackets are closed in the order in which they were opened"),
-)  # fmt: skip
+)
 
 
 def side(text: str) -> Split:
