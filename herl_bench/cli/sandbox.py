@@ -13,24 +13,27 @@ def command() -> None:
 
 
 @command.command("check")
-def check() -> None:
+@click.option(
+    "--isolation", type=click.Choice(["namespaces", "landlock"]), default="namespaces", show_default=True, help="which tier to try"
+)
+def check(isolation: str) -> None:
     """Try what this machine can isolate, then attack it."""
     from herl_bench.sandbox.attacks import ATTACKS, survives
-    from herl_bench.sandbox.pool import Sandbox
-    from herl_bench.sandbox.probes import PROBES
+    from herl_bench.sandbox.pool import GAPS, Sandbox
+    from herl_bench.sandbox.probes import PROBES, complaint
 
     broken = []
-    for try_it in PROBES:
+    for try_it in PROBES[isolation]:
         probe = try_it()
         mark = "ok" if probe.ok else "MISSING" if probe.needed else "absent"
         click.echo(f"  {probe.name:<14} {mark:<8} {probe.found}" + ("" if probe.ok else f"\n    cure: {probe.cure}"))
         if probe.needed and not probe.ok:
             broken.append(probe)
     if broken:
-        raise NoSandbox(f"no safe sandbox here: {broken[0].name} ({broken[0].found}): {broken[0].cure}")
+        raise NoSandbox(complaint(broken[0]))
     escaped = []
-    with Sandbox(workers=1) as sandbox:
-        click.echo(f"tier: namespaces; {len(ATTACKS)} attacks:")
+    with Sandbox(workers=1, isolation=isolation) as sandbox:
+        click.echo(f"tier: {isolation}; {len(ATTACKS)} attacks:")
         for attack in ATTACKS:
             verdict, held = survives(sandbox, attack)
             click.echo(f"  {attack.name:<24} {'held' if held else 'BREACH':<8} {verdict.status}")
@@ -38,4 +41,6 @@ def check() -> None:
                 escaped.append(attack.name)
     if escaped:
         raise NoSandbox(f"no safe sandbox here: it did not hold against {', '.join(escaped)}; please report it")
+    if isolation == "landlock":
+        click.echo("what this tier leaves open:\n" + "".join(f"  {gap}\n" for gap in GAPS), nl=False)
     click.echo("untrusted programs can be run here")

@@ -1,8 +1,9 @@
 """How a worker is started: the bubblewrap command line and the interpreter inside it.
 
-Covers: the file tree that the worker sees (this interpreter, the system's libraries, our own `inside` modules, all read-only; an empty
-/tmp; no /home, /etc, /sys, /var), new namespaces, no network, no environment. As root the worker leaves root for uid 65534 before any
-candidate runs: a user namespace alone would leave it the host's uid 0. Leaves out: what each candidate loses on top (`inside/spawner.py`).
+Covers: the file tree that the worker sees (this interpreter, the system's libraries and programs, our own `inside` modules, all read-only;
+no installed packages but those that were asked for; an empty /tmp; no /home, /etc, /sys, /var), new namespaces, no network, no environment;
+the weaker tiers without bubblewrap. As root the worker leaves root for uid 65534 before any candidate runs: a user namespace alone would
+leave it the host's uid 0. Leaves out: what each candidate loses on top (`inside/spawner.py`).
 """
 
 from __future__ import annotations
@@ -10,16 +11,24 @@ from __future__ import annotations
 import compileall
 import contextlib
 import functools
+import importlib.util
 import json
 import os
+import site
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+from herl_bench.errors import UsageError
 
 INSIDE = Path(__file__).parent / "inside"
 NOBODY = 65534
 LIBRARIES = ("/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo")
-TOP_LEVEL = ("/lib", "/lib32", "/lib64")
+PROGRAMS = ("/usr/bin", "/usr/local/bin")  # for programs that may start others
+TOP_LEVEL = ("/bin", "/lib", "/lib32", "/lib64")
 WORKER_TMP_BYTES = 1 << 20
+PACKAGES = "/hb/packages"
 ENVIRONMENT = {
     "PATH": "/usr/bin",
     "LANG": "C.UTF-8",
@@ -40,6 +49,38 @@ def interpreter() -> tuple[str, list[str]]:
     return executable, sorted(prefix for prefix in prefixes if prefix not in ("/usr", "/usr/local"))
 
 
+class Package(NamedTuple):
+    """An installed package that programs may import. places: its directory (or file) and that of its shared libraries."""
+
+    name: str
+    places: tuple[str, ...]
+
+
+def package(name: str) -> Package:
+    """Found without importing it; UsageError where it is not installed."""
+    try:
+        found = importlib.util.find_spec(name) if name.isidentifier() else None
+    except (ImportError, ValueError):
+        found = None
+    if found is None or not (found.submodule_search_locations or found.origin):
+        raise UsageError(f"packages={name!r}: no package of that name is installed here; pip install it, or leave it out")
+    folder = (found.submodule_search_locations or [str(found.origin)])[0]
+    place = os.path.realpath(folder)
+    libraries = os.path.join(os.path.dirname(place), f"{name}.libs")
+    return Package(name, (place, libraries) if os.path.isdir(libraries) else (place,))
+
+
+def installed(prefixes: list[str]) -> list[str]:
+    """Where the base interpreter keeps installed packages: hidden, because a benchmark's own tests may be among them."""
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    folders = {os.path.realpath(folder) for folder in site.getsitepackages([*prefixes, sys.base_prefix, "/usr", "/usr/local"])}
+    folders |= {
+        f"{prefix}/lib/{name}" for prefix in ("/usr", "/usr/local") for name in ("python3/dist-packages", f"{version}/dist-packages")
+    }
+    trees = [*LIBRARIES, *prefixes]
+    return sorted(folder for folder in folders if os.path.isdir(folder) and any(folder.startswith(tree + "/") for tree in trees))
+
+
 @functools.cache
 def compile_inside() -> None:
     """Workers import these modules from a read-only tree; without cached bytecode each start would compile them again."""
@@ -47,7 +88,7 @@ def compile_inside() -> None:
         compileall.compile_dir(INSIDE, quiet=2)
 
 
-def command(bwrap: str, descriptor: int, root: bool) -> list[str]:
+def command(bwrap: str, descriptor: int, root: bool, packages: Sequence[Package] = ()) -> list[str]:
     compile_inside()
     executable, prefixes = interpreter()
     line = [bwrap, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
@@ -57,28 +98,56 @@ def command(bwrap: str, descriptor: int, root: bool) -> list[str]:
     for name, value in ENVIRONMENT.items():
         line += ["--setenv", name, value]
     made = {"/"}
-    for path in [*LIBRARIES, *prefixes, executable]:
-        if os.path.exists(path) and not any(path.startswith(prefix + "/") for prefix in [*LIBRARIES, *prefixes]):
+    trees = [*LIBRARIES, *PROGRAMS, *prefixes]
+    for path in [*trees, executable]:
+        if os.path.exists(path) and not any(path.startswith(tree + "/") for tree in trees):
             line += [*_parents(path, made), "--ro-bind", path, path]
+    for path in installed(prefixes):
+        line += ["--size", "4096", "--tmpfs", path, "--remount-ro", path]
     for path in TOP_LEVEL:
         if os.path.islink(path):
             line += ["--symlink", os.readlink(path), path]
         elif os.path.isdir(path):
             line += ["--ro-bind", path, path]
     line += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(WORKER_TMP_BYTES), "--tmpfs", "/tmp"]
-    line += ["--perms", "0755", "--dir", "/hb", "--ro-bind", str(INSIDE), "/hb/inside", "--remount-ro", "/", "--chdir", "/tmp", "--"]
-    return line + python(executable, "/hb", descriptor, drop_to=NOBODY if root else 0, isolated=True)
+    line += ["--perms", "0755", "--dir", "/hb", "--ro-bind", str(INSIDE), "/hb/inside"]
+    for wanted in packages:
+        for place in wanted.places:
+            line += ["--ro-bind", place, f"{PACKAGES}/{os.path.basename(place)}"]
+    line += ["--remount-ro", "/", "--chdir", "/tmp", "--"]
+    return line + python("namespaces", "/hb", descriptor, NOBODY if root else 0, [item.name for item in packages], [PACKAGES], [PACKAGES])
 
 
-def unsafe_command(descriptor: int) -> list[str]:
+def landlock_command(descriptor: int, root: bool, packages: Sequence[Package] = ()) -> list[str]:
+    """No namespaces: the worker sees the host's tree, of which Landlock lets it read what bubblewrap would have shown."""
+    return _in_place("landlock", descriptor, NOBODY if root else 0, packages)
+
+
+def unsafe_command(descriptor: int, packages: Sequence[Package] = ()) -> list[str]:
     """No isolation at all: the programs run with the rights of whoever calls."""
-    return python(os.path.realpath(sys.executable), str(INSIDE.parent), descriptor, drop_to=0, isolated=False)
+    return _in_place("none", descriptor, 0, packages)
 
 
-def python(executable: str, home: str, descriptor: int, drop_to: int, isolated: bool) -> list[str]:
-    _, prefixes = interpreter()
-    readable = [*LIBRARIES, *TOP_LEVEL, *prefixes, "/dev/urandom"]
-    options = json.dumps({"readable": readable, "drop_to": drop_to, "isolated": isolated})
+def _in_place(tier: str, descriptor: int, drop_to: int, packages: Sequence[Package]) -> list[str]:
+    compile_inside()
+    places = [place for item in packages for place in item.places]
+    paths = sorted({os.path.dirname(item.places[0]) for item in packages})
+    return python(tier, str(INSIDE.parent), descriptor, drop_to, [item.name for item in packages], paths, places)
+
+
+def python(tier: str, home: str, descriptor: int, drop_to: int, packages: list[str], paths: list[str], places: list[str]) -> list[str]:
+    """packages: what to import before the first fork; paths: where from; places: what of it may be read."""
+    executable, prefixes = interpreter()
+    options = json.dumps(
+        {
+            "tier": tier,
+            "drop_to": drop_to,
+            "readable": [*LIBRARIES, *(path for path in TOP_LEVEL if path != "/bin"), *prefixes, *places, "/dev/urandom"],
+            "programs": [*PROGRAMS, "/bin", executable],
+            "packages": packages,
+            "paths": paths,
+        }
+    )
     # -s -P -S and a cleared environment, not -I, which would ignore PYTHONHASHSEED
     return [executable, "-s", "-P", "-S", "-c", START.format(home=home), str(descriptor), options]
 

@@ -1,11 +1,11 @@
-"""The sandbox's vocabulary: what goes in (`Job`, `Limits`) and what comes out (`Verdict`, `Assertion`). Frozen data, standard library only."""
+"""The sandbox's vocabulary: what goes in (`Job`, `Stdio`, `Limits`), what comes out (`Verdict`, `Assertion`). Frozen data, standard library only."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, Union
 
 from herl_bench.errors import UsageError
 
@@ -14,11 +14,14 @@ Status = Literal["pass", "fail", "error", "timeout", "memory", "crash", "protoco
 
 @dataclass(frozen=True)
 class Limits:
-    """What one job may use.
+    """What one run of a program may use: all assertions of a job are one run, each stdio test is another.
 
-    wall_s: seconds for the whole job, from sending the code to the last assertion. cpu_s: seconds of processor time of the program.
-    memory_mb: its address space. scratch_mb, inodes: its /tmp. threads: counts the main one. file_mb: its largest file.
-    processes: 1; programs make threads, no processes. message_mb: the largest value that goes in or out in one piece.
+    wall_s: seconds from sending the code to the last assertion, or to the end of the program. cpu_s: seconds of processor time.
+    memory_mb: address space. scratch_mb, inodes: its /tmp. threads: counts the main one. open_files: descriptors, its own three and the
+        sandbox's one included. file_mb: its largest file, standard output among them.
+    processes: 1 for a program that makes threads only. With more it may fork and run other programs; then threads and processes count
+        together and at most `processes` of both exist at a time; cpu_s and memory_mb are for each process. None outlives the run.
+    message_mb: the largest value that goes in or out in one piece.
     busy_s: at most so much is added to wall_s where the program had to wait for a processor, so that a verdict does not depend on what
         else the machine does; 0 for a strict wall clock.
     """
@@ -44,8 +47,23 @@ class Limits:
                 raise UsageError(f"Limits({item.name}={value!r}): a number above 0 is needed")
             if item.type == "int" and not isinstance(value, int):
                 raise UsageError(f"Limits({item.name}={value!r}): a whole number is needed")
-        if self.processes != 1:
-            raise UsageError(f"Limits(processes={self.processes}): programs make threads, no processes; write processes=1")
+        if self.processes > max(1, self.threads):
+            raise UsageError(f"Limits(processes={self.processes}): threads={self.threads} counts processes too; raise it as far")
+
+
+@dataclass(frozen=True)
+class Stdio:
+    """A test of a whole program, run as a script: what it reads and what it must print.
+
+    The program has to exit with status 0, and its standard output to equal `stdout` but for whitespace at the ends of lines and empty lines
+    at the end. Nothing else is forgiven: no numbers that are nearly equal, no other order of lines.
+    """
+
+    stdin: str
+    stdout: str
+
+
+Tests = Union[str, Sequence[str], Sequence[Stdio], Mapping[str, Union[str, Sequence[str], Sequence[Stdio]]]]
 
 
 @dataclass(frozen=True)
@@ -53,21 +71,22 @@ class Job:
     """One program to try.
 
     code: the whole program. entry: the function that the tests call, "" where there is none.
-    tests: group name -> Python source: asserts that call the entry by name, or `def check(candidate): …`; set-up code may precede. A name
-        that the tests read and that neither they, nor the builtins define is looked up in the program: helpers that must not be
-        the program's own belong into the set-up code.
+    tests: Python source (asserts that call the entry by name, or `def check(candidate): …`; set-up code may precede), a list of such
+        lines, a list of `Stdio`, or several of these by group name; `docstring_examples` makes source of a docstring. A name that the
+        tests read and that neither they nor the builtins define is looked up in the program: helpers that must not be the program's own
+        belong into the set-up code.
     limits: None for the sandbox's own.
     """
 
     code: str
     entry: str
-    tests: Mapping[str, str]
+    tests: Tests
     limits: Limits | None = None
 
 
 @dataclass(frozen=True)
 class Assertion:
-    """What became of one assert statement (`index`-th of its group): passed only if every run of it passed.
+    """What became of one assert statement or stdio test (`index`-th of its group): passed only if every run of it passed.
 
     One that was never reached did not pass, and `evidence` says why; except in a branch (`if`, `except`, …) of tests that ran to their end.
     After the assert statements come the other statements of the tests that raised, if any.
@@ -83,9 +102,10 @@ class Assertion:
 @dataclass(frozen=True)
 class Verdict:
     """
-    status: pass · fail (an assertion) · error (the program does not load or lacks its entry) · timeout · memory · crash (its process
-        ended) · protocol (its process sent garbage) · violation (a forbidden system call killed it) · infra (our fault: never a wrong answer).
-    loaded: the program's body ran to its end. defined: its entry exists and can be called.
+    status: pass · fail (an assertion, or wrong output) · error (the program does not load, lacks its entry, or as a script ends with an
+        exception or another exit status than 0) · timeout · memory · crash (its process was ended) · protocol (its process sent garbage)
+        · violation (a forbidden system call killed it) · infra (our fault: never a wrong answer).
+    loaded: the program's body ran to its end. defined: its entry exists and can be called. (As a script: it ended by itself in every run.)
     integrity: "split" where the tests' process alone compared; "shared" where two of the program's own objects had to be compared by it.
     cpu_s, peak_mb: of the program's process. wall_s: of the whole job. stdout: with stderr, at most 64 KiB.
     """

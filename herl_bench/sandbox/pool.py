@@ -1,11 +1,13 @@
 """`Sandbox`: a pool of workers on the host's side.
 
-Covers: starting workers, one thread per worker that hands it jobs, deadlines, replacing a hung or dead worker and trying its job once more.
-Leaves out: async. A worker's thread lives as long as the worker does, because the kernel ties "die with the parent" to the thread.
+Covers: starting workers, one thread per worker that hands it jobs, deadlines, replacing a hung or dead worker and trying its job once more;
+one job, many in order, and the same for asyncio. A worker's thread lives as long as the worker does, because the kernel ties "die with the
+parent" to the thread. Leaves out: what happens inside a worker (`inside/`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import contextlib
 import os
@@ -17,17 +19,26 @@ import subprocess
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from herl_bench.errors import NoSandbox, UsageError
-from herl_bench.sandbox import launch
-from herl_bench.sandbox.inside import frames
-from herl_bench.sandbox.model import Assertion, Job, Limits, Verdict
+from herl_bench.sandbox import forms, launch
+from herl_bench.sandbox.inside import frames, landlock
+from herl_bench.sandbox.model import Assertion, Job, Limits, Tests, Verdict
 
+ISOLATIONS = ("auto", "namespaces", "landlock", "none")
+GAPS = (
+    "no scratch directory: a program that writes a file fails",
+    "names, sizes and times of the host's files can be seen (stat), their contents cannot",
+    "installed packages beside the interpreter's libraries can be read",
+    "threads are bounded by memory_mb alone, and processes is always 1",
+    "process numbers and the number of processors are the host's",
+)
+"""What isolation="landlock" leaves open that the namespaces close."""
 UNSAFE = "HERL_ALLOW_UNSAFE_EXECUTION"
 START_S = 20.0
 GRACE_S = 1.8  # over the job's own time, which the tester enforces
@@ -45,14 +56,19 @@ class Stuck(WorkerLost):
 
 
 class Worker:
-    """One process tree inside bubblewrap and the socket to its tester."""
+    """One process tree, inside bubblewrap unless the tier is another, and the socket to its tester."""
 
-    def __init__(self, isolated: bool):
-        self.isolated = isolated
+    def __init__(self, tier: str, packages: Sequence[launch.Package] = ()):
+        self.isolated = tier == "namespaces"
         ours, theirs = socket.socketpair()
         try:
             root = os.geteuid() == 0
-            line = launch.command(find_bwrap(), theirs.fileno(), root) if isolated else launch.unsafe_command(theirs.fileno())
+            if self.isolated:
+                line = launch.command(find_bwrap(), theirs.fileno(), root, packages)
+            elif tier == "landlock":
+                line = launch.landlock_command(theirs.fileno(), root, packages)
+            else:
+                line = launch.unsafe_command(theirs.fileno(), packages)
             self.process = subprocess.Popen(
                 line,
                 pass_fds=[theirs.fileno()],
@@ -88,7 +104,8 @@ class Worker:
             self.stream.settimeout(REPLY_S)
             busy_before = self.tester_cpu()
             frames.send(self.stream, job)
-            self.wait(job["limits"]["wall_s"], job["limits"]["busy_s"], busy_before)
+            runs = sum(1 if isinstance(tests, str) else len(tests) for tests in job["tests"].values()) or 1
+            self.wait(job["limits"]["wall_s"] * runs, job["limits"]["busy_s"] * runs, busy_before)
             answer: dict[str, Any] = frames.receive(self.stream, REPLY_LIMIT)
             return answer
         except TimeoutError as error:
@@ -147,11 +164,17 @@ def find_bwrap() -> str:
     return path
 
 
+async def _each(jobs: Iterable[Job]) -> AsyncIterator[Job]:
+    for job in jobs:
+        yield job
+
+
 class _Pool:
     """What the workers' threads share. They hold no reference to the `Sandbox`, so that a forgotten one can be collected."""
 
-    def __init__(self, workers: int, isolated: bool):
-        self.isolated = isolated
+    def __init__(self, workers: int, tier: str, packages: Sequence[launch.Package]):
+        self.tier = tier
+        self.packages = packages
         self.pid = os.getpid()
         self.tasks: queue.SimpleQueue[tuple[dict[str, Any], Future[Verdict]] | None] = queue.SimpleQueue()
         self.closing = False
@@ -207,12 +230,8 @@ class _Pool:
             worker = None
         return worker, last
 
-    @property
-    def tier(self) -> str:
-        return "namespaces" if self.isolated else "none"
-
     def start(self) -> Worker:
-        worker = Worker(self.isolated)
+        worker = Worker(self.tier, self.packages)
         with self.changing:
             self.running.add(worker)
             if self.closing:  # the loop in `close` came before this one was there
@@ -230,7 +249,7 @@ class _Pool:
     def explain(self, said: str) -> str:
         from herl_bench.sandbox.probes import failure
 
-        return failure(said) if self.isolated else f"the worker did not start: {said}"
+        return failure(said, self.tier) if self.tier != "none" else f"the worker did not start: {said}"
 
     def close(self) -> None:
         if self.closing or self.pid != os.getpid():  # a forked child must not touch its parent's workers
@@ -259,37 +278,54 @@ class Sandbox:
     """Runs untrusted programs against tests.
 
     workers: how many jobs run at the same time; each is one warm process tree of about 30 MB. isolation: "auto" or "namespaces" (both: full
-    isolation or none of it runs), "none" (only with HERL_ALLOW_UNSAFE_EXECUTION=1: programs then have all the rights of the caller).
-    limits: for jobs that bring none of their own. Raises NoSandbox at the first use where this machine cannot isolate.
+    isolation or none of it runs), "landlock" (weaker, see `GAPS`; never chosen by itself), "none" (only with
+    HERL_ALLOW_UNSAFE_EXECUTION=1: programs then have all the rights of the caller).
+    limits: for jobs that bring none of their own. packages: names of installed packages that programs and tests may import ("numpy");
+    what they depend on is named too. Raises NoSandbox at the first use where this machine cannot isolate.
 
     >>> with Sandbox(workers=1) as sandbox:
-    ...     sandbox.check(Job("def f(x): return x + 1", "f", {"examples": "assert f(1) == 2"})).status
+    ...     sandbox.check("def f(x): return x + 1", "assert f(1) == 2", "f").status
     'pass'
     """
 
-    def __init__(self, workers: int = 2, isolation: str = "auto", limits: Limits = Limits()):  # noqa: B008 (frozen)
-        if isolation not in ("auto", "namespaces", "none"):
-            raise UsageError(f"isolation={isolation!r}: choose from auto, namespaces, none")
+    def __init__(
+        self,
+        workers: int = 2,
+        isolation: str = "auto",
+        limits: Limits = Limits(),  # noqa: B008 (frozen)
+        packages: Sequence[str] = (),
+    ):
+        if isolation not in ISOLATIONS:
+            raise UsageError(f"isolation={isolation!r}: choose from {', '.join(ISOLATIONS)}")
+        if isinstance(packages, str):
+            raise UsageError(f"packages={packages!r}: write a tuple of names, ({packages!r},)")
         if isolation == "none" and os.environ.get(UNSAFE) != "1":
             raise NoSandbox(f"isolation='none' runs untrusted programs with all your rights: set {UNSAFE}=1 if you mean it")
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
             raise UsageError(f"workers={workers!r}: a whole number above 0 is needed")
         self.workers = workers
-        self.isolated = isolation != "none"
+        self.tier = "namespaces" if isolation == "auto" else isolation
         self.limits = limits
+        self.packages = [launch.package(name) for name in packages]
         self._pool: _Pool | None = None
         self._start = threading.Lock()
         self._finalizer: weakref.finalize[Any, Any] | None = None
 
     def __enter__(self) -> Sandbox:
-        self.check(Job("def ready(): return 1", "ready", {"self-test": "assert ready() == 1"}))
+        self.check("def ready(): return 1", "assert ready() == 1", "ready")
         return self
 
     def __exit__(self, *raised: object) -> None:
         self.close()
 
-    def check(self, job: Job) -> Verdict:
-        return self.submit(job).result()
+    def check(self, code: str | Job, tests: Tests = "", entry: str = "", limits: Limits | None = None) -> Verdict:
+        """Run one program, given in parts as for `Job`, or as a job."""
+        return self.submit(code if isinstance(code, Job) else Job(code, entry, tests, limits)).result()
+
+    async def acheck(self, code: str | Job, tests: Tests = "", entry: str = "", limits: Limits | None = None) -> Verdict:
+        """`check` for asyncio."""
+        job = code if isinstance(code, Job) else Job(code, entry, tests, limits)
+        return await asyncio.wrap_future(self.submit(job))
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Verdict]:
         """Verdicts in the order of the jobs, as they come; reads only a few jobs ahead of what was taken."""
@@ -305,20 +341,40 @@ class Sandbox:
             for future in waiting:
                 future.cancel()
 
+    async def amap(self, jobs: Iterable[Job] | AsyncIterable[Job]) -> AsyncIterator[Verdict]:
+        """`map` for asyncio: the same order, and as few jobs ahead."""
+        waiting: collections.deque[Future[Verdict]] = collections.deque()
+        try:
+            async for job in jobs if isinstance(jobs, AsyncIterable) else _each(jobs):
+                waiting.append(self.submit(job))
+                if len(waiting) > 2 * self.workers:
+                    yield await asyncio.wrap_future(waiting.popleft())
+            while waiting:
+                yield await asyncio.wrap_future(waiting.popleft())
+        finally:
+            for future in waiting:
+                future.cancel()
+
     def submit(self, job: Job) -> Future[Verdict]:
-        """Start a job; the future gives its verdict (or raises NoSandbox)."""
+        """Start a job; the future gives its verdict (or raises NoSandbox). The queue has no end: `map` and `amap` keep it short."""
         future: Future[Verdict] = Future()
         limits = job.limits or self.limits
-        message = {"code": job.code, "entry": job.entry, "tests": dict(job.tests), "limits": asdict(limits)}
+        if limits.processes > 1 and self.tier != "namespaces":
+            raise UsageError(f"Limits(processes={limits.processes}) needs isolation='namespaces', not {self.tier!r}")
+        message = {"code": job.code, "entry": job.entry, "tests": forms.groups(job.tests), "limits": asdict(limits)}
         self._ready_pool().tasks.put((message, future))
         return future
 
     def _ready_pool(self) -> _Pool:
         with self._start:
             if self._pool is None or self._pool.pid != os.getpid():  # in a forked child: workers of its own
-                if self.isolated:
+                if self.tier == "namespaces":
                     find_bwrap()
-                self._pool = _Pool(self.workers, self.isolated)
+                if self.tier == "landlock" and landlock.abi() < landlock.WITHOUT_NAMESPACES:
+                    raise NoSandbox(
+                        f"isolation='landlock' needs Landlock ABI {landlock.WITHOUT_NAMESPACES} (Linux 6.12), here is {landlock.abi()}"
+                    )
+                self._pool = _Pool(self.workers, self.tier, self.packages)
                 self._finalizer = weakref.finalize(self, self._pool.close)
             return self._pool
 

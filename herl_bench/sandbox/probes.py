@@ -6,13 +6,14 @@ check` runs afterwards (`attacks.py`).
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 TRY_S = 20
 
@@ -69,31 +70,31 @@ def _try(line: list[str]) -> str | None:
     return None if done.returncode == 0 else " ".join(done.stderr.split())[:200] or f"exit code {done.returncode}"
 
 
-def landlock() -> Probe:
-    from herl_bench.sandbox.inside.landlock import abi
+def landlock(tier: str = "namespaces") -> Probe:
+    from herl_bench.sandbox.inside.landlock import WITHOUT_NAMESPACES, abi
 
-    version = abi()
+    version = abi() if sys.platform == "linux" else 0
     found = f"ABI {version}" if version else "none"
+    if tier == "landlock":
+        return Probe(
+            "landlock", version >= WITHOUT_NAMESPACES, found, f"a kernel from 6.12 on (ABI {WITHOUT_NAMESPACES}) with lsm=landlock"
+        )
     return Probe("landlock", version > 0, found, "a kernel from 5.13 on with lsm=landlock; the namespaces hold without it", needed=False)
 
 
-def worker() -> Probe:
+def worker(tier: str = "namespaces") -> Probe:
     """The whole way: a worker, a confined candidate, a verdict."""
     from herl_bench.errors import NoSandbox
-    from herl_bench.sandbox.model import Job
+    from herl_bench.sandbox.model import Limits
     from herl_bench.sandbox.pool import Worker, WorkerLost
 
-    job = Job(SELF_TEST, "inside", {"self-test": "assert inside() == []"})
     try:
-        lone = Worker(isolated=True)
+        lone = Worker(tier)
     except (WorkerLost, NoSandbox, OSError) as error:
         return Probe("worker", False, " ".join(str(error).split())[:200], "see the probes above")
+    tests = {"self-test": f"assert inside({tier!r}) == []"}
     try:
-        from dataclasses import asdict
-
-        from herl_bench.sandbox.model import Limits
-
-        answer = lone.run({"code": job.code, "entry": job.entry, "tests": dict(job.tests), "limits": asdict(Limits())})
+        answer = lone.run({"code": SELF_TEST, "entry": "inside", "tests": tests, "limits": asdict(Limits())})
     except WorkerLost as error:
         return Probe("worker", False, str(error), "see the probes above")
     finally:
@@ -105,29 +106,39 @@ def worker() -> Probe:
 SELF_TEST = '''
 import os, socket
 
-def inside():
+def inside(tier):
     """What should be impossible and is not."""
     wrong = []
     if os.getuid() == 0: wrong.append("is root")
-    if os.getpid() != 1: wrong.append("shares its pid namespace")
     for name, attempt in (
         ("reads /etc", lambda: os.listdir("/etc")), ("reads /proc", lambda: open("/proc/self/status")), ("forks", os.fork),
         ("writes to /", lambda: open("/planted", "w")), ("opens a socket", lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM)),
+        ("signals its parent", lambda: os.kill(os.getppid() or 1, 0)),
     ):
         try: attempt()
         except OSError: continue
         wrong.append(name)
-    with open("scratch", "w") as file: file.write("x")
+    if tier == "namespaces":
+        if os.getpid() != 1: wrong.append("shares its pid namespace")
+        with open("scratch", "w") as file: file.write("x")
     return wrong
 '''
 
-PROBES: tuple[Callable[[], Probe], ...] = (system, architecture, bubblewrap, namespaces, landlock, worker)
+PROBES: dict[str, tuple[Callable[[], Probe], ...]] = {
+    "namespaces": (system, architecture, bubblewrap, namespaces, landlock, worker),
+    "landlock": (system, architecture, functools.partial(landlock, "landlock"), functools.partial(worker, "landlock")),
+}
+"""Tier -> its probes, the whole way last."""
 
 
-def failure(said: str) -> str:
+def failure(said: str, tier: str = "namespaces") -> str:
     """One line for NoSandbox: the first needed probe that fails, and its cure."""
-    for probe in PROBES[:-1]:
+    for probe in PROBES[tier][:-1]:
         result = probe()
         if not result.ok and result.needed:
-            return f"no safe sandbox here: {result.name} ({result.found}): {result.cure}"
+            return complaint(result)
     return f"no safe sandbox here: the worker did not start: {said[:300]}"
+
+
+def complaint(failed: Probe) -> str:
+    return f"no safe sandbox here: {failed.name} ({failed.found}): {failed.cure}"

@@ -176,12 +176,13 @@ class Server:
         module = type(sys)("__main__")
         sys.modules["__main__"] = module
         described, code = None, 0
-        for step in (
+        steps: list[Callable[[], Any]] = [
             lambda: exec(compile(source, "<program>", "exec", dont_inherit=True), module.__dict__),
             threading._shutdown,  # type: ignore[attr-defined]
             atexit._run_exitfuncs,
-            lambda: sys.stdout.flush(),
-        ):
+            lambda: print(end="", flush=True),
+        ]
+        for step in steps:
             try:
                 step()
             except SystemExit as error:

@@ -15,7 +15,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc_with_lock = ctypes.PyDLL(None)
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 CAPABILITY_VERSION_3 = 0x20080522
 SIGKILL = 9
@@ -83,8 +83,8 @@ def fork() -> int:
     return checked(pid, "fork")
 
 
-def limit_resources(memory: int, cpu: int, file: int, descriptors: int, tasks: int) -> None:
-    """Bytes, seconds, bytes, counts. `tasks` counts threads of the same user in this user namespace.
+def limit_resources(memory: int, cpu: int, file: int, descriptors: int, tasks: int | None) -> None:
+    """Bytes, seconds, bytes, counts. `tasks` counts threads and processes of the same user in this user namespace; None outside of one.
 
     The hard CPU limit is the soft one: the candidate is init of its pid namespace, and init never gets the soft limit's SIGXCPU.
     """
@@ -95,7 +95,8 @@ def limit_resources(memory: int, cpu: int, file: int, descriptors: int, tasks: i
         (resource.RLIMIT_NOFILE, descriptors),
         (resource.RLIMIT_NPROC, tasks),
     ):
-        resource.setrlimit(kind, (value, value))
+        if value is not None:
+            resource.setrlimit(kind, (value, value))
 
 
 def limit_what_nobody_needs() -> None:

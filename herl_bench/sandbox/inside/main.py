@@ -8,33 +8,43 @@ import resource
 import signal
 import socket
 import sys
+from typing import Any
 
-from . import kernel, spawner
+from . import kernel, landlock, spawner
 
 # What programs import often. Every module here makes every fork dearer (hashlib alone maps all of libcrypto).
 PRELOAD = "abc bisect collections collections.abc copy enum functools heapq io itertools json math operator random re string threading time typing"
 TESTER_MEMORY = 1 << 30
 
 
+def confine(options: dict[str, Any]) -> None:
+    """Leave root; and where no namespace hides the host's files, keep the tests' own process from them too."""
+    if options["drop_to"]:
+        kernel.drop_to(options["drop_to"])
+    if options["tier"] == "landlock":
+        landlock.restrict(landlock.abi(), landlock.places([*options["readable"], "/proc"]), None)
+
+
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the host's to handle
     host = socket.socket(fileno=int(sys.argv[1]))
     options = json.loads(sys.argv[2])
-    for name in options.get("preload", PRELOAD).split():
+    sys.path.extend(options["paths"])
+    for name in [*PRELOAD.split(), *options["packages"]]:
         __import__(name)
-    if options["drop_to"]:
-        kernel.drop_to(options["drop_to"])
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         try:
             ours.close()
             host.close()
+            confine(options)
             spawner.main(theirs, options)
         finally:
             os._exit(1)
     theirs.close()
-    kernel.die_with_parent() if options["isolated"] else None
     resource.setrlimit(resource.RLIMIT_AS, (TESTER_MEMORY, TESTER_MEMORY))
     from . import tester  # only now: what the tester imports must not lie in the candidates' memory
 
+    confine(options)
+    kernel.die_with_parent()
     tester.main(host, ours, options)

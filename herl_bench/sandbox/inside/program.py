@@ -170,6 +170,21 @@ class Program:
                 object.__setattr__(value, "_label", name)
         return values
 
+    def ended(self) -> tuple[str, int]:
+        """The end of a script: what it raised (or nothing), and its exit status."""
+        message = self.receive()
+        if message[0] != "ended" or len(message) != 4 or type(message[2]) is not int:
+            self.stop("protocol", "the program's process sent a message of the wrong kind")
+        described, code, _ = self.parts(message, 3)
+        if described is None:
+            return "", code
+        if type(described) is not list or len(described) != 4:
+            self.stop("protocol", "the program's process sent a message of the wrong shape")
+        error = self.error(described)
+        where = f" (line {self.last_line})" if self.last_line is not None else ""
+        text = str(error)[:TEXT_CAP]
+        return f"{type(error).__name__}{': ' if text else ''}{text}{where}", code or 1
+
     def request(self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
         encoded = [self.encode(argument) for argument in args]

@@ -2,7 +2,8 @@
 
 Covers: everything that is not listed gets EPERM; a call of another architecture's table kills the process. Of the listed ones a few are
 narrowed by argument: `clone` only makes threads, `clone3` does not exist, `prlimit64` only asks, `socketpair` is AF_UNIX only, `sendto`
-names no address, `prctl` and `ioctl` know a handful of requests. There is no fork, no exec, no socket, no kill, no mount, no namespace.
+names no address, `prctl` and `ioctl` know a handful of requests. There is no fork, no exec, no socket, no kill, no mount, no namespace;
+for programs that may make processes there are fork, exec and kill, still no namespace.
 Leaves out: arguments behind pointers (paths), which BPF cannot see; Landlock and the mount namespace are for those.
 """
 
@@ -12,7 +13,7 @@ import ctypes
 import struct
 
 from .kernel import checked, libc, no_new_privileges
-from .syscalls import ARCHITECTURES
+from .syscalls import ARCHITECTURES, FILE_OWNERS, PROCESSES
 
 Instruction = tuple[int, int, int, int]
 
@@ -22,6 +23,7 @@ EPERM, ENOTTY, ENOSYS = 1, 25, 38
 NUMBER_AT, ARCH_AT, ARGUMENTS_AT = 0, 4, 16
 X32_BIT = 0x40000000
 CLONE_THREAD, AF_UNIX = 0x10000, 1
+CLONE_NEW_OR_STRANGE = 0x7E020000 | 0x8000 | 0x2000 | 0x800000  # any namespace; CLONE_PARENT, CLONE_PTRACE, CLONE_UNTRACED
 PR_SET_NAME, PR_GET_NAME, PR_SET_VMA = 15, 16, 0x53564D41
 TTY_AND_DESCRIPTOR_REQUESTS = (0x5401, 0x5451, 0x5450, 0x5421, 0x541B)  # TCGETS, FIOCLEX, FIONCLEX, FIONBIO, FIONREAD
 PR_SET_SECCOMP, MODE_FILTER = 22, 2
@@ -51,10 +53,12 @@ def null(argument: int) -> list[Instruction]:
     return [low_word(argument), (EQUAL, 0, 3, 0), high_word(argument), (EQUAL, 0, 1, 0), give(ALLOW), give(ERRNO | EPERM)]
 
 
-def blocks(names: dict[str, int]) -> dict[int, list[Instruction]]:
+def blocks(names: dict[str, int], processes: bool) -> dict[int, list[Instruction]]:
     """Per system-call number, the instructions that decide it."""
+    only_threads = [low_word(0), (ANY_BIT, 0, 1, CLONE_THREAD), give(ALLOW), give(ERRNO | EPERM)]
+    no_namespace = [low_word(0), (ANY_BIT, 0, 1, CLONE_NEW_OR_STRANGE), give(ERRNO | EPERM), give(ALLOW)]
     narrowed = {
-        "clone": [low_word(0), (ANY_BIT, 0, 1, CLONE_THREAD), give(ALLOW), give(ERRNO | EPERM)],
+        "clone": no_namespace if processes else only_threads,
         "clone3": [give(ERRNO | ENOSYS)],  # glibc then falls back to clone, whose flags can be read
         "prlimit64": null(2),
         "socketpair": one_of(0, (AF_UNIX,), ERRNO | EPERM),
@@ -78,10 +82,15 @@ def search(intervals: list[tuple[int, list[Instruction]]]) -> list[Instruction]:
     return [(AT_LEAST, 0, 1, pivot), (JUMP, 0, 0, len(below)), *below, *above]
 
 
-def program(machine: str) -> bytes:
-    """The filter for `platform.machine()`; KeyError where there is no table."""
-    audit, names = ARCHITECTURES[machine]
-    decided = blocks(names)
+def program(machine: str, processes: bool = False, own_files: bool = True) -> bytes:
+    """The filter for `platform.machine()`; KeyError where there is no table.
+
+    processes: fork, exec and kill are allowed, for a program in a pid namespace of its own. own_files: all that it can reach is its own
+    or read-only.
+    """
+    audit, table = ARCHITECTURES[machine]
+    without = (frozenset() if processes else PROCESSES) | (frozenset() if own_files else FILE_OWNERS)
+    decided = blocks({name: number for name, number in table.items() if name not in without}, processes)
     denied = [give(ERRNO | EPERM)]
     intervals: list[tuple[int, list[Instruction]]] = []
     for number in range(max(decided) + 2):

@@ -3,9 +3,10 @@
 Covers: per candidate its own user, pid, mount and ipc namespace, an empty /tmp of bounded size, no /proc, no capabilities, resource
 limits, Landlock, seccomp; killing it (it is init of its pid namespace, so nothing of it survives) and reporting what it used.
 Leaves out: the network namespace, which the candidates share, empty and without a loopback device that is up; and threads' own stacks.
-Requests from the tester: {"spawn": limits} with the candidate's socket attached, {"waited": number} answered by the seconds for which it
-was ready to run and got no processor, {"end": number} answered by [status, peak kB, cpu s] of one that ended itself, {"kill": number}
-answered by the same of one that still runs: it dies while the next job is under way.
+Requests from the tester: {"spawn": limits} with the candidate's socket attached, and for a script its input and output;
+{"waited": number} answered by the seconds for which it was ready to run and got no processor, {"end": number} answered by
+[status, peak kB, cpu s] of one that ended itself, {"kill": number} answered by the same of one that still runs: it dies while the next job
+is under way.
 """
 
 from __future__ import annotations
@@ -30,24 +31,32 @@ MEGABYTE = 1 << 20
 class Setting(NamedTuple):  # not a dataclass: that module loads much, and every candidate would carry it
     """What holds for every candidate of this worker.
 
-    readable: what a program may read (the interpreter and its libraries), as `landlock.places`. isolated: False only for the unsafe tier.
+    readable: what a program may read (the interpreter and its libraries), as `landlock.places`. runnable: what one that may make processes
+    may also read, and run. isolated: in namespaces. confined: by Landlock and seccomp; False only for the unsafe tier.
     """
 
     readable: list[tuple[int, int]]
+    runnable: list[tuple[int, int]]
     isolated: bool
+    confined: bool
     landlock: int
-    filter: bytes
+    threads_filter: bytes
+    processes_filter: bytes
     uid: int
     gid: int
 
 
 def setting(options: dict[str, Any]) -> Setting:
-    isolated = options["isolated"]
+    isolated, confined = options["tier"] == "namespaces", options["tier"] != "none"
+    machine = os.uname().machine
     return Setting(
-        readable=landlock.places(options["readable"]) if isolated else [],
+        readable=landlock.places(options["readable"]) if confined else [],
+        runnable=landlock.places([*options["readable"], *options["programs"]], landlock.EXECUTE) if isolated else [],
         isolated=isolated,
-        landlock=landlock.abi() if isolated else 0,
-        filter=seccomp.program(os.uname().machine) if isolated else b"",
+        confined=confined,
+        landlock=landlock.abi() if confined else 0,
+        threads_filter=seccomp.program(machine, own_files=isolated) if confined else b"",
+        processes_filter=seccomp.program(machine, processes=True) if isolated else b"",
         uid=os.getuid(),
         gid=os.getgid(),
     )
@@ -55,14 +64,17 @@ def setting(options: dict[str, Any]) -> Setting:
 
 def confine(limits: dict[str, Any], fixed: Setting) -> None:
     """Give up everything, in the order in which the later steps still allow the earlier ones."""
+    alone = limits["processes"] == 1
+    kernel.die_with_parent()
     if fixed.isolated:
-        kernel.die_with_parent()
         kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
         kernel.map_own_user(fixed.uid, fixed.gid)
         quiet = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
         kernel.mount("scratch", "/tmp", "tmpfs", quiet, f"size={limits['scratch_mb']}m,nr_inodes={limits['inodes']},mode=700")
         kernel.mount("none", "/proc", "tmpfs", quiet | kernel.MS_RDONLY, "size=4k")
-        if not fixed.landlock:
+        if not alone:
+            kernel.mount("/tmp", "/dev/shm", "none", kernel.MS_BIND)  # semaphores of multiprocessing, in the same bounded scratch
+        elif not fixed.landlock:
             kernel.mount("none", "/dev/shm", "tmpfs", quiet | kernel.MS_RDONLY, "size=4k")
         os.chdir("/tmp")
     kernel.limit_resources(
@@ -70,20 +82,20 @@ def confine(limits: dict[str, Any], fixed: Setting) -> None:
         cpu=max(1, round(limits["cpu_s"] + 0.499)),
         file=limits["file_mb"] * MEGABYTE,
         descriptors=limits["open_files"],
-        tasks=limits["threads"],
+        tasks=(limits["threads"] if alone else limits["processes"]) if fixed.isolated else None,
     )
-    if fixed.isolated:
+    if fixed.confined:
         kernel.drop_capabilities()
         if fixed.landlock:
-            landlock.restrict(fixed.landlock, fixed.readable, "/tmp")
-        seccomp.load(fixed.filter)
+            landlock.restrict(fixed.landlock, fixed.readable if alone else fixed.runnable, "/tmp" if fixed.isolated else None)
+        seccomp.load(fixed.threads_filter if alone else fixed.processes_filter)
 
 
-def become_candidate(server: candidate.Server, descriptor: int, limits: dict[str, Any], fixed: Setting) -> None:
+def become_candidate(server: candidate.Server, descriptor: int, files: list[int], limits: dict[str, Any], fixed: Setting) -> None:
     """The child's whole life. The tester sends the code only after it has read "ready", so a failed set-up is never the program's doing."""
     null = os.open("/dev/null", os.O_RDWR)
     for standard in (0, 1, 2):
-        os.dup2(null, standard)
+        os.dup2(files[standard] if standard < len(files) else null, standard)
     stream = socket.socket(fileno=descriptor)
     try:
         confine(limits, fixed)
@@ -140,30 +152,31 @@ class Spawner:
 
     def serve(self) -> None:
         while True:
-            message, ancillary, _, _ = self.control.recvmsg(1 << 12, socket.CMSG_SPACE(4))
+            message, ancillary, _, _ = self.control.recvmsg(1 << 12, socket.CMSG_SPACE(3 * 4))
             if not message:
                 return
             request = json.loads(message)
             if "spawn" in request:
-                (descriptor,) = array.array("i", ancillary[0][2])
+                descriptor, *files = array.array("i", ancillary[0][2])
                 self.bury()
-                self.spawn(descriptor, request["spawn"])
+                self.spawn(descriptor, files, request["spawn"])
             else:
                 answer = self.answer(request)
                 self.control.send(json.dumps(answer).encode())
 
-    def spawn(self, descriptor: int, limits: dict[str, Any]) -> None:
+    def spawn(self, descriptor: int, files: list[int], limits: dict[str, Any]) -> None:
         if self.fixed.isolated:
             kernel.unshare(kernel.CLONE_NEWPID)
         pid = kernel.fork()
         if pid == 0:
             try:
-                become_candidate(self.server, descriptor, limits, self.fixed)
+                become_candidate(self.server, descriptor, files, limits, self.fixed)
             finally:
                 os._exit(0)
         if self.fixed.isolated:
             kernel.setns(self.own_pids, kernel.CLONE_NEWPID)
-        os.close(descriptor)
+        for sent in (descriptor, *files):
+            os.close(sent)
         self.children[self.spawned] = pid
         self.spawned += 1
 
