@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from herl_bench import rubric
 from herl_bench.hookspecs import hookimpl
-from herl_bench.train.config import HeRLConfig, PPOConfig
+from herl_bench.train.config import GRPOConfig, HeRLConfig, PPOConfig, RLOOConfig
 from herl_bench.types import Check, Method, SandboxProvider
 
 if TYPE_CHECKING:
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 def _train(run: Run) -> None:
     from herl_bench.train.trainer import train
+
+    train(run)
+
+
+def _train_peer(run: Run) -> None:
+    from herl_bench.train.peers import train
 
     train(run)
 
@@ -36,6 +42,8 @@ def herl_methods() -> Iterable[Method]:
     return [
         Method("ppo", PPOConfig, _train, "proximal policy optimisation with a value critic"),
         Method("herl", HeRLConfig, _train, "PPO, guided revisions of failures, and a critic-estimated improvement bonus"),
+        Method("grpo", GRPOConfig, _train_peer, "group-relative policy optimisation, trained by TRL"),
+        Method("rloo", RLOOConfig, _train_peer, "REINFORCE with a leave-one-out baseline, trained by TRL"),
     ]
 
 

@@ -17,7 +17,7 @@ from herl_bench.plugins import Host
 if TYPE_CHECKING:
     from herl_bench.runs import Run
 
-LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "datasets", "numpy", "pluggy", "jinja2", "bm25s")
+LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "trl", "datasets", "numpy", "pluggy", "jinja2", "bm25s")
 
 
 def manifest(run: Run, host: Host, command: list[str]) -> dict[str, Any]:

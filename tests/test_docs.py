@@ -18,7 +18,7 @@ from herl_bench.manifest import manifest
 from herl_bench.plugins import KINDS, load_host
 from herl_bench.rubric import CHECKS, load_rubric
 from herl_bench.settings import Settings, read_yaml
-from herl_bench.train.config import HeRLConfig, PPOConfig
+from herl_bench.train.config import GRPOConfig, HeRLConfig, PeerConfig, PPOConfig, RLOOConfig
 from herl_bench.train.metrics import CLOCK, METRICS
 from herl_bench.train.rollouts import Rollout
 
@@ -53,12 +53,16 @@ def settings_table(kind, without=()):
 def generated():
     """(page, name of the part) → text."""
     ppo = [f.name for f in dataclasses.fields(PPOConfig)]
+    peer = [f.name for f in dataclasses.fields(PeerConfig)]
     return {
         ("hooks.md", "contributions"): hooks(True),
         ("hooks.md", "observers"): hooks(False),
         ("configuration.md", "Settings"): settings_table(Settings),
         ("configuration.md", "PPOConfig"): settings_table(PPOConfig),
         ("configuration.md", "HeRLConfig"): settings_table(HeRLConfig, ppo),
+        ("configuration.md", "PeerConfig"): settings_table(PeerConfig),
+        ("configuration.md", "GRPOConfig"): settings_table(GRPOConfig, peer),
+        ("configuration.md", "RLOOConfig"): settings_table(RLOOConfig, peer),
         ("run-directory.md", "metrics"): "\n".join(["| field | |", "|---|---|", *(f"| `{k}` | {v} |" for k, v in METRICS.items())]),
     }
 

@@ -1,4 +1,4 @@
-"""What can be set on the two built-in methods. Standard library only: `herl-bench ls` lists methods without torch.
+"""What can be set on the built-in methods. Standard library only: `herl-bench ls` lists methods without torch.
 
 Units: a *rollout* is one sampled response (drafts and revisions alike); a *step* is one iteration of sample, judge, learn; a token count
 is of generated tokens. Each field's `help` is its documentation, on the command line too.
@@ -78,3 +78,48 @@ class HeRLConfig(PPOConfig):
 
 HINDSIGHT_OFF = {"hindsight": False, "bonus": "none", "guide_prob": 0.0}
 """What turns HeRL into PPO."""
+
+
+@dataclass(frozen=True)
+class PeerConfig:
+    """What the methods that TRL trains share. Names that PPO has mean what they mean there; the others are TRL's own."""
+
+    rollouts_per_step: int = setting(192, "responses sampled per step", ge=2)
+    num_generations: int = setting(8, "responses per prompt, whose rewards are compared with each other", ge=2)
+    temperature: float = setting(1.0, "sampling temperature; log-probs are scored at it", gt=0)
+    max_new_tokens: int | None = setting(None, "longest response; None takes the task's", ge=1)
+    learning_rate: float = setting(3e-4, "of the policy (AdamW, eps 1e-5)", ge=0)
+    minibatch_size: int = setting(32, "fewest rollouts per optimiser step; a step's rollouts are divided evenly", ge=1)
+    num_iterations: int = setting(1, "passes over each step's rollouts", ge=1)
+    epsilon: float = setting(0.2, "clip on the ratio, below (and above unless epsilon_high is set)", gt=0)
+    epsilon_high: float | None = setting(None, "clip-higher (DAPO): the clip above", gt=0)
+    max_kl: float = setting(5.0, "mean KL per token to the starting policy at which the run stops as diverged (with beta above 0)", gt=0)
+    max_grad_norm: float = setting(1.0, "gradient clip", gt=0)
+    truncation: Literal["penalise", "mask"] = setting(
+        "penalise", "a response cut off by max_new_tokens gets reward 0, or none: it is left out of its group and gets advantage 0"
+    )
+    eval_steps: int = setting(0, "also evaluate every so many steps; 0: only before and after", ge=0)
+    save_steps: int = setting(5, "checkpoint every so many steps", ge=1)
+
+
+@dataclass(frozen=True)
+class GRPOConfig(PeerConfig):
+    """Group-relative policy optimisation (Shao et al. 2024) by TRL's GRPOTrainer."""
+
+    beta: float = setting(0.02, "weight of the KL to the starting policy in the loss, as PPO's kl_coef", ge=0)
+    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo", "cispo", "sapo"] = setting(
+        "dapo", "how token losses are averaged, or what they are; dapo is the mean over all tokens, as PPO's"
+    )
+    scale_rewards: Literal["group", "batch", "none"] = setting(
+        "batch", "what the group's advantages are divided by: its own deviation, the whole step's, or nothing"
+    )
+    importance_sampling_level: Literal["token", "sequence"] = setting("token", "a ratio per token, or one per response (GSPO)")
+    entropy_coef: float = setting(0.0, "weight of an entropy bonus in the loss", ge=0)
+
+
+@dataclass(frozen=True)
+class RLOOConfig(PeerConfig):
+    """REINFORCE with a leave-one-out baseline (Ahmadian et al. 2024) by TRL's RLOOTrainer: one ratio and one advantage per response."""
+
+    beta: float = setting(0.01, "weight of the response's whole KL to the starting policy in its reward", ge=0)
+    normalize_advantages: bool = setting(True, "zero mean, unit variance over the step")
