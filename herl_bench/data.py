@@ -140,6 +140,23 @@ def open_eval(
     return Data(str(place), task.name, chosen, fingerprint, {}, embedded, stream)
 
 
+def worked_examples(
+    task: Task, source: str, count: int, *, embedded: bool, seed: int | None, difficulty: float | None = None
+) -> tuple[Example, ...]:
+    """`count` training items, drawn by `seed` (None: another draw each time), to stand as few-shot examples before a question."""
+    if count < 1:
+        return ()
+    place = resolve_source(task, source, embedded=embedded)
+    rng = Random(seed)
+    if place == "synthetic":
+        assert task.world is not None
+        return tuple(islice(task.world.examples("train", rng.randrange(2**31), _dial(task, difficulty)), count))
+    training, _ = _load(task, place, "train")
+    if count > len(training):
+        raise UsageError(f"{count} few-shot examples are more than the {len(training)} training items of {task.name}")
+    return tuple(rng.sample(training, count))
+
+
 def resolve_source(task: Task, source: str, *, embedded: bool) -> str | Path:
     """`synthetic`, `hub`, or the path of a folder that exists and holds something."""
     if source == "auto":

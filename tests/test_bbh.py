@@ -307,7 +307,11 @@ def test_the_revision_prompt_ends_as_the_prompt_does() -> None:
 def test_every_published_answer_meets_every_criterion(host: Host, real: list[Example]) -> None:
     judged = judge(real, [gold(e) for e in real], host.get("rubric", "bbh"), METRICS)
     assert len(real) == 6511
-    assert [e.id for e, j in zip(real, judged, strict=True) if j.reward != 1 or set(j.metrics.values()) != {1.0} or j.errors] == []
+    lm_eval_takes_a_part_for_an_option = {"bbh/movie_recommendation/163", "bbh/ruin_names/99", "bbh/ruin_names/144"}
+    for e, j in zip(real, judged, strict=True):
+        missed = {key for key, value in j.metrics.items() if value != 1}
+        assert (j.reward, j.errors) == (1, ())
+        assert missed == ({"exact_match,flexible-extract"} if e.id in lm_eval_takes_a_part_for_an_option else set()), e.id
     assert [e.id for e in real if TASK.extract(e, gold(e)) is None] == []
 
 
@@ -364,5 +368,5 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 def test_the_host_finds_everything(host: Host) -> None:
     assert [p for p in host.problems if "bbh" in p] == []
     assert host.get("task", "bbh") is TASK
-    assert TASK.metrics == ("bbh/robust", "bbh/exact_match")
+    assert TASK.metrics == ("bbh/robust", "bbh/exact_match", "bbh/flexible", "bbh/strict")
     assert [c.name for c in host.get("rubric", "bbh").criteria] == [c.name.removeprefix("bbh.") for c in checks.CHECKS]

@@ -107,7 +107,7 @@ def test_a_run_is_evaluated_as_it_was_set_up(capsys, tmp_path):
         (["--model", "tiny"], "--tasks is missing: choose from bbh, gsm8k"),
         (["--model", "tiny", "--tasks", "gsm9k"], "did you mean gsm8k"),
         (["--model", "/nowhere/at/all", "--tasks", "gsm8k"], "no such folder"),
-        (["--model", "tiny", "--tasks", "gsm8k", "--limit", "0"], "not in the range"),
+        (["--model", "tiny", "--tasks", "gsm8k", "--limit", "0"], "neither a whole number of items nor a share"),
         (["--model", "tiny", "--tasks", "gsm8k", "--output_path", __file__], "is a file: name a folder"),
     ],
 )

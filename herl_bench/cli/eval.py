@@ -7,19 +7,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from herl_bench.cli import report_problems
+from herl_bench.cli.lm_eval import SEEDS, Asked, Limit, Seeds, lm_eval_options, prepare, split_names
 from herl_bench.cli.resolve import answerer_of, metrics_of, rubric_of, sandbox_of
 from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.plugins import Host
 from herl_bench.types import Task
 
 if TYPE_CHECKING:
+    from herl_bench.data import Data
     from herl_bench.evaluate import Evaluation, Row, Score, Summary, Writer
     from herl_bench.policy.answer import Answerer
 
@@ -32,12 +35,21 @@ if TYPE_CHECKING:
 @click.option("--model_args", metavar="KEY=VALUE,…", help="With --model openai: base_url, model, and more; see docs/evaluation.md.")
 @click.option("--data", help="auto, synthetic, hub or a folder. Default: a run's own source, else auto.")
 @click.option(
-    "--limit", type=click.IntRange(1), help="At most so many items per task. Default: a run's own number, else all (200 synthetic)."
+    "--limit",
+    type=Limit(),
+    help="At most so many items per task, or a share of them. Default: a run's own number, else all (200 synthetic).",
 )
 @click.option("--max_new_tokens", type=click.IntRange(1), help="Longest answer. Default: the task's.")
 @click.option("--temperature", type=click.FloatRange(0), default=0.0, show_default=True, help="0 takes the likeliest token.")
 @click.option("--n", type=click.IntRange(1), default=1, show_default=True, help="Responses per item, for pass@k; needs a temperature.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the sampling; the items never depend on it.")
+@click.option(
+    "--seed",
+    type=Seeds(),
+    default=SEEDS,
+    show_default=True,
+    help="Of the sampling, or four as lm-eval's; our own tasks take first and last.",
+)
+@lm_eval_options
 @click.option("--output_path", metavar="DIR", help="Where the results go, into a folder named after the model. Default: a run's eval/.")
 @click.option("--log_samples", is_flag=True, help="Also keep every sample (always done inside a run).")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -48,57 +60,69 @@ def command(
     model: str,
     model_args: str | None,
     data: str | None,
-    limit: int | None,
+    limit: int | float | None,
     max_new_tokens: int | None,
     temperature: float,
     n: int,
-    seed: int,
+    seed: tuple[int | None, int | None, int | None, int | None],
     output_path: str | None,
     log_samples: bool,
     form: str,
+    **more: Any,
 ) -> None:
-    """Evaluate a run, a model, or an OpenAI-compatible server.
+    """Evaluate a run, a model, or an OpenAI-compatible server, on our own tasks and on lm-eval's (as lm_eval:NAME).
 
     Samples are appended as they are made, and the same command goes on where a killed one stopped.
 
-    With --format json, one object on stdout: {"model", "results": path of the results file or null, "tasks": {TASK: summary}}.
+    With --format json, one object on stdout: {"model", "results": path of the results file or null, "tasks": {TASK: summary}},
+    and under "lm_eval" the results of lm-eval's tasks where any were asked for.
     """
     from herl_bench.cli.validate import task_names
 
     run = run_settings(model)
     if names is None and not run:
         raise UsageError(f"--tasks is missing: choose from {', '.join(sorted(host.entries('task')))}")
-    tasks = [host.get("task", name) for name in ([run["task"]] if names is None else task_names(host, names))]
+    own_names, lm_names = split_names([run["task"]] if names is None else task_names(host, names))
+    tasks = [host.get("task", name) for name in own_names]
+    asked = Asked(limit=limit, seeds=seed, **more)
+    asked.check(own_names, lm_names)
     if output_path and Path(output_path).is_file():
         raise UsageError(f"--output_path {output_path} is a file: name a folder")
     if n > 1 and temperature == 0:
         raise UsageError(f"--n {n} needs a --temperature above 0: at 0 all {n} responses to an item are the same")
     report_problems(host)
-    how = {"max_new_tokens": max_new_tokens, "temperature": temperature, "n": n, "seed": seed}
+    how = {"n": n, "seed": seed[0] or 0, "system_instruction": asked.system_instruction}
+    how |= asked.own_sampling(temperature, max_new_tokens) if tasks else {}
     from herl_bench.evaluate import write_results
     from herl_bench.evaluate.files import model_facts, new_stamp
     from herl_bench.policy.server import parse_model_args
 
     started, models, done = time.time(), answerer_of(model, model_args), {}
+    first = tasks[0] if tasks else None
+    folder, keep = _folder(models(first), run, output_path), log_samples or not output_path
+    theirs = prepare(lm_names, asked, models, data, temperature, max_new_tokens, n, own_names) if lm_names else None
     with ExitStack() as stack:
         for task in tasks:
             own = run if run.get("task") == task.name else {}
-            folder = _folder(models(task), run, output_path)
-            done[task.name] = _evaluate(stack, host, task, models(task), own, data, limit, how, folder, log_samples or not output_path)
+            done[task.name] = _evaluate(stack, host, task, models(task), own, data, asked, how, folder, keep)
+        if theirs is not None:
+            theirs.run(folder)
         results = None
         if folder is not None:
             stamp = new_stamp()
             results = write_results(
                 folder,
                 stamp,
-                [d.section for d in done.values()],
-                model_name=models(tasks[0]).name,
+                [*(d.section for d in done.values()), *([theirs.section] if theirs else [])],
+                model_name=models(first).name,
                 model_args=parse_model_args(model_args) if model_args else None,
-                config={"limit": limit},
-                facts=model_facts(models(tasks[0])),
-                settings=done[tasks[0].name].evaluation.settings,
+                config={"limit": limit, "fewshot_seed": seed[3], **(theirs.config(alone=not tasks) if theirs else {})},
+                facts=model_facts(models(first)) | (theirs.facts() if theirs and not tasks else {}),
+                settings=done[tasks[0].name].evaluation.settings if tasks else {},
                 started=started,
             )
+            if theirs is not None:
+                theirs.keep(folder, stamp, keep)
             for d in done.values():
                 if d.writer is not None:
                     d.writer.keep(stamp)
@@ -107,9 +131,12 @@ def command(
     summaries = {name: d.evaluation.summary for name, d in done.items()}
     if form == "json":
         shown = {"model": model, "results": results and str(results), "tasks": {name: asdict(s) for name, s in summaries.items()}}
+        shown |= {"lm_eval": theirs.scores} if theirs else {}
         click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
     else:
-        show_summaries({f"{name} · {models(tasks[0]).name} · {done[name].source}": summary for name, summary in summaries.items()})
+        show_summaries({f"{name} · {models(first).name} · {done[name].source}": summary for name, summary in summaries.items()})
+        if theirs is not None:
+            click.echo(theirs.table())
         if results is not None:
             click.echo(f"Results are in {results.parent}")
     warn_of_rates(summaries)
@@ -148,13 +175,13 @@ def _evaluate(
     model: Answerer,
     own: Mapping[str, Any],
     data: str | None,
-    limit: int | None,
+    asked: Asked,
     how: Mapping[str, Any],
     folder: Path | None,
     samples: bool,
 ) -> Done:
     """own: the run's settings, if it is of this task. stack: keeps the writer open. An earlier attempt in the folder is gone on from."""
-    from herl_bench.data import items_digest, open_eval
+    from herl_bench.data import items_digest, worked_examples
     from herl_bench.evaluate import Writer, evaluate, sampling_settings
     from herl_bench.evaluate.core import items_per_batch
     from herl_bench.evaluate.files import fingerprint
@@ -162,9 +189,11 @@ def _evaluate(
 
     embedded = model.name == "tiny" or own.get("model") == "tiny"
     source = data or own.get("data") or "auto"
-    opened = open_eval(task, source, embedded=embedded, eval_items=limit or own.get("eval_items"), difficulty=own.get("difficulty"))
+    where: dict[str, Any] = {"embedded": embedded, "difficulty": own.get("difficulty")}
+    opened = _items(task, source, asked, own.get("eval_items"), where)
+    shots = worked_examples(task, source, asked.num_fewshot or 0, seed=asked.seeds[3], **where)
     rubric, metrics = rubric_of(host, task, str(own.get("rubric") or "")), metrics_of(host, task)
-    how = {**how, "max_new_tokens": how["max_new_tokens"] or _longest(task, opened.source, own)}
+    how = {**how, "max_new_tokens": how["max_new_tokens"] or _longest(task, opened.source, own), "shots": shots}
     settings = sampling_settings(model, task, **how)
     writer, journal, rows = None, None, []
     with sandbox_of(host, task) as sandbox, progress(task.name, len(opened.eval)) as advance:
@@ -191,6 +220,19 @@ def _evaluate(
         done = evaluate(model, task, rubric, metrics, opened.eval, sandbox=sandbox, done=rows, on_batch=on_batch, **how)
     origin = {"source": opened.source, "sha256": dict(opened.fingerprint)}
     return Done(done, writer.section(done, data=origin) if writer else {}, opened.source, writer, journal)
+
+
+def _items(task: Task, source: str, asked: Asked, run_items: int | None, where: Mapping[str, Any]) -> Data:
+    """The evaluation items: those that `--samples` numbers, or as many as `--limit` says, or as the run had."""
+    from herl_bench.data import open_eval, select
+
+    chosen, limit = (asked.samples or {}).get(task.name), asked.limit
+    opened = open_eval(task, source, eval_items=None if chosen or isinstance(limit, float) else limit or run_items, **where)
+    if isinstance(limit, float):
+        return replace(opened, eval=select(opened.eval, ceil(limit * len(opened.eval))))
+    if chosen and chosen[-1] >= len(opened.eval):
+        raise UsageError(f"--samples: {task.name} has the items 0 to {len(opened.eval) - 1}")
+    return replace(opened, eval=tuple(opened.eval[i] for i in chosen)) if chosen else opened
 
 
 def _longest(task: Task, source: str, own: Mapping[str, Any]) -> int:

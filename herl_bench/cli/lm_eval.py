@@ -6,18 +6,22 @@ Left out: lm-eval's options for hardware, trackers and the hub; its `--model` ty
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from herl_bench.errors import UsageError
+from herl_bench.saving import write_whole
 
 if TYPE_CHECKING:
     from herl_bench.evaluate.lm import Loaded, Options
+    from herl_bench.policy.answer import Answerer
+    from herl_bench.policy.load import Policy
 
 PREFIX = "lm_eval:"
 GEN_KWARGS = ("temperature", "do_sample", "max_gen_toks", "until")
@@ -219,10 +223,89 @@ def split_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
     return own, lm
 
 
-def load(names: Sequence[str], asked: Asked, model_path: str, data: str | None) -> Loaded:
-    """lm-eval's tasks, ours in lm-eval's form among them. Before anything is generated, so that a wrong name costs nothing."""
-    from herl_bench.evaluate.lm import load_tasks
+# ------------------------------------------------------------------------------------------------------------------- lm-eval's tasks
+@dataclass
+class Theirs:
+    """lm-eval's tasks, loaded; once run, with their part of the results file and their samples."""
+
+    policy: Policy
+    loaded: Loaded
+    options: Options
+    section: dict[str, Any] = field(default_factory=dict)
+    samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    cache: Path | None = None
+
+    def run(self, folder: Path | None) -> None:
+        """Evaluate. Where results are written, responses are kept until they stand, so that a killed evaluation goes on."""
+        from herl_bench.evaluate.lm import run_tasks
+
+        options = self.options
+        if folder is not None and options.use_cache is None:
+            identity = json.dumps(self.policy.identity, sort_keys=True, default=str)
+            name = f"responses_lm_eval_{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+            self.cache, options = folder / f"{name}_rank0.db", replace(options, use_cache=str(folder / name))
+        self.section, self.samples = run_tasks(self.policy, self.loaded, options)
+
+    def keep(self, folder: Path, stamp: str, samples: bool) -> None:
+        """Write the samples, now that the results stand, and drop what was kept for a second attempt."""
+        for name, rows in self.samples.items() if samples else ():
+            write_whole(folder / f"samples_{name}_{stamp}.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        if self.cache is not None:
+            self.cache.unlink(missing_ok=True)
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        return {key: self.section[key] for key in ("results", "groups") if key in self.section}
+
+    def table(self) -> str:
+        from lm_eval.utils import make_table
+
+        tables: list[str] = [make_table(self.section)]
+        return "\n".join(tables + ([make_table(self.section, "groups")] if self.section.get("groups") else []))
+
+    def config(self, *, alone: bool) -> dict[str, Any]:
+        """For lm-eval's `config`. alone: no task of our own is in the results, whose settings would stand there."""
+        names = ("random_seed", "numpy_seed", "torch_seed", "fewshot_seed")
+        given = {"use_cache": self.options.use_cache, "bootstrap_iters": 100_000, **dict(zip(names, self.options.seeds, strict=True))}
+        return given | ({"gen_kwargs": dict(self.options.gen_kwargs) or None} if alone else {})
+
+    def facts(self) -> dict[str, Any]:
+        """What stands at the top of lm-eval's results about the prompts."""
+        text = self.options.system_instruction
+        template = self.policy.tokenizer.chat_template if self.options.apply_chat_template else None
+        multiturn = self.options.fewshot_as_multiturn
+        return {
+            "system_instruction": text,
+            "system_instruction_sha": hashlib.sha256(text.encode()).hexdigest() if text else None,
+            "chat_template": template,
+            "chat_template_sha": hashlib.sha256(str(template).encode()).hexdigest() if template else None,
+            "fewshot_as_multiturn": bool(self.options.apply_chat_template) if multiturn is None else multiturn,
+        }
+
+
+def prepare(
+    names: Sequence[str],
+    asked: Asked,
+    models: Callable[[Any], Answerer],
+    data: str | None,
+    temperature: float,
+    max_new_tokens: int | None,
+    n: int,
+    own: Sequence[str],
+) -> Theirs:
+    """Load lm-eval's tasks, ours in lm-eval's form among them: before anything is generated, so that a wrong name costs nothing."""
+    from herl_bench.policy.load import Policy
+
+    policy = models(None)
+    if not isinstance(policy, Policy):
+        raise UsageError(f"{PREFIX} tasks need a local model: for a server, lm-eval has its own --model local-completions")
+    if n > 1:
+        raise UsageError(f"--n is for our own tasks: how often {PREFIX}{names[0]} asks stands in its own file (repeats)")
+    from herl_bench.evaluate.lm import check, load_tasks
     from herl_bench.locate import tasks_path
 
-    metadata = {"pretrained": model_path, **({"data_dir": data} if data else {})}
-    return load_tasks(names, [*asked.include_path, tasks_path()], metadata)
+    metadata = {"pretrained": policy.path, **({"data_dir": data} if data else {})}
+    loaded = load_tasks(names, [*asked.include_path, tasks_path()], metadata)
+    options = asked.options(temperature, max_new_tokens, own)
+    check(policy, loaded, options)
+    return Theirs(policy, loaded, options)

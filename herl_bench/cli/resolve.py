@@ -35,11 +35,13 @@ def metrics_of(host: Host, task: Task) -> list[Metric]:
     return [host.get("metric", name) for name in task.metrics]
 
 
-def policy_of(task: Task, model: str) -> Policy:
-    """The policy that `--model` names: `tiny`, a folder (a run's too), or a hub id."""
+def policy_of(task: Task | None, model: str) -> Policy:
+    """The policy that `--model` names: `tiny` (which needs the task), a folder (a run's too), or a hub id."""
     from herl_bench.policy.load import load_policy
 
     if model == "tiny":
+        if task is None:
+            raise UsageError("--model tiny is another policy for each of our own tasks: name a checkpoint folder or a run")
         if task.policy is None or not (task.policy / "config.json").is_file():
             raise UsageError(f"task {task.name!r} has no embedded policy: pass --model with a checkpoint folder or a hub id")
         policy = load_policy(str(task.policy))
@@ -49,7 +51,7 @@ def policy_of(task: Task, model: str) -> Policy:
     return policy
 
 
-def answerer_of(model: str, model_args: str | None = None) -> Callable[[Task], Answerer]:
+def answerer_of(model: str, model_args: str | None = None) -> Callable[[Task | None], Answerer]:
     """What `--model` names, for each task: `tiny` is another policy for every task, everything else is loaded once."""
     if model == "openai":
         from herl_bench.policy.server import open_server, parse_model_args
@@ -60,8 +62,8 @@ def answerer_of(model: str, model_args: str | None = None) -> Callable[[Task], A
         raise UsageError(f"--model_args goes with --model openai, not with {model}")
     loaded: dict[str, Answerer] = {}
 
-    def of(task: Task) -> Answerer:
-        key = task.name if model == "tiny" else ""
+    def of(task: Task | None) -> Answerer:
+        key = task.name if task and model == "tiny" else ""
         if key not in loaded:
             loaded[key] = policy_of(task, model)
         return loaded[key]

@@ -4,25 +4,29 @@ lm-eval brings the model, the prompts go to it as they are, and every response i
 its results table has our metrics and one column per criterion. lm-eval knows one filter here, so a metric's own filter is part of its
 column: `exact_match` under `strict-match` is the column `exact_match_strict_match`.
 
-Where the items come from: `--metadata '{"data": "DIR"}'`, else `HERL_BENCH_DATA`, else the hub; `synthetic` works for both of the first.
+Where the items come from: `--metadata '{"data_dir": "DIR"}'`, else `HERL_BENCH_DATA`, else the hub; `synthetic` works for both of the first.
 
-Left out: few-shot prompts, and the task's instruction for chat models (lm-eval's `--system_instruction` is the place for it).
+Left out: the task's instruction for chat models (lm-eval's `--system_instruction` is the place for it).
 """
 
 from __future__ import annotations
 
 import atexit
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from herl_bench.errors import DataError
 from herl_bench.evaluate.core import judge_responses
 from herl_bench.evaluate.files import criterion_column, doc_of
 from herl_bench.plugins import Host, load_host
 from herl_bench.types import Example, Metric, Rubric, Task
+
+log = logging.getLogger("herl_bench")
 
 
 @dataclass(frozen=True)
@@ -63,19 +67,50 @@ def _sandbox() -> Any:
     return stack.enter_context(_host().get("sandbox", "default").open())
 
 
-def documents(name: str) -> Callable[..., dict[str, Any]]:
-    """For `custom_dataset`: a function that gives the task's evaluation items as the split `test`."""
+SHOTS = 64
 
-    def custom_dataset(data: str = "auto", **metadata: Any) -> dict[str, Any]:
+
+def documents(name: str, *, shots: bool = False) -> Callable[..., dict[str, Any]]:
+    """For `custom_dataset`: a function that gives the task's evaluation items as the split `test`.
+
+    It takes lm-eval's metadata: `data_dir` (a folder, `synthetic` or `hub`; `data` is the same) and `family`, to take one family only.
+    shots: also give `SHOTS` training items as the split `train`, for few-shot prompts.
+    """
+
+    def custom_dataset(data_dir: str = "", data: str = "", family: str = "", **metadata: Any) -> dict[str, Any]:
         from datasets import Dataset
 
-        from herl_bench.data import open_eval
-
-        items = open_eval(bridge(name).task, data, embedded=False, eval_items=None).eval
-        # As text, because a table would give every item the keys of all others.
-        return {"test": Dataset.from_list([{**doc_of(e), "info": json.dumps(dict(e.info), ensure_ascii=False)} for e in items])}
+        place = data_dir or data or "auto"
+        items = _items(name, place)
+        test = [e for e in items if not family or e.info["family"] == family]
+        if not test:
+            raise DataError(f"{place} has no items of {family}: it has {', '.join(sorted({str(e.info['family']) for e in items}))}")
+        splits = {"test": test, **({"train": _training(name, place)} if shots else {})}
+        # Text instead of a mapping, because a table would give every item the keys of all others.
+        return {
+            split: Dataset.from_list([{**doc_of(e), "info": json.dumps(dict(e.info), ensure_ascii=False)} for e in examples])
+            for split, examples in splits.items()
+        }
 
     return custom_dataset
+
+
+@cache
+def _items(name: str, place: str) -> tuple[Example, ...]:
+    from herl_bench.data import open_eval
+
+    return open_eval(bridge(name).task, place, embedded=False, eval_items=None).eval
+
+
+def _training(name: str, place: str) -> tuple[Example, ...]:
+    """None where the training file is missing: without few-shot examples nobody needs it."""
+    from herl_bench.data import worked_examples
+
+    try:
+        return worked_examples(bridge(name).task, place, SHOTS, embedded=False, seed=0)
+    except DataError as error:
+        log.warning("no few-shot examples: %s", error)
+        return ()
 
 
 def judged(name: str) -> Callable[[Mapping[str, Any], Sequence[Any]], dict[str, float]]:

@@ -4,7 +4,7 @@
 a stored file and a live model get their numbers from the same lines of code. An item whose metric could not be computed is left out of
 that metric's mean and counted as an error, and so is a response that a server did not give: our failure is never the model's wrong answer.
 
-Left out: few-shot prompts (the model sees the task's own prompt).
+Left out: few-shot examples as turns of a conversation, and another draw of them for each item.
 """
 
 from __future__ import annotations
@@ -107,24 +107,38 @@ def evaluate(
     temperature: float = 0.0,
     n: int = 1,
     seed: int = 0,
+    stop: Sequence[str] | None = None,
+    system_instruction: str | None = None,
+    shots: Sequence[Example] = (),
     batch_size: int | None = None,
     done: Sequence[Row] = (),
     on_batch: Callable[[Sequence[Row]], None] | None = None,
 ) -> Evaluation:
     """Sample `n` responses to each example and judge them.
 
+    stop, system_instruction, shots: see `sampling_settings`.
     batch_size: responses per batch; the model's own number if left out.
     on_batch: called with each batch's rows as soon as they are judged; all responses of an item come in one batch.
     done: rows of whole batches that an earlier call with the same arguments gave; they are not sampled again.
     Every response has a seed of its own, made of `seed`, the item's id and its number: what was sampled before plays no part.
     """
-    settings = sampling_settings(model, task, max_new_tokens=max_new_tokens, temperature=temperature, n=n, seed=seed)
+    settings = sampling_settings(
+        model,
+        task,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        n=n,
+        seed=seed,
+        stop=stop,
+        system_instruction=system_instruction,
+        shots=shots,
+    )
     rows = list(done)
     size = items_per_batch(n, batch_size or model.batch_size)
     for start in range(len(rows) // n, len(examples), size):
         repeated = [e for e in examples[start : start + size] for _ in range(n)]
         answers = model.answer(
-            [e.prompt for e in repeated],
+            [settings["prefix"] + e.prompt for e in repeated],
             instruction=settings["instruction"],
             stop=settings["stop"],
             temperature=temperature,
@@ -155,18 +169,42 @@ def response_seed(seed: int, item: str, sample: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{item}/{sample}".encode()).digest()[:4], "big") >> 1
 
 
-def sampling_settings(model: Answerer, task: Task, *, max_new_tokens: int, temperature: float, n: int, seed: int) -> dict[str, Any]:
-    """How `evaluate` samples. A model with a chat template is told the task's instruction and ends its turn itself."""
+def sampling_settings(
+    model: Answerer,
+    task: Task,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    n: int,
+    seed: int,
+    stop: Sequence[str] | None = None,
+    system_instruction: str | None = None,
+    shots: Sequence[Example] = (),
+) -> dict[str, Any]:
+    """How `evaluate` samples. A model with a chat template is told the task's instruction and ends its turn itself.
+
+    stop: instead of the task's. system_instruction: instead of the task's instruction; without a chat template it stands first in the prompt.
+    shots: examples that stand, with their gold answers, before each question.
+    """
+    opening = [f"{system_instruction}\n\n"] if system_instruction and not model.chat else []
     template = getattr(getattr(model, "tokenizer", None), "chat_template", None)
     return {
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
         "n": n,
         "seed": seed,
-        "stop": [] if model.chat else list(task.stop),
-        "instruction": task.instruction if model.chat else "",
+        "stop": list(stop) if stop is not None else [] if model.chat else list(task.stop),
+        "instruction": (task.instruction if system_instruction is None else system_instruction) if model.chat else "",
+        "num_fewshot": len(shots),
+        "prefix": "".join([*opening, *(_with_answer(task, e) for e in shots)]),
         "chat_template": template if isinstance(template, str) else None,
     }
+
+
+def _with_answer(task: Task, example: Example) -> str:
+    answer = task.gold(example)
+    apart = example.prompt[-1:].isspace() or answer[:1].isspace()
+    return f"{example.prompt}{'' if apart else ' '}{answer}\n\n"
 
 
 # ------------------------------------------------------------------------------------------------------------------- judging

@@ -180,7 +180,7 @@ class Writer:
     def _samples(self, rows: list[Row]) -> Iterator[dict[str, Any]]:
         """lm-eval writes one row per item and filter; our own column goes with the first."""
         example = rows[0].example
-        doc = doc_of(example)
+        doc, prompt = doc_of(example), self.settings.get("prefix", "") + example.prompt
         responses = [row.response for row in rows]
         criteria = {column: _mean(rows, lambda row, name=name: row.judgement.criteria.get(name)) for name, column in _columns(self.rubric)}
         ours = [
@@ -206,13 +206,13 @@ class Writer:
                 "doc_id": rows[0].doc_id,
                 "doc": doc,
                 "target": example.target,
-                "arguments": {"gen_args_0": {"arg_0": example.prompt, "arg_1": generation_kwargs(self.settings)}},
+                "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": generation_kwargs(self.settings)}},
                 "resps": [responses],
                 "filtered_resps": responses,
                 "filter": filter_name,
                 "metrics": list(values),
                 "doc_hash": _sha(json.dumps(doc, indent=2, ensure_ascii=False)),
-                "prompt_hash": _sha(example.prompt),
+                "prompt_hash": _sha(prompt),
                 "target_hash": _sha(example.target),
                 **values,
                 **({NAMESPACE: {"id": example.id, "responses": ours}} if position == 0 else {}),
@@ -249,7 +249,7 @@ class Writer:
                     "output_type": "generate_until",
                     "doc_to_text": "{{prompt}}",
                     "doc_to_target": "{{target}}",
-                    "num_fewshot": 0,
+                    "num_fewshot": settings.get("num_fewshot", 0),
                     "repeats": settings.get("n", 1),
                     "metric_list": [{"metric": m, "aggregation": "mean", "higher_is_better": up} for m, up in better.items()],
                     "generation_kwargs": generation_kwargs(settings),
@@ -257,7 +257,7 @@ class Writer:
                 }
             },
             "versions": {name: VERSION},
-            "n-shot": {name: 0},
+            "n-shot": {name: settings.get("num_fewshot", 0)},
             "higher_is_better": {name: better},
             "n-samples": {name: {"original": original or summary.items, "effective": summary.items}},
             "task_hashes": {name: _sha("".join(self._hashes))},

@@ -314,7 +314,7 @@ def run_tasks(policy: Policy, loaded: Loaded, options: Options) -> tuple[dict[st
     import lm_eval
     from lm_eval.utils import handle_non_serializable, hash_string, sanitize_list
 
-    multiturn = _check(policy, loaded, options)
+    multiturn = check(policy, loaded, options)
     try:
         outcome = lm_eval.simple_evaluate(
             model=PolicyLM(policy, seed=options.seeds[2]),
@@ -353,7 +353,7 @@ def run_tasks(policy: Policy, loaded: Loaded, options: Options) -> tuple[dict[st
     return plain[0], plain[1]
 
 
-def _check(policy: Policy, loaded: Loaded, options: Options) -> bool:
+def check(policy: Policy, loaded: Loaded, options: Options) -> bool:
     """Are few-shot examples turns of a conversation? Raises `UsageError` for what lm-eval would refuse or only stumble over."""
     unsafe = [name for name, task in loaded.tasks.items() if getattr(task, "UNSAFE_CODE", False)]
     if unsafe:

@@ -1,6 +1,16 @@
-"""What herl_bbh.yaml refers to."""
+"""What the herl_bbh files refer to. The worked examples before each question stand in the subtasks' own files."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from herl_bench_bbh.world import prompt_of
 
 from herl_bench.evaluate.bridge import documents, judged
 
 custom_dataset = documents("bbh")
 process_results = judged("bbh")
+
+
+def doc_to_text(doc: Mapping[str, Any]) -> str:
+    """An item carries its prompt, a worked example its question alone."""
+    return str(doc["prompt"]) if "prompt" in doc else prompt_of(doc["input"])

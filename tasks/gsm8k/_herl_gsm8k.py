@@ -2,5 +2,5 @@
 
 from herl_bench.evaluate.bridge import documents, judged
 
-custom_dataset = documents("gsm8k")
+custom_dataset = documents("gsm8k", shots=True)
 process_results = judged("gsm8k")

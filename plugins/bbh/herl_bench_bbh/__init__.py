@@ -8,7 +8,7 @@ from pathlib import Path
 from herl_bench import Check, Example, HindsightTemplate, Metric, Task, hookimpl
 from herl_bench.locate import rubrics_path
 
-from . import answers, checks, data, template, world
+from . import answers, checks, data, lm_eval_match, template, world
 
 
 def gold(example: Example) -> str:
@@ -29,6 +29,37 @@ METRICS = (
         filter="get-answer",
         id="bbh/exact_match",
         description="as lm-eval's bbh_cot_fewshot: the first answer given, without the last sign of its line, is the target to the letter",
+    ),
+    Metric(
+        "exact_match",
+        lm_eval_match.cot_flexible,
+        filter="flexible-extract",
+        id="bbh/flexible",
+        description="as lm-eval's bbh_cot_zeroshot: the last option, yes or no, number or bracket in the response",
+    ),
+    Metric(
+        "exact_match",
+        lm_eval_match.cot_strict,
+        filter="strict-match",
+        id="bbh/strict",
+        description="as lm-eval's bbh_cot_zeroshot: the first answer given, without the last sign of its line",
+    ),
+)
+# For a prompt that asks for the answer alone; under the same keys, so a task has either these or those of the same filters above.
+ZEROSHOT_METRICS = (
+    Metric(
+        "exact_match",
+        lm_eval_match.flexible,
+        filter="flexible-extract",
+        id="bbh/zeroshot_flexible",
+        description="as lm-eval's bbh_zeroshot: the first option, yes or no, number or bracket in the response",
+    ),
+    Metric(
+        "exact_match",
+        lm_eval_match.strict,
+        filter="strict-match",
+        id="bbh/zeroshot_strict",
+        description="as lm-eval's bbh_zeroshot: the whole response is the target",
     ),
 )
 INSTRUCTION = (
@@ -77,4 +108,4 @@ def herl_hindsight_templates() -> Iterable[HindsightTemplate]:
 
 @hookimpl
 def herl_metrics() -> Iterable[Metric]:
-    return METRICS
+    return (*METRICS, *ZEROSHOT_METRICS)
