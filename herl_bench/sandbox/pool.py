@@ -266,12 +266,19 @@ class _Pool:
 
 
 def to_verdict(answer: dict[str, Any], tier: str) -> Verdict:
-    results = tuple(Assertion(*row) for row in answer.get("results", ()))
+    results = tuple(Assertion(*map(writable, row)) for row in answer.get("results", ()))
     plain = {
-        key: answer[key] for key in ("loaded", "defined", "integrity", "cpu_s", "wall_s", "peak_mb", "stdout", "detail") if key in answer
+        key: writable(answer[key])
+        for key in ("loaded", "defined", "integrity", "cpu_s", "wall_s", "peak_mb", "stdout", "detail")
+        if key in answer
     }
     passed = sum(result.passed for result in results)
     return Verdict(answer["status"], results=results, tests_passed=passed, tests_total=len(results), tier=tier, **plain)
+
+
+def writable(value: Any) -> Any:
+    """Half of a surrogate pair, which a program may print or raise, would fail whoever writes it to a file."""
+    return value.encode("utf-8", "backslashreplace").decode() if type(value) is str and not value.isascii() else value
 
 
 class Sandbox:

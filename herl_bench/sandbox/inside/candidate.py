@@ -110,6 +110,7 @@ class Server:
 
     stream: socket.socket
     limit: int
+    owner: int
 
     def __init__(self) -> None:
         self.kept: list[Any] = []
@@ -148,6 +149,8 @@ class Server:
 
     # ---- messages
     def send(self, message: list[Any]) -> None:
+        if os.getpid() != self.owner:  # a process that the program forked has come back here: the tester talks to its parent
+            os._exit(0 if message[0] == "ret" else 1)
         self.text.flush()
         packed = frames.pack([*message, self.output.take()])
         if len(packed) - frames.HEADER.size > self.limit:
@@ -186,11 +189,13 @@ class Server:
             try:
                 step()
             except SystemExit as error:
-                code = error.code if type(error.code) is int else 0 if error.code is None else 1
+                code = exit_status(error)
             except BaseException as error:
                 described = described or describe(error)
-        self.send(["ended", described, code & 0xFF])
-        os._exit(code & 0xFF)
+        code = (code or int(described is not None)) & 0xFF
+        if os.getpid() == self.owner:
+            self.send(["ended", described, code])
+        os._exit(code)
 
     def _encoded(self, value: Any) -> Any:
         return self.export(value) if callable(value) else codec.encode(value, self.export)
@@ -213,6 +218,8 @@ class Server:
         except codec.Unsendable as why:
             reply = ["bad", f"a value that cannot be sent: {why}"]
         except BaseException as error:
+            if isinstance(error, SystemExit) and os.getpid() != self.owner:
+                os._exit(exit_status(error) & 0xFF)
             reply = ["exc", *describe(error)]
         self.send([*reply, self._changes(operation, args, kwargs, encoded, encoded_keywords)])
 
@@ -246,6 +253,10 @@ class Server:
                 else:
                     kind = getattr(builtins, message[1], RuntimeError)
                     raise (kind if isinstance(kind, type) and issubclass(kind, Exception) else RuntimeError)(message[2])
+
+
+def exit_status(error: SystemExit) -> int:
+    return error.code if type(error.code) is int else 0 if error.code is None else 1
 
 
 def is_own(value: Any) -> bool:
@@ -288,7 +299,7 @@ def prepare() -> Server:
 
 def main(server: Server, stream: socket.socket, message_limit: int) -> None:
     """Serve one tester until it goes away. Confinement is already on."""
-    server.stream, server.limit = stream, message_limit
+    server.stream, server.limit, server.owner = stream, message_limit, os.getpid()
     request = server.receive()
     if request[0] == "run":
         server.run(request[1])

@@ -1,7 +1,8 @@
 """Values to JSON and back: plain Python data, exactly, and nothing else. Never pickle, marshal or eval.
 
 Covers: None, bool, int of any size, float (nan and inf included), complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, deque,
-Counter, OrderedDict, defaultdict, named tuples, ranges, dict views, Decimal, Fraction, naive dates and times (without a fold), and the types themselves.
+Counter, OrderedDict, defaultdict, named tuples, ranges, dict views, Decimal, Fraction, naive dates and times (without a fold), and the types
+themselves; where numpy was loaded before the first program, its arrays and scalars of numbers, booleans, text and times.
 A subclass of one of these travels as its base, so that no `__eq__` of the sender's comes along. Everything else is handed to `export`,
 which gives a reference or raises `Unsendable`. Leaves out: shared references and cycles (a cycle is "nested too deeply").
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import collections
 import importlib
 import itertools
+import math
 import operator
 import sys
 from collections.abc import Callable, Iterable
@@ -147,6 +149,8 @@ def _encode_rare(value: Any, kind: type, export: Export, depth: int) -> Any:
     if isinstance(value, tuple) and _is_named_tuple(kind):
         fields = list(kind._fields)  # type: ignore[attr-defined]
         return {"nt": [kind.__name__, fields, [encode(item, export, depth) for item in tuple.__iter__(value)]]}
+    if NUMPY is not None and isinstance(value, NUMPY.generic | NUMPY.ndarray):
+        return _encode_array(value, kind) or export(value)
     for base, plain in _BASES:
         if isinstance(value, base) and not _has_behaviour(kind, base):
             return encode(plain(value), export, depth)
@@ -168,6 +172,45 @@ def _encode_number_or_date(value: Any, kind: type, module: str) -> Any:
     clock = [value.hour, value.minute, value.second, value.microsecond] if name in ("datetime", "time") else []
     calendar = [value.year, value.month, value.day] if name in ("datetime", "date") else []
     return {name: calendar + clock} if name in ("datetime", "date", "time") else None
+
+
+NUMPY: Any = None  # the module, given by `main.py` where it is among the packages
+ARRAY_KINDS = "biufcSUmM"  # what is a block of plain bytes: no objects, no records
+
+
+def _encode_array(value: Any, kind: type) -> Any:
+    dtype = NUMPY.asarray(value).dtype
+    if dtype.kind not in ARRAY_KINDS or not dtype.itemsize:
+        return None
+    if kind is NUMPY.ndarray:
+        return {"nd": [dtype.str, list(value.shape), value.tobytes().hex()]}
+    return {"np": [dtype.str, value.tobytes().hex()]} if kind is dtype.type else None
+
+
+def _array(description: Any, shape: Any, data: Any) -> Any:
+    if NUMPY is None:
+        raise BadValue("no array was to be expected")
+    if type(description) is not str or type(data) is not str or type(shape) is not list:
+        raise BadValue("an array has a type, a shape and bytes")
+    dtype = NUMPY.dtype(description)
+    if dtype.kind not in ARRAY_KINDS or dtype.str != description or not dtype.itemsize:
+        raise BadValue("an array of a type that does not travel")
+    if not all(type(size) is int and size >= 0 for size in shape):
+        raise BadValue("an array has sizes")
+    content = bytes.fromhex(data)
+    if math.prod(shape) * dtype.itemsize != len(content):
+        raise BadValue("an array has as many bytes as its shape says")
+    return NUMPY.ndarray(shape, dtype, content).copy()
+
+
+def _decode_array(payload: Any, resolve: Import, depth: int) -> Any:
+    description, shape, data = payload
+    return _array(description, shape, data)
+
+
+def _decode_scalar(payload: Any, resolve: Import, depth: int) -> Any:
+    description, data = payload
+    return _array(description, [], data)[()]
 
 
 def _is_named_tuple(kind: type) -> bool:
@@ -336,13 +379,15 @@ _DECODERS: dict[str, Callable[[Any, Import, int], Any]] = {
     "datetime": _decode_date("datetime"),
     "date": _decode_date("date"),
     "time": _decode_date("time"),
+    "nd": _decode_array,
+    "np": _decode_scalar,
 }
 
 
 def has_mutable(value: Any, depth: int = 0) -> bool:
     """Could a callee change this value, or something inside it, in a way that the caller would see?"""
     kind = type(value)
-    if kind in MUTABLE:
+    if kind in MUTABLE or (NUMPY is not None and kind is NUMPY.ndarray):
         return True
     return kind is tuple and depth < DEPTH and any(has_mutable(item, depth + 1) for item in value)
 
@@ -355,7 +400,10 @@ def absorb(old: Any, new: Any) -> None:
     kind = type(old)
     if kind is not type(new):
         return
-    if kind is tuple:
+    if NUMPY is not None and kind is NUMPY.ndarray:
+        if old.dtype == new.dtype and old.shape == new.shape and old.flags.writeable:
+            old[...] = new
+    elif kind is tuple:
         for before, after in zip(old, new, strict=False):
             absorb(before, after)
     elif kind is list or kind is collections.deque:

@@ -51,11 +51,15 @@ def read_exactly(stream: socket.socket, count: int) -> bytes:
 
 
 def receive(stream: socket.socket, limit: int) -> Any:
+    return receive_sized(stream, limit)[0]
+
+
+def receive_sized(stream: socket.socket, limit: int) -> tuple[Any, int]:
     (size,) = HEADER.unpack(read_exactly(stream, HEADER.size))
     if size > limit:
         raise BadFrame(f"a message of {size} bytes, above the limit of {limit}")
     body = read_exactly(stream, size)
     try:
-        return DECODER.decode(body.decode())
+        return DECODER.decode(body.decode()), size
     except (ValueError, RecursionError) as error:
         raise BadFrame("not JSON") from error

@@ -10,7 +10,7 @@ import socket
 import sys
 from typing import Any
 
-from . import kernel, landlock, spawner
+from . import codec, kernel, landlock, spawner
 
 # What programs import often. Every module here makes every fork dearer (hashlib alone maps all of libcrypto).
 PRELOAD = "abc bisect collections collections.abc copy enum functools heapq io itertools json math operator random re string threading time typing"
@@ -21,6 +21,9 @@ def confine(options: dict[str, Any]) -> None:
     """Leave root; and where no namespace hides the host's files, keep the tests' own process from them too."""
     if options["drop_to"]:
         kernel.drop_to(options["drop_to"])
+    library = os.path.dirname(os.__file__)
+    if not os.access(library, os.R_OK | os.X_OK):
+        raise SystemExit(f"uid {os.getuid()} may not read {library}: use a Python that everybody may read, or another user than root")
     if options["tier"] == "landlock":
         landlock.restrict(landlock.abi(), landlock.places([*options["readable"], "/proc"]), None)
 
@@ -32,6 +35,7 @@ def main() -> None:
     sys.path.extend(options["paths"])
     for name in [*PRELOAD.split(), *options["packages"]]:
         __import__(name)
+    codec.NUMPY = sys.modules.get("numpy")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         try:

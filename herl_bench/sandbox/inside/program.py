@@ -22,10 +22,14 @@ CATCHABLE = {
 }
 PURE = {getattr(builtins, name): name for name in codec.PURE_FUNCTIONS.split()}
 TEXT_CAP = 500
+OUTPUT_CAP = 64 << 10
 TAKE_AT_MOST = 256
 
-# A program that returns an object where a text or a set was asked for could answer these as it likes, having seen what is expected.
-VERDICTS_OF_BUILTINS = frozenset({"startswith", "endswith", "isdisjoint", "issubset", "issuperset"})
+# A program that returns an object where a text, a number or a set was asked for could answer these as it likes.
+VERDICTS_OF_BUILTINS = frozenset(
+    {"startswith", "endswith", "isdisjoint", "issubset", "issuperset"}
+    | {name for kind in (str, float, bytes) for name in dir(kind) if name.startswith("is")}
+)
 
 
 class Stop(BaseException):
@@ -33,7 +37,8 @@ class Stop(BaseException):
 
 
 class Program:
-    """dead: (status, detail) once nothing more can be asked. calls: how often the tests called anything of the program."""
+    """dead: (status, detail) once nothing more can be asked. calls: how often the tests called anything of the program. heard: the size in
+    bytes of its largest message."""
 
     def __init__(self, stream: socket.socket, limit: int):
         self.stream = stream
@@ -43,6 +48,8 @@ class Program:
         self.calls = 0
         self.out_of_memory = False
         self.output: list[str] = []
+        self.output_room = OUTPUT_CAP
+        self.heard = 0
         self.last_call: tuple[str, list[Any], dict[str, Any]] | None = None
         self.last_line: int | None = None
         self.load_error: BaseException = RuntimeError("the program was not loaded")
@@ -59,21 +66,23 @@ class Program:
     # ---- messages
     def receive(self) -> list[Any]:
         try:
-            message = frames.receive(self.stream, self.limit)
+            message, size = frames.receive_sized(self.stream, self.limit)
         except frames.Closed:
             self.stop("crash", "the program's process ended")
         except (frames.BadFrame, MemoryError) as error:
             self.stop("protocol", f"the program's process sent no proper message: {error}")
         if type(message) is not list or not message or type(message[0]) is not str:
             self.stop("protocol", "the program's process sent no proper message")
+        self.heard = max(self.heard, size)
         return message
 
     def send(self, message: list[Any]) -> None:
         if self.dead:
             raise Stop(self.dead[1])
         packed = frames.pack(message)
-        if len(packed) > self.limit:
-            self.stop("infra", "the tests pass a value that is larger than message_mb")
+        if len(packed) > self.limit:  # the tests' doing, or the program's, if what it gave was as large already: that is no way out
+            status = "infra" if self.heard < self.limit // 16 else "protocol"
+            self.stop(status, "the tests pass a value that is larger than message_mb")
         try:
             self.stream.sendall(packed)
         except (BrokenPipeError, ConnectionResetError):
@@ -83,7 +92,9 @@ class Program:
         """What follows the tag; the last part is always a piece of output."""
         if len(message) != count + 1 or type(message[-1]) is not str:
             self.stop("protocol", "the program's process sent a message of the wrong shape")
-        self.output.append(message[-1])
+        if self.output_room:
+            self.output.append(message[-1][: self.output_room])
+            self.output_room -= len(self.output[-1])
         return message[1:]
 
     # ---- values
@@ -91,7 +102,8 @@ class Program:
         try:
             return codec.encode(value, self.export)
         except codec.Unsendable as why:
-            self.stop("infra", f"the tests pass a value that cannot be sent: {why}")
+            program_made_it = self.calls > 0 and str(why) == "nested too deeply"
+            self.stop("protocol" if program_made_it else "infra", f"the tests pass a value that cannot be sent: {why}")
 
     def export(self, value: Any) -> Any:
         if isinstance(value, Remote):
@@ -323,8 +335,11 @@ class Remote:
         """An operator between two objects of the program is the program's to answer; with a plain value it is not defined at all."""
         if not isinstance(other, Remote):
             return NotImplemented
-        if operation in ("eq", "ne", "lt", "le", "gt", "ge"):
-            object.__getattribute__(self, "_program").shared = True
+        return self._judged(operation, other) if operation in ("eq", "ne", "lt", "le", "gt", "ge") else self._ask(operation, other)
+
+    def _judged(self, operation: str, other: object) -> Any:
+        """What a test may come down to, answered by the program itself: the verdict then says so."""
+        object.__getattribute__(self, "_program").shared = True
         return self._ask(operation, other)
 
     def __lt__(self, other: object) -> Any:
@@ -361,10 +376,10 @@ class Remote:
         return self._ask("neg")
 
     def __instancecheck__(self, instance: object) -> bool:
-        return isinstance(instance, Remote) and instance._ask("isinstance", self) is True
+        return isinstance(instance, Remote) and instance._judged("isinstance", self) is True
 
     def __subclasscheck__(self, other: object) -> bool:
-        return isinstance(other, Remote) and other._ask("issubclass", self) is True
+        return isinstance(other, Remote) and other._judged("issubclass", self) is True
 
 
 class RemoteCallable(Remote):

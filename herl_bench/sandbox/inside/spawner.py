@@ -15,6 +15,7 @@ import array
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import time
@@ -24,6 +25,7 @@ from . import candidate, frames, kernel, landlock, seccomp
 
 STREAM = 3
 DESCRIPTORS_TO_CLOSE = 1024
+BURY_S = 0.02  # how often an idle spawner looks whether those that it killed are dead
 PROCESS_CPU_CLOCK = 2  # the low bits of a process's clock number, with the negated pid above them (linux/posix-timers.h)
 MEGABYTE = 1 << 20
 
@@ -152,6 +154,8 @@ class Spawner:
 
     def serve(self) -> None:
         while True:
+            while self.dying and not select.select([self.control], [], [], BURY_S)[0]:
+                self.bury()
             message, ancillary, _, _ = self.control.recvmsg(1 << 12, socket.CMSG_SPACE(3 * 4))
             if not message:
                 return

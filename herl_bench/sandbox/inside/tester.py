@@ -439,7 +439,7 @@ class Report:
             "defined": self.defined,
             "results": results,
             "integrity": "shared" if program.shared else "split",
-            "stdout": "".join(program.output)[:OUTPUT_CAP],
+            "stdout": "".join(program.output),
             "final": status != "infra" or self.loaded,
         }
 
