@@ -19,7 +19,7 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "herl_bench" / "sandbox"))
 with atheris.instrument_imports():
-    from inside import codec
+    from inside import codec, frames
 
 TAGS = [*codec._DECODERS, "r", "cb", "f"]
 WORDS = ["builtins.int", "builtins.eval", "collections.Counter", "P", "x", "_x", "Ellipsis", "1e9", "0x10", "00ff", "NaN", "\ud800", ""]
@@ -77,7 +77,7 @@ def one_input(raw: bytes) -> None:
         message = tree(data)
     else:
         try:
-            message = json.loads(data.ConsumeBytes(data.remaining_bytes()))
+            message = frames.DECODER.decode(data.ConsumeBytes(data.remaining_bytes()).decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             return
     try:
@@ -85,7 +85,7 @@ def one_input(raw: bytes) -> None:
     except codec.BadValue:
         return
     check_plain(value)
-    again = codec.decode(json.loads(spelled(value)))
+    again = codec.decode(frames.DECODER.decode(spelled(value)))
     if type(again) is not type(value) and not hasattr(type(value), "_fields"):
         raise AssertionError(f"{value!r} came back as {again!r}")
     if spelled(again) != spelled(value):

@@ -13,7 +13,7 @@ from typing import Any
 HEADER = struct.Struct("=I")
 PIECE = 1 << 18
 ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)  # made once: json.dumps would make one per message
-DECODER = json.JSONDecoder()
+DECODER = json.JSONDecoder(parse_constant=float)  # each nan a new one: containers take the same object for equal
 
 
 class BadFrame(Exception):
