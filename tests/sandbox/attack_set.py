@@ -45,6 +45,8 @@ WRITE = (
     tries("truncate the standard library", "import os\nos.truncate(os.__file__, 0)"),
     tries("chmod the standard library", "import os\nos.chmod(os.__file__, 0o666)"),
     tries("unlink a host file", "import os\nos.unlink('{CANARY}')"),
+    tries("mode of a host file", "import os\nos.chmod('{CANARY}', 0)"),
+    tries("times of a host file", "import os\nos.utime('{CANARY}', (0, 0))"),
     tries("rename over a host file", "import os\nopen('x', 'w').close()\nos.rename('x', '{CANARY}')"),
     tries("run what was written", "import os\nopen('s', 'w').write('#!/bin/sh')\nos.chmod('s', 0o777)\nos.execv('./s', ['s'])"),
     tries(
@@ -269,7 +271,7 @@ PAIRS = (
     ("environment", "import os\nos.environ['LEFT'] = '1'", "import os\nos.environ['LEFT']"),
     ("recursion limit", "import sys\nsys.setrecursionlimit(12345)", "import sys\nassert sys.getrecursionlimit() == 12345"),
     ("open descriptor", "import os\nfor fd in range(5, 40):\n    try: os.dup2(0, fd)\n    except OSError: pass", "import os\nos.fstat(20)"),
-    ("working directory", "import os\nos.mkdir('d')\nos.chdir('d')", "import os\nassert os.getcwd() != '/tmp'"),
+    ("working directory", "import os\nos.mkdir('d')\nos.chdir('d')", "import os\nassert os.getcwd().endswith('d')"),
     ("thread", "import threading, time\nthreading.Thread(target=time.sleep, args=(9,), daemon=True).start()", "import threading\nassert threading.active_count() > 1"),
     ("mode of /tmp", "import os\nos.chmod('/tmp', 0)", "import os\nassert os.stat('/tmp').st_mode & 0o777 == 0"),
 )  # fmt: skip

@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from attack_set import FORGE_OTHER_TESTS, PAIRS, SINGLE
 
-from herl_bench.sandbox import Job, Limits, Sandbox
+from herl_bench.sandbox import Job, Limits, Sandbox, probes
 from herl_bench.sandbox.attacks import HONEST, TEST, Attack, survives, tries
 
 QUICK = Limits(wall_s=0.7, cpu_s=1, busy_s=1.0)
@@ -50,9 +50,11 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], s
             victim.wait()
 
 
-@pytest.fixture(scope="module")
-def quick() -> Iterator[Sandbox]:
-    with Sandbox(workers=1, limits=QUICK) as opened:
+@pytest.fixture(scope="module", params=["namespaces", "landlock"])
+def quick(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    if request.param == "landlock" and not (probe := probes.worker("landlock")).ok:
+        pytest.skip(probe.found)
+    with Sandbox(workers=1, isolation=request.param, limits=QUICK) as opened:
         yield opened
 
 

@@ -83,8 +83,8 @@ def fork() -> int:
     return checked(pid, "fork")
 
 
-def limit_resources(memory: int, cpu: int, file: int, descriptors: int, tasks: int | None) -> None:
-    """Bytes, seconds, bytes, counts. `tasks` counts threads and processes of the same user in this user namespace; None outside of one.
+def limit_resources(memory: int, cpu: int, file: int, tasks: int | None) -> None:
+    """Bytes, seconds, bytes, a count. `tasks` counts threads and processes of the same user in this user namespace; None outside of one.
 
     The hard CPU limit is the soft one: the candidate is init of its pid namespace, and init never gets the soft limit's SIGXCPU.
     """
@@ -92,11 +92,14 @@ def limit_resources(memory: int, cpu: int, file: int, descriptors: int, tasks: i
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CPU, cpu),
         (resource.RLIMIT_FSIZE, file),
-        (resource.RLIMIT_NOFILE, descriptors),
         (resource.RLIMIT_NPROC, tasks),
     ):
         if value is not None:
             resource.setrlimit(kind, (value, value))
+
+
+def limit_descriptors(count: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
 
 
 def limit_what_nobody_needs() -> None:

@@ -83,13 +83,14 @@ def confine(limits: dict[str, Any], fixed: Setting) -> None:
         memory=limits["memory_mb"] * MEGABYTE,
         cpu=max(1, round(limits["cpu_s"] + 0.499)),
         file=limits["file_mb"] * MEGABYTE,
-        descriptors=limits["open_files"],
         tasks=(limits["threads"] if alone else limits["processes"]) if fixed.isolated else None,
     )
     if fixed.confined:
         kernel.drop_capabilities()
         if fixed.landlock:
             landlock.restrict(fixed.landlock, fixed.readable if alone else fixed.runnable, "/tmp" if fixed.isolated else None)
+    kernel.limit_descriptors(limits["open_files"])  # only now: the spawner's own are still open, and Landlock needs one more
+    if fixed.confined:
         seccomp.load(fixed.threads_filter if alone else fixed.processes_filter)
 
 
