@@ -2,12 +2,12 @@ import json
 import math
 import re
 import resource
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 
 import pytest
 
 from herl_bench.errors import SaveError, UsageError
-from herl_bench.evaluate import Evaluation, Writer, judge_responses, read_summary, sum_up, write_evaluation
+from herl_bench.evaluate import Evaluation, Tally, Writer, judge_responses, read_summary, sum_up, warnings_of, write_evaluation
 from herl_bench.evaluate.core import mean_and_stderr
 from herl_bench.policy.answer import Answer
 from herl_bench.types import Criterion, Example, Metric, Rubric, Task
@@ -32,6 +32,14 @@ EXAMPLES = [
     Example(f"eval/{i}", f"{i} + {i} =", str(2 * i), {"family": "even" if i % 2 == 0 else "odd", "planted": i == 3}) for i in range(4)
 ]
 RESPONSES = ["0", "it is 2", "four", ""]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """An observation that knows how the program ended."""
+
+    text: str
+    status: str
 
 
 def rows(examples=EXAMPLES, responses=RESPONSES, **more):
@@ -63,6 +71,43 @@ def test_several_responses_of_an_item_count_once():
     s = sum_up(made, RUBRIC, METRICS)
     assert (s.items, s.responses) == (2, 3)
     assert s.metrics["exact_match,strict-match"].value == 0.75
+
+
+def test_rates_are_of_the_responses_that_were_given():
+    """Three of eight were not given; of the other five one was cut off, one is empty, one has no answer and one program hung."""
+    ran = Metric(
+        "ran", lambda e, ran: float(ran.text == "4"), observe=lambda e, texts, s: [Ran(t, "timeout" if t == "4" else "pass") for t in texts]
+    )
+    answers = [
+        *[Answer("", error="HTTP 500")] * 3,
+        Answer("2", "eos"),
+        Answer("3", "length"),
+        Answer("4", "eos"),
+        Answer(" ", "eos"),
+        Answer("x"),
+    ]
+    examples = [replace(EXAMPLES[0], id=str(i)) for i in range(8)]
+    s = sum_up(judge_responses(TASK, Rubric("none", ()), [ran], examples, answers), Rubric("none", ()), [ran])
+    assert (s.truncated, s.empty, s.unparsed, s.timed_out) == (0.25, 0.2, 0.4, 0.2)  # the last does not say how it ended
+    assert (s.errors, s.error_rate, s.metrics["ran,none"].items) == (3, 0.375, 5)
+    said = list(warnings_of(asdict(s)))
+    assert len(said) == 5
+    assert said[-1] == "37.5% of the responses are missing or could not be judged; they are left out of the means"
+
+
+def test_quiet_below_five_percent_but_not_about_errors():
+    rates = {"truncated": 0.05, "empty": 0.0, "unparsed": 0.051, "timed_out": 0.0, "error_rate": 0.001}
+    assert [line.split(" of")[0] for line in warnings_of(rates)] == ["5.1%", "0.1%"]
+    assert list(warnings_of({"truncated": None, "error_rate": 0.0})) == []
+
+
+def test_tallies_of_parts_merge_to_the_tally_of_the_whole():
+    made, parts = rows([*EXAMPLES, *EXAMPLES], [*RESPONSES, *reversed(RESPONSES)]), [Tally(RUBRIC, METRICS) for _ in range(3)]
+    for i, row in enumerate(made):
+        parts[i % 3].add([row])
+    parts[0].merge(parts[1])
+    parts[0].merge(parts[2])
+    assert parts[0].summary() == sum_up(made, RUBRIC, METRICS)
 
 
 def test_too_few_values_have_no_standard_error():

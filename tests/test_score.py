@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 from itertools import islice
 
 import pytest
@@ -7,8 +9,12 @@ import yaml
 from herl_bench.cli import main
 from herl_bench.cli.resolve import metrics_of, rubric_of
 from herl_bench.data import EVAL_SEED
+from herl_bench.errors import HerlBenchError
 from herl_bench.evaluate import Evaluation, judge_responses, sum_up, write_evaluation
+from herl_bench.evaluate.rescore import Job, places_of, rescore
+from herl_bench.evaluate.stored import items_of
 from herl_bench.plugins import load_host
+from herl_bench.types import Metric
 
 HOST = load_host()
 TASK = HOST.get("task", "gsm8k")
@@ -99,7 +105,8 @@ def test_a_runs_rubric_is_used_again(capsys, tmp_path):
 def test_code_is_run_in_the_sandbox(capsys, tmp_path):
     task = HOST.get("task", "humaneval")
     items = list(islice(task.world.examples("eval", EVAL_SEED, task.world.difficulty), 3))
-    path = write(tmp_path / "f.jsonl", [{"task_id": e.id, "completion": e.target if i else "    return\n"} for i, e in enumerate(items)])
+    written = [items[0].target, "    return\n", "    while True: pass\n"]
+    path = write(tmp_path / "f.jsonl", [{"task_id": e.id, "completion": text} for e, text in zip(items, written, strict=True)])
     with pytest.raises(SystemExit) as left:
         main(["score", str(path), "--task", "humaneval", "--data", "synthetic", "--format", "json"])
     out, err = capsys.readouterr()
@@ -107,7 +114,29 @@ def test_code_is_run_in_the_sandbox(capsys, tmp_path):
         pytest.skip(err)
     got = json.loads(out)
     assert got["errors"] == 0
-    assert all(m["value"] == pytest.approx(2 / 3) for m in got["metrics"].values())
+    assert got["rates"]["timed_out"] == pytest.approx(1 / 3)
+    assert all(m["value"] == pytest.approx(1 / 3) for m in got["metrics"].values())
+    assert "33.3% of the responses are programs that did not end in time; they count as wrong" in err
+
+
+def test_several_processes_give_what_one_gives(capsys, tmp_path):
+    stream = TASK.world.examples("eval", EVAL_SEED, TASK.world.difficulty)
+    rows = [{"id": e.id, "response": e.target if i % 3 else f"{i}"} for i, e in enumerate(islice(stream, 1600))]
+    path, made = write(tmp_path / "f.jsonl", rows), {}
+    for jobs in ("1", "3"):
+        out = tmp_path / f"{jobs}.jsonl"
+        made[jobs] = result(capsys, path, "--data", "synthetic", "--jobs", jobs, "--output_path", str(out)), out.read_bytes()
+    assert made["1"] == made["3"]
+    assert [json.loads(line)["line"] for line in made["3"][1].splitlines()] == list(range(1, 1601))
+
+
+def test_a_process_that_is_killed_is_one_line(tmp_path, monkeypatch):
+    """As the system kills one for lack of memory."""
+    path = write(tmp_path / "f.jsonl", [{"id": ITEMS[0].id, "response": "4"}] * 1100)
+    killer = Metric("kill", lambda e, r: os.kill(os.getpid(), signal.SIGKILL) or 0.0)
+    _, places = places_of(path, lambda: items_of(TASK, "synthetic"), own=False, allow_duplicates=True)
+    with pytest.raises(HerlBenchError, match="was killed"):
+        list(rescore(Job(path, places, TASK, RUBRIC, [killer], None), 2))
 
 
 def test_two_answers_to_one_item_are_an_error_unless_allowed(capsys, tmp_path):

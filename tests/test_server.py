@@ -189,7 +189,7 @@ def test_garbage_is_an_error_and_never_a_wrong_answer(capsys, tmp_path):
     bad = len(FAILURES)
     assert (got["errors"], got["responses"], got["empty"], got["unparsed"]) == (bad, 40, 0, 0)
     assert all((m["value"], m["items"]) == (1.0, 40 - bad) for m in got["metrics"].values())
-    assert f"{bad / 40:.0%} of the responses are missing or could not be judged; they are left out of the means" in err
+    assert f"{bad / 40:.1%} of the responses are missing or could not be judged; they are left out of the means" in err
     (samples,) = tmp_path.rglob("samples_*.jsonl")
     rows = [row for row in map(json.loads, samples.read_text().splitlines()) if "herl_bench" in row]
     for row, (_, words) in zip(rows, FAILURES, strict=False):
@@ -277,7 +277,7 @@ def test_a_key_is_sent_and_written_nowhere(capsys, tmp_path, monkeypatch):
     assert {headers["Authorization"] for _, _, headers, _ in seen} == {"Bearer s3cret"}
     assert "s3cret" not in out + err + "".join(p.read_text() for p in tmp_path.rglob("*.*") if p.is_file())
     assert "SOME_KEY" in next(tmp_path.rglob("results_*.json")).read_text()
-    assert "100% of the responses are cut off" in err
+    assert "100.0% of the responses are cut off" in err
 
 
 def test_a_server_that_refuses_stops_the_evaluation_at_once(capsys):

@@ -267,6 +267,8 @@ def show_summaries(summaries: Mapping[str, Summary]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from herl_bench.evaluate import RATES
+
     console = Console(width=None if sys.stdout.isatty() else 100)
     for title, summary in summaries.items():
         table = Table(title=title)
@@ -282,10 +284,9 @@ def show_summaries(summaries: Mapping[str, Summary]) -> None:
                 for name, score in group.items():
                     table.add_row(f"  {label}{name}", with_stderr(score), str(score.items))
         table.add_section()
-        for name in ("truncated", "empty", "unparsed", "timed_out"):
+        for name, (label, _) in RATES.items():
             rate = getattr(summary, name)
-            table.add_row(f"  {name.replace('_', ' ')}", "unknown" if rate is None else f"{rate:.1%}", str(summary.responses))
-        table.add_row("  errors (left out of the means)", f"{summary.errors} ({summary.error_rate:.1%})", str(summary.responses))
+            table.add_row(f"  {label}", "unknown" if rate is None else f"{rate:.1%}", str(summary.responses))
         if summary.shortened:
             table.add_row("  prompts cut to fit the model", str(summary.shortened), str(summary.responses))
         console.print(table)

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from herl_bench.runs import Run
 
 
-RATES = ("unparsed", "truncated", "empty")
-
-
 class PlainFace:
     """One line per step, for logs and pipes."""
 
@@ -129,7 +126,7 @@ def show_outcome(run: Run) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from herl_bench.evaluate.files import read_summary
+    from herl_bench.evaluate import RATES, read_summary, warnings_of
 
     before, after = read_summary(run.directory / "eval" / "before"), read_summary(run.directory / "eval" / "after")
     console = Console(width=None if sys.stdout.isatty() else 100, soft_wrap=False)
@@ -140,9 +137,8 @@ def show_outcome(run: Run) -> None:
         for name, now in after[group].items():
             was = before[group].get(name, {"value": None})
             table.add_row(indent + name, _with_error(was), _with_error(now), _change(was["value"], now["value"]))
-    for name in RATES:
-        table.add_row(f"  {name}", f"{before[name]:.1%}", f"{after[name]:.1%}", "")
-    table.add_row("  errors", str(before["errors"]), str(after["errors"]), "")
+    for name, (label, _) in RATES.items():
+        table.add_row(f"  {label}", *("unknown" if s.get(name) is None else f"{s[name]:.1%}" for s in (before, after)), "")
     console.print(table)
     budget = run.budget
     say = click.echo
@@ -150,11 +146,8 @@ def show_outcome(run: Run) -> None:
         f"Spent {budget.spent:,} of {budget.tokens:,} generated tokens on {budget.rollouts:,} responses; "
         f"{budget.reward_calls:,} reward calls, {budget.optimizer_steps:,} optimiser steps. Evaluation is greedy and not charged."
     )
-    for name in RATES:
-        if after[name] > 0.05:
-            say(f"Warning: {after[name]:.0%} of the answers after training are {name}; they count as wrong.")
-    if after["errors"]:
-        say(f"Warning: {after['errors']} answers could not be judged; they are left out of the means.")
+    for line in warnings_of(after):
+        say(f"Warning: after training, {line}.")
     if run.settings.model == "tiny" and run.data.source != "synthetic":
         say(
             "The embedded policy knows synthetic problems only. On real benchmark items it gets next to nothing right, "

@@ -400,18 +400,18 @@ def mean_and_stderr(values: Sequence[float]) -> Score:
 
 # --------------------------------------------------------------------------------------------------------------------- rates
 RATES = {
-    "truncated": "cut off by the length limit; they are judged as they stand",
-    "empty": "empty; they count as wrong",
-    "unparsed": "without a final answer; they count as wrong",
-    "timed_out": "programs that did not end in time; they count as wrong",
-    "error_rate": "missing or could not be judged; they are left out of the means",
+    "truncated": ("truncated", "cut off by the length limit; they are judged as they stand"),
+    "empty": ("empty", "empty; they count as wrong"),
+    "unparsed": ("unparsed", "without a final answer; they count as wrong"),
+    "timed_out": ("timed out", "programs that did not end in time; they count as wrong"),
+    "error_rate": ("errors (left out of the means)", "missing or could not be judged; they are left out of the means"),
 }
-"""What can make a number mean something else than it says, and how such responses are counted."""
+"""What can make a number mean something else than it says: the name in tables, and what becomes of such responses."""
 
 
 def warnings_of(summary: Mapping[str, Any]) -> Iterator[str]:
-    """One sentence for each rate above 5 %. `summary`: a `Summary` as a mapping."""
-    for name, words in RATES.items():
+    """One sentence for each rate above 5 %, and for any error at all. `summary`: a `Summary` as a mapping."""
+    for name, (_, words) in RATES.items():
         rate = summary.get(name)
-        if rate is not None and rate > LOUD:
-            yield f"{rate:.0%} of the responses are {words}"
+        if rate is not None and rate > (0 if name == "error_rate" else LOUD):
+            yield f"{rate:.1%} of the responses are {words}"
