@@ -121,7 +121,7 @@ def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also
         name: (hints[name], Field(default=f.default, **{k: v for k, v in f.metadata.items() if k in limits})) for name, f in fields.items()
     }
     model = create_model(kind.__name__, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **spec)
-    given = dict(values)
+    given = {**getattr(kind, "presets", {}).get(str(values.get("preset")), {}), **values}
     if kind is Settings:
         for name in ("task", "method", "model", "data", "rubric", "template", "sandbox", "report_to"):
             if given.get(name) is not None:

@@ -6,7 +6,7 @@ import torch
 
 from herl_bench.policy import load_policy
 from herl_bench.testing import tiny_checkpoint
-from herl_bench.train.bonus import BonusCritic, Measurement, _bins
+from herl_bench.train.bonus import BonusCritic, Measurement, Prediction, _bins, shuffled
 from herl_bench.train.scoring import Pair
 
 
@@ -80,3 +80,32 @@ def test_state_dict_round_trip(critic: BonusCritic, tmp_path: Path):
 def test_reliability_bins():
     assert _bins([0.1, 0.2, 0.3, 0.4, 0.5], [0, 0, 1, 1, 1])[0] == [0.1, 0, 1]
     assert sum(b[2] for b in _bins([0.5] * 7, [1.0] * 7)) == 7
+
+
+def test_shuffled_targets_never_open_the_gate(critic: BonusCritic):
+    rng, generator = Random(0), torch.Generator().manual_seed(0)
+    for step in range(1, 9):
+        rows = measurements(rng, step, learnable=True)
+        mixed = shuffled(rows, step)
+        assert sorted(m.improvement for m in mixed) == sorted(m.improvement for m in rows)
+        assert [m.response for m in mixed] == [m.response for m in rows]
+        critic.observe(step, mixed, generator)
+        assert not critic.open
+
+
+def test_calibration_by_hand(critic: BonusCritic):
+    """40 predictions of 0.1 and 0.5 (half of them at step 2, where improvement is 0.1 higher) against a constant 0.3 and a headroom of 0."""
+    critic.predictions = [
+        Prediction(1 + i // 20, 0.1 if i % 2 else 0.5, 0.3, 0.0, (0.0 if i % 2 else 0.6) + 0.1 * (i // 20)) for i in range(40)
+    ]
+    logged = critic.calibration()
+    assert logged["bonus_mae"] == pytest.approx((0.1 + 0.0 + 0.1 + 0.2) / 4)
+    assert logged["bonus_mae_constant"] == pytest.approx((0.3 + 0.2 + 0.3 + 0.4) / 4)
+    assert logged["bonus_mae_headroom"] == pytest.approx(0.35)
+    assert logged["bonus_drift"] == pytest.approx(0.1)
+    assert logged["bonus_bias"] == pytest.approx(0.3 - 0.35)
+    assert logged["bonus_explained_variance"] > 0.8
+    assert logged["bonus_explained_variance_constant"] == pytest.approx(0, abs=1e-6)
+    assert logged["bonus_spearman"] == pytest.approx(2 / 5**0.5)  # measured ranks come in four levels, predicted ones in two
+    bins = logged["bonus_reliability"]
+    assert logged["bonus_ece"] == pytest.approx(sum(n * abs(a - b) for a, b, n in bins) / 40)

@@ -16,6 +16,7 @@ from herl_bench import errors, hookspecs
 from herl_bench.cli import COMMANDS
 from herl_bench.manifest import manifest
 from herl_bench.plugins import KINDS, load_host
+from herl_bench.policy.server import ServerConfig
 from herl_bench.rubric import CHECKS, load_rubric
 from herl_bench.settings import Settings, read_yaml
 from herl_bench.train.config import GRPOConfig, HeRLConfig, PeerConfig, PPOConfig, RLOOConfig
@@ -60,9 +61,17 @@ def generated():
         ("configuration.md", "Settings"): settings_table(Settings),
         ("configuration.md", "PPOConfig"): settings_table(PPOConfig),
         ("configuration.md", "HeRLConfig"): settings_table(HeRLConfig, ppo),
+        ("configuration.md", "paper"): "\n".join(
+            [
+                "| key | `paper` |",
+                "|---|---|",
+                *(f"| `{k}` | `{yaml.safe_dump(v).splitlines()[0]}` |" for k, v in HeRLConfig.presets["paper"].items()),
+            ]
+        ),
         ("configuration.md", "PeerConfig"): settings_table(PeerConfig),
         ("configuration.md", "GRPOConfig"): settings_table(GRPOConfig, peer),
         ("configuration.md", "RLOOConfig"): settings_table(RLOOConfig, peer),
+        ("evaluation.md", "ServerConfig"): settings_table(ServerConfig),
         ("run-directory.md", "metrics"): "\n".join(["| field | |", "|---|---|", *(f"| `{k}` | {v} |" for k, v in METRICS.items())]),
     }
 

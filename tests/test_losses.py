@@ -46,6 +46,13 @@ def test_whiten_by_hand():
     assert got[0].tolist() == pytest.approx([-1, 0, 1, 0])
 
 
+def test_group_advantages_by_hand():
+    # group 0: rewards 0 and 1 of its two counted rows, mean .5, deviation .7071; its off-policy third row is measured by them
+    reward, group = torch.tensor([0.0, 1.0, 2.0, 0.3]), torch.tensor([0, 0, 0, 1])
+    got = losses.group_advantages(reward, group, torch.tensor([True, True, False, True]), eps=0.0)
+    assert got.tolist() == pytest.approx([-0.5 / 0.5**0.5, 0.5 / 0.5**0.5, 1.5 / 0.5**0.5, 0.0])
+
+
 def test_ppo_clip_by_hand():
     # ratio 1.5: with A=1 the clipped 1.2 counts; with A=-1 the unclipped -1.5 does
     loss, clipped = losses.ppo_loss(row(math.log(1.5), math.log(1.5)), row(0, 0), row(1, -1), 0.2, 0.2)

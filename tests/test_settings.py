@@ -45,7 +45,7 @@ def test_a_malformed_set_says_how(assignment):
     [
         (HeRLConfig, "learning_rat=1", r"--set no setting named 'learning_rat': did you mean learning_rate"),
         (PPOConfig, "hindsight=false", r"--set no setting named 'hindsight'"),
-        (HeRLConfig, "bonus=big", r"--set bonus=big: input should be 'critic', 'measured' or 'none'"),
+        (HeRLConfig, "bonus=big", r"--set bonus=big: input should be 'critic', 'measured', 'none', 'constant' or 'shuffled'"),
         (HeRLConfig, "gamma=1.5", r"--set gamma=1\.5: input should be less than or equal to 1"),
         (HeRLConfig, "learning_rate=.nan", r"--set learning_rate=nan: "),
         (HeRLConfig, "num_generations=1.5", r"--set num_generations=1\.5: "),
@@ -126,3 +126,19 @@ def test_every_setting_is_documented_and_its_default_is_allowed(kind):
 def test_hindsight_off_names_real_settings():
     assert set(HINDSIGHT_OFF) <= {f.name for f in dataclasses.fields(HeRLConfig)}
     assert not set(HINDSIGHT_OFF) & {f.name for f in dataclasses.fields(PPOConfig)}
+
+
+def test_a_preset_sets_what_is_not_given_and_is_known_by_name():
+    paper = build(HeRLConfig, {"preset": "paper", "num_generations": 4}, {})
+    assert (paper.preset, paper.advantage, paper.num_generations, paper.bonus_signed) == ("paper", "group", 4, True)
+    assert build(HeRLConfig, {}, {}) == build(HeRLConfig, {"preset": "article"}, {}) == HeRLConfig()
+    assert build(HeRLConfig, dataclasses.asdict(paper), {}) == paper  # a run's own config.yaml
+    with pytest.raises(UsageError, match="--set preset=papr: input should be 'article' or 'paper'"):
+        build(HeRLConfig, {"preset": "papr"}, {"preset": "--set "})
+    for values in HeRLConfig.presets.values():
+        assert set(values) <= {f.name for f in dataclasses.fields(HeRLConfig)}
+
+
+def test_asking_a_critic_that_is_not_there_is_refused():
+    with pytest.raises(UsageError, match="revise=critic needs a critic to ask, but bonus=measured"):
+        build(HeRLConfig, {"revise": "critic", "bonus": "measured"}, {})

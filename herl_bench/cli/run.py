@@ -34,18 +34,27 @@ INTERRUPTED = 130
 @click.option("--output_dir", default="runs", show_default=True, help="Folder for run directories.")
 @click.option("--config", "config_file", help="A YAML file of settings; a run's config.yaml for example.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; may be repeated.")
+@click.option("--preset", help="article (default), or paper: the published code's form of herl. A --set wins over it.")
 @click.option("--report_to", help="A tracker of accelerate's, such as tensorboard.")
 @click.option("--resume", metavar="RUN", help="Continue the run in this folder; only --budget may be changed.")
 @click.pass_context
 def command(
-    ctx: click.Context, output_dir: str, config_file: str | None, assignments: tuple[str, ...], resume: str | None, **flags: Any
+    ctx: click.Context,
+    output_dir: str,
+    config_file: str | None,
+    assignments: tuple[str, ...],
+    preset: str | None,
+    resume: str | None,
+    **flags: Any,
 ) -> int:
     """Train a policy on a task with a method, and evaluate it before and after."""
     host: Host = ctx.obj
     if resume is not None:
-        return _resume(host, resume, flags, assignments, config_file)
+        return _resume(host, resume, {**flags, "preset": preset}, assignments, config_file)
     from herl_bench.settings import parse_settings
 
+    if preset is not None:
+        assignments = (f"preset={preset}", *assignments)
     run_values, method_values, origin = parse_settings(flags, assignments, config_file)
     if not run_values.get("task"):
         raise UsageError(f"--task is missing: choose from {', '.join(sorted(host.entries('task')))}")

@@ -5,6 +5,9 @@ predicted *before* it is learnt from, and a prediction counts only if the critic
 trained on at all. The gate opens while, over the last measurements, the critic's squared error is under that of a constant and that of
 c · (1 − r), both fitted on the past, by more than a standard error; it closes again when that stops being true.
 
+`calibration` is what is logged of it: how it compares with both baselines, how it ranks, whether what it says comes true, and whether what there
+is to predict drifts. `shuffled` makes the control: the same critic on targets that belong to other drafts.
+
 Left out: a two-part model of P(Δ > 0) and E[Δ | Δ > 0]; reweighting by the propensities, which are recorded with every measurement.
 """
 
@@ -14,7 +17,8 @@ import itertools
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from random import Random
 from typing import Any
 
 import torch
@@ -137,21 +141,33 @@ class BonusCritic:
 
         from herl_bench.train.losses import explained_variance
 
-        guess, actual = ([getattr(p, name) for p in self.predictions] for name in ("critic", "measured"))
+        guess, actual, constant, headroom = (
+            [getattr(p, name) for p in self.predictions] for name in ("critic", "measured", "constant", "headroom")
+        )
         varies = len(set(guess)) > 1 and len(set(actual)) > 1
         rose = [g for g, a in zip(guess, actual, strict=True) if a > 0]
         fell = [g for g, a in zip(guess, actual, strict=True) if a <= 0]
+        bins = _bins(guess, actual)
+        newest = self.predictions[-1].step
+        now, before = ([p.measured for p in self.predictions if (p.step == newest) == is_new] for is_new in (True, False))
         return {
             "bonus_gate": float(self.open),
             "bonus_judged": len(self.predictions),
             "bonus_mae": self._error("critic", 1),
+            "bonus_mae_constant": self._error("constant", 1),
+            "bonus_mae_headroom": self._error("headroom", 1),
             "bonus_mse": self._error("critic"),
             "bonus_mse_constant": self._error("constant"),
             "bonus_mse_headroom": self._error("headroom"),
             "bonus_explained_variance": explained_variance(torch.tensor(guess), torch.tensor(actual)),
+            "bonus_explained_variance_constant": explained_variance(torch.tensor(constant), torch.tensor(actual)),
+            "bonus_explained_variance_headroom": explained_variance(torch.tensor(headroom), torch.tensor(actual)),
             "bonus_spearman": float(stats.spearmanr(guess, actual).statistic) if varies else None,
             "bonus_auroc": float(stats.mannwhitneyu(rose, fell).statistic) / (len(rose) * len(fell)) if rose and fell else None,
-            "bonus_reliability": _bins(guess, actual),
+            "bonus_reliability": bins,
+            "bonus_ece": sum(count * abs(said - came) for said, came, count in bins) / len(guess),
+            "bonus_bias": (sum(guess) - sum(actual)) / len(guess),
+            "bonus_drift": sum(now) / len(now) - sum(before) / len(before) if before else None,
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -170,6 +186,13 @@ class BonusCritic:
         self.predictions = [Prediction(**p) for p in state["predictions"]]
         self.past = [tuple(row) for row in state["past"]]
         self.trained_on, self.open = set(state["trained_on"]), state["open"]
+
+
+def shuffled(measured: Sequence[Measurement], step: int) -> list[Measurement]:
+    """Each draft with another one's improvement: a critic that still beats its baselines on these has fooled its gate."""
+    improvements = [m.improvement for m in measured]
+    Random(step).shuffle(improvements)
+    return [replace(m, improvement=improvement) for m, improvement in zip(measured, improvements, strict=True)]
 
 
 def _bins(guess: Sequence[float], actual: Sequence[float], count: int = 5) -> list[list[float]]:

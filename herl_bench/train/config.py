@@ -6,9 +6,11 @@ is of generated tokens. Each field's `help` is its documentation, on the command
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
+from herl_bench.errors import UsageError
 from herl_bench.settings import setting
 
 
@@ -51,10 +53,35 @@ class PPOConfig:
 class HeRLConfig(PPOConfig):
     """PPO plus hindsight: guided revisions that also train the plain policy, and a bonus for responses with potential to improve."""
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "article": {},
+        # The published code (sikelifei/HeRL) as far as it is a matter of settings. Learning rate, sizes and the depth of the guidance stay.
+        "paper": {
+            "num_generations": 8,
+            "advantage": "group",
+            "revise": "best_ties",
+            "revise_epsilon": 0.0,
+            "revision_temperature": 1.0,
+            "replace_top_n": 1,
+            "train_context": "hindsight",
+            "hindsight_loss": "shaped",
+            "shaping_gamma": 1.0,
+            "bonus": "measured",
+            "bonus_signed": True,
+            "bonus_coef": 0.05,
+            "guide_prob": 0.0,
+        },
+    }
+
+    preset: Literal["article", "paper"] = setting(
+        "article", "the defaults below, or those of the article's published code; a setting that is given wins over its preset"
+    )
     hindsight: bool = setting(True, "revise responses under guidance; without it, and with bonus=none, this is PPO to the bit")
     hindsight_threshold: float = setting(1.0, "responses with a reward under this may be revised", gt=0, le=1)
-    revise: Literal["best_of_group", "all", "critic"] = setting(
-        "all", "which failures: the best of each prompt's group, any, or those for which the bonus critic predicts most"
+    revise: Literal["best_of_group", "best_ties", "all", "critic"] = setting(
+        "all",
+        "which failures: the best one of each prompt's group, all that tie for the best of a group without a success, any, or those for which "
+        "the bonus critic predicts most",
     )
     revise_fraction: float = setting(0.35, "largest share of a step's rollouts that are revisions", ge=0, lt=1)
     revise_epsilon: float = setting(
@@ -62,18 +89,46 @@ class HeRLConfig(PPOConfig):
     )
     revision_temperature: float = setting(0.7, "sampling temperature of revisions", gt=0)
     hint_level: Literal["criteria", "evidence", "reference"] = setting("reference", "how deep guidance goes; never the final answer")
+    guidance: Literal["own", "shuffled", "none"] = setting(
+        "own",
+        "whose guidance a revision gets: its draft's, or, as controls, another problem's, or none: failures are tried again under the plain "
+        "prompt, which is PPO with HeRL's extra samples (set bonus=none too)",
+    )
+    replace_top_n: int = setting(
+        0, "revisions at least as good as their group's best that take the place of a random response of it; 0: all stand beside", ge=0
+    )
+    advantage: Literal["critic", "group"] = setting(
+        "critic", "relative to the value critic (GAE), or to the mean and deviation of the prompt's group (GRPO), without a critic"
+    )
     train_context: Literal["original", "hindsight", "both"] = setting(
         "both", "improved revisions train the plain prompt, all revisions the prompt they were written in, or both"
     )
     off_policy: Literal["awr", "shaped", "clipped_is"] = setting("awr", "the loss of revisions under the plain prompt")
+    hindsight_loss: Literal["ppo", "shaped"] = setting("ppo", "the loss of revisions in the prompt that they were written in")
     shaping_gamma: float = setting(0.1, "gamma of the shaped ratio x / (x + gamma)", gt=0)
-    bonus: Literal["critic", "measured", "none"] = setting("critic", "who says how far a response could improve")
+    bonus: Literal["critic", "measured", "none", "constant", "shuffled"] = setting(
+        "critic",
+        "who says how far a response could improve; as controls, the mean improvement so far, or a critic whose targets are shuffled",
+    )
+    bonus_signed: bool = setting(False, "a measured bonus may be negative: a revision that came out worse counts against its draft")
+    bonus_gate: bool = setting(
+        True, "use the critic's bonus only while it beats its baselines; false for studies of what the gate keeps out"
+    )
     bonus_coef: float = setting(0.05, "alpha: weight of the bonus in the reward", ge=0)
     bonus_learning_rate: float = setting(3e-4, "of the bonus critic", ge=0)
-    bonus_window: int = setting(6, "steps of measured improvements that the bonus critic learns from", ge=1)
+    bonus_window: int = setting(
+        6, "steps that the gate is judged by and the baselines are fitted on; the critic learns from the newest step only", ge=1
+    )
     bonus_epochs: int = setting(2, "passes of the bonus critic over the newest measurements per step", ge=1)
     guide_prob: float = setting(0.0, "chance that a prompt carries guidance out of the buffer", ge=0, le=1)
+    guide_from: Literal["both", "same", "similar"] = setting(
+        "both", "guidance that was given for the same prompt, for similar ones (BM25), or for similar ones where the same has none"
+    )
     buffer_size: int = setting(2000, "lessons kept", ge=1)
+
+    def __post_init__(self) -> None:
+        if self.hindsight and self.revise == "critic" and self.bonus not in ("critic", "shuffled"):
+            raise UsageError(f"revise=critic needs a critic to ask, but bonus={self.bonus}: set bonus=critic, or another way to revise")
 
 
 HINDSIGHT_OFF = {"hindsight": False, "bonus": "none", "guide_prob": 0.0}

@@ -52,6 +52,23 @@ def whiten(x_BT: Tensor, mask_BT: Tensor, by_BT: Tensor | None = None, eps: floa
     return (x_BT - mean) * torch.rsqrt(variance + eps) * mask_BT
 
 
+def group_advantages(reward_N: Tensor, group_N: Tensor, counted_N: Tensor, eps: float = 1e-4) -> Tensor:
+    """(N,): each reward minus its group's mean, over its group's standard deviation plus `eps` (GRPO: Shao et al. 2024, section 4.1.2).
+
+    counted_N: the rows that make mean and deviation (the on-policy ones). A group of one has nothing to compare with: advantage 0.
+    """
+    groups = int(group_N.max()) + 1
+    weight_N = counted_N.to(reward_N.dtype)
+
+    def total(x_N: Tensor) -> Tensor:
+        return torch.zeros(groups, dtype=reward_N.dtype, device=reward_N.device).index_add(0, group_N, x_N * weight_N)
+
+    count_G = total(torch.ones_like(reward_N))
+    centred_N = reward_N - (total(reward_N) / count_G.clamp(min=1))[group_N]
+    deviation_G = (total(centred_N.square()) / (count_G - 1).clamp(min=1)).sqrt()
+    return torch.where(count_G[group_N] > 1, centred_N / (deviation_G[group_N] + eps), 0.0)
+
+
 def ppo_loss(
     logp_BT: Tensor, old_logp_BT: Tensor, advantage_BT: Tensor, low: float, high: float, dual_clip: float | None = None
 ) -> tuple[Tensor, Tensor]:

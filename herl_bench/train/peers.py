@@ -208,6 +208,9 @@ def _open_trainer(peer: Peer) -> Any:
             self.rollouts = rollouts
             self.args.steps_per_generation = _minibatches(len(rollouts), minibatch_size)
             self._step = 0  # where TRL counts the minibatches until it generates again
+            # Read without a gradient: by the policy, unless TRL takes its update's own scores for the old ones, and by the starting policy.
+            readers = (self.args.steps_per_generation * self.num_iterations > 1 or not group_relative) + (self.beta > 0)
+            run.budget.forward_tokens += readers * sum(len(r.pair) for r in rollouts)
             return int(self.args.steps_per_generation)
 
         def get_train_dataloader(self) -> Any:
@@ -221,7 +224,9 @@ def _open_trainer(peer: Peer) -> Any:
             return (written, None) if group_relative else written
 
         def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
-            return _trimmed(super()._prepare_inputs(generation_batch))
+            minibatch = _trimmed(super()._prepare_inputs(generation_batch))
+            run.budget.trained_tokens += int(minibatch["prompt_mask"].sum() + minibatch["completion_mask"].sum())
+            return minibatch
 
     class Watch(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:

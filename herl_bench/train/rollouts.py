@@ -17,7 +17,7 @@ from herl_bench.types import Example, Judgement, Kind
 
 @dataclass(frozen=True)
 class Assignment:
-    """A prompt to sample from, with guidance or without."""
+    """A prompt to sample from, with guidance or without. group: which prompt of the step it asks, guided or not."""
 
     example: Example
     prompt: str
@@ -25,13 +25,14 @@ class Assignment:
     baseline: float | None = None
     draft: int | None = None
     propensity: float | None = None
+    group: int = 0
 
 
 @dataclass(frozen=True)
 class Rollout:
     """prompt_ids: what the policy saw. plain_ids: the same example's prompt without guidance. baseline: the reward that the attempt behind the
     guidance had. draft: index of the revised rollout in the same step. bonus: predicted or measured improvement, not yet weighted.
-    propensity: the chance with which the draft was chosen for revision."""
+    propensity: the chance with which the draft was chosen for revision. group: as of the assignment."""
 
     example: Example
     kind: Kind
@@ -48,6 +49,7 @@ class Rollout:
     draft: int | None = None
     propensity: float | None = None
     bonus: float = 0.0
+    group: int = 0
 
     @property
     def reward(self) -> float | None:
@@ -94,11 +96,14 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Row:
-    """One thing to learn from. behaviour: the pair as it was sampled, where that is not this one (then the row is off-policy)."""
+    """One thing to learn from. behaviour: the pair as it was sampled, where that is not this one (then the row is off-policy).
+    revision: a revision in the prompt that it was written in."""
 
     pair: Pair
     reward: float
     behaviour: Pair | None = None
+    group: int = 0
+    revision: bool = False
 
     @property
     def off_policy(self) -> bool:
@@ -115,8 +120,9 @@ def training_rows(rollouts: Sequence[Rollout], config: PPOConfig) -> list[Row]:
         if r.reward is None or not r.ids or (truncated and config.truncation == "mask"):
             continue
         reward = 0.0 if truncated else r.reward + bonus_coef * r.bonus
-        if r.kind == "plain" or context in ("hindsight", "both"):
-            rows.append(Row(r.pair, reward))
-        if r.kind != "plain" and context in ("original", "both") and r.improvement is not None and r.improvement > 0 and not truncated:
-            rows.append(Row(Pair(r.plain_ids, r.ids, config.temperature), reward, behaviour=r.pair))
+        unguided = r.prompt_ids == r.plain_ids
+        if unguided or context in ("hindsight", "both"):
+            rows.append(Row(r.pair, reward, group=r.group, revision=r.kind == "revision"))
+        if not unguided and context in ("original", "both") and r.improvement is not None and r.improvement > 0 and not truncated:
+            rows.append(Row(Pair(r.plain_ids, r.ids, config.temperature), reward, behaviour=r.pair, group=r.group))
     return rows

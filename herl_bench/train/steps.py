@@ -62,6 +62,7 @@ def sample(
             baseline=a.baseline,
             draft=a.draft,
             propensity=a.propensity,
+            group=a.group,
         )
         for a, p, q, w in zip(assigned, prompt_ids, plain_ids, written, strict=True)
     ]

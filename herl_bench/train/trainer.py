@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from herl_bench.errors import DivergedError, UsageError
+from herl_bench.errors import DivergedError, HerlBenchError, UsageError
 from herl_bench.hindsight import HindsightBuffer
 from herl_bench.train import herl, losses
-from herl_bench.train.bonus import BonusCritic, Measurement
+from herl_bench.train.bonus import BonusCritic, Measurement, shuffled
 from herl_bench.train.config import HINDSIGHT_OFF, HeRLConfig
 from herl_bench.train.judging import Judging
 from herl_bench.train.metrics import checked
@@ -86,9 +86,10 @@ class Learner:
         self.bonus = (
             BonusCritic(self.policy.model, self.config.bonus_learning_rate, self.config.bonus_window, self.config.bonus_epochs,
                         self.config.microbatch_tokens, self.pad, self.device)
-            if self.config.hindsight and self.config.bonus == "critic"
+            if self.config.hindsight and self.config.bonus in ("critic", "shuffled")
             else None
         )  # fmt: skip
+        self.improvements: list[tuple[int, float]] = []  # (step, measured improvement) of the last `bonus_window` steps
         self.buffer = HindsightBuffer(self.config.buffer_size)
         self.judging = Judging(run.rubric, run.metrics, run.sandbox)
         # One random stream per purpose: what hindsight draws must not move what PPO draws.
@@ -117,14 +118,14 @@ class Learner:
 
         examples = [e for e in self._next_examples(prompts) for _ in range(config.num_generations)]
         with clock("sample"):
-            assigned = herl.assign_drafts(examples, self.buffer, run.template, config.guide_prob, self.choosing)
+            assigned = herl.assign_drafts(examples, self.buffer, run.template, config, self.choosing)
             drafts = sample(run, self.judging, assigned, config.temperature, self.sampling)
         with clock("judge"):
             drafts = judged(run, self.judging, drafts)
 
         predicted = [0.0] * len(drafts)
         with clock("bonus"):
-            if self.bonus and (self.bonus.open or config.revise == "critic"):
+            if self.bonus and (self.bonus.open or not config.bonus_gate or config.revise == "critic"):
                 predicted = self.bonus.predict([r.pair for r in drafts], [r.reward or 0.0 for r in drafts])
                 run.budget.forward_tokens += sum(len(r.pair) for r in drafts)
 
@@ -133,7 +134,8 @@ class Learner:
             with clock("hindsight"):
                 chosen = herl.choose(drafts, slots, config, predicted, self.choosing)
                 assigned = herl.assign_revisions(drafts, chosen, run.template, run.rubric, config)
-                revisions = sample(run, self.judging, assigned, config.revision_temperature, self.revising, kind="revision")
+                temperature = config.temperature if config.guidance == "none" else config.revision_temperature
+                revisions = sample(run, self.judging, assigned, temperature, self.revising, kind="revision")
                 revisions = judged(run, self.judging, revisions)
                 self.buffer.add(herl.lessons(drafts, revisions))
 
@@ -141,7 +143,8 @@ class Learner:
             drafts = self._with_bonus(drafts, revisions, predicted)
 
         rollouts = [*drafts, *revisions]
-        rows = training_rows(rollouts, config)
+        taught = herl.replaced(drafts, revisions, config.replace_top_n, self.choosing) if config.replace_top_n else rollouts
+        rows = training_rows(taught, config)
         learnt: dict[str, Any] = {}
         if any(not row.off_policy for row in rows):
             with clock("score"):
@@ -160,6 +163,7 @@ class Learner:
 
     def _with_bonus(self, drafts: Sequence[Rollout], revisions: Sequence[Rollout], predicted: Sequence[float]) -> list[Rollout]:
         """Drafts with their bonus: measured where revised, or predicted for all while the gate is open. The critic learns from this step."""
+        config = self.config
         measured = {r.draft: r for r in revisions if r.draft is not None and r.improvement is not None}
         if self.bonus:
             news = [
@@ -169,12 +173,21 @@ class Learner:
                 for i, r in measured.items()
                 if i is not None
             ]
-            was_open = self.bonus.open
+            used = self.bonus.open or not config.bonus_gate
+            if config.bonus == "shuffled":
+                news = shuffled(news, self.steps)
             self.run.budget.forward_tokens += sum(len(n.prompt) + len(n.response) for n in news)
             self.run.budget.trained_tokens += self.bonus.observe(self.steps + 1, news, self.judging_bonus)
-            return [replace(d, bonus=b) if was_open and d.reward is not None else d for d, b in zip(drafts, predicted, strict=True)]
-        if self.config.hindsight and self.config.bonus == "measured":
-            return [replace(d, bonus=max(0.0, measured[i].improvement or 0.0)) if i in measured else d for i, d in enumerate(drafts)]
+            return [replace(d, bonus=b) if used and d.reward is not None else d for d, b in zip(drafts, predicted, strict=True)]
+        if config.hindsight and config.bonus == "measured":
+            lowest = -1.0 if config.bonus_signed else 0.0
+            return [replace(d, bonus=max(lowest, measured[i].improvement or 0.0)) if i in measured else d for i, d in enumerate(drafts)]
+        if config.hindsight and config.bonus == "constant":
+            usual = max(0.0, mean(delta for _, delta in self.improvements) or 0.0)
+            recent = self.steps + 1 - config.bonus_window
+            self.improvements = [row for row in self.improvements if row[0] > recent]
+            self.improvements += [(self.steps + 1, r.improvement or 0.0) for r in measured.values()]
+            return [replace(d, bonus=min(usual, 1.0 - d.reward)) if d.reward is not None else d for d in drafts]
         return list(drafts)
 
     # ------------------------------------------------------------------------------------------------------------ learning
@@ -196,7 +209,8 @@ class Learner:
             scored["entropy"][batch.rows, :t] = entropy_BT * batch.mask_BT
             scored["reference"][batch.rows, :t] = logprobs(self.reference, batch)[0] * batch.mask_BT
         self.run.budget.forward_tokens += 2 * sum(map(len, pairs))
-        scored["value"] = self._values(rows, scored["value"])
+        if self.config.advantage == "critic":
+            scored["value"] = self._values(rows, scored["value"])
         off = [i for i, row in enumerate(rows) if row.behaviour is not None]
         if off and self.config.off_policy != "awr":
             sampled = [row.behaviour or row.pair for row in rows]
@@ -218,16 +232,21 @@ class Learner:
         config = self.config
         mask_NT, on_N = scored["mask"], torch.tensor([not row.off_policy for row in rows], device=self.device)
         on_mask_NT = mask_NT * on_N[:, None]
-        rewards_NT = losses.terminal_rewards(torch.tensor([row.reward for row in rows], device=self.device), mask_NT)
-        if self.steps == 0:
+        reward_N = torch.tensor([row.reward for row in rows], device=self.device)
+        rewards_NT = losses.terminal_rewards(reward_N, mask_NT)
+        with_critic = config.advantage == "critic"
+        if self.steps == 0 and with_critic:
             for _ in range(config.critic_warmup_epochs):
                 _, returns_NT = losses.gae(rewards_NT, scored["value"], mask_NT, config.gamma, config.lam)
                 for chosen in self._minibatches(len(rows)):
                     self._critic_pass(rows, chosen, scored["value"], returns_NT, on_mask_NT, alone=True)
                 scored["value"] = self._values(rows, scored["value"])
         advantages_NT, returns_NT = losses.gae(rewards_NT, scored["value"], mask_NT, config.gamma, config.lam)
+        if not with_critic:
+            group_N = torch.tensor([row.group for row in rows], device=self.device)
+            advantages_NT = losses.group_advantages(reward_N, group_N, on_N)[:, None] * mask_NT
         spread = float(advantages_NT[on_mask_NT > 0].std(unbiased=False))
-        if config.whiten_advantages:
+        if config.whiten_advantages and with_critic:
             advantages_NT = losses.whiten(advantages_NT, mask_NT, on_mask_NT)
 
         sums: dict[str, float] = {}
@@ -237,17 +256,20 @@ class Learner:
             for chosen in self._minibatches(len(rows)):
                 self.optimizer.zero_grad()
                 moved = self._policy_pass(rows, chosen, scored, advantages_NT, on_N)
-                moved["value_loss"] = self._critic_pass(rows, chosen, scored["value"], returns_NT, on_mask_NT, alone=False)
+                if with_critic:
+                    moved["value_loss"] = self._critic_pass(rows, chosen, scored["value"], returns_NT, on_mask_NT, alone=False)
                 if not all(map(math.isfinite, moved.values())):
                     self._diverged("the loss is not a number")
                 moved["grad_norm"] = float(self.accelerator.clip_grad_norm_(self.policy.model.parameters(), config.max_grad_norm))
-                moved["value_grad_norm"] = float(self.accelerator.clip_grad_norm_(self.critic.parameters(), config.max_grad_norm))
-                if not math.isfinite(moved["grad_norm"] + moved["value_grad_norm"]):
+                if with_critic:
+                    moved["value_grad_norm"] = float(self.accelerator.clip_grad_norm_(self.critic.parameters(), config.max_grad_norm))
+                if not math.isfinite(moved["grad_norm"] + moved.get("value_grad_norm", 0.0)):
                     self._diverged("a gradient is not a number")
                 self.optimizer.step()
                 self.run.budget.optimizer_steps += 1
                 if minibatches == 0:
                     first_ratio = moved["ratio_distance"]
+                    self._check_first_ratio(first_ratio)
                 minibatches += 1
                 count, on_count = float(mask_NT[chosen].sum()), float(on_mask_NT[chosen].sum())
                 tokens, on_tokens = tokens + count, on_tokens + on_count
@@ -261,11 +283,10 @@ class Learner:
         kl = sums["kl"] / max(1.0, tokens)
         if kl > config.max_kl:
             self._diverged(f"the KL to the starting policy is {kl:.2f} nats per token (max_kl={config.max_kl})")
-        return {
+        learnt = {
             "rows": len(rows),
             "off_policy_rows": int((~on_N).sum()),
             "loss": sums["loss"] / minibatches,
-            "value_loss": sums["value_loss"] / minibatches,
             "kl": kl,
             "approx_kl": sums["approx_kl"] / max(1.0, on_tokens),
             "entropy": float(losses.masked_mean(scored["entropy"], on_mask_NT)),
@@ -273,14 +294,27 @@ class Learner:
             "ratio_first": first_ratio,
             "clip_fraction": sums["clipped"] / max(1.0, on_tokens),
             "grad_norm": sums["grad_norm"] / minibatches,
-            "value_grad_norm": sums["value_grad_norm"] / minibatches,
-            "explained_variance": losses.explained_variance(scored["value"][on_mask_NT > 0], returns_NT[on_mask_NT > 0]),
-            "return_mean": float(losses.masked_mean(returns_NT, on_mask_NT)),
-            "value_mean": float(losses.masked_mean(scored["value"], on_mask_NT)),
             "advantage_std": spread,
             "early_stop": float(stopped),
             "learning_rate": config.learning_rate,
         }
+        if with_critic:
+            learnt |= {
+                "value_loss": sums["value_loss"] / minibatches,
+                "value_grad_norm": sums["value_grad_norm"] / minibatches,
+                "explained_variance": losses.explained_variance(scored["value"][on_mask_NT > 0], returns_NT[on_mask_NT > 0]),
+                "return_mean": float(losses.masked_mean(returns_NT, on_mask_NT)),
+                "value_mean": float(losses.masked_mean(scored["value"], on_mask_NT)),
+            }
+        return learnt
+
+    def _check_first_ratio(self, distance: float) -> None:
+        """Before anything was learnt, new and old probabilities are the same; lower precisions than float32 round too much to tell."""
+        if self.policy.model.dtype == torch.float32 and distance > 0.01:
+            raise HerlBenchError(
+                f"step {self.steps + 1}: the ratio of the first minibatch is off 1 by {distance:.3g}: {self.policy.name} scores the same tokens "
+                "differently from one batch to the next (is a dropout or a noise still on?), so PPO's ratio would mean nothing"
+            )
 
     def _minibatches(self, count: int) -> list[Tensor]:
         return list(torch.randperm(count, generator=self.shuffling).split(self.config.minibatch_size))
@@ -307,6 +341,10 @@ class Learner:
                 off_loss_BT = losses.shaped_loss(logp_BT, behaviour_BT, advantage_BT, config.shaping_gamma)
             else:
                 off_loss_BT, _ = losses.ppo_loss(logp_BT, behaviour_BT, advantage_BT, config.cliprange, high)
+            if config.hindsight_loss == "shaped":
+                own_B = torch.tensor([rows[i].revision for i in batch.rows.tolist()], device=self.device)
+                shaped_BT = losses.shaped_loss(logp_BT, old_BT, advantage_BT, config.shaping_gamma)
+                on_loss_BT = torch.where(own_B[:, None], shaped_BT, on_loss_BT)
             kl_BT = losses.kl_k3(logp_BT, reference_BT)
             loss_BT = torch.where(on_B[:, None], on_loss_BT, off_loss_BT) + config.kl_coef * kl_BT
             if entropy_BT is not None:
@@ -400,6 +438,7 @@ class Learner:
             "critic": self.accelerator.unwrap_model(self.critic).state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "bonus": self.bonus.state_dict() if self.bonus else None,
+            "improvements": self.improvements,
             "buffer": self.buffer.state_dict(),
             "budget": self.run.budget.state_dict(),
             "generators": {name: getattr(self, name).get_state() for name in _STREAMS},
@@ -413,6 +452,7 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.bonus:
             self.bonus.load_state_dict(state["bonus"])
+        self.improvements = [tuple(row) for row in state.get("improvements", [])]
         self.buffer.load_state_dict(state["buffer"])
         self.run.budget.load_state_dict(state["budget"])
         for name in _STREAMS:
