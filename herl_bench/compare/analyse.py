@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from herl_bench.compare.stats import Array
 
 BAND_POINTS = 40
-CROSSED = "seeds and items random, t with Hillis's degrees of freedom"
+CROSSED = "seeds and items random, Behrens-Fisher"
 ONE_SEED = "items random, one seed, t"
 OVER_SEEDS = "seeds random, t"
 Runs = Mapping[str, Sequence[FinishedRun]]
@@ -244,7 +244,7 @@ class _Pair:
         low, high = stats.hierarchical_bootstrap(gain) if crossed else (None, None)
         evidence = Evidence(
             table.task, self.arm, self.baseline, seeds, items, float(gain.mean()), difference.low, difference.high, p_holm, contrasts,
-            detectable=stats.detectable(crossed.stderr, crossed.df) if crossed else None,
+            detectable=stats.detectable(crossed) if crossed else None,
             seeds_needed=stats.seeds_needed(crossed, margin) if crossed else None,
             higher_is_better=higher,
         )  # fmt: skip
