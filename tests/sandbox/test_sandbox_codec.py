@@ -184,6 +184,14 @@ def test_absorbing_keeps_inner_identity():
     assert old["k"] is inner
 
 
-def test_dates_with_zones_stay_behind():
+def test_dates_with_a_fixed_offset_travel_and_others_stay_behind():
+    east = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
+    for moment in (
+        datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC),
+        datetime.datetime(2024, 1, 1, tzinfo=east),
+        datetime.time(1, tzinfo=east),
+    ):
+        assert repr(through(moment)) == repr(moment)
+    named = datetime.timezone(datetime.timedelta(0), "here")
     with pytest.raises(codec.Unsendable):
-        codec.encode(datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC))
+        codec.encode(datetime.datetime(2024, 1, 1, tzinfo=named))

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a program stays on one line)
 """Programs that do nothing wrong get the verdict that they deserve, with evidence for every assertion."""
 
 from __future__ import annotations
@@ -107,6 +108,225 @@ def test_passes(sandbox: Sandbox, name: str):
     assert verdict.status == "pass", (verdict.detail, [r.evidence for r in verdict.results if not r.passed])
     assert verdict.tests_passed == verdict.tests_total > 0
     assert verdict.integrity == "split"
+
+
+# More of what people write, a line each: (program, tests).
+ALSO_PASSING = {
+    "coroutine returned": (
+        "import asyncio\nasync def f(x):\n    await asyncio.sleep(0)\n    return x+1",
+        "import asyncio\nassert asyncio.run(f(1))==2",
+    ),
+    "await gather": (
+        "async def f(x): return x+1",
+        "import asyncio\nasync def go(): return await asyncio.gather(f(1),f(2))\nassert asyncio.run(go())==[2,3]",
+    ),
+    "same list returned": ("def f(x):\n    x.append(1)\n    return x", "l=[]\nassert f(l) is l"),
+    "new list returned": ("def f(x): return x[:]", "l=[1]\nassert f(l) is not l\nassert f(l)==l"),
+    "enum iter": (
+        "import enum\nclass f(enum.Enum):\n    A=1\n    B=2",
+        "assert [c.name for c in f]==['A','B']\nassert f(1).name=='A'\nassert f['B'].value==2\nassert len(f)==2",
+    ),
+    "frozen dataclass in set": (
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass P:\n    x:int\ndef f(): return {P(1),P(1)}",
+        "assert len(f())==1",
+    ),
+    "typed namedtuple": (
+        "from typing import NamedTuple\nclass P(NamedTuple):\n    x:int\n    def double(self): return self.x*2\ndef f(): return P(4)",
+        "assert f()==(4,)\nassert f().x==4",
+    ),
+    "decorator solution": (
+        "def f(g):\n    def w(*a,**k):\n        w.calls+=1\n        return g(*a,**k)\n    w.calls=0\n    return w",
+        "@f\ndef h(x): return x*2\nassert h(3)==6\nassert h(x=4)==8\nassert h.calls==2",
+    ),
+    "memo decorator": (
+        "def f(g):\n    c={}\n    def w(n):\n        if n not in c: c[n]=g(n)\n        return c[n]\n    return w",
+        "n=[]\n@f\ndef fib(k):\n    n.append(k)\n    return k if k<2 else fib(k-1)+fib(k-2)\nassert fib(15)==610\nassert len(n)==16",
+    ),
+    "closure counter": (
+        "def f():\n    n=0\n    def g():\n        nonlocal n\n        n+=1\n        return n\n    return g",
+        "c=f()\nassert c()==1 and c()==2\nassert f()()==1",
+    ),
+    "partial": ("import functools\ndef f(a): return functools.partial(pow,a)", "assert f(2)(5)==32"),
+    "generator send": (
+        "def f():\n    x=yield 1\n    while True: x=yield x*2",
+        "g=f()\nassert next(g)==1\nassert g.send(5)==10\nassert g.send(6)==12",
+    ),
+    "generator close": ("def f():\n    yield 1\n    yield 2", "g=f()\nassert next(g)==1\ng.close()\nassert list(g)==[]"),
+    "gen raises": (
+        "def f():\n    yield 1\n    raise ValueError('x')",
+        "g=f()\nassert next(g)==1\ntry:\n    next(g)\nexcept ValueError: ok=True\nassert ok",
+    ),
+    "iterator class": (
+        "class f:\n    def __init__(s,n): s.n=n\n    def __iter__(s): return s\n    def __next__(s):\n        if s.n==0: raise StopIteration\n        s.n-=1\n        return s.n",
+        "assert list(f(3))==[2,1,0]\nassert [x for x in f(2)]==[1,0]",
+    ),
+    "context manager": ("class f:\n    def __enter__(s): return 5\n    def __exit__(s,*a): return None", "with f() as x:\n    assert x==5"),
+    "contextlib": ("import contextlib\n@contextlib.contextmanager\ndef f():\n    yield 7", "with f() as x:\n    assert x==7"),
+    "bytearray mut": ("def f(b): b.append(65)", "b=bytearray(b'a')\nf(b)\nassert b==b'aA'"),
+    "defaultdict lambda": (
+        "import collections\ndef f():\n    d=collections.defaultdict(lambda: 7)\n    d[1]\n    return d",
+        "assert f()=={1:7}",
+    ),
+    "ordered": (
+        "from collections import OrderedDict\ndef f(): return OrderedDict([(1,2),(3,4)])",
+        "from collections import OrderedDict\nassert f()==OrderedDict([(1,2),(3,4)])\nassert list(f())==[1,3]",
+    ),
+    "deque": (
+        "from collections import deque\ndef f(): return deque([1,2],maxlen=2)",
+        "from collections import deque\nassert f()==deque([1,2])\nassert isinstance(f(),deque)",
+    ),
+    "chainmap": ("from collections import ChainMap\ndef f(): return ChainMap({1:2},{3:4})", "assert dict(f())=={1:2,3:4}"),
+    "mappingproxy": ("import types\ndef f(): return types.MappingProxyType({1:2})", "assert f()[1]==2\nassert f()=={1:2}"),
+    "match": (
+        "import re\ndef f(s): return re.match(r'(\\w)(\\d)',s)",
+        "m=f('a1')\nassert m.group(1)=='a'\nassert m.groups()==('a','1')\nassert m\nassert f('..') is None\nassert m[2]=='1'",
+    ),
+    "pattern": ("import re\ndef f(): return re.compile('a+')", "assert f().match('aaa').end()==3"),
+    "dict of functions": ("def f(): return {'inc': lambda x: x+1}", "assert f()['inc'](2)==3"),
+    "date tz": (
+        "import datetime\ndef f(): return datetime.datetime(2024,1,1,tzinfo=datetime.timezone.utc)",
+        "import datetime\nassert f()==datetime.datetime(2024,1,1,tzinfo=datetime.timezone.utc)",
+    ),
+    "aware arg": (
+        "def f(d): return d.isoformat()",
+        "import datetime\nassert f(datetime.datetime(2024,1,1,tzinfo=datetime.timezone.utc)).endswith('+00:00')",
+    ),
+    "decimal ctx": (
+        "from decimal import Decimal, getcontext\ndef f():\n    getcontext().prec=30\n    return Decimal(1)/3",
+        "assert str(f())=='0.'+'3'*30",
+    ),
+    "big int": ("def f(n): return 3**n", "assert f(5000)==3**5000"),
+    "big list": ("def f(n): return list(range(n))", "assert f(500000)==list(range(500000))"),
+    "nested 60": ("def f(n):\n    x=0\n    for _ in range(n): x=[x]\n    return x", "x=0\nfor _ in range(60): x=[x]\nassert f(60)==x"),
+    "deep recursion": (
+        "import sys\nsys.setrecursionlimit(50000)\ndef r(n): return 0 if n==0 else 1+r(n-1)\ndef f(): return r(20000)",
+        "assert f()==20000",
+    ),
+    "threadpool": (
+        "from concurrent.futures import ThreadPoolExecutor\ndef f(xs):\n    with ThreadPoolExecutor(4) as p: return list(p.map(lambda x:x*x,xs))",
+        "assert f([1,2,3])==[1,4,9]",
+    ),
+    "asyncio queue": (
+        "import asyncio\nasync def w(q,o):\n    while not q.empty(): o.append(await q.get())\nasync def m(n):\n    q=asyncio.Queue();o=[]\n    for i in range(n): q.put_nowait(i)\n    await asyncio.gather(w(q,o),w(q,o))\n    return o\ndef f(n): return asyncio.run(m(n))",
+        "assert f(5)==[0,1,2,3,4]",
+    ),
+    "asyncio to_thread": (
+        "import asyncio,time\ndef f():\n    async def m(): return await asyncio.wait_for(asyncio.to_thread(lambda: 4),1)\n    return asyncio.run(m())",
+        "assert f()==4",
+    ),
+    "linked list class": (
+        "class Node:\n    def __init__(s,v,n=None): s.v=v;s.next=n\ndef f(xs):\n    h=None\n    for x in reversed(xs): h=Node(x,h)\n    return h",
+        "h=f([1,2])\nassert h.v==1 and h.next.v==2 and h.next.next is None",
+    ),
+    "property+static": (
+        "class f:\n    def __init__(s): s._x=1\n    @property\n    def x(s): return s._x\n    @x.setter\n    def x(s,v): s._x=v*2\n    @staticmethod\n    def st(a): return a\n    @classmethod\n    def mk(c): return c()",
+        "o=f.mk()\no.x=4\nassert o.x==8\nassert f.st(3)==3",
+    ),
+    "class attr": ("class f:\n    n=0\n    def __init__(self): f.n+=1", "f();f()\nassert f.n==2"),
+    "inherit": ("class A:\n    def hi(s): return 'a'\nclass f(A):\n    def hi(s): return super().hi()+'b'", "assert f().hi()=='ab'"),
+    "pickle roundtrip": (
+        "import pickle\nclass A:\n    def __init__(s): s.x=1\ndef f(): return pickle.loads(pickle.dumps(A())).x",
+        "assert f()==1",
+    ),
+    "sqlite file": (
+        "import sqlite3\ndef f():\n    c=sqlite3.connect('a.db');c.execute('create table t(x)');c.commit();c.close();return 1",
+        "assert f()==1",
+    ),
+    "zoneinfo": (
+        "from zoneinfo import ZoneInfo\nimport datetime\ndef f(): return datetime.datetime(2024,7,1,tzinfo=ZoneInfo('Europe/Berlin')).utcoffset().seconds",
+        "assert f()==7200",
+    ),
+    "pathlib": (
+        "import pathlib\ndef f():\n    p=pathlib.Path('a/b');p.mkdir(parents=True);(p/'c').write_text('x')\n    return sorted(str(q) for q in pathlib.Path('.').rglob('*'))",
+        "assert f()==['a','a/b','a/b/c']",
+    ),
+    "stringio stdout capture": (
+        "import io,contextlib\ndef f():\n    b=io.StringIO()\n    with contextlib.redirect_stdout(b): print('x')\n    return b.getvalue()",
+        "assert f()=='x\\n'",
+    ),
+    "tests capture stdout": (
+        "def f(): print('hello')",
+        "import io,contextlib\nb=io.StringIO()\nwith contextlib.redirect_stdout(b): f()\nassert b.getvalue()=='hello\\n'",
+    ),
+    "signal alarm": (
+        "import signal\ndef f():\n    hit=[]\n    signal.signal(signal.SIGALRM,lambda *a: hit.append(1));signal.setitimer(signal.ITIMER_REAL,.01);signal.pause()\n    return hit",
+        "assert f()==[1]",
+    ),
+    "exception group": (
+        "def f(): raise ExceptionGroup('g',[ValueError('x')])",
+        "try:\n    f()\n    assert False\nexcept Exception as e: pass",
+    ),
+    "unittest style": (
+        "def f(x):\n    if x<0: raise ValueError\n    return x",
+        "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(f(1),1)\n        with self.assertRaises(ValueError): f(-1)\nr=unittest.TestResult()\nunittest.defaultTestLoader.loadTestsFromTestCase(T).run(r)\nassert r.wasSuccessful()",
+    ),
+    "star args": ("def f(*a,k=1,**kw): return (a,k,kw)", "assert f(1,2,k=3,z=4)==((1,2),3,{'z':4})"),
+    "kwargs mutated": ("def f(d=None): d['x']=1", "e={}\nf(d=e)\nassert e=={'x':1}"),
+    "iter arg": (
+        "def f(it): return list(it)",
+        "assert f(iter([1,2]))==[1,2]\nassert f(x for x in 'ab')==['a','b']\nassert f(range(3))==[0,1,2]\nassert f(map(str,[1]))==['1']",
+    ),
+    "infinite iter arg": (
+        "import itertools\ndef f(it): return list(itertools.islice(it,3))",
+        "import itertools\nassert f(itertools.count())==[0,1,2]",
+    ),
+    "key func": (
+        "def f(xs,key): return sorted(xs,key=key)",
+        "assert f([3,-1],abs)==[-1,3]\nassert f(['bb','a'],len)==['a','bb']\nassert f([1,2],key=lambda x:-x)==[2,1]",
+    ),
+    "operator arg": (
+        "def f(op,a,b): return op(a,b)",
+        "import operator\nassert f(operator.add,1,2)==3\nassert f(max,1,2)==2\nassert f(str.__add__,'a','b')=='ab'\nassert f(str.upper,'a','b') if 0 else True",
+    ),
+    "type hints": (
+        "from typing import *\nT=TypeVar('T')\nclass S(Generic[T]):\n    def __init__(s): s.a: List[T]=[]\n    def push(s,x:T)->None: s.a.append(x)\ndef f():\n    s=S[int]();s.push(1);return s.a",
+        "assert f()==[1]",
+    ),
+    "walrus match": (
+        "def f(x):\n    match x:\n        case [a,*r]: return a\n        case {'k':v}: return v\n        case _: return None",
+        "assert f([1,2])==1 and f({'k':3})==3 and f(4) is None",
+    ),
+    "float inf": ("def f(): return [float('inf'),-0.0]", "assert f()==[float('inf'),0.0]\nimport math\nassert math.copysign(1,f()[1])==-1"),
+    "nan": ("def f(): return float('nan')", "import math\nassert math.isnan(f())"),
+    "type returned": ("def f(x): return type(x)", "assert f(1) is int\nassert f('a')==str\nassert f([]) is list"),
+    "slice": ("def f(): return slice(1,3)", "assert [0,1,2,3][f()]==[1,2]\nassert f()==slice(1,3)"),
+    "memoryview": ("def f(): return memoryview(b'ab')", "assert bytes(f())==b'ab'"),
+    "map obj": ("def f(a): return map(str,a)", "assert list(f([1,2]))==['1','2']"),
+    "dict views": ("def f(d): return d.keys()", "assert f({1:2})=={1}\nassert list(f({1:2}))==[1]\nassert sorted(f({2:1,1:1}))==[1,2]"),
+}
+
+# Passed too, and marked: the tests compare objects of the program, which only it can do.
+SHARED = {
+    "sorted objects": (
+        "import functools\n@functools.total_ordering\nclass K:\n    def __init__(s,v): s.v=v\n    def __lt__(s,o): return s.v<o.v\n    def __eq__(s,o): return s.v==o.v\ndef f(): return [K(2),K(1)]",
+        "assert [k.v for k in sorted(f())]==[1,2]",
+    ),
+    "vector ops": (
+        "class f:\n    def __init__(s,x,y): s.x=x;s.y=y\n    def __add__(s,o): return f(s.x+o.x,s.y+o.y)\n    def __mul__(s,k): return f(s.x*k,s.y*k)\n    def __eq__(s,o): return (s.x,s.y)==(o.x,o.y)\n    def __repr__(s): return f'V({s.x},{s.y})'\n    def __abs__(s): return (s.x**2+s.y**2)**.5",
+        "assert f(1,2)+f(3,4)==f(4,6)\nassert (f(1,2)*3).x==3\nassert str(f(1,2))=='V(1,2)'",
+    ),
+    "enum": (
+        "import enum\nclass Color(enum.Enum):\n    RED=1\n    BLUE=2\ndef f(): return Color.RED",
+        "assert f() == Color.RED\nassert f() is Color.RED\nassert f().name=='RED'\nassert f().value==1\nassert f()!=Color.BLUE",
+    ),
+    "dataclass eq": (
+        "from dataclasses import dataclass\n@dataclass\nclass P:\n    x:int\n    y:int=2\ndef f(): return P(1)",
+        "assert f()==P(1,2)\nassert repr(f())=='P(x=1, y=2)'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALSO_PASSING)
+def test_also_passes(sandbox: Sandbox, name: str):
+    verdict = run(sandbox, ALSO_PASSING[name][0], "f", ALSO_PASSING[name][1])
+    assert verdict.status == "pass", (verdict.detail, [r.evidence for r in verdict.results if not r.passed])
+    assert verdict.integrity == "split"
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_passes_with_a_mark(sandbox: Sandbox, name: str):
+    verdict = run(sandbox, SHARED[name][0], "f", SHARED[name][1])
+    assert (verdict.status, verdict.integrity) == ("pass", "shared"), verdict
 
 
 def test_comparing_two_objects_of_the_program_is_marked(sandbox: Sandbox):

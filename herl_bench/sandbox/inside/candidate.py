@@ -71,6 +71,12 @@ def take(iterator: Any, count: int) -> list[Any]:
     return [items, False, None]
 
 
+def run_to_end(coroutine: Any) -> Any:
+    import asyncio
+
+    return asyncio.run(coroutine)
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "call": lambda function, *args, **kwargs: function(*args, **kwargs),
     "getattr": getattr,
@@ -79,6 +85,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "len": len,
     "iter": iter,
     "take": take,
+    "await": run_to_end,
     "getitem": operator.getitem,
     "setitem": operator.setitem,
     "delitem": operator.delitem,
@@ -89,6 +96,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "issubclass": issubclass,
     "enter": lambda manager: type(manager).__enter__(manager),
     "exit": lambda manager, *raised: type(manager).__exit__(manager, *raised),
+    "radd": lambda value, other: other + value,
+    "rmul": lambda value, other: other * value,
     **{
         name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "neg", "and_", "or_")
     },
@@ -103,6 +112,19 @@ class Callback:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._server.call_back(self._number, args, kwargs)
+
+
+class CallbackIterator:
+    """An iterator of the tests, seen from here."""
+
+    def __init__(self, step: Callback):
+        self._step = step
+
+    def __iter__(self) -> CallbackIterator:
+        return self
+
+    def __next__(self) -> Any:
+        return self._step()
 
 
 class Server:
@@ -131,6 +153,7 @@ class Server:
         kind = type(value)
         is_error = isinstance(value, type) and issubclass(value, BaseException)
         sort = "exception" if is_error else "class" if isinstance(value, type) else "object"
+        sort = "coroutine" if hasattr(kind, "__await__") and hasattr(kind, "send") else sort
         sort = "iterator" if hasattr(kind, "__next__") else "function" if sort == "object" and callable(value) else sort
         label = getattr(value, "__name__", "") if sort in ("class", "function", "exception") else kind.__name__
         reference = [number, sort, label if type(label) is str else ""]
@@ -143,6 +166,8 @@ class Server:
             return self.globals[payload]
         if tag == "cb":
             return Callback(self, payload)
+        if tag == "it":
+            return CallbackIterator(Callback(self, payload))
         if tag == "f":
             return getattr(builtins, payload)
         return codec.no_import(tag, payload)
@@ -214,7 +239,7 @@ class Server:
             value = OPERATIONS[operation](*args, **kwargs)
             if operation == "take":
                 value[2] = None if value[2] is None else describe(value[2])
-            reply = ["ret", self.export(value) if constructed and is_own(value) else codec.encode(value, self.export)]
+            reply = ["ret", self._result(value, args, kwargs, constructed and is_own(value))]
         except codec.Unsendable as why:
             reply = ["bad", f"a value that cannot be sent: {why}"]
         except BaseException as error:
@@ -222,6 +247,14 @@ class Server:
                 os._exit(exit_status(error) & 0xFF)
             reply = ["exc", *describe(error)]
         self.send([*reply, self._changes(operation, args, kwargs, encoded, encoded_keywords)])
+
+    def _result(self, value: Any, args: list[Any], kwargs: dict[str, Any], is_object: bool) -> Any:
+        """An argument that comes back is told apart from an equal one: tests may look at identity."""
+        if codec.has_mutable(value):
+            for place, argument in [*enumerate(args), *kwargs.items()]:
+                if argument is value:
+                    return {"a": place}
+        return self.export(value) if is_object else codec.encode(value, self.export)
 
     def _changes(self, operation: str, args: list[Any], kwargs: dict[str, Any], encoded: list[Any], keywords: dict[str, Any]) -> Any:
         """What the call changed in its arguments: [[place, new value], …], None where nothing did."""

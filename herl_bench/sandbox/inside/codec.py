@@ -1,8 +1,9 @@
 """Values to JSON and back: plain Python data, exactly, and nothing else. Never pickle, marshal or eval.
 
 Covers: None, bool, int of any size, float (nan and inf included), complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, deque,
-Counter, OrderedDict, defaultdict, named tuples, ranges, dict views, Decimal, Fraction, naive dates and times (without a fold), and the types
-themselves; where numpy was loaded before the first program, its arrays and scalars of numbers, booleans, text and times.
+Counter, OrderedDict, defaultdict, named tuples, ranges, slices, dict views and proxies, Decimal, Fraction, dates and times (without a fold;
+naive or with a fixed offset), and the types themselves; where numpy was loaded before the first program, its arrays and scalars of numbers,
+booleans, text and times.
 A subclass of one of these travels as its base, so that no `__eq__` of the sender's comes along. Everything else is handed to `export`,
 which gives a reference or raises `Unsendable`. Leaves out: shared references and cycles (a cycle is "nested too deeply").
 """
@@ -103,6 +104,8 @@ _ENCODERS: dict[type, Callable[[Any, Export, int], Any]] = {
     bytearray: lambda value, export, depth: {"ba": value.hex()},
     complex: lambda value, export, depth: {"c": [value.real, value.imag]},
     range: lambda value, export, depth: {"range": [encode(part) for part in (value.start, value.stop, value.step)]},
+    slice: lambda value, export, depth: {"slice": [encode(part, export, depth) for part in (value.start, value.stop, value.step)]},
+    type(type.__dict__): lambda value, export, depth: {"d": _pairs(value.items(), export, depth)},
     collections.deque: lambda value, export, depth: {"q": [value.maxlen, [encode(item, export, depth) for item in value]]},
     collections.Counter: lambda value, export, depth: {"n": _pairs(value.items(), export, depth)},
     collections.OrderedDict: lambda value, export, depth: {"o": _pairs(value.items(), export, depth)},
@@ -167,11 +170,20 @@ def _encode_number_or_date(value: Any, kind: type, module: str) -> Any:
         return {"F": [encode(value.numerator), encode(value.denominator)]}
     if name == "timedelta":
         return {"td": [value.days, value.seconds, value.microseconds]}
-    if getattr(value, "tzinfo", None) is not None or getattr(value, "fold", False):
+    if getattr(value, "fold", False):
         return None
+    zone: list[int] = []
+    if getattr(value, "tzinfo", None) is not None:
+        module_itself: Any = sys.modules["datetime"]
+        if type(value.tzinfo) is not module_itself.timezone:
+            return None
+        offset = value.tzinfo.utcoffset(None)
+        if value.tzinfo.tzname(None) != module_itself.timezone(offset).tzname(None):  # it has a name of its own
+            return None
+        zone = [offset // module_itself.timedelta(microseconds=1)]
     clock = [value.hour, value.minute, value.second, value.microsecond] if name in ("datetime", "time") else []
     calendar = [value.year, value.month, value.day] if name in ("datetime", "date") else []
-    return {name: calendar + clock} if name in ("datetime", "date", "time") else None
+    return {name: calendar + clock + zone} if name in ("datetime", "date", "time") else None
 
 
 NUMPY: Any = None  # the module, given by `main.py` where it is among the packages
@@ -344,11 +356,17 @@ def _decode_fraction(payload: Any, resolve: Import, depth: int) -> Any:
     return fractions.Fraction(*_integers(payload))
 
 
+NAIVE_PARTS = {"datetime": 7, "time": 4}  # one more is the zone's offset in microseconds
+
+
 def _decode_date(name: str) -> Callable[[Any, Import, int], Any]:
     def decoder(payload: Any, resolve: Import, depth: int) -> Any:
         import datetime
 
-        return getattr(datetime, name)(*_integers(payload))
+        parts: list[Any] = _integers(payload)
+        if len(parts) == NAIVE_PARTS.get(name, -2) + 1:
+            parts[-1] = datetime.timezone(datetime.timedelta(microseconds=parts[-1]))
+        return getattr(datetime, name)(*parts)
 
     return decoder
 
@@ -363,6 +381,7 @@ _DECODERS: dict[str, Callable[[Any, Import, int], Any]] = {
     "ba": lambda payload, resolve, depth: bytearray.fromhex(payload),
     "c": _decode_complex,
     "range": _decode_range,
+    "slice": lambda payload, resolve, depth: slice(*_list(payload, resolve, depth)),
     "q": _decode_deque,
     "n": lambda payload, resolve, depth: collections.Counter(_dict(payload, resolve, depth)),
     "o": _decode_ordered,

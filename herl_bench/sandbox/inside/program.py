@@ -1,7 +1,7 @@
 """The program under test, seen from the tester: calls go over the socket, values come back through the codec.
 
-Covers: calls, exceptions, arguments changed in place, the tests' own functions as arguments, references to objects that stay in the
-candidate's process. A reference never takes part in a comparison with a plain value: it is unequal to all of them, so an object whose
+Covers: calls, exceptions, arguments changed in place, the tests' own functions and iterators as arguments, coroutines, references to objects
+that stay in the candidate's process. A reference never takes part in a comparison with a plain value: it is unequal to all of them, so an object whose
 `__eq__` says True to everything wins nothing. Where two references are compared the candidate has to be asked; `shared` then says so.
 Leaves out: which names of the program the tests may see (`tester.py`).
 """
@@ -9,7 +9,10 @@ Leaves out: which names of the program the tests may see (`tester.py`).
 from __future__ import annotations
 
 import builtins
+import collections.abc
+import io
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -21,6 +24,7 @@ CATCHABLE = {
     if isinstance(kind, type) and issubclass(kind, Exception | SystemExit | KeyboardInterrupt)
 }
 PURE = {getattr(builtins, name): name for name in codec.PURE_FUNCTIONS.split()}
+WITH_PLAIN_VALUES = frozenset({"add", "sub", "mul", "truediv", "radd", "rmul"})
 TEXT_CAP = 500
 OUTPUT_CAP = 64 << 10
 TAKE_AT_MOST = 256
@@ -53,7 +57,9 @@ class Program:
         self.last_call: tuple[str, list[Any], dict[str, Any]] | None = None
         self.last_line: int | None = None
         self.load_error: BaseException = RuntimeError("the program was not loaded")
+        self.stdout = sys.stdout
         self.callbacks: list[Callable[..., Any]] = []
+        self.iterators: list[tuple[Any, int]] = []
         self.references: dict[int, Remote] = {}
         self.errors: dict[str, type[BaseException]] = {}
         self.error_numbers: dict[type[BaseException], int] = {}
@@ -95,6 +101,8 @@ class Program:
         if self.output_room:
             self.output.append(message[-1][: self.output_room])
             self.output_room -= len(self.output[-1])
+        if message[-1] and sys.stdout is not self.stdout:  # the tests look at what is printed
+            sys.stdout.write(message[-1])
         return message[1:]
 
     # ---- values
@@ -115,6 +123,8 @@ class Program:
                 return {"f": PURE[value]}
         except TypeError:
             pass
+        if hasattr(type(value), "__next__") and not isinstance(value, io.IOBase):
+            return {"it": self.iterator(value)}
         if callable(value):
             for number, known in enumerate(self.callbacks):
                 if known is value:
@@ -122,6 +132,15 @@ class Program:
             self.callbacks.append(value)
             return {"cb": len(self.callbacks) - 1}
         raise codec.Unsendable(type(value).__name__)
+
+    def iterator(self, value: Any) -> int:
+        """The number of the callback that is its next step."""
+        for known, number in self.iterators:
+            if known is value:
+                return number
+        self.callbacks.append(value.__next__)
+        self.iterators.append((value, len(self.callbacks) - 1))
+        return len(self.callbacks) - 1
 
     def decode(self, message: Any) -> Any:
         try:
@@ -133,6 +152,7 @@ class Program:
         """What `encode` made, back again (for evidence: the arguments as they were before the call)."""
         kept: dict[str, Callable[[Any], Any]] = {
             "cb": self.callbacks.__getitem__,
+            "it": self.callbacks.__getitem__,
             "r": self.references.get,
             "f": lambda name: getattr(builtins, name),
         }
@@ -149,7 +169,7 @@ class Program:
         if sort == "exception":
             return self.error_class(number, label, payload[-1])
         if number not in self.references:
-            kind = {"iterator": RemoteIterator, "function": RemoteCallable, "class": RemoteCallable}.get(sort, Remote)
+            kind = REMOTES.get(sort, Remote)
             self.references[number] = kind(self, number, label if label.isidentifier() else "object")
         return self.references[number]
 
@@ -210,6 +230,8 @@ class Program:
             if message[0] == "ret":
                 value, changes, _ = self.parts(message, 3)
                 self.take_changes(changes, args, kwargs)
+                if type(value) is dict and list(value) == ["a"]:
+                    return self.argument(value["a"], args, kwargs)
                 return self.decode(value)
             if message[0] == "exc":
                 *described, changes, _ = self.parts(message, 6)
@@ -228,10 +250,13 @@ class Program:
         if type(changes) is not list or not all(type(change) is list and len(change) == 2 for change in changes):
             self.stop("protocol", "the program's process sent a message of the wrong shape")
         for place, value in changes:
-            known: Any = kwargs if type(place) is str else args
-            if type(place) not in (int, str) or (place not in kwargs if type(place) is str else not 0 < place < len(args)):
-                self.stop("protocol", "the program's process changed what it was not given")
-            codec.absorb(known[place], self.decode(value))
+            codec.absorb(self.argument(place, args, kwargs), self.decode(value))
+
+    def argument(self, place: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        known: Any = kwargs if type(place) is str else args
+        if type(place) not in (int, str) or (place not in kwargs if type(place) is str else not 0 < place < len(args)):
+            self.stop("protocol", "the program's process changed what it was not given")
+        return known[place]
 
     def call_back(self, parts: list[Any]) -> None:
         number, args, kwargs, _ = parts
@@ -332,9 +357,11 @@ class Remote:
         return False if self is other else self._with("ne", other)
 
     def _with(self, operation: str, other: object) -> Any:
-        """An operator between two objects of the program is the program's to answer; with a plain value it is not defined at all."""
+        """An operator between two objects of the program is the program's to answer. With a plain value it is not defined, unless what comes
+        out is one more object: a plain result would be whatever the test wants to hear."""
         if not isinstance(other, Remote):
-            return NotImplemented
+            result = self._judged(operation, other) if operation in WITH_PLAIN_VALUES else None
+            return result if isinstance(result, Remote) else NotImplemented
         return self._judged(operation, other) if operation in ("eq", "ne", "lt", "le", "gt", "ge") else self._ask(operation, other)
 
     def _judged(self, operation: str, other: object) -> Any:
@@ -356,6 +383,12 @@ class Remote:
 
     def __add__(self, other: object) -> Any:
         return self._with("add", other)
+
+    def __radd__(self, other: object) -> Any:
+        return self._with("radd", other)
+
+    def __rmul__(self, other: object) -> Any:
+        return self._with("rmul", other)
 
     def __sub__(self, other: object) -> Any:
         return self._with("sub", other)
@@ -390,6 +423,28 @@ class RemoteCallable(Remote):
         return program.request("call", (self, *args), kwargs)
 
 
+class RemoteCoroutine(Remote):
+    """Runs to its end, in an event loop of the candidate's, when it is first awaited."""
+
+    __slots__ = ()
+
+    def send(self, value: Any) -> NoReturn:
+        raise StopIteration(self._ask("await"))
+
+    def throw(self, kind: Any, error: Any = None, trace: Any = None) -> NoReturn:
+        raise kind if error is None else error
+
+    def close(self) -> None:
+        pass
+
+    def __await__(self) -> Any:
+        yield from ()
+        return self._ask("await")
+
+
+collections.abc.Coroutine.register(RemoteCoroutine)
+
+
 class RemoteIterator(Remote):
     """Fetched in growing pieces, so that a long generator costs few messages and an endless one no more than is read."""
 
@@ -418,6 +473,14 @@ class RemoteIterator(Remote):
         if ended is StopIteration:
             raise StopIteration
         raise object.__getattribute__(self, "_program").error(ended)
+
+
+REMOTES: dict[str, type[Remote]] = {
+    "iterator": RemoteIterator,
+    "coroutine": RemoteCoroutine,
+    "function": RemoteCallable,
+    "class": RemoteCallable,
+}
 
 
 def unpacked(answer: Any) -> tuple[list[Any], bool, list[Any] | None]:
