@@ -28,7 +28,7 @@ from random import Random
 from statistics import fmean, median
 from typing import Any
 
-PAIRS = 5
+PAIRS = 7
 RESPONSES = 20_000
 OTHERS = (2_000, 100_000)
 

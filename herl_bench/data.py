@@ -60,6 +60,7 @@ class Data:
     eval: the evaluation items, fixed and seeded, in the source's order.
     fingerprint: sha256 per file that was read (relative to the folder); of the items themselves where no file was.
     gate: what the leakage gate checked and found.
+    available: evaluation items before any limit; None in an endless world.
     """
 
     source: str
@@ -69,6 +70,7 @@ class Data:
     gate: Mapping[str, Any]
     embedded: bool
     _stream: Callable[[], Iterator[Example]] = field(repr=False, compare=False)
+    available: int | None = None
 
     def train(self, start: int = 0) -> Iterator[Example]:
         """Training items from position `start` on: endless, the same each time; a finite set is shuffled anew each epoch."""
@@ -130,14 +132,16 @@ def open_eval(
     place = resolve_source(task, source, embedded=embedded)
     if place == "synthetic":
         chosen, fingerprint = _synthetic_eval(task, eval_items, difficulty)
+        available = None
     else:
         everything, files = _load(task, place, "eval")
         chosen, fingerprint = select(everything, eval_items), files or {"eval": items_digest(everything)}
+        available = len(everything)
 
     def stream() -> Iterator[Example]:
         raise UsageError(f"{task.name}: the data was opened for evaluation only")
 
-    return Data(str(place), task.name, chosen, fingerprint, {}, embedded, stream)
+    return Data(str(place), task.name, chosen, fingerprint, {}, embedded, stream, available)
 
 
 def worked_examples(

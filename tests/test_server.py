@@ -1,6 +1,7 @@
 """`--model openai`: a real server with a tiny checkpoint, started and killed here, and small servers that misbehave."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -287,6 +288,13 @@ def test_a_server_that_refuses_stops_the_evaluation_at_once(capsys):
     assert "HTTP 401 no key" in err
 
 
+def test_a_server_that_asks_for_a_long_pause_stops_the_evaluation(capsys):
+    with server(lambda prompt, n: (429, {"Retry-After": "3600"}, "quota")) as (url, _):
+        code, out, err = command(capsys, url, "--limit", "2")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "takes no requests for 3,600 seconds (HTTP 429 quota)" in err
+
+
 def test_a_server_that_answers_nothing_usable_stops_the_evaluation(capsys, tmp_path):
     with server(lambda prompt, n: (500, {}, "boom")) as (url, _):
         code, out, err = command(capsys, url, "--limit", "20", "--output_path", str(tmp_path))
@@ -304,6 +312,8 @@ def test_a_server_that_answers_nothing_usable_stops_the_evaluation(capsys, tmp_p
         ("base_url=http://h,model=M,concurrency=0", "concurrency=0: input should be greater"),
         ("base_url=http://h,model=M,api=images", "api=images"),
         ("base_url=http://h,model", "write KEY=VALUE"),
+        (f"base_url=http://h,model=M,cache={os.path.dirname(__file__)}", "cannot be used for a server's answers: Is a directory"),
+        (f"base_url=http://h,model=M,cache={__file__}", "not a file of answers"),
         ("base_url=http://h,model=M,api_key_env=NO_SUCH_VARIABLE", "is not set"),
     ],
 )

@@ -219,7 +219,7 @@ def _evaluate(
 
         done = evaluate(model, task, rubric, metrics, opened.eval, sandbox=sandbox, done=rows, on_batch=on_batch, **how)
     origin = {"source": opened.source, "sha256": dict(opened.fingerprint)}
-    return Done(done, writer.section(done, data=origin) if writer else {}, opened.source, writer, journal)
+    return Done(done, writer.section(done, original=opened.available, data=origin) if writer else {}, opened.source, writer, journal)
 
 
 def _items(task: Task, source: str, asked: Asked, run_items: int | None, where: Mapping[str, Any]) -> Data:

@@ -28,18 +28,19 @@ from herl_bench.evaluate.stored import Items, Stored, parse_row, read_stored
 from herl_bench.types import Example, Metric, Rubric, Task
 
 SLICE = 256
-"""Rows that a process takes at once."""
+"""Responses that a process takes at once."""
 WORTH_A_PROCESS = 512
-"""So many rows are judged while a process starts; a row that is run as a program takes far longer."""
+"""So many responses are judged while a process starts; one that is run as a program takes far longer."""
 PR_SET_PDEATHSIG = 1
 
 
 class Place(NamedTuple):
-    """Where a row stands, and its item; None where the row carries that itself."""
+    """Where a row stands, how many responses it has, and its item; None where the row carries that itself."""
 
     line: int
     start: int
     size: int
+    responses: int
     example: Example | None
 
 
@@ -96,7 +97,7 @@ def places_of(file: Path, items: Callable[[], Items], *, own: bool, allow_duplic
             raise DataError(
                 f"{row.where}: {example.id} was answered already in line {before}: keep one, or pass --allow_duplicates to score them all"
             )
-        places.append(Place(row.line, row.start, row.size, example if source else None))
+        places.append(Place(row.line, row.start, row.size, len(row.answers), example if source else None))
     return source.name if source else "the file itself", places
 
 
@@ -109,9 +110,9 @@ def _own(row: Stored) -> Example:
 def rescore(job: Job, jobs: int) -> Iterator[tuple[int, Tally, list[str]]]:
     """(rows done, their tally, their JSON lines) of each slice, in the file's order."""
     global _job
-    count = len(job.places)
-    jobs = min(jobs, max(1, count // (2 if job.sandbox else WORTH_A_PROCESS)))
-    size = max(1, min(SLICE, -(-count // (4 * jobs))))
+    count, most = len(job.places), max(place.responses for place in job.places)
+    jobs = min(jobs, max(1, sum(place.responses for place in job.places) // (2 if job.sandbox else WORTH_A_PROCESS)))
+    size = max(1, min(SLICE // most, -(-count // (4 * jobs))))
     slices = list(pairwise([*range(0, count, size), count]))
     if jobs == 1:
         yield from ((stop - start, *job.slice((start, stop))) for start, stop in slices)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import httpx2
 
 LONGEST_PAUSE = 60.0
+LONGEST_WAIT = 300.0
+"""A server that asks for more seconds than this is better asked again later, by whoever started the evaluation."""
 SHOWN = 200
 """Characters of a server's words that an error shows."""
 MOST_STOPS = 4
@@ -95,7 +97,6 @@ class Server:
     def __init__(self, config: ServerConfig):
         self.config, self.name = config, config.model
         self.batch_size = max(64, 4 * config.concurrency)
-        self.asked = 0
         self._known: dict[str, Answer] = {}
         self._file: Path | None = None
         self._next = 0.0  # when the next request may be made, by time.monotonic()
@@ -113,7 +114,7 @@ class Server:
     def remember(self, file: Path) -> None:
         """Answers go into this file from now on; those that it holds are known. A torn last line is written over."""
         whole = 0
-        if file.exists():
+        try:
             with file.open("rb") as lines:
                 for line in lines:
                     try:
@@ -125,6 +126,10 @@ class Server:
                         break
                     whole += len(line)
             os.truncate(file, whole)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise UsageError(f"{file}: cannot be used for a server's answers: {error.strerror}") from None
         self._file = file
 
     def answer(
@@ -225,7 +230,12 @@ class Server:
                 raise ServerError(f"{self._url} refuses: {said}: {REFUSALS.get(reply.status_code, 'correct base_url')}")
             if reply.status_code < 500 and reply.status_code not in PASSING:
                 return Answer("", error=said)
-            self._next = max(self._next, time.monotonic() + _retry_after(reply.headers.get("retry-after")))
+            wait = _retry_after(reply.headers.get("retry-after"))
+            if wait > LONGEST_WAIT:
+                raise ServerError(
+                    f"{self._url} takes no requests for {wait:,.0f} seconds ({said}): repeat the command then, which goes on from here"
+                )
+            self._next = max(self._next, time.monotonic() + wait)
         if not reached and not await self._alive(client):
             raise ServerError(f"{self.config.base_url} is gone ({said}): start it again and repeat the command, which goes on from here")
         return Answer("", error=f"{said}, {self.config.retries + 1} tries")
@@ -236,7 +246,6 @@ class Server:
         at = max(now, self._next)
         if self.config.requests_per_minute:
             self._next = at + 60 / self.config.requests_per_minute
-        self.asked += 1
         if at > now:
             await asyncio.sleep(at - now)
 
