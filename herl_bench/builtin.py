@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from herl_bench import rubric
@@ -49,4 +50,7 @@ def herl_methods() -> Iterable[Method]:
 
 @hookimpl
 def herl_sandboxes() -> Iterable[SandboxProvider]:
-    return [SandboxProvider("default", _open_sandbox, "namespaces, Landlock and seccomp; needs bubblewrap, no root, no daemon")]
+    return [
+        SandboxProvider("default", _open_sandbox, "namespaces, Landlock and seccomp; needs bubblewrap, no root, no daemon"),
+        SandboxProvider("landlock", partial(_open_sandbox, isolation="landlock"), "Landlock and seccomp alone, for containers; weaker"),
+    ]
