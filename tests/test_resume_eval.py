@@ -116,3 +116,12 @@ def test_two_at_once_are_kept_apart(capsys, tmp_path, checkpoint, monkeypatch):
             main(args)
     assert left.value.code == 2
     assert "another process is writing this very evaluation" in capsys.readouterr().err
+
+
+def test_both_tasks_stand_in_one_results_file_that_lm_eval_prints(whole):
+    from lm_eval.utils import make_table
+
+    table = make_table({**whole[0], "date": 0})
+    for words in ("|gsm8k", "|bbh", "|criterion_final_answer", "|exact_match"):
+        assert words in table
+    assert list(whole[0]["n-samples"]) == list(whole[0]["task_hashes"]) == sorted(whole[1], reverse=True) == ["gsm8k", "bbh"]
