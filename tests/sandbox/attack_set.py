@@ -5,6 +5,8 @@ that passes a test which it does not solve. {PLACES} are filled in by `test_sand
 
 from __future__ import annotations
 
+from attack_set_more import FILES, FILTER, MORE_OTHER_TESTS, MORE_PAIRS, POLICY, RESOURCES, SYSTEM, WORDS
+
 from herl_bench.sandbox.attacks import ATTACKS, TEST, Attack, tries
 
 C = """import ctypes, os
@@ -276,11 +278,15 @@ PAIRS = (
     ("mode of /tmp", "import os\nos.chmod('/tmp', 0)", "import os\nassert os.stat('/tmp').st_mode & 0o777 == 0"),
 )  # fmt: skip
 
+FORGE_OTHER_TESTS += MORE_OTHER_TESTS
+PAIRS += MORE_PAIRS
+
 SINGLE = {
     f"{kind}: {attack.name}": attack
     for kind, attacks in (
         ("shown", ATTACKS), ("read", READ), ("write", WRITE), ("net", NET), ("process", PROCESS), ("kernel", KERNEL),
-        ("resource", RESOURCE), ("forge", FORGE),
+        ("resource", RESOURCE + RESOURCES), ("forge", FORGE + POLICY), ("filter", FILTER), ("system", SYSTEM), ("files", FILES),
+        ("codec", WORDS),
     )
     for attack in attacks
 }  # fmt: skip

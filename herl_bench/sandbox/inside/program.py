@@ -87,8 +87,9 @@ class Program:
             raise Stop(self.dead[1])
         packed = frames.pack(message)
         if len(packed) > self.limit:  # the tests' doing, or the program's, if what it gave was as large already: that is no way out
-            status = "infra" if self.heard < self.limit // 16 else "protocol"
-            self.stop(status, "the tests pass a value that is larger than message_mb")
+            if message[0] in ("load", "run"):
+                self.stop("protocol", "the program is larger than message_mb")
+            self.stop("infra" if self.heard < self.limit // 16 else "protocol", "the tests pass a value that is larger than message_mb")
         try:
             self.stream.sendall(packed)
         except (BrokenPipeError, ConnectionResetError):

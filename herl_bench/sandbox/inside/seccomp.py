@@ -2,7 +2,7 @@
 
 Covers: everything that is not listed gets EPERM; a call of another architecture's table kills the process. Of the listed ones a few are
 narrowed by argument: `clone` only makes threads, `clone3` does not exist, `prlimit64` only asks, `socketpair` is AF_UNIX only, `sendto`
-names no address, `prctl`, `ioctl`, `setsockopt` and `getsockopt` know a handful of requests. There is no fork, no exec, no socket, no
+names no address, `prctl`, `ioctl`, `fcntl`, `setsockopt` and `getsockopt` know a handful of requests. There is no fork, no exec, no socket, no
 kill, no mount, no namespace; for programs that may make processes there are fork, exec and kill, still no namespace.
 Leaves out: arguments behind pointers (paths), which BPF cannot see; Landlock and the mount namespace are for those.
 """
@@ -26,6 +26,9 @@ CLONE_THREAD, AF_UNIX = 0x10000, 1
 CLONE_NEW_OR_STRANGE = 0x7E020000 | 0x8000 | 0x2000 | 0x800000  # any namespace; CLONE_PARENT, CLONE_PTRACE, CLONE_UNTRACED
 PR_SET_NAME, PR_GET_NAME, PR_SET_VMA = 15, 16, 0x53564D41
 TTY_AND_DESCRIPTOR_REQUESTS = (0x5401, 0x5451, 0x5450, 0x5421, 0x541B)  # TCGETS, FIOCLEX, FIONCLEX, FIONBIO, FIONREAD
+# DUPFD, GETFD, SETFD, GETFL, SETFL, SETLK, SETLKW, DUPFD_CLOEXEC, SETPIPE_SZ, GETPIPE_SZ. Who can ask for the locks of a shared file learns
+# from another program; the same holds for flock, which is not listed at all.
+DESCRIPTOR_REQUESTS = (0, 1, 2, 3, 4, 6, 7, 1030, 1031, 1032)
 SIZES_AND_TIMES = (2, 7, 8, 20, 21)  # SO_REUSEADDR, SNDBUF, RCVBUF, RCVTIMEO, SNDTIMEO; no filters, no credentials
 KINDS_AND_ERRORS = (3, 4, 30, 38, 39)  # SO_TYPE, ERROR, ACCEPTCONN, PROTOCOL, DOMAIN; no pidfd of the other side
 PR_SET_SECCOMP, MODE_FILTER = 22, 2
@@ -66,6 +69,7 @@ def blocks(names: dict[str, int], processes: bool) -> dict[int, list[Instruction
         "prctl": one_of(0, (PR_SET_NAME, PR_GET_NAME, PR_SET_VMA), ERRNO | EPERM),
         "ioctl": one_of(1, TTY_AND_DESCRIPTOR_REQUESTS, ERRNO | ENOTTY),
         "sendto": null(4),
+        "fcntl": one_of(1, DESCRIPTOR_REQUESTS, ERRNO | EPERM),
         "setsockopt": one_of(2, SIZES_AND_TIMES, ERRNO | EPERM),
         "getsockopt": one_of(2, SIZES_AND_TIMES + KINDS_AND_ERRORS, ERRNO | EPERM),
     }
