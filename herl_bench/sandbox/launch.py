@@ -111,6 +111,7 @@ def command(bwrap: str, descriptor: int, root: bool, packages: Sequence[Package]
             line += ["--ro-bind", path, path]
     line += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(WORKER_TMP_BYTES), "--tmpfs", "/tmp"]
     line += ["--perms", "0755", "--dir", "/hb", "--ro-bind", str(INSIDE), "/hb/inside"]
+    line += ["--perms", "0755", "--dir", PACKAGES]
     for wanted in packages:
         for place in wanted.places:
             line += ["--ro-bind", place, f"{PACKAGES}/{os.path.basename(place)}"]

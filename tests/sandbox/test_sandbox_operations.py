@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -359,20 +360,43 @@ def test_the_command_line_attacks_the_sandbox(cli):
     assert refused.stderr == "herl-bench: no safe sandbox here: bubblewrap (not found): apt-get install bubblewrap\n"
 
 
+HEADERS = {
+    "x86_64": ("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", r"#define __NR_(\w+) (\d+)"),
+    "aarch64": ("/usr/include/asm-generic/unistd.h", r"#define __NR(?:3264)?_(\w+) (\d+)"),
+}
+
+
 @pytest.mark.parametrize("machine", syscalls.ARCHITECTURES)
-def test_filter_programs_are_well_formed(machine: str):
+def test_system_calls_have_the_kernels_numbers(machine: str):
+    path, pattern = HEADERS[machine]
+    if not Path(path).exists():
+        pytest.skip("the kernel's headers are not installed")
+    known = {name: int(number) for name, number in re.findall(pattern, Path(path).read_text())}
+    known.setdefault("newfstatat", known.get("fstatat", -1))  # the generic table has one name for 32 and 64 bits
+    _, table = syscalls.ARCHITECTURES[machine]
+    assert {name: known.get(name) for name in table} == table
+
+
+@pytest.mark.parametrize("own_files", [True, False])
+@pytest.mark.parametrize("processes", [False, True])
+@pytest.mark.parametrize("machine", syscalls.ARCHITECTURES)
+def test_filter_programs_are_well_formed(machine: str, processes: bool, own_files: bool):
     """Every path through the filter ends in a decision, and decides as the allow-list says."""
     audit, names = syscalls.ARCHITECTURES[machine]
     assert len(set(names.values())) == len(names)
-    code = seccomp.program(machine)
+    code = seccomp.program(machine, processes, own_files)
     assert len(code) % 8 == 0
     assert len(code) // 8 < 4096
     thread, fork = 0x3D0F00, 0x1200011
     number = names
+    granted = {True: seccomp.ALLOW, False: seccomp.ERRNO | 1}
     expected = [
         (audit, number["read"], {}, seccomp.ALLOW),
         (audit, number["clone"], {0: thread}, seccomp.ALLOW),
-        (audit, number["clone"], {0: fork}, seccomp.ERRNO | 1),
+        (audit, number["clone"], {0: fork}, granted[processes]),
+        *((audit, number["clone"], {0: fork | flag}, seccomp.ERRNO | 1) for flag in (0x20000, 0x10000000, 0x20000000, 0x40000000)),
+        *((audit, number[name], {}, granted[processes]) for name in ("execve", "kill", "wait4", "waitid", "setsid")),
+        *((audit, number[name], {}, granted[own_files]) for name in ("fchmod", "fchmodat", "utimensat")),
         (audit, number["clone3"], {}, seccomp.ERRNO | 38),
         (audit, number["socketpair"], {0: 1}, seccomp.ALLOW),
         (audit, number["socketpair"], {0: 2}, seccomp.ERRNO | 1),
@@ -386,9 +410,9 @@ def test_filter_programs_are_well_formed(machine: str):
     ]
     for arch, call, args, want in expected:
         assert decide(code, arch, call, args) == want, (call, args)
-    allowed = set(names.values())
+    listed = set(names.values())
     for call in range(600):
-        if call not in allowed:
+        if call not in listed:
             assert decide(code, audit, call, {}) == seccomp.ERRNO | 1
 
 
