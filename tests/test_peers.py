@@ -8,25 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import test_trainer
 import torch
 from test_generate import policy_of
-from test_trainer import Killed, assert_same, rows, train
+from test_trainer import PARITY, Killed, assert_same, rows, train
 
-from herl_bench.budget import Budget
-from herl_bench.builtin import herl_methods
-from herl_bench.data import open_data
 from herl_bench.errors import DivergedError, UsageError
 from herl_bench.policy import load_policy
 from herl_bench.runs import Run, checkpoints
-from herl_bench.settings import Settings
-from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE, tiny_checkpoint
+from herl_bench.testing import tiny_checkpoint
 from herl_bench.train.config import GRPOConfig, PeerConfig, PPOConfig, RLOOConfig
 from herl_bench.train.metrics import METRICS
 from herl_bench.train.peers import Peer, _counts_padding, _minibatches
 from herl_bench.train.scoring import logprobs, microbatches
 
 SMALL: dict[str, Any] = {"rollouts_per_step": 24, "num_generations": 4, "minibatch_size": 8, "learning_rate": 1e-3, "save_steps": 2}
-METHODS = {m.name: m for m in herl_methods()}
 CALLS_TRL = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*:FutureWarning")  # TRL asks by a name that goes away
 KINDS = pytest.mark.parametrize("kind", [GRPOConfig, RLOOConfig], ids=["grpo", "rloo"])
 
@@ -37,13 +33,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_run(directory: Path, checkpoint: Path, config: PeerConfig | PPOConfig, budget: int = 600, **more: Any) -> Run:
-    directory.mkdir(exist_ok=True)
-    name = type(config).__name__.removesuffix("Config").lower()
-    data = open_data(TOY_TASK, "synthetic", embedded=True, eval_items=8)
-    return Run(
-        directory, Settings(task="toy", method=name), TOY_TASK, TOY_RUBRIC, TOY_TEMPLATE, [TOY_METRIC], METHODS[name], config, data,
-        load_policy(str(checkpoint)), Budget(budget), **more,
-    )  # fmt: skip
+    return test_trainer.make_run(directory, checkpoint, config, budget, lively=True, **more)
 
 
 def scores(run: Run, rollouts: Any) -> list[list[float]]:
@@ -192,7 +182,7 @@ def test_a_reward_that_cannot_be_computed_trains_nothing(tmp_path: Path, checkpo
         raise RuntimeError("no oracle today")
 
     run = make_run(tmp_path / "run", checkpoint, GRPOConfig(**SMALL, beta=0), budget=200)
-    run.rubric = replace(TOY_RUBRIC, criteria=tuple(replace(c, check=broken) for c in TOY_RUBRIC.criteria))
+    run.rubric = replace(PARITY, criteria=tuple(replace(c, check=broken) for c in PARITY.criteria))
     before = {k: v.clone() for k, v in run.policy.model.state_dict().items()}
     assert_same(before, train(run))
     assert all(row["error_rate"] == 1 and row["rows"] == 0 for row in rows(run))
