@@ -5,20 +5,20 @@ import json
 import os
 import random
 import warnings
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-import yaml
 
 from herl_bench.cli import main
+from herl_bench.errors import DataError
 from herl_bench.evaluate import Evaluation, judge_responses, read_summary, sum_up, write_evaluation
-from herl_bench.evaluate.bridge import bridge, column
+from herl_bench.evaluate.bridge import bridge, column, documents
 from herl_bench.evaluate.files import criterion_column
-from herl_bench.evaluate.stored import Stored, items_of
 from herl_bench.locate import tasks_path
 from herl_bench.types import Example
 
-TASKS = ("gsm8k", "humaneval", "bbh")
+TASKS = {"gsm8k": "herl_gsm8k", "humaneval": "herl_humaneval", "bbh": "herl_bbh_tracking_shuffled_objects_three_objects"}
 LIMIT = 12
 
 if "HERL_BENCH_DATA" not in os.environ:
@@ -26,7 +26,7 @@ if "HERL_BENCH_DATA" not in os.environ:
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    lm_eval = pytest.importorskip("lm_eval")
+    import lm_eval
     from lm_eval.api.model import LM
     from lm_eval.loggers import EvaluationTracker
     from lm_eval.tasks import TaskManager
@@ -63,13 +63,13 @@ def replay(name):
 
 @pytest.fixture(scope="module")
 def manager():
-    return TaskManager(include_path=[str(tasks_path())])
+    return TaskManager(include_defaults=False, include_path=[str(tasks_path())])
 
 
 @pytest.fixture(scope="module", params=TASKS)
 def outcome(request, manager):
     return request.param, lm_eval.simple_evaluate(
-        model=ReplayLM(replay(request.param)), tasks=[f"herl_{request.param}"], task_manager=manager, limit=LIMIT, bootstrap_iters=10
+        model=ReplayLM(replay(request.param)), tasks=[TASKS[request.param]], task_manager=manager, limit=LIMIT, bootstrap_iters=10
     )
 
 
@@ -89,8 +89,8 @@ def ours(name, samples):
 
 def test_lm_eval_and_we_give_the_same_numbers(outcome):
     name, theirs = outcome
-    b, rows, summary = ours(name, theirs["samples"][f"herl_{name}"])
-    scores = theirs["results"][f"herl_{name}"]
+    b, rows, summary = ours(name, theirs["samples"][TASKS[name]])
+    scores = theirs["results"][TASKS[name]]
     assert len(rows) == LIMIT
     pairs = [(column(m), summary.metrics[m.key]) for m in b.metrics]
     pairs += [(criterion_column(c), score) for c, score in summary.criteria.items() if score.items]
@@ -102,7 +102,7 @@ def test_lm_eval_and_we_give_the_same_numbers(outcome):
 
 def test_lm_eval_prints_our_results(outcome, tmp_path):
     name, theirs = outcome
-    b, rows, summary = ours(name, theirs["samples"][f"herl_{name}"])
+    b, rows, summary = ours(name, theirs["samples"][TASKS[name]])
     results, samples = write_evaluation(
         Evaluation(tuple(rows), summary, {"temperature": 0.0}),
         tmp_path,
@@ -119,7 +119,7 @@ def test_lm_eval_prints_our_results(outcome, tmp_path):
     assert not missing, "keys of lm-eval's results that ours lack"
     assert set(theirs["config"]) <= set(written["config"])
     first = json.loads(samples.read_text().splitlines()[0])
-    lacking = set(theirs["samples"][f"herl_{name}"][0]) - set(first)
+    lacking = set(theirs["samples"][TASKS[name]][0]) - set(first)
     assert all(key in [column(m) for m in b.metrics] or key.startswith("criterion_") for key in lacking)
     assert read_summary(tmp_path)["items"] == LIMIT
 
@@ -129,7 +129,7 @@ def test_score_takes_lm_evals_own_samples_file(outcome, tmp_path, capsys):
     tracker = EvaluationTracker(output_path=str(tmp_path))
     tracker.general_config_tracker.model_name_sanitized = "replay"
     tracker.date_id = "now"
-    tracker.save_results_samples(f"herl_{name}", copy.deepcopy(theirs["samples"][f"herl_{name}"]))
+    tracker.save_results_samples(TASKS[name], copy.deepcopy(theirs["samples"][TASKS[name]]))
     (path,) = tmp_path.rglob("samples_*.jsonl")
     for data in ([], ["--data", os.environ["HERL_BENCH_DATA"]]):
         with pytest.raises(SystemExit) as left:
@@ -137,55 +137,53 @@ def test_score_takes_lm_evals_own_samples_file(outcome, tmp_path, capsys):
         assert left.value.code == 0
         scored = json.loads(capsys.readouterr().out)["metrics"]
         for metric in bridge(name).metrics:
-            assert scored[metric.key]["value"] == pytest.approx(theirs["results"][f"herl_{name}"][f"{column(metric)},none"])
+            assert scored[metric.key]["value"] == pytest.approx(theirs["results"][TASKS[name]][f"{column(metric)},none"])
 
 
-# ------------------------------------------------------------------------------------------- lm-eval's own tasks on the same answers
-def messy_gsm8k(doc):
-    number = doc["answer"].rpartition("#### ")[2]
-    forms = ("#### {}", "#### ${}", "The answer is {}.", "#### {}.", "so {} dollars", "#### {}\n#### 7", "= {},000", "", "#### -{}", "####{}",
-             "#### {} apples", "#### {}.00")  # fmt: skip
-    return random.Random(doc["question"]).choice((doc["answer"], *(form.format(number) for form in forms)))
-
-
-def messy_bbh(doc):
-    forms = ("So the answer is {}.", "So the answer is {}", "The answer is {}.", "the answer is {}.\nthe answer is no.", "{}", "",
-             "the answer is  {}.", "I think the answer is {}, surely.", "the answer is **{}**.")  # fmt: skip
-    return random.Random(doc["input"]).choice(forms).format(doc["target"])
-
-
-STOCK = {
-    "gsm8k/gsm8k": (messy_gsm8k, {"train": "gsm8k/train.jsonl", "test": "gsm8k/test.jsonl"}, {}),
-    "bbh/cot_fewshot/date_understanding": (messy_bbh, {"test": "bbh/date_understanding.json"}, {"field": "examples"}),
-    "bbh/cot_fewshot/word_sorting": (messy_bbh, {"test": "bbh/word_sorting.json"}, {"field": "examples"}),
-}
-
-
-@pytest.mark.parametrize("stock", STOCK)
-def test_lm_evals_own_task_agrees_item_by_item(stock, tmp_path):
-    answer, files, more = STOCK[stock]
-    name, folder = stock.split("/")[0], os.environ["HERL_BENCH_DATA"]
-    spec = {
-        "include": f"{os.path.dirname(lm_eval.__file__)}/tasks/{stock}.yaml",
-        "task": "stock",
-        "tag": None,
-        "dataset_path": "json",
-        "dataset_name": None,
-        "dataset_kwargs": {"data_files": {k: f"{folder}/{v}" for k, v in files.items()}, "cache_dir": str(tmp_path), **more},
-    }
-    (tmp_path / "stock.yaml").write_text(yaml.safe_dump(spec))
-    manager = TaskManager(include_path=[str(tmp_path)])
-    theirs = lm_eval.simple_evaluate(
-        model=ReplayLM(answer), tasks=["stock"], task_manager=manager, num_fewshot=0, limit=80, bootstrap_iters=10
+def test_num_fewshot_takes_worked_examples_from_the_training_split(manager):
+    outcome = lm_eval.simple_evaluate(
+        model=ReplayLM(lambda doc: doc["target"]), tasks=["herl_gsm8k"], task_manager=manager, limit=2, num_fewshot=3, bootstrap_iters=0
     )
-    b = bridge(name)
-    items = items_of(b.task, Path(folder))
-    for metric in b.metrics:
-        rows = [s for s in theirs["samples"]["stock"] if s["filter"] == metric.filter]
-        if metric.name != "exact_match" or not rows:
-            continue
-        examples = [items.find(Stored("", 0, 0, 0, s["doc_id"], (), s["doc"])) for s in rows]
-        judged = judge_responses(b.task, b.rubric, b.metrics, examples, [s["resps"][0][0] for s in rows])
-        for row, sample in zip(judged, rows, strict=True):
-            assert row.judgement.metrics[metric.key] == sample["exact_match"], (row.response, sample["filtered_resps"], sample["target"])
-        assert 0.2 < sum(s["exact_match"] for s in rows) / len(rows) < 0.8
+    training = {e.prompt for e in bridge("gsm8k").task.read(Path(os.environ["HERL_BENCH_DATA"]), "train")}
+    for row in outcome["samples"]["herl_gsm8k"]:
+        *shots, question = row["arguments"][0][0].split("\n\n")
+        assert len(shots) == 3
+        assert question == row["doc"]["prompt"]
+        assert all(shot[: shot.index("\nAnswer:") + len("\nAnswer:")] in training for shot in shots)
+    assert outcome["results"]["herl_gsm8k"]["exact_match_strict_match,none"] == 1
+    assert outcome["n-shot"]["herl_gsm8k"] == 3
+
+
+@pytest.mark.parametrize("place", ["synthetic", "files"])
+def test_the_bbh_group_has_every_column_and_three_worked_examples(place):
+    folder = os.environ["HERL_BENCH_DATA"] if place == "files" else place
+    group = "herl_bbh" if place == "files" else "herl_bbh_synthetic"
+    manager = TaskManager(include_defaults=False, include_path=[str(tasks_path())], metadata={"data_dir": folder})
+    outcome = lm_eval.simple_evaluate(
+        model=ReplayLM(lambda doc: replay("bbh")(doc) if len(doc["id"]) % 2 else ""),
+        tasks=[group],
+        task_manager=manager,
+        limit=2,
+        bootstrap_iters=0,
+    )
+    assert len(outcome["group_subtasks"][group]) == (27 if place == "files" else len(outcome["samples"]))
+    unshown = {"criterion_steps_valid", "criterion_steps_match"} if place == "files" else set()  # the published answers come without steps
+    assert {f"{column},none" for column in set(bridge("bbh").columns) - unshown} <= set(outcome["groups"][group])
+    for name, rows in outcome["samples"].items():
+        assert rows[0]["arguments"][0][0].count("So the answer is") == 3, name
+        assert all("synthetic" in folder or row["doc"]["id"].startswith(f"bbh/{name.removeprefix('herl_bbh_')}/") for row in rows)
+    assert make_table(outcome, "groups")
+
+
+def test_a_family_that_the_world_lacks_is_named():
+    with pytest.raises(DataError, match="no items of snarks: it has boolean_expressions"):
+        documents("bbh")(data_dir="synthetic", family="snarks")
+
+
+def test_lm_eval_finds_and_validates_all_files(tmp_path):
+    """As its command does, with the folder that ours prints."""
+    names = [path.stem for path in tasks_path().rglob("herl_*.yaml")]
+    assert len(names) == 2 + 2 + 27
+    assert sorted(TaskManager(include_defaults=False, include_path=str(tasks_path())).match_tasks(names)) == sorted(names)
+    (group,) = [e for e in entry_points(group="lm_eval.tasks") if e.name == "herl_bench"]
+    assert group.load()() == tasks_path()

@@ -273,20 +273,28 @@ def load_tasks(names: Sequence[str], include_path: Sequence[str | Path] = (), me
 
 def _manager(names: Sequence[str], include_path: Sequence[Path], metadata: dict[str, Any]) -> Any:
     """lm-eval's index of task files. It takes half a minute to parse all of its own, so only the folders of the named tasks are read where
-    these are single tasks; groups, tags and patterns need the whole index."""
+    these are single tasks; groups, tags and patterns need the whole index. Raises `UnknownName`."""
     from lm_eval.tasks import TaskManager
 
-    simple = [name for name in names if re.fullmatch(r"[\w.-]+", name)]
-    if len(simple) == len(names):
-        home = Path(str(sys.modules["lm_eval"].__file__)).parent / "tasks"
-        declared = re.compile(
-            rb"^[\"']?task[\"']?\s*:\s*[\"']?(" + b"|".join(re.escape(n.encode()) for n in simple) + rb")[\"']?\s*$", re.M
-        )
-        folders = {path.parent for path in home.rglob("*.yaml") if declared.search(path.read_bytes())}
-        manager = TaskManager(include_defaults=False, include_path=[*sorted(folders), *include_path], metadata=metadata)
-        if all(name in manager.task_index and manager.task_index[name].kind.name in ("TASK", "PY_TASK") for name in names):
-            return manager
+    plain = [name for name in names if re.fullmatch(r"[\w.-]+", name)]
+    home = Path(str(sys.modules["lm_eval"].__file__)).parent / "tasks"
+    found: set[str] = set()
+    declared: dict[str, Path] = {}
+    for path in home.rglob("*.yaml"):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        declared |= dict.fromkeys(_DECLARED.findall(text), path.parent)
+        found |= {name for name in plain if name in text}  # also as one of several tags, or a member of a group
+    folders = {declared[name] for name in plain if name in declared}
+    manager = TaskManager(include_defaults=False, include_path=[*sorted(folders), *include_path], metadata=metadata)
+    for name in plain:
+        if name not in found and name not in manager.task_index and not Path(name).is_file():
+            raise UnknownName("lm_eval task", name, {*declared, *manager.all_tasks})
+    if all(name in manager.task_index and manager.task_index[name].kind.name in ("TASK", "PY_TASK") for name in names):
+        return manager
     return TaskManager(include_path=list(include_path) or None, metadata=metadata)
+
+
+_DECLARED = re.compile(r"^[\"']?(?:task|group)[\"']?\s*:\s*[\"']?([\w.-]+)[\"']?\s*$", re.MULTILINE)
 
 
 def _load(manager: Any, name: str) -> Any:
