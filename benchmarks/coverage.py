@@ -5,7 +5,8 @@
 A draw is a comparison of two arms on items of known difficulty: an answer is right with chance sigmoid(item + effect of the arm + effect of
 the seed + effect of the seed on the item), all normal, so the true difference is an integral that quadrature gives. `planted` is closer to
 what a synthetic world does: half the items are hopeless for the baseline, and how many of them the arm gets right depends on the seed. Reported
-beside the interval that verdicts rest on: a hierarchical percentile bootstrap, and the t interval over seeds that knows nothing of items.
+beside the interval that verdicts rest on (`crossed`): a hierarchical percentile bootstrap; the t interval over seeds that knows nothing of items; and the
+same variance with estimated degrees of freedom, df = (var_seed + var_item)^2 / (var_seed^2 / (S - 1)) (Hillis 2007).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student
 
 from herl_bench.compare import stats
 
@@ -86,12 +88,13 @@ class Hits:
     crossed: int
     bootstrap: int
     seeds_alone: int
+    estimated_df: int
     width: float
 
 
 def coverage(world: World, *, seeds: int, items: int, draws: int, first: int, bootstrap: bool = False) -> Hits:
     """How many of `draws` intervals cover the truth."""
-    true, crossed, resampled, alone, width = truth(world), 0, 0, 0, 0.0
+    true, crossed, resampled, alone, estimated, width = truth(world), 0, 0, 0, 0, 0.0
     for number in range(first, first + draws):
         baseline, arm = draw(world, seeds, items, np.random.default_rng(number))
         gain = arm - baseline
@@ -103,10 +106,19 @@ def coverage(world: World, *, seeds: int, items: int, draws: int, first: int, bo
             resampled += low <= true <= high
             low, high = stats.mean_interval(gain.mean(1))
             alone += low <= true <= high
-    return Hits(crossed, resampled, alone, width)
+            estimated += estimated_df_p(found, true) > 0.05
+    return Hits(crossed, resampled, alone, estimated, width)
 
 
-def false_positives(*, seeds: int, items: int, tasks: int, arms: int, draws: int, first: int) -> int:
+def estimated_df_p(found: stats.Crossed, null: float = 0.0) -> float:
+    """The p-value of Hillis's test that the mean is `null`."""
+    if found.stderr == 0:
+        return 1.0
+    df = found.stderr**4 / (found.var_seed**2 / (found.seeds - 1)) if found.var_seed > 0 else 1e6
+    return float(2 * student.sf(abs(found.value - null) / found.stderr, min(df, 1e6)))
+
+
+def false_positives(*, seeds: int, items: int, tasks: int, arms: int, draws: int, first: int, p_value: Any = lambda found: found.p) -> int:
     """In how many of `draws` comparisons of equal arms any corrected p-value is under 0.05. Arms share the baseline's runs."""
     world = World("no effect", 0.0, 2.0, 0.4, 0.5)
     wrong = 0
@@ -115,7 +127,7 @@ def false_positives(*, seeds: int, items: int, tasks: int, arms: int, draws: int
         p_values = []
         for _ in range(tasks):
             baseline, *others = draw(world, seeds, items, rng, arms=(0,) * (arms + 1))
-            p_values += [stats.crossed_interval(other - baseline).p for other in others]
+            p_values += [p_value(stats.crossed_interval(other - baseline)) for other in others]
         wrong += min(stats.holm(p_values)) < 0.05
     return wrong
 
@@ -129,15 +141,19 @@ def main() -> None:
     for world in worlds():
         for seeds in (3, 5, 10):
             hits = coverage(world, seeds=seeds, items=given.items, draws=given.draws, first=0, bootstrap=True)
-            shares = {name: getattr(hits, name) / given.draws for name in ("crossed", "bootstrap", "seeds_alone")}
+            shares = {name: getattr(hits, name) / given.draws for name in ("crossed", "bootstrap", "seeds_alone", "estimated_df")}
             rows.append(
                 {"world": world.name, "seeds": seeds, "truth": round(truth(world), 4), **shares, "mean_width": round(hits.width, 4)}
             )
             print(rows[-1], flush=True)
     wrong = []
     for seeds in (3, 5, 10):
-        count = false_positives(seeds=seeds, items=given.items, tasks=3, arms=2, draws=given.draws, first=0)
-        wrong.append({"seeds": seeds, "tasks": 3, "arms": 2, "any_false_positive": count / given.draws})
+        design = {"seeds": seeds, "tasks": 3, "arms": 2}
+        rates = {
+            name: false_positives(**design, items=given.items, draws=given.draws, first=0, p_value=p_value) / given.draws
+            for name, p_value in (("crossed", lambda found: found.p), ("estimated_df", estimated_df_p))
+        }
+        wrong.append({**design, "any_false_positive": rates})
         print(wrong[-1], flush=True)
     how = {"command": " ".join(["python", *sys.argv]), "draws": given.draws, "items": given.items, "level": stats.LEVEL}
     RESULTS.write_text(json.dumps({**how, "coverage": rows, "no_effect": wrong}, indent=1) + "\n", encoding="utf-8")

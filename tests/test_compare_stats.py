@@ -54,7 +54,7 @@ def test_crossed_interval_by_hand():
 
     def weighed(c, tail):
         v = found.var_seed / c
-        return scipy_stats.chi2.pdf(c, 1) * (1 + found.var_item / v) ** 0.25 * tail(v)
+        return scipy_stats.chi2.pdf(c, 1) * (1 + found.var_item / v) ** (1 / 3) * tail(v)
 
     def average(tail):
         return integrate.quad(weighed, 0, 60, args=(tail,), limit=200)[0]
@@ -84,6 +84,7 @@ def test_no_difference_in_any_item_is_not_certainty():
     found = stats.crossed_interval(np.zeros((5, 200)))
     assert found.high == -found.low == pytest.approx(1 - 0.05 ** (1 / 200))
     assert found.p == 1.0
+    assert stats.detectable(found) == found.high
 
 
 def test_hierarchical_bootstrap_has_the_variance_that_owen_derived():
