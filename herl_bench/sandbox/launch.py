@@ -49,6 +49,14 @@ def interpreter() -> tuple[str, list[str]]:
     return executable, sorted(prefix for prefix in prefixes if prefix not in ("/usr", "/usr/local"))
 
 
+def may_leave_root() -> bool:
+    """Root that can become uid 65534. Root of a user namespace without that number is an ordinary user outside, and treated as one."""
+    if os.geteuid() != 0:
+        return False
+    ranges = [[int(word) for word in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    return any(first <= NOBODY < first + count for first, _, count in ranges)
+
+
 class Package(NamedTuple):
     """An installed package that programs may import. places: its directory (or file) and that of its shared libraries."""
 
@@ -94,6 +102,8 @@ def command(bwrap: str, descriptor: int, root: bool, packages: Sequence[Package]
     line = [bwrap, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     line += ["--cap-drop", "ALL"]
     line += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if root else ["--unshare-user"]
+    if not root and os.geteuid() == 0:
+        line += ["--uid", str(NOBODY), "--gid", str(NOBODY)]
     line += ["--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
     for name, value in ENVIRONMENT.items():
         line += ["--setenv", name, value]

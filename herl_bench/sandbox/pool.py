@@ -62,7 +62,7 @@ class Worker:
         self.isolated = tier == "namespaces"
         ours, theirs = socket.socketpair()
         try:
-            root = os.geteuid() == 0
+            root = launch.may_leave_root()
             if self.isolated:
                 line = launch.command(find_bwrap(), theirs.fileno(), root, packages)
             elif tier == "landlock":
@@ -92,7 +92,7 @@ class Worker:
         except (frames.Closed, frames.BadFrame, OSError) as error:
             self.close()
             assert self.process.stderr is not None
-            raise WorkerLost(self.said.strip() or f"no answer ({type(error).__name__})") from error
+            raise WorkerLost((self.said.strip().splitlines() or [f"no answer ({type(error).__name__})"])[-1]) from error
         self.clock = self.tester_clock()
 
     said = ""
@@ -175,6 +175,7 @@ class _Pool:
     def __init__(self, workers: int, tier: str, packages: Sequence[launch.Package]):
         self.tier = tier
         self.packages = packages
+        self.proven = tier == "none"
         self.pid = os.getpid()
         self.tasks: queue.SimpleQueue[tuple[dict[str, Any], Future[Verdict]] | None] = queue.SimpleQueue()
         self.closing = False
@@ -236,7 +237,22 @@ class _Pool:
             self.running.add(worker)
             if self.closing:  # the loop in `close` came before this one was there
                 worker.process.kill()
+        if not self.proven:
+            self.prove(worker)
         return worker
+
+    def prove(self, worker: Worker) -> None:
+        """Before the first program: one of our own, which tries what must be impossible."""
+        from herl_bench.sandbox.probes import self_test
+
+        try:
+            answer = worker.run(self_test(self.tier))
+        except WorkerLost:
+            return  # the job that it was started for will find out
+        if answer["status"] == "fail":
+            self.drop(worker)
+            raise NoSandbox(f"no safe sandbox here: {answer['results'][0][4]}")
+        self.proven = answer["status"] == "pass"
 
     def closed(self) -> Verdict:
         return Verdict("infra", tier=self.tier, detail="the sandbox was closed")

@@ -7,13 +7,13 @@ check` runs afterwards (`attacks.py`).
 from __future__ import annotations
 
 import functools
-import os
 import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 TRY_S = 20
 
@@ -47,17 +47,22 @@ def bubblewrap() -> Probe:
 
 
 def namespaces() -> Probe:
+    from herl_bench.sandbox.inside.landlock import WITHOUT_NAMESPACES, abi
+    from herl_bench.sandbox.launch import may_leave_root
+
     bwrap = shutil.which("bwrap")
     if bwrap is None:
         return Probe("namespaces", False, "not tried: no bubblewrap", "apt-get install bubblewrap")
-    user = [] if os.geteuid() == 0 else ["--unshare-user"]
+    user = [] if may_leave_root() else ["--unshare-user"]
     usual = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--ro-bind", "/", "/", "--proc", "/proc"]
     said = _try([bwrap, *user, *usual, "--", shutil.which("true") or "/bin/true"])
     cure = (
         "sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000 kernel.apparmor_restrict_unprivileged_userns=0"
-        if os.geteuid()
+        if user
         else "this container forbids namespaces: start it with --security-opt seccomp=unconfined --cap-add SYS_ADMIN"
     )
+    if abi() >= WITHOUT_NAMESPACES:
+        cure += "; or ask for isolation='landlock', which is weaker"
     return Probe("namespaces", said is None, said or "user, pid, net, ipc, mount", cure)
 
 
@@ -85,22 +90,28 @@ def landlock(tier: str = "namespaces") -> Probe:
 def worker(tier: str = "namespaces") -> Probe:
     """The whole way: a worker, a confined candidate, a verdict."""
     from herl_bench.errors import NoSandbox
-    from herl_bench.sandbox.model import Limits
     from herl_bench.sandbox.pool import Worker, WorkerLost
 
     try:
         lone = Worker(tier)
     except (WorkerLost, NoSandbox, OSError) as error:
         return Probe("worker", False, " ".join(str(error).split())[:200], "see the probes above")
-    tests = {"self-test": f"assert inside({tier!r}) == []"}
     try:
-        answer = lone.run({"code": SELF_TEST, "entry": "inside", "tests": tests, "limits": asdict(Limits())})
+        answer = lone.run(self_test(tier))
     except WorkerLost as error:
         return Probe("worker", False, str(error), "see the probes above")
     finally:
         lone.close()
     found = "a confined program ran" if answer["status"] == "pass" else answer["detail"] or answer["results"][0][4]
     return Probe("worker", answer["status"] == "pass", found, "see the probes above; if all are well, please report it")
+
+
+def self_test(tier: str) -> dict[str, Any]:
+    """A job, as it is sent to a worker."""
+    from herl_bench.sandbox.model import Limits
+
+    tests = {"self-test": f"assert inside({tier!r}) == []"}
+    return {"code": SELF_TEST, "entry": "inside", "tests": tests, "limits": asdict(Limits())}
 
 
 SELF_TEST = '''

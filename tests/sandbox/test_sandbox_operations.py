@@ -325,6 +325,31 @@ def test_a_bubblewrap_that_cannot_isolate_names_the_probe(monkeypatch: pytest.Mo
         pass
 
 
+IN_A_NAMESPACE = ["unshare", "--user", "--map-root-user", "sh", "-c"]
+
+
+def test_where_the_kernel_refuses_namespaces_nothing_runs():
+    """Really refused: in a user namespace that may have none below it."""
+    script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$0" -m herl_bench sandbox check'
+    done = subprocess.run([*IN_A_NAMESPACE, script, sys.executable], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3
+    assert re.fullmatch(r"herl-bench: no safe sandbox here: namespaces \(bwrap: .*\): sysctl .*\n", done.stderr)
+
+
+def test_root_of_a_user_namespace_is_an_ordinary_user():
+    """As in a rootless container: there is no uid 65534 to become, and Landlock alone is refused."""
+    code = """
+        from herl_bench.sandbox import Sandbox
+        asks = ("import os\\ndef f(): return os.getuid()", "assert f() == 65534", "f")
+        for isolation in ("namespaces", "landlock"):
+            try: print(Sandbox(workers=1, isolation=isolation).check(*asks).status)
+            except Exception as error: print(type(error).__name__)
+    """
+    line = [*IN_A_NAMESPACE, 'exec "$0" -c "$1"', sys.executable, textwrap.dedent(code)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("pass\nNoSandbox\n", "")
+
+
 def test_unsafe_execution_needs_an_explicit_wish(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("HERL_ALLOW_UNSAFE_EXECUTION", raising=False)
     with pytest.raises(NoSandbox, match="HERL_ALLOW_UNSAFE_EXECUTION=1"):
