@@ -2,7 +2,7 @@
 
 Nothing is planted. Training and evaluation are kept apart by a hash of the problem's text: no seed, difficulty or version changes the
 side of a problem. A problem is used if its worked solution can be judged: it is short, each of its calculations can be read and is
-right, and its own answer gets full marks. That leaves about a fifth of `gsm_symbolic` (20 of its 85 templates) and all of the others.
+right, and its own answer gets full marks. That leaves about a fifth of `gsm_symbolic` (20 of its 85 templates) and nearly all of the others.
 
 Left out: drafts to revise. `herl-bench warmstart --set draft_steps=…` takes them from a policy's own failures.
 """
