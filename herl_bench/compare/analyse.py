@@ -36,8 +36,8 @@ from herl_bench.compare.model import (
     TaskItems,
 )  # fmt: skip
 from herl_bench.compare.read import FinishedRun, Sample, calibration, curve, evaluated, revisions, spent
-from herl_bench.compare.verdict import ALPHA, MARGIN, Evidence, count, verdict
-from herl_bench.errors import UsageError
+from herl_bench.compare.verdict import ALPHA, MARGIN, Evidence, change, count, verdict
+from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.evaluate.core import mean_and_stderr
 
 if TYPE_CHECKING:
@@ -65,11 +65,13 @@ def compare(
 
     Raises `UsageError` naming what is unequal, unless that is allowed; then every word that comes out says so.
     """
+    runs = {task: _without_failed(by_arm, {cell.seed for cell in failed if cell.task == task}) for task, by_arm in runs.items()}
     arms = [arm for arm in arms if any(arm.name in by_arm for by_arm in runs.values())]
     runs = {task: by_arm for task, by_arm in runs.items() if arms and arms[0].name in by_arm and len(by_arm) > 1}
     if not runs:
         told = "; ".join(f"{cell.task} {cell.arm} seed {cell.seed}: {cell.reason}" for cell in failed)
-        raise UsageError(f"nothing to compare: no task has finished runs of the baseline and of another arm{': ' if told else ''}{told}")
+        kind = HerlBenchError if failed else UsageError
+        raise kind(f"nothing to compare: no task has finished runs of the baseline and of another arm{': ' if told else ''}{told}")
     unequal = tuple(sentence for by_arm in runs.values() for sentence in differences(by_arm))
     if unequal and not allow_unequal:
         raise UsageError(f"not a fair comparison: {'; '.join(unequal)}: make them equal, or pass --allow_unequal to compare all the same")
@@ -79,7 +81,8 @@ def compare(
     notes = (*_notes(tables.values(), contrasts), *version_notes(everything))
     budgets = {int(run.settings["budget"]) for run in everything}
     first = [f"The arms are not equal: {sentence}." for sentence in unequal]
-    first += [f"{count(len(failed), 'cell')} failed and {'is' if len(failed) == 1 else 'are'} missing below."] if failed else []
+    left_out = ", ".join(dict.fromkeys(f"seed {cell.seed} of {cell.task}" for cell in failed))
+    first += [f"{count(len(failed), 'run')} failed; left out for every arm: {left_out}."] if failed else []
     return Comparison(
         baseline=arms[0].name,
         arms=tuple(arms),
@@ -98,6 +101,37 @@ def compare(
         version=importlib.metadata.version("herl-bench"),
         level=stats.LEVEL,
     )
+
+
+def alone(run: FinishedRun) -> Comparison:
+    """One run by itself: a comparison without contrasts, whose sentence speaks of this policy and not of its method."""
+    arm = Arm(run.method, run.method, run.settings.get("set") or {})
+    table = _Table(run.task, {arm.name: [run]}, [arm], run.directory)
+    (scores,) = table.arm_scores()
+    return Comparison(
+        baseline=arm.name,
+        arms=(arm,),
+        tasks=(table.items,),
+        seeds=(run.seed,),
+        budget=int(run.settings["budget"]),
+        runs=tuple(table.records),
+        failed=(),
+        arm_scores=(scores,),
+        contrasts=(),
+        overall=(),
+        unequal=(),
+        notes=("One run cannot tell methods apart: for that, compare several seeds of each.",),
+        verdicts=(change(run.task, run.method, scores.before.value, scores.score.value, scores.gain, run.higher_is_better),),
+        command=str(run.manifest.get("command", "")),
+        version=importlib.metadata.version("herl-bench"),
+        level=stats.LEVEL,
+    )
+
+
+def _without_failed(by_arm: Runs, seeds: set[int]) -> Runs:
+    """A seed that failed in one arm is left out of all, so that what is compared stays paired."""
+    kept = {arm: [run for run in group if run.seed not in seeds] for arm, group in by_arm.items()}
+    return {arm: group for arm, group in kept.items() if group}
 
 
 # --------------------------------------------------------------------------------------------------------------------- one task

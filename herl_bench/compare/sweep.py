@@ -14,7 +14,6 @@ Left out: moving results between machines, and stopping a cell because another d
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -32,6 +31,8 @@ from herl_bench.saving import saving, write_whole
 
 LOCK_WAIT_S = 10.0
 POLL_S = 0.2
+# prctl(PR_SET_PDEATHSIG, SIGKILL), then the program itself. Not between fork and exec: Ray's workers have threads that do not survive a fork.
+DIE_WITH_PARENT = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
 TAIL = 16_384
 
 
@@ -191,7 +192,8 @@ def run_cells(cells: Sequence[Cell], pool: Pool, report: Callable[[Progress], No
 
 
 def command(cell: Cell) -> list[str]:
-    return [sys.executable, "-m", "herl_bench", "run", "--resume", str(cell.directory.absolute())]
+    """Starts the run, in a process that the kernel kills when the one that started it ends, however that ends."""
+    return [sys.executable, "-c", DIE_WITH_PARENT, "-m", "herl_bench", "run", "--resume", str(cell.directory.absolute())]
 
 
 def environment() -> dict[str, str]:
@@ -232,7 +234,6 @@ class LocalPool:
                 env=environment(),
                 pass_fds=[self.lock],
                 process_group=0,  # Ctrl-C is the sweep's to pass on
-                preexec_fn=die_with_parent,
             )
 
     def ended(self) -> list[Ended]:
@@ -249,15 +250,6 @@ class LocalPool:
         for process in self.processes.values():
             process.kill()
             process.wait()
-
-
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent() -> None:
-    """Between fork and exec: the kernel kills this process when the one that started it ends, however that ends."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class RayPool:
@@ -284,9 +276,8 @@ class RayPool:
         return True  # Ray queues what does not fit
 
     def start(self, cell: Cell) -> None:
-        words = ["-m", "herl_bench", "run", "--resume", str(cell.directory.absolute())]
         reference = self.remote.options(name=f"herl-bench {cell.directory.name}").remote(
-            words, str(cell.log.absolute()), str((self.folder / ".sweep").absolute()), self.token
+            command(cell)[1:], str(cell.log.absolute()), str((self.folder / ".sweep").absolute()), self.token
         )
         self.tasks[reference] = cell
 
@@ -324,7 +315,6 @@ def run_on_node(words: Sequence[str], log: str, token_file: str, token: str) -> 
             stdout=file,
             stderr=subprocess.STDOUT,
             env=environment(),
-            preexec_fn=die_with_parent,
         )
         try:
             code = process.wait()

@@ -1,0 +1,262 @@
+"""`herl-bench compare` as a user types it: real sweeps of real runs with an untrained Llama on GSM8K's synthetic world."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from herl_bench.compare.model import Comparison, from_json, to_json
+from herl_bench.evaluate.files import read_summary
+from herl_bench.testing import tiny_checkpoint
+
+SETTINGS = ["rollouts_per_step=16", "max_new_tokens=8", "save_steps=1", "eval_items=8", "learning_rate=1e-3"]
+CELLS = [f"gsm8k-{method}-s{seed}" for method in ("herl", "ppo") for seed in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    model = tiny_checkpoint(tmp_path_factory.mktemp("model") / "llama")
+    small = [word for setting in SETTINGS for word in ("--set", setting)]
+    return [
+        "--task",
+        "gsm8k",
+        "--methods",
+        "ppo,herl",
+        "--seeds",
+        "2",
+        "--budget",
+        "400",
+        "--model",
+        str(model),
+        "--data",
+        "synthetic",
+        *small,
+    ]
+
+
+def command(*words: Any) -> list[str]:
+    return [sys.executable, "-m", "herl_bench", "compare", *map(str, words)]
+
+
+def compare(*words: Any, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*words), cwd=cwd, capture_output=True, text=True, timeout=400)
+
+
+@pytest.fixture(scope="module")
+def finished(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Comparison, str]:
+    """The folder, what --format json printed, and stderr."""
+    cwd = tmp_path_factory.mktemp("whole")
+    done = compare(*words, "-o", "out", "--format", "json", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd / "out", from_json(done.stdout), done.stderr
+
+
+def lasting(done: Comparison) -> Any:
+    """All but clocks, and what names folders or the command."""
+    data = json.loads(to_json(done))
+    del data["command"]
+    for record in data["runs"]:
+        del record["manifest"]["command"]
+        record["spent"]["wall_s"] = 0
+    for score in data["arm_scores"]:
+        score["spent"]["wall_s"] = 0
+    return data
+
+
+# --------------------------------------------------------------------------------------------------------------- what comes out
+def test_numbers_are_those_of_the_runs(finished: tuple[Path, Comparison, str]):
+    folder, done, err = finished
+    assert sorted(p.name for p in (folder / "runs").iterdir() if p.is_dir()) == CELLS
+    assert from_json((folder / "compare.json").read_text()) == done
+    assert err.count(": done (") == 4
+    (items,), (contrast,) = done.tasks, done.contrasts
+    assert [len(run.after.outcomes) for run in done.runs] == [len(items.items)] * 4 == [8] * 4
+    for run in done.runs:
+        summary = read_summary(folder / run.directory / "eval" / "after")
+        assert sum(o for o in run.after.outcomes if o) / 8 == summary["metrics"][items.metric]["value"]
+        last = json.loads((folder / run.directory / "metrics.jsonl").read_text().splitlines()[-1])
+        assert (run.spent.tokens, run.spent.optimizer_steps) == (last["tokens"], last["optimizer_steps"])
+        assert run.spent.flops == run.manifest["base_model"]["parameters"] * (2 * last["forward_tokens"] + 6 * last["trained_tokens"])
+        (samples,) = (folder / run.directory / "eval" / "after").glob("samples*")
+        missed = [s for s in map(json.loads, samples.read_text().splitlines()) if "herl_bench" in s]
+        unmet = [{v["criterion"] for v in s["herl_bench"]["responses"][0]["verdicts"] if v["met"] is False} for s in missed]
+        assert run.after.co_failure == tuple(tuple(sum({a, b} <= m for m in unmet) for b in items.criteria) for a in items.criteria)
+    assert contrast.verdict.word == "not enough seeds"
+    assert contrast.difference.value == pytest.approx(done.arm_scores[1].score.value - done.arm_scores[0].score.value)
+    assert done.runs[-1].repairs
+    assert done.runs[-1].audits[0].guidance
+    assert done.unequal == done.failed == ()
+
+
+def test_a_second_call_runs_nothing_and_reads_as_well(finished: tuple[Path, Comparison, str], words: list[str]):
+    folder, _, _ = finished
+    before = {p: p.stat().st_mtime_ns for p in (folder / "runs").rglob("*")}
+    done = compare(*words, "-o", folder, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "Not enough seeds to compare herl and ppo on gsm8k" in done.stdout
+    assert before == {p: p.stat().st_mtime_ns for p in (folder / "runs").rglob("*")}
+
+
+def test_finished_run_folders_give_the_same_comparison(finished: tuple[Path, Comparison, str]):
+    folder, whole, _ = finished
+    done = compare(*(folder / "runs" / name for name in CELLS), "--format", "json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    again = from_json(done.stdout)
+    assert again.baseline == "ppo"
+    assert again.contrasts == whole.contrasts
+    assert again.arm_scores == whole.arm_scores
+
+
+# ------------------------------------------------------------------------------------------------------------- killed and failed
+def test_killed_at_any_moment_it_ends_with_the_same_table(finished: tuple[Path, Comparison, str], words: list[str], tmp_path: Path):
+    """The sweep is killed twice, and in between one of its cells; `benchmarks/kill_sweep.py` does ten."""
+    chance = random.Random(7)
+    for victim in ("sweep", "cell", "sweep"):
+        process = subprocess.Popen(command(*words, "-o", "out"), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        marks = count_marks(tmp_path) + chance.randrange(1, 4)
+        wait_for(lambda marks=marks, process=process: count_marks(tmp_path) >= marks or process.poll() is not None)
+        cells = children(process.pid)
+        if victim == "cell" and cells:
+            os.kill(cells[0], signal.SIGKILL)
+            _, err = process.communicate(timeout=300)
+            assert process.returncode == 1, err
+            assert "killed by SIGKILL" in err
+        else:
+            process.kill()
+            process.communicate(timeout=60)
+    done = compare(*words, "-o", "out", "--format", "json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert lasting(from_json(done.stdout)) == lasting(finished[1])
+
+
+def count_marks(cwd: Path) -> int:
+    """Steps and evaluations so far, over all cells."""
+    runs = cwd / "out" / "runs"
+    return sum(p.read_text().count("\n") for p in runs.glob("*/metrics.jsonl")) + len(list(runs.glob("*/eval/*/results_*")))
+
+
+def children(pid: int) -> list[int]:
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for(condition: Any) -> None:
+    deadline = time.monotonic() + 200
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_failed_cell_is_reported_and_the_rest_is_compared(finished: tuple[Path, Comparison, str], words: list[str], tmp_path: Path):
+    folder = Path(shutil.copytree(finished[0], tmp_path / "out"))
+    broken = folder / "runs" / "gsm8k-herl-s1"
+    shutil.rmtree(broken / "final")
+    shutil.rmtree(broken / "checkpoints")
+    (broken / "metrics.jsonl").unlink()
+    (broken / "metrics.jsonl").mkdir()
+    done = compare(*words, "-o", folder, "--format", "json", cwd=tmp_path)
+    assert done.returncode == 1
+    found = from_json(done.stdout)
+    assert [(cell.arm, cell.seed) for cell in found.failed] == [("herl", 1)]
+    assert "metrics.jsonl" in found.failed[0].reason
+    assert "gsm8k herl seed 1: failed: " in done.stderr
+    assert [(run.arm, run.seed) for run in found.runs] == [("ppo", 0), ("herl", 0)]
+    assert found.verdicts[0] == "1 run failed; left out for every arm: seed 1 of gsm8k."
+
+
+# -------------------------------------------------------------------------------------------------------------------- refusals
+def damaged(finished: tuple[Path, Comparison, str], tmp_path: Path, change: Any) -> list[Path]:
+    """Copies of the four runs, one of them changed."""
+    runs = Path(shutil.copytree(finished[0] / "runs", tmp_path / "runs"))
+    change(runs / "gsm8k-herl-s1")
+    return [runs / name for name in CELLS]
+
+
+def other_checkpoint(run: Path) -> None:
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["base_model"]["sha256"] = "f" * 64
+    (run / "manifest.json").write_text(json.dumps(manifest))
+
+
+def other_budget(run: Path) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "budget": 800}))
+
+
+def other_items(run: Path) -> None:
+    (samples,) = (run / "eval" / "after").glob("samples_*")
+    samples.write_text(samples.read_text().replace("How many", "How much", 1).replace("Question:", "Problem:", 1))
+
+
+def other_prompts(run: Path) -> None:
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["data"]["sha256"] = {"train": "0" * 64}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (other_checkpoint, "base checkpoint"),
+        (other_budget, "token budget: herl has 400 and 800"),
+        (other_items, "evaluation items"),
+        (other_prompts, "prompts"),
+    ],
+)
+def test_an_unfair_comparison_is_refused_by_name_or_says_so(
+    finished: tuple[Path, Comparison, str], tmp_path: Path, change: Any, named: str
+):
+    folders = damaged(finished, tmp_path, change)
+    refused = compare(*folders, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "not a fair comparison" in refused.stderr
+    assert named in refused.stderr
+    assert "--allow_unequal" in refused.stderr
+    allowed = compare(*folders, "--allow_unequal", cwd=tmp_path)
+    assert allowed.returncode == 0, allowed.stderr
+    assert "The arms are not equal" in allowed.stdout
+
+
+def test_missing_seeds_and_twins_are_named(finished: tuple[Path, Comparison, str], tmp_path: Path):
+    runs = [finished[0] / "runs" / name for name in CELLS]
+    refused = compare(*runs[1:], cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "seeds: ppo has 0, 1; herl has 1" in refused.stderr
+    twin = shutil.copytree(runs[0], tmp_path / "twin")
+    refused = compare(*runs, twin, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "are the same method with the same settings and seed" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--task", "gsm8k", "--methods", "ppo"], "one arm is nothing to compare"),
+        (["--task", "gsm8k", "--methods", "ppo,herk"], "did you mean herl"),
+        (["--task", "gsm8k", "--methods", "ppo,herl", "--seeds", "x"], "write how many (5), or which"),
+        (["--task", "gsm8k", "--methods", "ppo,herl", "--set", "learning_rat=1"], "did you mean learning_rate"),
+        (["--task", "gsm8k", "--methods", "ppo,herl", "--baseline", "hrl"], "did you mean herl"),
+        (["--methods", "ppo,herl"], "--task is missing"),
+        (["nowhere"], "no config.yaml there"),
+        (["nowhere", "--methods", "ppo"], "not both"),
+    ],
+)
+def test_wrong_words_make_nothing(given: list[str], told: str, tmp_path: Path):
+    done = compare(*given, cwd=tmp_path)
+    assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_budget_does_not_mix_with_what_is_there(finished: tuple[Path, Comparison, str], words: list[str]):
+    folder = finished[0]
+    done = compare(*words, "--budget", "500", "-o", folder, cwd=folder)
+    assert done.returncode == 2
+    assert "was made with budget=400, and this asks for 500" in done.stderr
