@@ -107,7 +107,8 @@ def parse_row(text: bytes, path: str | Path, line: int, start: int) -> Stored:
 
 
 def _digest(row: Stored) -> bytes:
-    return hashlib.blake2b(repr((row.key, [answer.text for answer in row.answers])).encode("utf-8", "backslashreplace"), digest_size=16).digest()
+    said = repr((row.key, [answer.text for answer in row.answers]))
+    return hashlib.blake2b(said.encode("utf-8", "backslashreplace"), digest_size=16).digest()
 
 
 def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
