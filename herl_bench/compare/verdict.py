@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from herl_bench.compare.model import Verdict
+from herl_bench.compare.model import Interval, Verdict
 
 FEWEST_SEEDS = 3
 ALPHA = 0.05
@@ -68,6 +68,20 @@ def verdict(given: Evidence, margin: float = MARGIN) -> Verdict:
         "not enough seeds",
         f"Not enough seeds to tell {who} apart: {interval} ({design}; {probability(given.p)}{corrected}). {power_note(given, margin)}",
     )
+
+
+def change(task: str, method: str, before: float | None, after: float | None, gain: Interval, higher_is_better: bool = True) -> str:
+    """One run, before and after training. gain: over the items of its one seed; only an interval on one side of 0 is called a change."""
+    if before is None or after is None or gain.value is None:
+        return f"{method} on {task}: nothing that was evaluated could be judged."
+    what = f"{before:.3f} before training, {after:.3f} after"
+    if gain.low is None or gain.high is None:
+        return f"{method} on {task}: {what}; too few items for an interval."
+    interval = f"{signed(gain.value)}, 95 % interval over items {signed(gain.low)} to {signed(gain.high)}"
+    if gain.low <= 0 <= gain.high:
+        return f"No change that these items could show: {method} on {task} scores {what} ({interval})."
+    word = "better" if (gain.value > 0) == higher_is_better else "worse"
+    return f"This {method} run made the policy {word} on {task}: {what} ({interval})."
 
 
 def power_note(given: Evidence, margin: float = MARGIN) -> str:
