@@ -50,7 +50,9 @@ def train(run: Run) -> None:
         if learner.steps % learner.config.save_steps == 0:
             run.save_checkpoint(learner.steps, learner.state_dict())
     run.save_checkpoint(learner.steps, learner.state_dict())
-    run.critics = {"critic": learner.critic, **({"bonus_critic": learner.bonus.model} if learner.bonus else {})}
+    run.critics = {"critic": learner.critic} if learner.config.advantage == "critic" else {}
+    if learner.bonus:
+        run.critics |= {"bonus_critic": learner.bonus.model}
 
 
 class Learner:
@@ -260,6 +262,9 @@ class Learner:
                     moved["value_loss"] = self._critic_pass(rows, chosen, scored["value"], returns_NT, on_mask_NT, alone=False)
                 if not all(map(math.isfinite, moved.values())):
                     self._diverged("the loss is not a number")
+                if minibatches == 0:
+                    first_ratio = moved["ratio_distance"]
+                    self._check_first_ratio(first_ratio)
                 moved["grad_norm"] = float(self.accelerator.clip_grad_norm_(self.policy.model.parameters(), config.max_grad_norm))
                 if with_critic:
                     moved["value_grad_norm"] = float(self.accelerator.clip_grad_norm_(self.critic.parameters(), config.max_grad_norm))
@@ -267,9 +272,6 @@ class Learner:
                     self._diverged("a gradient is not a number")
                 self.optimizer.step()
                 self.run.budget.optimizer_steps += 1
-                if minibatches == 0:
-                    first_ratio = moved["ratio_distance"]
-                    self._check_first_ratio(first_ratio)
                 minibatches += 1
                 count, on_count = float(mask_NT[chosen].sum()), float(on_mask_NT[chosen].sum())
                 tokens, on_tokens = tokens + count, on_tokens + on_count
