@@ -307,7 +307,8 @@ def versions(python: str) -> dict[str, str]:
 
 
 def command() -> str:
-    return " ".join(["python", "benchmarks/sandbox.py", *sys.argv[1:]])
+    words = ["PYTHON" if before == "--peers" else word for before, word in zip(sys.argv, sys.argv[1:], strict=False)]
+    return " ".join(["python", "benchmarks/sandbox.py", *words])
 
 
 def save(name: str, found: dict[str, Any]) -> None:

@@ -59,7 +59,8 @@ def null(argument: int) -> list[Instruction]:
 
 def blocks(names: dict[str, int], processes: bool) -> dict[int, list[Instruction]]:
     """Per system-call number, the instructions that decide it."""
-    only_threads = [low_word(0), (ANY_BIT, 0, 1, CLONE_THREAD), give(ALLOW), give(ERRNO | EPERM)]
+    strange = (ANY_BIT, 1, 0, CLONE_NEW_OR_STRANGE)
+    only_threads = [low_word(0), strange, (ANY_BIT, 1, 0, CLONE_THREAD), give(ERRNO | EPERM), give(ALLOW)]
     no_namespace = [low_word(0), (ANY_BIT, 0, 1, CLONE_NEW_OR_STRANGE), give(ERRNO | EPERM), give(ALLOW)]
     narrowed = {
         "clone": no_namespace if processes else only_threads,
