@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from herl_bench.compare.model import Comparison, from_json, to_json
+from herl_bench.errors import UsageError
 from herl_bench.evaluate.files import read_summary
 from herl_bench.testing import tiny_checkpoint
 
@@ -260,3 +262,47 @@ def test_another_budget_does_not_mix_with_what_is_there(finished: tuple[Path, Co
     done = compare(*words, "--budget", "500", "-o", folder, cwd=folder)
     assert done.returncode == 2
     assert "was made with budget=400, and this asks for 500" in done.stderr
+
+
+# --------------------------------------------------------------------------------------------------------------------------- grids
+def cells_of(grid: str, tmp_path: Path, **options: Any) -> tuple[list[str], list[str], list[dict[str, Any]]]:
+    """(arms, directories, configurations) that a grid file comes to."""
+    from herl_bench.cli.compare import plan_cells
+    from herl_bench.plugins import load_host
+
+    (tmp_path / "grid.yaml").write_text(grid)
+    names = ("tasks", "methods", "seeds", "budget", "model", "data")
+    given = {**dict.fromkeys(names), "assignments": (), "grid_file": str(tmp_path / "grid.yaml"), **options}
+    plan = plan_cells(load_host(), given, str(tmp_path / "out"), None)
+    return [arm.name for arm in plan.arms], [c.directory.name for c in plan.cells], [yaml.safe_load(c.config) for c in plan.cells]
+
+
+def test_a_grid_crosses_settings_with_the_methods_that_have_them(tmp_path: Path):
+    grid = "tasks: [gsm8k, bbh]\nmethods: [ppo, herl]\nseeds: [0, 3]\nsettings: {budget: 5k, hint_level: [criteria, evidence]}\n"
+    arms, folders, configs = cells_of(grid, tmp_path)
+    assert arms == ["ppo", "herl hint_level=criteria", "herl hint_level=evidence"]
+    assert len(set(folders)) == len(folders) == 2 * 2 * 3
+    assert "bbh-herl_hint_level=evidence-s3" in folders
+    assert {c["budget"] for c in configs} == {5000}
+    assert [c["set"].get("hint_level") for c in configs[:3]] == [None, "criteria", "evidence"]
+
+
+def test_options_win_over_the_grid(tmp_path: Path):
+    grid = "tasks: gsm8k\nmethods: ppo,herl\nseeds: 1\nbaseline: herl\nsettings: {budget: 5k, learning_rate: [1.0e-4, 2.0e-4]}\n"
+    arms, _, configs = cells_of(grid, tmp_path, budget="7k", assignments=("learning_rate=3e-4",))
+    assert arms == ["herl", "ppo"]
+    assert {(c["budget"], c["set"]["learning_rate"], c["seed"]) for c in configs} == {(7000, 3e-4, 0)}
+
+
+@pytest.mark.parametrize(
+    ("grid", "told"),
+    [
+        ("task: [gsm8k]\nmethods: [ppo, herl]\n", "did you mean tasks"),
+        ("tasks: gsm8k\nmethods: [ppo, herl]\nsettings: {hint_levl: [evidence]}\n", "did you mean hint_level"),
+        ("tasks: gsm8k\nmethods: [ppo, herl]\nsettings: {hint_level: [evidenc, criteria]}\n", "hint_level=evidenc"),
+        ("tasks: gsm8k\nmethods: [ppo, herl]\nsettings: [hint_level]\n", "write `name: value`"),
+    ],
+)
+def test_a_wrong_grid_is_one_clear_line(grid: str, told: str, tmp_path: Path):
+    with pytest.raises(UsageError, match=re.escape(told)):
+        cells_of(grid, tmp_path)

@@ -84,7 +84,7 @@ def command(
         arms, found = _given_runs(runs, baseline)
         folder = Path(output_dir) if output_dir else None
     else:
-        plan = _plan(host, given, output_dir, baseline)
+        plan = plan_cells(host, given, output_dir, baseline)
         folder = plan.folder
         arms = plan.arms
         failed, stopped = _sweep(plan, jobs, ray)
@@ -112,7 +112,7 @@ class Plan:
     cells: list[Cell]
 
 
-def _plan(host: Host, given: Mapping[str, Any], output_dir: str | None, baseline: str | None) -> Plan:
+def plan_cells(host: Host, given: Mapping[str, Any], output_dir: str | None, baseline: str | None) -> Plan:
     """Every cell of the grid, checked before anything is made. Raises `UsageError`."""
     import yaml
 
