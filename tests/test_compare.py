@@ -301,6 +301,10 @@ def test_options_win_over_the_grid(tmp_path: Path):
         ("tasks: gsm8k\nmethods: [ppo, herl]\nsettings: {hint_levl: [evidence]}\n", "did you mean hint_level"),
         ("tasks: gsm8k\nmethods: [ppo, herl]\nsettings: {hint_level: [evidenc, criteria]}\n", "hint_level=evidenc"),
         ("tasks: gsm8k\nmethods: [ppo, herl]\nsettings: [hint_level]\n", "write `name: value`"),
+        (
+            "tasks: gsm8k\nmethods: ppo\nsettings: {budget: [5k, 9k]}\n",
+            "not a fair comparison: budget: ppo budget=5k has 5k; ppo budget=9k has 9k",
+        ),
     ],
 )
 def test_a_wrong_grid_is_one_clear_line(grid: str, told: str, tmp_path: Path):

@@ -84,7 +84,7 @@ def command(
         arms, found = _given_runs(runs, baseline)
         folder = Path(output_dir) if output_dir else None
     else:
-        plan = plan_cells(host, given, output_dir, baseline)
+        plan = plan_cells(host, given, output_dir, baseline, allow_unequal)
         folder = plan.folder
         arms = plan.arms
         failed, stopped = _sweep(plan, jobs, ray)
@@ -112,7 +112,7 @@ class Plan:
     cells: list[Cell]
 
 
-def plan_cells(host: Host, given: Mapping[str, Any], output_dir: str | None, baseline: str | None) -> Plan:
+def plan_cells(host: Host, given: Mapping[str, Any], output_dir: str | None, baseline: str | None, allow_unequal: bool = False) -> Plan:
     """Every cell of the grid, checked before anything is made. Raises `UsageError`."""
     import yaml
 
@@ -140,6 +140,8 @@ def plan_cells(host: Host, given: Mapping[str, Any], output_dir: str | None, bas
     arms = _baseline_first(_arms(host, methods, grid.get("settings") or {}, fixed, where), baseline or grid.get("baseline"))
     if len(arms) < 2:
         raise UsageError("one arm is nothing to compare: name two methods, or several values of a setting in a --grid file")
+    if not allow_unequal:
+        _refuse_unequal(arms)
     folder = Path(output_dir or Path("runs") / f"compare-{'-'.join(tasks)}")
     cells = []
     for task_name, seed, arm in itertools.product(tasks, seeds, arms):
@@ -211,6 +213,15 @@ def _run_settings() -> set[str]:
     from herl_bench.settings import Settings
 
     return {f.name for f in dataclasses.fields(Settings)} - {"task", "method", "seed"}
+
+
+def _refuse_unequal(arms: Sequence[Arm]) -> None:
+    """What would be refused in the end is refused before anything runs."""
+    for name in ("budget", "model", "data", "eval_items", "difficulty", "max_new_tokens"):
+        values = {arm.name: arm.settings.get(name) for arm in arms}
+        if len({str(value) for value in values.values()}) > 1:
+            told = "; ".join(f"{arm} has {value}" for arm, value in values.items())
+            raise UsageError(f"not a fair comparison: {name}: {told}: give one value, or pass --allow_unequal to compare all the same")
 
 
 def _baseline_first(arms: list[Arm], baseline: str | None) -> list[Arm]:

@@ -276,9 +276,8 @@ class RayPool:
         return True  # Ray queues what does not fit
 
     def start(self, cell: Cell) -> None:
-        reference = self.remote.options(name=f"herl-bench {cell.directory.name}").remote(
-            command(cell)[1:], str(cell.log.absolute()), str((self.folder / ".sweep").absolute()), self.token
-        )
+        places = [str(path.absolute()) for path in (cell.directory, cell.log, self.folder / ".sweep")]
+        reference = self.remote.options(name=f"herl-bench {cell.directory.name}").remote(command(cell)[1:], *places, self.token)
         self.tasks[reference] = cell
 
     def ended(self) -> list[Ended]:
@@ -303,11 +302,13 @@ class RayPool:
         self.ray.shutdown()
 
 
-def run_on_node(words: Sequence[str], log: str, token_file: str, token: str) -> tuple[int, str]:
+def run_on_node(words: Sequence[str], directory: str, log: str, token_file: str, token: str) -> tuple[int, str]:
     """What a Ray task does: the cell's command, in a process that dies with this one. Gives exit code and last words."""
     seen = Path(token_file)
     if not seen.is_file() or seen.read_text(encoding="utf-8") != token:
         return 1, f"node {os.uname().nodename} does not see {seen.parent}: choose an --output_dir on storage that all nodes share"
+    if finished(Path(directory)):  # the node was lost between the cell's end and the report of it
+        return 0, ""
     with open(log, "ab") as file:
         process = subprocess.Popen(
             [sys.executable, *words],

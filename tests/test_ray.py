@@ -1,0 +1,64 @@
+"""A sweep on a real Ray cluster of two nodes on this machine, one of which is lost. Skipped where the extra `ray` is not installed."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from herl_bench.compare.model import from_json
+from herl_bench.testing import tiny_checkpoint
+
+pytest.importorskip("ray")
+SETTINGS = ["rollouts_per_step=16", "max_new_tokens=8", "save_steps=1", "eval_items=8"]
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own, at import and at shutdown
+def test_a_node_lost_midway_loses_no_finished_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # at Ray's own 15, cells starve beside anything else that runs here
+    from ray.cluster_utils import Cluster
+
+    model = tiny_checkpoint(tmp_path / "model")
+    small = [word for setting in SETTINGS for word in ("--set", setting)]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        nodes = [cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)]
+        words = [
+            "--task",
+            "gsm8k",
+            "--methods",
+            "ppo,herl",
+            "--seeds",
+            "2",
+            "--budget",
+            "400",
+            "--model",
+            str(model),
+            "--data",
+            "synthetic",
+            *small,
+        ]
+        process = subprocess.Popen(  # `herl-bench compare` meets the cluster as any other program would
+            [sys.executable, "-m", "herl_bench", "compare", *words, "-o", "out", "--ray", cluster.address, "--format", "json"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        )  # fmt: skip
+        runs = tmp_path / "out" / "runs"
+        deadline = time.monotonic() + 300
+        while not list(runs.glob("*/eval/after/results_*")):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        kept = {path: path.stat().st_mtime_ns for done in runs.glob("*/eval/after/results_*") for path in done.parents[2].rglob("*")}
+        cluster.remove_node(nodes[1], allow_graceful=False)
+        out, err = process.communicate(timeout=400)
+        assert process.returncode == 0, err
+        assert len(from_json(out).runs) == 4
+        assert from_json(out).failed == ()
+        assert {path: path.stat().st_mtime_ns for path in kept} == kept
+        steps = [[json.loads(line)["step"] for line in file.open()] for file in runs.glob("*/metrics.jsonl")]
+        assert all(found == list(range(1, len(found) + 1)) for found in steps)
+    finally:
+        cluster.shutdown()
