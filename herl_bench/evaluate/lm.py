@@ -134,7 +134,8 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
         for i, (_, context, continuation) in enumerate(requests):
             if not continuation or len(continuation) > self.max_length:
                 raise UsageError(f"a continuation of {len(continuation)} tokens cannot be scored by a model that reads {self.max_length}")
-            rows.setdefault(tuple((context + continuation)[-(self.max_length + 1) : -1]), []).append(i)
+            read = (context or [self.prefix_token_id]) + continuation  # a context of spaces alone has become part of the continuation
+            rows.setdefault(tuple(read[-(self.max_length + 1) : -1]), []).append(i)
         found: dict[int, tuple[float, bool]] = {}
         with torch.inference_mode():
             for batch in self._batches(rows, requests):
