@@ -19,6 +19,7 @@ from herl_bench.plugins import Host, load_host
 COMMANDS = {
     "run": "Train a policy on a task, and evaluate it before and after.",
     "compare": "Run methods over tasks and seeds, and say what can be concluded.",
+    "leaderboard": "Rank runs; bundle, verify and publish them.",
     "report": "Write the page of a run or a comparison, or its plots.",
     "eval": "Evaluate a run or a model.",
     "score": "Re-score stored responses; no model needed.",

@@ -1,0 +1,164 @@
+"""`herl-bench leaderboard`: rank runs; make, verify and publish entries."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from herl_bench.cli import report_problems
+from herl_bench.cli.resolve import metrics_of, rubric_of
+from herl_bench.errors import UsageError
+from herl_bench.plugins import Host
+
+if TYPE_CHECKING:
+    from herl_bench.compare.bundle import Judge
+    from herl_bench.compare.leaderboard import Table
+
+RANK = "rank"
+
+
+class Leaderboard(click.Group):
+    """`leaderboard RUNS…` is short for `leaderboard rank RUNS…`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [RANK, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("leaderboard", cls=Leaderboard)
+def command() -> None:
+    """Rank runs and bundles: herl-bench leaderboard RUNS…
+
+    An entry is a bundle: what a run says of itself, its evaluations with every response, and their hashes. A folder of bundles is a leaderboard.
+    """
+
+
+@command.command(RANK)
+@click.argument("runs", nargs=-1, required=True, metavar="RUNS…")
+@click.option("--format", "form", type=click.Choice(["table", "md", "csv", "json", "html"]), default="table", show_default=True)
+@click.option("-o", "--output_path", metavar="FILE", help="Write to this file instead of the terminal.")
+def rank_(runs: tuple[str, ...], form: str, output_path: str | None) -> None:
+    """Rank runs, bundles, or folders of them, task by task (the default: `leaderboard RUNS…`)."""
+    from herl_bench.compare import leaderboard
+    from herl_bench.compare.read import read_run
+    from herl_bench.saving import write_whole
+
+    tables = leaderboard.rank([read_run(folder) for folder in leaderboard.folders_of([Path(run) for run in runs])])
+    if form == "table":
+        if output_path:
+            raise UsageError("--output_path needs a --format: md, csv, json or html")
+        return _show(tables)
+    makers = {"md": leaderboard.to_markdown, "csv": leaderboard.to_csv, "json": leaderboard.to_json, "html": leaderboard.to_html}
+    text = makers[form](tables)
+    if output_path:
+        write_whole(Path(output_path), text)
+        click.echo(output_path)
+    else:
+        click.echo(text, nl=False)
+
+
+def _show(tables: list[Table]) -> None:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    from herl_bench.compare.leaderboard import cells
+
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    for table in tables:
+        shown = RichTable(title=f"{table.task} · {table.metric} · {table.source}")
+        for column in cells(table.standings[0]):
+            shown.add_column(column, justify="left" if column in ("name", "model") else "right")
+        for standing in table.standings:
+            shown.add_row(*cells(standing).values())
+        console.print(shown)
+        for note in table.notes:
+            click.echo(note)
+
+
+@command.command("bundle")
+@click.argument("run", metavar="RUN")
+@click.option("-o", "--output_dir", required=True, metavar="DIR", help="A new folder for the bundle.")
+def bundle(run: str, output_dir: str) -> None:
+    """Make a leaderboard entry of a finished run."""
+    from herl_bench.compare.bundle import make
+
+    click.echo(make(Path(run), Path(output_dir)))
+
+
+@command.command("verify")
+@click.argument("folder", metavar="BUNDLE")
+@click.option(
+    "--data", help="Where the items come from, to check the reference answers too. Default: the synthetic world for its own runs."
+)
+@click.option("--jobs", type=click.IntRange(1), help="Processes that judge. Default: one per available processor.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_obj
+def verify(host: Host, folder: str, data: str | None, jobs: int | None, form: str) -> int:
+    """Hash the bundle's files, judge its responses again, and name whatever differs; exit code 1 where something does.
+
+    With --format json, one object on stdout: {"bundle", "problems": [one line each], "items_checked": against their source?}.
+    """
+    from herl_bench.compare import bundle as bundles
+
+    judge = _judge(host, Path(folder), data, jobs)
+    report_problems(host)
+    problems = bundles.verify(Path(folder), judge)
+    if form == "json":
+        click.echo(
+            json.dumps({"bundle": folder, "problems": problems, "items_checked": judge.items is not None}, indent=2, ensure_ascii=False)
+        )
+    else:
+        for problem in problems:
+            click.echo(problem)
+        click.echo(f"{folder}: {len(problems)} problems" if problems else f"{folder}: verified; every response was judged again")
+        if judge.items is None:
+            click.echo(
+                "The problems and reference answers were taken from the bundle itself: pass --data to check them against their source."
+            )
+    return 1 if problems else 0
+
+
+def _judge(host: Host, folder: Path, data: str | None, jobs: int | None) -> Judge:
+    from herl_bench.compare.bundle import Judge, settings_of
+    from herl_bench.data import resolve_source
+    from herl_bench.evaluate.stored import Items, items_of
+
+    settings = settings_of(folder)
+    task = host.get("task", str(settings.get("task")))
+    own = folder / "rubric.yaml"
+    rubric = rubric_of(host, task, str(own) if own.is_file() else str(settings.get("rubric") or ""))
+    source = data or ("synthetic" if settings.get("data") == "synthetic" else None)
+    items: Callable[[], Items] | None = None
+    if source is not None:
+        place = resolve_source(task, source, embedded=False)
+        items = partial(items_of, task, place, seed=settings.get("seed", 0), difficulty=settings.get("difficulty"))
+    sandbox = partial(host.get("sandbox", "default").open, workers=1) if task.needs_sandbox else None
+    return Judge(task, rubric, tuple(metrics_of(host, task)), sandbox, items, jobs or len(os.sched_getaffinity(0)))
+
+
+@command.command("build")
+@click.argument("folder", metavar="DIR")
+@click.option("-o", "--output_dir", required=True, metavar="SITE", help="Where the pages go.")
+@click.option("--data", help="As for verify.")
+@click.option("--jobs", type=click.IntRange(1), help="As for verify.")
+@click.pass_obj
+def build(host: Host, folder: str, output_dir: str, data: str | None, jobs: int | None) -> int:
+    """Verify every bundle in DIR and make a static site of them; an entry that fails is named there and not ranked."""
+    from herl_bench.compare import bundle as bundles
+    from herl_bench.compare import leaderboard
+
+    report_problems(host)
+    problems = {found: bundles.verify(found, _judge(host, found, data, jobs)) for found in leaderboard.bundles_in(Path(folder))}
+    for place, lines in problems.items():
+        for line in lines:
+            click.echo(f"{place}: {line}", err=True)
+    click.echo(leaderboard.build(Path(folder), Path(output_dir), problems))
+    return 1 if any(problems.values()) else 0
