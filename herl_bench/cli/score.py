@@ -100,10 +100,10 @@ def command(
 
 
 def _items(task: Task, file: str, data: str | None, run: Mapping[str, Any]) -> Items:
-    from herl_bench.data import ENVIRONMENT, resolve_source
+    from herl_bench.data import files_of, resolve_source
     from herl_bench.evaluate.stored import items_of
 
-    source = data or run.get("data") or os.environ.get(ENVIRONMENT) or ("synthetic" if task.world else None)
+    source = data or run.get("data") or files_of(task) or ("synthetic" if task.world else None)
     if source is None:
         raise DataError(f"{file} does not hold its items: pass --data with a folder of {task.name}'s files")
     place = resolve_source(task, str(source), embedded=False)
