@@ -95,7 +95,9 @@ def test_built_in_plugins_use_the_public_door():
                 assert unit(module) in public, place
 
 
-@pytest.mark.parametrize("arguments", [["ls"], ["plugins"], ["ls", "tasks"], ["--help"], ["run", "--help"], ["schema"], ["tasks", "path"]])
+@pytest.mark.parametrize(
+    "arguments", [["ls"], ["plugins"], ["ls", "tasks"], ["--help"], ["run", "--help"], ["compare", "--help"], ["schema"], ["tasks", "path"]]
+)
 def test_what_only_looks_loads_nothing_heavy(arguments):
     code = (
         "import sys\nfrom herl_bench.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as e:\n    assert not e.code, e.code\n"

@@ -78,7 +78,7 @@ def compare(
     everything = [run for by_arm in runs.values() for group in by_arm.values() for run in group]
     tables = {task: _Table(task, by_arm, arms, folder) for task, by_arm in runs.items()}
     contrasts = _contrasts([pair for table in tables.values() for pair in table.pairs(arms[0].name)], margin)
-    notes = (*_notes(tables.values(), contrasts), *version_notes(everything))
+    notes = (*_notes(list(tables.values()), contrasts), *version_notes(everything))
     budgets = {int(run.settings["budget"]) for run in everything}
     first = [f"The arms are not equal: {sentence}." for sentence in unequal]
     left_out = ", ".join(dict.fromkeys(f"seed {cell.seed} of {cell.task}" for cell in failed))
@@ -263,7 +263,6 @@ class _Pair:
         self.seeds = tuple(seed for seed in table.runs[arm] if seed in table.runs[baseline])
         a, b = (table.matrix(name, self.seeds, _outcome) for name in (baseline, arm))
         decided = ~np.isnan(a + b).any(axis=0)
-        self.undecided = int((~decided).sum())
         self.a, self.b = a[:, decided], b[:, decided]
         if self.a.shape[1] < 2:
             raise UsageError(f"{table.task}: fewer than two items were judged in all runs of {arm} and {baseline}")
@@ -363,7 +362,7 @@ def _overall(tables: Sequence[_Table], arms: Sequence[Arm]) -> tuple[Overall, ..
     return tuple(out)
 
 
-def _notes(tables: Iterable[_Table], contrasts: Sequence[Contrast]) -> tuple[str, ...]:
+def _notes(tables: Sequence[_Table], contrasts: Sequence[Contrast]) -> tuple[str, ...]:
     """What a reader must know before believing the numbers."""
     notes = []
     for table in tables:
@@ -372,16 +371,13 @@ def _notes(tables: Iterable[_Table], contrasts: Sequence[Contrast]) -> tuple[str
                 f"{table.task}: measured on its synthetic world, which was built so that hindsight can help; this says nothing about real "
                 "models on the published problems."
             )
-        left_out = sum(
-            any(s.outcome is None for g in table.after.values() for run in g.values() for s in [run[i]]) for i in range(len(table.ids))
-        )
-        if left_out:
-            notes.append(
-                f"{table.task}: {count(left_out, 'item')} could not be judged in every run and {'is' if left_out == 1 else 'are'} left out."
-            )
         errors = sum(r.after.errors for r in table.records)
         if errors:
             notes.append(f"{table.task}: {count(errors, 'answer')} after training had something that could not be judged.")
+    items = {table.task: len(table.ids) for table in tables}
+    for c in contrasts:
+        if left_out := items[c.task] - c.items:
+            notes.append(f"{c.arm} and {c.baseline} on {c.task}: {count(left_out, 'item')} not judged in every run, so left out for both.")
     if any(len(c.seeds) < 5 for c in contrasts):
         notes.append("With fewer than 5 seeds, only differences far larger than the noise can be found; the intervals allow for that.")
     return tuple(notes)

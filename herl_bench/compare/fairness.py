@@ -7,6 +7,7 @@ the training reward. Left out: versions of libraries, which are told apart in `n
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,8 +37,9 @@ def _facts(run: FinishedRun) -> dict[str, Any]:
     manifest, settings = run.manifest, run.settings
     return {
         "base checkpoint": manifest["base_model"]["sha256"],
-        "prompts": (manifest["data"]["source"], tuple(sorted(manifest["data"]["sha256"].items())), settings.get("difficulty")),
-        "evaluation items": tuple((s.item.id, s.item.prompt, s.item.target) for s in run.after.samples),
+        "prompts": (manifest["data"]["source"], *sorted(manifest["data"]["sha256"].items())),
+        "difficulty": "the world's own" if settings.get("difficulty") is None else settings["difficulty"],
+        "evaluation items": _digest(run),
         "primary metric": run.metric,
         "generation of the evaluated answers": tuple(sorted((k, str(v)) for k, v in run.after.generation.items())),
         "token budget": settings["budget"],
@@ -54,13 +56,16 @@ def _spending(task: str, runs: Mapping[str, Sequence[FinishedRun]]) -> list[str]
     return [f"{task}: tokens spent: {told}"]
 
 
+def _digest(run: FinishedRun) -> str:
+    items = [(s.item.id, s.item.prompt, s.item.target) for s in run.after.samples]
+    return f"{len(items)} items ({hashlib.sha256(repr(items).encode()).hexdigest()[:12]})"
+
+
 def _short(value: Any) -> str:
     if isinstance(value, str):
         return value[:12] if len(value) == 64 else value
     if isinstance(value, int):
         return f"{value:,}"
-    if isinstance(value, tuple) and value and isinstance(value[0], tuple) and len(value[0]) == 3:
-        return f"{len(value)} items from {value[0][0]} on"
     if isinstance(value, tuple):
         return ", ".join(map(_short, value))
     return str(value)
