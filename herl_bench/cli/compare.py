@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -239,7 +239,7 @@ def _sweep(plan: Plan, jobs: int | None, ray: str | None) -> tuple[list[FailedCe
     from herl_bench.compare.model import FailedCell
     from herl_bench.compare.sweep import LocalPool, Pool, RayPool, finished, locked, prepare, run_cells
 
-    with locked(plan.folder) as lock:
+    with locked(plan.folder) as lock, redirect_stdout(sys.stderr):  # Ray talks on stdout, which is the comparison's alone
         prepare(plan.cells)
         if all(finished(cell.directory) for cell in plan.cells):
             return [], False
