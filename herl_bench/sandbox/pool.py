@@ -40,7 +40,7 @@ GAPS = (
 )
 """What isolation="landlock" leaves open that the namespaces close."""
 UNSAFE = "HERL_ALLOW_UNSAFE_EXECUTION"
-START_S = 20.0
+START_S = 60.0  # a starved machine is slow, not unsafe
 GRACE_S = 1.8  # over the job's own time, which the tester enforces
 REPLY_S = 10.0  # for an answer that has begun
 JOBS_PER_WORKER = 5000  # then a fresh one, should the tests have left something behind in the tester
@@ -92,7 +92,8 @@ class Worker:
         except (frames.Closed, frames.BadFrame, OSError) as error:
             self.close()
             assert self.process.stderr is not None
-            raise WorkerLost((self.said.strip().splitlines() or [f"no answer ({type(error).__name__})"])[-1]) from error
+            silence = f"no answer within {START_S:g} s" if isinstance(error, TimeoutError) else f"no answer ({type(error).__name__})"
+            raise WorkerLost((self.said.strip().splitlines() or [silence])[-1]) from error
         self.clock = self.tester_clock()
 
     said = ""
