@@ -1,0 +1,242 @@
+"""`herl-bench leaderboard` on real runs: ranking, and every kind of tampering with an entry."""
+
+import csv
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from browser import needs_chromium, visit
+
+from herl_bench.compare.leaderboard import cells, folders_of, rank, to_csv, to_html, to_json, to_markdown
+from herl_bench.compare.model import Item
+from herl_bench.compare.read import Evaluation, FinishedRun, Sample, read_run
+from herl_bench.testing import tiny_checkpoint
+
+SMALL = ["rollouts_per_step=16", "max_new_tokens=8", "save_steps=2", "eval_items=8", "learning_rate=1e-3"]
+
+
+def command(*words, cwd):
+    return subprocess.run([sys.executable, "-m", "herl_bench", *map(str, words)], cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """`runs/` with a run of each method, `entries/` with a bundle of each."""
+    cwd = tmp_path_factory.mktemp("leaderboard")
+    model = tiny_checkpoint(cwd / "llama")
+    settings = [word for setting in SMALL for word in ("--set", setting)]
+    for method in ("ppo", "herl"):
+        done = command(
+            "run", "--task", "gsm8k", "--method", method, "--model", model, "--data", "synthetic", "--budget", "400", *settings, cwd=cwd
+        )
+        assert done.returncode == 0, done.stderr
+        made = command("leaderboard", "bundle", f"runs/gsm8k-{method}-s0", "-o", f"entries/{method}", cwd=cwd)
+        assert made.returncode == 0, made.stderr
+    return cwd
+
+
+@pytest.fixture
+def entry(place, tmp_path):
+    return shutil.copytree(place / "entries" / "herl", tmp_path / "entry")
+
+
+def verify(entry):
+    done = command("leaderboard", "verify", entry, "--jobs", 1, "--format", "json", cwd=entry.parent)
+    said = json.loads(done.stdout)
+    assert done.returncode == bool(said["problems"]), done.stderr
+    return said["problems"]
+
+
+def edit(path, change):
+    """Let `change` edit every row of a JSONL file, or the object of a JSON file, in place."""
+    if path.suffix == ".jsonl":
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            change(row)
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    else:
+        said = json.loads(path.read_text())
+        change(said)
+        path.write_text(json.dumps(said, ensure_ascii=False))
+
+
+def rehash(entry, name):
+    """What a forger does who knows of the hashes."""
+    digest = hashlib.sha256((entry / name).read_bytes()).hexdigest()
+    edit(entry / "bundle.json", lambda said: said["files"].update({name: digest}))
+
+
+def only(entry, pattern):
+    (path,) = (entry / "eval" / "after").glob(pattern)
+    return path, str(path.relative_to(entry))
+
+
+def right(row):
+    """The answer that would have been right, without touching what is said of it."""
+    row["resps"] = [[row["target"]]]
+    row["filtered_resps"] = [row["target"]]
+
+
+def test_an_untouched_entry_is_verified(entry):
+    assert verify(entry) == []
+
+
+@pytest.mark.parametrize("hashed", [False, True])
+def test_a_changed_response_is_named(entry, hashed):
+    path, name = only(entry, "samples_*.jsonl")
+    edit(path, right)
+    if hashed:
+        rehash(entry, name)
+    problems = verify(entry)
+    assert (f"{name}: changed since it was bundled (sha256 differs)" in problems) == (not hashed)
+    assert any(line.startswith(f"{name}: gsm8k/") and "re-scored 1.0" in line for line in problems)
+
+
+def test_a_changed_score_of_a_response_is_named_although_hashed(entry):
+    path, name = only(entry, "samples_*.jsonl")
+
+    def better(row):
+        if "herl_bench" in row:
+            said = row["herl_bench"]["responses"][0]
+            said["metrics"] = dict.fromkeys(said["metrics"], 1.0)
+
+    edit(path, better)
+    rehash(entry, name)
+    assert any("is 1.0, re-scored 0.0" in line for line in verify(entry))
+
+
+def test_a_changed_number_is_named_although_hashed_and_claimed(entry):
+    path, name = only(entry, "results_*.json")
+    key = "exact_match,strict-match"
+
+    def better(said):
+        said["results"]["gsm8k"][key] = 0.9
+        said["herl_bench"]["summary"]["gsm8k"]["metrics"][key]["value"] = 0.9
+
+    edit(path, better)
+    rehash(entry, name)
+    edit(entry / "bundle.json", lambda said: said["entry"]["scores"]["after"][key].update(value=0.9))
+    problems = verify(entry)
+    assert f"{name}: metrics {key}: value is 0.9, from the responses 0.0" in problems
+    assert f"{name}: results {key} is 0.9, from the responses 0.0" in problems
+
+
+@pytest.mark.parametrize(("field", "value"), [("tokens", 10), ("optimizer_steps", 0)])
+def test_a_changed_budget_is_named(entry, field, value):
+    edit(entry / "bundle.json", lambda said: said["entry"]["spent"].update({field: value}))
+    (problem,) = verify(entry)
+    assert problem.startswith(f"bundle.json: entry.spent.{field} is {value}, the run's files say ")
+
+
+def test_a_budget_changed_in_the_log_is_named_although_hashed(entry):
+    edit(entry / "metrics.jsonl", lambda row: row.update(tokens=row["tokens"] // 2))
+    rehash(entry, "metrics.jsonl")
+    assert any(line.startswith("bundle.json: entry.spent.tokens is ") for line in verify(entry))
+
+
+@pytest.mark.parametrize("hashed", [False, True])
+def test_a_changed_manifest_is_named(entry, hashed):
+    edit(entry / "manifest.json", lambda said: said["base_model"].update(sha256="0" * 64))
+    if hashed:
+        rehash(entry, "manifest.json")
+    problems = verify(entry)
+    assert ("manifest.json: changed since it was bundled (sha256 differs)" in problems) == (not hashed)
+    assert any(line.startswith("bundle.json: entry.base_model is ") for line in problems)
+
+
+def test_a_changed_reference_answer_is_named_although_everything_else_agrees(entry):
+    """The response is declared right by changing what is asked for, with lm-eval's hashes made anew."""
+    path, name = only(entry, "samples_*.jsonl")
+
+    def easier(row):
+        row["target"] = row["doc"]["target"] = "#### 1"
+        row["target_hash"] = hashlib.sha256(b"#### 1").hexdigest()
+        row["doc_hash"] = hashlib.sha256(json.dumps(row["doc"], indent=2, ensure_ascii=False).encode()).hexdigest()
+
+    edit(path, easier)
+    rehash(entry, name)
+    assert any("the problem or its reference answer is not the one of the source" in line for line in verify(entry))
+
+
+def test_missing_and_foreign_files_are_named(entry):
+    (entry / "notes.txt").write_text("hello")
+    (entry / "manifest.json").unlink()
+    problems = verify(entry)
+    assert "manifest.json: missing" in problems
+    assert "notes.txt: not part of the bundle (bundle.json does not list it)" in problems
+
+
+def test_what_is_no_entry_is_one_line(tmp_path):
+    done = command("leaderboard", "verify", tmp_path, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no bundle.json there" in done.stderr
+
+
+# ---------------------------------------------------------------------------------------------------------------------- ranking
+def a_run(method, seed, right, items=100, source="synthetic"):
+    """A finished run that got so many items right."""
+    samples = tuple(
+        Sample(Item(str(i), "prompt", "target"), "response", float((i * 7 + seed) % items < right), None, {}, "") for i in range(items)
+    )
+    scored = Evaluation({"metrics": {"exact_match,none": {"value": right / items}}}, samples, {})
+    last = {"tokens": 1000, "rollouts": 10, "reward_calls": 10, "optimizer_steps": 5, "seconds": {"all": 1.0}}
+    settings = {"task": "gsm8k", "method": method, "seed": seed, "model": "tiny", "budget": 1000, "data": source, "set": {}}
+    manifest = {"data": {"source": source, "sha256": {}}, "base_model": {"sha256": "0" * 64, "parameters": 10}}
+    return FinishedRun(f"{method}-{seed}", settings, manifest, "exact_match,none", True, (last,), scored, scored)
+
+
+def test_rows_that_no_interval_separates_share_a_rank():
+    runs = [a_run(method, seed, right) for method, right in (("a", 30), ("b", 80), ("c", 82), ("d", 55)) for seed in range(3)]
+    (table,) = rank(runs)
+    assert [(s.name, s.rank, s.tied) for s in table.standings] == [("c", 1, True), ("b", 1, True), ("d", 3, False), ("a", 4, False)]
+    assert [s.seeds for s in table.standings] == [(0, 1, 2)] * 4
+    assert np.isclose(table.standings[1].score.value, 0.8)
+
+
+def test_other_items_are_another_table():
+    tables = rank([a_run("a", 0, 50), a_run("a", 0, 50, items=90), a_run("a", 0, 50, source="/data")])
+    assert len(tables) == 3
+
+
+def test_every_format_says_the_same(place):
+    shown = command("leaderboard", "runs", cwd=place).stdout
+    tables = rank([read_run(folder) for folder in folders_of([place / "runs"])])
+    (table,) = tables
+    assert {s.name for s in table.standings} == {"ppo", "herl"}
+    rows = list(csv.DictReader(io.StringIO(to_csv(tables))))
+    assert [(r["name"], float(r["score"])) for r in rows] == [(s.name, s.score.value) for s in table.standings]
+    (said,) = json.loads(to_json(tables))["tables"]
+    assert [s["score"]["value"] for s in said["standings"]] == [s.score.value for s in table.standings]
+    for text in (shown, to_markdown(tables), to_html(tables)):
+        assert all(cell in text for s in table.standings for cell in cells(s).values())
+
+
+@needs_chromium
+def test_the_site_opens_from_disk_and_leaves_out_what_is_forged(place, tmp_path):
+    entries = shutil.copytree(place / "entries", tmp_path / "entries")
+    edit(entries / "ppo" / "bundle.json", lambda said: said["entry"]["spent"].update(tokens=1))
+    done = command("leaderboard", "build", entries, "-o", tmp_path / "site", "--jobs", 1, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "ppo: bundle.json: entry.spent.tokens is 1" in done.stderr
+
+    async def steps(page):
+        text = await page.js("document.body.innerText")
+        assert "Not ranked" in text
+        assert "entry.spent.tokens is 1" in text
+        await page.js("document.querySelector('a[href^=\"entry-\"]').click()")
+
+    page = visit(tmp_path / "site" / "index.html", tmp_path, steps)
+    assert page.problems == []
+    assert {p.name for p in (tmp_path / "site").iterdir()} == {"index.html", "task-gsm8k.html", "entry-1.html"}
+
+    async def listed(page):
+        assert await page.js("document.querySelector('#samples .count').textContent") == "8 of 8 responses"
+
+    page = visit(tmp_path / "site" / "entry-1.html", tmp_path, listed)
+    assert page.problems == []
+    assert page.requests == [(tmp_path / "site" / "entry-1.html").as_uri()]
