@@ -114,12 +114,10 @@ class Plan:
 
 def plan_cells(host: Host, given: Mapping[str, Any], output_dir: str | None, baseline: str | None, allow_unequal: bool = False) -> Plan:
     """Every cell of the grid, checked before anything is made. Raises `UsageError`."""
-    import yaml
-
     from herl_bench.cli.run import config_of, config_text, settings_of
     from herl_bench.compare.sweep import Cell
     from herl_bench.data import resolve_source
-    from herl_bench.settings import read_yaml
+    from herl_bench.settings import parse_settings, read_yaml
 
     where = given["grid_file"]
     grid = read_yaml(where) if where else {}
@@ -130,13 +128,9 @@ def plan_cells(host: Host, given: Mapping[str, Any], output_dir: str | None, bas
     methods = _names(
         given["methods"] or grid.get("methods"), f"--methods is missing: choose from {', '.join(sorted(host.entries('method')))}"
     )
-    seeds = _seeds(given["seeds"] or grid.get("seeds") or 5)
-    fixed: dict[str, Any] = {name: given[name] for name in ("budget", "model", "data") if given[name] is not None}
-    for assignment in given["assignments"]:
-        name, equals, text = assignment.partition("=")
-        if not equals or not name.strip():
-            raise UsageError(f"--set {assignment}: write --set KEY=VALUE")
-        fixed[name.strip().replace("-", "_")] = yaml.safe_load(text)
+    seeds = _seeds(grid.get("seeds", 5) if given["seeds"] is None else given["seeds"])
+    run_values, method_values, _ = parse_settings({name: given[name] for name in ("budget", "model", "data")}, given["assignments"], None)
+    fixed = {**run_values, **method_values}
     arms = _baseline_first(_arms(host, methods, grid.get("settings") or {}, fixed, where), baseline or grid.get("baseline"))
     if len(arms) < 2:
         raise UsageError("one arm is nothing to compare: name two methods, or several values of a setting in a --grid file")
