@@ -249,6 +249,18 @@ def test_words_and_series_can_be_read_on_their_paper(theme):
             assert (light + 0.05) / (dark + 0.05) >= 4.5, (theme, role, paper)
 
 
+def test_a_run_without_revisions_that_could_be_judged_has_a_page_too():
+    comparison = a_comparison()
+    bare = tuple(dataclasses.replace(a, curve=(), criteria_curves={}, plain_vs_guided=(), repairs=()) for a in comparison.arm_scores)
+    runs = tuple(
+        dataclasses.replace(r, audits=(), repairs=(), calibration=r.calibration and dataclasses.replace(r.calibration, reliability=()))
+        for r in comparison.runs
+    )
+    page = to_html(of_comparison(dataclasses.replace(comparison, arm_scores=bare, runs=runs)))
+    assert 'id="bonus"' in page
+    assert 'id="guidance"' not in page
+
+
 def test_main_plots_as_images(tmp_path):
     pytest.importorskip("matplotlib", reason="needs the extra `plots`")
     paths = write_plots(of_comparison(a_comparison()), tmp_path)

@@ -58,6 +58,7 @@ def test_the_run_directory_holds_what_is_documented(finished: tuple[Path, str]):
         "config.yaml",
         "manifest.json",
         "metrics.jsonl",
+        "report.html",
         "rollouts.jsonl",
         "final/model.safetensors",
         "final/critic.safetensors",

@@ -66,6 +66,7 @@ def command(
     """
     import shlex
 
+    from herl_bench.cli.report import try_report
     from herl_bench.compare.analyse import compare
     from herl_bench.compare.model import to_json
     from herl_bench.manifest import command_line
@@ -95,12 +96,13 @@ def command(
     done = compare(found, arms, folder=folder or Path.cwd(), command=typed, failed=failed, allow_unequal=allow_unequal, margin=margin)
     if folder is not None:
         write_whole(folder / "compare.json", to_json(done))
+        try_report(folder)
     if form == "json":
         click.echo(to_json(done), nl=False)
     else:
         show(done)
         if folder is not None:
-            click.echo(f"Everything is in {folder}")
+            click.echo(f"Everything is in {folder}; to look at: {folder}/report.html")
     return 1 if failed else 0
 
 

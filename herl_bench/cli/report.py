@@ -33,3 +33,16 @@ def command(folder: str, output_path: str | None, form: str) -> None:
     if target.is_dir():
         raise UsageError(f"--output_path {target} is a folder: name a file")
     click.echo(write_report(found, target))
+
+
+def try_report(folder: Path) -> None:
+    """For commands whose result is whole by now: whatever is wrong with its page is one line on stderr, and `herl-bench report` makes it again."""
+    from herl_bench.compare.report import of_folder, write_report
+
+    try:
+        write_report(of_folder(folder), folder / "report.html")
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        click.echo(
+            f"herl-bench: warning: no report of {folder}: {type(error).__name__}: {reason}; everything else there is whole", err=True
+        )

@@ -147,6 +147,7 @@ def _execute(host: Host, run: Any) -> int:
     import transformers
 
     from herl_bench.cli.face import open_face, show_outcome
+    from herl_bench.cli.report import try_report
     from herl_bench.manifest import command_line, manifest
     from herl_bench.saving import write_whole
 
@@ -182,23 +183,10 @@ def _execute(host: Host, run: Any) -> int:
         click.echo(f"Interrupted; to go on: herl-bench run --resume {run.directory}", err=True)
         return INTERRUPTED
     show_outcome(run)
-    _write_report(run.directory)
+    try_report(run.directory)
     host.call("herl_run_finished", run=run)
     report_problems(host)
     return 0
-
-
-def _write_report(directory: Path) -> None:
-    """The run is whole by now: whatever is wrong with its page is one line, and `herl-bench report` makes it again."""
-    from herl_bench.compare.report import of_folder, write_report
-
-    try:
-        path = write_report(of_folder(directory), directory / "report.html")
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else ""
-        click.echo(f"herl-bench: warning: no report of {directory}: {type(error).__name__}: {reason}; the run is whole", err=True)
-    else:
-        click.echo(f"Its report: {path}")
 
 
 def _opening(run: Any) -> str:

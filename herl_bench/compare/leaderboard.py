@@ -173,7 +173,7 @@ def cells(standing: Standing) -> dict[str, str]:
     return {
         "rank": f"{standing.rank}{'=' if standing.tied else ''}",
         "name": standing.name,
-        "model": standing.model,
+        "model": Path(standing.model).name if Path(standing.model).is_absolute() else standing.model,
         "score": number(score.value),
         "interval": bounds(score),
         "seeds": str(len(standing.seeds)),
