@@ -13,6 +13,7 @@ import re
 import pytest
 from browser import needs_chromium, visit
 
+from herl_bench.cli.report import try_report
 from herl_bench.compare.drawing import PALETTE
 from herl_bench.compare.model import (
     Arm,
@@ -35,6 +36,7 @@ from herl_bench.compare.model import (
     Spent,
     TaskItems,
     Verdict,
+    to_json,
 )  # fmt: skip
 from herl_bench.compare.report import of_comparison, to_html, write_plots
 from herl_bench.evaluate.core import Score
@@ -266,6 +268,16 @@ def test_main_plots_as_images(tmp_path):
     paths = write_plots(of_comparison(a_comparison()), tmp_path)
     assert [p.name for p in paths] == [f"gsm8k-{n}.png" for n in ("scores", "curves", "calibration", "criteria-ppo", "criteria-herl")]
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in paths)
+
+
+def test_a_page_that_cannot_be_written_is_a_warning(tmp_path, capsys):
+    (tmp_path / "compare.json").write_text(to_json(a_comparison()))
+    try_report(tmp_path)
+    assert (tmp_path / "report.html").read_text() == to_html(of_comparison(a_comparison()))
+    (tmp_path / "report.html").unlink()
+    (tmp_path / "report.html").mkdir()
+    try_report(tmp_path)
+    assert f"warning: no report of {tmp_path}: SaveError" in capsys.readouterr().err
 
 
 # ----------------------------------------------------------------------------------------------------------------- in a browser
