@@ -4,7 +4,7 @@ What a plugin author needs is importable from here.
 """
 
 from herl_bench.hookspecs import hookimpl
-from herl_bench.rubric import load_rubric
+from herl_bench.rubric import judge, load_rubric
 from herl_bench.types import (
     Check,
     Criterion,
@@ -16,6 +16,7 @@ from herl_bench.types import (
     Metric,
     Rubric,
     SandboxProvider,
+    Split,
     Task,
     Verdict,
     World,
@@ -34,9 +35,11 @@ __all__ = [
     "Metric",
     "Rubric",
     "SandboxProvider",
+    "Split",
     "Task",
     "Verdict",
     "World",
     "hookimpl",
+    "judge",
     "load_rubric",
 ]

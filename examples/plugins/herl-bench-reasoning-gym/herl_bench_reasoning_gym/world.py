@@ -13,8 +13,7 @@ import hashlib
 from collections.abc import Iterator
 from random import Random
 
-from herl_bench import Demonstration, Example, World
-from herl_bench.types import Split
+from herl_bench import Demonstration, Example, Split, World
 
 from .checks import read_steps, solved
 from .families import FAMILIES, Entry, Family
