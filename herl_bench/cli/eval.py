@@ -16,7 +16,7 @@ import click
 
 from herl_bench.cli import report_problems
 from herl_bench.cli.lm_eval import SEEDS, Asked, Limit, Seeds, lm_eval_options, prepare, split_names
-from herl_bench.cli.resolve import answerer_of, metrics_of, rubric_of, sandbox_of
+from herl_bench.cli.resolve import answerer_of, metrics_of, rubric_of, sandbox_of, template_of
 from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.plugins import Host
 from herl_bench.types import Task
@@ -24,6 +24,7 @@ from herl_bench.types import Task
 if TYPE_CHECKING:
     from herl_bench.data import Data
     from herl_bench.evaluate import Evaluation, Row, Score, Summary, Writer
+    from herl_bench.evaluate.refine import Critique, Refinement
     from herl_bench.policy.answer import Answerer
 
 
@@ -49,6 +50,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of the sampling, or four as lm-eval's; our own tasks take first and last.",
 )
+@click.option("--refine", type=click.IntRange(0), default=0, show_default=True, help="Let the model revise its answers for so many rounds.")
+@click.option(
+    "--critique",
+    type=click.Choice(["reference_free", "self", "oracle"]),
+    default="reference_free",
+    show_default=True,
+    help="What a revision is told: unmet criteria that need no gold answer, the model's own critique, or (for study) all unmet criteria.",
+)
 @lm_eval_options
 @click.option("--output_path", metavar="DIR", help="Where the results go, into a folder named after the model. Default: a run's eval/.")
 @click.option("--log_samples", is_flag=True, help="Also keep every sample (always done inside a run).")
@@ -65,6 +74,8 @@ def command(
     temperature: float,
     n: int,
     seed: tuple[int | None, int | None, int | None, int | None],
+    refine: int,
+    critique: Critique,
     output_path: str | None,
     log_samples: bool,
     form: str,
@@ -74,8 +85,10 @@ def command(
 
     Samples are appended as they are made, and the same command goes on where a killed one stopped.
 
+    With --refine K, every answer is criticised and revised K times; the table says what became of the metric after each round.
+
     With --format json, one object on stdout: {"model", "results": path of the results file or null, "tasks": {TASK: summary}},
-    and under "lm_eval" the results of lm-eval's tasks where any were asked for.
+    under "refined" the rounds per task, and under "lm_eval" the results of lm-eval's tasks, where any were asked for.
     """
     from herl_bench.cli.validate import task_names
 
@@ -90,12 +103,15 @@ def command(
         raise UsageError(f"--output_path {output_path} is a file: name a folder")
     if n > 1 and temperature == 0:
         raise UsageError(f"--n {n} needs a --temperature above 0: at 0 all {n} responses to an item are the same")
+    if refine and lm_names:
+        raise UsageError(f"--refine needs a rubric, and lm_eval:{lm_names[0]} has none: refine our own tasks only")
     report_problems(host)
     how = {"n": n, "seed": seed[0] or 0, "system_instruction": asked.system_instruction}
     how |= asked.own_sampling(temperature, max_new_tokens) if tasks else {}
     from herl_bench.evaluate import write_results
     from herl_bench.evaluate.files import model_facts, new_stamp
     from herl_bench.policy.server import parse_model_args
+    from herl_bench.saving import write_whole
 
     started, models, done = time.time(), answerer_of(model, model_args), {}
     first = tasks[0] if tasks else None
@@ -104,7 +120,7 @@ def command(
     with ExitStack() as stack:
         for task in tasks:
             own = run if run.get("task") == task.name else {}
-            done[task.name] = _evaluate(stack, host, task, models(task), own, data, asked, how, folder, keep)
+            done[task.name] = _evaluate(stack, host, task, models(task), own, data, asked, how, folder, keep, refine, critique)
         if theirs is not None:
             theirs.run(folder)
         results = None
@@ -128,13 +144,20 @@ def command(
                     d.writer.keep(stamp)
                 if d.journal is not None:
                     d.journal.unlink(missing_ok=True)
+            for name, d in done.items():
+                if d.refinement is not None and keep:
+                    lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in d.refinement.lines()]
+                    write_whole(folder / f"refined_{name}_{stamp}.jsonl", "".join(lines))
     summaries = {name: d.evaluation.summary for name, d in done.items()}
+    refined = {name: d.refinement for name, d in done.items() if d.refinement is not None}
     if form == "json":
         shown = {"model": model, "results": results and str(results), "tasks": {name: asdict(s) for name, s in summaries.items()}}
+        shown |= {"refined": {name: r.as_json() for name, r in refined.items()}} if refined else {}
         shown |= {"lm_eval": theirs.scores} if theirs else {}
         click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
     else:
         show_summaries({f"{name} · {models(first).name} · {done[name].source}": summary for name, summary in summaries.items()})
+        show_refinements({f"{name} · {models(first).name} · {done[name].source}": r for name, r in refined.items()})
         if theirs is not None:
             click.echo(theirs.table())
         if results is not None:
@@ -162,6 +185,7 @@ class Done:
     """One task's outcome. writer: of its samples, None where nothing is written. journal: a server's answers, until the results stand."""
 
     evaluation: Evaluation
+    refinement: Refinement | None
     section: Mapping[str, Any]
     source: str
     writer: Writer | None
@@ -179,12 +203,15 @@ def _evaluate(
     how: Mapping[str, Any],
     folder: Path | None,
     samples: bool,
+    rounds: int,
+    critique: Critique,
 ) -> Done:
     """own: the run's settings, if it is of this task. stack: keeps the writer open. An earlier attempt in the folder is gone on from."""
     from herl_bench.data import items_digest, worked_examples
     from herl_bench.evaluate import Writer, evaluate, sampling_settings
     from herl_bench.evaluate.core import items_per_batch
-    from herl_bench.evaluate.files import fingerprint
+    from herl_bench.evaluate.files import NAMESPACE, fingerprint
+    from herl_bench.evaluate.refine import refine
     from herl_bench.policy.server import Server
 
     embedded = model.name == "tiny" or own.get("model") == "tiny"
@@ -218,8 +245,17 @@ def _evaluate(
             advance(len(fresh) // how["n"])
 
         done = evaluate(model, task, rubric, metrics, opened.eval, sandbox=sandbox, done=rows, on_batch=on_batch, **how)
+        refinement = None
+        if rounds:
+            template = template_of(host, task, str(own.get("template") or ""))
+            refinement = refine(
+                model, task, rubric, template, metrics, done.rows, rounds=rounds, critique=critique, settings=settings, sandbox=sandbox
+            )
     origin = {"source": opened.source, "sha256": dict(opened.fingerprint)}
-    return Done(done, writer.section(done, original=opened.available, data=origin) if writer else {}, opened.source, writer, journal)
+    section = writer.section(done, original=opened.available, data=origin) if writer else {}
+    if section and refinement is not None:
+        section[NAMESPACE]["refined"] = {task.name: refinement.as_json()}
+    return Done(done, refinement, section, opened.source, writer, journal)
 
 
 def _items(task: Task, source: str, asked: Asked, run_items: int | None, where: Mapping[str, Any]) -> Data:
@@ -289,6 +325,25 @@ def show_summaries(summaries: Mapping[str, Summary]) -> None:
             table.add_row(f"  {label}", "unknown" if rate is None else f"{rate:.1%}", str(summary.responses))
         if summary.shortened:
             table.add_row("  prompts cut to fit the model", str(summary.shortened), str(summary.responses))
+        console.print(table)
+
+
+def show_refinements(refined: Mapping[str, Refinement]) -> None:
+    """One table each: the primary metric after every round, and what the round did and cost."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from herl_bench.evaluate.refine import CRITIQUES
+
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    for title, found in refined.items():
+        primary = next(iter(found.rounds[0].metrics))
+        table = Table(title=f"{title} · refined by {CRITIQUES[found.critique]}")
+        for column in ("round", primary, "revised", "kept", "fixed", "broken", "errors", "tokens"):
+            table.add_column(column, justify="right")
+        for state in found.rounds:
+            counts = (state.revised, state.kept, state.fixed, state.broken, state.errors, state.tokens)
+            table.add_row(str(state.round) if state.round else "draft", with_stderr(state.metrics[primary]), *(f"{c:,}" for c in counts))
         console.print(table)
 
 
