@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     from lm_eval.models.huggingface import HFLM
     from lm_eval.utils import make_table
 
-    from herl_bench.evaluate.lm import Options, PolicyLM, load_tasks, run_tasks
+    from herl_bench.evaluate.lm import INVALID, Options, PolicyLM, load_tasks, rates, run_tasks
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # lm-eval's own
 
@@ -165,7 +165,7 @@ def run(capsys, *args):
 
 
 def test_our_tasks_and_theirs_in_one_results_file(capsys, checkpoint, tasks, tmp_path):
-    code, out, _ = run(
+    code, out, err = run(
         capsys, "--tasks", "gsm8k,lm_eval:local_choice,lm_eval:local_text", "--model", checkpoint, "--include_path", tasks, "--data", "synthetic",
         "--samples", '{"gsm8k": [3, 1], "local_text": [0, 5]}', "--num_fewshot", "1", "--gen_kwargs", 'max_gen_toks=4,until=["\\n"]',
         "--output_path", tmp_path, "--log_samples", "--format", "json",
@@ -187,6 +187,21 @@ def test_our_tasks_and_theirs_in_one_results_file(capsys, checkpoint, tasks, tmp
     assert rows[0]["arguments"]["gen_args_0"]["arg_1"] == {"until": ["\n"], "do_sample": False, "temperature": 0.0, "max_gen_toks": 4}
     text = [json.loads(line) for line in next(tmp_path.rglob("samples_local_text_*")).read_text().splitlines()]
     assert [row["doc_id"] for row in text] == [0, 5]
+    assert written["herl_bench"]["rates"] == {"local_text": {"responses": 2, "truncated": 1.0, "empty": 0.0, "unparsed": 0.0}}
+    assert "warning: local_text: 100.0% of the responses are cut off" in err
+
+
+def test_rates_of_what_lm_eval_counts_as_wrong():
+    def sample(doc_id, text, found, filter_name="strict"):
+        return {"doc_id": doc_id, "resps": [[text]], "filtered_resps": [found], "filter": filter_name,
+                "arguments": {"gen_args_0": {"arg_0": f"prompt {doc_id}"}}}  # fmt: skip
+
+    samples = [sample(0, "so 4", "4"), sample(1, " ", INVALID), sample(2, "four", INVALID), sample(3, "the 7", INVALID)]
+    samples += [sample(i, row["resps"][0][0], "7" if i == 3 else INVALID, "loose") for i, row in enumerate(samples)]
+    found = rates(samples, {"prompt 0": "eos", "prompt 2": "length"})
+    assert found == {"responses": 4, "truncated": 0.5, "empty": 0.25, "unparsed": 0.5}
+    assert rates(samples, {})["truncated"] is None
+    assert rates([{**samples[0], "resps": [[[-1.5, False]]]}], {}) == {}
 
 
 def test_a_share_of_the_items(capsys, checkpoint, tasks):

@@ -162,7 +162,7 @@ def command(
             click.echo(theirs.table())
         if results is not None:
             click.echo(f"Results are in {results.parent}")
-    warn_of_rates(summaries)
+    warn_of_rates({**summaries, **(theirs.rates if theirs else {})})
 
 
 def run_settings(model: str) -> dict[str, Any]:
@@ -347,15 +347,15 @@ def show_refinements(refined: Mapping[str, Refinement]) -> None:
         console.print(table)
 
 
-def warn_of_rates(summaries: Mapping[str, Summary]) -> None:
+def warn_of_rates(summaries: Mapping[str, Summary | Mapping[str, Any]]) -> None:
     """A line on stderr for every rate above 5 %. Raises `HerlBenchError` where nothing could be judged: a table of dashes is no result."""
-    from herl_bench.evaluate import warnings_of
+    from herl_bench.evaluate import Summary, warnings_of
 
     for name, summary in summaries.items():
-        for line in warnings_of(asdict(summary)):
+        for line in warnings_of(asdict(summary) if isinstance(summary, Summary) else summary):
             click.echo(f"herl-bench: warning: {name}: {line}", err=True)
     for name, summary in summaries.items():
-        if summary.responses and summary.error_rate == 1:
+        if isinstance(summary, Summary) and summary.responses and summary.error_rate == 1:
             raise HerlBenchError(f"{name}: none of the {summary.responses} responses was given or could be judged")
 
 

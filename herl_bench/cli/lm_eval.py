@@ -261,7 +261,16 @@ class Theirs:
         from lm_eval.utils import make_table
 
         tables: list[str] = [make_table(self.section)]
-        return "\n".join(tables + ([make_table(self.section, "groups")] if self.section.get("groups") else []))
+        tables += [make_table(self.section, "groups")] if self.section.get("groups") else []
+        return "\n".join([*tables, *(_rates_line(name, found) for name, found in self.rates.items())])
+
+    @property
+    def rates(self) -> Mapping[str, Mapping[str, Any]]:
+        """Per task of generated answers, what may be wrong with them; see `herl_bench.evaluate.lm.rates`."""
+        from herl_bench.evaluate.files import NAMESPACE
+
+        found: Mapping[str, Mapping[str, Any]] = self.section.get(NAMESPACE, {}).get("rates", {})
+        return found
 
     def config(self, *, alone: bool) -> dict[str, Any]:
         """For lm-eval's `config`. alone: no task of our own is in the results, whose settings would stand there."""
@@ -281,6 +290,11 @@ class Theirs:
             "chat_template_sha": hashlib.sha256(str(template).encode()).hexdigest() if template else None,
             "fewshot_as_multiturn": bool(self.options.apply_chat_template) if multiturn is None else multiturn,
         }
+
+
+def _rates_line(name: str, found: Mapping[str, Any]) -> str:
+    shares = (f"{rate} {'unknown' if found[rate] is None else format(found[rate], '.1%')}" for rate in ("truncated", "empty", "unparsed"))
+    return f"{name}: {found['responses']} responses: {', '.join(shares)}"
 
 
 def prepare(

@@ -24,8 +24,12 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, resolve_max_length
 
 from herl_bench.errors import DataError, PluginError, UnknownName, UsageError
+from herl_bench.evaluate.files import NAMESPACE
 from herl_bench.policy.generate import Completion, generate
 from herl_bench.policy.load import Policy
+
+INVALID = "[invalid]"
+"""What lm-eval's filters give where they find no answer."""
 
 SEEDS = (0, 1234, 1234, 1234)
 """lm-eval's own: Python, numpy, torch, few-shot."""
@@ -48,6 +52,7 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
         self.policy = policy
         self.tokenizer = policy.tokenizer
         self._device = policy.device
+        self.finishes: dict[str, str] = {}  # how the response to a prompt ended; nothing of responses out of a cache
         self._generator = torch.Generator(device=policy.device)
         if seed is None:
             self._generator.seed()
@@ -114,6 +119,7 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
             def keep(at: int, completion: Completion, group: list[int] = group, how: _Sampling = how) -> None:
                 text = how.cut(self.tokenizer.decode(list(completion.ids), skip_special_tokens=True))
                 texts[group[at]] = text
+                self.finishes[requests[group[at]].args[0]] = completion.finish
                 self.cache_hook.add_partial("generate_until", requests[group[at]].args, text)
 
             generate(
@@ -324,9 +330,10 @@ def run_tasks(policy: Policy, loaded: Loaded, options: Options) -> tuple[dict[st
     from lm_eval.utils import handle_non_serializable, hash_string, sanitize_list
 
     multiturn = check(policy, loaded, options)
+    model = PolicyLM(policy, seed=options.seeds[2])
     try:
         outcome = lm_eval.simple_evaluate(
-            model=PolicyLM(policy, seed=options.seeds[2]),
+            model=model,
             tasks=list(loaded.objects),
             task_manager=loaded.manager,
             num_fewshot=options.num_fewshot,
@@ -356,10 +363,31 @@ def run_tasks(policy: Policy, loaded: Loaded, options: Options) -> tuple[dict[st
         name: hash_string("".join(row["doc_hash"] + row["prompt_hash"] + row["target_hash"] for row in rows))
         for name, rows in samples.items()
     }
+    section[NAMESPACE] = {"rates": {name: found for name, rows in samples.items() if (found := rates(rows, model.finishes))}}
     plain: tuple[dict[str, Any], dict[str, list[dict[str, Any]]]] = json.loads(
         json.dumps([section, samples], default=handle_non_serializable, ensure_ascii=False)
     )
     return plain[0], plain[1]
+
+
+def rates(samples: Sequence[Mapping[str, Any]], finishes: Mapping[str, str]) -> dict[str, Any]:
+    """What may make a score mean something else than it says: shares of empty responses, of such in which no filter found an answer, and of such
+    that were cut off (None where no response says how it ended). Empty for tasks that compare likelihoods.
+    """
+    by_item: dict[Any, list[Mapping[str, Any]]] = {}
+    for row in samples:
+        if isinstance(row["resps"][0][0], str):
+            by_item.setdefault(row["doc_id"], []).append(row)
+    if not by_item:
+        return {}
+    firsts = [rows[0] for rows in by_item.values()]
+    ends = [end for row in firsts if (end := finishes.get(row["arguments"]["gen_args_0"]["arg_0"]))]
+    return {
+        "responses": len(firsts),
+        "truncated": sum(end == "length" for end in ends) / len(ends) if ends else None,
+        "empty": sum(not row["resps"][0][0].strip() for row in firsts) / len(firsts),
+        "unparsed": sum(all(INVALID in row["filtered_resps"] for row in rows) for rows in by_item.values()) / len(firsts),
+    }
 
 
 def check(policy: Policy, loaded: Loaded, options: Options) -> bool:
