@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -38,7 +39,12 @@ def descendants(root: int) -> set[int]:
 
 
 def alive(pids: set[int]) -> set[int]:
-    return {pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()}
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it ends while it is looked at
+            if " Z " not in Path(f"/proc/{pid}/stat").read_text():
+                found.add(pid)
+    return found
 
 
 def wait_until_gone(pids: set[int], seconds: float = 10.0) -> set[int]:
