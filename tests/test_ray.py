@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+from test_compare import tiny_comparison
 
 from herl_bench.compare.model import from_json
 from herl_bench.testing import tiny_checkpoint
 
 pytest.importorskip("ray")
-SETTINGS = ["rollouts_per_step=16", "max_new_tokens=8", "save_steps=1", "eval_items=8"]
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own, at import and at shutdown
@@ -22,25 +22,10 @@ def test_a_node_lost_midway_loses_no_finished_cell(tmp_path: Path, monkeypatch: 
     from ray.cluster_utils import Cluster
 
     model = tiny_checkpoint(tmp_path / "model")
-    small = [word for setting in SETTINGS for word in ("--set", setting)]
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:
         nodes = [cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)]
-        words = [
-            "--task",
-            "gsm8k",
-            "--methods",
-            "ppo,herl",
-            "--seeds",
-            "2",
-            "--budget",
-            "400",
-            "--model",
-            str(model),
-            "--data",
-            "synthetic",
-            *small,
-        ]
+        words = tiny_comparison(model)
         process = subprocess.Popen(  # `herl-bench compare` meets the cluster as any other program would
             [sys.executable, "-m", "herl_bench", "compare", *words, "-o", "out", "--ray", cluster.address, "--format", "json"],
             cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"},
