@@ -59,14 +59,7 @@ def _observe_all(
 
 
 def _judge_one(example: Example, rubric: Rubric, metrics: Sequence[Metric], seen: Mapping[Observe | None, Any]) -> Judgement:
-    verdicts: list[Verdict] = []
-    met_weight = decided_weight = 0.0
-    for criterion in rubric.criteria:
-        parts = _apply(criterion, example, seen[criterion.observe])
-        verdicts += parts
-        share = criterion.weight / max(1, len(parts))
-        decided_weight += share * sum(v.met is not None for v in parts)
-        met_weight += share * sum(v.met is True for v in parts)
+    verdicts = [v for criterion in rubric.criteria for v in _apply(criterion, example, seen[criterion.observe])]
     values: dict[str, float | None] = {}
     for metric in metrics:
         try:
@@ -76,9 +69,19 @@ def _judge_one(example: Example, rubric: Rubric, metrics: Sequence[Metric], seen
             values[metric.key] = value if math.isfinite(value) else None
         except Exception:
             values[metric.key] = None
-    reward = met_weight / decided_weight if decided_weight > 0 else None
     status = next((s for observed in seen.values() if isinstance(s := getattr(observed, "status", None), str)), "")
-    return Judgement(tuple(verdicts), reward, values, status)
+    return Judgement(tuple(verdicts), share_met(rubric.criteria, verdicts), values, status)
+
+
+def share_met(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -> float | None:
+    """The weight of these criteria that is met, divided by what is decided of it; None where nothing is. Over all criteria it is the reward."""
+    met = decided = 0.0
+    for criterion in criteria:
+        parts = [v for v in verdicts if v.criterion == criterion.name]
+        share = criterion.weight / max(1, len(parts))
+        decided += share * sum(v.met is not None for v in parts)
+        met += share * sum(v.met is True for v in parts)
+    return met / decided if decided > 0 else None
 
 
 def _apply(criterion: Criterion, example: Example, observed: Any) -> list[Verdict]:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from herl_bench.evaluate.core import Row, Score, judge_responses, response_seed, sum_up
 from herl_bench.hindsight import guidance, revision_prompt
 from herl_bench.policy.answer import Answer, Answerer
+from herl_bench.rubric import share_met
 from herl_bench.types import HindsightTemplate, Metric, Rubric, Task
 
 Critique = Literal["reference_free", "self", "oracle"]
@@ -126,13 +127,7 @@ def refine(
 
 def reference_free_score(rubric: Rubric, row: Row) -> float:
     """The share of decided weight that is met, among the criteria that need no gold answer; 0 where none was decided."""
-    met = decided = 0.0
-    for criterion in rubric.criteria:
-        parts = [v for v in row.judgement.verdicts if v.criterion == criterion.name]
-        if not criterion.needs_reference and parts:
-            decided += criterion.weight * sum(v.met is not None for v in parts) / len(parts)
-            met += criterion.weight * sum(v.met is True for v in parts) / len(parts)
-    return met / decided if decided else 0.0
+    return share_met([c for c in rubric.criteria if not c.needs_reference], row.judgement.verdicts) or 0.0
 
 
 def _revisions(
