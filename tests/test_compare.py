@@ -285,9 +285,34 @@ def test_options_win_over_the_grid(tmp_path: Path):
     assert {(c["budget"], c["set"]["learning_rate"], c["seed"]) for c in configs} == {(7000, 3e-4, 0)}
 
 
+def test_a_grid_may_name_its_arms(tmp_path: Path):
+    grid = """
+tasks: bbh
+seeds: 1
+arms: {herl: {method: herl}, none: {method: herl, bonus: none, learning_rate: 1.0e-4}, ppo: {method: ppo}}
+settings: {budget: 5k, bonus_coef: 0.1, learning_rate: 2.0e-4, kl_coef: 0.1}
+baseline: ppo
+"""
+    arms, folders, configs = cells_of(grid, tmp_path, assignments=("kl_coef=0.3",))
+    assert arms == ["ppo", "herl", "none"]
+    assert folders == ["bbh-ppo-s0", "bbh-herl-s0", "bbh-none-s0"]
+    assert [c["set"]["learning_rate"] for c in configs] == [2e-4, 2e-4, 1e-4]
+    assert [c["set"].get("bonus") for c in configs] == [None, "critic", "none"]
+    assert {(c["budget"], c["set"]["kl_coef"], c["set"].get("bonus_coef", 0.1)) for c in configs} == {(5000, 0.3, 0.1)}
+
+
 @pytest.mark.parametrize(
     ("grid", "told"),
     [
+        ("tasks: gsm8k\nmethods: [ppo]\narms: {a: {method: herl}}\n", "leave out either arms or methods"),
+        ("tasks: gsm8k\narms: [ppo, herl]\n", "grid.yaml: arms: write `name: {method: METHOD"),
+        ("tasks: gsm8k\narms: {a: {bonus: none}}\n", "grid.yaml: arms: a: write `name: {method: METHOD"),
+        ("tasks: gsm8k\narms: {no: {method: herl}}\n", "arms: False: a name is a word of letters"),
+        ("tasks: gsm8k\narms: {a b: {method: herl}}\n", "arms: a b: a name is a word of letters"),
+        ("tasks: gsm8k\narms: {a: {method: herrl}}\n", "did you mean herl"),
+        ("tasks: gsm8k\narms: {a: {method: herl, bonuss: none}}\n", "grid.yaml: arms: a: no setting named 'bonuss'"),
+        ("tasks: gsm8k\narms: {a: {method: herl, bonus: nine}}\n", "grid.yaml: arms: a: bonus=nine: input should be"),
+        ("tasks: gsm8k\narms: {a: {method: herl}}\nsettings: {bonus: [none, critic]}\n", "write an arm for each"),
         ("task: [gsm8k]\nmethods: [ppo, herl]\n", "did you mean tasks"),
         ("tasks: gsm8k\nmethods: [ppo, herl]\nsettings: {hint_levl: [evidence]}\n", "did you mean hint_level"),
         ("tasks: gsm8k\nmethods: [ppo, herl]\nsettings: {hint_level: [evidenc, criteria]}\n", "hint_level=evidenc"),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from herl_bench.compare.sweep import Cell
 
 INTERRUPTED = 130
-GRID_KEYS = ("tasks", "methods", "seeds", "settings", "baseline")
+GRID_KEYS = ("tasks", "methods", "arms", "seeds", "settings", "baseline")
 
 
 @click.command("compare")
@@ -37,7 +37,7 @@ GRID_KEYS = ("tasks", "methods", "seeds", "settings", "baseline")
 @click.option("--model", help="As for run; the same for all.")
 @click.option("--data", help="As for run; the same for all.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, of all methods that have it; may be repeated.")
-@click.option("--grid", "grid_file", metavar="FILE", help="A YAML file of tasks, methods, seeds and settings; other options win over it.")
+@click.option("--grid", "grid_file", metavar="FILE", help="A YAML file of tasks, methods or arms, seeds and settings; options win over it.")
 @click.option("-o", "--output_dir", metavar="DIR", help="Where runs and results go.  [default: runs/compare-TASK]")
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time.  [default: one per processor]")
 @click.option("--ray", metavar="ADDRESS", help="Run on this Ray cluster instead (auto: the one of this machine).")
@@ -127,13 +127,19 @@ def plan_cells(host: Host, given: Mapping[str, Any], output_dir: str | None, bas
         if name not in GRID_KEYS:
             raise UsageError(f"{where}: {UnknownName('key', name, GRID_KEYS)}")
     tasks = _names(given["tasks"] or grid.get("tasks"), f"--task is missing: choose from {', '.join(sorted(host.entries('task')))}")
-    methods = _names(
-        given["methods"] or grid.get("methods"), f"--methods is missing: choose from {', '.join(sorted(host.entries('method')))}"
-    )
+    named, methods = grid.get("arms"), given["methods"] or grid.get("methods")
+    if named is not None and methods:
+        raise UsageError(f"{where}: arms: each names its own method: leave out either arms or methods")
     seeds = _seeds(grid.get("seeds", 5) if given["seeds"] is None else given["seeds"])
     run_values, method_values, _ = parse_settings({name: given[name] for name in ("budget", "model", "data")}, given["assignments"], None)
-    fixed = {**run_values, **method_values}
-    arms = _baseline_first(_arms(host, methods, grid.get("settings") or {}, fixed, where), baseline or grid.get("baseline"))
+    fixed, varied = {**run_values, **method_values}, grid.get("settings") or {}
+    if named is not None:
+        arms = _named_arms(host, named, varied, fixed, where)
+    else:
+        arms = _arms(
+            host, _names(methods, f"--methods is missing: choose from {', '.join(sorted(host.entries('method')))}"), varied, fixed, where
+        )
+    arms = _baseline_first(arms, baseline or grid.get("baseline"))
     if len(arms) < 2:
         raise UsageError("one arm is nothing to compare: name two methods, or several values of a setting in a --grid file")
     if not allow_unequal:
@@ -178,18 +184,11 @@ def _seeds(given: Any) -> list[int]:
 
 def _arms(host: Host, methods: Sequence[str], varied: Any, fixed: Mapping[str, Any], where: str | None) -> list[Arm]:
     """Methods × values of the varied settings; a method that lacks a setting is there once, not once per value."""
-    import dataclasses
-
     from herl_bench.compare.model import Arm
 
-    if not isinstance(varied, dict):
-        raise UsageError(f"{where}: settings: write `name: value` or `name: [value, value]` lines")
     of_run = _run_settings()
-    own = {name: {f.name for f in dataclasses.fields(host.get("method", name).config)} for name in methods}
-    for name in (*varied, *fixed):
-        known = of_run.union(*own.values())
-        if name not in known:
-            raise UsageError(f"{f'{where}: ' if name in varied else '--set '}{UnknownName('setting', name, known)}")
+    own = {name: _method_settings(host, name) for name in methods}
+    _check_settings(varied, fixed, of_run.union(*own.values()), where)
     lists = {name: value if isinstance(value, list) else [value] for name, value in varied.items() if name not in fixed}
     arms = []
     for method in methods:
@@ -200,6 +199,52 @@ def _arms(host: Host, methods: Sequence[str], varied: Any, fixed: Mapping[str, A
             label = " ".join([method, *(f"{name}={value}" for name, value in told.items())])
             arms.append(Arm(label, method, {**values, **{k: v for k, v in fixed.items() if k in of_run or k in own[method]}}))
     return arms
+
+
+def _named_arms(host: Host, named: Any, shared: Any, fixed: Mapping[str, Any], where: str | None) -> list[Arm]:
+    """Arms that the grid names one by one. shared: settings of all arms that have them; an arm's own win over these."""
+    from herl_bench.cli.run import config_of
+    from herl_bench.compare.model import Arm
+
+    form = "write `name: {method: METHOD, setting: value}` lines"
+    if not isinstance(named, dict) or not named:
+        raise UsageError(f"{where}: arms: {form}")
+    for name, given in named.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[\w.+=-]+", name):
+            raise UsageError(
+                f"{where}: arms: {name}: a name is a word of letters, digits, _ . + = -, in quotes where YAML takes it for a value"
+            )
+        if not isinstance(given, dict) or "method" not in given:
+            raise UsageError(f"{where}: arms: {name}: {form}")
+    of_run = _run_settings()
+    known = {name: of_run | _method_settings(host, str(given["method"])) for name, given in named.items()}
+    _check_settings(shared, fixed, set[str]().union(*known.values()), where)
+    for name, value in shared.items():
+        if isinstance(value, list):
+            raise UsageError(f"{where}: settings: {name}: {value}: beside arms, a setting has one value: write an arm for each")
+    arms = []
+    for name, given in named.items():
+        method, own = str(given["method"]), {key: value for key, value in given.items() if key != "method"}
+        origin = dict.fromkeys(own, f"{where}: arms: {name}: ")
+        config_of(host.get("method", method), {key: value for key, value in own.items() if key not in of_run}, origin)
+        values = {key: value for key, value in {**shared, **own, **fixed}.items() if key in known[name]}
+        arms.append(Arm(name, method, values))
+    return arms
+
+
+def _check_settings(varied: Any, fixed: Mapping[str, Any], known: set[str], where: str | None) -> None:
+    """Raises `UsageError` for what is no mapping, and for a setting that no arm has."""
+    if not isinstance(varied, dict):
+        raise UsageError(f"{where}: settings: write `name: value` or `name: [value, value]` lines")
+    for name in (*varied, *fixed):
+        if name not in known:
+            raise UsageError(f"{f'{where}: ' if name in varied else '--set '}{UnknownName('setting', name, known)}")
+
+
+def _method_settings(host: Host, method: str) -> set[str]:
+    import dataclasses
+
+    return {f.name for f in dataclasses.fields(host.get("method", method).config)}
 
 
 def _run_settings() -> set[str]:
