@@ -85,6 +85,7 @@ def test_numbers_are_those_of_the_runs(finished: tuple[Path, Comparison, str]):
         assert run.after.co_failure == tuple(tuple(sum({a, b} <= m for m in unmet) for b in items.criteria) for a in items.criteria)
     assert contrast.verdict.word == "not enough seeds"
     assert contrast.difference.value == pytest.approx(done.arm_scores[1].score.value - done.arm_scores[0].score.value)
+    assert set(contrast.kinds) == set(done.arm_scores[1].kinds) == {"planted", "plain"}
     assert done.runs[-1].repairs
     assert done.runs[-1].audits[0].guidance
     assert done.unequal == done.failed == ()

@@ -196,3 +196,11 @@ def test_no_effect_is_rarely_called_one_after_correction():
 
     draws = 400
     assert false_positives(seeds=3, items=100, tasks=3, arms=2, draws=draws, first=0) <= scipy_stats.binom.ppf(0.999, draws, 0.05)
+
+
+def test_planted_and_plain_items_are_told_apart():
+    from herl_bench.compare.analyse import by_kind
+
+    found = by_kind(np.array([[1.0, 0.0, 1.0, 1.0], [1.0, 0.0, 0.0, 1.0]]), [True, False, False, True])
+    assert {name: one.value for name, one in found.items()} == {"planted": 1.0, "plain": 0.25}
+    assert by_kind(np.zeros((2, 2)), [True, True]) == by_kind(np.zeros((2, 2)), [True, None]) == {}

@@ -246,6 +246,7 @@ class _Table:
             errors=sum(r.after.errors for r in records),
             endings=dict(sum((Counter(r.after.endings) for r in records), Counter())),
             gap=_mean([r.after.gap for r in records]),
+            kinds=by_kind(after, [item.planted for item in self.items.items]),
         )
 
     # ----------------------------------------------------------------------------------------------------------------- pairs
@@ -264,6 +265,7 @@ class _Pair:
         a, b = (table.matrix(name, self.seeds, _outcome) for name in (baseline, arm))
         decided = ~np.isnan(a + b).any(axis=0)
         self.a, self.b = a[:, decided], b[:, decided]
+        self.planted = [item.planted for item, kept in zip(table.items.items, decided.tolist(), strict=True) if kept]
         if self.a.shape[1] < 2:
             raise UsageError(f"{table.task}: fewer than two items were judged in all runs of {arm} and {baseline}")
         self.crossed = stats.crossed_interval(self.b - self.a) if len(self.seeds) > 1 else None
@@ -298,6 +300,7 @@ class _Pair:
             seed_tests=tuple(_seed_test(seed, self.a[i], self.b[i], higher) for i, seed in enumerate(self.seeds)),
             flips=self._flips(),
             criteria=self._criteria(),
+            kinds=by_kind(gain, self.planted),
         )
 
     def _flips(self) -> tuple[Flip, ...]:
@@ -395,6 +398,16 @@ def interval(values_SI: Array) -> Interval:
         found = stats.crossed_interval(values)
         return Interval(found.value, found.low, found.high, CROSSED)
     return Interval(float(values.mean()), *stats.mean_interval(values[0]), ONE_SEED)
+
+
+def by_kind(values_SI: Array, planted: Sequence[bool | None]) -> dict[str, Interval]:
+    """The mean over items with a planted misconception and over the others apart; empty unless all items say and both kinds occur."""
+    import numpy as np
+
+    if set(planted) != {True, False}:
+        return {}
+    chosen = np.array(planted, bool)
+    return {"planted": interval(values_SI[:, chosen]), "plain": interval(values_SI[:, ~chosen])}
 
 
 def _over_seeds(values: Sequence[float]) -> Interval:

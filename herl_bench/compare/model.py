@@ -232,7 +232,8 @@ class BandPoint:
 class ArmScore:
     """One arm on one task. score: primary metric after training. curve: primary metric in training; criteria: the same per criterion.
 
-    target: the score that `tokens_to_target` waits for (where the baseline's mean curve ended).
+    target: the score that `tokens_to_target` waits for (where the baseline's mean curve ended). kinds: `score` over items with a planted
+    misconception (`planted`) and over the others (`plain`) apart; empty where items do not say which they are.
     """
 
     task: str
@@ -255,6 +256,7 @@ class ArmScore:
     errors: int
     endings: Mapping[str, int]
     gap: float | None
+    kinds: Mapping[str, Interval] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------------------------------------------------- arm against baseline
@@ -313,7 +315,7 @@ class Contrast:
     difference: of the primary metric after training, arm minus baseline, seeds and items both random; `p` belongs to it, `p_holm` is corrected
     over all contrasts of the comparison. hierarchical: the same by a hierarchical bootstrap, for reference. improvement: chance that a run of the
     arm beats a run of the baseline. seed_share: share of the difference's variance that more seeds would shrink. detectable: smallest true
-    difference that this design finds 4 times in 5.
+    difference that this design finds 4 times in 5. kinds: `difference` over planted and plain items apart, as in `ArmScore`.
     """
 
     task: str
@@ -332,6 +334,7 @@ class Contrast:
     seed_tests: tuple[SeedTest, ...]
     flips: tuple[Flip, ...]
     criteria: tuple[CriterionChange, ...]
+    kinds: Mapping[str, Interval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
