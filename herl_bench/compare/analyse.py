@@ -265,7 +265,7 @@ class _Pair:
         a, b = (table.matrix(name, self.seeds, _outcome) for name in (baseline, arm))
         decided = ~np.isnan(a + b).any(axis=0)
         self.a, self.b = a[:, decided], b[:, decided]
-        self.planted = [item.planted for item, kept in zip(table.items.items, decided.tolist(), strict=True) if kept]
+        self.planted = [table.items.items[i].planted for i in np.flatnonzero(decided)]
         if self.a.shape[1] < 2:
             raise UsageError(f"{table.task}: fewer than two items were judged in all runs of {arm} and {baseline}")
         self.crossed = stats.crossed_interval(self.b - self.a) if len(self.seeds) > 1 else None
