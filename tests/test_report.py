@@ -181,7 +181,10 @@ def unpacked(page: str):
 def test_the_page_says_what_the_comparison_says():
     comparison = a_comparison()
     page = to_html(of_comparison(comparison))
-    assert f"<h1>{comparison.verdicts[0]}</h1>" in page
+    found, _, numbers = comparison.verdicts[0].partition(": ")
+    assert f'<h1 class="verdict">{found}.</h1>' in page
+    assert f"{numbers[0].upper()}{numbers[1:]}" in page
+    assert page.index("0.085 (+0.035 to +0.135)") < page.index("<main")  # the chart that the verdict rests on
     texts = unpacked(page)
     assert [p["left"] for p in texts["pairs"]] == [f.baseline_response for f in comparison.contrasts[0].flips]
     assert len(texts["audits"]) == sum(len(run.audits) for run in comparison.runs)
@@ -245,7 +248,7 @@ def luminance(color: str) -> float:
 def test_words_and_series_can_be_read_on_their_paper(theme):
     """WCAG 2.2, 1.4.3: 4.5 to 1."""
     colors = PALETTE[theme]
-    for role in set(colors) - {"paper", "raised", "grid"}:
+    for role in set(colors) - {"paper", "raised", "grid", "shade"}:
         for paper in ("paper", "raised"):
             light, dark = sorted((luminance(colors[role]), luminance(colors[paper])), reverse=True)
             assert (light + 0.05) / (dark + 0.05) >= 4.5, (theme, role, paper)
@@ -266,7 +269,8 @@ def test_a_run_without_revisions_that_could_be_judged_has_a_page_too():
 def test_main_plots_as_images(tmp_path):
     pytest.importorskip("matplotlib", reason="needs the extra `plots`")
     paths = write_plots(of_comparison(a_comparison()), tmp_path)
-    assert [p.name for p in paths] == [f"gsm8k-{n}.png" for n in ("scores", "curves", "calibration", "criteria-ppo", "criteria-herl")]
+    own = [f"gsm8k-{n}.png" for n in ("scores", "curves", "calibration", "criteria-ppo", "criteria-herl")]
+    assert [p.name for p in paths] == ["differences.png", *own]
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in paths)
 
 

@@ -402,6 +402,14 @@ def show(done: Comparison) -> None:
         changed = [(c.arm, k) for c in done.contrasts if c.task == items.task for k in c.criteria if k.verdict != "unclear"]
         for arm, change in changed:
             say(f"{arm} {change.verdict} the criterion {change.criterion}: {_number(change.baseline)} → {_number(change.arm)}")
+    if done.overall:
+        together = Table(title=f"all {len(done.tasks)} tasks together")
+        for column in ("", "IQM", "95 %", "beats", "95 %"):
+            together.add_column(column, justify="right" if column else "left")
+        for overall in done.overall:
+            chance = [_number(overall.improvement.value, ".2f"), _bounds(overall.improvement, ".2f")] if overall.improvement else ["", ""]
+            together.add_row(overall.arm, _number(overall.iqm.value), _bounds(overall.iqm), *chance)
+        console.print(together)
     for note in done.notes:
         say(note, "dim")
 

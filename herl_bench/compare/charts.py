@@ -80,7 +80,7 @@ def learning_curves(curves: Sequence[Curve], width: float, *, y_label: str, labe
     if target is not None:
         shapes += [
             Line([at(0, target), at(most, target)], "soft", dash=(1, 3)),
-            Words(right, at(0, target)[1] - 5, "target", "soft", 11, "end"),
+            Words(at(0, target)[0] + 2, at(0, target)[1] - 5, "target", "soft", 11),
         ]
     for curve in curves:
         if any(high > low for _, _, low, high in curve.points):
@@ -110,7 +110,7 @@ def _legend(shapes: list[Shape], curves: Sequence[Curve], width: float) -> float
             x, y = 0.0, y + 20
         role = series(curve.position)
         shapes += [Line([(x, y - 4), (x + 26, y - 4)], role, 2.2, curve.dash), Mark(x + 13, y - 4, curve.mark, role)]
-        shapes.append(Words(x + 34, y, _cut(curve.name, int((width - 34) / LETTER))))
+        shapes.append(Words(x + 34, y, _cut(curve.name, _letters(width - 34))))
         x += wide
     return y
 
@@ -118,33 +118,58 @@ def _legend(shapes: list[Shape], curves: Sequence[Curve], width: float) -> float
 # ------------------------------------------------------------------------------------------------------------ scores, intervals
 def scores(dots: Sequence[Dot], width: float, *, x_label: str, label: str) -> Drawing:
     """A row per method: its score with its interval, and a ring where it started."""
-    values = [v for d in dots for v in (d.value, d.low, d.high, d.before) if v is not None]
-    low, high = _range(values)
+    low, high = _range([v for d in dots for v in (d.value, d.low, d.high, d.before) if v is not None])
+    return _rows(dots, width, low, high, x_label, label, number="{:.3f}")
+
+
+def differences(dots: Sequence[Dot], width: float, *, x_label: str, label: str, sides: tuple[str, str]) -> Drawing:
+    """A row per comparison: a difference with its interval, against a line at 0. sides: what lies left and right of it, in words."""
+    ends = [0.0, *(v for d in dots for v in (d.value, d.low, d.high) if v is not None)]
+    room = max(0.02, (max(ends) - min(ends)) * 0.1)
+    low, high = min(ends) - room, max(ends) + room
+    low, high = min(low, -0.3 * high), max(high, -0.3 * low)  # so that the words stand beside the line
+    return _rows(dots, width, low, high, x_label, label, number="{:+.3f}", sides=sides)
+
+
+def _rows(
+    dots: Sequence[Dot],
+    width: float,
+    low: float,
+    high: float,
+    x_label: str,
+    label: str,
+    *,
+    number: str,
+    sides: tuple[str, str] | None = None,
+) -> Drawing:
     narrow = width <= NARROW
     left = 0.0 if narrow else min(240.0, 20 + LETTER * max((len(d.name) for d in dots), default=0))
-    row = 46.0 if narrow else 34.0
-    right, height = width - 58, row * len(dots) + 8
+    row, top = 46.0 if narrow else 34.0, 0.0 if sides is None else 20.0
+    right, height = width - 58, top + row * len(dots) + 8
 
     def at(x: float) -> float:
         return left + 10 + (right - left - 20) * (x - low) / (high - low)
 
     shapes: list[Shape] = []
     for tick in _ticks(low, high, 4 if narrow else 6):
-        shapes += [Line([(at(tick), 2), (at(tick), height)], "grid"), Words(at(tick), height + 16, _share(tick), "soft", anchor="middle")]
+        shapes += [Line([(at(tick), top + 2), (at(tick), height)], "grid")]
+        shapes.append(Words(at(tick), height + 16, _share(tick), "soft", anchor="middle"))
     shapes.append(Words(right, height + 32, x_label, "soft", anchor="end"))
-    for number, dot in enumerate(dots):
-        y, role = row * number + row / 2 + (10 if narrow else 2), series(dot.position)
-        if narrow:
-            shapes.append(Words(0, y - 14, _cut(dot.name, int(width / LETTER)), bold=True))
-        else:
-            shapes.append(Words(0, y + 4, _cut(dot.name, int((left - 12) / LETTER)), bold=True))
+    if sides is not None:
+        shapes.append(Line([(at(0), 0), (at(0), height)], "ink", 1.4))
+        shapes += [Words(at(0) - 8, 11, f"← {sides[0]}", "soft", anchor="end"), Words(at(0) + 8, 11, f"{sides[1]} →", "soft")]
+    for place, dot in enumerate(dots):
+        y, role = top + row * place + row / 2 + (10 if narrow else 2), series(dot.position)
+        room = width if narrow else left - 12
+        shapes.append(Words(0, y - 14 if narrow else y + 4, _cut(dot.name, _letters(room)), bold=True))
         if dot.before is not None:
             shapes.append(Mark(at(dot.before), y, "ring", "soft", 8, note=f"{dot.name} before training: {dot.before:.3f}"))
         if dot.low is not None and dot.high is not None:
             shapes += [Line([(at(dot.low), y), (at(dot.high), y)], role, 2.2)]
             shapes += [Line([(at(end), y - 5), (at(end), y + 5)], role, 2.2) for end in (dot.low, dot.high)]
-        shapes.append(Mark(at(dot.value), y, MARKS[dot.position % len(MARKS)], role, 10, note=f"{dot.name}: {dot.value:.3f}"))
-        shapes.append(Words(width, y + 4, f"{dot.value:.3f}", anchor="end", bold=True))
+        told = number.format(dot.value).replace("-", "−")
+        shapes.append(Mark(at(dot.value), y, MARKS[dot.position % len(MARKS)], role, 10, note=f"{dot.name}: {told}"))
+        shapes.append(Words(width, y + 4, told, anchor="end", bold=True))
     return Drawing(width, height + 40, label, shapes)
 
 
@@ -163,9 +188,9 @@ def heat_map(rows: Sequence[tuple[str, Sequence[tuple[float, float]]]], width: f
     for number, (name, points) in enumerate(rows):
         y = row * number + (18 if narrow else 0)
         if narrow:
-            shapes.append(Words(0, y - 4, _cut(name, int(width / LETTER))))
+            shapes.append(Words(0, y - 4, _cut(name, _letters(width))))
         else:
-            shapes.append(Words(0, y + 15, _cut(name, int((left - 48) / LETTER))))
+            shapes.append(Words(0, y + 15, _cut(name, _letters(left - 48))))
         if not points:
             shapes.append(Words(left, y + 15, "applied to nothing", "soft"))
             continue
@@ -213,7 +238,7 @@ def calibration(groups: Sequence[tuple[str, int, Sequence[tuple[float, float, in
     for name, position, bins in groups:
         for predicted, measured, count in bins:
             note = f"{name}: predicted {predicted:.2f}, measured {measured:.2f}, {count} drafts"
-            size = 6 + 16 * math.sqrt(count / largest)
+            size = (5 if width > NARROW else 3) + 7 * math.sqrt(count / largest)
             shapes.append(Mark(*at(predicted, measured), MARKS[position % len(MARKS)], series(position), size, 0.75, note))
     return Drawing(width, top + side + 44, label, shapes)
 
@@ -246,6 +271,11 @@ def _tokens(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g}{unit}"
     return f"{value:.0f}"
+
+
+def _letters(room: float) -> int:
+    """That fit into so many pixels."""
+    return int(room / LETTER + 1e-6)
 
 
 def _cut(text: str, letters: int) -> str:

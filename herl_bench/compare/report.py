@@ -18,7 +18,7 @@ from herl_bench.compare import charts
 from herl_bench.compare.analyse import alone
 from herl_bench.compare.drawing import Drawing, to_png
 from herl_bench.compare.model import ArmScore, BandPoint, Comparison, Contrast, RunRecord, TaskItems, from_json
-from herl_bench.compare.page import Figure, figure, number, render
+from herl_bench.compare.page import Figure, figure, number, render, signed
 from herl_bench.compare.read import FinishedRun, Sample, read_run
 from herl_bench.errors import UsageError
 from herl_bench.saving import write_whole
@@ -147,6 +147,7 @@ def to_html(report: Report) -> str:
         comparison=comparison,
         tasks=[_view(comparison, items) for items in comparison.tasks],
         positions=_positions(comparison),
+        differences=_differences(comparison),
         calibrated=any(run.calibration for run in comparison.runs),
         audited=any(run.audits for run in comparison.runs),
         texts={
@@ -167,8 +168,12 @@ def write_report(report: Report, path: Path) -> Path:
 
 
 def write_plots(report: Report, folder: Path) -> list[Path]:
-    """The main plots as PNG, `TASK-PLOT.png`. Raises `UsageError` where matplotlib is missing."""
+    """The main plots as PNG: `differences.png`, where there is something to compare, and `TASK-PLOT.png`. Raises `UsageError` where matplotlib is missing."""
     written = []
+    overview = _differences(report.comparison)
+    if overview is not None:
+        written.append(folder / "differences.png")
+        to_png(overview.wide, written[0])
     for items in report.comparison.tasks:
         view = _view(report.comparison, items)
         for name, drawing in _plots(view):
@@ -176,6 +181,36 @@ def write_plots(report: Report, folder: Path) -> list[Path]:
             to_png(drawing, path)
             written.append(path)
     return written
+
+
+def _differences(comparison: Comparison) -> Figure | None:
+    """What the verdicts rest on: every contrast's difference with its interval, against 0."""
+    place = _positions(comparison)
+    several = len(comparison.tasks) > 1
+    dots = [
+        charts.Dot(f"{c.task}: {c.arm}" if several else c.arm, place[c.arm], c.difference.value, c.difference.low, c.difference.high)
+        for c in comparison.contrasts
+        if c.difference.value is not None
+    ]
+    if not dots:
+        return None
+    metrics = {t.metric: _readable(t.metric) for t in comparison.tasks}
+    less = {not t.higher_is_better for t in comparison.tasks}
+    sides = ("less", "more") if len(less) > 1 else ("worse", "better") if less == {False} else ("better", "worse")
+    said = "; ".join(f"{d.name} {signed(d.value)} ({signed(d.low)} to {signed(d.high)})" for d in dots)
+    return figure(
+        partial(
+            charts.differences,
+            dots,
+            x_label=f"difference to {comparison.baseline}, {' or '.join(dict.fromkeys(metrics.values()))}",
+            label=f"Difference to {comparison.baseline} after training, with 95 % intervals: {said}",
+            sides=sides,
+        )
+    )
+
+
+def _readable(metric: str) -> str:
+    return metric.split(",")[0].replace("_", " ")
 
 
 def _plots(view: TaskView) -> Iterator[tuple[str, Drawing]]:
@@ -206,7 +241,7 @@ def _view(comparison: Comparison, items: TaskItems) -> TaskView:
     arms = tuple(a for a in comparison.arm_scores if a.task == items.task)
     runs = tuple(r for r in comparison.runs if r.task == items.task)
     place = _positions(comparison)
-    metric = items.metric.split(",")[0].replace("_", " ")
+    metric = _readable(items.metric)
     figures: dict[str, Figure] = {}
     dots = [
         charts.Dot(a.arm, place[a.arm], a.score.value, a.score.low, a.score.high, a.before.value) for a in arms if a.score.value is not None
