@@ -98,16 +98,15 @@ def prepare(cells: Sequence[Cell]) -> None:
     for cell in cells:
         place = cell.directory / "config.yaml"
         if place.is_file():
-            difference = _difference(place.read_text(encoding="utf-8"), cell.config)
-            if difference:
-                raise UsageError(f"{cell.directory} was made with {difference}: choose another --output_dir, or ask for the same")
+            if told := difference(place.read_text(encoding="utf-8"), cell.config):
+                raise UsageError(f"{cell.directory} was made with {told}: choose another --output_dir, or ask for the same")
         else:
             with saving(place):
                 cell.directory.mkdir(parents=True, exist_ok=True)
             write_whole(place, cell.config)
 
 
-def _difference(there: str, wanted: str) -> str:
+def difference(there: str, wanted: str) -> str:
     """The first setting in which two configurations differ, in words; empty where they are the same."""
     import yaml
 
