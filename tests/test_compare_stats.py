@@ -204,3 +204,13 @@ def test_planted_and_plain_items_are_told_apart():
     found = by_kind(np.array([[1.0, 0.0, 1.0, 1.0], [1.0, 0.0, 0.0, 1.0]]), [True, False, False, True])
     assert {name: one.value for name, one in found.items()} == {"planted": 1.0, "plain": 0.25}
     assert by_kind(np.zeros((2, 2)), [True, True]) == by_kind(np.zeros((2, 2)), [True, None]) == {}
+
+
+def test_what_a_curve_ended_with_is_not_its_last_small_step():
+    from herl_bench.compare.analyse import ended_with
+    from herl_bench.compare.model import BandPoint
+
+    band = [BandPoint(tokens, mean, mean, mean, 1) for tokens, mean in ((0, 0.1), (50, 0.3), (75, 0.5), (99, 0.5), (100, 0.0))]
+    assert ended_with(band) == pytest.approx((24 * 0.5 + 0.25) / 25)
+    assert ended_with(band[:1]) == 0.1
+    assert ended_with([]) is None

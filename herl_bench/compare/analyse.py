@@ -156,9 +156,7 @@ class _Table:
         curves = [curve(run) for group in self.runs.values() for run in group.values()]
         self.start, self.stop = max(c[0].tokens for c in curves), min(c[-1].tokens for c in curves)
         self.bands = {arm: _bands([curve(run) for run in group.values()], _metric) for arm, group in self.runs.items()}
-        tail = next(iter(self.bands.values()))
-        tail = tail[-max(1, len(tail) // 4) :]
-        self.target = math.fsum(point.mean for point in tail) / len(tail) if tail else None
+        self.target = ended_with(next(iter(self.bands.values())))
         self.records = [self._record(arm, run, folder) for arm, group in self.runs.items() for run in group.values()]
 
     def _by_id(self, run: FinishedRun) -> list[Sample]:
@@ -494,6 +492,15 @@ def _bands(curves: Sequence[Sequence[Point]], value: Callable[[Point], float | N
     if not len(heights) or not grid:
         return ()
     return tuple(BandPoint(t, float(h.mean()), float(h.min()), float(h.max()), len(heights)) for t, h in zip(grid, heights.T, strict=True))
+
+
+def ended_with(band: Sequence[BandPoint]) -> float | None:
+    """The mean height of the curve's last quarter of tokens. By tokens and not by points, for the last step is smaller than the others and noisier."""
+    if not band:
+        return None
+    tokens, start, stop = [p.tokens for p in band], band[0].tokens, band[-1].tokens
+    means = [p.mean for p in band]
+    return stats.curve_area(tokens, means, stop - (stop - start) / 4, stop) if stop > start else means[-1]
 
 
 def _plain_vs_guided(curves: Sequence[Sequence[Point]]) -> tuple[tuple[int, float, float], ...]:

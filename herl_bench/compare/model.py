@@ -232,7 +232,7 @@ class BandPoint:
 class ArmScore:
     """One arm on one task. score: primary metric after training. curve: primary metric in training; criteria: the same per criterion.
 
-    target: the score that `tokens_to_target` waits for (where the baseline's mean curve ended). kinds: `score` over items with a planted
+    target: the score that `tokens_to_target` waits for (the last quarter of the baseline's mean curve). kinds: `score` over items with a planted
     misconception (`planted`) and over the others (`plain`) apart; empty where items do not say which they are.
     """
 
