@@ -38,6 +38,13 @@ def test_paired_bootstrap_agrees_with_scipys():
     assert stats.paired_bootstrap(gain, draws=20_000) == pytest.approx((peer.low, peer.high), abs=0.01)
 
 
+def test_share_interval_by_hand():
+    """Wilson 1927, (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n): for 0 of 10 it is 0 to z² / (10 + z²), and 5 of 10 lies around a half."""
+    z2 = 1.959964**2
+    assert stats.share_interval(0, 10) == pytest.approx((0.0, z2 / (10 + z2)), abs=1e-6)
+    assert stats.share_interval(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+
+
 def test_mean_interval_is_scipys_t_interval():
     values = np.array([0.1, 0.4, 0.3])
     peer = scipy_stats.ttest_1samp(values, 0).confidence_interval(0.95)

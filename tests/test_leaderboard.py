@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from browser import needs_chromium, visit
 
-from herl_bench.compare.leaderboard import cells, folders_of, rank, to_csv, to_html, to_json, to_markdown
+from herl_bench.compare.leaderboard import cells, entries_of, of_run, rank, to_csv, to_html, to_json, to_markdown
 from herl_bench.compare.model import Item
-from herl_bench.compare.read import Evaluation, FinishedRun, Sample, read_run
+from herl_bench.compare.read import Evaluation, FinishedRun, Sample
 from herl_bench.testing import tiny_checkpoint
 
 SMALL = ["rollouts_per_step=16", "max_new_tokens=8", "save_steps=2", "eval_items=8", "learning_rate=1e-3"]
@@ -187,7 +187,7 @@ def a_run(method, seed, right, items=100, source="synthetic"):
     last = {"tokens": 1000, "rollouts": 10, "reward_calls": 10, "optimizer_steps": 5, "seconds": {"all": 1.0}}
     settings = {"task": "gsm8k", "method": method, "seed": seed, "model": "tiny", "budget": 1000, "data": source, "set": {}}
     manifest = {"data": {"source": source, "sha256": {}}, "base_model": {"sha256": "0" * 64, "parameters": 10}}
-    return FinishedRun(f"{method}-{seed}", settings, manifest, "exact_match,none", True, (last,), scored, scored)
+    return of_run(FinishedRun(f"{method}-{seed}", settings, manifest, "exact_match,none", True, (last,), scored, scored))
 
 
 def test_rows_that_no_interval_separates_share_a_rank():
@@ -203,9 +203,29 @@ def test_other_items_are_another_table():
     assert len(tables) == 3
 
 
+def test_a_model_evaluated_outside_of_a_run_is_ranked_with_the_runs(place, tmp_path):
+    """It is the policy that the runs started from, on their items."""
+    words = ["--tasks", "gsm8k", "--model", "llama", "--data", "synthetic", "--limit", 8, "--max_new_tokens", 8]
+    bare = command("eval", *words, "--output_path", tmp_path / "bare", cwd=place)
+    assert bare.returncode == 0, bare.stderr
+    refused = command("leaderboard", tmp_path / "bare", cwd=place)
+    assert refused.returncode == 2
+    assert "gsm8k has no samples beside it: evaluate with --log_samples" in refused.stderr
+    whole = command("eval", *words, "--output_path", tmp_path / "whole", "--log_samples", cwd=place)
+    assert whole.returncode == 0, whole.stderr
+    done = command("leaderboard", "runs", tmp_path / "whole", "--format", "json", cwd=place)
+    assert done.returncode == 0, done.stderr
+    (table,) = json.loads(done.stdout)["tables"]
+    rows = {row["name"]: row for row in table["standings"]}
+    assert set(rows) == {"ppo", "herl", "llama"}
+    assert rows["llama"]["tokens"] is None
+    assert rows["llama"]["score"]["value"] == rows["ppo"]["before"]
+    assert any("A row without tokens" in note for note in table["notes"])
+
+
 def test_every_format_says_the_same(place):
     shown = command("leaderboard", "runs", cwd=place).stdout
-    tables = rank([read_run(folder) for folder in folders_of([place / "runs"])])
+    tables = rank(entries_of([place / "runs"]))
     (table,) = tables
     assert {s.name for s in table.standings} == {"ppo", "herl"}
     rows = list(csv.DictReader(io.StringIO(to_csv(tables))))

@@ -35,7 +35,7 @@ class Leaderboard(click.Group):
 
 @click.group("leaderboard", cls=Leaderboard)
 def command() -> None:
-    """Rank runs and bundles: herl-bench leaderboard RUNS…
+    """Rank runs, bundles and evaluations: herl-bench leaderboard RUNS…
 
     An entry is a bundle: what a run says of itself, its evaluations with every response, and their hashes. A folder of bundles is a leaderboard.
     """
@@ -46,12 +46,11 @@ def command() -> None:
 @click.option("--format", "form", type=click.Choice(["table", "md", "csv", "json", "html"]), default="table", show_default=True)
 @click.option("-o", "--output_path", metavar="FILE", help="Write to this file instead of the terminal.")
 def rank_(runs: tuple[str, ...], form: str, output_path: str | None) -> None:
-    """Rank runs, bundles, or folders of them, task by task (the default: `leaderboard RUNS…`)."""
+    """Rank runs, bundles, evaluations, or folders of them, task by task (the default: `leaderboard RUNS…`)."""
     from herl_bench.compare import leaderboard
-    from herl_bench.compare.read import read_run
     from herl_bench.saving import write_whole
 
-    tables = leaderboard.rank([read_run(folder) for folder in leaderboard.folders_of([Path(run) for run in runs])])
+    tables = leaderboard.rank(leaderboard.entries_of([Path(run) for run in runs]))
     if form == "table":
         if output_path:
             raise UsageError("--output_path needs a --format: md, csv, json or html")

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 BAND_POINTS = 40
 CROSSED = "seeds and items random, Behrens-Fisher"
 ONE_SEED = "items random, one seed, t"
+WILSON = "items random, one seed, Wilson"
 OVER_SEEDS = "seeds random, t"
 Runs = Mapping[str, Sequence[FinishedRun]]
 """By arm, of one task, in order of seed."""
@@ -226,7 +227,7 @@ class _Table:
             arm=arm,
             seeds=seeds,
             before=mean_and_stderr([float(v) for v in np.nanmean(before, axis=0) if not math.isnan(v)]),
-            score=interval(after),
+            score=score_interval(after),
             gain=interval(after - before) if after.shape == before.shape else Interval(None, None, None, "other items before than after"),
             iqm=Interval(stats.iqm(means), low, high, "percentile bootstrap over seeds; too narrow under 10"),
             curve_area=_over_seeds(areas),
@@ -396,6 +397,19 @@ def interval(values_SI: Array) -> Interval:
         found = stats.crossed_interval(values)
         return Interval(found.value, found.low, found.high, CROSSED)
     return Interval(float(values.mean()), *stats.mean_interval(values[0]), ONE_SEED)
+
+
+def score_interval(values_SI: Array) -> Interval:
+    """`interval` of a score in [0, 1]: within these bounds, and by Wilson for one seed of right-or-wrong items, which none or all may have right."""
+    import numpy as np
+
+    values = values_SI[:, ~np.isnan(values_SI).any(axis=0)]
+    if len(values) == 1 and values.size > 1 and set(np.unique(values)) <= {0.0, 1.0}:
+        return Interval(float(values.mean()), *stats.share_interval(int(values.sum()), values.size), WILSON)
+    found = interval(values)
+    if found.low is None or found.high is None:
+        return found
+    return dataclasses.replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
 
 def by_kind(values_SI: Array, planted: Sequence[bool | None]) -> dict[str, Interval]:

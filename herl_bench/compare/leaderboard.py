@@ -1,10 +1,11 @@
-"""Rank runs and bundles, task by task, with intervals; as a table of the terminal, Markdown, CSV, JSON, HTML, or a static site.
+"""Rank runs, bundles and evaluations, task by task, with intervals; as a table of the terminal, Markdown, CSV, JSON, HTML, or a static site.
 
-Runs that differ only in their seed are one row. Only rows over the same items and metric share a table. A row's rank is one more than the number of
-rows whose whole interval lies above its own: rows that no interval separates share a rank. That is cautious: two intervals may overlap although a
-paired test tells the methods apart, which is what `herl-bench compare` is for.
+Runs that differ only in their seed are one row; a model that `herl-bench eval` evaluated outside of a run is a row of its own name. Only rows over
+the same items and metric share a table. A row's rank is one more than the number of rows whose whole interval lies above its own: rows that no
+interval separates share a rank. That is cautious: two intervals may overlap although a paired test tells the methods apart, which is what
+`herl-bench compare` is for.
 
-Left out: evaluations that no run belongs to.
+Left out: lm-eval's own tasks, which have a leaderboard of their own.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from herl_bench.compare import charts
-from herl_bench.compare.analyse import interval
+from herl_bench.compare.analyse import score_interval
 from herl_bench.compare.bundle import CLAIMS
 from herl_bench.compare.model import Interval
-from herl_bench.compare.page import Figure, bounds, figure, number, render
-from herl_bench.compare.read import FinishedRun, read_run, spent
+from herl_bench.compare.page import Figure, bounds, figure, number, render, whole
+from herl_bench.compare.read import BareEvaluation, FinishedRun, Sample, read_evaluations, read_run, spent
 from herl_bench.errors import UsageError
 from herl_bench.saving import write_whole
 
@@ -31,21 +32,42 @@ COLUMNS = ("rank", "name", "model", "score", "low", "high", "seeds", "items", "t
 
 
 @dataclass(frozen=True)
+class Entry:
+    """One evaluated policy. method: that trained it; of an evaluation outside of a run, the model's own name. settings: all that may tell its row
+    from another, the seed aside. before, tokens, budget, base_model: None where nothing was trained."""
+
+    task: str
+    metric: str
+    higher_is_better: bool
+    source: str
+    samples: tuple[Sample, ...]
+    method: str
+    model: str
+    settings: Mapping[str, Any]
+    seed: int
+    folder: str
+    base_model: str | None = None
+    before: float | None = None
+    tokens: int | None = None
+    budget: int | None = None
+
+
+@dataclass(frozen=True)
 class Standing:
-    """One row. rank: shared (`tied`) by rows that no interval separates. tokens: mean spent per run."""
+    """One row. rank: shared (`tied`) by rows that no interval separates. tokens: mean spent per run; None where nothing was trained."""
 
     rank: int
     tied: bool
     name: str
     method: str
     model: str
-    base_model: str
+    base_model: str | None
     seeds: tuple[int, ...]
     items: int
     score: Interval
     before: float | None
-    tokens: float
-    budget: int
+    tokens: float | None
+    budget: int | None
     folders: tuple[str, ...]
 
 
@@ -61,37 +83,78 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-# ---------------------------------------------------------------------------------------------------------------------- ranking
-def folders_of(places: Sequence[Path]) -> list[Path]:
-    """The runs and bundles that are named, or lie in a folder that is named. Raises `UsageError` where there is none."""
-    found: list[Path] = []
+# ---------------------------------------------------------------------------------------------------------------------- entries
+def entries_of(places: Sequence[Path]) -> list[Entry]:
+    """The runs, bundles and evaluations that are named, or lie in a folder that is named. Raises `UsageError` where there is none."""
+    found: dict[str, Entry] = {}
     for place in places:
-        inside = [place] if (place / "config.yaml").is_file() else sorted(p.parent for p in place.glob("**/config.yaml"))
+        runs = [place] if (place / "config.yaml").is_file() else sorted(p.parent for p in place.glob("**/config.yaml"))
+        bare = sorted({p.parent for p in place.glob("**/results_*.json") if not any(run in p.parents for run in runs)})
+        inside = [of_run(read_run(run)) for run in runs]
+        inside += [of_evaluation(one) for folder in bare for one in read_evaluations(folder)]
         if not inside:
-            raise UsageError(f"{place}: neither a run nor a bundle, nor a folder of them")
-        found += inside
-    return list(dict.fromkeys(found))
+            raise UsageError(f"{place}: neither a run, a bundle nor an evaluation, nor a folder of them")
+        found |= {f"{entry.folder} {entry.task}": entry for entry in inside}
+    return list(found.values())
 
 
-def rank(runs: Sequence[FinishedRun]) -> list[Table]:
+def of_run(run: FinishedRun) -> Entry:
+    own = {key: value for key, value in run.settings.items() if key not in ("set", "seed", "report_to", "task", "method")}
+    return Entry(
+        task=run.task,
+        metric=run.metric,
+        higher_is_better=run.higher_is_better,
+        source=str(run.manifest["data"]["source"]),
+        samples=run.after.samples,
+        method=run.method,
+        model=str(run.settings["model"]),
+        settings={**(run.settings.get("set") or {}), **own},
+        seed=run.seed,
+        folder=str(run.directory),
+        base_model=str(run.manifest["base_model"]["sha256"]),
+        before=run.before.summary["metrics"][run.metric]["value"],
+        tokens=spent(run).tokens,
+        budget=int(run.settings["budget"]),
+    )
+
+
+def of_evaluation(found: BareEvaluation) -> Entry:
+    return Entry(
+        task=found.task,
+        metric=found.metric,
+        higher_is_better=found.higher_is_better,
+        source=found.source,
+        samples=found.evaluation.samples,
+        method=_short(found.model),
+        model=found.model,
+        settings={**{key: value for key, value in found.settings.items() if key != "seed"}, "model": found.model},
+        seed=int(found.settings.get("seed") or 0),
+        folder=str(found.path.parent),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------- ranking
+def rank(entries: Sequence[Entry]) -> list[Table]:
     """One table per task and set of items, in the order in which they come."""
-    groups: dict[Any, list[FinishedRun]] = {}
-    for run in runs:
-        items = tuple((s.item.id, s.item.prompt, s.item.target) for s in run.after.samples)
-        groups.setdefault((run.task, run.metric, str(run.manifest["data"]["source"]), hash(items)), []).append(run)
+    groups: dict[Any, list[Entry]] = {}
+    for entry in entries:
+        items = tuple((s.item.id, s.item.prompt, s.item.target) for s in entry.samples)
+        groups.setdefault((entry.task, entry.metric, entry.source, hash(items)), []).append(entry)
     return [_table(group) for group in groups.values()]
 
 
-def _table(runs: Sequence[FinishedRun]) -> Table:
-    one = runs[0]
-    rows: dict[str, list[FinishedRun]] = {}
-    for run in runs:
-        rows.setdefault(json.dumps(_identity(run), sort_keys=True, default=str), []).append(run)
+def _table(entries: Sequence[Entry]) -> Table:
+    one = entries[0]
+    rows: dict[str, list[Entry]] = {}
+    for entry in entries:
+        identity = [entry.method, entry.base_model, entry.settings]
+        rows.setdefault(json.dumps(identity, sort_keys=True, default=str), []).append(entry)
     for group in rows.values():
-        seeds = [run.seed for run in group]
+        seeds = [entry.seed for entry in group]
         if len(set(seeds)) < len(seeds):
-            twins = " and ".join(str(run.directory) for run in group if seeds.count(run.seed) > 1)
+            twins = " and ".join(entry.folder for entry in group if seeds.count(entry.seed) > 1)
             raise UsageError(f"{twins} are the same method, settings and seed: name one of them")
+        group.sort(key=lambda entry: entry.seed)
     names = _names(list(rows.values()))
     scored = [(name, group, _score(group)) for name, group in zip(names, rows.values(), strict=True)]
     better = 1 if one.higher_is_better else -1
@@ -103,44 +166,36 @@ def _table(runs: Sequence[FinishedRun]) -> Table:
             tied=ranks.count(place) > 1,
             name=name,
             method=group[0].method,
-            model=str(group[0].settings["model"]),
-            base_model=str(group[0].manifest["base_model"]["sha256"]),
-            seeds=tuple(sorted(run.seed for run in group)),
-            items=len(group[0].after.samples),
+            model=group[0].model,
+            base_model=group[0].base_model,
+            seeds=tuple(entry.seed for entry in group),
+            items=len(group[0].samples),
             score=score,
-            before=_mean([run.before.summary["metrics"][run.metric]["value"] for run in group]),
-            tokens=sum(spent(run).tokens for run in group) / len(group),
-            budget=int(group[0].settings["budget"]),
-            folders=tuple(str(run.directory) for run in group),
+            before=_mean([entry.before for entry in group]),
+            tokens=_mean([entry.tokens for entry in group]),
+            budget=group[0].budget,
+            folders=tuple(entry.folder for entry in group),
         )
         for place, (name, group, score) in zip(ranks, scored, strict=True)
     )
-    return Table(one.task, str(one.manifest["data"]["source"]), one.metric, one.higher_is_better, standings, tuple(_notes(standings)))
+    return Table(one.task, one.source, one.metric, one.higher_is_better, standings, tuple(_notes(standings)))
 
 
-def _identity(run: FinishedRun) -> dict[str, Any]:
-    """Everything that makes a row, the seed aside."""
-    own = {key: value for key, value in run.settings.items() if key not in ("seed", "report_to", "task")}
-    return {**own, "base_model": run.manifest["base_model"]["sha256"]}
-
-
-def _names(groups: Sequence[Sequence[FinishedRun]]) -> list[str]:
+def _names(groups: Sequence[Sequence[Entry]]) -> list[str]:
     """The method, and whatever else of its settings tells it from another row of that method."""
-    flat = [
-        {**(g[0].settings.get("set") or {}), **{k: v for k, v in _identity(g[0]).items() if k not in ("set", "method")}} for g in groups
-    ]
     names = []
-    for mine, group in zip(flat, groups, strict=True):
-        alike = [other for other, theirs in zip(flat, groups, strict=True) if theirs[0].method == group[0].method]
-        told = [f"{key}={value}" for key, value in mine.items() if key != "base_model" and any(other.get(key) != value for other in alike)]
-        names.append(" ".join([group[0].method, *told]))
+    for group in groups:
+        mine = group[0]
+        alike = [other[0].settings for other in groups if other[0].method == mine.method]
+        told = [f"{key}={value}" for key, value in mine.settings.items() if any(other.get(key) != value for other in alike)]
+        names.append(" ".join([mine.method, *told]))
     return names
 
 
-def _score(runs: Sequence[FinishedRun]) -> Interval:
+def _score(entries: Sequence[Entry]) -> Interval:
     import numpy as np
 
-    return interval(np.array([[float("nan") if s.outcome is None else float(s.outcome) for s in run.after.samples] for run in runs]))
+    return score_interval(np.array([[float("nan") if s.outcome is None else float(s.outcome) for s in entry.samples] for entry in entries]))
 
 
 def _above(other: Interval, mine: Interval, higher_is_better: bool) -> bool:
@@ -158,10 +213,13 @@ def _notes(standings: Sequence[Standing]) -> list[str]:
     notes = []
     if any(len(s.seeds) == 1 for s in standings):
         notes.append("A row with one seed has an interval over items only: another seed may differ by more.")
-    if len({s.budget for s in standings}) > 1:
+    trained = [s for s in standings if s.budget is not None]
+    if len({s.budget for s in trained}) > 1:
         notes.append("The rows had different budgets.")
-    if len({s.base_model for s in standings}) > 1:
+    if len({s.base_model for s in trained}) > 1:
         notes.append("The rows started from different models.")
+    if trained and len(trained) < len(standings):
+        notes.append("A row without tokens is a model as it was evaluated, and names no training.")
     if any(s.tied for s in standings):
         notes.append("Equal ranks: their intervals overlap. herl-bench compare pairs items and seeds and may still tell them apart.")
     return notes
@@ -173,13 +231,18 @@ def cells(standing: Standing) -> dict[str, str]:
     return {
         "rank": f"{standing.rank}{'=' if standing.tied else ''}",
         "name": standing.name,
-        "model": Path(standing.model).name if Path(standing.model).is_absolute() else standing.model,
+        "model": _short(standing.model),
         "score": number(score.value),
         "interval": bounds(score),
         "seeds": str(len(standing.seeds)),
         "items": str(standing.items),
-        "tokens": f"{standing.tokens:,.0f}",
+        "tokens": whole(standing.tokens),
     }
+
+
+def _short(model: str) -> str:
+    """A path's last part; names as they are."""
+    return Path(model).name if Path(model).is_absolute() else model
 
 
 def to_markdown(tables: Sequence[Table]) -> str:
@@ -232,7 +295,7 @@ def build(folder: Path, site: Path, problems: Mapping[Path, Sequence[str]]) -> P
     """A page for all, one per task, one per entry. problems: what verification found, by bundle; such an entry is shown and not ranked."""
     bundles = bundles_in(folder)
     sound = [read_run(bundle) for bundle in bundles if not problems.get(bundle)]
-    tables = rank(sound)
+    tables = rank([of_run(run) for run in sound])
     names = {str(bundle): f"entry-{number}.html" for number, bundle in enumerate(bundles, 1)}
     for run in sound:
         write_whole(site / names[str(run.directory)], _entry(run))

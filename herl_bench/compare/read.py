@@ -1,4 +1,5 @@
-"""Read a finished run's folder into what a comparison needs of it: settings, manifest, learning curve, evaluations item by item, revisions.
+"""Read a finished run's folder into what a comparison needs of it: settings, manifest, learning curve, evaluations item by item, revisions; and
+evaluations that no run belongs to.
 
 Nothing here judges or compares. Left out: anything that the folder does not say, such as responses that no evaluation kept.
 """
@@ -83,8 +84,8 @@ def read_run(directory: Path) -> FinishedRun:
         manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
         rows = tuple(_lines(directory / "metrics.jsonl"))
         task = str(settings["task"])
-        metric, higher = _primary(directory / "eval" / "after", task)
-        before, after = (_evaluation(directory / "eval" / name, metric) for name in ("before", "after"))
+        metric, higher = _primary(json.loads(_newest(directory / "eval" / "after", "results_*.json").read_text(encoding="utf-8")), task)
+        before, after = (_of_run(directory / "eval" / name, metric) for name in ("before", "after"))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise UsageError(f"{directory}: cannot be read as a run: {type(error).__name__}: {error}") from None
     if not rows:
@@ -98,18 +99,25 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _primary(folder: Path, task: str) -> tuple[str, bool]:
-    metric = next(iter(read_summary(folder)["metrics"]))
-    results = json.loads(sorted(folder.glob("results_*.json"))[-1].read_text(encoding="utf-8"))
+def _newest(folder: Path, pattern: str) -> Path:
+    return sorted(folder.glob(pattern))[-1]
+
+
+def _primary(results: Mapping[str, Any], task: str) -> tuple[str, bool]:
+    metric = str(next(iter(results[NAMESPACE]["summary"][task]["metrics"])))
     return metric, bool(results["higher_is_better"][task][metric.rpartition(",")[0]])
 
 
-def _evaluation(folder: Path, metric: str) -> Evaluation:
+def _of_run(folder: Path, metric: str) -> Evaluation:
+    return _evaluation(read_summary(folder), _newest(folder, "samples_*.jsonl"), metric)
+
+
+def _evaluation(summary: Mapping[str, Any], path: Path, metric: str) -> Evaluation:
     name, _, filter_name = metric.rpartition(",")
     ours: dict[str, dict[str, Any]] = {}
     outcomes: dict[str, float | None] = {}
     generation: Mapping[str, Any] = {}
-    for row in _lines(sorted(folder.glob("samples_*.jsonl"))[-1]):
+    for row in _lines(path):
         item = row["doc"]["id"]
         generation = row["arguments"]["gen_args_0"]["arg_1"]
         if row["filter"] == filter_name:
@@ -117,7 +125,50 @@ def _evaluation(folder: Path, metric: str) -> Evaluation:
         if NAMESPACE in row:
             ours[item] = row
     samples = tuple(_sample(row, outcomes[item]) for item, row in ours.items())
-    return Evaluation(read_summary(folder), samples, generation)
+    return Evaluation(summary, samples, generation)
+
+
+@dataclass(frozen=True)
+class BareEvaluation:
+    """One task of a `results_*.json` that `herl-bench eval` wrote outside of a run. settings: how it was sampled, and with which rubric."""
+
+    path: Path
+    task: str
+    model: str
+    source: str
+    metric: str
+    higher_is_better: bool
+    settings: Mapping[str, Any]
+    evaluation: Evaluation
+
+
+def read_evaluations(folder: Path) -> list[BareEvaluation]:
+    """Each task's newest evaluation in the folder; lm-eval's own tasks are left out. Raises `UsageError` for what cannot be read, or has no samples."""
+    newest: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for path in sorted(folder.glob("results_*.json")):
+        try:
+            results = json.loads(path.read_text(encoding="utf-8"))
+            newest |= dict.fromkeys(results[NAMESPACE]["summary"], (path, results))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path}: not a results file that herl-bench wrote ({type(error).__name__}: {error})") from None
+    found = []
+    for task, (path, results) in newest.items():
+        samples = path.with_name(f"samples_{task}_{path.stem.removeprefix('results_')}.jsonl")
+        if not samples.is_file():
+            raise UsageError(f"{path}: {task} has no samples beside it: evaluate with --log_samples")
+        try:
+            ours = results[NAMESPACE]
+            metric, higher = _primary(results, task)
+            settings = {**ours["settings"][task], "rubric": ours["rubric"][task]}
+            evaluation = _evaluation(ours["summary"][task], samples, metric)
+            found.append(
+                BareEvaluation(
+                    path, task, str(results["model_name"]), str(ours["data"][task]["source"]), metric, higher, settings, evaluation
+                )
+            )
+        except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+            raise UsageError(f"{path}: cannot be read as an evaluation of {task}: {type(error).__name__}: {error}") from None
+    return found
 
 
 def _sample(row: Mapping[str, Any], outcome: float | None) -> Sample:

@@ -71,6 +71,14 @@ def mean_interval(values: Array, *, level: float = LEVEL) -> tuple[float, float]
     return centre - reach, centre + reach
 
 
+def share_interval(right: int, of: int, *, level: float = LEVEL) -> tuple[float, float]:
+    """Interval of a share of independent right-or-wrong items. Source: Wilson 1927. It has a width where none or all are right."""
+    from scipy.stats import binomtest
+
+    found = binomtest(right, of).proportion_ci(confidence_level=level, method="wilson")
+    return float(found.low), float(found.high)
+
+
 # ------------------------------------------------------------------------------------------------------------ seeds and items
 @dataclass(frozen=True)
 class Crossed:
