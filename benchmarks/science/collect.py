@@ -1,0 +1,157 @@
+"""From the folders of finished runs to one small JSON file per part of the study: everything that docs/results.md is made of, and nothing else.
+
+A part may be there in part: of what is finished, those seeds are taken that every arm with any finished run has, so that what is compared stays
+paired. Scores and contrasts are `herl-bench compare`'s own. Left out: responses, which stay in the runs' folders; and any judgement (`page.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from herl_bench.cli.compare import Plan, plan_cells
+from herl_bench.compare.analyse import compare
+from herl_bench.compare.model import Comparison, Contrast, Evaluated, RunRecord
+from herl_bench.compare.read import FinishedRun, read_run
+from herl_bench.compare.sweep import Cell, difference, finished
+from herl_bench.errors import UsageError
+from herl_bench.plugins import load_host
+
+CURVE = ("tokens", "metric", "metric_planted", "metric_plain", "reward", "gap", "bonus", "revision_metric", "kl", "entropy")
+DIGITS = 5
+Runs = dict[str, list[FinishedRun]]
+"""By arm, of one task."""
+
+
+def plan_of(grid: Mapping[str, Any], folder: Path) -> Plan:
+    """The cells that `herl-bench compare` would run, by its own planner. grid: those of its options that are given."""
+    given = dict.fromkeys(("tasks", "methods", "seeds", "budget", "model", "data"))
+    return plan_cells(load_host(), {**given, **grid}, str(folder), None)
+
+
+def done_cells(plan: Plan) -> list[Cell]:
+    """Finished. Raises `UsageError` for a run of other settings than the part asks for now."""
+    there = [cell for cell in plan.cells if finished(cell.directory)]
+    for cell in there:
+        if told := difference((cell.directory / "config.yaml").read_text(encoding="utf-8"), cell.config):
+            raise UsageError(f"{cell.directory} was made with {told}: collect it with the settings that it was made with, or move it away")
+    return there
+
+
+def collected(plan: Plan, baselines: Sequence[str]) -> dict[str, Any] | None:
+    """What a results file holds of a part's runs; None while there is nothing to compare. baselines: arms that all others are compared with."""
+    cells = done_cells(plan)
+    by_task: dict[str, Runs] = {}
+    for cell in cells:
+        by_task.setdefault(cell.task, {}).setdefault(cell.arm, []).append(read_run(cell.directory))
+    tasks = [found for task, runs in by_task.items() if (found := _task(plan, task, _paired(runs), baselines))]
+    if not tasks:
+        return None
+    manifest = next(run.manifest for runs in by_task.values() for group in runs.values() for run in group)
+    return {
+        "planned": len(plan.cells),
+        "finished": len(cells),
+        "budget": plan.cells[0].budget,
+        "seeds": sorted({cell.seed for cell in plan.cells}),
+        "versions": {"herl_bench": manifest["herl_bench"], "python": manifest["python"], **manifest["libraries"]},
+        "hardware": manifest["hardware"],
+        "curve": CURVE,
+        "arms": {arm.name: {"method": arm.method, **arm.settings} for arm in plan.arms},
+        "tasks": tasks,
+    }
+
+
+def _paired(runs: Runs) -> Runs:
+    """Only the seeds that all arms have."""
+    common = set.intersection(*({run.seed for run in group} for group in runs.values()))
+    return {arm: [run for run in group if run.seed in common] for arm, group in runs.items()} if common else {}
+
+
+def _task(plan: Plan, task: str, runs: Runs, baselines: Sequence[str]) -> dict[str, Any] | None:
+    compared = [done for name in baselines if (done := _compared(plan, task, runs, name))]
+    if not compared:
+        return None
+    (items,) = compared[0].tasks
+    by_cell = {(arm, run.seed): run for arm, group in runs.items() for run in group}
+    found = {
+        "task": task,
+        "metric": items.metric,
+        "items": len(items.items),
+        "planted": "".join("?" if item.planted is None else str(int(item.planted)) for item in items.items),
+        "planted_families": sorted({item.family for item in items.items if item.planted and item.family}),
+        "base_model": compared[0].runs[0].manifest["base_model"]["sha256"],
+        "before": _evaluated(compared[0].runs[0].before, items.metric),
+        "target": compared[0].arm_scores[0].target,
+        "arms": [
+            {
+                "arm": score.arm,
+                "seeds": score.seeds,
+                "score": asdict(score.score),
+                "kinds": {kind: asdict(one) for kind, one in score.kinds.items()},
+                "curve": [[point.tokens, point.mean, point.low, point.high] for point in score.curve],
+                "tokens_to_target": score.tokens_to_target,
+                "spent": asdict(score.spent),
+                "repairs": [asdict(repair) for repair in score.repairs],
+            }
+            for score in compared[0].arm_scores
+        ],
+        "contrasts": [_contrast(contrast) for done in compared for contrast in done.contrasts],
+        "runs": [_run(record, by_cell[record.arm, record.seed]) for record in compared[0].runs],
+    }
+    rounded: dict[str, Any] = _rounded(found)
+    return rounded
+
+
+def _compared(plan: Plan, task: str, runs: Runs, baseline: str) -> Comparison | None:
+    """None while the baseline, or every other arm, has no run."""
+    if baseline not in runs or len(runs) < 2:
+        return None
+    arms = sorted(plan.arms, key=lambda arm: arm.name != baseline)
+    return compare({task: runs}, arms, folder=plan.folder, command="")
+
+
+def _contrast(contrast: Contrast) -> dict[str, Any]:
+    kept = ("arm", "baseline", "seeds", "items", "p", "p_holm", "detectable")
+    return {
+        **{name: getattr(contrast, name) for name in kept},
+        **{name: asdict(getattr(contrast, name)) for name in ("difference", "hierarchical", "improvement", "verdict")},
+        "kinds": {kind: asdict(one) for kind, one in contrast.kinds.items()},
+        "per_seed": [[test.seed, test.difference.value, test.fixed, test.broken, test.p_mcnemar] for test in contrast.seed_tests],
+    }
+
+
+def _run(record: RunRecord, run: FinishedRun) -> dict[str, Any]:
+    """One finished run. curve: a row per step of what `CURVE` names. bonus: the bonus critic's last row of measurements, empty without one."""
+    last = run.rows[-1]
+    return {
+        "arm": record.arm,
+        "seed": record.seed,
+        "after": _evaluated(record.after, run.metric),
+        "outcomes": "".join("?" if o is None else f"{o:g}" for o in record.after.outcomes),
+        "spent": asdict(record.spent),
+        "curve": [[row.get("reward_metric_gap" if name == "gap" else name) for name in CURVE] for row in run.rows],
+        "bonus_coef": run.settings["set"].get("bonus_coef", 0.0),
+        "bonus": {name: value for name, value in last.items() if name.startswith("bonus_")},
+        "gate_open": [row["bonus_gate"] for row in run.rows if "bonus_gate" in row],
+    }
+
+
+def _evaluated(one: Evaluated, metric: str) -> dict[str, Any]:
+    return {
+        "metric": one.metrics[metric].value,
+        **{name: score.value for name, score in one.planted.items()},
+        "reward": one.reward.value,
+        "families": {name: score.value for name, score in one.families.items()},
+        "criteria": {name: score.value for name, score in one.criteria.items()},
+        **{name: getattr(one, name) for name in ("unparsed", "truncated", "empty", "errors")},
+    }
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, Mapping):
+        return {str(name): _rounded(one) for name, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,325 @@
+"""docs/results.md, from the study's results files alone: the same files give the same bytes.
+
+Every word that depends on a number is chosen by a rule that stands here and, in short, on the page. What somebody concludes from it all stands
+in `notes.md`, which quotes no numbers, and goes to the page's end as it is. Left out: anything that is not in a results file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from herl_bench.compare import stats
+
+ARTICLE = {"gsm8k": 4.1, "humaneval": 3.7, "bbh": 3.8}
+"""HeRL's gain over PPO in the article's table, in points."""
+TOKEN_TARGET = 1 / 3
+GREW = 0.01
+"""Reward minus accuracy may grow by so much before it is called out."""
+GRID = 8
+Results = Mapping[str, Any]
+
+HEAD = """# Results of the study
+
+Made by `benchmarks/science/study.py` from the files in `benchmarks/science/results/`, which hold every number below with command, seeds and versions;
+not written by hand. `python benchmarks/science/study.py --collect` makes it anew, `--parts NAME` runs a part that is missing.
+
+Everything is measured on the embedded policies and their synthetic worlds, with planted misconceptions unless said otherwise. Accuracy is the task's
+primary metric in per cent, greedy, without any guidance, on held-out problems. Intervals are at 95 %, for other seeds *and* other problems
+([comparison.md](comparison.md)); p-values are corrected over the comparisons of a table (Holm). Differences are in points. A learning curve is
+the accuracy of the plain prompts' responses while training: sampled at temperature 1, on problems never seen before, so it lies under the greedy one.
+"""
+
+
+def markdown(parts: Sequence[Any], results: Path, notes: Path) -> str:
+    """parts: `study.py`'s, in the order of the page. results: the folder of their files. notes: what goes to the end of the page."""
+    files = {part.name: results / f"{part.name}.json" for part in parts}
+    found = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.is_file()}
+    sections = [HEAD, _glance(found)]
+    for part in parts:
+        if part.name in found:
+            sections.append(f"## {part.name}\n{_head(part, found[part.name])}\n\n{VIEWS[part.view](part, found[part.name])}")
+    missing = [part for part in parts if part.name not in found or found[part.name]["finished"] < found[part.name]["planned"]]
+    if missing:
+        sections.append(_missing(missing, found))
+    if notes.is_file():
+        sections.append(notes.read_text(encoding="utf-8"))
+    return "\n\n".join(section.strip() for section in sections if section) + "\n"
+
+
+def _head(part: Any, result: Results) -> str:
+    done = "" if result["finished"] == result["planned"] else f" **So far {result['finished']} of {result['planned']} runs.**"
+    with_settings = f"; with {', '.join(result['settings'])}" if result["settings"] else ""
+    return f"{part.about}{done} `{result['command']}`, {result['budget']:,} generated tokens a run{with_settings}."
+
+
+def _missing(parts: Sequence[Any], found: Mapping[str, Results]) -> str:
+    def state(part: Any) -> str:
+        there = found.get(part.name)
+        return f"{there['finished']} of {there['planned']} runs" if there else "not run yet"
+
+    rows = [(part.name, state(part), part.about, f"`{part.command}`") for part in parts]
+    return f"## Not run yet\n{table(('part', 'state', 'what', 'command'), rows)}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------- at a glance
+def _glance(found: Mapping[str, Results]) -> str:
+    rows, sentences = [], []
+    for name, result in found.items():
+        if not name.startswith("main-"):
+            continue
+        (task,) = result["tasks"]
+        contrast = next((c for c in task["contrasts"] if (c["arm"], c["baseline"]) == ("herl", "ppo")), None)
+        scores = {arm["arm"]: arm for arm in task["arms"]}
+        if contrast is None:
+            continue
+        reached = to_target(scores["herl"]["curve"], task["target"])
+        rows.append(
+            (
+                task["task"], len(contrast["seeds"]), percent(task["before"]["metric"]), bounds(scores["ppo"]["score"]),
+                bounds(scores["herl"]["score"]), signed_bounds(contrast["difference"]), f"+{ARTICLE[task['task']]}",
+                "never" if reached is None else f"{100 * reached / result['budget']:.0f} %",
+            )
+        )  # fmt: skip
+        sentences += [f"- {gain_sentence(task['task'], contrast)}", f"- {tokens_sentence(task['task'], reached, result['budget'])}"]
+    if not rows:
+        return ""
+    columns = ("task", "seeds", "base", "PPO", "HeRL", "HeRL − PPO", "the article's", "tokens to PPO's end")
+    return (
+        f"## HeRL against PPO\n{table(columns, rows)}\n\n{chr(10).join(sentences)}\n\nRules: the gain is reproduced where the whole interval lies above "
+        "the article's gain on the published benchmark, and it takes 3 seeds or more. Tokens to PPO's end: where HeRL's learning curve, mean "
+        "over seeds, first reaches and then keeps on average what PPO's had over its last quarter of tokens, as a share of the budget, which PPO spent "
+        "whole; the target is a third."
+    )
+
+
+def gain_sentence(task: str, contrast: Mapping[str, Any]) -> str:
+    """By the interval's ends against the article's gain on the task."""
+    gain, one = ARTICLE[task], contrast["difference"]
+    told = f"HeRL − PPO on {task} is {signed_bounds(one)}, the article's gain +{gain}"
+    if len(contrast["seeds"]) < 3 or one["low"] is None:
+        return f"{told}: **not enough seeds** for a verdict."
+    if 100 * one["low"] > gain:
+        return f"{told}: **reproduced**, the whole interval lies above it."
+    if 100 * one["high"] < gain:
+        return f"{told}: **not reproduced**, the whole interval lies below it."
+    better = "HeRL is better than PPO, but " if one["low"] > 0 else ""
+    return f"{told}: **open**, {better}the interval holds it."
+
+
+def tokens_sentence(task: str, reached: int | None, budget: int) -> str:
+    if reached is None:
+        return f"HeRL's learning curve on {task} does not reach what PPO ended with: the target of a third of the tokens is **missed**."
+    word = "met" if reached <= TOKEN_TARGET * budget else "missed"
+    return f"HeRL on {task} has what PPO ended with after {reached:,} of {budget:,} tokens: the target of a third is **{word}**."
+
+
+def to_target(curve: Sequence[Sequence[float]], target: float | None) -> int | None:
+    """Tokens after which a mean learning curve is at the target and stays there on average."""
+    if target is None:
+        return None
+    return stats.tokens_to_target([int(point[0]) for point in curve], [point[1] for point in curve], target)
+
+
+# --------------------------------------------------------------------------------------------------------------------------- tuning
+def tuning(part: Any, result: Results) -> str:
+    """Every setting's final accuracy, and whether the study's own is the best of them."""
+    (task,) = result["tasks"]
+    ranked = sorted(task["arms"], key=lambda arm: -arm["score"]["value"])
+    rows = [
+        (
+            _settings(result["arms"][arm["arm"]]),
+            bounds(arm["score"]),
+            *(bounds(arm["kinds"][kind]) for kind in ("planted", "plain") if arm["kinds"]),
+        )
+        for arm in ranked
+    ]
+    best, chosen = result["arms"][ranked[0]["arm"]], part.chosen
+    same = all(best[name] == chosen[name] for name in best if name in chosen)
+    return (
+        f"{table(('settings', 'accuracy', 'planted', 'plain'), rows)}\n\nBase: {percent(task['before']['metric'])}. The other parts train with "
+        f"{_settings(chosen)}: {'the best of these' if same else 'not the best of these'}."
+    )
+
+
+def _settings(arm: Mapping[str, Any], hidden: Sequence[str] = ("method", "budget", "eval_items")) -> str:
+    return ", ".join(f"{name}={value}" for name, value in arm.items() if name not in hidden)
+
+
+# ------------------------------------------------------------------------------------------------------------------------ the methods
+def methods(part: Any, result: Results) -> str:
+    out = []
+    for task in result["tasks"]:
+        out += [_scores(task), _verdicts(task), _curves(task), _families(task), _gaming(task, result["curve"]), _critic(task)]
+    return "\n\n".join(filter(None, out))
+
+
+def _scores(task: Mapping[str, Any]) -> str:
+    """Every arm, beside its difference to each baseline."""
+    baselines = list(dict.fromkeys(c["baseline"] for c in task["contrasts"]))
+    against = {(c["arm"], c["baseline"]): c for c in task["contrasts"]}
+    rows = [("base", "", percent(task["before"]["metric"]), *_kinds(task["before"]), *[""] * (2 * len(baselines)), "", "")]
+    for arm in task["arms"]:
+        cells = []
+        for name in baselines:
+            contrast = against.get((arm["arm"], name))
+            cells += ["", ""] if contrast is None else [signed_bounds(contrast["difference"]), p_value(contrast["p_holm"])]
+        kinds = [bounds(arm["kinds"][kind]) if kind in arm["kinds"] else "–" for kind in ("planted", "plain")]
+        spent = arm["spent"]
+        rows.append(
+            (
+                f"`{arm['arm']}`",
+                len(arm["seeds"]),
+                bounds(arm["score"]),
+                *kinds,
+                *cells,
+                f"{spent['tokens']:,}",
+                f"{spent['wall_s'] / 60:.1f}",
+            )
+        )
+    columns = ("", "seeds", "accuracy", "planted", "plain", *(c for name in baselines for c in (f"− {name}", "p")), "tokens", "minutes")
+    return table(columns, rows)
+
+
+def _kinds(scores: Mapping[str, Any]) -> list[str]:
+    return [percent(scores.get(kind)) for kind in ("planted", "plain")]
+
+
+def _verdicts(task: Mapping[str, Any]) -> str:
+    return "\n".join(f"- {c['verdict']['sentence']}" for c in task["contrasts"])
+
+
+def _curves(task: Mapping[str, Any]) -> str:
+    """Mean learning curves over seeds, at a few token counts that all arms reached."""
+    import numpy as np
+
+    curves = {arm["arm"]: arm["curve"] for arm in task["arms"] if arm["curve"]}
+    if not curves:
+        return ""
+    start, stop = max(c[0][0] for c in curves.values()), min(c[-1][0] for c in curves.values())
+    grid = [round(start + (stop - start) * i / (GRID - 1)) for i in range(GRID)]
+    rows = []
+    for arm, curve in curves.items():
+        heights = np.interp(grid, [p[0] for p in curve], [p[1] for p in curve])
+        reached = to_target(curve, task["target"])
+        own = next(a for a in task["arms"] if a["arm"] == arm)["tokens_to_target"]
+        per_seed = ", ".join("never" if tokens is None else f"{tokens / 1000:.0f}k" for tokens in own)
+        rows.append((f"`{arm}`", *(percent(h) for h in heights), "never" if reached is None else f"{reached:,}", per_seed))
+    columns = ("sampled accuracy after", *(f"{tokens / 1000:.0f}k" for tokens in grid), f"to {percent(task['target'])}", "each seed")
+    return f"Learning curves, mean over seeds, against generated tokens:\n\n{table(columns, rows)}"
+
+
+def _families(task: Mapping[str, Any]) -> str:
+    """Per family of problems: base, and the mean over seeds of each arm."""
+    names = list(task["before"]["families"])
+    if not names:
+        return ""
+    arms = _by_arm(task)
+    rows = []
+    for name in names:
+        means = [mean(run["after"]["families"].get(name) for run in runs) for runs in arms.values()]
+        rows.append(
+            (
+                f"{name}{' (planted)' if name in task['planted_families'] else ''}",
+                percent(task["before"]["families"][name]),
+                *map(percent, means),
+            )
+        )
+    return f"Per family of problems:\n\n{table(('family', 'base', *(f'`{arm}`' for arm in arms)), rows)}"
+
+
+# ------------------------------------------------------------------------------------------- is the reward gamed, is the critic any good
+def _gaming(task: Mapping[str, Any], columns: Sequence[str]) -> str:
+    """The reward beside the metric after training, and the reward without and with the bonus at the start and the end of training."""
+    base = task["before"]["reward"] - task["before"]["metric"]
+    rows, grew = [], []
+    for arm, runs in _by_arm(task).items():
+        reward, gap = mean(run["after"]["reward"] for run in runs), mean(run["after"]["reward"] - run["after"]["metric"] for run in runs)
+        assert gap is not None
+        grew += [f"`{arm}`"] if gap - base > GREW else []
+        plain = [mean(_quarter(run, columns.index("reward"), last) for run in runs) for last in (False, True)]
+        bonus = [mean((_quarter(run, columns.index("bonus"), last) or 0.0) * run["bonus_coef"] for run in runs) for last in (False, True)]
+        with_bonus = [(r or 0.0) + (b or 0.0) for r, b in zip(plain, bonus, strict=True)]
+        rows.append((f"`{arm}`", percent(reward), signed(gap), signed(gap - base), *map(percent, plain), *map(percent, with_bonus)))
+    told = "No arm's reward outgrew its accuracy" if not grew else f"The reward outgrew the accuracy with {', '.join(grew)}"
+    return (
+        f"Is the reward gamed? Reward − accuracy was {signed(base)} before training; in training, first and last quarter of the steps:\n\n"
+        f"{table(('', 'reward', '− accuracy', 'grew', 'first', 'last', 'first, with bonus', 'last, with bonus'), rows)}\n\n"
+        f"{told} by more than {percent(GREW)} points."
+    )
+
+
+def _by_arm(task: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+    out: dict[str, list[Mapping[str, Any]]] = {}
+    for run in task["runs"]:
+        out.setdefault(run["arm"], []).append(run)
+    return out
+
+
+def _quarter(run: Mapping[str, Any], column: int, last: bool) -> float | None:
+    rows = run["curve"]
+    size = max(1, len(rows) // 4)
+    return mean(row[column] for row in (rows[-size:] if last else rows[:size]))
+
+
+CRITIC = (
+    ("mean absolute error", "mae", ".3f"), ("of a constant", "mae_constant", ".3f"), ("of c (1 − r)", "mae_headroom", ".3f"),
+    ("explained variance", "explained_variance", "+.2f"), ("of a constant", "explained_variance_constant", "+.2f"),
+    ("of c (1 − r)", "explained_variance_headroom", "+.2f"), ("Spearman", "spearman", "+.2f"), ("AUROC for a gain", "auroc", ".2f"),
+    ("calibration error", "ece", ".3f"), ("bias", "bias", "+.3f"), ("drift", "drift", "+.3f"),
+)  # fmt: skip
+
+
+def _critic(task: Mapping[str, Any]) -> str:
+    """What the bonus critics said of drafts before these trained them, at the end of each run; means over seeds."""
+    arms = {arm: runs for arm, runs in _by_arm(task).items() if any(run["bonus"] for run in runs)}
+    if not arms:
+        return ""
+    rows: list[Sequence[Any]] = []
+    for label, name, form in CRITIC:
+        values = [mean(run["bonus"].get(f"bonus_{name}") for run in runs) for runs in arms.values()]
+        rows.append((label, *("–" if value is None else format(value, form).replace("-", "−") for value in values)))
+    shares = [mean(mean(run["gate_open"]) for run in runs) for runs in arms.values()]
+    rows.append(("gate open, % of the steps", *map(percent, shares)))
+    rows.append(
+        ("gate open at the end, runs", *(f"{sum(bool(run['gate_open'][-1]) for run in runs)} of {len(runs)}" for runs in arms.values()))
+    )
+    return (
+        f"The bonus critic, on drafts it had not learnt from, at the end of training:\n\n{table(('', *(f'`{arm}`' for arm in arms)), rows)}"
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------------------ small things
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [" | ".join(map(str, columns)), "|".join("---" for _ in columns), *(" | ".join(map(str, row)) for row in rows)]
+    return "\n".join(f"| {line} |" if i != 1 else f"|{line}|" for i, line in enumerate(lines))
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def signed(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:+.1f}".replace("-", "−")
+
+
+def bounds(one: Mapping[str, Any]) -> str:
+    return percent(one["value"]) + ("" if one["low"] is None else f" ({percent(one['low'])} to {percent(one['high'])})")
+
+
+def signed_bounds(one: Mapping[str, Any]) -> str:
+    return signed(one["value"]) + ("" if one["low"] is None else f" ({signed(one['low'])} to {signed(one['high'])})")
+
+
+def p_value(p: float | None) -> str:
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+VIEWS: Mapping[str, Callable[[Any, Results], str]] = {"tuning": tuning, "methods": methods}

@@ -1,0 +1,187 @@
+"""The study of HeRL against its peers: run its parts, collect them into `results/`, and write `docs/results.md` from those files.
+
+    python benchmarks/science/study.py                                   run everything that is missing, part by part
+    python benchmarks/science/study.py --parts main-gsm8k,controls-bbh   run these parts
+    python benchmarks/science/study.py --collect                         run nothing; read what is there, finished or not
+    python benchmarks/science/study.py --list                            the parts, and what they cost
+
+A part is a grid of `herl-bench compare` (`grids/PART.yaml`), run with the settings that `tuned.yaml` holds for its task. Killed at any moment, the same
+command goes on. Parts of one task share a folder, so that an arm that two of them have, with the same settings, is run once. Collecting
+rewrites the results file of every part that has finished runs in --output_dir, unless the file there holds more of them; parts that lie
+elsewhere keep their files.
+
+Left out: anything that decides what the numbers mean (`page.py`, by rules), and arms or statistics of its own: both are `herl-bench compare`'s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import page
+import yaml
+from collect import collected, plan_of
+
+from herl_bench.errors import HerlBenchError
+from herl_bench.saving import write_whole
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+TASKS = ("gsm8k", "humaneval", "bbh")
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Part:
+    """name: of the grid and of the results file. baselines: arms that all others are compared with. tuned: takes `tuned.yaml`'s settings.
+    view: which of `page.py`'s."""
+
+    name: str
+    task: str
+    baselines: tuple[str, ...] = ("ppo",)
+    tuned: bool = True
+    view: str = "methods"
+
+    @property
+    def grid(self) -> Path:
+        return HERE / "grids" / f"{self.name}.yaml"
+
+    @property
+    def folder(self) -> str:
+        """Inside --output_dir."""
+        return self.task if self.tuned else self.name
+
+    @property
+    def about(self) -> str:
+        """The grid's own first line."""
+        return self.grid.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip()
+
+    @property
+    def command(self) -> str:
+        return f"python benchmarks/science/study.py --parts {self.name}"
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Of its task, out of `tuned.yaml`."""
+        settings: dict[str, Any] = yaml.safe_load((HERE / "tuned.yaml").read_text(encoding="utf-8"))[self.task]
+        return settings
+
+    def settings(self) -> list[str]:
+        """`--set` of `herl-bench compare`."""
+        return [f"{name}={value}" for name, value in self.chosen.items()] if self.tuned else []
+
+
+PARTS = (
+    *(Part(f"tune-{task}", task, ("ppo learning_rate=0.0003 num_ppo_epochs=1",), tuned=False, view="tuning") for task in TASKS),
+    *(Part(f"main-{task}", task) for task in TASKS),
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What every part is run with. more: further `--set` of `herl-bench compare`."""
+
+    output_dir: Path
+    results: Path
+    jobs: int | None
+    seeds: str | None
+    more: list[str]
+
+    def grid_of(self, part: Part) -> dict[str, Any]:
+        """Names and values of `herl-bench compare`'s options."""
+        return {"grid_file": str(part.grid), "assignments": (*part.settings(), *self.more), "seeds": self.seeds}
+
+    def folder(self, part: Part) -> Path:
+        return self.output_dir / part.folder
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", default=",".join(part.name for part in PARTS), help="comma-separated; all if left out")
+    parser.add_argument("--output_dir", type=Path, default=Path("runs/science"), help="where the runs lie or go")
+    parser.add_argument("--results", type=Path, help="where results files and results.md go, instead of the committed ones")
+    parser.add_argument("--jobs", type=int, help="runs at a time; one per processor if left out")
+    parser.add_argument("--seeds", help="instead of the grids'; needs --results")
+    parser.add_argument(
+        "--set", dest="more", action="append", default=[], metavar="KEY=VALUE", help="instead of the grids'; needs --results"
+    )
+    parser.add_argument("--collect", action="store_true", help="run nothing")
+    parser.add_argument("--list", action="store_true", help="say what parts there are, and run nothing")
+    given = parser.parse_args()
+    known = {part.name: part for part in PARTS}
+    names = [name.strip() for name in given.parts.split(",")]
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"no part {', '.join(unknown)}: choose from {', '.join(known)}")
+    if (given.seeds or given.more) and not given.results:
+        parser.error("--seeds and --set make another study than the committed one: say with --results where its results go")
+    parts = [known[name] for name in names]
+    if given.list:
+        print("\n".join(f"{part.name:<20} {part.about}" for part in parts))
+        return 0
+    asked = Asked(given.output_dir, given.results or HERE / "results", given.jobs, given.seeds, given.more)
+    failed = []
+    for part in parts:
+        if not given.collect:
+            code = run(part, asked)
+            if code == INTERRUPTED:
+                return code
+            failed += [part.name] if code else []
+        collect(part, asked)
+    write_whole((given.results or ROOT / "docs") / "results.md", page.markdown(PARTS, asked.results, HERE / "notes.md"))
+    if failed:
+        print(f"With failed runs: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def run(part: Part, asked: Asked) -> int:
+    given = asked.grid_of(part)
+    words = [sys.executable, "-m", "herl_bench", "compare", "--grid", given["grid_file"], "-o", str(asked.folder(part))]
+    words += [word for assignment in given["assignments"] for word in ("--set", assignment)]
+    words += ["--seeds", asked.seeds] if asked.seeds else []
+    words += ["--jobs", str(asked.jobs)] if asked.jobs else []
+    print(f"{part.name}: {part.about}", file=sys.stderr)
+    return subprocess.run(words).returncode
+
+
+def collect(part: Part, asked: Asked) -> None:
+    """Rewrite the part's results file; one that holds more finished runs than the folder is kept."""
+    place = asked.results / f"{part.name}.json"
+    try:
+        found = collected(plan_of(asked.grid_of(part), asked.folder(part)), part.baselines)
+    except HerlBenchError as error:
+        print(f"{part.name}: not collected: {error}", file=sys.stderr)
+        return
+    if found is None:
+        return
+    kept: dict[str, Any] = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {"finished": 0}
+    if kept["finished"] > found["finished"]:
+        print(f"{part.name}: {place.name} holds {kept['finished']} runs and is kept; here are {found['finished']}", file=sys.stderr)
+        return
+    settings = [*part.settings(), *asked.more]
+    write_whole(place, compact({"part": part.name, "about": part.about, "command": part.command, "settings": settings, **found}))
+    print(f"{part.name}: {found['finished']} of {found['planned']} runs", file=sys.stderr)
+
+
+def compact(found: dict[str, Any]) -> str:
+    """JSON of one line per arm, contrast and run, so that a change is a line of a diff."""
+    lists = ("arms", "contrasts", "runs")
+
+    def line(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+    def block(task: dict[str, Any]) -> str:
+        rows = [f"  {line(name)}: {line(value)}" for name, value in task.items() if name not in lists]
+        rows += [f"  {line(name)}: [\n" + ",\n".join(f"   {line(one)}" for one in task[name]) + "\n  ]" for name in lists]
+        return " {\n" + ",\n".join(rows) + "\n }"
+
+    rows = [f"{line(name)}: {line(value)}" for name, value in found.items() if name != "tasks"]
+    return "{\n" + ",\n".join(rows) + ',\n"tasks": [\n' + ",\n".join(map(block, found["tasks"])) + "\n]\n}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
