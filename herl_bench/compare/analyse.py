@@ -367,12 +367,14 @@ def _overall(tables: Sequence[_Table], arms: Sequence[Arm]) -> tuple[Overall, ..
 def _notes(tables: Sequence[_Table], contrasts: Sequence[Contrast]) -> tuple[str, ...]:
     """What a reader must know before believing the numbers."""
     notes = []
+    synthetic = [table.task for table in tables if table.items.source == "synthetic"]
+    if synthetic:
+        world = "its synthetic world, which was" if len(synthetic) == 1 else "their synthetic worlds, which were"
+        notes.append(
+            f"{', '.join(synthetic)}: measured on {world} built so that hindsight can help; this says nothing about real models on the "
+            "published problems."
+        )
     for table in tables:
-        if table.items.source == "synthetic":
-            notes.append(
-                f"{table.task}: measured on its synthetic world, which was built so that hindsight can help; this says nothing about real "
-                "models on the published problems."
-            )
         errors = sum(r.after.errors for r in table.records)
         if errors:
             notes.append(f"{table.task}: {count(errors, 'answer')} after training had something that could not be judged.")

@@ -22,6 +22,7 @@ from typing import Any
 from herl_bench.compare import charts
 from herl_bench.compare.analyse import score_interval
 from herl_bench.compare.bundle import CLAIMS
+from herl_bench.compare.drawing import series
 from herl_bench.compare.model import Interval
 from herl_bench.compare.page import Figure, bounds, figure, number, render, whole
 from herl_bench.compare.read import BareEvaluation, FinishedRun, Sample, read_evaluations, read_run, spent
@@ -273,16 +274,26 @@ def to_json(tables: Sequence[Table]) -> str:
     return json.dumps({"tables": [asdict(table) for table in tables]}, indent=2, ensure_ascii=False) + "\n"
 
 
-def to_html(tables: Sequence[Table], title: str = "Leaderboard", links: Mapping[str, str] | None = None, up: str = "") -> str:
-    """links: folder → page of that entry. up: page that this one belongs to."""
-    shown = [(table, _chart(table)) for table in tables]
-    return render("leaderboard.html.j2", title=title, tables=shown, links=links or {}, up=up, cells=cells)
+def to_html(tables: Sequence[Table]) -> str:
+    return _page("Leaderboard", tables, _places(tables))
 
 
-def _chart(table: Table) -> Figure | None:
+def _page(title: str, tables: Sequence[Table], places: Mapping[str, int], **context: Any) -> str:
+    """places: as from `_places`. context: see `pages/leaderboard.html.j2`."""
+    shown = [(table, _chart(table, places)) for table in tables]
+    context = {"links": {}, "up": "", **context}
+    return render("leaderboard.html.j2", title=title, tables=shown, cells=cells, colour=lambda row: series(places[row.name]), **context)
+
+
+def _places(tables: Sequence[Table]) -> dict[str, int]:
+    """Row → place, which is its colour and mark in every table and on every page."""
+    return {name: place for place, name in enumerate(sorted({s.name for table in tables for s in table.standings}))}
+
+
+def _chart(table: Table, places: Mapping[str, int]) -> Figure | None:
     dots = [
-        charts.Dot(s.name, place, s.score.value, s.score.low, s.score.high, s.before)
-        for place, s in enumerate(table.standings)
+        charts.Dot(s.name, places[s.name], s.score.value, s.score.low, s.score.high, s.before)
+        for s in table.standings
         if s.score.value is not None
     ]
     metric = table.metric.split(",")[0].replace("_", " ")
@@ -299,14 +310,12 @@ def build(folder: Path, site: Path, problems: Mapping[Path, Sequence[str]]) -> P
     names = {str(bundle): f"entry-{number}.html" for number, bundle in enumerate(bundles, 1)}
     for run in sound:
         write_whole(site / names[str(run.directory)], _entry(run))
+    places = _places(tables)
     for task in dict.fromkeys(table.task for table in tables):
-        write_whole(site / f"task-{task}.html", to_html([t for t in tables if t.task == task], task, names, up="index.html"))
+        own = [table for table in tables if table.task == task]
+        write_whole(site / f"task-{task}.html", _page(task, own, places, links=names, up="index.html"))
     refused = [(bundle.name, list(found)) for bundle, found in problems.items() if found]
-    index = render(
-        "leaderboard.html.j2", title="Leaderboard", tables=[(table, _chart(table)) for table in tables], links=names, up="", cells=cells,
-        refused=refused, pages=True,
-    )  # fmt: skip
-    write_whole(site / "index.html", index)
+    write_whole(site / "index.html", _page("Leaderboard", tables, places, links=names, refused=refused, pages=True))
     return site / "index.html"
 
 
