@@ -24,8 +24,10 @@ from typing import Any
 
 from herl_bench.testing import tiny_checkpoint
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from tiny_sweep import lasting, tiny_comparison
+
 RESULTS = Path(__file__).parent / "results" / "kill_sweep.json"
-SETTINGS = ("rollouts_per_step=16", "max_new_tokens=8", "save_steps=1", "eval_items=8", "learning_rate=1e-3")
 
 
 def main() -> None:
@@ -36,22 +38,7 @@ def main() -> None:
     chance = random.Random(given.seed)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        model = tiny_checkpoint(place / "model")
-        words = [
-            "--task",
-            "gsm8k",
-            "--methods",
-            "ppo,herl",
-            "--seeds",
-            "2",
-            "--budget",
-            "600",
-            "--model",
-            str(model),
-            "--data",
-            "synthetic",
-        ]
-        words += [word for setting in SETTINGS for word in ("--set", setting)]
+        words = tiny_comparison(tiny_checkpoint(place / "model"), budget=600)
         started = time.monotonic()
         whole = outcome(words, place / "whole")
         took = time.monotonic() - started
@@ -97,13 +84,7 @@ def outcome(words: list[str], folder: Path) -> dict[str, Any]:
     out, err = process.communicate()
     if process.returncode:
         raise SystemExit(err)
-    done: dict[str, Any] = json.loads(out)
-    del done["command"]
-    for run in done["runs"]:
-        del run["manifest"]["command"]
-    for holder in (*done["runs"], *done["arm_scores"]):
-        del holder["spent"]["wall_s"]
-    return done
+    return lasting(out)
 
 
 if __name__ == "__main__":

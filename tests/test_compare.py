@@ -14,21 +14,12 @@ from typing import Any
 
 import pytest
 import yaml
+from tiny_sweep import CELLS, lasting, tiny_comparison
 
 from herl_bench.compare.model import Comparison, from_json, to_json
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.files import read_summary
 from herl_bench.testing import tiny_checkpoint
-
-SETTINGS = ["rollouts_per_step=16", "max_new_tokens=8", "save_steps=1", "eval_items=8", "learning_rate=1e-3"]
-CELLS = [f"gsm8k-{method}-s{seed}" for method in ("herl", "ppo") for seed in (0, 1)]
-
-
-def tiny_comparison(model: Path) -> list[str]:
-    """The words of a comparison of four runs, seconds each."""
-    small = [word for setting in SETTINGS for word in ("--set", setting)]
-    fixed = ["--task", "gsm8k", "--methods", "ppo,herl", "--seeds", "2", "--budget", "400", "--data", "synthetic"]
-    return [*fixed, "--model", str(model), *small]
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +42,6 @@ def finished(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> tupl
     done = compare(*words, "-o", "out", "--format", "json", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return cwd / "out", from_json(done.stdout), done.stderr
-
-
-def lasting(done: Comparison) -> Any:
-    """All but clocks, and what names folders or the command."""
-    data = json.loads(to_json(done))
-    del data["command"]
-    for record in data["runs"]:
-        del record["manifest"]["command"]
-        record["spent"]["wall_s"] = 0
-    for score in data["arm_scores"]:
-        score["spent"]["wall_s"] = 0
-    return data
 
 
 # --------------------------------------------------------------------------------------------------------------- what comes out
@@ -112,9 +91,9 @@ def test_finished_run_folders_give_the_same_comparison(finished: tuple[Path, Com
 
 # ------------------------------------------------------------------------------------------------------------- killed and failed
 def test_killed_at_any_moment_it_ends_with_the_same_table(finished: tuple[Path, Comparison, str], words: list[str], tmp_path: Path):
-    """The sweep is killed twice, and in between one of its cells; `benchmarks/kill_sweep.py` does ten."""
+    """The sweep is killed twice, and in between it gets Ctrl-C and loses a cell; `benchmarks/kill_sweep.py` kills ten times."""
     chance = random.Random(7)
-    for victim in ("sweep", "cell", "sweep"):
+    for victim in ("sweep", "ctrl-c", "cell", "sweep"):
         process = subprocess.Popen(command(*words, "-o", "out"), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         marks = count_marks(tmp_path) + chance.randrange(1, 4)
         wait_for(lambda marks=marks, process=process: count_marks(tmp_path) >= marks or process.poll() is not None)
@@ -124,12 +103,24 @@ def test_killed_at_any_moment_it_ends_with_the_same_table(finished: tuple[Path, 
             _, err = process.communicate(timeout=300)
             assert process.returncode == 1, err
             assert "killed by SIGKILL" in err
+        elif victim == "ctrl-c":
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=300)
+            assert process.returncode == 130, err
+            assert err.splitlines()[-1] == "herl-bench: interrupted; the same command goes on from here"
+            assert all(saved(run) for run in (tmp_path / "out" / "runs").glob("*/"))
         else:
             process.kill()
             process.communicate(timeout=60)
     done = compare(*words, "-o", "out", "--format", "json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert lasting(from_json(done.stdout)) == lasting(finished[1])
+    assert lasting(done.stdout) == lasting(to_json(finished[1]))
+
+
+def saved(run: Path) -> bool:
+    """Every step that is in its log is in a checkpoint, or the run has ended."""
+    steps = (run / "metrics.jsonl").read_text().count("\n") if (run / "metrics.jsonl").is_file() else 0
+    return steps == 0 or (run / "final").is_dir() or (run / "checkpoints" / f"step-{steps:06}").is_dir()
 
 
 def count_marks(cwd: Path) -> int:
@@ -139,7 +130,11 @@ def count_marks(cwd: Path) -> int:
 
 
 def children(pid: int) -> list[int]:
-    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """None where the process has ended."""
+    try:
+        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
 
 
 def wait_for(condition: Any) -> None:

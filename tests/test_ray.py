@@ -1,4 +1,7 @@
-"""A sweep on a real Ray cluster of two nodes on this machine, one of which is lost. Skipped where the extra `ray` is not installed."""
+"""A sweep on a real Ray cluster of two nodes on this machine, one of which is lost; a minute.
+
+Skipped where the extra is not installed: pip install -c constraints.txt -e '.[test,ray]' && pytest tests/test_ray.py
+"""
 
 import json
 import os
@@ -8,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_compare import tiny_comparison
+from tiny_sweep import tiny_comparison
 
 from herl_bench.compare.model import from_json
 from herl_bench.testing import tiny_checkpoint

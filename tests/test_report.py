@@ -49,6 +49,9 @@ HOSTILE = [
     "evil \u202egnp.exe\u202c end",
     "null \x00 byte, bell \x07, escape \x1b[31mred\x1b[0m",
     "lone surrogate \udc80 and {{ 7 * 7 }} {% raw %}",
+    '" onmouseover="window.hacked = 5" autofocus onfocus=\'window.hacked = 6\' x="',
+    "[a](javascript:window.hacked=7) <a href=javascript:window.hacked=8>b</a> <iframe srcdoc='<script>top.hacked = 9</script>'>",
+    "</script><script>window.hacked = 10</script>\u2066hidden\u2069" + "x" * 1_000_000,
     "\"quoted\" 'single' & ampersand &lt; ]]> `${window.hacked = 4}`",
 ]
 CRITERIA = ("final_answer", "arithmetic", "quantities_from_question", "concise")
@@ -212,7 +215,8 @@ def test_hostile_words_stay_words_in_the_file():
         page.encode()
         assert page.count("<script") == 2
         assert "<img" not in page
-        assert not re.search("[\x00-\x08\x0b-\x1f\u2028\u2029\u202a-\u202e]", page)
+        assert len(page) < 6_000_000
+        assert not re.search("[\x00-\x08\x0b-\x1f\u2028\u2029\u202a-\u202e\u2066-\u2069]", page)
 
 
 def test_ten_thousand_long_samples_fit_in_six_megabytes():
@@ -343,9 +347,16 @@ def test_in_a_browser_nothing_that_a_model_wrote_runs(tmp_path):
             "␛[31m",
             "[U+202E]",
             "[U+DC80]",
+            "</script><script>window.hacked = 10</script>[U+2066]hidden[U+2069]",
         ):
             assert words in text, words
+        await page.js(
+            "document.querySelectorAll('*').forEach(e => { e.dispatchEvent(new Event('mouseover')); e.dispatchEvent(new Event('focus')) })"
+        )
+        buttons = await page.js("[...document.querySelectorAll('button.more')].map(b => b.textContent)")
+        assert set(buttons) == {"Show all 1,000,052 characters"}
         assert await page.js("window.hacked === undefined")
+        assert await page.js("document.documentElement.scrollWidth <= innerWidth"), "a long line scrolls the page sideways"
         assert await page.js("document.querySelectorAll('img, iframe, main script').length") == 0
 
     page = visit(file, tmp_path, steps)

@@ -160,7 +160,7 @@ def seconds(value: float | None) -> str:
 
 
 def pretty(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return json.dumps(_cut(value, 4000), indent=2, ensure_ascii=False, default=str)
 
 
 FILTERS: Mapping[str, Callable[..., str]] = {

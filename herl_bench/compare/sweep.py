@@ -34,6 +34,8 @@ POLL_S = 0.2
 # prctl(PR_SET_PDEATHSIG, SIGKILL), then the program itself. Not between fork and exec: Ray's workers have threads that do not survive a fork.
 DIE_WITH_PARENT = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
 TAIL = 16_384
+LONGEST = 500
+"""Characters of a cell's last words."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ def last_words(log: Path, code: int) -> str:
     told = own[-1].removeprefix("herl-bench: ") if own else lines[-1] if lines else "it said nothing"
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
-    return f"{told} (exit code {code})"
+    return f"{told[:LONGEST]} (exit code {code})"
 
 
 class LocalPool:

@@ -3,7 +3,7 @@
 (async () => {
   const block = document.getElementById("texts");
   if (!block) return;
-  const PAGE = 25;
+  const PAGE = 25, LONG = 20000;
 
   async function unpack() {
     const bytes = Uint8Array.from(atob(JSON.parse(block.textContent)), c => c.charCodeAt(0));
@@ -49,9 +49,19 @@
     return pre;
   }
 
+  // A text of a million letters takes a browser minutes to lay out: its start is shown, and the rest on demand.
+  function said(text, other) {
+    if (text.length <= LONG) return [other === undefined ? make("pre", "text", text) : compared(text, other)];
+    const pre = make("pre", "text", text.slice(0, LONG) + " …");
+    const button = make("button", "more", `Show all ${text.length.toLocaleString("en")} characters`);
+    button.type = "button";
+    button.addEventListener("click", () => { pre.textContent = visible(text); button.remove(); });
+    return [pre, button];
+  }
+
   function side(title, text, missed, other) {
     const box = make("div");
-    box.append(make("h4", "", title), other === undefined ? make("pre", "text", text) : compared(text, other));
+    box.append(make("h4", "", title), ...said(text, other));
     if (missed) box.append(make("p", "missed", missed.length ? "missed: " + missed.join(", ") : "missed nothing"));
     return box;
   }
