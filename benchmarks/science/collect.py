@@ -1,7 +1,7 @@
 """From the folders of finished runs to one small JSON file per part of the study: everything that docs/results.md is made of, and nothing else.
 
 A part may be there in part: of what is finished, those seeds are taken that every arm with any finished run has, so that what is compared stays
-paired. Scores and contrasts are `herl-bench compare`'s own. Left out: responses, which stay in the runs' folders; and any judgement (`page.py`).
+paired. Scores and contrasts are `herl-bench compare`'s own; what it calls unequal is kept, for the page to say. Left out: responses, which stay in the runs' folders; and any judgement (`page.py`).
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ def _task(plan: Plan, task: str, runs: Runs, baselines: Sequence[str]) -> dict[s
         "planted_families": sorted({item.family for item in items.items if item.planted and item.family}),
         "base_model": compared[0].runs[0].manifest["base_model"]["sha256"],
         "before": _evaluated(compared[0].runs[0].before, items.metric),
+        "unequal": compared[0].unequal,
         "target": compared[0].arm_scores[0].target,
         "arms": [
             {
@@ -109,7 +110,7 @@ def _compared(plan: Plan, task: str, runs: Runs, baseline: str) -> Comparison | 
     if baseline not in runs or len(runs) < 2:
         return None
     arms = sorted(plan.arms, key=lambda arm: arm.name != baseline)
-    return compare({task: runs}, arms, folder=plan.folder, command="")
+    return compare({task: runs}, arms, folder=plan.folder, command="", allow_unequal=True)
 
 
 def _contrast(contrast: Contrast) -> dict[str, Any]:

@@ -50,15 +50,17 @@ def markdown(parts: Sequence[Any], results: Path, notes: Path) -> str:
 
 
 def _head(part: Any, result: Results) -> str:
-    done = "" if result["finished"] == result["planned"] else f" **So far {result['finished']} of {result['planned']} runs.**"
-    with_settings = f"; with {', '.join(result['settings'])}" if result["settings"] else ""
-    return f"{part.about}{done} `{result['command']}`, {result['budget']:,} generated tokens a run{with_settings}."
+    done = "" if result["finished"] == result["planned"] else f" **So far {result['finished']} of {result['planned']}.**"
+    how = [f"`{result['command']}`"]
+    how += [f"{result['budget']:,} generated tokens a run"] if "budget" in result else []
+    how += [f"with {', '.join(result['settings'])}"] if result["settings"] else []
+    return f"{part.about}{done} {'; '.join(how)}."
 
 
 def _missing(parts: Sequence[Any], found: Mapping[str, Results]) -> str:
     def state(part: Any) -> str:
         there = found.get(part.name)
-        return f"{there['finished']} of {there['planned']} runs" if there else "not run yet"
+        return f"{there['finished']} of {there['planned']}" if there else "not run yet"
 
     rows = [(part.name, state(part), part.about, f"`{part.command}`") for part in parts]
     return f"## Not run yet\n{table(('part', 'state', 'what', 'command'), rows)}"
@@ -156,10 +158,36 @@ def methods(part: Any, result: Results) -> str:
     return "\n\n".join(filter(None, out))
 
 
+def variants(part: Any, result: Results) -> str:
+    """Arms that change one thing about HeRL, between PPO and HeRL."""
+    out = []
+    for task in result["tasks"]:
+        out += [_scores(task), _shares(task), _gaming(task, result["curve"]), _critic(task)]
+    return "\n\n".join(filter(None, out))
+
+
+def _shares(task: Mapping[str, Any]) -> str:
+    """How much of HeRL's gain each variant keeps, and what its contrast with HeRL says."""
+    against = {(c["arm"], c["baseline"]): c for c in task["contrasts"]}
+    whole = against.get(("herl", "ppo"))
+    if whole is None:
+        return ""
+    gain, known = whole["difference"]["value"], whole["verdict"]["word"] == "better"
+    lines = []
+    for (arm, baseline), contrast in against.items():
+        if baseline != "herl" or arm == "ppo":
+            continue
+        kept = against[arm, "ppo"]["difference"]["value"] / gain if known else None
+        share = "" if kept is None else f" It keeps {100 * kept:.0f} % of HeRL's gain over PPO{', less than half' if kept < 0.5 else ''}."
+        lines.append(f"- `{arm}`: {contrast['verdict']['sentence']}{share}")
+    return "\n".join(lines)
+
+
 def _scores(task: Mapping[str, Any]) -> str:
     """Every arm, beside its difference to each baseline."""
     baselines = list(dict.fromkeys(c["baseline"] for c in task["contrasts"]))
     against = {(c["arm"], c["baseline"]): c for c in task["contrasts"]}
+    first = "".join(f"**The arms are not equal: {sentence}.**\n\n" for sentence in task["unequal"])
     rows = [("base", "", percent(task["before"]["metric"]), *_kinds(task["before"]), *[""] * (2 * len(baselines)), "", "")]
     for arm in task["arms"]:
         cells = []
@@ -180,7 +208,7 @@ def _scores(task: Mapping[str, Any]) -> str:
             )
         )
     columns = ("", "seeds", "accuracy", "planted", "plain", *(c for name in baselines for c in (f"− {name}", "p")), "tokens", "minutes")
-    return table(columns, rows)
+    return first + table(columns, rows)
 
 
 def _kinds(scores: Mapping[str, Any]) -> list[str]:
@@ -291,6 +319,31 @@ def _critic(task: Mapping[str, Any]) -> str:
     )
 
 
+# --------------------------------------------------------------------------------------------------------- self-improvement at test time
+def refined(part: Any, result: Results) -> str:
+    """Means over the seeds of a policy. fixed, broken: of all items, against the drafts."""
+    names, groups = result["round"], dict[tuple[str, str], list[Any]]()
+    for run in result["runs"]:
+        groups.setdefault((run["policy"], run["critique"]), []).append(run["rounds"])
+    rows = []
+    for (policy, critique), runs in groups.items():
+        means = [[mean(run[r][i] for run in runs) or 0.0 for i in range(len(names))] for r in range(len(runs[0]))]
+        last, at = means[-1], names.index
+        rows.append(
+            (
+                f"`{policy}`", critique.upper() if critique == "oracle" else critique, len(runs), *(percent(one[0]) for one in means),
+                signed(last[0] - means[0][0]), *(f"{last[at(name)]:.0f}" for name in ("fixed", "broken")),
+                f"{means[0][at('tokens')]:,.0f}", f"{sum(one[at('tokens')] for one in means[1:]):,.0f}",
+            )
+        )  # fmt: skip
+    rounds = [f"round {i}" for i in range(1, result["rounds"] + 1)]
+    columns = ("policy", "critique", "runs", "drafts", *rounds, "gain", "fixed", "broken", "tokens, drafts", "tokens, rounds")
+    return (
+        f"{table(columns, rows)}\n\nAccuracy over {result['items']} problems; fixed and broken are problems, after the last round. `ORACLE` sees the gold "
+        "answer and is no method. The base policy's rows are best of revision without training."
+    )
+
+
 # ------------------------------------------------------------------------------------------------------------------------ small things
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     lines = [" | ".join(map(str, columns)), "|".join("---" for _ in columns), *(" | ".join(map(str, row)) for row in rows)]
@@ -322,4 +375,4 @@ def p_value(p: float | None) -> str:
     return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-VIEWS: Mapping[str, Callable[[Any, Results], str]] = {"tuning": tuning, "methods": methods}
+VIEWS: Mapping[str, Callable[[Any, Results], str]] = {"tuning": tuning, "methods": methods, "variants": variants, "refining": refined}

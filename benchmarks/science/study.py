@@ -5,10 +5,10 @@
     python benchmarks/science/study.py --collect                         run nothing; read what is there, finished or not
     python benchmarks/science/study.py --list                            the parts, and what they cost
 
-A part is a grid of `herl-bench compare` (`grids/PART.yaml`), run with the settings that `tuned.yaml` holds for its task. Killed at any moment, the same
-command goes on. Parts of one task share a folder, so that an arm that two of them have, with the same settings, is run once. Collecting
-rewrites the results file of every part that has finished runs in --output_dir, unless the file there holds more of them; parts that lie
-elsewhere keep their files.
+A part is a grid of `herl-bench compare` (`grids/PART.yaml`), run with the settings that `tuned.yaml` holds for its task; those of self-improvement
+at test time evaluate what others trained (`refining.py`). Killed at any moment, the same command goes on. Parts of one task share a folder, so that
+an arm that two of them have, with the same settings, is run once. Collecting rewrites the results file of every part that has finished runs in
+--output_dir, unless the file there holds more of them; parts that lie elsewhere keep their files.
 
 Left out: anything that decides what the numbers mean (`page.py`, by rules), and arms or statistics of its own: both are `herl-bench compare`'s.
 """
@@ -19,15 +19,17 @@ import argparse
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import page
+import refining
 import yaml
 from collect import collected, plan_of
 
 from herl_bench.errors import HerlBenchError
+from herl_bench.plugins import load_host
 from herl_bench.saving import write_whole
 
 HERE = Path(__file__).resolve().parent
@@ -39,7 +41,7 @@ INTERRUPTED = 130
 @dataclass(frozen=True)
 class Part:
     """name: of the grid and of the results file. baselines: arms that all others are compared with. tuned: takes `tuned.yaml`'s settings.
-    view: which of `page.py`'s."""
+    view: which of `page.py`'s; `refining` is also another kind of part."""
 
     name: str
     task: str
@@ -72,13 +74,21 @@ class Part:
         return settings
 
     def settings(self) -> list[str]:
-        """`--set` of `herl-bench compare`."""
-        return [f"{name}={value}" for name, value in self.chosen.items()] if self.tuned else []
+        """`--set` of `herl-bench compare`: what was tuned, as far as any of the part's methods has it."""
+        if not self.tuned:
+            return []
+        grid, host = yaml.safe_load(self.grid.read_text(encoding="utf-8")), load_host()
+        methods = grid.get("methods") or [arm["method"] for arm in grid["arms"].values()]
+        known = {field.name for method in methods for field in fields(host.get("method", method).config)}
+        return [f"{name}={value}" for name, value in self.chosen.items() if name in known]
 
 
 PARTS = (
     *(Part(f"tune-{task}", task, ("ppo learning_rate=0.0003 num_ppo_epochs=1",), tuned=False, view="tuning") for task in TASKS),
     *(Part(f"main-{task}", task) for task in TASKS),
+    *(Part(f"controls-{task}", task, ("ppo", "herl"), view="variants") for task in ("bbh", "gsm8k")),
+    *(Part(f"ablations-{what}", "bbh", ("ppo", "herl"), view="variants") for what in ("bonus", "training", "guidance")),
+    *(Part(f"refine-{task}", task, view="refining") for task in ("bbh", "gsm8k")),
 )
 
 
@@ -98,6 +108,10 @@ class Asked:
 
     def folder(self, part: Part) -> Path:
         return self.output_dir / part.folder
+
+    def refined(self, part: Part) -> tuple[dict[str, Any], Path, Path]:
+        """What `refining.py` asks for: the part's file, where trained policies lie, where the evaluations go."""
+        return yaml.safe_load(part.grid.read_text(encoding="utf-8")), self.folder(part) / "runs", self.output_dir / part.name
 
 
 def main() -> int:
@@ -124,27 +138,27 @@ def main() -> int:
         print("\n".join(f"{part.name:<20} {part.about}" for part in parts))
         return 0
     asked = Asked(given.output_dir, given.results or HERE / "results", given.jobs, given.seeds, given.more)
-    failed = []
+    failed, code = [], 0
     for part in parts:
-        if not given.collect:
+        if not given.collect and code != INTERRUPTED:
             code = run(part, asked)
-            if code == INTERRUPTED:
-                return code
             failed += [part.name] if code else []
         collect(part, asked)
     write_whole((given.results or ROOT / "docs") / "results.md", page.markdown(PARTS, asked.results, HERE / "notes.md"))
     if failed:
-        print(f"With failed runs: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
+        print(f"Not whole: {', '.join(failed)}", file=sys.stderr)
+    return INTERRUPTED if code == INTERRUPTED else 1 if failed else 0
 
 
 def run(part: Part, asked: Asked) -> int:
+    print(f"{part.name}: {part.about}", file=sys.stderr)
+    if part.view == "refining":
+        return refining.run(*asked.refined(part))
     given = asked.grid_of(part)
     words = [sys.executable, "-m", "herl_bench", "compare", "--grid", given["grid_file"], "-o", str(asked.folder(part))]
     words += [word for assignment in given["assignments"] for word in ("--set", assignment)]
     words += ["--seeds", asked.seeds] if asked.seeds else []
     words += ["--jobs", str(asked.jobs)] if asked.jobs else []
-    print(f"{part.name}: {part.about}", file=sys.stderr)
     return subprocess.run(words).returncode
 
 
@@ -152,7 +166,10 @@ def collect(part: Part, asked: Asked) -> None:
     """Rewrite the part's results file; one that holds more finished runs than the folder is kept."""
     place = asked.results / f"{part.name}.json"
     try:
-        found = collected(plan_of(asked.grid_of(part), asked.folder(part)), part.baselines)
+        if part.view == "refining":
+            found = refining.collected(*asked.refined(part))
+        else:
+            found = collected(plan_of(asked.grid_of(part), asked.folder(part)), part.baselines)
     except HerlBenchError as error:
         print(f"{part.name}: not collected: {error}", file=sys.stderr)
         return
@@ -162,25 +179,25 @@ def collect(part: Part, asked: Asked) -> None:
     if kept["finished"] > found["finished"]:
         print(f"{part.name}: {place.name} holds {kept['finished']} runs and is kept; here are {found['finished']}", file=sys.stderr)
         return
-    settings = [*part.settings(), *asked.more]
+    settings = [] if part.view == "refining" else [*part.settings(), *asked.more]
     write_whole(place, compact({"part": part.name, "about": part.about, "command": part.command, "settings": settings, **found}))
     print(f"{part.name}: {found['finished']} of {found['planned']} runs", file=sys.stderr)
 
 
 def compact(found: dict[str, Any]) -> str:
     """JSON of one line per arm, contrast and run, so that a change is a line of a diff."""
-    lists = ("arms", "contrasts", "runs")
 
-    def line(value: Any) -> str:
+    def text(value: Any, indent: str = "") -> str:
+        """Lists of mappings, and mappings that hold such, go over several lines."""
+        deeper = indent + " "
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return "[\n" + ",\n".join(deeper + text(one, deeper) for one in value) + f"\n{indent}]"
+        if isinstance(value, dict) and any(isinstance(one, list) and one and isinstance(one[0], dict) for one in value.values()):
+            rows = (f"{deeper}{json.dumps(name)}: {text(one, deeper)}" for name, one in value.items())
+            return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
-    def block(task: dict[str, Any]) -> str:
-        rows = [f"  {line(name)}: {line(value)}" for name, value in task.items() if name not in lists]
-        rows += [f"  {line(name)}: [\n" + ",\n".join(f"   {line(one)}" for one in task[name]) + "\n  ]" for name in lists]
-        return " {\n" + ",\n".join(rows) + "\n }"
-
-    rows = [f"{line(name)}: {line(value)}" for name, value in found.items() if name != "tasks"]
-    return "{\n" + ",\n".join(rows) + ',\n"tasks": [\n' + ",\n".join(map(block, found["tasks"])) + "\n]\n}\n"
+    return text(found) + "\n"
 
 
 if __name__ == "__main__":
