@@ -245,7 +245,7 @@ class _Table:
             errors=sum(r.after.errors for r in records),
             endings=dict(sum((Counter(r.after.endings) for r in records), Counter())),
             gap=_mean([r.after.gap for r in records]),
-            kinds=by_kind(after, [item.planted for item in self.items.items]),
+            kinds=by_kind(after, [item.planted for item in self.items.items], score_interval),
         )
 
     # ----------------------------------------------------------------------------------------------------------------- pairs
@@ -414,14 +414,14 @@ def score_interval(values_SI: Array) -> Interval:
     return dataclasses.replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
 
-def by_kind(values_SI: Array, planted: Sequence[bool | None]) -> dict[str, Interval]:
+def by_kind(values_SI: Array, planted: Sequence[bool | None], of: Callable[[Array], Interval] = interval) -> dict[str, Interval]:
     """The mean over items with a planted misconception and over the others apart; empty unless all items say and both kinds occur."""
     import numpy as np
 
     if set(planted) != {True, False}:
         return {}
     chosen = np.array(planted, bool)
-    return {"planted": interval(values_SI[:, chosen]), "plain": interval(values_SI[:, ~chosen])}
+    return {"planted": of(values_SI[:, chosen]), "plain": of(values_SI[:, ~chosen])}
 
 
 def _over_seeds(values: Sequence[float]) -> Interval:
