@@ -1,7 +1,8 @@
 """From the folders of finished runs to one small JSON file per part of the study: everything that docs/results.md is made of, and nothing else.
 
 A part may be there in part: of what is finished, those seeds are taken that every arm with any finished run has, so that what is compared stays
-paired. Scores and contrasts are `herl-bench compare`'s own; what it calls unequal is kept, for the page to say. Left out: responses, which stay in the runs' folders; and any judgement (`page.py`).
+paired. Scores and contrasts are `herl-bench compare`'s own; what it calls unequal is kept, for the page to say. Left out: responses, which stay in the
+runs' folders; and any judgement (`page.py`).
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def done_cells(plan: Plan) -> list[Cell]:
 
 
 def collected(plan: Plan, baselines: Sequence[str]) -> dict[str, Any] | None:
-    """What a results file holds of a part's runs; None while there is nothing to compare. baselines: arms that all others are compared with."""
+    """What a results file holds of a part's runs; None while there is nothing to compare. baselines: arms that all others are compared with; other
+    parts may have run them."""
     cells = done_cells(plan)
     by_task: dict[str, Runs] = {}
     for cell in cells:
@@ -70,6 +72,8 @@ def _paired(runs: Runs) -> Runs:
 
 
 def _task(plan: Plan, task: str, runs: Runs, baselines: Sequence[str]) -> dict[str, Any] | None:
+    if set(runs) <= set(baselines):
+        return None
     compared = [done for name in baselines if (done := _compared(plan, task, runs, name))]
     if not compared:
         return None

@@ -138,11 +138,18 @@ def tuning(part: Any, result: Results) -> str:
         )
         for arm in ranked
     ]
-    best, chosen = result["arms"][ranked[0]["arm"]], part.chosen
-    same = all(best[name] == chosen[name] for name in best if name in chosen)
+    best, chosen = ranked[0]["score"]["value"], part.chosen
+    own = [arm["score"]["value"] for arm in ranked if all(chosen[k] == v for k, v in result["arms"][arm["arm"]].items() if k in chosen)]
+    word = (
+        "not among these"
+        if not own
+        else "the best of these"
+        if own[0] == best
+        else f"{percent(best - own[0])} points under the best of these"
+    )
     return (
         f"{table(('settings', 'accuracy', 'planted', 'plain'), rows)}\n\nBase: {percent(task['before']['metric'])}. The other parts train with "
-        f"{_settings(chosen)}: {'the best of these' if same else 'not the best of these'}."
+        f"{_settings(chosen)}: {word}."
     )
 
 
@@ -274,7 +281,7 @@ def _gaming(task: Mapping[str, Any], columns: Sequence[str]) -> str:
     told = "No arm's reward outgrew its accuracy" if not grew else f"The reward outgrew the accuracy with {', '.join(grew)}"
     return (
         f"Is the reward gamed? Reward − accuracy was {signed(base)} before training; in training, first and last quarter of the steps:\n\n"
-        f"{table(('', 'reward', '− accuracy', 'grew', 'first', 'last', 'first, with bonus', 'last, with bonus'), rows)}\n\n"
+        f"{table(('', 'reward', '− accuracy', 'grew', 'reward, first', 'last', 'with bonus, first', 'last'), rows)}\n\n"
         f"{told} by more than {percent(GREW)} points."
     )
 
@@ -308,7 +315,8 @@ def _critic(task: Mapping[str, Any]) -> str:
     rows: list[Sequence[Any]] = []
     for label, name, form in CRITIC:
         values = [mean(run["bonus"].get(f"bonus_{name}") for run in runs) for runs in arms.values()]
-        rows.append((label, *("–" if value is None else format(value, form).replace("-", "−") for value in values)))
+        if any(value is not None for value in values):
+            rows.append((label, *("–" if value is None else format(value, form).replace("-", "−") for value in values)))
     shares = [mean(mean(run["gate_open"]) for run in runs) for runs in arms.values()]
     rows.append(("gate open, % of the steps", *map(percent, shares)))
     rows.append(

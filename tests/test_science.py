@@ -1,0 +1,124 @@
+"""The study of `benchmarks/science`: its page is made of its files, its grids are right, its words follow from the numbers."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from herl_bench.compare import stats
+
+ROOT = Path(__file__).parent.parent
+SCIENCE = ROOT / "benchmarks" / "science"
+FILES = sorted((SCIENCE / "results").glob("*.json"))
+
+
+@pytest.fixture
+def study(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(SCIENCE))
+    import study
+
+    return study
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(SCIENCE))
+    import page
+
+    return page
+
+
+def test_the_page_is_what_the_files_give(study: Any, page: Any):
+    made = page.markdown(study.PARTS, SCIENCE / "results", SCIENCE / "notes.md")
+    assert (ROOT / "docs" / "results.md").read_text() == made, "run python benchmarks/science/study.py --collect"
+    assert {file.stem for file in FILES} <= {part.name for part in study.PARTS}
+
+
+def test_what_somebody_concludes_quotes_no_numbers():
+    notes = SCIENCE / "notes.md"
+    assert not notes.is_file() or not re.search(r"\d", notes.read_text())
+
+
+def test_every_grid_can_be_run(study: Any, tmp_path: Path):
+    asked = study.Asked(tmp_path, tmp_path, None, None, [])
+    for part in study.PARTS:
+        if part.view != "refining":
+            plan = study.plan_of(asked.grid_of(part), asked.folder(part))
+            assert set(part.baselines) <= {arm.name for arm in plan.arms}
+            assert {cell.task for cell in plan.cells} == {part.task}
+            assert len(plan.cells) == len({cell.directory for cell in plan.cells})
+        assert re.search(r"about \d+ CPU minutes", part.about), part.name
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if not f.stem.startswith("refine")], ids=lambda f: f.stem)
+def test_scores_and_differences_follow_from_the_outcomes(file: Path):
+    for task in json.loads(file.read_text())["tasks"]:
+        bits = {(run["arm"], run["seed"]): [float(c) for c in run["outcomes"].replace("?", "")] for run in task["runs"]}
+        for arm in task["arms"]:
+            assert np.mean([bits[arm["arm"], seed] for seed in arm["seeds"]]) == pytest.approx(arm["score"]["value"], abs=1e-5)
+        for c in task["contrasts"]:
+            a, b = (np.array([bits[name, seed] for seed in c["seeds"]]) for name in (c["baseline"], c["arm"]))
+            assert (b - a).mean() == pytest.approx(c["difference"]["value"], abs=1e-5)
+            if len(c["seeds"]) > 1:
+                found = stats.crossed_interval(b - a)
+                assert (found.low, found.high, found.p) == pytest.approx(
+                    (c["difference"]["low"], c["difference"]["high"], c["p"]), abs=2e-5
+                )
+
+
+def contrast(low: float, high: float, seeds: int = 5) -> dict[str, Any]:
+    return {"seeds": list(range(seeds)), "difference": {"value": (low + high) / 2, "low": low, "high": high}}
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        (contrast(0.05, 0.09), "**reproduced**"),
+        (contrast(0.02, 0.09), "**open**, HeRL is better than PPO, but the interval holds it"),
+        (contrast(-0.02, 0.09), "**open**, the interval holds it"),
+        (contrast(0.01, 0.03), "**not reproduced**"),
+        (contrast(0.05, 0.09, seeds=2), "**not enough seeds**"),
+    ],
+)
+def test_the_gain_is_judged_by_its_interval(page: Any, given: dict[str, Any], word: str):
+    assert page.ARTICLE["gsm8k"] == 4.1
+    assert word in page.gain_sentence("gsm8k", given)
+
+
+def test_a_third_of_the_tokens_is_the_target(page: Any):
+    assert "**met**" in page.tokens_sentence("bbh", 33_000, 100_000)
+    assert "**missed**" in page.tokens_sentence("bbh", 34_000, 100_000)
+    assert "**missed**" in page.tokens_sentence("bbh", None, 100_000)
+    assert page.to_target([[10, 0.1], [20, 0.4], [30, 0.5]], 0.3) == 20
+
+
+SMALL = ("budget=800", "eval_items=8", "rollouts_per_step=32", "num_generations=2", "max_new_tokens=8", "data=synthetic")
+
+
+def test_a_part_runs_collects_and_keeps_what_is_more(checkpoint: Path, tmp_path: Path):
+    words = [word for setting in (*SMALL, f"model={checkpoint}") for word in ("--set", setting)]
+    words += ["--parts", "main-gsm8k", "--seeds", "1", "--output_dir", "runs", "--results", "out"]
+
+    def run(*more: str) -> str:
+        done = subprocess.run(
+            [sys.executable, SCIENCE / "study.py", *words, *more], cwd=tmp_path, capture_output=True, text=True, timeout=400
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    assert "main-gsm8k: 4 of 4 runs" in run()
+    file, made = tmp_path / "out" / "main-gsm8k.json", (tmp_path / "out" / "results.md").read_text()
+    found = json.loads(file.read_text())
+    assert [arm["arm"] for arm in found["tasks"][0]["arms"]] == ["ppo", "grpo", "rloo", "herl"]
+    assert found["versions"]["herl_bench"]
+    assert "**not enough seeds**" in made
+    assert "| `herl` | 1 |" in made
+    before = file.read_bytes()
+    (tmp_path / "runs" / "gsm8k" / "runs" / "gsm8k-rloo-s0" / "final" / "config.json").unlink()
+    assert "holds 4 runs and is kept; here are 3" in run("--collect")
+    assert file.read_bytes() == before
