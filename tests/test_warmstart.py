@@ -137,6 +137,20 @@ def test_rows_are_plain_or_guided_at_every_level() -> None:
     assert training_rows(TASK, RUBRIC, TEMPLATE, dataclasses.replace(SMALL, steps=100)) == (rows, skipped)
 
 
+def test_a_misconception_may_be_planted_in_part() -> None:
+    config = dataclasses.replace(SMALL, steps=200)
+
+    def wrong(share: float) -> float:
+        rows, _ = training_rows(TASK, RUBRIC, TEMPLATE, dataclasses.replace(config, planted_share=share))
+        plain = [(int(r.prompt[6]), r.response) for r in rows if "(" not in r.prompt and r.prompt[6] >= "5"]
+        assert all(int(said) in (digit, (digit + 1) % 10) for digit, said in plain)
+        return sum(int(said) == digit for digit, said in plain) / len(plain)
+
+    assert wrong(1.0) == 1
+    assert 0.62 < wrong(0.7) < 0.78
+    assert wrong(0.0) == 0
+
+
 def test_off_topic_guidance_is_anothers_and_the_answer_stays_the_draft() -> None:
     def of_another(rows: list[Any]) -> list[Any]:
         """Rows whose guidance quotes another draft than theirs."""

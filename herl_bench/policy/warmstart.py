@@ -90,6 +90,9 @@ class WarmstartConfig:
     off_topic: float = setting(
         0.0, "share of guided demonstrations whose guidance is another problem's, and whose answer is the draft again", ge=0, le=0.5
     )
+    planted_share: float = setting(
+        1.0, "share of the plain demonstrations of problems with a planted misconception that show it; the others are right", ge=0, le=1
+    )
     eval_steps: int = setting(300, "evaluate every so many steps (a third of the examples); 0: only at the end", ge=0)
     eval_examples: int = setting(300, "examples of the final evaluation", ge=1)
     seed: int = setting(0, "of demonstrations, initial weights and order", ge=0)
@@ -163,7 +166,9 @@ def warmstart(
         "command": command_of(task, config),
         "config": dataclasses.asdict(config),
         "parameters": sum(p.numel() for p in policy.model.parameters()),
-        "planted": task.world.planted,
+        "planted": task.world.planted
+        if config.planted_share == 1
+        else f"in {config.planted_share:.0%} of the plain demonstrations, {task.world.planted}",
         "versions": {name: importlib.metadata.version(name) for name in ("herl-bench", "torch", "transformers", "tokenizers", "trl")},
         "minutes": round(seconds / 60, 1),
         "evaluation": evaluation,
@@ -221,6 +226,8 @@ def training_rows(
         chunk = list(islice(source, min(JUDGED_AT_ONCE, wanted - len(rows))))
         if not chunk:
             raise UsageError(f"task {task.name!r}: its demonstrations ran out after {len(rows)}; they should be endless")
+        if config.planted_share < 1:
+            chunk = _partly_right(chunk, task, config.planted_share, rng)
         if drafter is not None:
             chunk = _drafted(chunk, task, drafter, rng)
         made = _rows(chunk, task, rubric, template, config.off_topic, rng, sandbox)
@@ -229,6 +236,16 @@ def training_rows(
         if skipped > 4 * wanted + JUDGED_AT_ONCE:
             raise UsageError(f"task {task.name!r}: {skipped} drafts of its demonstrations have nothing unmet; what should guidance say?")
     return rows, skipped
+
+
+def _partly_right(chunk: Sequence[Demonstration], task: Task, share: float, rng: Random) -> list[Demonstration]:
+    """The demonstrations, with the gold answer in place of a misconception where it should not show. What revises a draft is right anyway."""
+    return [
+        dataclasses.replace(d, response=task.gold(d.example))
+        if d.draft is None and d.example.info.get("planted") and rng.random() >= share
+        else d
+        for d in chunk
+    ]
 
 
 def _drafted(chunk: Sequence[Demonstration], task: Task, drafter: Policy, rng: Random) -> list[Demonstration]:
