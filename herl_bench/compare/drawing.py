@@ -18,6 +18,8 @@ from typing import Any, Literal
 from herl_bench.errors import UsageError
 
 SERIES = 6
+MARGIN = 18.0
+"""Pixels of paper around a PNG."""
 DASHES: tuple[tuple[float, ...], ...] = ((7, 4), (), (2, 3), (10, 3, 2, 3), (4, 2), (12, 4))
 MARKS = ("circle", "square", "triangle", "diamond", "ring", "bar")
 
@@ -168,11 +170,12 @@ def to_png(drawing: Drawing, path: Path, *, theme: str = "light", scale: float =
     from herl_bench.saving import saving
 
     colors = PALETTE[theme]
-    figure = Figure(figsize=(drawing.width / 100, drawing.height / 100), dpi=100 * scale, facecolor=colors["paper"])
+    width, height = drawing.width + 2 * MARGIN, drawing.height + 2 * MARGIN
+    figure = Figure(figsize=(width / 100, height / 100), dpi=100 * scale, facecolor=colors["paper"])
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    axes.set_xlim(0, drawing.width)
-    axes.set_ylim(drawing.height, 0)
+    axes.set_xlim(-MARGIN, drawing.width + MARGIN)
+    axes.set_ylim(drawing.height + MARGIN, -MARGIN)
     for order, shape in enumerate(drawing.shapes):
         _paint(axes, shape, colors[shape.role], order)
     FigureCanvasAgg(figure)
