@@ -32,7 +32,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -159,6 +159,23 @@ def worked_examples(
     if count > len(training):
         raise UsageError(f"{count} few-shot examples are more than the {len(training)} training items of {task.name}")
     return tuple(rng.sample(training, count))
+
+
+def narrowed(task: Task, problems: str | None) -> Task:
+    """The task with only those problems of its synthetic world that have a planted misconception (`planted`), or none (`plain`); None: all.
+
+    Raises `UsageError` where nothing is planted, for then there are no such two kinds.
+    """
+    if problems is None:
+        return task
+    world = task.world
+    if world is None or not world.planted:
+        raise UsageError(f"problems={problems}: {task.name} has no synthetic world with planted misconceptions: leave it out")
+
+    def examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
+        return (e for e in world.examples(split, seed, difficulty) if bool(e.info.get("planted")) == (problems == "planted"))
+
+    return replace(task, world=replace(world, examples=examples, planted=world.planted if problems == "planted" else ""))
 
 
 def resolve_source(task: Task, source: str, *, embedded: bool) -> str | Path:

@@ -37,7 +37,7 @@ def manifest(run: Run, host: Host, command: list[str]) -> dict[str, Any]:
             "parameters": sum(p.numel() for p in run.policy.model.parameters()),
             "architecture": type(run.policy.model).__name__,
         },
-        "planted": run.task.world.planted if run.task.world and run.data.source == "synthetic" else None,
+        "planted": (run.task.world.planted or None) if run.task.world and run.data.source == "synthetic" else None,
     }
 
 

@@ -15,7 +15,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from herl_bench.budget import parse_tokens
 from herl_bench.errors import UnknownName, UsageError
@@ -41,6 +41,10 @@ class Settings:
     sandbox: str = setting("default", "which sandbox runs untrusted code")
     eval_items: int = setting(200, "evaluation items, before and after", ge=1)
     difficulty: float | None = setting(None, "of the synthetic world, 0 to 1; its own if left out", ge=0, le=1)
+    problems: Literal["plain", "planted"] | None = setting(
+        None,
+        "of the synthetic world, only those without a planted misconception (`plain`), or only those with one (`planted`); all if left out",
+    )
     report_to: str = setting("", "a tracker of accelerate's, such as tensorboard")
 
 

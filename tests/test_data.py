@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from herl_bench.data import NGRAM, check_leakage, items_digest, open_data, open_eval, select
+from herl_bench.data import NGRAM, check_leakage, items_digest, narrowed, open_data, open_eval, select
 from herl_bench.errors import DataError, LeakageError, UsageError
 from herl_bench.plugins import load_host
 from herl_bench.types import Example, Task, World
@@ -188,3 +188,15 @@ def test_a_task_that_is_nothing_but_its_world(tmp_path, monkeypatch):
         open_data(alone, str(tmp_path / "d"), embedded=False)
     with pytest.raises(DataError, match="'sums' is on no hub: pass --data synthetic"):
         open_eval(alone, "hub", embedded=False)
+
+
+def test_a_world_may_be_narrowed_to_its_plain_or_planted_problems():
+    whole = load_host().get("task", "gsm8k")
+    for problems in ("plain", "planted"):
+        data = open_data(narrowed(whole, problems), embedded=True, eval_items=20)
+        seen = [*data.eval, *itertools.islice(data.train(), 20)]
+        assert {e.info["planted"] for e in seen} == {problems == "planted"}
+        assert len(data.eval) == 20
+    assert narrowed(whole, None) is whole
+    with pytest.raises(UsageError, match="problems=plain: sums has no synthetic world with planted misconceptions"):
+        narrowed(task(), "plain")

@@ -138,7 +138,7 @@ def test_rows_are_plain_or_guided_at_every_level() -> None:
 
 
 def test_a_misconception_may_be_planted_in_part() -> None:
-    config = dataclasses.replace(SMALL, steps=200)
+    config = dataclasses.replace(SMALL, steps=100)
 
     def wrong(share: float) -> float:
         rows, _ = training_rows(TASK, RUBRIC, TEMPLATE, dataclasses.replace(config, planted_share=share))

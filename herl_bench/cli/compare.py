@@ -258,7 +258,7 @@ def _run_settings() -> set[str]:
 
 def _refuse_unequal(arms: Sequence[Arm]) -> None:
     """What would be refused in the end is refused before anything runs."""
-    for name in ("budget", "model", "data", "eval_items", "difficulty", "max_new_tokens"):
+    for name in ("budget", "model", "data", "eval_items", "difficulty", "problems", "max_new_tokens"):
         values = {arm.name: arm.settings.get(name) for arm in arms}
         if len({str(value) for value in values.values()}) > 1:
             told = "; ".join(f"{arm} has {value}" for arm, value in values.items())

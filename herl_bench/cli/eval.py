@@ -207,13 +207,14 @@ def _evaluate(
     critique: Critique,
 ) -> Done:
     """own: the run's settings, if it is of this task. stack: keeps the writer open. An earlier attempt in the folder is gone on from."""
-    from herl_bench.data import items_digest, worked_examples
+    from herl_bench.data import items_digest, narrowed, worked_examples
     from herl_bench.evaluate import Writer, evaluate, sampling_settings
     from herl_bench.evaluate.core import items_per_batch
     from herl_bench.evaluate.files import NAMESPACE, fingerprint
     from herl_bench.evaluate.refine import refine
     from herl_bench.policy.server import Server
 
+    task = narrowed(task, own.get("problems"))
     embedded = model.name == "tiny" or own.get("model") == "tiny"
     source = data or own.get("data") or "auto"
     where: dict[str, Any] = {"embedded": embedded, "difficulty": own.get("difficulty")}

@@ -103,9 +103,10 @@ def _run(
     resume: Path | None = None,
 ) -> int:
     """Everything that can be wrong with the request is found before a folder is made."""
+    from herl_bench.data import narrowed, open_data
     from herl_bench.runs import Run, new_directory
 
-    task = host.get("task", settings.task)
+    task = narrowed(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
     config = config_of(method, method_values, origin)
     rubric, template, metrics = rubric_of(host, task, settings.rubric), template_of(host, task, settings.template), metrics_of(host, task)
@@ -114,8 +115,6 @@ def _run(
     report_problems(host)
     with ExitStack() as stack:
         sandbox = stack.enter_context(sandbox_of(host, task, settings.sandbox))
-        from herl_bench.data import open_data
-
         data = open_data(
             task,
             settings.data,
@@ -124,6 +123,8 @@ def _run(
             eval_items=settings.eval_items,
             difficulty=settings.difficulty,
         )
+        if settings.problems and data.source != "synthetic":
+            raise UsageError(f"problems={settings.problems}: only the synthetic world says which problems are planted: leave it out")
         policy = policy_of(task, settings.model)
         directory = resume or new_directory(output_dir, f"{task.name}-{method.name}-s{settings.seed}")
         run = Run(

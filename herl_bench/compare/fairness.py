@@ -39,6 +39,7 @@ def _facts(run: FinishedRun) -> dict[str, Any]:
         "base checkpoint": manifest["base_model"]["sha256"],
         "prompts": (manifest["data"]["source"], *sorted(manifest["data"]["sha256"].items())),
         "difficulty": "the world's own" if settings.get("difficulty") is None else settings["difficulty"],
+        "problems": settings.get("problems") or "all",
         "evaluation items": _digest(run),
         "primary metric": run.metric,
         "generation of the evaluated answers": tuple(sorted((k, str(v)) for k, v in run.after.generation.items())),
