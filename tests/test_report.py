@@ -29,6 +29,7 @@ from herl_bench.compare.model import (
     Flip,
     Interval,
     Item,
+    Overall,
     Point,
     Repair,
     RunRecord,
@@ -194,6 +195,20 @@ def test_the_page_says_what_the_comparison_says():
     assert [i["id"] for i in texts["items"]["gsm8k"]] == [i.id for i in comparison.tasks[0].items]
 
 
+def test_two_tasks_stand_side_by_side_and_together():
+    one, two = a_comparison(), a_comparison(task="bbh")
+    together = tuple(Overall(arm.name, Interval(0.4, 0.3, 0.5, "a test's"), Interval(0.75, 0.6, 0.9, "a test's")) for arm in one.arms)
+    joined = {name: getattr(one, name) + getattr(two, name) for name in ("tasks", "runs", "arm_scores", "contrasts", "verdicts")}
+    page = to_html(of_comparison(dataclasses.replace(one, **joined, overall=together)))
+    for task in ("gsm8k", "bbh"):
+        assert f"{task}: herl +0.085 (+0.035 to +0.135)" in page  # the chart above the verdicts has both
+        assert f'<p class="verdict">herl is better than ppo on {task}.</p>' in page
+        assert f"<h3>{task}</h3>" in page
+    assert "The 2 tasks together" in page
+    assert "75.0 %" in page
+    assert "The 2 tasks together" not in to_html(of_comparison(one))
+
+
 def test_what_makes_a_comparison_doubtful_stands_at_its_top():
     comparison = dataclasses.replace(
         a_comparison(),
@@ -324,6 +339,8 @@ def test_in_a_browser_it_asks_nothing_of_a_network_and_its_lists_work(tmp_path):
             for dark in (False, True):
                 await page.look(tmp_path / f"{width}-{dark}.png", width, dark=dark)
                 assert await page.js("document.documentElement.scrollWidth <= innerWidth"), f"scrolls sideways at {width}"
+                chart = f"document.querySelector('header .chart.{'narrow' if width < 600 else 'wide'}').getBoundingClientRect()"
+                assert 0 < await page.js(f"{chart}.bottom + scrollY") < 640, "the first screen has the verdict and its chart"
                 shown = "getComputedStyle(document.body).backgroundColor"
                 assert await page.js(shown) == ("rgb(21, 23, 27)" if dark else "rgb(253, 252, 250)")
 

@@ -220,9 +220,9 @@ def calibration(groups: Sequence[tuple[str, int, Sequence[tuple[float, float, in
     groups: (method, position, [(mean predicted, mean measured, count), …]). Improvements may be negative.
     """
     shapes: list[Shape] = []
+    left, side = 46.0, min(width - 60, 360.0)
+    wide, width = width > NARROW, left + side + 14
     top = _legend(shapes, [Curve(name, position, ()) for name, position, _ in groups], width) + 34
-    side = min(width - 60, 360.0)
-    left = 46.0
     low, high = _range([v for _, _, bins in groups for p, m, _ in bins for v in (p, m)])
 
     def at(x: float, y: float) -> tuple[float, float]:
@@ -238,7 +238,7 @@ def calibration(groups: Sequence[tuple[str, int, Sequence[tuple[float, float, in
     for name, position, bins in groups:
         for predicted, measured, count in bins:
             note = f"{name}: predicted {predicted:.2f}, measured {measured:.2f}, {count} drafts"
-            size = (5 if width > NARROW else 3) + 7 * math.sqrt(count / largest)
+            size = (5 if wide else 3) + 7 * math.sqrt(count / largest)
             shapes.append(Mark(*at(predicted, measured), MARKS[position % len(MARKS)], series(position), size, 0.75, note))
     return Drawing(width, top + side + 44, label, shapes)
 
