@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ import pytest
 import yaml
 from tiny_sweep import CELLS, lasting, tiny_comparison
 
-from herl_bench.compare.model import Comparison, from_json, to_json
+from herl_bench.compare import analyse
+from herl_bench.compare.model import Arm, Comparison, from_json, to_json
+from herl_bench.compare.read import FinishedRun, read_run
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.files import read_summary
 from herl_bench.testing import tiny_checkpoint
@@ -87,6 +90,32 @@ def test_finished_run_folders_give_the_same_comparison(finished: tuple[Path, Com
     assert again.baseline == "ppo"
     assert again.contrasts == whole.contrasts
     assert again.arm_scores == whole.arm_scores
+
+
+def test_two_tasks_are_corrected_together_and_summed_up(finished: tuple[Path, Comparison, str]):
+    """The finished runs under two tasks' names, with outcomes as if HeRL had got one more (gsm8k) and five more (other) of 8 items right than PPO."""
+    more = {"gsm8k": {"ppo": 2, "herl": 3}, "other": {"ppo": 1, "herl": 6}}
+    runs = [read_run(finished[0] / "runs" / name) for name in CELLS]
+
+    def as_task(run: FinishedRun, task: str) -> FinishedRun:
+        right = more[task][run.method] + run.seed  # the second seed gets one more
+        samples = tuple(replace(sample, outcome=float(i < right)) for i, sample in enumerate(run.after.samples))
+        return replace(run, settings={**run.settings, "task": task}, after=replace(run.after, samples=samples))
+
+    arms = [Arm("ppo", "ppo"), Arm("herl", "herl")]
+    found = {task: {arm.name: [as_task(run, task) for run in runs if run.method == arm.name] for arm in arms} for task in more}
+    done = analyse.compare(found, arms, folder=finished[0], command="")
+    small, large = sorted((c.p, c.p_holm) for c in done.contrasts if c.p is not None and c.p_holm is not None)
+    assert {c.task: c.difference.value for c in done.contrasts} == pytest.approx({"gsm8k": 1 / 8, "other": 5 / 8})
+    assert small[1] == pytest.approx(
+        min(1, 2 * small[0])
+    )  # Holm: the smaller p times two, the larger as it is, and never less than the smaller
+    assert large[1] == pytest.approx(max(large[0], small[1]))
+    iqm = {overall.arm: overall.iqm.value for overall in done.overall}
+    assert iqm == pytest.approx({"ppo": 2 / 8, "herl": (4 + 6) / 2 / 8})  # the middle two of 2, 3, 1, 2 and of 3, 4, 6, 7 eighths
+    assert [o.improvement.value for o in done.overall if o.improvement] == [
+        pytest.approx((3.5 / 4 + 1) / 2)
+    ]  # gsm8k: of 4 pairs one is a tie
 
 
 # ------------------------------------------------------------------------------------------------------------- killed and failed
