@@ -187,7 +187,7 @@ def test_the_page_says_what_the_comparison_says():
     page = to_html(of_comparison(comparison))
     found, _, numbers = comparison.verdicts[0].partition(": ")
     assert f'<h1 class="verdict">{found}.</h1>' in page
-    assert f"{numbers[0].upper()}{numbers[1:]}" in page
+    assert f'<p class="numbers">{numbers}</p>' in page
     assert page.index("0.085 (+0.035 to +0.135)") < page.index("<main")  # the chart that the verdict rests on
     texts = unpacked(page)
     assert [p["left"] for p in texts["pairs"]] == [f.baseline_response for f in comparison.contrasts[0].flips]
