@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from herl_bench.compare import stats
+from herl_bench.plugins import load_host
 
 ROOT = Path(__file__).parent.parent
 SCIENCE = ROOT / "benchmarks" / "science"
@@ -47,7 +48,7 @@ def test_what_somebody_concludes_quotes_no_numbers():
 def test_every_grid_can_be_run(study: Any, tmp_path: Path):
     asked = study.Asked(tmp_path, tmp_path, None, None, [])
     for part in study.PARTS:
-        if part.view != "refining":
+        if part.view != "refining" and part.task in load_host().entries("task"):
             plan = study.plan_of(asked.grid_of(part), asked.folder(part))
             assert set(part.baselines) <= {arm.name for arm in plan.arms}
             assert {cell.task for cell in plan.cells} == {part.task}

@@ -60,9 +60,14 @@ def collected(plan: Plan, baselines: Sequence[str]) -> dict[str, Any] | None:
         "versions": {"herl_bench": manifest["herl_bench"], "python": manifest["python"], **manifest["libraries"]},
         "hardware": manifest["hardware"],
         "curve": CURVE,
-        "arms": {arm.name: {"method": arm.method, **arm.settings} for arm in plan.arms},
+        "arms": {arm.name: {"method": arm.method, **_without_model(arm.settings)} for arm in plan.arms},
         "tasks": tasks,
     }
+
+
+def _without_model(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A folder's place is nobody else's; the model is known by `base_model`."""
+    return {name: value for name, value in settings.items() if name != "model"}
 
 
 def _paired(runs: Runs) -> Runs:

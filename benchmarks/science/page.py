@@ -42,6 +42,7 @@ def markdown(parts: Sequence[Any], results: Path, notes: Path) -> str:
         if part.name in found:
             sections.append(f"## {part.name}\n{_head(part, found[part.name])}\n\n{VIEWS[part.view](part, found[part.name])}")
     missing = [part for part in parts if part.name not in found or found[part.name]["finished"] < found[part.name]["planned"]]
+    sections.append(_depth(found))
     if missing:
         sections.append(_missing(missing, found))
     if notes.is_file():
@@ -125,6 +126,33 @@ def to_target(curve: Sequence[Sequence[float]], target: float | None) -> int | N
     return stats.tokens_to_target([int(point[0]) for point in curve], [point[1] for point in curve], target)
 
 
+def _depth(found: Mapping[str, Results]) -> str:
+    """The curve over how deeply the misconception was planted; at 100 % it is the embedded policy."""
+    names = {int(name.removeprefix("depth-")): name for name in found if name.startswith("depth-")}
+    if not names:
+        return ""
+    rows = []
+    for share, name in sorted({**names, 100: "main-gsm8k"}.items()):
+        if name not in found:
+            continue
+        (task,) = found[name]["tasks"]
+        arms = {arm["arm"]: arm for arm in task["arms"]}
+        contrast = next(c for c in task["contrasts"] if c["arm"] == "herl")
+        kinds = [signed_bounds(contrast["kinds"][kind]) if kind in contrast["kinds"] else "–" for kind in ("planted", "plain")]
+        base = task["before"]
+        rows.append(
+            (
+                f"{share} %", percent(base["metric"]), percent(base.get("planted")), *(bounds(arms[arm]["score"]) for arm in ("ppo", "herl")),
+                signed_bounds(contrast["difference"]), *kinds,
+            )
+        )  # fmt: skip
+    columns = ("planted", "base", "base, planted families", "PPO", "HeRL", "HeRL − PPO", "on planted families", "on plain ones")
+    return (
+        "## How deeply the error is planted\nShare of the planted families' plain demonstrations that showed the misconception to the starting policy:"
+        f"\n\n{table(columns, rows)}"
+    )
+
+
 # --------------------------------------------------------------------------------------------------------------------------- tuning
 def tuning(part: Any, result: Results) -> str:
     """Every setting's final accuracy, and whether the study's own is the best of them."""
@@ -188,6 +216,10 @@ def _shares(task: Mapping[str, Any]) -> str:
         share = "" if kept is None else f" It keeps {100 * kept:.0f} % of HeRL's gain over PPO{', less than half' if kept < 0.5 else ''}."
         lines.append(f"- `{arm}`: {contrast['verdict']['sentence']}{share}")
     return "\n".join(lines)
+
+
+def scores(part: Any, result: Results) -> str:
+    return "\n\n".join(f"{_scores(task)}\n\n{_verdicts(task)}" for task in result["tasks"])
 
 
 def _scores(task: Mapping[str, Any]) -> str:
@@ -383,4 +415,10 @@ def p_value(p: float | None) -> str:
     return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-VIEWS: Mapping[str, Callable[[Any, Results], str]] = {"tuning": tuning, "methods": methods, "variants": variants, "refining": refined}
+VIEWS: Mapping[str, Callable[[Any, Results], str]] = {
+    "tuning": tuning,
+    "methods": methods,
+    "scores": scores,
+    "variants": variants,
+    "refining": refined,
+}

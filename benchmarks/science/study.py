@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, fields
@@ -40,28 +41,31 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Part:
-    """name: of the grid and of the results file. baselines: arms that all others are compared with. tuned: takes `tuned.yaml`'s settings.
-    view: which of `page.py`'s; `refining` is also another kind of part."""
+    """name: of the results file, and of the grid where that has no other name. baselines: arms that all others are compared with. view: which of
+    `page.py`'s; `refining` is also another kind of part. tuned: takes `tuned.yaml`'s settings. alone: shares its folder, and so its runs, with no
+    other part. share: how many per cent of the demonstrations planted the misconception in its policy; None for the embedded policy."""
 
     name: str
     task: str
     baselines: tuple[str, ...] = ("ppo",)
-    tuned: bool = True
     view: str = "methods"
+    tuned: bool = True
+    alone: bool = False
+    share: int | None = None
 
     @property
     def grid(self) -> Path:
-        return HERE / "grids" / f"{self.name}.yaml"
+        return HERE / "grids" / ("depth.yaml" if self.share is not None else f"{self.name}.yaml")
 
     @property
     def folder(self) -> str:
         """Inside --output_dir."""
-        return self.task if self.tuned else self.name
+        return self.name if self.alone else self.task
 
     @property
     def about(self) -> str:
         """The grid's own first line."""
-        return self.grid.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip()
+        return self.grid.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip().replace("SHARE", str(self.share))
 
     @property
     def command(self) -> str:
@@ -84,11 +88,14 @@ class Part:
 
 
 PARTS = (
-    *(Part(f"tune-{task}", task, ("ppo learning_rate=0.0003 num_ppo_epochs=1",), tuned=False, view="tuning") for task in TASKS),
+    *(Part(f"tune-{task}", task, ("ppo learning_rate=0.0003 num_ppo_epochs=1",), "tuning", tuned=False, alone=True) for task in TASKS),
     *(Part(f"main-{task}", task) for task in TASKS),
     *(Part(f"controls-{task}", task, ("ppo", "herl"), view="variants") for task in ("bbh", "gsm8k")),
     *(Part(f"ablations-{what}", "bbh", ("ppo", "herl"), view="variants") for what in ("bonus", "training", "guidance")),
     *(Part(f"refine-{task}", task, view="refining") for task in ("bbh", "gsm8k")),
+    *(Part(f"plain-{task}", task, alone=True) for task in ("gsm8k", "bbh")),
+    *(Part(f"depth-{share}", "gsm8k", view="scores", alone=True, share=share) for share in (0, 50, 70, 85, 95)),
+    Part("reasoning_gym", "reasoning_gym", alone=True),
 )
 
 
@@ -104,7 +111,12 @@ class Asked:
 
     def grid_of(self, part: Part) -> dict[str, Any]:
         """Names and values of `herl-bench compare`'s options."""
-        return {"grid_file": str(part.grid), "assignments": (*part.settings(), *self.more), "seeds": self.seeds}
+        model = [] if part.share is None else [f"model={self.policy(part)}"]
+        return {"grid_file": str(part.grid), "assignments": (*part.settings(), *model, *self.more), "seeds": self.seeds}
+
+    def policy(self, part: Part) -> Path:
+        """The folder of a part's own policy."""
+        return self.output_dir / "policies" / f"{part.task}-{part.share}"
 
     def folder(self, part: Part) -> Path:
         return self.output_dir / part.folder
@@ -154,12 +166,25 @@ def run(part: Part, asked: Asked) -> int:
     print(f"{part.name}: {part.about}", file=sys.stderr)
     if part.view == "refining":
         return refining.run(*asked.refined(part))
+    if part.share is not None and (code := warmstart(part, asked.policy(part))):
+        return code
     given = asked.grid_of(part)
     words = [sys.executable, "-m", "herl_bench", "compare", "--grid", given["grid_file"], "-o", str(asked.folder(part))]
     words += [word for assignment in given["assignments"] for word in ("--set", assignment)]
     words += ["--seeds", asked.seeds] if asked.seeds else []
     words += ["--jobs", str(asked.jobs)] if asked.jobs else []
     return subprocess.run(words).returncode
+
+
+def warmstart(part: Part, folder: Path) -> int:
+    """Train the part's own policy, where it is not there: by the embedded policy's command, but planted less deeply."""
+    if (folder / "warmstart.json").is_file():
+        return 0
+    embedded = load_host().get("task", part.task).policy
+    words = shlex.split(json.loads((embedded / "warmstart.json").read_text(encoding="utf-8"))["command"])
+    words[words.index("DIR")] = str(folder)
+    assert part.share is not None
+    return subprocess.run([sys.executable, "-m", "herl_bench", *words[1:], "--set", f"planted_share={part.share / 100}"]).returncode
 
 
 def collect(part: Part, asked: Asked) -> None:
@@ -179,8 +204,12 @@ def collect(part: Part, asked: Asked) -> None:
     if kept["finished"] > found["finished"]:
         print(f"{part.name}: {place.name} holds {kept['finished']} runs and is kept; here are {found['finished']}", file=sys.stderr)
         return
-    settings = [] if part.view == "refining" else [*part.settings(), *asked.more]
-    write_whole(place, compact({"part": part.name, "about": part.about, "command": part.command, "settings": settings, **found}))
+    head: dict[str, Any] = {"part": part.name, "about": part.about, "command": part.command}
+    head["settings"] = [] if part.view == "refining" else [*part.settings(), *asked.more]
+    if part.share is not None:
+        made = json.loads((asked.policy(part) / "warmstart.json").read_text(encoding="utf-8"))
+        head["policy"] = {name: made[name] for name in ("command", "versions", "minutes", "evaluation")}
+    write_whole(place, compact({**head, **found}))
     print(f"{part.name}: {found['finished']} of {found['planned']} runs", file=sys.stderr)
 
 
