@@ -65,6 +65,8 @@ class Part:
     @property
     def about(self) -> str:
         """The grid's own first line."""
+        if not self.grid.is_file():
+            return f"PPO's entropy bonus at the two best settings of tune-{self.task}, which comes first. 4 runs, about 10 CPU minutes."
         return self.grid.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip().replace("SHARE", str(self.share))
 
     @property
@@ -89,6 +91,7 @@ class Part:
 
 PARTS = (
     *(Part(f"tune-{task}", task, ("ppo learning_rate=0.0003 num_ppo_epochs=1",), "tuning", tuned=False, alone=True) for task in TASKS),
+    *(Part(f"entropy-{task}", task, ("low-best",), "tuning", tuned=False, alone=True) for task in TASKS),
     *(Part(f"main-{task}", task) for task in TASKS),
     *(Part(f"controls-{task}", task, ("ppo", "herl"), view="variants") for task in ("bbh", "gsm8k")),
     *(Part(f"ablations-{what}", "bbh", ("ppo", "herl"), view="variants") for what in ("bonus", "training", "guidance")),
@@ -166,6 +169,8 @@ def run(part: Part, asked: Asked) -> int:
     print(f"{part.name}: {part.about}", file=sys.stderr)
     if part.view == "refining":
         return refining.run(*asked.refined(part))
+    if not part.grid.is_file() and not write_entropy_grid(part, asked.results / f"tune-{part.task}.json"):
+        return 1
     if part.share is not None and (code := warmstart(part, asked.policy(part))):
         return code
     given = asked.grid_of(part)
@@ -174,6 +179,24 @@ def run(part: Part, asked: Asked) -> int:
     words += ["--seeds", asked.seeds] if asked.seeds else []
     words += ["--jobs", str(asked.jobs)] if asked.jobs else []
     return subprocess.run(words).returncode
+
+
+def write_entropy_grid(part: Part, tuning: Path) -> bool:
+    """The grid of an entropy part, out of the finished tuning: its two best settings with an entropy bonus; without one they stand there."""
+    tuned = json.loads(tuning.read_text(encoding="utf-8")) if tuning.is_file() else {"finished": 0, "planned": 1}
+    if tuned["finished"] < tuned["planned"]:
+        print(f"{part.name}: run part tune-{part.task} first, all of it", file=sys.stderr)
+        return False
+    best = sorted(tuned["tasks"][0]["arms"], key=lambda arm: -arm["score"]["value"])[:2]
+    arms = {}
+    for place, arm in zip(("best", "second"), best, strict=True):
+        settings = {name: tuned["arms"][arm["arm"]][name] for name in ("learning_rate", "num_ppo_epochs")}
+        for word, coefficient in (("low", 0.003), ("high", 0.01)):
+            arms[f"{word}-{place}"] = {"method": "ppo", **settings, "entropy_coef": coefficient}
+    grid = {"tasks": [part.task], "arms": arms, "seeds": [100], "settings": {"budget": "100k", "eval_items": 500}}
+    about = f"# PPO's entropy bonus at the two best settings of tune-{part.task}, which has them without. 4 runs, about 10 CPU minutes."
+    write_whole(part.grid, f"{about}\n# Written by study.py from the tuning's results.\n{yaml.safe_dump(grid, sort_keys=False)}")
+    return True
 
 
 def warmstart(part: Part, folder: Path) -> int:
@@ -190,6 +213,8 @@ def warmstart(part: Part, folder: Path) -> int:
 def collect(part: Part, asked: Asked) -> None:
     """Rewrite the part's results file; one that holds more finished runs than the folder is kept."""
     place = asked.results / f"{part.name}.json"
+    if not part.grid.is_file():
+        return
     try:
         if part.view == "refining":
             found = refining.collected(*asked.refined(part))
