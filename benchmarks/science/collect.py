@@ -14,6 +14,7 @@ from typing import Any
 
 from herl_bench.cli.compare import Plan, plan_cells
 from herl_bench.compare.analyse import compare
+from herl_bench.compare.fairness import version_notes
 from herl_bench.compare.model import Comparison, Contrast, Evaluated, RunRecord
 from herl_bench.compare.read import FinishedRun, read_run
 from herl_bench.compare.sweep import Cell, difference, finished
@@ -93,6 +94,7 @@ def _task(plan: Plan, task: str, runs: Runs, baselines: Sequence[str]) -> dict[s
         "base_model": compared[0].runs[0].manifest["base_model"]["sha256"],
         "before": _evaluated(compared[0].runs[0].before, items.metric),
         "unequal": compared[0].unequal,
+        "notes": version_notes([run for group in runs.values() for run in group]),
         "target": compared[0].arm_scores[0].target,
         "arms": [
             {

@@ -183,8 +183,8 @@ def run(part: Part, asked: Asked) -> int:
 
 def write_entropy_grid(part: Part, tuning: Path) -> bool:
     """The grid of an entropy part, out of the finished tuning: its two best settings with an entropy bonus; without one they stand there."""
-    tuned = json.loads(tuning.read_text(encoding="utf-8")) if tuning.is_file() else {"finished": 0, "planned": 1}
-    if tuned["finished"] < tuned["planned"]:
+    tuned: dict[str, Any] = json.loads(tuning.read_text(encoding="utf-8")) if tuning.is_file() else {}
+    if not tuned or tuned["finished"] < tuned["planned"]:
         print(f"{part.name}: run part tune-{part.task} first, all of it", file=sys.stderr)
         return False
     best = sorted(tuned["tasks"][0]["arms"], key=lambda arm: -arm["score"]["value"])[:2]
