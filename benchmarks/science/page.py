@@ -169,19 +169,28 @@ def tuning(part: Any, result: Results) -> str:
         )
         for arm in ranked
     ]
-    best, chosen = ranked[0]["score"]["value"], part.chosen
-    own = [arm["score"]["value"] for arm in ranked if all(chosen[k] == v for k, v in result["arms"][arm["arm"]].items() if k in chosen)]
-    word = (
-        "not among these"
-        if not own
-        else "the best of these"
-        if own[0] == best
-        else f"{percent(best - own[0])} points under the best of these"
-    )
+    chosen = part.chosen
+    own = [arm["arm"] for arm in ranked if all(chosen[k] == v for k, v in result["arms"][arm["arm"]].items() if k in chosen)]
     return (
         f"{table(('settings', 'accuracy', 'planted', 'plain'), rows)}\n\nBase: {percent(task['before']['metric'])}. The other parts train with "
-        f"{_settings(chosen)}: {word}."
+        f"{_settings(chosen)}: {_under_the_best(task, ranked[0], own)}."
     )
+
+
+def _under_the_best(task: Mapping[str, Any], best: Mapping[str, Any], own: Sequence[str]) -> str:
+    """How far the chosen setting is from the best one, on the same items of the one seed."""
+    import numpy as np
+
+    if not own:
+        return "not among these"
+    outcomes = {run["arm"]: run["outcomes"] for run in task["runs"]}
+    pairs = [(a, b) for a, b in zip(outcomes[best["arm"]], outcomes[own[0]], strict=True) if "?" not in (a, b)]
+    gain = np.array([float(a) - float(b) for a, b in pairs])
+    if not gain.any():
+        return "the best of these"
+    low, high = stats.mean_interval(gain)
+    told = signed_bounds({"value": float(gain.mean()), "low": low, "high": high})
+    return f"the best of these is {told} points off, {'which these problems cannot tell from none' if low <= 0 <= high else 'and better'}"
 
 
 def _settings(arm: Mapping[str, Any], hidden: Sequence[str] = ("method", "budget", "eval_items")) -> str:
