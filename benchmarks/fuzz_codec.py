@@ -77,15 +77,15 @@ def one_input(raw: bytes) -> None:
         message = tree(data)
     else:
         try:
-            message = frames.DECODER.decode(data.ConsumeBytes(data.remaining_bytes()).decode("utf-8", "replace"))
-        except (ValueError, RecursionError):
+            message = frames.from_text(data.ConsumeBytes(data.remaining_bytes()).decode("utf-8", "replace"))
+        except frames.BadFrame:
             return
     try:
         value = codec.decode(message)
     except codec.BadValue:
         return
     check_plain(value)
-    again = codec.decode(frames.DECODER.decode(spelled(value)))
+    again = codec.decode(frames.from_text(spelled(value)))
     if type(again) is not type(value) and not hasattr(type(value), "_fields"):
         raise AssertionError(f"{value!r} came back as {again!r}")
     if spelled(again) != spelled(value):

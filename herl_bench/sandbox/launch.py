@@ -38,6 +38,7 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "MALLOC_ARENA_MAX": "2",  # an arena per thread would eat the candidate's address space
     "OPENBLAS_NUM_THREADS": "1",
+    "LD_BIND_NOW": "1",  # else every candidate resolves the same symbols again, each on a page of its own
 }
 START = "import sys; sys.path.insert(0, {home!r}); from inside.main import main; main()"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import functools
 import os
 import queue
 import select
@@ -45,6 +46,11 @@ GRACE_S = 1.8  # over the job's own time, which the tester enforces
 REPLY_S = 10.0  # for an answer that has begun
 JOBS_PER_WORKER = 5000  # then a fresh one, should the tests have left something behind in the tester
 REPLY_LIMIT = 64 << 20
+AHEAD = 32  # jobs per worker that `map` reads ahead: one slow program must not leave the other workers idle
+
+
+Task = tuple[dict[str, Any], Future[Verdict]]
+EMPTY: Task = ({}, Future())  # stands for no task yet
 
 
 class WorkerLost(Exception):
@@ -98,15 +104,24 @@ class Worker:
 
     said = ""
     clock = -1
+    begun: dict[str, Any] | None = None
+    busy_before = 0.0
+
+    def begin(self, job: dict[str, Any]) -> None:
+        """Send a job ahead of `run`, which notices where that failed."""
+        self.begun = job
+        self.busy_before = self.tester_cpu()
+        with contextlib.suppress(OSError, frames.Closed):
+            self.stream.settimeout(REPLY_S)
+            frames.send(self.stream, job)
 
     def run(self, job: dict[str, Any]) -> dict[str, Any]:
         self.jobs += 1
+        if self.begun is not job:
+            self.begin(job)
         try:
-            self.stream.settimeout(REPLY_S)
-            busy_before = self.tester_cpu()
-            frames.send(self.stream, job)
             runs = sum(1 if isinstance(tests, str) else len(tests) for tests in job["tests"].values()) or 1
-            self.wait(job["limits"]["wall_s"] * runs, job["limits"]["busy_s"] * runs, busy_before)
+            self.wait(job["limits"]["wall_s"] * runs, job["limits"]["busy_s"] * runs, self.busy_before)
             answer: dict[str, Any] = frames.receive(self.stream, REPLY_LIMIT)
             return answer
         except TimeoutError as error:
@@ -165,6 +180,20 @@ def find_bwrap() -> str:
     return path
 
 
+@functools.lru_cache
+def as_message(limits: Limits) -> dict[str, Any]:
+    return asdict(limits)
+
+
+def places(workers: int) -> list[set[int]]:
+    """On which processors each worker runs: where there is one for every processor, its processes stay on it, and hand each other what
+    they work on without waking another one; fewer workers may spread."""
+    processors = sorted(os.sched_getaffinity(0))
+    if workers < len(processors):
+        return [set(processors)] * workers
+    return [{processors[i % len(processors)]} for i in range(workers)]
+
+
 async def _each(jobs: Iterable[Job]) -> AsyncIterator[Job]:
     for job in jobs:
         yield job
@@ -178,31 +207,48 @@ class _Pool:
         self.packages = packages
         self.proven = tier == "none"
         self.pid = os.getpid()
-        self.tasks: queue.SimpleQueue[tuple[dict[str, Any], Future[Verdict]] | None] = queue.SimpleQueue()
+        self.tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self.closing = False
         self.changing = threading.Lock()
         self.running: set[Worker] = set()
-        self.threads = [threading.Thread(target=self.serve, name=f"sandbox-{i}", daemon=True) for i in range(workers)]
+        self.threads = [
+            threading.Thread(target=self.serve, args=[place], name=f"sandbox-{i}", daemon=True) for i, place in enumerate(places(workers))
+        ]
         for thread in self.threads:
             thread.start()
 
-    def serve(self) -> None:
+    def serve(self, place: set[int]) -> None:
+        os.sched_setaffinity(0, place)  # of this thread, and so of the processes that it starts
         worker: Worker | None = None
-        while (task := self.tasks.get()) is not None:
+        task = self.next_task(block=True)
+        while task is not None:
             job, future = task
-            if not future.set_running_or_notify_cancel():
-                continue
-            if self.closing:
-                future.set_result(self.closed())
-                continue
             try:
                 worker, verdict = self.attempt(worker, job)
-                future.set_result(verdict)
+                failure = None
             except BaseException as error:
-                worker = None
-                future.set_exception(error)
+                worker, failure = None, error
+            try:
+                task = self.next_task(block=False)
+                if task is not None and worker is not None:
+                    worker.begin(task[0])  # it works on while this thread hands out the verdict
+            except queue.Empty:
+                task = EMPTY
+            if failure is None:
+                future.set_result(verdict)
+            else:
+                future.set_exception(failure)
+            if task is EMPTY:
+                task = self.next_task(block=True)
         if worker is not None:
             self.drop(worker)
+
+    def next_task(self, block: bool) -> Task | None:
+        """The next job that nobody has called off, or None at the end. Raises `queue.Empty` rather than wait, unless it may block."""
+        while True:
+            task = self.tasks.get(block)
+            if task is None or task[1].set_running_or_notify_cancel():
+                return task
 
     def attempt(self, worker: Worker | None, job: dict[str, Any]) -> tuple[Worker | None, Verdict]:
         """Run a job, twice if the first time was our fault."""
@@ -211,6 +257,8 @@ class _Pool:
             if worker is not None and worker.jobs >= JOBS_PER_WORKER:
                 self.drop(worker)
                 worker = None
+            if self.closing:
+                return worker, self.closed()
             try:
                 worker = worker or self.start()
                 answer = worker.run(job)
@@ -352,12 +400,12 @@ class Sandbox:
         return await asyncio.wrap_future(self.submit(job))
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Verdict]:
-        """Verdicts in the order of the jobs, as they come; reads only a few jobs ahead of what was taken."""
+        """Verdicts in the order of the jobs, as they come; reads at most `AHEAD` jobs per worker ahead of what was taken."""
         waiting: collections.deque[Future[Verdict]] = collections.deque()
         try:
             for job in jobs:
                 waiting.append(self.submit(job))
-                if len(waiting) > 2 * self.workers:
+                if len(waiting) > AHEAD * self.workers:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
@@ -371,7 +419,7 @@ class Sandbox:
         try:
             async for job in jobs if isinstance(jobs, AsyncIterable) else _each(jobs):
                 waiting.append(self.submit(job))
-                if len(waiting) > 2 * self.workers:
+                if len(waiting) > AHEAD * self.workers:
                     yield await asyncio.wrap_future(waiting.popleft())
             while waiting:
                 yield await asyncio.wrap_future(waiting.popleft())
@@ -385,7 +433,7 @@ class Sandbox:
         limits = job.limits or self.limits
         if limits.processes > 1 and self.tier != "namespaces":
             raise UsageError(f"Limits(processes={limits.processes}) needs isolation='namespaces', not {self.tier!r}")
-        message = {"code": job.code, "entry": job.entry, "tests": forms.groups(job.tests), "limits": asdict(limits)}
+        message = {"code": job.code, "entry": job.entry, "tests": forms.groups(job.tests), "limits": as_message(limits)}
         self._ready_pool().tasks.put((message, future))
         return future
 

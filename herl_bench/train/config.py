@@ -26,8 +26,11 @@ class PPOConfig:
     critic_learning_rate: float = setting(3e-4, "of the value critic", ge=0)
     num_ppo_epochs: int = setting(1, "passes over each step's rollouts", ge=1)
     minibatch_size: int = setting(32, "rollouts per optimiser step", ge=1)
-    microbatch_tokens: int = setting(
-        16384, "tokens (prompt and response, padding included) per forward pass; changes memory, not the gradient", ge=1
+    microbatch_tokens: int | None = setting(
+        None,
+        "tokens (prompt and response, padding included) per forward pass; changes memory and speed, not the gradient; None: 2048 on a CPU, "
+        "16384 on a GPU",
+        ge=1,
     )
     cliprange: float = setting(0.2, "PPO's clip on the ratio, below (and above unless cliprange_high is set)", gt=0)
     cliprange_high: float | None = setting(None, "clip-higher (DAPO): the clip above", gt=0)

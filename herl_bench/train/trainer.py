@@ -71,6 +71,8 @@ class Learner:
         if run.report_to:
             self.accelerator.init_trackers("logs", config={k: v for k, v in vars(self.config).items() if isinstance(v, int | float | str)})
         self.device = self.accelerator.device
+        # Short passes suit a processor: rows of like length share one, with little padding, and what they hold stays in the cache.
+        self.microbatch_tokens = self.config.microbatch_tokens or (2048 if self.device.type == "cpu" else 16384)
         self.policy = run.policy
         self.policy.model.to(self.device)
         self.reference = copy.deepcopy(self.policy.model).requires_grad_(False)
@@ -87,7 +89,7 @@ class Learner:
         self.policy.model, self.critic, self.optimizer = self.accelerator.prepare(self.policy.model, self.critic, self.optimizer)
         self.bonus = (
             BonusCritic(self.policy.model, self.config.bonus_learning_rate, self.config.bonus_window, self.config.bonus_epochs,
-                        self.config.microbatch_tokens, self.pad, self.device)
+                        self.microbatch_tokens, self.pad, self.device)
             if self.config.hindsight and self.config.bonus in ("critic", "shuffled")
             else None
         )  # fmt: skip
@@ -202,7 +204,7 @@ class Learner:
             for name in ("old", "entropy", "reference", "value", "mask", "behaviour")
         }
         pairs = [row.pair for row in rows]
-        for batch in microbatches(pairs, self.config.microbatch_tokens, self.pad, self.device):
+        for batch in microbatches(pairs, self.microbatch_tokens, self.pad, self.device):
             t = batch.mask_BT.shape[1]
             scored["mask"][batch.rows, :t] = batch.mask_BT
             logp_BT, entropy_BT = logprobs(self.policy.model, batch, with_entropy=True)
@@ -216,7 +218,7 @@ class Learner:
         off = [i for i, row in enumerate(rows) if row.behaviour is not None]
         if off and self.config.off_policy != "awr":
             sampled = [row.behaviour or row.pair for row in rows]
-            for batch in microbatches(sampled, self.config.microbatch_tokens, self.pad, self.device, off):
+            for batch in microbatches(sampled, self.microbatch_tokens, self.pad, self.device, off):
                 scored["behaviour"][batch.rows, : batch.mask_BT.shape[1]] = logprobs(self.policy.model, batch)[0] * batch.mask_BT
             self.run.budget.forward_tokens += sum(len(sampled[i]) for i in off)
         return scored
@@ -225,7 +227,7 @@ class Learner:
     def _values(self, rows: Sequence[Row], like_NT: Tensor) -> Tensor:
         """What the critic says now; apart from the rest of the scores, because it alone is asked again after its warm-up."""
         values_NT = torch.zeros_like(like_NT)
-        for batch in microbatches([row.pair for row in rows], self.config.microbatch_tokens, self.pad, self.device):
+        for batch in microbatches([row.pair for row in rows], self.microbatch_tokens, self.pad, self.device):
             values_NT[batch.rows, : batch.mask_BT.shape[1]] = self.critic(batch) * batch.mask_BT
         self.run.budget.forward_tokens += sum(len(row.pair) for row in rows)
         return values_NT
@@ -329,7 +331,7 @@ class Learner:
         total = scored["mask"][chosen].sum().clamp(min=1)
         sums = dict.fromkeys(("loss", "kl", "approx_kl", "ratio", "ratio_distance", "clipped"), 0.0)
         pairs: list[Pair] = [row.pair for row in rows]
-        for batch in microbatches(pairs, config.microbatch_tokens, self.pad, self.device, chosen.tolist()):
+        for batch in microbatches(pairs, self.microbatch_tokens, self.pad, self.device, chosen.tolist()):
             t, mask_BT = batch.mask_BT.shape[1], batch.mask_BT
             old_BT, reference_BT, behaviour_BT = (scored[name][batch.rows, :t] for name in ("old", "reference", "behaviour"))
             advantage_BT, on_B = advantages_NT[batch.rows, :t], on_N[batch.rows]
@@ -375,7 +377,7 @@ class Learner:
         if alone:
             self.optimizer.zero_grad()
         summed = 0.0
-        for batch in microbatches([row.pair for row in rows], self.config.microbatch_tokens, self.pad, self.device, chosen.tolist()):
+        for batch in microbatches([row.pair for row in rows], self.microbatch_tokens, self.pad, self.device, chosen.tolist()):
             t = batch.mask_BT.shape[1]
             loss_BT = losses.value_loss(self.critic(batch), old_NT[batch.rows, :t], returns_NT[batch.rows, :t], clip)
             loss = losses.masked_sum(loss_BT, on_mask_NT[batch.rows, :t]) / total

@@ -9,6 +9,7 @@ import pytest
 
 from herl_bench.errors import UsageError
 from herl_bench.sandbox import Job, Limits, Sandbox, Stdio, docstring_examples
+from herl_bench.sandbox.pool import AHEAD
 
 ADD = "def add(a, b):\n    return a + b\n"
 
@@ -174,7 +175,7 @@ def test_asyncio(sandbox: Sandbox):
     taken = []
 
     async def jobs():
-        for i in range(12):
+        for i in range(1000):
             taken.append(i)
             yield Job("def f(x): return x", "f", f"assert f({i}) == {i if i != 5 else 0}")
 
@@ -192,10 +193,62 @@ def test_asyncio(sandbox: Sandbox):
 
     statuses, slow, ticked = asyncio.run(first_seven())
     assert statuses == ["pass"] * 5 + ["fail", "pass"]
-    assert len(taken) < 12
+    assert len(taken) <= 7 + AHEAD * sandbox.workers + 1
     assert (slow, ticked) == ("pass", True)
     assert asyncio.run(_all(sandbox, [Job(ADD, "add", "assert add(1, 1) == 2")] * 3)) == ["pass"] * 3
 
 
 async def _all(sandbox: Sandbox, jobs: list[Job]) -> list[str]:
     return [verdict.status async for verdict in sandbox.amap(jobs)]
+
+
+AHEAD_OF_TIME = {
+    "calls come once and in order": (
+        "seen = []\ndef f(x, y=0):\n    seen.append(x)\n    return [len(seen), x, y]",
+        "def check(candidate):\n    assert candidate(5) == [1, 5, 0]\n    assert candidate(6, y=2) == [2, 6, 2]\n"
+        "    assert True\n    assert sorted(candidate(-7)) == [-7, 0, 3]\n    assert len(candidate(8)) == 3\n    assert candidate(9)[0] == 5",
+    ),
+    "objects after plain data": (
+        "n = 0\ndef f(x):\n    global n\n    n += 1\n    return x if x < 2 else (n + i for i in range(x))",
+        "assert f(0) == 0\nassert f(1) == 1\nassert list(f(2)) == [3, 4]\nassert f(1) == 1\nassert list(f(3)) == [5, 6, 7]\nassert f(0) == 0",
+    ),
+    "errors between": (
+        "def f(x):\n    if x == 1: raise KeyError(x)\n    return x",
+        "assert f(0) == 0\ntry:\n    f(1)\nexcept KeyError: pass\nassert f(2) == 2\nassert f(3) == 3",
+    ),
+    "a helper of the tests under a name": (
+        "calls = []\ndef g(*x):\n    calls.append(x)\n    return len(calls)",
+        "def f(x):\n    return g(x, x)\nassert f(1) == 1\nassert f(2) == 2\nassert g() == 3\nassert g(1) == 4",
+    ),
+    "a name that the check gives away": (
+        "def f(x): return x",
+        "def check(candidate):\n    candidate = lambda x, f=candidate: f(x) + 1\n    assert candidate(1) == 2\n    assert candidate(2) == 3",
+    ),
+    "the tests' function, kept by the program": (
+        "kept = []\ndef f(x):\n    kept.append(x) if callable(x) else None\n    return kept[0](1) if kept and x == 3 else 0",
+        "assert f(lambda x: x + 10) == 0\nassert f(1) == 0\nassert f(2) == 0\nassert f(3) == 11\nassert f(4) == 0",
+    ),
+    "more than a socket takes at once": (
+        "def f(x): return x",
+        "\n".join(f"assert f([{i}] + {list(range(2000))}) == [{i}] + {list(range(2000))}" for i in range(60)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AHEAD_OF_TIME)
+def test_calls_are_made_as_the_tests_say_though_they_are_sent_ahead(sandbox: Sandbox, name: str):
+    code, tests = AHEAD_OF_TIME[name]
+    verdict = sandbox.check(code, tests, "g" if "def g" in code else "f")
+    assert (verdict.status, verdict.integrity) == ("pass", "split"), verdict
+
+
+@pytest.mark.parametrize(
+    ("third", "status"), [("raise KeyError", "fail"), ("import os; os._exit(0)", "crash"), ("while True: pass", "timeout")]
+)
+def test_the_call_that_went_wrong_is_named_though_later_ones_were_sent(sandbox: Sandbox, third: str, status: str):
+    code = f"def f(x):\n    if x == 3:\n        {third}\n    return x"
+    verdict = sandbox.check(code, "\n".join(f"assert f({i}) == {i}" for i in range(1, 6)), "f", limits=Limits(wall_s=0.5, busy_s=0))
+    assert verdict.status == status
+    passed = [result.passed for result in verdict.results]
+    assert passed == [True, True, False, *([True] * 2 if status == "fail" else [False] * 2)]
+    assert verdict.results[2].evidence.startswith("f(3): raised KeyError" if status == "fail" else "not reached: ")

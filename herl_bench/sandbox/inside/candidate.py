@@ -128,13 +128,14 @@ class CallbackIterator:
 
 
 class Server:
-    """Made before the fork, where it costs every candidate nothing; `main` then gives it its stream and the largest message in bytes."""
+    """Made before the fork, where it costs every candidate nothing; `main` then gives it the largest message in bytes."""
 
-    stream: socket.socket
     limit: int
     owner: int
 
-    def __init__(self) -> None:
+    def __init__(self, stream: socket.socket) -> None:
+        self.stream = stream
+        self.reader = frames.Reader(stream)
         self.kept: list[Any] = []
         self.numbers: dict[int, int] = {}
         self.turn = threading.RLock()
@@ -183,7 +184,7 @@ class Server:
         self.stream.sendall(packed)
 
     def receive(self) -> list[Any]:
-        message: list[Any] = frames.receive(self.stream, 1 << 31)
+        message: list[Any] = self.reader.receive(1 << 31)[0]
         return message
 
     def load(self, source: str, names: list[str]) -> None:
@@ -320,19 +321,67 @@ def describe(error: BaseException) -> list[Any]:
     return [error_names(type(error)), arguments, text, line]
 
 
-def prepare() -> Server:
-    """What is the same for every candidate. The spawner itself prints nothing and reads nothing."""
-    server = Server()
+def prepare(stream: int) -> Server:
+    """What is the same for every candidate; stream: the descriptor of its socket. The spawner itself prints nothing and reads nothing."""
+    rehearse()
+    server = Server(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=stream))
     sys.stdout = sys.stderr = server.text
     sys.stdin = io.StringIO()
     sys.argv = ["program.py"]
+    sys.modules.pop("program", None)  # what the rehearsal left
     random.seed(0)
     return server
 
 
-def main(server: Server, stream: socket.socket, message_limit: int) -> None:
+REHEARSAL = """
+from typing import Any, Dict, List, Optional, Tuple
+import math
+
+def entry(numbers: List[int], text: str = "abc") -> Tuple[Any, ...]:
+    \"\"\"What a program of a benchmark looks like.\"\"\"
+    seen: Dict[str, int] = {}
+    result, total, i = [], 0, 0
+    for index, value in enumerate(numbers):
+        if value % 2 == 0 and index > 0 or not value:
+            result.append(value ** 2)
+        elif value != len(text):
+            total += value
+    for char in text.lower().split(" "):
+        seen[char] = seen.get(char, 0) + 1
+    while i < len(result):
+        i += 1
+    return tuple(sorted([x + 1 for x in result], key=lambda x: -x)), total, "".join(reversed(text)), seen, max(total, i), [text[:1], True]
+
+class Failure(Exception):
+    def __init__(self, words):
+        self.words = words
+
+def fails(x):
+    raise ValueError(f"{x} is wrong")
+"""
+REHEARSALS = 48
+
+
+def rehearse() -> None:
+    """Do, before the first fork, what every candidate does: the interpreter then has its caches filled and its bytecode specialised, for which
+    each candidate would otherwise write to, and so copy, pages of its own."""
+    ours, theirs = socket.socketpair()
+    for _ in range(REHEARSALS):
+        server = Server(theirs)
+        server.limit, server.owner = 1 << 20, os.getpid()
+        server.load(REHEARSAL, ["entry", "fails", "missing"])
+        frames.receive(ours, 1 << 20)
+        for function, argument in ((0, [1, 2, 3, 4]), (1, {"t": ["a", 2.5, None]}), (1, {"d": [["key", {"s": [1]}]]})):
+            frames.send(ours, ["do", "call", [{"r": function}, argument], {}])
+            server.answer(server.receive())
+            frames.receive(ours, 1 << 20)
+    ours.close()
+    theirs.close()
+
+
+def main(server: Server, message_limit: int) -> None:
     """Serve one tester until it goes away. Confinement is already on."""
-    server.stream, server.limit, server.owner = stream, message_limit, os.getpid()
+    server.limit, server.owner = message_limit, os.getpid()
     request = server.receive()
     if request[0] == "run":
         server.run(request[1])

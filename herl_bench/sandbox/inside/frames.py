@@ -11,9 +11,11 @@ import struct
 from typing import Any
 
 HEADER = struct.Struct("=I")
-PIECE = 1 << 18
-ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)  # made once: json.dumps would make one per message
-DECODER = json.JSONDecoder(parse_constant=float)  # each nan a new one: containers take the same object for equal
+PIECE = 1 << 16
+# Both made once, and without what `json.dumps` and `json.loads` do around them for each message. Each nan is a new one: containers take the same
+# object for equal.
+ENCODE = json.encoder.c_make_encoder(None, None, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, True)  # type: ignore[attr-defined]
+SCAN = json.JSONDecoder(parse_constant=float).scan_once  # type: ignore[attr-defined]
 
 
 class BadFrame(Exception):
@@ -24,8 +26,23 @@ class Closed(Exception):
     """The other side is gone."""
 
 
+def to_text(message: Any) -> str:
+    return "".join(ENCODE(message, 0))
+
+
+def from_text(text: str) -> Any:
+    """Raises `BadFrame` for anything but one JSON value."""
+    try:
+        message, end = SCAN(text, 0)
+    except (ValueError, RecursionError, StopIteration) as error:
+        raise BadFrame("not JSON") from error
+    if end != len(text):
+        raise BadFrame("more than JSON")
+    return message
+
+
 def pack(message: Any) -> bytes:
-    body = ENCODER.encode(message).encode()
+    body = to_text(message).encode()
     return HEADER.pack(len(body)) + body
 
 
@@ -36,30 +53,45 @@ def send(stream: socket.socket, message: Any) -> None:
         raise Closed from error
 
 
-def read_exactly(stream: socket.socket, count: int) -> bytes:
-    pieces = []
-    while count:
+class Reader:
+    """The frames that arrive on a socket. What came along with a frame is kept for the next one: a call to the kernel is dear."""
+
+    def __init__(self, stream: socket.socket):
+        self.stream = stream
+        self.rest = b""
+
+    def receive(self, limit: int) -> tuple[Any, int]:
+        """A message and its size in bytes; `BadFrame` above the limit, or where it is no JSON; `Closed` at the end."""
+        data = self.rest
+        while len(data) < HEADER.size:
+            data += self._more(PIECE)
+        (size,) = HEADER.unpack_from(data)
+        if size > limit:
+            raise BadFrame(f"a message of {size} bytes, above the limit of {limit}")
+        end = HEADER.size + size
+        if len(data) < end:
+            pieces, missing = [data], end - len(data)
+            while missing > 0:
+                pieces.append(self._more(max(missing, PIECE)))
+                missing -= len(pieces[-1])
+            data = b"".join(pieces)
+        body, self.rest = data[HEADER.size : end], data[end:]
         try:
-            piece = stream.recv(min(count, PIECE))
+            text = body.decode()
+        except UnicodeDecodeError as error:
+            raise BadFrame("not UTF-8") from error
+        return from_text(text), size
+
+    def _more(self, count: int) -> bytes:
+        try:
+            piece = self.stream.recv(count)
         except ConnectionResetError as error:
             raise Closed from error
         if not piece:
             raise Closed
-        pieces.append(piece)
-        count -= len(piece)
-    return b"".join(pieces)
+        return piece
 
 
 def receive(stream: socket.socket, limit: int) -> Any:
-    return receive_sized(stream, limit)[0]
-
-
-def receive_sized(stream: socket.socket, limit: int) -> tuple[Any, int]:
-    (size,) = HEADER.unpack(read_exactly(stream, HEADER.size))
-    if size > limit:
-        raise BadFrame(f"a message of {size} bytes, above the limit of {limit}")
-    body = read_exactly(stream, size)
-    try:
-        return DECODER.decode(body.decode()), size
-    except (ValueError, RecursionError) as error:
-        raise BadFrame("not JSON") from error
+    """For a stream on which nothing follows this message until it is answered."""
+    return Reader(stream).receive(limit)[0]

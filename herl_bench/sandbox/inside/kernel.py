@@ -1,6 +1,8 @@
 """Thin ctypes wrappers over the Linux calls that confinement needs: namespaces, mounts, capabilities, resource limits, prctl.
 
-Covers: unshare, setns, mount, uid maps, dropping capabilities, rlimits. Leaves out: Landlock (`landlock.py`) and seccomp (`seccomp.py`).
+Covers: unshare, setns, mount, uid maps, dropping capabilities, rlimits. Each function gives a `Call`, which `make` makes. A child that was just
+forked so only makes calls: what it would touch to put them together, the kernel would have to copy for it.
+Leaves out: Landlock (`landlock.py`) and seccomp (`seccomp.py`).
 Numbers are from the kernel's uapi headers and are the same on x86-64 and aarch64.
 """
 
@@ -10,6 +12,7 @@ import ctypes
 import os
 import resource
 import struct
+from typing import Any, NamedTuple
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc_with_lock = ctypes.PyDLL(None)
@@ -21,37 +24,53 @@ CAPABILITY_VERSION_3 = 0x20080522
 SIGKILL = 9
 
 
-def checked(result: int, what: str) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
+class Call(NamedTuple):
+    """what: for the error's text. arguments: as ctypes objects, or bytes and None for pointers."""
+
+    what: str
+    function: Any
+    arguments: tuple[Any, ...]
+
+
+def make(*calls: Call) -> int:
+    """Make them in order, up to the first that fails (OSError); the last one's result."""
+    result = 0
+    for what, function, arguments in calls:
+        result = function(*arguments)
+        if result < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"{what}: {os.strerror(number)}")
     return result
 
 
-def prctl(option: int, argument: int = 0) -> None:
+def prctl(option: int, argument: int = 0) -> Call:
     zero = ctypes.c_ulong(0)
-    checked(libc.prctl(ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero), f"prctl {option}")
+    return Call(f"prctl {option}", libc.prctl, (ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero))
 
 
-def unshare(flags: int) -> None:
-    checked(libc.unshare(ctypes.c_int(flags)), f"unshare {flags:#x}")
+def unshare(flags: int) -> Call:
+    return Call(f"unshare {flags:#x}", libc.unshare, (ctypes.c_int(flags),))
 
 
-def setns(descriptor: int, kind: int) -> None:
-    checked(libc.setns(ctypes.c_int(descriptor), ctypes.c_int(kind)), "setns")
+def setns(descriptor: int, kind: int) -> Call:
+    return Call("setns", libc.setns, (ctypes.c_int(descriptor), ctypes.c_int(kind)))
 
 
-def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> Call:
     data = options.encode() or None
-    checked(libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data), f"mount {target}")
+    return Call(f"mount {target}", libc.mount, (source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data))
 
 
-def die_with_parent() -> None:
-    prctl(PR_SET_PDEATHSIG, SIGKILL)
+def change_directory(path: str) -> Call:
+    return Call(f"chdir {path}", libc.chdir, (path.encode(),))
 
 
-def no_new_privileges() -> None:
-    prctl(PR_SET_NO_NEW_PRIVS, 1)
+def die_with_parent() -> Call:
+    return prctl(PR_SET_PDEATHSIG, SIGKILL)
+
+
+def no_new_privileges() -> Call:
+    return prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def map_own_user(uid: int, gid: int) -> None:
@@ -69,46 +88,40 @@ def drop_to(uid: int) -> None:
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
-    prctl(PR_SET_DUMPABLE, 1)  # setresuid clears it, and then /proc/self/uid_map would belong to root
+    make(prctl(PR_SET_DUMPABLE, 1))  # setresuid clears it, and then /proc/self/uid_map would belong to root
 
 
-def drop_capabilities() -> None:
+def drop_capabilities() -> Call:
     """Permitted, effective and inheritable. The bounding set only matters to a later exec, which seccomp and no_new_privs both rule out."""
-    checked(libc.capset(struct.pack("Ii", CAPABILITY_VERSION_3, 0), bytes(24)), "capset")
+    return Call("capset", libc.capset, (struct.pack("Ii", CAPABILITY_VERSION_3, 0), bytes(24)))
 
 
 def fork() -> int:
     """os.fork() for a process with one thread, without the interpreter's own work after a fork, which touches (and so copies) 80 pages."""
-    pid: int = libc_with_lock.fork()
-    return checked(pid, "fork")
+    return make(_FORK)
 
 
-def limit_resources(memory: int, cpu: int, file: int, tasks: int | None) -> None:
+_FORK = Call("fork", libc_with_lock.fork, ())
+
+
+def limit(kind: int, value: int) -> Call:
+    return Call(f"setrlimit {kind}", libc.setrlimit, (ctypes.c_int(kind), struct.pack("QQ", value, value)))
+
+
+def limit_resources(memory: int, cpu: int, file: int, tasks: int | None) -> list[Call]:
     """Bytes, seconds, bytes, a count. `tasks` counts threads and processes of the same user in this user namespace; None outside of one.
 
     The hard CPU limit is the soft one: the candidate is init of its pid namespace, and init never gets the soft limit's SIGXCPU.
     """
-    for kind, value in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, cpu),
-        (resource.RLIMIT_FSIZE, file),
-        (resource.RLIMIT_NPROC, tasks),
-    ):
-        if value is not None:
-            resource.setrlimit(kind, (value, value))
+    limits = [limit(resource.RLIMIT_AS, memory), limit(resource.RLIMIT_CPU, cpu), limit(resource.RLIMIT_FSIZE, file)]
+    return limits if tasks is None else [*limits, limit(resource.RLIMIT_NPROC, tasks)]
 
 
-def limit_descriptors(count: int) -> None:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+def limit_descriptors(count: int) -> Call:
+    return limit(resource.RLIMIT_NOFILE, count)
 
 
-def limit_what_nobody_needs() -> None:
+def limit_what_nobody_needs() -> list[Call]:
     """The same for every candidate, so the spawner does it once and they inherit it."""
-    for kind in (
-        resource.RLIMIT_CORE,
-        resource.RLIMIT_MEMLOCK,
-        resource.RLIMIT_MSGQUEUE,
-        resource.RLIMIT_NICE,
-        resource.RLIMIT_RTPRIO,
-    ):
-        resource.setrlimit(kind, (0, 0))
+    kinds = (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_NICE, resource.RLIMIT_RTPRIO)
+    return [limit(kind, 0) for kind in kinds]

@@ -25,7 +25,8 @@ def confine(options: dict[str, Any]) -> None:
     if not os.access(library, os.R_OK | os.X_OK):
         raise SystemExit(f"uid {os.getuid()} may not read {library}: use a Python that everybody may read, or another user than root")
     if options["tier"] == "landlock":
-        landlock.restrict(landlock.abi(), landlock.places([*options["readable"], "/proc"]), None)
+        rules = landlock.ruleset(landlock.abi(), landlock.readable([*options["readable"], "/proc"]), None)
+        kernel.make(kernel.no_new_privileges(), landlock.restrict(rules))
 
 
 def main() -> None:
@@ -50,5 +51,4 @@ def main() -> None:
     from . import tester  # only now: what the tester imports must not lie in the candidates' memory
 
     confine(options)
-    kernel.die_with_parent()
     tester.main(host, ours, options)

@@ -9,14 +9,16 @@ Leaves out: which names of the program the tests may see (`tester.py`).
 from __future__ import annotations
 
 import builtins
+import collections
 import collections.abc
 import io
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from . import codec, frames
+from .rewrite import Call
 
 CATCHABLE = {
     f"builtins.{name}": kind
@@ -28,6 +30,7 @@ WITH_PLAIN_VALUES = frozenset({"add", "sub", "mul", "truediv", "radd", "rmul"})
 TEXT_CAP = 500
 OUTPUT_CAP = 64 << 10
 TAKE_AT_MOST = 256
+AHEAD = 16 << 10  # bytes
 
 # A program that returns an object where a text, a number or a set was asked for could answer these as it likes.
 VERDICTS_OF_BUILTINS = frozenset(
@@ -42,10 +45,11 @@ class Stop(BaseException):
 
 class Program:
     """dead: (status, detail) once nothing more can be asked. calls: how often the tests called anything of the program. heard: the size in
-    bytes of its largest message."""
+    bytes of its largest message. upcoming: calls that the tests will make next. ahead: those of them that were sent, with the reply where it was read."""
 
     def __init__(self, stream: socket.socket, limit: int):
         self.stream = stream
+        self.reader = frames.Reader(stream)
         self.limit = limit
         self.dead: tuple[str, str] | None = None
         self.shared = False
@@ -58,6 +62,8 @@ class Program:
         self.last_line: int | None = None
         self.load_error: BaseException = RuntimeError("the program was not loaded")
         self.stdout = sys.stdout
+        self.upcoming: Sequence[Call] = ()
+        self.ahead: collections.deque[list[Any]] = collections.deque()
         self.callbacks: list[Callable[..., Any]] = []
         self.iterators: list[tuple[Any, int]] = []
         self.references: dict[int, Remote] = {}
@@ -72,7 +78,7 @@ class Program:
     # ---- messages
     def receive(self) -> list[Any]:
         try:
-            message, size = frames.receive_sized(self.stream, self.limit)
+            message, size = self.reader.receive(self.limit)
         except frames.Closed:
             self.stop("crash", "the program's process ended")
         except (frames.BadFrame, MemoryError) as error:
@@ -90,6 +96,9 @@ class Program:
             if message[0] in ("load", "run"):
                 self.stop("protocol", "the program is larger than message_mb")
             self.stop("infra" if self.heard < self.limit // 16 else "protocol", "the tests pass a value that is larger than message_mb")
+        self.deliver(packed)
+
+    def deliver(self, packed: bytes) -> None:
         try:
             self.stream.sendall(packed)
         except (BrokenPipeError, ConnectionResetError):
@@ -225,15 +234,18 @@ class Program:
         if operation == "call":
             self.calls += 1
             self.last_call = (object.__getattribute__(args[0], "_label"), encoded[1:], keywords)
-        self.send(["do", operation, encoded, keywords])
+        early = self.ask(["do", operation, encoded, keywords])
         while True:
-            message = self.receive()
+            message, early = early or self.receive(), None
             if message[0] == "ret":
                 value, changes, _ = self.parts(message, 3)
                 self.take_changes(changes, args, kwargs)
                 if type(value) is dict and list(value) == ["a"]:
                     return self.argument(value["a"], args, kwargs)
-                return self.decode(value)
+                result = self.decode(value)
+                if self.upcoming and operation == "call" and not isinstance(result, Remote):
+                    self.ask_ahead(encoded[0])
+                return result
             if message[0] == "exc":
                 *described, changes, _ = self.parts(message, 6)
                 self.take_changes(changes, args, kwargs)
@@ -244,6 +256,36 @@ class Program:
             if message[0] != "cb":
                 self.stop("protocol", "the program's process sent a message of the wrong kind")
             self.call_back(self.parts(message, 4))
+
+    def ask(self, message: list[Any]) -> list[Any] | None:
+        """Send a request, unless that was done ahead; its reply, where that was read already."""
+        if self.ahead and self.ahead[0][0] == message:
+            return self.ahead.popleft()[1]
+        for earlier in self.ahead:  # replies come in the order of the requests
+            earlier[1] = earlier[1] or self.receive()
+        self.send(message)
+        return None
+
+    def ask_ahead(self, function: Any) -> None:
+        """Send the next calls, so that the program works on them while the tests look at what it gave: neither waits for the other at every call.
+
+        Only as far as the program cannot tell: up to the first result of which more may be asked, and not where it may call back, for it
+        would read the next request in place of the answer. In one piece that surely fits into the socket, so that nobody waits for room in it.
+        """
+        if self.ahead or self.callbacks or self.iterators:
+            return
+        pieces, size = [], 0
+        for call in self.upcoming:
+            message = ["do", "call", [function, *map(self.encode, call.args)], {name: self.encode(x) for name, x in call.kwargs.items()}]
+            piece = frames.pack(message)
+            size += len(piece)
+            if size > min(AHEAD, self.limit):
+                break
+            pieces.append(piece)
+            self.ahead.append([message, None])
+            if not call.final:
+                break
+        self.deliver(b"".join(pieces))
 
     def take_changes(self, changes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if changes is None:

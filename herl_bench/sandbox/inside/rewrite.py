@@ -14,22 +14,38 @@ import ast
 import builtins
 import symtable
 from types import CodeType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 RECORDER = "__hb__"
 BUILTINS = frozenset(dir(builtins))
 LONGEST_SOURCE = 500
+LOAD = ast.Load()
+ANYWHERE: Any = {
+    "lineno": 1,
+    "col_offset": 0,
+}  # of the nodes that stand nowhere in the source; asking ast to find them all takes longer than parsing
+
+
+class Call(NamedTuple):
+    """A call of the program's `function` with plain data. final: nothing more is asked of what it returns, whatever that is."""
+
+    function: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    final: bool
 
 
 class Site(NamedTuple):
     """One assert statement.
 
     conditional: it sits in a branch (`if`, `except`, `else` of `try`, `case`), so that not reaching it says nothing.
+    ahead: where in `Tests.calls` those begin and end that the assert statements right after this one make, if reading them is enough to tell.
     """
 
     source: str
     conditional: bool
     left_call: bool = False
+    ahead: tuple[int, int] = (0, 0)
 
 
 class Tests(NamedTuple):
@@ -41,11 +57,12 @@ class Tests(NamedTuple):
     free: frozenset[str]
     has_check: bool
     calls_check: bool
+    calls: tuple[Call, ...] = ()
 
 
 def prepare(source: str) -> Tests:
     """Raises SyntaxError (or ValueError for a NUL byte) where the tests do not parse."""
-    source = source.replace("\r\n", "\n")
+    source = source.replace("\r\n", "\n").replace("\r", "\n")  # as the parser counts lines
     tree = ast.parse(source)
     has_check = any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body)
     calls_check = any(
@@ -55,11 +72,11 @@ def prepare(source: str) -> Tests:
         and node.value.func.id == "check"
         for node in tree.body
     )
-    writer = _Writer(source)
+    free = free_names(source)
+    writer = _Writer(source, free)
     body = writer.main_body(tree.body)
-    new = ast.fix_missing_locations(ast.Module(body, tree.type_ignores))
-    code = compile(new, "<tests>", "exec", dont_inherit=True)
-    return Tests(code, tuple(writer.sites), tuple(writer.statements), free_names(source), has_check, calls_check)
+    code = compile(ast.Module(body, tree.type_ignores), "<tests>", "exec", dont_inherit=True)
+    return Tests(code, tuple(writer.sites), tuple(writer.statements), free, has_check, calls_check, tuple(writer.calls))
 
 
 def free_names(source: str) -> frozenset[str]:
@@ -78,19 +95,84 @@ def free_names(source: str) -> frozenset[str]:
     return frozenset(read - bound - BUILTINS)
 
 
+AROUND = (
+    *(ast.Constant, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.expr_context),
+    *(ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator, ast.Compare, ast.cmpop),
+)
+FINAL = (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)
+WRAPPERS = frozenset({"abs", "round", "list", "tuple", "set", "sorted", "dict", "str", "int", "float", "bool"})
+
+
+def only_call(test: ast.expr, names: frozenset[str]) -> Call | None:
+    """The one call of a name among `names` that evaluating the test comes down to; None where that cannot be told."""
+    found: ast.Call | None = None
+    nodes: list[ast.AST] = [test]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Call):
+            if not isinstance(node.func, ast.Name):
+                return None
+            if node.func.id in names and found is None:
+                found = node
+            elif node.func.id in WRAPPERS and not node.keywords:
+                nodes += node.args
+            else:
+                return None
+        elif isinstance(node, AROUND):
+            nodes += ast.iter_child_nodes(node)
+        else:
+            return None
+    if found is None or not all(keyword.arg for keyword in found.keywords):
+        return None
+    try:
+        args = [ast.literal_eval(argument) for argument in found.args]
+        kwargs = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in found.keywords}
+    except (ValueError, TypeError, RecursionError, MemoryError):
+        return None
+    assert isinstance(found.func, ast.Name)
+    final = isinstance(test, ast.Compare) and isinstance(test.ops[0], FINAL) and found in (test.left, test.comparators[0])
+    return Call(found.func.id, args, kwargs, final)
+
+
 class _Writer(ast.NodeTransformer):
-    def __init__(self, source: str):
-        self.source = source
+    """names: what means the program's own."""
+
+    def __init__(self, source: str, names: frozenset[str]):
+        self.lines = source.encode().split(b"\n")
+        self.names = names
+        self.calls: list[Call] = []
         self.sites: list[Site] = []
         self.statements: list[str] = []
         self.branches = 0
 
     def main_body(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        return [self._guarded(node) for node in body]
+        new: list[ast.stmt] = []
+        run: list[tuple[int, Call]] = []
+        for node in body:
+            call = only_call(node.test, self.names) if isinstance(node, ast.Assert) else None
+            if call is None or (run and run[0][1].function != call.function):
+                self._foresee(run)
+                run = []
+            if call is not None:
+                run.append((len(self.sites), call))
+            new.append(self._guarded(node))
+        self._foresee(run)
+        return new
+
+    def _foresee(self, run: list[tuple[int, Call]]) -> None:
+        """Assert statements in a row, each of them with one call that is known: each site gets those of the sites behind it."""
+        first = len(self.calls)
+        self.calls += [call for _, call in run]
+        for i, (site, _) in enumerate(run):
+            self.sites[site] = self.sites[site]._replace(ahead=(first + i + 1, len(self.calls)))
 
     def _guarded(self, node: ast.stmt) -> ast.stmt:
         if isinstance(node, ast.FunctionDef) and node.name == "check":
+            names = self.names
+            stored = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)}
+            self.names = frozenset({*names, *(argument.arg for argument in node.args.args[:1])} - stored)
             node.body = self.main_body(node.body)
+            self.names = names
             return node
         text = self._text(node)
         new: ast.stmt = self.visit(node)
@@ -99,7 +181,7 @@ class _Writer(ast.NodeTransformer):
             return new
         self.statements.append(text)
         imports = isinstance(node, ast.Import | ast.ImportFrom)
-        return self._try([new], self._call("broken", ast.Constant(len(self.statements) - 1), ast.Constant(imports)))
+        return self._try([new], self._call("broken", constant(len(self.statements) - 1), constant(imports)))
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         test = node.test
@@ -108,9 +190,9 @@ class _Writer(ast.NodeTransformer):
         number = len(self.sites)
         self.sites.append(Site(self._text(node), never or self.branches > 0, left_call))
         test = self.visit(test)
-        where = ast.Constant(number)
+        where = constant(number)
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
-            report = self._call("compare", where, ast.Constant(type(test.ops[0]).__name__), test.left, test.comparators[0])
+            report = self._call("compare", where, constant(type(test.ops[0]).__name__), test.left, test.comparators[0])
         else:
             report = self._call("truth", where, test)
         return ast.copy_location(self._try([self._call("start", where), report], self._call("raised", where)), node)
@@ -140,17 +222,26 @@ class _Writer(ast.NodeTransformer):
         self.branches -= branch
         return new
 
-    def _text(self, node: ast.AST) -> str:
-        return " ".join((ast.get_source_segment(self.source, node) or ast.unparse(node)).split())[:LONGEST_SOURCE]
+    def _text(self, node: ast.stmt) -> str:
+        """As written, in one line. `ast.get_source_segment` would split the whole source for each."""
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        lines = self.lines[first : last + 1]
+        lines[-1] = lines[-1][: node.end_col_offset]
+        lines[0] = lines[0][node.col_offset :]
+        return " ".join(b"\n".join(lines).decode().split())[:LONGEST_SOURCE]
 
     def _call(self, method: str, *args: ast.expr) -> ast.Expr:
-        function = ast.Attribute(ast.Name(RECORDER, ast.Load()), method, ast.Load())
-        return ast.Expr(ast.Call(function, list(args), []))
+        function = ast.Attribute(ast.Name(RECORDER, LOAD, **ANYWHERE), method, LOAD, **ANYWHERE)
+        return ast.Expr(ast.Call(function, list(args), [], **ANYWHERE), **ANYWHERE)
 
     def _try(self, body: list[ast.stmt], on_error: ast.stmt) -> ast.Try:
-        stop = ast.Attribute(ast.Name(RECORDER, ast.Load()), "Stop", ast.Load())
+        stop = ast.Attribute(ast.Name(RECORDER, LOAD, **ANYWHERE), "Stop", LOAD, **ANYWHERE)
         handlers = [
-            ast.ExceptHandler(stop, None, [ast.Raise()]),
-            ast.ExceptHandler(ast.Name("BaseException", ast.Load()), None, [on_error]),
+            ast.ExceptHandler(stop, None, [ast.Raise(None, None, **ANYWHERE)], **ANYWHERE),
+            ast.ExceptHandler(ast.Name("BaseException", LOAD, **ANYWHERE), None, [on_error], **ANYWHERE),
         ]
-        return ast.Try(body, handlers, [], [])
+        return ast.Try(body, handlers, [], [], **ANYWHERE)
+
+
+def constant(value: int | bool | str) -> ast.Constant:
+    return ast.Constant(value, **ANYWHERE)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import struct
 
-from .kernel import checked, libc, no_new_privileges
+from .kernel import Call, libc
 from .syscalls import ARCHITECTURES, FILE_OWNERS, PROCESSES
 
 Instruction = tuple[int, int, int, int]
@@ -115,8 +115,8 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def load(code: bytes) -> None:
-    no_new_privileges()
+def load(code: bytes) -> Call:
+    """Needs `no_new_privileges`."""
     loaded = _Program(len(code) // 8, code)
-    result = libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(MODE_FILTER), ctypes.byref(loaded), ctypes.c_ulong(0), ctypes.c_ulong(0))
-    checked(result, "seccomp")
+    zero = ctypes.c_ulong(0)
+    return Call("seccomp", libc.prctl, (ctypes.c_int(PR_SET_SECCOMP), ctypes.c_ulong(MODE_FILTER), ctypes.byref(loaded), zero, zero))

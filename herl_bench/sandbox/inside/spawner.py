@@ -1,23 +1,27 @@
 """The spawner: a small warm process that forks one confined candidate per request. It never sees a candidate's code.
 
-Covers: per candidate its own user, pid, mount and ipc namespace, an empty /tmp of bounded size, no /proc, no capabilities, resource
-limits, Landlock, seccomp; killing it (it is init of its pid namespace, so nothing of it survives) and reporting what it used.
-Leaves out: the network namespace, which the candidates share, empty and without a loopback device that is up; and threads' own stacks.
-Requests from the tester: {"spawn": limits} with the candidate's socket attached, and for a script its input and output;
-{"waited": number} answered by the seconds for which it was ready to run and got no processor, {"end": number} answered by
-[status, peak kB, cpu s] of one that ended itself, {"kill": number} answered by the same of one that still runs: it dies while the next job
-is under way.
+Covers: per candidate its own user, pid and mount namespace, an empty /tmp of bounded size, no /proc, no capabilities, resource limits,
+Landlock, seccomp; killing it (it is init of its pid namespace, so nothing of it survives) and reporting what it used.
+Leaves out: the network and ipc namespaces, which the candidates share: the one is empty and without a loopback device that is up, the other
+cannot be reached by any call that seccomp lets through; and threads' own stacks.
+
+What can be done before the fork is done there, and what must be done after it is made up before: the kernel copies each page that the child
+or, while the child lives, the spawner writes to, and that is most of what a candidate costs.
+
+Requests from the tester, each one letter and what it is about: "s" and limits as JSON, with the candidate's socket attached, and for a script
+its input and output; "w" and a number, answered by the seconds for which that candidate was ready to run and got no processor; "e" and a number,
+answered by [status, peak kB, cpu s] of one that ended itself; "k" and a number, answered by the same of one that still runs: it dies while the
+next job is under way.
 """
 
 from __future__ import annotations
 
-import array
 import gc
 import json
 import os
-import select
 import signal
 import socket
+import struct
 import time
 from typing import Any, NamedTuple
 
@@ -28,180 +32,216 @@ DESCRIPTORS_TO_CLOSE = 1024
 BURY_S = 0.02  # how often an idle spawner looks whether those that it killed are dead
 PROCESS_CPU_CLOCK = 2  # the low bits of a process's clock number, with the negated pid above them (linux/posix-timers.h)
 MEGABYTE = 1 << 20
+QUIET = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+READY = frames.pack(["ready"])
+
+NUMBER = struct.Struct("=cI")
+USED = struct.Struct("=iQd")
+SECONDS = struct.Struct("=d")
+DESCRIPTOR = struct.Struct("i")
 
 
 class Setting(NamedTuple):  # not a dataclass: that module loads much, and every candidate would carry it
     """What holds for every candidate of this worker.
 
-    readable: what a program may read (the interpreter and its libraries), as `landlock.places`. runnable: what one that may make processes
+    readable: what a program may read (the interpreter and its libraries), as `landlock.readable`. runnable: what one that may make processes
     may also read, and run. isolated: in namespaces. confined: by Landlock and seccomp; False only for the unsafe tier.
     """
 
-    readable: list[tuple[int, int]]
-    runnable: list[tuple[int, int]]
+    readable: list[landlock.Rule]
+    runnable: list[landlock.Rule]
     isolated: bool
     confined: bool
     landlock: int
     threads_filter: bytes
     processes_filter: bytes
-    uid: int
-    gid: int
 
 
 def setting(options: dict[str, Any]) -> Setting:
     isolated, confined = options["tier"] == "namespaces", options["tier"] != "none"
     machine = os.uname().machine
     return Setting(
-        readable=landlock.places(options["readable"]) if confined else [],
-        runnable=landlock.places([*options["readable"], *options["programs"]], landlock.EXECUTE) if isolated else [],
+        readable=landlock.readable(options["readable"]) if confined else [],
+        runnable=landlock.readable([*options["readable"], *options["programs"]], landlock.EXECUTE) if isolated else [],
         isolated=isolated,
         confined=confined,
         landlock=landlock.abi() if confined else 0,
         threads_filter=seccomp.program(machine, own_files=isolated) if confined else b"",
         processes_filter=seccomp.program(machine, processes=True) if isolated else b"",
-        uid=os.getuid(),
-        gid=os.getgid(),
     )
 
 
-def confine(limits: dict[str, Any], fixed: Setting) -> None:
-    """Give up everything, in the order in which the later steps still allow the earlier ones."""
+class Plan(NamedTuple):
+    """What happens to every candidate with the same limits.
+
+    before: by the spawner, whose new namespaces the candidate is born into. first, last: by the candidate itself, before and after Landlock.
+    message: the largest that it may send, in bytes.
+    """
+
+    before: list[kernel.Call]
+    rules: list[landlock.Rule]
+    first: list[kernel.Call]
+    last: list[kernel.Call]
+    message: int
+
+
+def plan(limits: dict[str, Any], fixed: Setting) -> Plan:
+    """In the order in which the later steps still allow the earlier ones."""
     alone = limits["processes"] == 1
-    kernel.die_with_parent()
+    before, first, last = [], [kernel.die_with_parent()], []
     if fixed.isolated:
-        kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
-        kernel.map_own_user(fixed.uid, fixed.gid)
-        quiet = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
-        kernel.mount("scratch", "/tmp", "tmpfs", quiet, f"size={limits['scratch_mb']}m,nr_inodes={limits['inodes']},mode=700")
-        kernel.mount("none", "/proc", "tmpfs", quiet | kernel.MS_RDONLY, "size=4k")
+        before.append(kernel.unshare(kernel.CLONE_NEWPID | kernel.CLONE_NEWNS))
+        scratch = f"size={limits['scratch_mb']}m,nr_inodes={limits['inodes']},mode=700"
+        before.append(kernel.mount("scratch", "/tmp", "tmpfs", QUIET, scratch))
         if not alone:
-            kernel.mount("/tmp", "/dev/shm", "none", kernel.MS_BIND)  # semaphores of multiprocessing, in the same bounded scratch
-        elif not fixed.landlock:
-            kernel.mount("none", "/dev/shm", "tmpfs", quiet | kernel.MS_RDONLY, "size=4k")
-        os.chdir("/tmp")
-    kernel.limit_resources(
+            before.append(kernel.mount("/tmp", "/dev/shm", "none", kernel.MS_BIND))  # semaphores of multiprocessing, in the same scratch
+        before.append(kernel.change_directory("/tmp"))
+        first.append(kernel.unshare(kernel.CLONE_NEWUSER))  # without a user of its own in it: the scratch belongs to the namespace outside
+    first += kernel.limit_resources(
         memory=limits["memory_mb"] * MEGABYTE,
         cpu=max(1, round(limits["cpu_s"] + 0.499)),
         file=limits["file_mb"] * MEGABYTE,
         tasks=(limits["threads"] if alone else limits["processes"]) if fixed.isolated else None,
     )
     if fixed.confined:
-        kernel.drop_capabilities()
-        if fixed.landlock:
-            landlock.restrict(fixed.landlock, fixed.readable if alone else fixed.runnable, "/tmp" if fixed.isolated else None)
-    kernel.limit_descriptors(limits["open_files"])  # only now: the spawner's own are still open, and Landlock needs one more
+        first.append(kernel.drop_capabilities())
+    last.append(kernel.limit_descriptors(limits["open_files"]))  # only now: the spawner's own are still open
     if fixed.confined:
-        seccomp.load(fixed.threads_filter if alone else fixed.processes_filter)
+        last.append(seccomp.load(fixed.threads_filter if alone else fixed.processes_filter))
+    return Plan(before, fixed.readable if alone else fixed.runnable, first, last, limits["message_mb"] * MEGABYTE)
 
 
-def become_candidate(server: candidate.Server, descriptor: int, files: list[int], limits: dict[str, Any], fixed: Setting) -> None:
+def become_candidate(server: candidate.Server, descriptor: int, files: list[int], ruleset: int, steps: Plan) -> None:
     """The child's whole life. The tester sends the code only after it has read "ready", so a failed set-up is never the program's doing."""
-    null = os.open("/dev/null", os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(files[standard] if standard < len(files) else null, standard)
-    stream = socket.socket(fileno=descriptor)
+    greeting = READY
+    for standard, given in enumerate(files):
+        os.dup2(given, standard)
     try:
-        confine(limits, fixed)
-        os.dup2(stream.detach(), STREAM)
-        os.closerange(STREAM + 1, DESCRIPTORS_TO_CLOSE)
-        stream = socket.socket(fileno=STREAM)
-        frames.send(stream, ["ready"])
+        kernel.make(*steps.first)
+        if ruleset >= 0:
+            kernel.make(landlock.restrict(ruleset))
+        kernel.make(*steps.last)
     except OSError as error:
-        frames.send(stream, ["setup", str(error)])
-        return
-    candidate.main(server, stream, limits["message_mb"] * MEGABYTE)
+        greeting = frames.pack(["setup", str(error)])
+    os.dup2(descriptor, STREAM)
+    os.closerange(STREAM + 1, DESCRIPTORS_TO_CLOSE)
+    server.stream.sendall(greeting)
+    if greeting is READY:
+        candidate.main(server, steps.message)
 
 
-def waited(pid: int | str) -> float:
-    """Seconds on the run queue without running, of the main thread; 0 where the kernel does not count them."""
-    try:
-        with open(f"/proc/{pid}/schedstat") as file:
-            return int(file.read().split()[1]) / 1e9
-    except OSError:
-        return 0.0
+class Processes:
+    """What /proc tells of the candidates, though they are numbered otherwise there and none of them may see it."""
+
+    def __init__(self) -> None:
+        self.folder = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
+
+    def read(self, path: str) -> bytes:
+        descriptor = os.open(path, os.O_RDONLY, dir_fd=self.folder)
+        try:
+            return os.read(descriptor, 4096)
+        finally:
+            os.close(descriptor)
+
+    def outside(self, pid: int) -> int:
+        """The number of a child in the /proc that we see, an outer pid namespace's: only a pidfd tells. -1 for one that has ended."""
+        descriptor = os.pidfd_open(pid)
+        try:
+            return int(field(self.read(f"self/fdinfo/{descriptor}"), b"Pid:"))
+        finally:
+            os.close(descriptor)
+
+    def waited(self, pid: int) -> float:
+        """Seconds on the run queue without running, of the main thread; 0 where the kernel does not count them."""
+        try:
+            return int(self.read(f"{self.outside(pid)}/schedstat").split()[1]) / 1e9
+        except OSError:
+            return 0.0
+
+    def usage(self, pid: int) -> tuple[int, float]:
+        """(peak kB, cpu s) of a child that runs."""
+        peak = field(self.read(f"{self.outside(pid)}/status"), b"VmHWM:")
+        return int(peak), time.clock_gettime(~pid << 3 | PROCESS_CPU_CLOCK)
 
 
-def outside(pid: int) -> int:
-    """The number of a child in the /proc that we see, an outer pid namespace's: only a pidfd tells. -1 for one that has ended."""
-    descriptor = os.pidfd_open(pid)
-    try:
-        return int(field(f"/proc/self/fdinfo/{descriptor}", b"Pid:"))
-    finally:
-        os.close(descriptor)
-
-
-def field(path: str, name: bytes) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        return os.read(descriptor, 4096).partition(b"\n" + name)[2].split(None, 1)[0]
-    finally:
-        os.close(descriptor)
-
-
-def usage(pid: int) -> tuple[int, float]:
-    """(peak kB, cpu s) of a child that runs."""
-    return int(field(f"/proc/{outside(pid)}/status", b"VmHWM:")), time.clock_gettime(~pid << 3 | PROCESS_CPU_CLOCK)
+def field(text: bytes, name: bytes) -> bytes:
+    return text.partition(b"\n" + name)[2].split(None, 1)[0]
 
 
 class Spawner:
-    def __init__(self, control: socket.socket, fixed: Setting):
+    def __init__(self, control: socket.socket, fixed: Setting, server: candidate.Server):
         self.control = control
         self.fixed = fixed
-        self.server = candidate.prepare()
+        self.server = server
+        self.processes = Processes()
+        self.plans: dict[bytes, Plan] = {}
         self.children: dict[int, int] = {}
         self.dying: list[int] = []
         self.spawned = 0
-        self.own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY) if fixed.isolated else -1
+        self.home: list[kernel.Call] = []
+        if fixed.isolated:
+            for name, kind in (("pid", kernel.CLONE_NEWPID), ("mnt", kernel.CLONE_NEWNS)):
+                self.home.append(kernel.setns(os.open(f"/proc/self/ns/{name}", os.O_RDONLY), kind))
 
     def serve(self) -> None:
         while True:
-            while self.dying and not select.select([self.control], [], [], BURY_S)[0]:
+            self.control.settimeout(BURY_S if self.dying else None)
+            try:
+                message, ancillary, _, _ = self.control.recvmsg(1 << 12, 64)
+            except TimeoutError:
                 self.bury()
-            message, ancillary, _, _ = self.control.recvmsg(1 << 12, socket.CMSG_SPACE(3 * 4))
+                continue
             if not message:
                 return
-            request = json.loads(message)
-            if "spawn" in request:
-                descriptor, *files = array.array("i", ancillary[0][2])
+            if ancillary:
                 self.bury()
-                self.spawn(descriptor, files, request["spawn"])
+                self.spawn(message, [number for (number,) in DESCRIPTOR.iter_unpack(ancillary[0][2])])
             else:
-                answer = self.answer(request)
-                self.control.send(json.dumps(answer).encode())
+                self.control.send(self.answer(*NUMBER.unpack(message)))
 
-    def spawn(self, descriptor: int, files: list[int], limits: dict[str, Any]) -> None:
-        if self.fixed.isolated:
-            kernel.unshare(kernel.CLONE_NEWPID)
-        pid = kernel.fork()
-        if pid == 0:
-            try:
-                become_candidate(self.server, descriptor, files, limits, self.fixed)
-            finally:
-                os._exit(0)
-        if self.fixed.isolated:
-            kernel.setns(self.own_pids, kernel.CLONE_NEWPID)
-        for sent in (descriptor, *files):
-            os.close(sent)
-        self.children[self.spawned] = pid
+    def spawn(self, request: bytes, sent: list[int]) -> None:
+        steps = self.plans.get(request)
+        if steps is None:
+            steps = self.plans[request] = plan(json.loads(request[1:]), self.fixed)
+        ruleset, trouble = -1, ""
+        try:
+            kernel.make(*steps.before)
+            if self.fixed.landlock:
+                ruleset = landlock.ruleset(self.fixed.landlock, steps.rules, "/tmp" if self.fixed.isolated else None)
+            pid = kernel.fork()
+            if pid == 0:
+                try:
+                    become_candidate(self.server, sent[0], sent[1:], ruleset, steps)
+                finally:
+                    os._exit(0)
+            self.children[self.spawned] = pid
+        except OSError as error:
+            trouble = str(error)
+        kernel.make(*self.home)
+        if trouble:
+            os.write(sent[0], frames.pack(["setup", trouble]))
+        for descriptor in sent if ruleset < 0 else [*sent, ruleset]:
+            os.close(descriptor)
         self.spawned += 1
 
-    def answer(self, request: dict[str, int]) -> Any:
-        ((what, number),) = request.items()
-        if what == "waited":
-            return waited(outside(self.children[number]))
+    def answer(self, what: bytes, number: int) -> bytes:
+        if number not in self.children:  # it never came to life
+            return USED.pack(0, 0, 0.0)
+        if what == b"w":
+            return SECONDS.pack(self.processes.waited(self.children[number]))
         pid = self.children.pop(number)
-        if what == "kill":
+        if what == b"k":
             try:
-                peak, cpu = usage(pid)
+                peak, cpu = self.processes.usage(pid)
             except (OSError, ValueError, IndexError):
                 pass  # it ended meanwhile
             else:
                 os.kill(pid, signal.SIGKILL)  # not yet reaped, so the number cannot have been given to anybody else
                 self.dying.append(pid)
-                return [signal.SIGKILL, peak, cpu]
+                return USED.pack(signal.SIGKILL, peak, cpu)
         os.kill(pid, signal.SIGKILL)
         _, status, used = os.wait4(pid, 0)
-        return [status, used.ru_maxrss, used.ru_utime + used.ru_stime]
+        return USED.pack(status, used.ru_maxrss, used.ru_utime + used.ru_stime)
 
     def bury(self) -> None:
         """Reap who was killed; wait only where more than two are still dying, so that their memory does not add up."""
@@ -211,19 +251,30 @@ class Spawner:
 
 def main(control: socket.socket, options: dict[str, Any]) -> None:
     """Enter a namespace in which candidates may be made, and serve until the tester goes away."""
-    kernel.die_with_parent()
+    kernel.make(kernel.die_with_parent())
+    if control.fileno() != STREAM:
+        os.dup2(control.fileno(), STREAM)  # keeps the place of the candidate's own
+    uid, gid = os.getuid(), os.getgid()
     fixed = setting(options)
     if fixed.isolated:
-        kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
-        kernel.map_own_user(fixed.uid, fixed.gid)
+        kernel.make(kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC))
+        kernel.map_own_user(uid, gid)
         first = os.fork()
         if first:
             os.waitpid(first, 0)
             return
-        kernel.die_with_parent()
-        kernel.mount("none", "/", "none", kernel.MS_REC | kernel.MS_PRIVATE)
-    kernel.limit_what_nobody_needs()
-    spawner = Spawner(control, fixed)
+        kernel.make(kernel.die_with_parent(), kernel.mount("none", "/", "none", kernel.MS_REC | kernel.MS_PRIVATE))
+    kernel.make(*kernel.limit_what_nobody_needs())
+    if fixed.confined:
+        kernel.make(kernel.no_new_privileges())
+    null = os.open("/dev/null", os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    spawner = Spawner(control, fixed, candidate.prepare(STREAM))
+    if fixed.isolated:  # for good, and for all candidates; the spawner itself has it open
+        kernel.make(kernel.mount("none", "/proc", "tmpfs", QUIET | kernel.MS_RDONLY, "size=4k"))
+        if not fixed.landlock:
+            kernel.make(kernel.mount("none", "/dev/shm", "tmpfs", QUIET | kernel.MS_RDONLY, "size=4k"))
     gc.collect()
     gc.freeze()  # a collection in the child must not touch, and so copy, the parent's pages
     spawner.serve()

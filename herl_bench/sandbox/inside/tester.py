@@ -7,7 +7,6 @@ Leaves out: dataset test code is trusted not to attack the tester on purpose; a 
 
 from __future__ import annotations
 
-import array
 import builtins
 import functools
 import gc
@@ -24,10 +23,10 @@ import time
 from types import FrameType
 from typing import Any
 
-from . import frames, stdio
+from . import frames, kernel, stdio
 from .program import Program, Remote, Stop
 from .rewrite import RECORDER, Tests, prepare
-from .spawner import waited
+from .spawner import DESCRIPTOR, NUMBER, SECONDS, USED
 
 MEGABYTE = 1 << 20
 HOST_MESSAGE = 64 * MEGABYTE
@@ -113,6 +112,8 @@ class Recorder:
 
     def start(self, site: int) -> None:
         self.program.last_call = None
+        first, end = self.tests.sites[site].ahead
+        self.program.upcoming = self.tests.calls[first:end] if first < end else ()
 
     def compare(self, site: int, name: str, left: Any, right: Any) -> None:
         sign, function = COMPARISONS[name]
@@ -142,7 +143,7 @@ class Recorder:
         if self.program.dead:
             raise Stop(self.program.dead[1])
         outcome = self.outcomes[site]
-        if not outcome.reached or (outcome.passed and not passed):
+        if outcome.passed and not passed:
             outcome.evidence = evidence()
         outcome.reached = True
         outcome.passed = outcome.passed and passed
@@ -180,6 +181,7 @@ class Tester:
         self.host = host
         self.control = control
         self.options = options
+        self.schedule = os.open("/proc/self/schedstat", os.O_RDONLY) if os.path.exists("/proc/self/schedstat") else -1
         self.spawned = 0
         self.spare: tuple[int, Program, dict[str, Any]] | None = None
         self.program: Program | None = None
@@ -198,7 +200,7 @@ class Tester:
         self.number = number
         self.wall_s, self.busy_s = seconds, busy
         self.began = time.monotonic()
-        self.waited_before = waited("self")
+        self.waited_before = self.waited()
         self.armed = True
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
@@ -206,13 +208,20 @@ class Tester:
         """Time is up, unless the machine was busy with something else: what a program is granted must not depend on its neighbours."""
         if not self.armed or self.program is None:
             return
-        starved = waited("self") - self.waited_before + self.ask({"waited": self.number})
+        starved = self.waited() - self.waited_before + SECONDS.unpack(self.ask(b"w", self.number))[0]
         left = self.began + self.wall_s + min(starved, self.busy_s) - time.monotonic()
         if left > SLACK_S and self.program.dead is None:
             signal.setitimer(signal.ITIMER_REAL, left)
             return
         signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
         self.program.stop("timeout", f"no verdict within {self.wall_s:g} s")
+
+    def waited(self) -> float:
+        """Seconds that this process was ready to run and got no processor; 0 where the kernel does not count them."""
+        try:
+            return int(os.pread(self.schedule, 100, 0).split()[1]) / 1e9
+        except OSError:
+            return 0.0
 
     def disarm(self) -> None:
         self.armed = False
@@ -222,21 +231,21 @@ class Tester:
     def spawn(self, limits: dict[str, Any], files: tuple[int, ...] = ()) -> tuple[int, Program, dict[str, Any]]:
         """files: what a script gets as its descriptors 0 and 1."""
         ours, theirs = socket.socketpair()
-        request = json.dumps({"spawn": limits}).encode()
-        self.control.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [theirs.fileno(), *files]))])
+        sent = b"".join(DESCRIPTOR.pack(descriptor) for descriptor in (theirs.fileno(), *files))
+        self.control.sendmsg([b"s" + json.dumps(limits).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, sent)])
         theirs.close()
         self.spawned += 1
         return self.spawned - 1, Program(ours, limits["message_mb"] * MEGABYTE), limits
 
-    def ask(self, request: dict[str, int]) -> Any:
-        self.control.send(json.dumps(request).encode())
+    def ask(self, what: bytes, number: int) -> bytes:
+        self.control.send(NUMBER.pack(what, number))
         answer = self.control.recv(1 << 12)
         if not answer:
             os._exit(1)  # no spawner, no worker: the host makes a new one and tries the job again
-        return json.loads(answer)
+        return answer
 
     def end(self, number: int, program: Program) -> tuple[int, int, float]:
-        status, peak_kb, cpu_s = self.ask({"end" if program.dead and program.dead[0] == "crash" else "kill": number})
+        status, peak_kb, cpu_s = USED.unpack(self.ask(b"e" if program.dead and program.dead[0] == "crash" else b"k", number))
         program.stream.close()
         return status, peak_kb, cpu_s
 
@@ -491,6 +500,7 @@ class Report:
 
 
 def main(host: socket.socket, control: socket.socket, options: dict[str, Any]) -> None:
+    kernel.make(kernel.die_with_parent())
     gc.collect()
     gc.freeze()
     frames.send(host, {"hello": 1})
