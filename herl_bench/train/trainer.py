@@ -372,18 +372,19 @@ class Learner:
         self, rows: Sequence[Row], chosen: Tensor, old_NT: Tensor, returns_NT: Tensor, on_mask_NT: Tensor, alone: bool
     ) -> float:
         """Accumulate the value critic's gradient over a minibatch; with `alone`, also take the step (no clip on the value: it starts at 0)."""
+        kept = [i for i in chosen.tolist() if not rows[i].off_policy]  # the others have no weight in it
         total = on_mask_NT[chosen].sum().clamp(min=1)
         clip = math.inf if alone else self.config.cliprange_value
         if alone:
             self.optimizer.zero_grad()
         summed = 0.0
-        for batch in microbatches([row.pair for row in rows], self.microbatch_tokens, self.pad, self.device, chosen.tolist()):
+        for batch in microbatches([row.pair for row in rows], self.microbatch_tokens, self.pad, self.device, kept):
             t = batch.mask_BT.shape[1]
             loss_BT = losses.value_loss(self.critic(batch), old_NT[batch.rows, :t], returns_NT[batch.rows, :t], clip)
             loss = losses.masked_sum(loss_BT, on_mask_NT[batch.rows, :t]) / total
             self.accelerator.backward(loss)
             summed += float(loss.detach())
-        self.run.budget.trained_tokens += sum(len(rows[i].pair) for i in chosen.tolist())
+        self.run.budget.trained_tokens += sum(len(rows[i].pair) for i in kept)
         if alone:
             self.accelerator.clip_grad_norm_(self.critic.parameters(), self.config.max_grad_norm)
             self.optimizer.step()
