@@ -218,7 +218,8 @@ class _Pool:
             thread.start()
 
     def serve(self, place: set[int]) -> None:
-        os.sched_setaffinity(0, place)  # of this thread, and so of the processes that it starts
+        with contextlib.suppress(OSError):  # where the processors were taken away meanwhile
+            os.sched_setaffinity(0, place)  # of this thread, and so of the processes that it starts
         worker: Worker | None = None
         task = self.next_task(block=True)
         while task is not None:
