@@ -30,7 +30,7 @@ Everything is measured on the embedded policies and their synthetic worlds, with
 primary metric in per cent, greedy, without any guidance, on held-out problems. Intervals are at 95 %, for other seeds *and* other problems
 ([comparison.md](comparison.md)); p-values are corrected over the comparisons of a column (Holm). Differences are in points. A learning curve is
 the accuracy of the plain prompts' responses while training: sampled at temperature 1, on problems never seen before, so it lies under the greedy one.
-Learning rate, passes per step and entropy bonus were tuned for PPO, on a seed that is not compared; all other arms take PPO's.
+Learning rate, responses and passes per step, and entropy bonus were tuned for PPO, on a seed that is not compared; all other arms take PPO's.
 """
 
 

@@ -66,7 +66,7 @@ class Part:
     def about(self) -> str:
         """The grid's own first line."""
         if not self.grid.is_file():
-            return f"PPO's entropy bonus at the two best settings of tune-{self.task}, which comes first. 4 runs, about 10 CPU minutes."
+            return f"PPO's passes per step and entropy bonus at the best setting of tune-{self.task}, which comes first. 5 runs, about 8 CPU minutes."
         return self.grid.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip().replace("SHARE", str(self.share))
 
     @property
@@ -90,8 +90,8 @@ class Part:
 
 
 PARTS = (
-    *(Part(f"tune-{task}", task, ("ppo learning_rate=0.0003 num_ppo_epochs=1",), "tuning", tuned=False, alone=True) for task in TASKS),
-    *(Part(f"entropy-{task}", task, ("low-best",), "tuning", tuned=False, alone=True) for task in TASKS),
+    *(Part(f"tune-{task}", task, ("ppo learning_rate=0.0003 rollouts_per_step=64",), "tuning", tuned=False, alone=True) for task in TASKS),
+    *(Part(f"tune-more-{task}", task, ("as-tuned",), "tuning", tuned=False, alone=True) for task in TASKS),
     *(Part(f"main-{task}", task) for task in TASKS),
     *(Part(f"controls-{task}", task, ("ppo", "herl"), view="variants") for task in ("bbh", "gsm8k")),
     *(Part(f"ablations-{what}", "bbh", ("ppo", "herl"), view="variants") for what in ("bonus", "training", "guidance")),
@@ -169,7 +169,7 @@ def run(part: Part, asked: Asked) -> int:
     print(f"{part.name}: {part.about}", file=sys.stderr)
     if part.view == "refining":
         return refining.run(*asked.refined(part))
-    if not part.grid.is_file() and not write_entropy_grid(part, asked.results / f"tune-{part.task}.json"):
+    if not part.grid.is_file() and not write_second_grid(part, asked.results / f"tune-{part.task}.json"):
         return 1
     if part.share is not None and (code := warmstart(part, asked.policy(part))):
         return code
@@ -181,21 +181,24 @@ def run(part: Part, asked: Asked) -> int:
     return subprocess.run(words).returncode
 
 
-def write_entropy_grid(part: Part, tuning: Path) -> bool:
-    """The grid of an entropy part, out of the finished tuning: its two best settings with an entropy bonus; without one they stand there."""
+def write_second_grid(part: Part, tuning: Path) -> bool:
+    """The grid of the second round of tuning, out of the finished first: its best setting with more passes per step, and with an entropy bonus."""
     tuned: dict[str, Any] = json.loads(tuning.read_text(encoding="utf-8")) if tuning.is_file() else {}
     if not tuned or tuned["finished"] < tuned["planned"]:
         print(f"{part.name}: run part tune-{part.task} first, all of it", file=sys.stderr)
         return False
-    best = sorted(tuned["tasks"][0]["arms"], key=lambda arm: -arm["score"]["value"])[:2]
-    arms = {}
-    for place, arm in zip(("best", "second"), best, strict=True):
-        settings = {name: tuned["arms"][arm["arm"]][name] for name in ("learning_rate", "num_ppo_epochs")}
-        for word, coefficient in (("low", 0.003), ("high", 0.01)):
-            arms[f"{word}-{place}"] = {"method": "ppo", **settings, "entropy_coef": coefficient}
-    grid = {"tasks": [part.task], "arms": arms, "seeds": [100], "settings": {"budget": "100k", "eval_items": 500}}
-    about = f"# PPO's entropy bonus at the two best settings of tune-{part.task}, which has them without. 4 runs, about 10 CPU minutes."
-    write_whole(part.grid, f"{about}\n# Written by study.py from the tuning's results.\n{yaml.safe_dump(grid, sort_keys=False)}")
+    best = max(tuned["tasks"][0]["arms"], key=lambda arm: arm["score"]["value"])["arm"]
+    settings = {name: tuned["arms"][best][name] for name in ("learning_rate", "rollouts_per_step")}
+    more = {
+        "as-tuned": {},
+        "two-passes": {"num_ppo_epochs": 2},
+        "four-passes": {"num_ppo_epochs": 4},
+        "low-entropy": {"entropy_coef": 0.003},
+        "high-entropy": {"entropy_coef": 0.01},
+    }
+    arms = {word: {"method": "ppo", **settings, **change} for word, change in more.items()}
+    grid = {"tasks": [part.task], "arms": arms, "seeds": [100], "settings": {"budget": "100k", "eval_items": 500}, "baseline": "as-tuned"}
+    write_whole(part.grid, f"# {part.about}\n# Written by study.py from the tuning's results.\n{yaml.safe_dump(grid, sort_keys=False)}")
     return True
 
 
