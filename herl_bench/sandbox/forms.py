@@ -29,7 +29,7 @@ def _group(name: str, group: Any) -> Any:
     if isinstance(group, str):
         return group
     if isinstance(group, Sequence) and group:
-        if all(isinstance(item, Stdio) for item in group):
+        if all(isinstance(item, Stdio) and isinstance(item.stdin, str) and isinstance(item.stdout, str) for item in group):
             return [[item.stdin, item.stdout] for item in group]
         if all(isinstance(item, str) for item in group):
             return "\n".join(group)

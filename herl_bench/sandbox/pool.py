@@ -13,6 +13,7 @@ import contextlib
 import functools
 import os
 import queue
+import reprlib
 import select
 import shutil
 import socket
@@ -432,6 +433,8 @@ class Sandbox:
         """Start a job; the future gives its verdict (or raises NoSandbox). The queue has no end: `map` and `amap` keep it short."""
         future: Future[Verdict] = Future()
         limits = job.limits or self.limits
+        if not isinstance(job.code, str) or not isinstance(job.entry, str):
+            raise UsageError(f"Job(code={reprlib.repr(job.code)}, entry={reprlib.repr(job.entry)}): both are text")
         if limits.processes > 1 and self.tier != "namespaces":
             raise UsageError(f"Limits(processes={limits.processes}) needs isolation='namespaces', not {self.tier!r}")
         message = {"code": job.code, "entry": job.entry, "tests": forms.groups(job.tests), "limits": as_message(limits)}

@@ -5,7 +5,7 @@ that passes a test which it does not solve. {PLACES} are filled in by `test_sand
 
 from __future__ import annotations
 
-from attack_set_more import FILES, FILTER, MORE_OTHER_TESTS, MORE_PAIRS, POLICY, RESOURCES, SYSTEM, WORDS
+from attack_set_more import FILES, FILTER, MEETINGS, MORE_OTHER_TESTS, MORE_PAIRS, POLICY, RESOURCES, SYSTEM, WORDS
 
 from herl_bench.sandbox.attacks import ATTACKS, TEST, Attack, tries
 
@@ -49,6 +49,11 @@ WRITE = (
     tries("unlink a host file", "import os\nos.unlink('{CANARY}')"),
     tries("mode of a host file", "import os\nos.chmod('{CANARY}', 0)"),
     tries("times of a host file", "import os\nos.utime('{CANARY}', (0, 0))"),
+    *(
+        tries(f"times of /dev/{name}", f"import os\nos.utime('/dev/{name}')")
+        for name in ("null", "zero", "full", "random", "urandom", "tty", "ptmx", "shm", "")
+    ),
+    tries("no device for the next one", "import os\nos.chmod('/dev', 0)"),
     tries("rename over a host file", "import os\nopen('x', 'w').close()\nos.rename('x', '{CANARY}')"),
     tries("run what was written", "import os\nopen('s', 'w').write('#!/bin/sh')\nos.chmod('s', 0o777)\nos.execv('./s', ['s'])"),
     tries(
@@ -291,4 +296,4 @@ SINGLE = {
     for attack in attacks
 }  # fmt: skip
 
-__all__ = ["FORGE_OTHER_TESTS", "PAIRS", "SINGLE", "TEST"]
+__all__ = ["FORGE_OTHER_TESTS", "MEETINGS", "PAIRS", "SINGLE", "TEST"]

@@ -339,6 +339,26 @@ MORE_OTHER_TESTS = (
     ("numpy's protocol", "assert abs(root(4) - 2.0) < 1e-6", "class E:\n    __array_priority__ = 99\n    __array__ = lambda s: 2\n    __float__ = lambda s: 2.0\n    __rsub__ = lambda s, o: 0.0\ndef root(x): return E()"),
 )  # fmt: skip
 
+LOCKED = """import fcntl
+with open('/dev/null', 'r+b', 0) as null:
+    for _ in range(2000):
+        try:
+            fcntl.lockf(null, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(null, fcntl.LOCK_UN)
+        except OSError: break
+    else: raise OSError"""
+SEARCH = """import ctypes, gc, os
+libc = ctypes.CDLL(None)
+end, into = os.pipe()
+for place in sorted({id(thing) >> 20 for thing in [*gc.get_objects(), bytes(3000)]}):
+    for page in range(place << 20, (place + 1) << 20, 4096):
+        if libc.write(into, ctypes.c_void_p(page), 1) == 1:
+            os.read(end, 1)
+            if any(part[8::-1] == b'77detnalp' for part in ctypes.string_at(page, 4096).split(b'Name:\\t')[1:]): break
+    else: continue
+    break
+else: raise OSError"""
+
 # (name, what the first program leaves behind, how the second one looks for it)
 MORE_PAIRS = (
     ("locked file", "import fcntl, os\nfcntl.flock(os.open(os.__file__, os.O_RDONLY), fcntl.LOCK_EX)\nwhile True: pass", "import fcntl, os\ntry: fcntl.flock(os.open(os.__file__, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)\nexcept BlockingIOError: pass"),
@@ -352,4 +372,29 @@ MORE_PAIRS = (
     ("random state", "import random\nrandom.seed(77)\nrandom.random()", "import random\na = random.random()\nrandom.seed(77)\nrandom.random()\nassert a == random.random()"),
     ("full disk", "open('/tmp/fill', 'wb').write(bytes(15 << 20))", "import os\ns = os.statvfs('/tmp')\nassert s.f_bavail * s.f_bsize < 4 << 20"),
     ("name of the process", "import ctypes\nctypes.CDLL(None).prctl(15, b'left', 0, 0, 0)", "import ctypes\nb = ctypes.create_string_buffer(16)\nctypes.CDLL(None).prctl(16, b, 0, 0, 0)\nassert b.value == b'left'"),
+    ("lock on the null device, by one that dies slowly", "import fcntl\nglobal held, much\nheld = open('/dev/null', 'r+b', 0)\nfcntl.lockf(held, fcntl.LOCK_EX)\nmuch = bytearray(b'x') * (300 << 20)", LOCKED),
+    ("times of a device", "import os\nos.utime('/dev/full')", "import os, time\nassert abs(os.stat('/dev/full').st_mtime - time.time()) < 3"),
+    ("times of the devices' folder", "import os\nos.utime('/dev', (77, 77))", "import os\nassert os.stat('/dev').st_mtime == 77"),
+    ("mode of the devices' folder", "import os\nos.chmod('/dev', 0o711)", "import os\nassert os.stat('/dev').st_mode & 0o777 == 0o711"),
+    ("its name, in the memory of who asked for it", "import ctypes\nctypes.CDLL(None).prctl(15, b'pla' + b'nted77', 0, 0, 0)", SEARCH),
+)  # fmt: skip
+
+WAITS = """import ctypes, mmap, os
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+page = ctypes.c_void_p(libc.mmap(None, 4096, 1, 1, os.open(os.__file__, os.O_RDONLY), 0))
+value = ctypes.c_int.from_address(page.value).value
+libc.syscall(202, page, 0, value, (ctypes.c_long * 2)(0, 200_000_000), None, 0)
+raise OSError"""
+WAKES = """import ctypes, mmap, os, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+page = ctypes.c_void_p(libc.mmap(None, 4096, 1, 1, os.open(os.__file__, os.O_RDONLY), 0))
+end = time.time() + 0.2
+while libc.syscall(202, page, 1, 1, None, None, 0) < 1:
+    if time.time() > end: raise OSError"""
+# (name, what one program does, how another at the same time notices)
+MEETINGS = (
+    ("a lock on the null device", "import fcntl, time\nwith open('/dev/null', 'r+b', 0) as null:\n    fcntl.lockf(null, fcntl.LOCK_EX)\n    time.sleep(0.2)\nraise OSError", LOCKED),
+    ("a futex on a library's page", WAITS, WAKES),
 )  # fmt: skip

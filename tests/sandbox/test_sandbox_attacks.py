@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from attack_set import FORGE_OTHER_TESTS, PAIRS, SINGLE
+from attack_set import FORGE_OTHER_TESTS, MEETINGS, PAIRS, SINGLE
 
 from herl_bench.sandbox import Job, Limits, Sandbox, probes
 from herl_bench.sandbox.attacks import HONEST, TEST, Attack, survives, tries
@@ -97,3 +97,10 @@ def test_two_programs_at_once_do_not_meet():
         verdicts = both.map(Job(code, "add", {"test": TEST}) for code in (writes, looks) * 2)
         assert [verdict.status for verdict in verdicts] == ["pass"] * 4
         assert both.check(Job(HONEST, "add", {"test": TEST})).status == "pass"
+
+
+@pytest.mark.parametrize(("name", "one", "other"), MEETINGS)
+def test_two_programs_at_once_cannot_talk(name: str, one: str, other: str):
+    with Sandbox(workers=2, limits=QUICK) as both:
+        verdicts = list(both.map(Job(tries("", code).code, "add", {"test": TEST}) for code in (one, other) * 3))
+    assert [verdict.status for verdict in verdicts] == ["fail"] * 6, verdicts

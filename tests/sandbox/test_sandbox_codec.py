@@ -67,6 +67,13 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+@given(st.text(st.characters(min_codepoint=0xD7FF, max_codepoint=0x1F600) | st.characters(categories=["Cs"])))
+@settings(max_examples=50, deadline=None, derandomize=True)
+def test_text_arrives_exactly(value: str):
+    """Halves of surrogate pairs too: two of them are not the character that they would spell."""
+    assert through(value) == value
+
+
 @given(values)
 @settings(max_examples=300, deadline=None, derandomize=True)
 def test_plain_values_arrive_exactly(value: Any):

@@ -96,6 +96,18 @@ PASSING = {
         "assert f().x == 3",
     ),
     "200 MB": ("def f():\n    x = bytearray(b'x') * (200 << 20)\n    return len(x)", "assert f() == 200 << 20"),
+    "calls by a wrapper of the tests": (
+        "seen = []\ndef f(x):\n    seen.append(x)\n    return len(seen)",
+        "def check(candidate):\n    assert candidate(1) == 2\n    assert candidate(2) == 4\n    assert candidate(3) == 6\ndef twice(x):\n    f(x)\n    return f(x)\ncheck(twice)",
+    ),
+    "calls that a comparison leaves out": (
+        "n = [0]\ndef f():\n    n[0] += 1\n    return n[0]",
+        "assert f() == 1\nassert not 1 == 2 == f()\nassert f() == 2\nassert f() == 3",
+    ),
+    "halves of a surrogate pair": (
+        "def f(x): return x[0] + '\\ude00'",
+        "assert len(f('\\ud83d')) == 2\nassert f('\\ud83d') != '\\U0001f600'",
+    ),
     "windows line ends": ("def f(x):\r\n    return x\r\n", "assert f(1) == 1\r\nassert f(2) == 2"),
 }
 

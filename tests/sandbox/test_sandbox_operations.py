@@ -367,6 +367,15 @@ def test_unsafe_execution_needs_an_explicit_wish(monkeypatch: pytest.MonkeyPatch
     assert (verdict.status, verdict.tier) == ("pass", "none")
 
 
+def test_a_job_of_the_wrong_kind_is_named_and_harms_no_other(sandbox: Sandbox):
+    futures = [sandbox.submit(HONEST)]
+    for wrong in (Job(None, "add", "assert add(1, 2) == 3"), Job(b"", "add", ""), Job("", 3, ""), Job("", "", [Stdio(1, "")])):  # type: ignore[arg-type, list-item]
+        with pytest.raises(UsageError, match=r"Job|tests of group"):
+            sandbox.submit(wrong)
+        futures.append(sandbox.submit(HONEST))
+    assert [future.result().status for future in futures] == ["pass"] * 5
+
+
 def test_wrong_arguments_are_named():
     with pytest.raises(UsageError, match="choose from auto, namespaces, landlock, none"):
         Sandbox(isolation="docker")
@@ -437,6 +446,11 @@ def test_filter_programs_are_well_formed(machine: str, processes: bool, own_file
         (audit, number["sendto"], {4: 0x7F00DEADBEEF}, seccomp.ERRNO | 1),
         (audit, number["ioctl"], {1: 0x5412}, seccomp.ERRNO | 25),
         (audit, number["prctl"], {0: 22}, seccomp.ERRNO | 1),
+        (audit, number["fcntl"], {1: 3}, seccomp.ALLOW),
+        (audit, number["fcntl"], {1: 5}, seccomp.ERRNO | 1),
+        *((audit, number["fcntl"], {1: lock}, seccomp.ALLOW if processes else seccomp.ERRNO | 0) for lock in (6, 7)),
+        (audit, number["futex"], {1: 128}, seccomp.ALLOW),
+        (audit, number["futex"], {1: 1}, seccomp.ALLOW if processes else seccomp.ERRNO | 11),
         (audit, 500, {}, seccomp.ERRNO | 1),
         (0x40000003, number["read"], {}, seccomp.KILL),
     ]

@@ -1,6 +1,7 @@
 """Length-prefixed JSON over a stream socket. Leaves out what the JSON means.
 
-A frame is four bytes of length and that many bytes of UTF-8 JSON. The reader refuses a frame above its cap before reading it.
+A frame is four bytes of length and that many bytes of JSON in UTF-8, halves of surrogate pairs included. The reader refuses a frame above
+its cap before reading it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any
 HEADER = struct.Struct("=I")
 PIECE = 1 << 16
 # Both made once, and without what `json.dumps` and `json.loads` do around them for each message. Each nan is a new one: containers take the same
-# object for equal.
-ENCODE = json.encoder.c_make_encoder(None, None, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, True)  # type: ignore[attr-defined]
+# object for equal. Text is not escaped: two halves of a surrogate pair would come back as one character.
+ENCODE = json.encoder.c_make_encoder(None, None, json.encoder.encode_basestring, None, ":", ",", False, False, True)  # type: ignore[attr-defined]
 SCAN = json.JSONDecoder(parse_constant=float).scan_once  # type: ignore[attr-defined]
 
 
@@ -42,7 +43,7 @@ def from_text(text: str) -> Any:
 
 
 def pack(message: Any) -> bytes:
-    body = to_text(message).encode()
+    body = to_text(message).encode("utf-8", "surrogatepass")
     return HEADER.pack(len(body)) + body
 
 
@@ -77,7 +78,7 @@ class Reader:
             data = b"".join(pieces)
         body, self.rest = data[HEADER.size : end], data[end:]
         try:
-            text = body.decode()
+            text = body.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
             raise BadFrame("not UTF-8") from error
         return from_text(text), size

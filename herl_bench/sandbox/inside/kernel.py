@@ -18,7 +18,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc_with_lock = ctypes.PyDLL(None)
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+MS_RELATIME, ST_RELATIME = 1 << 21, 4096
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 CAPABILITY_VERSION_3 = 0x20080522
 SIGKILL = 9
@@ -59,6 +60,13 @@ def setns(descriptor: int, kind: int) -> Call:
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> Call:
     data = options.encode() or None
     return Call(f"mount {target}", libc.mount, (source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data))
+
+
+def make_read_only(path: str) -> Call:
+    """Of a mount point; what else its mount forbids stays forbidden, as the kernel insists. Devices can still be written to."""
+    flags = os.statvfs(path).f_flag
+    flags = flags & ~ST_RELATIME | MS_RELATIME if flags & ST_RELATIME else flags
+    return mount("none", path, "none", flags | MS_REMOUNT | MS_BIND | MS_RDONLY)
 
 
 def change_directory(path: str) -> Call:

@@ -73,7 +73,7 @@ def prepare(source: str) -> Tests:
         for node in tree.body
     )
     free = free_names(source)
-    writer = _Writer(source, free)
+    writer = _Writer(source, free, checks_program(tree, free))
     body = writer.main_body(tree.body)
     code = compile(ast.Module(body, tree.type_ignores), "<tests>", "exec", dont_inherit=True)
     return Tests(code, tuple(writer.sites), tuple(writer.statements), free, has_check, calls_check, tuple(writer.calls))
@@ -93,6 +93,17 @@ def free_names(source: str) -> frozenset[str]:
                 if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace():
                     bound.add(symbol.get_name())
     return frozenset(read - bound - BUILTINS)
+
+
+def checks_program(tree: ast.Module, free: frozenset[str]) -> bool:
+    """Is `check` only ever given what the program defines? A wrapper of the tests' own may call it otherwise than `check` shows."""
+    given = [node.args[0] for node in ast.walk(tree) if isinstance(node, ast.Call) and is_check(node.func) and node.args]
+    uses = sum(is_check(node) for node in ast.walk(tree))
+    return uses == len(given) and all(isinstance(argument, ast.Name) and argument.id in free for argument in given)
+
+
+def is_check(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == "check"
 
 
 AROUND = (
@@ -118,6 +129,8 @@ def only_call(test: ast.expr, names: frozenset[str]) -> Call | None:
                 nodes += node.args
             else:
                 return None
+        elif isinstance(node, ast.Compare) and any(isinstance(part, ast.Call) for last in node.comparators[1:] for part in ast.walk(last)):
+            return None  # a chain may end before it comes to this
         elif isinstance(node, AROUND):
             nodes += ast.iter_child_nodes(node)
         else:
@@ -135,11 +148,12 @@ def only_call(test: ast.expr, names: frozenset[str]) -> Call | None:
 
 
 class _Writer(ast.NodeTransformer):
-    """names: what means the program's own."""
+    """names: what means the program's own. checks_program: so does the argument of `check`."""
 
-    def __init__(self, source: str, names: frozenset[str]):
+    def __init__(self, source: str, names: frozenset[str], checks_program: bool):
         self.lines = source.encode().split(b"\n")
         self.names = names
+        self.checks_program = checks_program
         self.calls: list[Call] = []
         self.sites: list[Site] = []
         self.statements: list[str] = []
@@ -170,7 +184,9 @@ class _Writer(ast.NodeTransformer):
         if isinstance(node, ast.FunctionDef) and node.name == "check":
             names = self.names
             stored = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)}
-            self.names = frozenset({*names, *(argument.arg for argument in node.args.args[:1])} - stored)
+            stored |= {part.name for part in ast.walk(node) if isinstance(part, ast.FunctionDef | ast.ClassDef)}
+            given = node.args.args[:1] if self.checks_program and not node.decorator_list else []
+            self.names = frozenset({*names, *(argument.arg for argument in given)} - stored)
             node.body = self.main_body(node.body)
             self.names = names
             return node

@@ -2,8 +2,9 @@
 
 Covers: everything that is not listed gets EPERM; a call of another architecture's table kills the process. Of the listed ones a few are
 narrowed by argument: `clone` only makes threads, `clone3` does not exist, `prlimit64` only asks, `socketpair` is AF_UNIX only, `sendto`
-names no address, `prctl`, `ioctl`, `fcntl`, `setsockopt` and `getsockopt` know a handful of requests. There is no fork, no exec, no socket, no
-kill, no mount, no namespace; for programs that may make processes there are fork, exec and kill, still no namespace.
+names no address, `prctl`, `ioctl`, `fcntl`, `setsockopt` and `getsockopt` know a handful of requests, `futex` only a process's own. There is
+no fork, no exec, no socket, no kill, no mount, no namespace; for programs that may make processes there are fork, exec and kill, the locks and
+futexes that processes share, still no namespace.
 Leaves out: arguments behind pointers (paths), which BPF cannot see; Landlock and the mount namespace are for those.
 """
 
@@ -19,16 +20,18 @@ Instruction = tuple[int, int, int, int]
 
 LOAD, JUMP, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-EPERM, ENOTTY, ENOSYS = 1, 25, 38
+DONE, EPERM, EAGAIN, ENOTTY, ENOSYS = 0, 1, 11, 25, 38
 NUMBER_AT, ARCH_AT, ARGUMENTS_AT = 0, 4, 16
 X32_BIT = 0x40000000
 CLONE_THREAD, AF_UNIX = 0x10000, 1
 CLONE_NEW_OR_STRANGE = 0x7E020000 | 0x8000 | 0x2000 | 0x800000  # any namespace; CLONE_PARENT, CLONE_PTRACE, CLONE_UNTRACED
 PR_SET_NAME, PR_GET_NAME, PR_SET_VMA = 15, 16, 0x53564D41
 TTY_AND_DESCRIPTOR_REQUESTS = (0x5401, 0x5451, 0x5450, 0x5421, 0x541B)  # TCGETS, FIOCLEX, FIONCLEX, FIONBIO, FIONREAD
-# DUPFD, GETFD, SETFD, GETFL, SETFL, SETLK, SETLKW, DUPFD_CLOEXEC, SETPIPE_SZ, GETPIPE_SZ. Who can ask for the locks of a shared file learns
-# from another program; the same holds for flock, which is not listed at all.
-DESCRIPTOR_REQUESTS = (0, 1, 2, 3, 4, 6, 7, 1030, 1031, 1032)
+DESCRIPTOR_REQUESTS = (0, 1, 2, 3, 4, 1030, 1031, 1032)  # DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC, SETPIPE_SZ, GETPIPE_SZ
+# SETLK, SETLKW. All programs have /dev/null open for writing: a lock on it would tell another one something. A process never waits for its own
+# locks, so one that is alone is told that it has them. Nobody may ask for the locks that there are; and flock is not listed at all.
+LOCK_REQUESTS = (6, 7)
+FUTEX_PRIVATE = 128
 SIZES_AND_TIMES = (2, 7, 8, 20, 21)  # SO_REUSEADDR, SNDBUF, RCVBUF, RCVTIMEO, SNDTIMEO; no filters, no credentials
 KINDS_AND_ERRORS = (3, 4, 30, 38, 39)  # SO_TYPE, ERROR, ACCEPTCONN, PROTOCOL, DOMAIN; no pidfd of the other side
 PR_SET_SECCOMP, MODE_FILTER = 22, 2
@@ -61,6 +64,10 @@ def blocks(names: dict[str, int], processes: bool) -> dict[int, list[Instruction
     """Per system-call number, the instructions that decide it."""
     strange = (ANY_BIT, 1, 0, CLONE_NEW_OR_STRANGE)
     only_threads = [low_word(0), strange, (ANY_BIT, 1, 0, CLONE_THREAD), give(ERRNO | EPERM), give(ALLOW)]
+    # Other programs have the same library's page, at which one could wait and the other wake. That nobody waited is a legal answer to all of it.
+    only_private = [low_word(1), (ANY_BIT, 1, 0, FUTEX_PRIVATE), give(ERRNO | EAGAIN), give(ALLOW)]
+    first, second = LOCK_REQUESTS
+    locks_are_had = [low_word(1), (EQUAL, 1, 0, first), (EQUAL, 0, 1, second), give(ERRNO | DONE)]
     no_namespace = [low_word(0), (ANY_BIT, 0, 1, CLONE_NEW_OR_STRANGE), give(ERRNO | EPERM), give(ALLOW)]
     narrowed = {
         "clone": no_namespace if processes else only_threads,
@@ -70,7 +77,10 @@ def blocks(names: dict[str, int], processes: bool) -> dict[int, list[Instruction
         "prctl": one_of(0, (PR_SET_NAME, PR_GET_NAME, PR_SET_VMA), ERRNO | EPERM),
         "ioctl": one_of(1, TTY_AND_DESCRIPTOR_REQUESTS, ERRNO | ENOTTY),
         "sendto": null(4),
-        "fcntl": one_of(1, DESCRIPTOR_REQUESTS, ERRNO | EPERM),
+        "fcntl": one_of(1, DESCRIPTOR_REQUESTS + LOCK_REQUESTS, ERRNO | EPERM)
+        if processes
+        else [*locks_are_had, *one_of(1, DESCRIPTOR_REQUESTS, ERRNO | EPERM)],
+        "futex": [give(ALLOW)] if processes else only_private,
         "setsockopt": one_of(2, SIZES_AND_TIMES, ERRNO | EPERM),
         "getsockopt": one_of(2, SIZES_AND_TIMES + KINDS_AND_ERRORS, ERRNO | EPERM),
     }

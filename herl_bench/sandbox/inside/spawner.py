@@ -32,6 +32,7 @@ DESCRIPTORS_TO_CLOSE = 1024
 BURY_S = 0.02  # how often an idle spawner looks whether those that it killed are dead
 PROCESS_CPU_CLOCK = 2  # the low bits of a process's clock number, with the negated pid above them (linux/posix-timers.h)
 MEGABYTE = 1 << 20
+LONGEST_NUMBER = 24
 QUIET = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
 READY = frames.pack(["ready"])
 
@@ -135,37 +136,43 @@ class Processes:
 
     def __init__(self) -> None:
         self.folder = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
+        self.page = bytearray(4096)
 
-    def read(self, path: str) -> bytes:
+    def number(self, path: str, after: bytes) -> int:
+        """The one that follows these words. ValueError where they are not there.
+
+        The file is read to one place and wiped: it spells the name that a program gave itself, which the next one must not find in its memory.
+        """
         descriptor = os.open(path, os.O_RDONLY, dir_fd=self.folder)
         try:
-            return os.read(descriptor, 4096)
+            size = os.readv(descriptor, [self.page])
         finally:
             os.close(descriptor)
+        try:
+            start = self.page.index(after) + len(after)
+            return int(self.page[start : start + LONGEST_NUMBER].split(None, 1)[0])
+        finally:
+            self.page[:size] = bytes(size)
 
     def outside(self, pid: int) -> int:
         """The number of a child in the /proc that we see, an outer pid namespace's: only a pidfd tells. -1 for one that has ended."""
         descriptor = os.pidfd_open(pid)
         try:
-            return int(field(self.read(f"self/fdinfo/{descriptor}"), b"Pid:"))
+            return self.number(f"self/fdinfo/{descriptor}", b"\nPid:")
         finally:
             os.close(descriptor)
 
     def waited(self, pid: int) -> float:
         """Seconds on the run queue without running, of the main thread; 0 where the kernel does not count them."""
         try:
-            return int(self.read(f"{self.outside(pid)}/schedstat").split()[1]) / 1e9
-        except OSError:
+            return self.number(f"{self.outside(pid)}/schedstat", b" ") / 1e9
+        except (OSError, ValueError):
             return 0.0
 
     def usage(self, pid: int) -> tuple[int, float]:
         """(peak kB, cpu s) of a child that runs."""
-        peak = field(self.read(f"{self.outside(pid)}/status"), b"VmHWM:")
-        return int(peak), time.clock_gettime(~pid << 3 | PROCESS_CPU_CLOCK)
-
-
-def field(text: bytes, name: bytes) -> bytes:
-    return text.partition(b"\n" + name)[2].split(None, 1)[0]
+        peak = self.number(f"{self.outside(pid)}/status", b"\nVmHWM:")
+        return peak, time.clock_gettime(~pid << 3 | PROCESS_CPU_CLOCK)
 
 
 class Spawner:
@@ -273,6 +280,8 @@ def main(control: socket.socket, options: dict[str, Any]) -> None:
     spawner = Spawner(control, fixed, candidate.prepare(STREAM))
     if fixed.isolated:  # for good, and for all candidates; the spawner itself has it open
         kernel.make(kernel.mount("none", "/proc", "tmpfs", QUIET | kernel.MS_RDONLY, "size=4k"))
+        # Programs share these: who may touch the times of a device, or the mode of the folder, which an ordinary user owns, leaves word there.
+        kernel.make(*map(kernel.make_read_only, filter(os.path.ismount, ["/dev", *(f"/dev/{name}" for name in os.listdir("/dev"))])))
         if not fixed.landlock:
             kernel.make(kernel.mount("none", "/dev/shm", "tmpfs", QUIET | kernel.MS_RDONLY, "size=4k"))
     gc.collect()
