@@ -64,6 +64,7 @@ def test_attack_is_held(quick: Sandbox, host: Callable[[str], str], name: str):
     verdict, held = survives(quick, Attack(attack.name, host(attack.code)), limits=QUICK)
     assert held, verdict
     assert verdict.tests_passed == 0 or verdict.status != "pass"
+    assert len(verdict.detail) < 1000, "what is kept of a program is bounded"
 
 
 def test_an_attack_that_works_would_be_noticed(quick: Sandbox):

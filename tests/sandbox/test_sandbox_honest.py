@@ -168,6 +168,47 @@ ALSO_PASSING = {
         "def f():\n    yield 1\n    raise ValueError('x')",
         "g=f()\nassert next(g)==1\ntry:\n    next(g)\nexcept ValueError: ok=True\nassert ok",
     ),
+    "gen returns": (
+        "def f():\n    yield 1\n    return 7",
+        "g=f()\nnext(g)\ntry:\n    next(g)\nexcept StopIteration as e: v=e.value\nassert v==7",
+    ),
+    "gen send between": (
+        "def f():\n    n=0\n    while True:\n        x=yield n\n        n=n+1 if x is None else x",
+        "g=f()\nassert [next(g),next(g),next(g)]==[0,1,2]\nassert g.send(9)==9\nassert next(g)==10\nassert next(g)==11\nassert g.send(0)==0",
+    ),
+    "gen throw": (
+        "def f():\n    t=0\n    while True:\n        try: t+=yield t\n        except ValueError as e: t=e.args[0]",
+        "g=f()\nnext(g)\nassert g.send(3)==3\nassert g.throw(ValueError(7))==7\nassert g.send(1)==8",
+    ),
+    "gen is lazy": (
+        "def f(cb):\n    for i in range(9):\n        cb(i)\n        yield i",
+        "seen=[]\ng=f(seen.append)\nfor n in range(4):\n    assert next(g)==n\n    assert seen==list(range(n+1))",
+    ),
+    "groupby": (
+        "import itertools\ndef f(xs): return itertools.groupby(xs)",
+        "assert [(k,list(g)) for k,g in f('aabbbc')]==[('a',['a']*2),('b',['b']*3),('c',['c'])]",
+    ),
+    "context manager that suppresses": (
+        "import contextlib\n@contextlib.contextmanager\ndef f(kind):\n    try: yield 1\n    except kind as e: print(e)",
+        "with f(ValueError) as x:\n    raise ValueError('a')\nassert x==1\nr=0\ntry:\n    with f(ValueError): raise KeyError('b')\nexcept KeyError as e: r=e.args\nassert r==('b',)",
+    ),
+    "context manager that sees the error": (
+        "class Odd(Exception): pass\nclass f:\n    def __enter__(s): return s\n    def __exit__(s,k,e,t):\n        s.seen=(k.__name__,e.args)\n        return True",
+        "with f() as m: raise Odd(1,2)\nassert m.seen==('Odd',(1,2))",
+    ),
+    "seeded by the tests": (
+        "import random\ndef f(n): return [random.randint(0,99) for _ in range(n)]",
+        "import random\nrandom.seed(42)\na=f(5)\nassert a==[81,14,3,94,35]\nrandom.seed(42)\nassert f(5)==a\nassert f(5)!=a",
+    ),
+    "wraps": (
+        "import functools\ndef f(g):\n    @functools.wraps(g)\n    def w(*a): return g(*a)\n    return w",
+        "@f\ndef hi(x):\n    'says hi'\n    return x\nassert hi(1)==1\nassert hi.__name__=='hi'\nassert hi.__doc__=='says hi'\nassert f.__name__=='f' and f.__doc__ is None",
+    ),
+    "threads of the tests": (
+        "import threading\nclass f:\n    def __init__(s): s.n=0; s.lock=threading.Lock()\n    def inc(s):\n        with s.lock: s.n+=1\n        return s.n",
+        "from concurrent.futures import ThreadPoolExecutor\nc=f()\nwith ThreadPoolExecutor(4) as p: r=list(p.map(lambda _: c.inc(),range(40)))\nassert sorted(r)==list(range(1,41))\nassert c.n==40",
+    ),
+    "exit": ("def f(x): exit(x)", "r=None\ntry: f(3)\nexcept SystemExit as e: r=e.code\nassert r==3"),
     "iterator class": (
         "class f:\n    def __init__(s,n): s.n=n\n    def __iter__(s): return s\n    def __next__(s):\n        if s.n==0: raise StopIteration\n        s.n-=1\n        return s.n",
         "assert list(f(3))==[2,1,0]\nassert [x for x in f(2)]==[1,0]",

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import contextlib
+import gc
 import io
 import operator
 import os
@@ -24,6 +26,7 @@ from . import codec, frames
 OUTPUT_CAP = 64 << 10
 TEXT_CAP = 500
 TAKE_AT_MOST = 256
+PROGRAM_FILE = "program.py"
 
 
 class Output(io.RawIOBase):
@@ -62,9 +65,9 @@ def take(iterator: Any, count: int) -> list[Any]:
     try:
         while len(items) < min(count, TAKE_AT_MOST):
             items.append(next(iterator))
-    except StopIteration:
-        return [items, True, None]
     except Exception as error:
+        if isinstance(error, StopIteration) and error.value is None:
+            return [items, True, None]
         if not items:
             raise
         return [items, False, error]
@@ -95,7 +98,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "isinstance": isinstance,
     "issubclass": issubclass,
     "enter": lambda manager: type(manager).__enter__(manager),
-    "exit": lambda manager, *raised: type(manager).__exit__(manager, *raised),
+    "exit": lambda manager, error: bool(type(manager).__exit__(manager, None if error is None else type(error), error, None)),
+    "seed": random.seed,
     "radd": lambda value, other: other + value,
     "rmul": lambda value, other: other * value,
     **{
@@ -105,13 +109,16 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 
 
 class Callback:
-    """A callable of the tests, seen from here."""
+    """A callable of the tests, seen from here. payload: its number; or that, its name and its docstring."""
 
-    def __init__(self, server: Server, number: int):
-        self._server, self._number = server, number
+    def __init__(self, server: Server, payload: Any):
+        self._server, self._payload = server, payload
+        if type(payload) is list:
+            _, self.__name__, self.__doc__ = payload
+            self.__qualname__ = self.__name__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._server.call_back(self._number, args, kwargs)
+        return self._server.call_back(self._payload[0] if type(self._payload) is list else self._payload, args, kwargs)
 
 
 class CallbackIterator:
@@ -146,7 +153,7 @@ class Server:
     # ---- values
     def export(self, value: Any) -> Any:
         if type(value) is Callback and value._server is self:
-            return {"cb": value._number}
+            return {"cb": value._payload}
         number = self.numbers.get(id(value))
         if number is None:
             number = self.numbers[id(value)] = len(self.kept)
@@ -171,6 +178,9 @@ class Server:
             return CallbackIterator(Callback(self, payload))
         if tag == "f":
             return getattr(builtins, payload)
+        if tag == "e":
+            kind, arguments = [codec.decode(part, self.resolve) for part in payload]
+            return kind(*arguments)
         return codec.no_import(tag, payload)
 
     # ---- messages
@@ -189,6 +199,7 @@ class Server:
 
     def load(self, source: str, names: list[str]) -> None:
         module = type(sys)("program")  # not __main__: what a program does when run as a script is not asked for
+        module.__file__ = PROGRAM_FILE
         self.globals = module.__dict__
         sys.modules["program"] = sys.modules["__main__"] = module
         try:
@@ -203,13 +214,15 @@ class Server:
         """As a script, on the descriptors 0 and 1, to the end of its threads and exit handlers."""
         sys.stdin, sys.stdout = sys.__stdin__, sys.__stdout__
         module = type(sys)("__main__")
+        module.__file__ = PROGRAM_FILE
         sys.modules["__main__"] = module
         described, code = None, 0
         steps: list[Callable[[], Any]] = [
             lambda: exec(compile(source, "<program>", "exec", dont_inherit=True), module.__dict__),
             threading._shutdown,  # type: ignore[attr-defined]
             atexit._run_exitfuncs,
-            lambda: print(end="", flush=True),
+            lambda: getattr(sys.stdout, "closed", True) or sys.stdout.flush(),
+            lambda: forget(module.__dict__),
         ]
         for step in steps:
             try:
@@ -289,6 +302,16 @@ class Server:
                     raise (kind if isinstance(kind, type) and issubclass(kind, Exception) else RuntimeError)(message[2])
 
 
+def forget(names: dict[str, Any]) -> None:
+    """As the interpreter does at its end: files that the program left open are written out, and finalizers run."""
+    for name in list(names):
+        if name != "__builtins__":
+            names[name] = None
+    gc.collect()
+    with contextlib.suppress(Exception):  # closed, or taken apart
+        (sys.__stdout__ or sys.stdout).flush()
+
+
 def exit_status(error: SystemExit) -> int:
     return error.code if type(error.code) is int else 0 if error.code is None else 1
 
@@ -327,7 +350,7 @@ def prepare(stream: int) -> Server:
     server = Server(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=stream))
     sys.stdout = sys.stderr = server.text
     sys.stdin = io.StringIO()
-    sys.argv = ["program.py"]
+    sys.argv = [PROGRAM_FILE]
     sys.modules.pop("program", None)  # what the rehearsal left
     random.seed(0)
     return server

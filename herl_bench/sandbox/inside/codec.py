@@ -91,7 +91,7 @@ def _encode_view(value: Any, export: Export, depth: int) -> Any:
 
 def _encode_defaultdict(value: Any, export: Export, depth: int) -> Any:
     factory = value.default_factory
-    named = None if factory is None else _type_name(factory)
+    named = None if factory is None else type_name(factory)
     if factory is not None and named is None:
         return {"d": _pairs(value.items(), export, depth)}  # a lambda stays behind; equality does not look at it
     return {"dd": [named, _pairs(value.items(), export, depth)]}
@@ -119,7 +119,7 @@ _ENCODERS: dict[type, Callable[[Any, Export, int], Any]] = {
 SINGLETONS = {"Ellipsis": Ellipsis, "NotImplemented": NotImplemented}
 
 
-def _type_name(value: Any) -> str | None:
+def type_name(value: Any) -> str | None:
     """`module.name` of a type that travels by name, else None. Compared by identity, so an impostor's name does not help it."""
     if value is type(None):
         return "builtins.NoneType"
@@ -142,7 +142,7 @@ def named_type(name: Any) -> Any:
 
 def _encode_rare(value: Any, kind: type, export: Export, depth: int) -> Any:
     if isinstance(value, type):
-        name = _type_name(value)
+        name = type_name(value)
         return {"T": name} if name else export(value)
     module = kind.__module__
     if module in ("decimal", "fractions", "datetime"):
@@ -386,7 +386,7 @@ _DECODERS: dict[str, Callable[[Any, Import, int], Any]] = {
     "n": lambda payload, resolve, depth: collections.Counter(_dict(payload, resolve, depth)),
     "o": _decode_ordered,
     "dd": _decode_defaultdict,
-    "keys": lambda payload, resolve, depth: dict.fromkeys(_list(payload, resolve, depth)).keys(),
+    "keys": lambda payload, resolve, depth: {item: None for item in _list(payload, resolve, depth)}.keys(),  # noqa: C420 (as for sets)
     "values": lambda payload, resolve, depth: dict(enumerate(_list(payload, resolve, depth))).values(),
     "items": lambda payload, resolve, depth: _dict(payload, resolve, depth).items(),
     "S": lambda payload, resolve, depth: SINGLETONS[payload],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _sitebuiltins
+import builtins
 import json
 import os
 import resource
@@ -37,6 +39,8 @@ def main() -> None:
     for name in [*PRELOAD.split(), *options["packages"]]:
         __import__(name)
     codec.NUMPY = sys.modules.get("numpy")
+    for name in ("exit", "quit"):  # which `site` would have made
+        setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D"))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         try:

@@ -12,8 +12,11 @@ import builtins
 import collections
 import collections.abc
 import io
+import math
 import socket
 import sys
+import threading
+import types
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -28,8 +31,10 @@ CATCHABLE = {
 PURE = {getattr(builtins, name): name for name in codec.PURE_FUNCTIONS.split()}
 WITH_PLAIN_VALUES = frozenset({"add", "sub", "mul", "truediv", "radd", "rmul"})
 TEXT_CAP = 500
+NAME_CAP = 80
 OUTPUT_CAP = 64 << 10
 TAKE_AT_MOST = 256
+ONE_BY_ONE = 16
 AHEAD = 16 << 10  # bytes
 
 # A program that returns an object where a text, a number or a set was asked for could answer these as it likes.
@@ -62,6 +67,7 @@ class Program:
         self.last_line: int | None = None
         self.load_error: BaseException = RuntimeError("the program was not loaded")
         self.stdout = sys.stdout
+        self.turn = threading.RLock()
         self.upcoming: Sequence[Call] = ()
         self.ahead: collections.deque[list[Any]] = collections.deque()
         self.callbacks: list[Callable[..., Any]] = []
@@ -128,6 +134,8 @@ class Program:
             return {"r": object.__getattribute__(value, "_number")}
         if isinstance(value, type) and value in self.error_numbers:
             return {"r": self.error_numbers[value]}
+        if isinstance(value, BaseException):
+            return {"e": [self.encode(self.error_base(type(value))), self.error_arguments(value)]}
         try:
             if value in PURE:
                 return {"f": PURE[value]}
@@ -136,12 +144,24 @@ class Program:
         if hasattr(type(value), "__next__") and not isinstance(value, io.IOBase):
             return {"it": self.iterator(value)}
         if callable(value):
-            for number, known in enumerate(self.callbacks):
-                if known is value:
-                    return {"cb": number}
-            self.callbacks.append(value)
-            return {"cb": len(self.callbacks) - 1}
+            number = next((number for number, known in enumerate(self.callbacks) if known is value), len(self.callbacks))
+            if number == len(self.callbacks):
+                self.callbacks.append(value)
+            if type(value) is types.FunctionType:  # decorators keep these
+                return {"cb": [number, value.__name__, (value.__doc__ or "")[:TEXT_CAP]]}
+            return {"cb": number}
         raise codec.Unsendable(type(value).__name__)
+
+    def error_base(self, kind: type[BaseException]) -> type[BaseException]:
+        """The nearest class that the program knows."""
+        known = (base for base in kind.__mro__ if base in self.error_numbers or codec.type_name(base))
+        return next((base for base in known if issubclass(base, Exception)), Exception)
+
+    def error_arguments(self, error: BaseException) -> Any:
+        try:
+            return codec.encode(list(error.args), self.export)
+        except codec.Unsendable:
+            return [str(error)[:TEXT_CAP]]
 
     def iterator(self, value: Any) -> int:
         """The number of the callback that is its next step."""
@@ -161,21 +181,25 @@ class Program:
     def decode_sent(self, message: Any) -> Any:
         """What `encode` made, back again (for evidence: the arguments as they were before the call)."""
         kept: dict[str, Callable[[Any], Any]] = {
-            "cb": self.callbacks.__getitem__,
+            "cb": lambda payload: self.callbacks[payload[0] if type(payload) is list else payload],
             "it": self.callbacks.__getitem__,
             "r": self.references.get,
             "f": lambda name: getattr(builtins, name),
+            "e": lambda parts: Exception(*self.decode_sent(parts[1])),
         }
         return codec.decode(message, lambda tag, payload: kept[tag](payload))
 
     def resolve(self, tag: str, payload: Any) -> Any:
-        if tag == "cb" and type(payload) is int and 0 <= payload < len(self.callbacks):
-            return self.callbacks[payload]
+        if tag == "cb":
+            number = payload[0] if type(payload) is list and payload else payload
+            if type(number) is int and 0 <= number < len(self.callbacks):
+                return self.callbacks[number]
         if tag != "r" or type(payload) is not list or len(payload) not in (3, 4):
             return codec.no_import(tag, payload)
         number, sort, label = payload[:3]
         if type(number) is not int or type(sort) is not str or type(label) is not str:
             raise codec.BadValue("a reference has a number and two words")
+        label = label[:NAME_CAP]
         if sort == "exception":
             return self.error_class(number, label, payload[-1])
         if number not in self.references:
@@ -228,7 +252,10 @@ class Program:
         return f"{type(error).__name__}{': ' if text else ''}{text}{where}", code or 1
 
     def request(self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
-        kwargs = kwargs or {}
+        with self.turn:  # the tests may have threads
+            return self.exchange(operation, args, kwargs or {})
+
+    def exchange(self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         encoded = [self.encode(argument) for argument in args]
         keywords = {name: self.encode(argument) for name, argument in kwargs.items()}
         if operation == "call":
@@ -322,7 +349,7 @@ class Program:
         kind = next((self.errors.get(name) or CATCHABLE[name] for name in names if name in self.errors or name in CATCHABLE), Exception)
         self.out_of_memory = self.out_of_memory or kind is MemoryError
         if names and names[0] not in self.errors and names[0] not in CATCHABLE:
-            short = names[0].rpartition(".")[2]
+            short = names[0].rpartition(".")[2][:NAME_CAP]
             kind = type(short if short.isidentifier() else "ProgramError", (kind,), {})
         values = self.decode(args)
         try:
@@ -331,9 +358,11 @@ class Program:
             return RuntimeError(f"{kind.__name__}: {text}")
 
 
-class Remote:
-    """An object that stays in the candidate's process."""
+THE_PROGRAMS_OWN = property(lambda self: self._ask("getattr", "__doc__"))
 
+
+class Remote:  # an object that stays in the candidate's process
+    __doc__ = THE_PROGRAMS_OWN
     __slots__ = ("_label", "_number", "_program")
 
     def __init__(self, program: Program, number: int, label: str):
@@ -387,8 +416,8 @@ class Remote:
     def __enter__(self) -> Any:
         return self._ask("enter")
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self._ask("exit", None, None, None)
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
+        return self._ask("exit", error) is True
 
     def __hash__(self) -> int:
         return hash(("remote", object.__getattribute__(self, "_number")))
@@ -459,6 +488,7 @@ class Remote:
 
 
 class RemoteCallable(Remote):
+    __doc__ = THE_PROGRAMS_OWN
     __slots__ = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -489,24 +519,31 @@ collections.abc.Coroutine.register(RemoteCoroutine)
 
 
 class RemoteIterator(Remote):
-    """Fetched in growing pieces, so that a long generator costs few messages and an endless one no more than is read."""
+    """The first items are fetched one by one, as the tests ask for them, for what they do between may matter to the program; then in growing
+    pieces, so that a long generator costs few messages. Never in pieces where the tests do more than iterate, or an item lives as long as it is
+    the last one."""
 
-    __slots__ = ("_ahead", "_ended", "_size")
+    __slots__ = ("_ahead", "_ended", "_taken")
 
     def __init__(self, program: Program, number: int, label: str):
         super().__init__(program, number, label)
         object.__setattr__(self, "_ahead", [])
         object.__setattr__(self, "_ended", None)
-        object.__setattr__(self, "_size", 1)
+        object.__setattr__(self, "_taken", -math.inf if label == "groupby" else 0)
+
+    def __getattr__(self, name: str) -> Any:
+        object.__setattr__(self, "_taken", -math.inf)
+        return super().__getattr__(name)
 
     def __iter__(self) -> Any:
         return self
 
     def __next__(self) -> Any:
         if not self._ahead and self._ended is None:
-            items, ended, error = unpacked(self._ask("take", self._size))
+            count = 1 if self._taken < ONE_BY_ONE else min(self._taken, TAKE_AT_MOST)
+            items, ended, error = unpacked(self._ask("take", count))
             object.__setattr__(self, "_ahead", items[::-1])
-            object.__setattr__(self, "_size", min(self._size * 2, TAKE_AT_MOST))
+            object.__setattr__(self, "_taken", self._taken + len(items))
             if ended or error is not None:
                 object.__setattr__(self, "_ended", StopIteration if error is None else error)
         if self._ahead:

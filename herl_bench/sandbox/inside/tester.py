@@ -34,6 +34,7 @@ EVIDENCE_CAP = 400
 OUTPUT_CAP = 64 << 10
 AGAIN_S = 0.25  # the alarm repeats, in case a test swallowed it
 SLACK_S = 0.005
+OWN_SEED = random.seed
 
 # Modules that dataset tests use without importing them, because the published solutions happen to import them. The tester's own are given.
 KNOWN_MODULES = (
@@ -191,9 +192,16 @@ class Tester:
 
     def serve(self) -> None:
         signal.signal(signal.SIGALRM, self.on_alarm)
+        random.seed = self.seed
         while True:
             job = frames.receive(self.host, HOST_MESSAGE)
             frames.send(self.host, self.run(job))
+
+    def seed(self, a: Any = None, version: int = 2) -> None:
+        """`random.seed` for the tests: the program draws from a generator of its own, and they mean that one too."""
+        OWN_SEED(a, version)
+        if self.program is not None and type(a) in (int, float, str, bytes, bytearray):
+            self.program.request("seed", (a, version))
 
     # ---- time
     def arm(self, number: int, seconds: float, busy: float) -> None:
@@ -426,7 +434,7 @@ class Report:
         if self.entry:
             namespace[self.entry] = entry
             namespace.setdefault("candidate", entry)
-        random.seed(0)
+        OWN_SEED(0)
         exec(tests.code, namespace)
         if tests.has_check and not tests.calls_check:
             try:
