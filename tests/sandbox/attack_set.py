@@ -235,7 +235,7 @@ FORGE = (
     raw("arguments that were not given", "os.write(3, frame('[\"ret\", 3, [[9, 1]], \"\"]'))"),
     raw("the callee changed", "os.write(3, frame('[\"ret\", 3, [[0, 1]], \"\"]'))"),
     raw("a big number in JSON", "os.write(3, frame('[\"ret\", ' + '9' * 100000 + ', null, \"\"]'))"),
-    raw("a line that is no number", "os.write(3, frame('[\"exc\", [\"builtins.int\"], null, \"x\", {}, null, \"\"]'))"),
+    raw("a line that is no number", "os.write(3, frame('[\"exc\", [\"builtins.int\"], null, \"x\", {}, null, null, \"\"]'))"),
     raw("colliding keys", "os.write(3, frame('[\"ret\", {\"s\": [' + ','.join('{\"i\": \"%x\"}' % (i * (2**61 - 1)) for i in range(60000)) + ']}, null, \"\"]'))"),
 )  # fmt: skip
 

@@ -165,7 +165,7 @@ def answers(name: str, value: Any) -> Attack:
 
 
 def raises(name: str, names: list[Any], args: Any = None, text: Any = "x", line: Any = None) -> Attack:
-    return says(f"it raised {name}", ["exc", names, args, text, line, None, ""])
+    return says(f"it raised {name}", ["exc", names, args, text, line, None, None, ""])
 
 
 REFERENCE = {"r": [0, "function", "add"]}
@@ -179,7 +179,7 @@ WORDS = (
     says("ready, again", ["ready"], loading=True),
     says("a verdict while it loads", {"status": "pass", "results": []}, loading=True),
     says("many answers before any question", ["loaded", {"add": REFERENCE}, ""], *[["ret", v, None, ""] for v in (True, 0, "a")], loading=True),
-    says("an error while it loads that is none", ["loaderror", [], None, 5, None, ""], loading=True),
+    says("an error while it loads that is none", ["loaderror", [], None, 5, None, None, ""], loading=True),
     says("nothing at all", []),
     says("null", None),
     says("a number", 7),
@@ -240,6 +240,15 @@ WORDS = (
     answers("a counter of texts", {"n": [["a", "b"]]}),
     answers("a default that is called", {"dd": ["builtins.list", []]}),
     answers("a view of keys that collide", {"keys": [{"i": hex(i * (2**61 - 1))} for i in range(90000)]}),
+    answers("a dressed reference", {"w": [REFERENCE, 3]}),
+    answers("a dress over a lie", {"w": [{"r": [9, "object", "int"]}, {"i": "0x4"}]}),
+    answers("a dressed list", {"w": [{"r": [9, "object", "C"]}, [3]]}),
+    answers("dresses one in another", {"w": [{"r": [9, "object", "C"]}, {"w": [{"r": [8, "object", "C"]}, 3]}]}),
+    answers("a dress without a number", {"w": [{"r": ["x", "object", "C"]}, 3]}),
+    answers("a dress that is none", {"w": [3, 3]}),
+    answers("what it lends", {"m": [0, [3]]}),
+    answers("what it lends without a number", {"m": [None, 3]}),
+    answers("what it lends with a liar", {"m": [5, {"w": [{"r": [9, "object", "C"]}, 4]}]}),
     answers("keys that collide", {"d": [[{"i": hex(i * (2**61 - 1))}, 1] for i in range(20000)]}),
     answers("a half surrogate", "\ud800"),
     answers("a hundred thousand dictionaries", [{"d": []}] * 100_000),
@@ -251,6 +260,8 @@ WORDS = (
     raises("an interrupt", ["builtins.KeyboardInterrupt"]),
     raises("the end of an iteration", ["builtins.StopIteration"], [3]),
     raises("an assertion", ["builtins.AssertionError"], []),
+    says("it raised an original without a number", ["exc", ["program.X"], [], "x", None, "y", None, ""]),
+    says("it raised an original that is not there", ["exc", ["program.X"], [], "x", None, 77, None, ""]),
     raises("no exception", ["builtins.int"], [3]),
     raises("with odd names", [3, None]),
     raises("with odd arguments", ["builtins.UnicodeDecodeError"], [1]),
@@ -295,6 +306,9 @@ POLICY = (
     Attack("a generator that never gives", "def add(a, b):\n    while True:\n        pass\n    yield 3\n"),
     Attack("an exception with a long name", "def add(a, b): raise type('A' * 6_000_000, (Exception,), {})\n"),
     Attack("an object with a long name", "X = type('A' * 6_000_000, (), {})\ndef add(a, b): return X()\n"),
+    Attack("a named tuple that is equal to everything", "from typing import NamedTuple\nclass P(NamedTuple):\n    x: int\nP.__eq__ = lambda *a: True\ndef add(a, b): return P(7)\n"),
+    Attack("an enumeration that is equal to everything", "import enum\nclass C(enum.IntEnum):\n    A = 7\n    def __eq__(s, o): return True\n    __hash__ = None\ndef add(a, b): return C.A\n"),
+    Attack("a number that prints right", "class N(int):\n    __repr__ = __str__ = lambda s: '3'\ndef add(a, b): return N(7)\n"),
     Attack("a coroutine", "async def add(a, b): return a + b\n"),
     Attack("a class with the right name", "class add(int):\n    def __new__(c, a, b): return int.__new__(c, 7)\n    __eq__ = lambda *a: True\n    __hash__ = int.__hash__\n"),
     Attack("comparison by class", "class M(type):\n    __instancecheck__ = __subclasscheck__ = lambda *a: True\nclass E(metaclass=M):\n    __class__ = int\n    __eq__ = lambda *a: True\ndef add(a, b): return E()\n"),
@@ -319,6 +333,9 @@ MORE_OTHER_TESTS = (
     ("sorted", "assert sorted(root(4)) == [-2, 2]", "class E:\n    __lt__ = __eq__ = lambda *a: True\ndef root(x): return [E(), E()]"),
     ("as a key", "assert {2: 'a'}[root(4)] == 'a'", "class E:\n    __hash__ = lambda s: 2\n    __eq__ = lambda *a: True\ndef root(x): return E()"),
     ("in a set", "assert root(4) in {2}", "class E:\n    __hash__ = lambda s: 2\n    __eq__ = lambda *a: True\ndef root(x): return E()"),
+    ("any of, by a value that claims to be another", "assert any(root(4) == x for x in (2, -2))", "class N(int):\n    real = 2\n    __repr__ = __str__ = lambda s: '2'\ndef root(x): return N(9)"),
+    ("a variable in place of the tests' module", "assert root(4) == math.sqrt(4)", "math = 0\ndef root(x): return 0"),
+    ("a variable that changes", "assert root(4) == EXPECTED\nassert root(9) == 3", "EXPECTED = 2\ndef root(x):\n    global EXPECTED\n    EXPECTED = 0\n    return 0"),
     ("any of", "assert any(root(4) == x for x in (2, -2))", "class E:\n    __eq__ = lambda *a: True\ndef root(x): return E()"),
     ("length that lies", "assert len(root(4)) == 2", "class N(int):\n    __eq__ = lambda *a: True\nclass E:\n    __len__ = lambda s: N(7)\ndef root(x): return E()"),
     ("type that lies", "assert type(root(4)) is int", "class E:\n    __class__ = int\ndef root(x): return E()"),

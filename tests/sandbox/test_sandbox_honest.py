@@ -209,6 +209,28 @@ ALSO_PASSING = {
         "from concurrent.futures import ThreadPoolExecutor\nc=f()\nwith ThreadPoolExecutor(4) as p: r=list(p.map(lambda _: c.inc(),range(40)))\nassert sorted(r)==list(range(1,41))\nassert c.n==40",
     ),
     "exit": ("def f(x): exit(x)", "r=None\ntry: f(3)\nexcept SystemExit as e: r=e.code\nassert r==3"),
+    "named tuples are values": (
+        "from typing import NamedTuple\nclass P(NamedTuple):\n    x:int\n    y:int=2\n    def sum(s): return s.x+s.y\ndef f(p=None): return P(1) if p is None else isinstance(p,P)",
+        "assert f()==P(1,2)==(1,2)\nassert [f()]==[(1,2)] and {f():3}[1,2]==3\nx,y=f()\nassert x+y==f().sum()==3\nassert repr(f())=='P(x=1, y=2)'\n"
+        "assert f()._replace(x=5)==(5,2) and f()._asdict()=={'x':1,'y':2}\nassert f(P(1)) and not f((1,2))\nassert f() < P(3)",
+    ),
+    "members of an IntEnum": (
+        "import enum\nclass C(enum.IntEnum):\n    RED=1\n    BLUE=2\nclass S(str,enum.Enum):\n    A='a'\ndef f(x): return C(x) if type(x) is int else S(x)",
+        "assert f(1)==C.RED==1 and f(1) is C.RED\nassert f(2).name=='BLUE' and f(2).value==2 and f(2)>f(1)\nassert f('a')=='a' and f('a').value=='a' and f('a').name=='A'\nassert sorted([f(2),f(1)])==[1,2]",
+    ),
+    "attributes of an exception": (
+        "class Short(Exception):\n    def __init__(s,need,have):\n        super().__init__(need,have)\n        s.lack=need-have\n    def __str__(s): return f'lack {s.lack}'\ndef f(a,b): raise Short(a,b)",
+        "try: f(5,2)\nexcept Short as e: r=(e.lack,str(e),e.args,isinstance(e,Short),hasattr(e,'zz'))\nassert r==(3,'lack 3',(5,2),True,False)",
+    ),
+    "attributes that the tests change": (
+        "class f:\n    def __init__(s,v=0): s.v=v; s.kids=[]; s.d={}\n    def total(s): return s.v+sum(k.total() for k in s.kids)+sum(s.d.values())",
+        "t=f(1)\nt.kids.append(f(2))\nt.kids[0].kids.extend([f(3),f(4)])\nt.d['x']=5\nassert t.total()==15\nassert len(t.kids)==1 and t.kids[0].kids[1].v==4\n"
+        "k=t.kids\nk.clear()\nassert t.total()==6 and t.kids==[]",
+    ),
+    "variables as they are now": (
+        "n=0\nlog=[]\ndef f():\n    global n\n    n+=1\n    log.append(n)",
+        "assert n==0\nf()\nf()\nassert n==2 and log==[1,2]\nlog.clear()\nf()\nassert log==[3] and [n for _ in range(2)]==[3,3]",
+    ),
     "iterator class": (
         "class f:\n    def __init__(s,n): s.n=n\n    def __iter__(s): return s\n    def __next__(s):\n        if s.n==0: raise StopIteration\n        s.n-=1\n        return s.n",
         "assert list(f(3))==[2,1,0]\nassert [x for x in f(2)]==[1,0]",

@@ -74,6 +74,11 @@ def take(iterator: Any, count: int) -> list[Any]:
     return [items, False, None]
 
 
+def absorb_unless_changed(known: Any, before: Any, after: Any) -> None:
+    if known == before:
+        codec.absorb(known, after)
+
+
 def run_to_end(coroutine: Any) -> Any:
     import asyncio
 
@@ -100,12 +105,19 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "enter": lambda manager: type(manager).__enter__(manager),
     "exit": lambda manager, error: bool(type(manager).__exit__(manager, None if error is None else type(error), error, None)),
     "seed": random.seed,
+    "global": lambda name: vars(sys.modules["program"])[name],
+    "absorb": absorb_unless_changed,
     "radd": lambda value, other: other + value,
     "rmul": lambda value, other: other * value,
     **{
         name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "neg", "and_", "or_")
     },
 }
+
+
+# What gives the tests a part of the program's own state: they may change it.
+LENDING = ("getattr", "getitem", "global")
+LENT_AT_MOST = 1000
 
 
 class Callback:
@@ -170,8 +182,6 @@ class Server:
     def resolve(self, tag: str, payload: Any) -> Any:
         if tag == "r":
             return self.kept[payload]
-        if tag == "n":
-            return self.globals[payload]
         if tag == "cb":
             return Callback(self, payload)
         if tag == "it":
@@ -182,6 +192,14 @@ class Server:
             kind, arguments = [codec.decode(part, self.resolve) for part in payload]
             return kind(*arguments)
         return codec.no_import(tag, payload)
+
+    def describe(self, error: BaseException) -> list[Any]:
+        """What `described` says, and its number here where its class is the program's own: it may have attributes."""
+        words = described(error)
+        if not is_own(error):
+            return [*words, None]
+        error.__traceback__ = None  # it is kept, and would keep all that its frames hold
+        return [*words, self.export(error)["r"][0]]
 
     # ---- messages
     def send(self, message: list[Any]) -> None:
@@ -205,7 +223,7 @@ class Server:
         try:
             exec(compile(source, "<program>", "exec", dont_inherit=True), self.globals)
         except BaseException as error:
-            self.send(["loaderror", *describe(error)])
+            self.send(["loaderror", *self.describe(error)])
             return
         found = {name: self.globals[name] for name in names if name in self.globals}
         self.send(["loaded", {name: self._encoded(value) for name, value in found.items()}])
@@ -216,7 +234,7 @@ class Server:
         module = type(sys)("__main__")
         module.__file__ = PROGRAM_FILE
         sys.modules["__main__"] = module
-        described, code = None, 0
+        raised, code = None, 0
         steps: list[Callable[[], Any]] = [
             lambda: exec(compile(source, "<program>", "exec", dont_inherit=True), module.__dict__),
             threading._shutdown,  # type: ignore[attr-defined]
@@ -230,10 +248,10 @@ class Server:
             except SystemExit as error:
                 code = exit_status(error)
             except BaseException as error:
-                described = described or describe(error)
-        code = (code or int(described is not None)) & 0xFF
+                raised = raised or self.describe(error)
+        code = (code or int(raised is not None)) & 0xFF
         if os.getpid() == self.owner:
-            self.send(["ended", described, code])
+            self.send(["ended", raised, code])
         os._exit(code)
 
     def _encoded(self, value: Any) -> Any:
@@ -244,7 +262,7 @@ class Server:
             self.answer(self.receive())
 
     def answer(self, message: list[Any]) -> None:
-        """One request: ["do", operation, args, kwargs] -> ["ret", value, changes] | ["exc", names, args, text, line, changes] | ["bad", why, …]."""
+        """One request: ["do", operation, args, kwargs] -> ["ret", value, changes] | ["exc", names, args, text, line, number, changes] | ["bad", why, …]."""
         _, operation, encoded, encoded_keywords = message
         args = [codec.decode(argument, self.resolve) for argument in encoded]
         kwargs = {name: codec.decode(argument, self.resolve) for name, argument in encoded_keywords.items()}
@@ -252,14 +270,16 @@ class Server:
         try:
             value = OPERATIONS[operation](*args, **kwargs)
             if operation == "take":
-                value[2] = None if value[2] is None else describe(value[2])
+                value[2] = None if value[2] is None else self.describe(value[2])
             reply = ["ret", self._result(value, args, kwargs, constructed and is_own(value))]
+            if operation in LENDING and type(value) in codec.MUTABLE and len(value) <= LENT_AT_MOST:
+                reply = ["ret", {"m": [self.export(value)["r"][0], reply[1]]}]
         except codec.Unsendable as why:
             reply = ["bad", f"a value that cannot be sent: {why}"]
         except BaseException as error:
             if isinstance(error, SystemExit) and os.getpid() != self.owner:
                 os._exit(exit_status(error) & 0xFF)
-            reply = ["exc", *describe(error)]
+            reply = ["exc", *self.describe(error)]
         self.send([*reply, self._changes(operation, args, kwargs, encoded, encoded_keywords)])
 
     def _result(self, value: Any, args: list[Any], kwargs: dict[str, Any], is_object: bool) -> Any:
@@ -268,7 +288,7 @@ class Server:
             for place, argument in [*enumerate(args), *kwargs.items()]:
                 if argument is value:
                     return {"a": place}
-        return self.export(value) if is_object else codec.encode(value, self.export)
+        return codec.dressed(value, self.export) or self.export(value) if is_object else codec.encode(value, self.export)
 
     def _changes(self, operation: str, args: list[Any], kwargs: dict[str, Any], encoded: list[Any], keywords: dict[str, Any]) -> Any:
         """What the call changed in its arguments: [[place, new value], …], None where nothing did."""
@@ -318,14 +338,14 @@ def exit_status(error: SystemExit) -> int:
 
 def is_own(value: Any) -> bool:
     """An instance of a class that the program wrote stays an object, even where it derives from a builtin type."""
-    return type(value).__module__ == "program"
+    return type(value).__module__ == codec.OWN_MODULE
 
 
 def error_names(kind: type) -> list[str]:
     return [f"{parent.__module__}.{parent.__qualname__}" for parent in kind.__mro__]
 
 
-def describe(error: BaseException) -> list[Any]:
+def described(error: BaseException) -> list[Any]:
     """[names of its classes, its plain args or None, its text, the last line of the program that it passed through]."""
     try:
         text = str(error)[:TEXT_CAP]

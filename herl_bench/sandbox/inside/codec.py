@@ -140,7 +140,43 @@ def named_type(name: Any) -> Any:
     return getattr(importlib.import_module(module), short)
 
 
+class Dressed:
+    """A builtin's immutable value that a class of the program's own only adds to (a named tuple, a member of an `IntEnum`), as the tests have it:
+    what it is worth is a copy, compared as such, and what else it has is asked of the original."""
+
+
+# What such a class may define without meaning anything else by ==, < or +.
+HARMLESS = (
+    "__annotations__ __dict__ __doc__ __format__ __getnewargs__ __init__ __match_args__ __module__ __new__ __orig_bases__ __reduce_ex__ "
+    "__repr__ __slots__ __str__ __static_attributes__ __firstlineno__ __weakref__"
+)
+IMMUTABLE = (int, float, str, bytes, tuple, frozenset)
+
+
+def dressed(value: Any, export: Export, depth: int = 0) -> Any:
+    """{"w": [reference, plain value]} for what the tests shall have as `Dressed`, else None."""
+    kind = type(value)
+    if kind.__module__ == OWN_MODULE and export is not refuse:
+        for base, plain in _BASES:
+            if base in IMMUTABLE and isinstance(value, base) and _own_special(kind, base) <= set(HARMLESS.split()):
+                return {"w": [export(value), encode(plain(value), export, depth)]}
+    return None
+
+
+def _own_special(kind: type, base: type) -> set[str]:
+    own = itertools.takewhile(lambda parent: parent is not base, kind.__mro__)
+    return {name for parent in own for name in vars(parent) if name.startswith("__") and name.endswith("__")}
+
+
+OWN_MODULE = "program"  # that of the classes which a program defines
+
+
 def _encode_rare(value: Any, kind: type, export: Export, depth: int) -> Any:
+    if isinstance(value, Dressed):
+        return export(value)
+    dress = dressed(value, export, depth)
+    if dress is not None:
+        return dress
     if isinstance(value, type):
         name = type_name(value)
         return {"T": name} if name else export(value)

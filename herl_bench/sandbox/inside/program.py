@@ -11,6 +11,7 @@ from __future__ import annotations
 import builtins
 import collections
 import collections.abc
+import contextlib
 import io
 import math
 import socket
@@ -35,6 +36,7 @@ NAME_CAP = 80
 OUTPUT_CAP = 64 << 10
 TAKE_AT_MOST = 256
 ONE_BY_ONE = 16
+LENT_AT_MOST = 16
 AHEAD = 16 << 10  # bytes
 
 # A program that returns an object where a text, a number or a set was asked for could answer these as it likes.
@@ -72,7 +74,9 @@ class Program:
         self.ahead: collections.deque[list[Any]] = collections.deque()
         self.callbacks: list[Callable[..., Any]] = []
         self.iterators: list[tuple[Any, int]] = []
-        self.references: dict[int, Remote] = {}
+        self.references: dict[int, Any] = {}
+        self.lent: dict[int, tuple[Any, Any]] = {}
+        self.dresses: dict[tuple[str, type], Any] = {}
         self.errors: dict[str, type[BaseException]] = {}
         self.error_numbers: dict[type[BaseException], int] = {}
 
@@ -132,6 +136,8 @@ class Program:
     def export(self, value: Any) -> Any:
         if isinstance(value, Remote):
             return {"r": object.__getattribute__(value, "_number")}
+        if isinstance(value, codec.Dressed):
+            return {"r": vars(value)["_number"]}
         if isinstance(value, type) and value in self.error_numbers:
             return {"r": self.error_numbers[value]}
         if isinstance(value, BaseException):
@@ -194,6 +200,8 @@ class Program:
             number = payload[0] if type(payload) is list and payload else payload
             if type(number) is int and 0 <= number < len(self.callbacks):
                 return self.callbacks[number]
+        if tag == "w" and type(payload) is list and len(payload) == 2:
+            return self.dressed(*payload)
         if tag != "r" or type(payload) is not list or len(payload) not in (3, 4):
             return codec.no_import(tag, payload)
         number, sort, label = payload[:3]
@@ -207,13 +215,29 @@ class Program:
             self.references[number] = kind(self, number, label if label.isidentifier() else "object")
         return self.references[number]
 
+    def dressed(self, reference: Any, message: Any) -> Any:
+        if type(reference) is not dict or list(reference) != ["r"] or type(reference["r"]) is not list or len(reference["r"]) != 3:
+            raise codec.BadValue("a dressed value has a reference")
+        number, _, label = reference["r"]
+        plain = self.decode(message)
+        if type(number) is not int or type(label) is not str or type(plain) not in codec.IMMUTABLE:
+            raise codec.BadValue("a dressed value is a number, a text, a tuple or a frozenset")
+        if number not in self.references:
+            named = (label[:NAME_CAP] if label.isidentifier() else "object", type(plain))
+            kind = self.dresses.get(named)
+            if kind is None:
+                kind = self.dresses[named] = type(named[0], (RemoteDressed, named[1]), {"_program": self})
+            value = self.references[number] = kind(plain)
+            vars(value).update(_number=number, _plain=plain)
+        return self.references[number]
+
     def error_class(self, number: int, label: str, names: Any) -> type[BaseException]:
         """A class of our own that stands for an exception class of the program, so that the tests can catch it."""
         if type(names) is not list or not names or not all(type(name) is str for name in names):
             raise codec.BadValue("an exception class has names")
         if names[0] not in self.errors:
             base = next((CATCHABLE[name] for name in names if name in CATCHABLE), Exception)
-            kind = type(label if label.isidentifier() else "ProgramError", (base,), {})
+            kind = type(label if label.isidentifier() else "ProgramError", (RemoteError, base), {})
             self.errors[names[0]] = kind
             self.error_numbers[kind] = number
         return self.errors[names[0]]
@@ -223,7 +247,7 @@ class Program:
         """The answer to a load: names to values, or None where the program's body raised (`load_error` tells)."""
         message = self.receive()
         if message[0] == "loaderror":
-            self.load_error = self.error(self.parts(message, 5)[:4])
+            self.load_error = self.error(self.parts(message, 6)[:5])
             return None
         if message[0] != "loaded":
             self.stop("protocol", "the program's process sent a message of the wrong kind")
@@ -244,7 +268,7 @@ class Program:
         described, code, _ = self.parts(message, 3)
         if described is None:
             return "", code
-        if type(described) is not list or len(described) != 4:
+        if type(described) is not list or len(described) != 5:
             self.stop("protocol", "the program's process sent a message of the wrong shape")
         error = self.error(described)
         where = f" (line {self.last_line})" if self.last_line is not None else ""
@@ -256,6 +280,8 @@ class Program:
             return self.exchange(operation, args, kwargs or {})
 
     def exchange(self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self.lent:
+            self.give_back()
         encoded = [self.encode(argument) for argument in args]
         keywords = {name: self.encode(argument) for name, argument in kwargs.items()}
         if operation == "call":
@@ -269,12 +295,14 @@ class Program:
                 self.take_changes(changes, args, kwargs)
                 if type(value) is dict and list(value) == ["a"]:
                     return self.argument(value["a"], args, kwargs)
+                if type(value) is dict and list(value) == ["m"]:
+                    return self.lend(value["m"])
                 result = self.decode(value)
                 if self.upcoming and operation == "call" and not isinstance(result, Remote):
                     self.ask_ahead(encoded[0])
                 return result
             if message[0] == "exc":
-                *described, changes, _ = self.parts(message, 6)
+                *described, changes, _ = self.parts(message, 7)
                 self.take_changes(changes, args, kwargs)
                 raise self.error(described)
             if message[0] == "bad":
@@ -283,6 +311,28 @@ class Program:
             if message[0] != "cb":
                 self.stop("protocol", "the program's process sent a message of the wrong kind")
             self.call_back(self.parts(message, 4))
+
+    def lend(self, payload: Any) -> Any:
+        """A list or the like that belongs to an object of the program."""
+        if type(payload) is not list or len(payload) != 2 or type(payload[0]) is not int:
+            self.stop("protocol", "the program's process sent a message of the wrong shape")
+        number, message = payload
+        value = self.decode(message)
+        self.lent.pop(number, None)
+        self.lent[number] = (value, codec.encode(value, self.export))
+        if len(self.lent) > LENT_AT_MOST:
+            del self.lent[next(iter(self.lent))]
+        return value
+
+    def give_back(self) -> None:
+        """Tell the program what the tests changed in that, unless it has changed it itself meanwhile."""
+        lent, self.lent = self.lent, {}
+        for number, (value, before) in lent.items():
+            with contextlib.suppress(Exception):  # the tests have put into it what cannot be sent, or the program cannot compare it
+                after = codec.encode(value, self.export)
+                if after != before:
+                    self.exchange("absorb", (Remote(self, number, "object"), self.decode_sent(before), value), {})
+                self.lent[number] = (value, after)
 
     def ask(self, message: list[Any]) -> list[Any] | None:
         """Send a request, unless that was done ahead; its reply, where that was read already."""
@@ -342,7 +392,7 @@ class Program:
 
     def error(self, described: list[Any]) -> BaseException:
         """The exception that the program raised, as one of the same class here."""
-        names, args, text, line = described
+        names, args, text, line, number = described
         if type(names) is not list or not all(type(name) is str for name in names) or type(text) is not str:
             self.stop("protocol", "the program's process sent a message of the wrong shape")
         self.last_line = line if type(line) is int else None
@@ -350,12 +400,17 @@ class Program:
         self.out_of_memory = self.out_of_memory or kind is MemoryError
         if names and names[0] not in self.errors and names[0] not in CATCHABLE:
             short = names[0].rpartition(".")[2][:NAME_CAP]
-            kind = type(short if short.isidentifier() else "ProgramError", (kind,), {})
+            kind = type(short if short.isidentifier() else "ProgramError", (RemoteError, kind), {})
         values = self.decode(args)
         try:
-            return kind(*values) if type(values) is list else kind(text)
+            error = kind(*values) if type(values) is list else kind(text)
         except Exception:
             return RuntimeError(f"{kind.__name__}: {text}")
+        if isinstance(error, RemoteError) and type(number) is int:
+            vars(error)["_original"] = self.references.setdefault(number, Remote(self, number, "exception"))
+            if super(RemoteError, error).__str__()[:TEXT_CAP] != text:
+                vars(error)["_text"] = text
+        return error
 
 
 THE_PROGRAMS_OWN = property(lambda self: self._ask("getattr", "__doc__"))
@@ -375,7 +430,7 @@ class Remote:  # an object that stays in the candidate's process
         return program.request(operation, (self, *args))
 
     def __getattr__(self, name: str) -> Any:
-        if name in VERDICTS_OF_BUILTINS or (name.startswith("__") and name not in ("__name__", "__doc__", "__dict__")):
+        if not may_be_asked(name):
             raise AttributeError(f"{self._label!r} object of the program has no attribute {name!r} that the tests may use")
         return self._ask("getattr", name)
 
@@ -481,10 +536,49 @@ class Remote:  # an object that stays in the candidate's process
         return self._ask("neg")
 
     def __instancecheck__(self, instance: object) -> bool:
-        return isinstance(instance, Remote) and instance._judged("isinstance", self) is True
+        if not isinstance(instance, Remote | codec.Dressed):
+            return False
+        program: Program = object.__getattribute__(self, "_program")
+        program.shared = True
+        return program.request("isinstance", (instance, self)) is True
 
     def __subclasscheck__(self, other: object) -> bool:
         return isinstance(other, Remote) and other._judged("issubclass", self) is True
+
+
+def may_be_asked(name: str) -> bool:
+    return name not in VERDICTS_OF_BUILTINS and (not name.startswith("__") or name in ("__name__", "__doc__", "__dict__"))
+
+
+class RemoteError:
+    """The other base of its class is the builtin exception's. What that lacks is asked of the original."""
+
+    def __getattr__(self, name: str) -> Any:
+        if "_original" not in vars(self) or not may_be_asked(name):
+            raise AttributeError(name)
+        return getattr(vars(self)["_original"], name)
+
+    def __str__(self) -> str:
+        return str(vars(self).get("_text", super().__str__()))
+
+
+class RemoteDressed(codec.Dressed):
+    """The other base of its class is the builtin's."""
+
+    _program: Program
+    _number: int
+    _plain: Any
+
+    def __getattr__(self, name: str) -> Any:
+        if not may_be_asked(name):
+            raise AttributeError(name)
+        return self._program.request("getattr", (self, name))
+
+    def __repr__(self) -> str:
+        return plain_text(self._program.request("repr", (self,)))
+
+    def __str__(self) -> str:
+        return plain_text(self._program.request("str", (self,)))
 
 
 class RemoteCallable(Remote):
@@ -567,7 +661,7 @@ def unpacked(answer: Any) -> tuple[list[Any], bool, list[Any] | None]:
     if type(answer) is not list or len(answer) != 3 or type(answer[0]) is not list:
         raise TypeError("the program's iterator gave no items")
     items, ended, error = answer
-    if error is not None and (type(error) is not list or len(error) != 4):
+    if error is not None and (type(error) is not list or len(error) != 5):
         raise TypeError("the program's iterator gave no items")
     return items, ended is True or (not items and error is None), error
 

@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any
 
 from . import frames, kernel, stdio
-from .program import Program, Remote, Stop
+from .program import Program, Remote, RemoteDressed, Stop
 from .rewrite import RECORDER, Tests, prepare
 from .spawner import DESCRIPTOR, NUMBER, SECONDS, USED
 
@@ -67,6 +67,8 @@ class _Short(reprlib.Repr):
     def repr1(self, value: Any, level: int) -> str:
         if isinstance(value, Remote):
             return f"<{object.__getattribute__(value, '_label')} of the program>"
+        if isinstance(value, RemoteDressed):
+            value = value._plain
         return super().repr1(value, level)
 
     def repr_int(self, value: int, level: int) -> str:
@@ -398,6 +400,19 @@ def explain_death(program: Program, status: int, cpu_s: float, limits: dict[str,
         program.dead = ("violation" if name == "SIGSYS" else "crash", f"the program's process was ended by {name}")
 
 
+class Variables(dict[str, Any]):
+    """The builtins, and what is no function or class among the program's names: each time as it then is."""
+
+    def __init__(self, program: Program, names: set[str]):
+        super().__init__(vars(builtins))
+        self.program, self.names = program, names
+
+    def __missing__(self, name: str) -> Any:
+        if name not in self.names:
+            raise KeyError(name)
+        return self.program.request("global", (name,))
+
+
 class Report:
     """What is known of one job."""
 
@@ -424,8 +439,11 @@ class Report:
 
     def run(self, program: Program, name: str, tests: Tests, found: dict[str, Any]) -> None:
         recorder = self.recorders[name] = Recorder(program, tests, self.outcomes[name])
-        namespace: dict[str, Any] = {"__name__": "tests", "__builtins__": dict(vars(builtins)), RECORDER: recorder}
-        for free in tests.free:
+        fixed = {self.entry, *KNOWN_MODULES.split()}
+        variables = {free for free in tests.free & set(found) - fixed if not isinstance(found[free], Remote | type)}
+        names = Variables(program, variables) if variables else dict(vars(builtins))
+        namespace: dict[str, Any] = {"__name__": "tests", "__builtins__": names, RECORDER: recorder}
+        for free in tests.free - variables:
             if free in KNOWN_MODULES.split():
                 namespace[free] = importlib.import_module(free)
             elif free in found:
