@@ -231,6 +231,14 @@ ALSO_PASSING = {
         "n=0\nlog=[]\ndef f():\n    global n\n    n+=1\n    log.append(n)",
         "assert n==0\nf()\nf()\nassert n==2 and log==[1,2]\nlog.clear()\nf()\nassert log==[3] and [n for _ in range(2)]==[3,3]",
     ),
+    "asynchronous generator": (
+        "import asyncio\nasync def f(n):\n    for i in range(n):\n        await asyncio.sleep(0)\n        yield i",
+        "import asyncio\nasync def go():\n    assert [x async for x in f(3)]==[0,1,2]\n    async for x in f(9):\n        if x==4: return x\nassert asyncio.run(go())==4",
+    ),
+    "asynchronous context manager": (
+        "import asyncio, contextlib\n@contextlib.asynccontextmanager\nasync def f():\n    lock=asyncio.Lock()\n    async with lock:\n        try: yield lock\n        except ValueError: pass",
+        "import asyncio\nasync def go():\n    async with f() as lock:\n        assert lock.locked()\n        raise ValueError\n    return lock.locked()\nassert asyncio.run(go()) is False",
+    ),
     "iterator class": (
         "class f:\n    def __init__(s,n): s.n=n\n    def __iter__(s): return s\n    def __next__(s):\n        if s.n==0: raise StopIteration\n        s.n-=1\n        return s.n",
         "assert list(f(3))==[2,1,0]\nassert [x for x in f(2)]==[1,0]",

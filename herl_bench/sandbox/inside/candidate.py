@@ -79,10 +79,23 @@ def absorb_unless_changed(known: Any, before: Any, after: Any) -> None:
         codec.absorb(known, after)
 
 
-def run_to_end(coroutine: Any) -> Any:
+def run_to_end(awaitable: Any) -> Any:
+    """In one event loop for all: what the program makes in it, such as a lock or a generator, may belong to it."""
     import asyncio
 
-    return asyncio.run(coroutine)
+    async def wait() -> Any:
+        return await awaitable
+
+    if not LOOPS:
+        LOOPS.append(asyncio.Runner())
+    return LOOPS[0].run(wait())
+
+
+LOOPS: list[Any] = []
+
+
+def exit_arguments(error: BaseException | None) -> tuple[Any, Any, Any]:
+    return (None, None, None) if error is None else (type(error), error, None)
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -94,6 +107,10 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "iter": iter,
     "take": take,
     "await": run_to_end,
+    "aiter": lambda value: type(value).__aiter__(value),
+    "anext": lambda value: run_to_end(type(value).__anext__(value)),
+    "aenter": lambda manager: run_to_end(type(manager).__aenter__(manager)),
+    "aexit": lambda manager, error: bool(run_to_end(type(manager).__aexit__(manager, *exit_arguments(error)))),
     "getitem": operator.getitem,
     "setitem": operator.setitem,
     "delitem": operator.delitem,
@@ -103,7 +120,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "isinstance": isinstance,
     "issubclass": issubclass,
     "enter": lambda manager: type(manager).__enter__(manager),
-    "exit": lambda manager, error: bool(type(manager).__exit__(manager, None if error is None else type(error), error, None)),
+    "exit": lambda manager, error: bool(type(manager).__exit__(manager, *exit_arguments(error))),
     "seed": random.seed,
     "global": lambda name: vars(sys.modules["program"])[name],
     "absorb": absorb_unless_changed,

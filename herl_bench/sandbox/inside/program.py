@@ -474,6 +474,18 @@ class Remote:  # an object that stays in the candidate's process
     def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
         return self._ask("exit", error) is True
 
+    async def __aenter__(self) -> Any:
+        return self._ask("aenter")
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> bool:
+        return self._ask("aexit", error) is True
+
+    def __aiter__(self) -> Any:
+        return self._ask("aiter")
+
+    async def __anext__(self) -> Any:
+        return self._ask("anext")
+
     def __hash__(self) -> int:
         return hash(("remote", object.__getattribute__(self, "_number")))
 
@@ -575,10 +587,17 @@ class RemoteDressed(codec.Dressed):
         return self._program.request("getattr", (self, name))
 
     def __repr__(self) -> str:
-        return plain_text(self._program.request("repr", (self,)))
+        return self._text("repr")
 
     def __str__(self) -> str:
-        return plain_text(self._program.request("str", (self,)))
+        return self._text("str")
+
+    def _text(self, operation: str) -> str:
+        """Asked for once: what does not change must not be one text after another, until the tests like one."""
+        known = vars(self)
+        if operation not in known:
+            known[operation] = plain_text(self._program.request(operation, (self,)))
+        return str(known[operation])
 
 
 class RemoteCallable(Remote):
