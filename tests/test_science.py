@@ -123,3 +123,9 @@ def test_a_part_runs_collects_and_keeps_what_is_more(checkpoint: Path, tmp_path:
     (tmp_path / "runs" / "gsm8k" / "runs" / "gsm8k-rloo-s0" / "final" / "config.json").unlink()
     assert "holds 4 runs and is kept; here are 3" in run("--collect")
     assert file.read_bytes() == before
+    (tmp_path / "runs" / "gsm8k" / "runs" / "gsm8k-rloo-s0" / "checkpoints" / "diverged-000001").mkdir()
+    run("--collect", "--results", "without")
+    assert json.loads((tmp_path / "without" / "main-gsm8k.json").read_text())["diverged"] == ["rloo seed 0"]
+    made = (tmp_path / "without" / "results.md").read_text()
+    assert "left out: rloo seed 0" in made
+    assert "3 of 4" not in made

@@ -42,6 +42,11 @@ def done_cells(plan: Plan) -> list[Cell]:
     return there
 
 
+def diverged(plan: Plan) -> list[Cell]:
+    """Not finished, and stopped by the trainer, which looks for it: they stay so, however often they are run."""
+    return [cell for cell in plan.cells if not finished(cell.directory) and any((cell.directory / "checkpoints").glob("diverged-*"))]
+
+
 def collected(plan: Plan, baselines: Sequence[str]) -> dict[str, Any] | None:
     """What a results file holds of a part's runs; None while there is nothing to compare. baselines: arms that all others are compared with; other
     parts may have run them."""
@@ -56,6 +61,7 @@ def collected(plan: Plan, baselines: Sequence[str]) -> dict[str, Any] | None:
     return {
         "planned": len(plan.cells),
         "finished": len(cells),
+        "diverged": [f"{cell.arm} seed {cell.seed}" for cell in diverged(plan)],
         "budget": plan.cells[0].budget,
         "seeds": sorted({cell.seed for cell in plan.cells}),
         "versions": {"herl_bench": manifest["herl_bench"], "python": manifest["python"], **manifest["libraries"]},

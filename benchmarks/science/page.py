@@ -42,7 +42,7 @@ def markdown(parts: Sequence[Any], results: Path, notes: Path) -> str:
     for part in parts:
         if part.name in found:
             sections.append(f"## {part.name}\n{_head(part, found[part.name])}\n\n{VIEWS[part.view](part, found[part.name])}")
-    missing = [part for part in parts if part.name not in found or found[part.name]["finished"] < found[part.name]["planned"]]
+    missing = [part for part in parts if part.name not in found or unfinished(found[part.name])]
     sections.append(_depth(found))
     if missing:
         sections.append(_missing(missing, found))
@@ -51,8 +51,14 @@ def markdown(parts: Sequence[Any], results: Path, notes: Path) -> str:
     return "\n\n".join(section.strip() for section in sections if section) + "\n"
 
 
+def unfinished(result: Results) -> int:
+    """How many of a part's runs may still come."""
+    return int(result["planned"] - result["finished"] - len(result.get("diverged", ())))
+
+
 def _head(part: Any, result: Results) -> str:
-    done = "" if result["finished"] == result["planned"] else f" **So far {result['finished']} of {result['planned']}.**"
+    done = f" **So far {result['finished']} of {result['planned']}.**" if unfinished(result) else ""
+    done += f" **Diverged, stopped by the trainer, and left out: {', '.join(gone)}.**" if (gone := result.get("diverged")) else ""
     how = [f"`{result['command']}`"]
     how += [f"{result['budget']:,} generated tokens a run"] if "budget" in result else []
     how += [f"with {', '.join(result['settings'])}"] if result["settings"] else []

@@ -184,7 +184,7 @@ def run(part: Part, asked: Asked) -> int:
 def write_second_grid(part: Part, tuning: Path) -> bool:
     """The grid of the second round of tuning, out of the finished first: its best setting with more passes per step, and with an entropy bonus."""
     tuned: dict[str, Any] = json.loads(tuning.read_text(encoding="utf-8")) if tuning.is_file() else {}
-    if not tuned or tuned["finished"] < tuned["planned"]:
+    if not tuned or page.unfinished(tuned):
         print(f"{part.name}: run part tune-{part.task} first, all of it", file=sys.stderr)
         return False
     best = max(tuned["tasks"][0]["arms"], key=lambda arm: arm["score"]["value"])["arm"]
