@@ -239,6 +239,14 @@ ALSO_PASSING = {
         "import asyncio, contextlib\n@contextlib.asynccontextmanager\nasync def f():\n    lock=asyncio.Lock()\n    async with lock:\n        try: yield lock\n        except ValueError: pass",
         "import asyncio\nasync def go():\n    async with f() as lock:\n        assert lock.locked()\n        raise ValueError\n    return lock.locked()\nassert asyncio.run(go()) is False",
     ),
+    "generator by its type": (
+        "def f(n):\n    yield from range(n)",
+        "import types, inspect\nfrom collections.abc import Generator\nassert isinstance(f(2),types.GeneratorType) and inspect.isgenerator(f(2)) and isinstance(f(2),Generator)\nassert list(f(2))==[0,1]\ng=f(3)\nnext(g)\ng.close()\nassert list(g)==[]",
+    ),
+    "matrix product, reversed, format": (
+        "class f:\n    def __init__(s,v): s.v=v\n    def __matmul__(s,o): return s.v*o.v\n    def __invert__(s): return f(~s.v)\n    def __reversed__(s): return iter([s.v,0])\n    def __format__(s,form): return form+str(s.v)",
+        "assert f(2)@f(3)==6\nassert (~f(0)).v==-1\nassert list(reversed(f(4)))==[4,0]\nassert f'{f(1):x}'=='x1'",
+    ),
     "iterator class": (
         "class f:\n    def __init__(s,n): s.n=n\n    def __iter__(s): return s\n    def __next__(s):\n        if s.n==0: raise StopIteration\n        s.n-=1\n        return s.n",
         "assert list(f(3))==[2,1,0]\nassert [x for x in f(2)]==[1,0]",
@@ -391,6 +399,14 @@ SHARED = {
     "enum": (
         "import enum\nclass Color(enum.Enum):\n    RED=1\n    BLUE=2\ndef f(): return Color.RED",
         "assert f() == Color.RED\nassert f() is Color.RED\nassert f().name=='RED'\nassert f().value==1\nassert f()!=Color.BLUE",
+    ),
+    "more operators": (
+        "class f:\n    def __init__(s,v): s.v=v\n    def __mod__(s,o): return f(s.v%o)\n    def __pow__(s,o): return f(s.v**o)\n    def __rsub__(s,o): return f(o-s.v)\n    def __xor__(s,o): return f(s.v^o.v)\n    def __iadd__(s,o):\n        s.v+=o\n        return s",
+        "assert (f(7)%4).v==3 and (f(2)**3).v==8\nassert (10-f(3)).v==7\nassert (f(5)^f(1)).v==4\na=b=f(1)\na+=4\nassert a is b and b.v==5",
+    ),
+    "keys of a dictionary": (
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass P:\n    x:int\ndef f(n): return {P(i%3):i for i in range(n)}",
+        "assert f(5)[P(1)]==4 and P(9) not in f(5)\nassert len({P(1),P(1),P(2)})==2\nassert f(3)=={P(0):0,P(1):1,P(2):2}",
     ),
     "dataclass eq": (
         "from dataclasses import dataclass\n@dataclass\nclass P:\n    x:int\n    y:int=2\ndef f(): return P(1)",

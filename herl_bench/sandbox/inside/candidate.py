@@ -94,6 +94,15 @@ def run_to_end(awaitable: Any) -> Any:
 LOOPS: list[Any] = []
 
 
+def binary(name: str) -> Callable[[Any, Any], Any]:
+    function: Callable[[Any, Any], Any] = getattr(operator, name)
+    return function
+
+
+def reflected(name: str) -> Callable[[Any, Any], Any]:
+    return lambda value, other: binary(name)(other, value)
+
+
 def exit_arguments(error: BaseException | None) -> tuple[Any, Any, Any]:
     return (None, None, None) if error is None else (type(error), error, None)
 
@@ -124,11 +133,12 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "seed": random.seed,
     "global": lambda name: vars(sys.modules["program"])[name],
     "absorb": absorb_unless_changed,
-    "radd": lambda value, other: other + value,
-    "rmul": lambda value, other: other * value,
-    **{
-        name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "neg", "and_", "or_")
-    },
+    **{name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "invert")},
+    **{name: binary(f"__{name}__") for name in codec.BINARY.split()},
+    **{f"i{name}": binary(f"__i{name}__") for name in codec.BINARY.split()},
+    **{f"r{name}": reflected(f"__{name}__") for name in codec.BINARY.split()},
+    "reversed": reversed,
+    "format": format,
 }
 
 
@@ -194,6 +204,9 @@ class Server:
         sort = "iterator" if hasattr(kind, "__next__") else "function" if sort == "object" and callable(value) else sort
         label = getattr(value, "__name__", "") if sort in ("class", "function", "exception") else kind.__name__
         reference = [number, sort, label if type(label) is str else ""]
+        if sort == "object" and kind.__eq__ is not object.__eq__ and kind.__hash__ is not None:
+            with contextlib.suppress(Exception):
+                reference = [number, "hashable", reference[2], hash(value)]
         return {"r": [*reference, error_names(value)] if is_error else reference}
 
     def resolve(self, tag: str, payload: Any) -> Any:

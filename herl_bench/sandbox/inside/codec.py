@@ -35,6 +35,7 @@ NAMED_TYPES = {
     "fractions": "Fraction",
     "datetime": "date datetime time timedelta",
 }
+BINARY = "add sub mul truediv floordiv mod pow matmul lshift rshift and or xor"
 PURE_FUNCTIONS = "abs all any len max min sorted sum round pow divmod hash ord chr repr reversed enumerate zip map filter"
 
 

@@ -30,7 +30,7 @@ CATCHABLE = {
     if isinstance(kind, type) and issubclass(kind, Exception | SystemExit | KeyboardInterrupt)
 }
 PURE = {getattr(builtins, name): name for name in codec.PURE_FUNCTIONS.split()}
-WITH_PLAIN_VALUES = frozenset({"add", "sub", "mul", "truediv", "radd", "rmul"})
+COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
 TEXT_CAP = 500
 NAME_CAP = 80
 OUTPUT_CAP = 64 << 10
@@ -211,14 +211,16 @@ class Program:
         if sort == "exception":
             return self.error_class(number, label, payload[-1])
         if number not in self.references:
-            kind = REMOTES.get(sort, Remote)
+            kind = RemoteGenerator if (sort, label) == ("iterator", "generator") else REMOTES.get(sort, Remote)
             self.references[number] = kind(self, number, label if label.isidentifier() else "object")
+            if sort == "hashable" and type(payload[-1]) is int:  # equal objects have equal ones
+                object.__setattr__(self.references[number], "_hash", payload[-1])
         return self.references[number]
 
     def dressed(self, reference: Any, message: Any) -> Any:
-        if type(reference) is not dict or list(reference) != ["r"] or type(reference["r"]) is not list or len(reference["r"]) != 3:
+        if type(reference) is not dict or list(reference) != ["r"] or type(reference["r"]) is not list or len(reference["r"]) not in (3, 4):
             raise codec.BadValue("a dressed value has a reference")
-        number, _, label = reference["r"]
+        number, _, label = reference["r"][:3]
         plain = self.decode(message)
         if type(number) is not int or type(label) is not str or type(plain) not in codec.IMMUTABLE:
             raise codec.BadValue("a dressed value is a number, a text, a tuple or a frozenset")
@@ -416,14 +418,19 @@ class Program:
 THE_PROGRAMS_OWN = property(lambda self: self._ask("getattr", "__doc__"))
 
 
+def operator_method(operation: str) -> Callable[[Remote, object], Any]:
+    return lambda self, other: self._with(operation, other)
+
+
 class Remote:  # an object that stays in the candidate's process
     __doc__ = THE_PROGRAMS_OWN
-    __slots__ = ("_label", "_number", "_program")
+    __slots__ = ("_hash", "_label", "_number", "_program")
 
     def __init__(self, program: Program, number: int, label: str):
         object.__setattr__(self, "_program", program)
         object.__setattr__(self, "_number", number)
         object.__setattr__(self, "_label", label)
+        object.__setattr__(self, "_hash", hash(("remote", number)))
 
     def _ask(self, operation: str, *args: Any) -> Any:
         program: Program = object.__getattribute__(self, "_program")
@@ -487,7 +494,7 @@ class Remote:  # an object that stays in the candidate's process
         return self._ask("anext")
 
     def __hash__(self) -> int:
-        return hash(("remote", object.__getattribute__(self, "_number")))
+        return int(object.__getattribute__(self, "_hash"))
 
     def __eq__(self, other: object) -> Any:
         return True if self is other else self._with("eq", other)
@@ -499,9 +506,9 @@ class Remote:  # an object that stays in the candidate's process
         """An operator between two objects of the program is the program's to answer. With a plain value it is not defined, unless what comes
         out is one more object: a plain result would be whatever the test wants to hear."""
         if not isinstance(other, Remote):
-            result = self._judged(operation, other) if operation in WITH_PLAIN_VALUES else None
+            result = None if operation in COMPARISONS else self._judged(operation, other)
             return result if isinstance(result, Remote) else NotImplemented
-        return self._judged(operation, other) if operation in ("eq", "ne", "lt", "le", "gt", "ge") else self._ask(operation, other)
+        return self._judged(operation, other) if operation in COMPARISONS else self._ask(operation, other)
 
     def _judged(self, operation: str, other: object) -> Any:
         """What a test may come down to, answered by the program itself: the verdict then says so."""
@@ -520,32 +527,17 @@ class Remote:  # an object that stays in the candidate's process
     def __ge__(self, other: object) -> Any:
         return self._with("ge", other)
 
-    def __add__(self, other: object) -> Any:
-        return self._with("add", other)
-
-    def __radd__(self, other: object) -> Any:
-        return self._with("radd", other)
-
-    def __rmul__(self, other: object) -> Any:
-        return self._with("rmul", other)
-
-    def __sub__(self, other: object) -> Any:
-        return self._with("sub", other)
-
-    def __mul__(self, other: object) -> Any:
-        return self._with("mul", other)
-
-    def __truediv__(self, other: object) -> Any:
-        return self._with("truediv", other)
-
-    def __and__(self, other: object) -> Any:
-        return self._with("and_", other)
-
-    def __or__(self, other: object) -> Any:
-        return self._with("or_", other)
-
     def __neg__(self) -> Any:
         return self._ask("neg")
+
+    def __invert__(self) -> Any:
+        return self._ask("invert")
+
+    def __reversed__(self) -> Any:
+        return self._ask("reversed")
+
+    def __format__(self, form: str) -> str:
+        return plain_text(self._ask("format", form))
 
     def __instancecheck__(self, instance: object) -> bool:
         if not isinstance(instance, Remote | codec.Dressed):
@@ -556,6 +548,11 @@ class Remote:  # an object that stays in the candidate's process
 
     def __subclasscheck__(self, other: object) -> bool:
         return isinstance(other, Remote) and other._judged("issubclass", self) is True
+
+
+for _operator in codec.BINARY.split():
+    for _kind in ("", "r", "i"):
+        setattr(Remote, f"__{_kind}{_operator}__", operator_method(_kind + _operator))
 
 
 def may_be_asked(name: str) -> bool:
@@ -607,6 +604,10 @@ class RemoteCallable(Remote):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         program: Program = object.__getattribute__(self, "_program")
         return program.request("call", (self, *args), kwargs)
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> NoReturn:
+        program: Program = object.__getattribute__(self, "_program")
+        program.stop("infra", "the tests derive a class from one of the program's, which has to stay with the program")
 
 
 class RemoteCoroutine(Remote):
@@ -666,6 +667,12 @@ class RemoteIterator(Remote):
         if ended is StopIteration:
             raise StopIteration
         raise object.__getattribute__(self, "_program").error(ended)
+
+
+class RemoteGenerator(RemoteIterator):
+    """Tests ask whether it is one."""
+
+    __class__ = property(lambda self: types.GeneratorType)  # type: ignore[assignment]
 
 
 REMOTES: dict[str, type[Remote]] = {
