@@ -11,6 +11,7 @@ which gives a reference or raises `Unsendable`. Leaves out: shared references an
 from __future__ import annotations
 
 import collections
+import functools
 import importlib
 import itertools
 import math
@@ -370,9 +371,14 @@ def _decode_named_tuple(payload: Any, resolve: Import, depth: int) -> Any:
     values = _list(items, resolve, depth)
     if len(fields) != len(values) or len(set(fields)) != len(fields):
         raise BadValue("a named tuple has one value per field")
-    # collections.namedtuple would build its class with eval
+    return _named_tuple(name, tuple(fields))(values)
+
+
+@functools.lru_cache(maxsize=256)
+def _named_tuple(name: str, fields: tuple[str, ...]) -> Any:
+    """collections.namedtuple would build its class with eval. Kept: classes are dear, and only the garbage collector takes them away."""
     members: dict[str, Any] = {field: property(operator.itemgetter(i)) for i, field in enumerate(fields)}
-    return type(name, (tuple,), {**members, "_fields": tuple(fields), "__slots__": ()})(values)
+    return type(name, (tuple,), {**members, "_fields": fields, "__slots__": ()})
 
 
 def _decode_range(payload: Any, resolve: Import, depth: int) -> range:
