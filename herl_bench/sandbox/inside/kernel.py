@@ -19,7 +19,6 @@ libc_with_lock = ctypes.PyDLL(None)
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
-MS_RELATIME, ST_RELATIME = 1 << 21, 4096
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 CAPABILITY_VERSION_3 = 0x20080522
 SIGKILL = 9
@@ -64,8 +63,7 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
 
 def make_read_only(path: str) -> Call:
     """Of a mount point; what else its mount forbids stays forbidden, as the kernel insists. Devices can still be written to."""
-    flags = os.statvfs(path).f_flag
-    flags = flags & ~ST_RELATIME | MS_RELATIME if flags & ST_RELATIME else flags
+    flags = os.statvfs(path).f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC)
     return mount("none", path, "none", flags | MS_REMOUNT | MS_BIND | MS_RDONLY)
 
 
