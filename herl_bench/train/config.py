@@ -18,7 +18,7 @@ from herl_bench.settings import setting
 class PPOConfig:
     """Proximal policy optimisation (Schulman et al. 2017) on whole responses, with a value critic of its own."""
 
-    rollouts_per_step: int = setting(64, "responses sampled per step, revisions included", ge=2)
+    rollouts_per_step: int = setting(32, "responses sampled per step, revisions included", ge=2)
     num_generations: int = setting(1, "responses per prompt", ge=1)
     temperature: float = setting(1.0, "sampling temperature; log-probs are scored at it", gt=0)
     max_new_tokens: int | None = setting(None, "longest response; None takes the task's", ge=1)
@@ -49,7 +49,7 @@ class PPOConfig:
         "penalise", "a response cut off by max_new_tokens gets reward 0, or is left out of the loss"
     )
     eval_steps: int = setting(0, "also evaluate every so many steps; 0: only before and after", ge=0)
-    save_steps: int = setting(10, "checkpoint every so many steps", ge=1)
+    save_steps: int = setting(20, "checkpoint every so many steps", ge=1)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ HINDSIGHT_OFF = {"hindsight": False, "bonus": "none", "guide_prob": 0.0}
 class PeerConfig:
     """What the methods that TRL trains share. Names that PPO has mean what they mean there; the others are TRL's own."""
 
-    rollouts_per_step: int = setting(64, "responses sampled per step", ge=2)
+    rollouts_per_step: int = setting(32, "responses sampled per step", ge=2)
     num_generations: int = setting(8, "responses per prompt, whose rewards are compared with each other", ge=2)
     temperature: float = setting(1.0, "sampling temperature; log-probs are scored at it", gt=0)
     max_new_tokens: int | None = setting(None, "longest response; None takes the task's", ge=1)
@@ -157,7 +157,7 @@ class PeerConfig:
         "penalise", "a response cut off by max_new_tokens gets reward 0, or none: it is left out of its group and gets advantage 0"
     )
     eval_steps: int = setting(0, "also evaluate every so many steps; 0: only before and after", ge=0)
-    save_steps: int = setting(10, "checkpoint every so many steps", ge=1)
+    save_steps: int = setting(20, "checkpoint every so many steps", ge=1)
 
 
 @dataclass(frozen=True)
