@@ -323,6 +323,8 @@ def main() -> None:
     parser.add_argument("--soak", type=int, metavar="N", help="run N programs instead, and look at what they leave")
     parser.add_argument("--serve", nargs=3, metavar=("NAME", "WORKERS", "GB"), help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if not given.soak and not os.environ.get("HERL_BENCH_DATA"):
+        parser.error("set HERL_BENCH_DATA to the folder that holds humaneval/HumanEval.jsonl.gz")
     if given.serve:
         serve(given.serve[0], int(given.serve[1]), int(given.serve[2]))
     elif given.soak:
