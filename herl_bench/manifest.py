@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.plugins import Host
+from herl_bench.rubric import rubric_digest
 
 if TYPE_CHECKING:
     from herl_bench.runs import Run
@@ -37,6 +38,7 @@ def manifest(run: Run, host: Host, command: list[str]) -> dict[str, Any]:
             "parameters": sum(p.numel() for p in run.policy.model.parameters()),
             "architecture": type(run.policy.model).__name__,
         },
+        "rubric": {"name": run.rubric.name, "sha256": rubric_digest(run.rubric)},
         "planted": (run.task.world.planted or None) if run.task.world and run.data.source == "synthetic" else None,
     }
 

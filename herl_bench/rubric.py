@@ -7,6 +7,7 @@ the error; it is counted apart and never becomes an unmet criterion, because a b
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -128,6 +129,18 @@ def _rubric_model() -> Any:
         criteria: list[CriterionSpec] = Field(min_length=1)
 
     return RubricSpec
+
+
+def rubric_digest(rubric: Rubric) -> str:
+    """sha256 over name, text, weight and check of every criterion: the check's name and parameters, but not its code."""
+
+    def told(criterion: Criterion) -> list[Any]:
+        check = getattr(criterion.check, "func", criterion.check)
+        params = sorted(getattr(criterion.check, "keywords", {}).items())
+        named = f"{check.__module__}.{getattr(check, '__qualname__', type(check).__qualname__)}"
+        return [criterion.name, criterion.text, criterion.weight, criterion.needs_reference, named, params]
+
+    return hashlib.sha256(json.dumps([told(c) for c in rubric.criteria], default=lambda value: type(value).__name__).encode()).hexdigest()
 
 
 def rubric_schema() -> dict[str, Any]:

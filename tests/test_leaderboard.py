@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from browser import needs_chromium, visit
 
+from herl_bench.cli.leaderboard import _judge
+from herl_bench.compare.bundle import verify as verify_bundle
 from herl_bench.compare.leaderboard import cells, entries_of, of_run, rank, to_csv, to_html, to_json, to_markdown
 from herl_bench.compare.model import Item
 from herl_bench.compare.read import Evaluation, FinishedRun, Sample
+from herl_bench.plugins import load_host
 from herl_bench.testing import tiny_checkpoint
 
 SMALL = ["rollouts_per_step=16", "max_new_tokens=8", "save_steps=2", "eval_items=8", "learning_rate=1e-3"]
@@ -223,6 +226,73 @@ def test_reference_answers_are_checked_against_real_files(place, tmp_path):
     forged = command("leaderboard", "verify", "entry", "--data", data, cwd=tmp_path)
     assert forged.returncode == 1
     assert "the problem or its reference answer is not the one of the source" in forged.stdout
+
+
+def in_rows(change):
+    """change: edits the file's rows, as a list."""
+
+    def tamper(entry):
+        path, _ = only(entry, "samples_*.jsonl")
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in change(rows) or rows))
+
+    return tamper
+
+
+def in_results(change):
+    return lambda entry: edit(only(entry, "results_*.json")[0], lambda said: change(said, said["herl_bench"]["summary"]["gsm8k"]))
+
+
+def in_file(name, change):
+    return lambda entry: edit(entry / name, change)
+
+
+FORGED_AND_HASHED = {
+    "rows in another order": (in_rows(lambda rows: rows[::-1]), "doc_id is 7, its place is 0"),
+    "a row twice": (in_rows(lambda rows: [*rows, rows[0]]), "its rows have the filters"),
+    "an item twice": (in_rows(lambda rows: [*rows, *rows[:4]]), "was answered already in line 1"),
+    "an item less": (in_rows(lambda rows: rows[4:]), "the items are not those of manifest.json"),
+    "a row of one filter less": (in_rows(lambda rows: rows[:1] + rows[2:]), "its rows have the filters"),
+    "a row without what we say of it": (in_rows(lambda rows: rows[0].pop("herl_bench") and None), "not as a run writes it: KeyError"),
+    "no number": (in_rows(lambda rows: rows[0].update(exact_match=float("nan"))), "column exact_match (strict-match) is nan, re-scored 0.0"),
+    "a pass rate of a row": (in_rows(lambda rows: rows[3].update(criterion_final_answer=0.5)), "column criterion_final_answer (none) is 0.5"),
+    "an extracted answer": (in_rows(lambda rows: rows[0]["herl_bench"]["responses"][0].update(extracted="7")), "extracted is '7', re-scored None"),
+    "a wrong type": (in_rows(lambda rows: rows[0]["herl_bench"]["responses"][0].update(metrics=[])), "not as a run writes it"),
+    "what lower is better": (in_results(lambda said, ours: said["higher_is_better"]["gsm8k"].update(exact_match=False)), "higher_is_better is "),
+    "which metric ranks": (in_results(lambda said, ours: ours.update(metrics=dict(reversed(ours["metrics"].items())))), "metrics are in another order"),
+    "lm-eval's standard error": (
+        in_results(lambda said, ours: said["results"]["gsm8k"].update({"exact_match_stderr,strict-match": 0.25})),
+        "results exact_match_stderr,strict-match is 0.25",
+    ),
+    "a share": (in_results(lambda said, ours: ours.update(unparsed=0.125)), "unparsed is 0.125, from the responses "),
+    "a metric more": (in_results(lambda said, ours: ours["metrics"].update(mine={"value": 1.0})), "metrics: mine is {'value': 1.0}, from the responses None"),
+    "a huge number": (in_results(lambda said, ours: ours["reward"].update(value=1e308)), "reward: value is 1e+308"),
+    "another model's results": (in_results(lambda said, ours: said.update(model_name="other")), "model_name is 'other'"),
+    "a rubric": (in_file("manifest.json", lambda said: said["rubric"].update(sha256="0" * 64)), "another rubric than gsm8k as it is here"),
+    "endless tokens": (in_file("metrics.jsonl", lambda row: row.update(tokens=float("inf"))), "tokens is not a whole number in every step"),
+    "a list": (lambda entry: (entry / "manifest.json").write_text("[" * 100_000), "cannot be read as a run: RecursionError"),
+    "torn JSON": (lambda entry: (entry / "manifest.json").write_text('{"data": '), "cannot be read as a run: JSONDecodeError"),
+    "one file more": (lambda entry: (entry / "notes.txt").write_text("listed"), "notes.txt: not part of a bundle, although bundle.json lists it"),
+    "a later version": (in_file("bundle.json", lambda said: said.update(format=99)), "format is 99, and this version of herl-bench reads 1"),
+    "a path out of the bundle": (in_file("bundle.json", lambda said: said["files"].update({"../../x": ""})), "../../x: missing"),
+    "a terminal's escapes": (in_file("bundle.json", lambda said: said["entry"].update(method="\x1b[2J\nverified")), "entry.method is '"),
+    "false for zero": (in_file("bundle.json", lambda said: said["entry"].update(seed=False)), "entry.seed is False, the run's files say 0"),
+    "a link": (lambda entry: (entry / "rubric.yaml").symlink_to("/dev/zero"), "rubric.yaml: a link: a bundle holds its files itself"),
+    "a pipe": (lambda entry: os.mkfifo(entry / "rubric.yaml"), "rubric.yaml: neither a file nor a folder"),
+}  # fmt: skip
+
+
+def test_what_is_forged_is_named_in_one_line_although_every_hash_is_made_anew(place, tmp_path):
+    host = load_host()
+    for number, (what, (tamper, words)) in enumerate(FORGED_AND_HASHED.items()):
+        entry = shutil.copytree(place / "entries" / "herl", tmp_path / str(number))
+        tamper(entry)
+        for path in entry.rglob("*"):
+            if path.is_file() and not path.is_symlink() and path.name != "bundle.json":
+                rehash(entry, str(path.relative_to(entry)))
+        problems = verify_bundle(entry, _judge(host, entry, None, 1))
+        assert any(words in line for line in problems), (what, problems)
+        assert all(line.isprintable() and len(line) < 500 for line in problems), what
 
 
 def test_missing_and_foreign_files_are_named(entry):

@@ -155,7 +155,12 @@ def build(host: Host, folder: str, output_dir: str, data: str | None, jobs: int 
     from herl_bench.compare import leaderboard
 
     report_problems(host)
-    problems = {found: bundles.verify(found, _judge(host, found, data, jobs)) for found in leaderboard.bundles_in(Path(folder))}
+    problems: dict[Path, list[str]] = {}
+    for found in leaderboard.bundles_in(Path(folder)):
+        try:
+            problems[found] = bundles.verify(found, _judge(host, found, data, jobs))
+        except UsageError as error:  # one that cannot be begun with is refused like others; the rest is built
+            problems[found] = [str(error)]
     for place, lines in problems.items():
         for line in lines:
             click.echo(f"{place}: {line}", err=True)

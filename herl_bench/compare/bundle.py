@@ -17,28 +17,39 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.read import FinishedRun, read_run, spent
-from herl_bench.errors import DataError, SaveError, UsageError
-from herl_bench.evaluate.core import Tally
-from herl_bench.evaluate.files import NAMESPACE, doc_of
+from herl_bench.compare.page import visible
+from herl_bench.compare.read import UNREADABLE, FinishedRun, read_run, spent
+from herl_bench.data import items_digest
+from herl_bench.errors import SaveError, UsageError
+from herl_bench.evaluate.core import Summary, Tally
+from herl_bench.evaluate.files import NAMESPACE, criterion_column, doc_of, generation_kwargs
 from herl_bench.evaluate.rescore import Job, places_of, rescore
 from herl_bench.evaluate.stored import Items
+from herl_bench.rubric import rubric_digest
 from herl_bench.saving import saving, write_whole
 from herl_bench.settings import read_yaml
-from herl_bench.types import Metric, Rubric, Task
+from herl_bench.types import Example, Metric, Rubric, Task
 
 CLAIMS = "bundle.json"
 FORMAT = 1
 CLOSE = 1e-9
 MOST = 20
 """Problems that are named per kind and file; the rest are counted."""
+LONGEST = 400
+"""Characters of a line that names a problem: what stands in a bundle may be of any length."""
+PARTS = re.compile(
+    r"config\.yaml|manifest\.json|metrics\.jsonl|rubric\.yaml|final/config\.json|eval/(before|after)/(results_[^/]*\.json|samples_[^/]*\.jsonl)"
+)
+COUNTS = ("tokens", "rollouts", "reward_calls", "optimizer_steps")
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,7 @@ def claims(run: FinishedRun) -> dict[str, Any]:
         "base_model": run.manifest["base_model"]["sha256"],
         "data": {"source": run.manifest["data"]["source"], "sha256": run.manifest["data"]["sha256"]},
         "budget": run.settings["budget"],
-        "spent": {name: getattr(used, name) for name in ("tokens", "rollouts", "reward_calls", "optimizer_steps")},
+        "spent": {name: getattr(used, name) for name in COUNTS},
         "scores": {label: getattr(run, label).summary["metrics"] for label in ("before", "after")},
     }
 
@@ -119,21 +130,58 @@ def settings_of(bundle: Path) -> dict[str, Any]:
 
 def verify(bundle: Path, judge: Judge) -> list[str]:
     """Everything that is wrong with the entry, each in one line that names file and place; empty where nothing is."""
+    return [_one_line(problem) for problem in _problems(bundle, judge)]
+
+
+def _problems(bundle: Path, judge: Judge) -> Iterator[str]:
+    strange = list(_strange(bundle))
+    yield from strange
+    if strange:  # nothing is read through a link, or from what may never end
+        return
     try:
         said = json.loads((bundle / CLAIMS).read_text(encoding="utf-8"))
-        hashes, entry = dict(said["files"]), dict(said["entry"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return [f"{CLAIMS}: cannot be read: {type(error).__name__}: {error}"]
-    found = list(_hashed(bundle, hashes))
+        hashes, entry, version = dict(said["files"]), dict(said["entry"]), said.get("format")
+    except UNREADABLE as error:
+        yield f"{CLAIMS}: cannot be read: {type(error).__name__}: {error}"
+        return
+    if version != FORMAT:
+        yield f"{CLAIMS}: format is {version!r}, and this version of herl-bench reads {FORMAT}: verify it with the version that wrote it"
+        return
+    yield from (f"{CLAIMS}: {name}: not part of an entry" for name in sorted(set(said) - {"format", "entry", "files"}))
+    yield from _hashed(bundle, hashes)
     try:
         run = read_run(bundle)
     except UsageError as error:
-        return [*found, str(error)]
-    found += _claimed(entry, claims(run))
-    found += _consistent(run)
+        yield str(error)
+        return
+    yield from _guarded(CLAIMS, lambda: _claimed(entry, _plain(claims(run))))
+    yield from _guarded("manifest.json, metrics.jsonl or config.yaml", lambda: _consistent(run, judge))
     for label in ("before", "after"):
-        found += _limited(list(_rescored(bundle, label, judge)))
-    return found
+        yield from _limited(_guarded(f"eval/{label}", partial(_rescored, bundle, label, judge, run)))
+
+
+def _guarded(where: str, check: Callable[[], Iterator[str]]) -> Iterator[str]:
+    """A forger's file may have any shape; one that a check cannot go through is a problem like others."""
+    try:
+        yield from check()
+    except UsageError as error:
+        yield str(error)
+    except UNREADABLE as error:
+        yield f"{where}: not as a run writes it: {type(error).__name__}: {error}"
+
+
+def _one_line(problem: str) -> str:
+    """Without what moves a terminal's cursor, and not endless."""
+    line = visible(" ".join(problem.split()))
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} …"
+
+
+def _strange(bundle: Path) -> Iterator[str]:
+    for path in sorted(bundle.rglob("*")):
+        if path.is_symlink():
+            yield f"{path.relative_to(bundle)}: a link: a bundle holds its files itself"
+        elif not (path.is_file() or path.is_dir()):
+            yield f"{path.relative_to(bundle)}: neither a file nor a folder"
 
 
 def _hashed(bundle: Path, hashes: Mapping[str, str]) -> Iterator[str]:
@@ -143,8 +191,14 @@ def _hashed(bundle: Path, hashes: Mapping[str, str]) -> Iterator[str]:
             yield f"{name}: missing"
         elif _sha256(bundle / name) != hashes[name]:
             yield f"{name}: changed since it was bundled (sha256 differs)"
+        elif not PARTS.fullmatch(name):
+            yield f"{name}: not part of a bundle, although {CLAIMS} lists it"
     for name in sorted(there - set(hashes)):
         yield f"{name}: not part of the bundle ({CLAIMS} does not list it)"
+    for label in ("before", "after"):
+        for pattern in ("results_*.json", "samples_*.jsonl"):
+            if len(found := sorted(path.name for path in (bundle / "eval" / label).glob(pattern))) > 1:
+                yield f"eval/{label}: one file of each kind, not {' and '.join(found)}"
 
 
 def _claimed(entry: Mapping[str, Any], actual: Mapping[str, Any], where: str = "entry") -> Iterator[str]:
@@ -153,13 +207,16 @@ def _claimed(entry: Mapping[str, Any], actual: Mapping[str, Any], where: str = "
         here, there = entry.get(name), actual.get(name)
         if isinstance(here, dict) and isinstance(there, dict):
             yield from _claimed(here, there, f"{where}.{name}")
-        elif here != there:
+        elif json.dumps(here, sort_keys=True) != json.dumps(there, sort_keys=True):  # which tells 0 from false
             yield f"{CLAIMS}: {where}.{name} is {here!r}, the run's files say {there!r}"
 
 
-def _consistent(run: FinishedRun) -> Iterator[str]:
+def _consistent(run: FinishedRun, judge: Judge) -> Iterator[str]:
     """What one file of the run says against another."""
     manifest, settings, rows = run.manifest, run.settings, run.rows
+    rubric = manifest.get("rubric")
+    if rubric is not None and rubric != {"name": judge.rubric.name, "sha256": rubric_digest(judge.rubric)}:
+        yield f"manifest.json: the run was judged by another rubric than {judge.rubric.name} as it is here: its criteria differ"
     items = manifest["data"].get("eval_items")
     if items != len(run.after.samples):
         yield f"manifest.json: data.eval_items is {items!r}, the samples are {len(run.after.samples)}"
@@ -167,8 +224,10 @@ def _consistent(run: FinishedRun) -> Iterator[str]:
         yield f"manifest.json: base_model.name is {manifest['base_model'].get('name')!r}, config.yaml says {settings['model']!r}"
     if manifest["data"].get("source") != settings["data"]:
         yield f"manifest.json: data.source is {manifest['data'].get('source')!r}, config.yaml says {settings['data']!r}"
-    for name in ("tokens", "rollouts", "reward_calls", "optimizer_steps"):
-        if any(later[name] < earlier[name] for earlier, later in pairwise(rows)):
+    for name in COUNTS:
+        if not all(type(row[name]) is int and row[name] >= 0 for row in rows):
+            yield f"metrics.jsonl: {name} is not a whole number in every step"
+        elif any(later[name] < earlier[name] for earlier, later in pairwise(rows)):
             yield f"metrics.jsonl: {name} falls from one step to a later one"
     if [row["step"] for row in rows] != list(range(1, len(rows) + 1)):
         yield "metrics.jsonl: steps are missing or out of order"
@@ -177,40 +236,77 @@ def _consistent(run: FinishedRun) -> Iterator[str]:
         yield f"metrics.jsonl: {rows[-1]['tokens']:,} tokens were spent, config.yaml allows {settings['budget']:,}"
 
 
-def _rescored(bundle: Path, label: str, judge: Judge) -> Iterator[str]:
+def _rescored(bundle: Path, label: str, judge: Judge, run: FinishedRun) -> Iterator[str]:
     """Judge every response again, and compare with everything that was said of it."""
     path = _newest(bundle / "eval" / label, "samples_*.jsonl")[0]
     name = str(path.relative_to(bundle))
     stored = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     ours = {row["doc"]["id"]: row for row in stored if NAMESPACE in row}
     for row in stored:
-        yield from _hashes_of(row, name)
-    try:
-        _, places = places_of(path, judge.items or (lambda: Items("", ())), own=judge.items is None, allow_duplicates=False)
-    except DataError as error:
-        yield str(error)
-        return
+        yield from _row_alone(row, name)
+    yield from _rows_together(stored, name, judge.metrics)
+    own = [Example(**row["doc"]) for row in ours.values()]
+    if run.settings["data"] == "synthetic" and run.manifest["data"]["sha256"] != {"eval": items_digest(own)}:
+        yield f"{name}: the items are not those of manifest.json (data.sha256.eval)"
+    _, places = places_of(path, judge.items or (lambda: Items("", ())), own=judge.items is None, allow_duplicates=False)
     for place in places:
         if place.example is not None and (row := ours.get(place.example.id)) is not None and row["doc"] != _plain(doc_of(place.example)):
             yield f"{name}: {place.example.id}: the problem or its reference answer is not the one of the source"
     tally = Tally(judge.rubric, judge.metrics)
     job = Job(path, places, judge.task, judge.rubric, judge.metrics, judge.sandbox, rows=True)
-    by_item: dict[str, list[Mapping[str, float | None]]] = {}
+    by_item: dict[str, list[Mapping[str, Any]]] = {}
     for _, part, lines in rescore(job, judge.jobs):
         tally.merge(part)
         for line in map(json.loads, lines):
-            by_item.setdefault(line["id"], []).append(line["metrics"])
-            yield from _compared(ours[line["id"]], line, name)
+            by_item.setdefault(line["id"], []).append(line)
+            yield from _compared(ours[line["id"]], line, name, evidence=judge.sandbox is None)
     for row in stored:
+        again = by_item[row["doc"]["id"]]
         for metric in judge.metrics:
-            again = [value for m in by_item[row["doc"]["id"]] if (value := m[metric.key]) is not None]
-            if (
-                row["filter"] == metric.filter
-                and metric.name in row
-                and _differ(row[metric.name], sum(again) / len(again) if again else None)
-            ):
-                yield f"{name}: {row['doc']['id']}: column {metric.name} ({metric.filter}) is {row[metric.name]}, re-scored {again}"
-    yield from _summed_up(bundle, label, judge.task.name, tally)
+            if row["filter"] == metric.filter:
+                yield from _column(row, metric.name, [line["metrics"][metric.key] for line in again], name)
+        for criterion in judge.rubric.criteria:
+            if row["filter"] == "none":
+                yield from _column(row, criterion_column(criterion.name), [line["criteria"].get(criterion.name) for line in again], name)
+    yield from _summed_up(bundle, label, judge, run, stored, tally.summary())
+
+
+def _row_alone(row: Mapping[str, Any], name: str) -> Iterator[str]:
+    """What one row says twice."""
+    doc, given = row["doc"], row["arguments"]["gen_args_0"]
+    place = f"{name}: {doc['id']}"
+    yield from _hashes_of(row, name)
+    if row["target"] != doc["target"]:
+        yield f"{place}: target is not the one of its doc"
+    if not given["arg_0"].endswith(doc["prompt"]):
+        yield f"{place}: the prompt in its arguments does not end with the one of its doc"
+    if row["filtered_resps"] != row["resps"][0]:
+        yield f"{place}: filtered_resps are not its responses"
+    if row.get(NAMESPACE, doc)["id"] != doc["id"]:
+        yield f"{place}: {NAMESPACE}.id is another item's"
+
+
+def _rows_together(stored: Sequence[Mapping[str, Any]], name: str, metrics: Sequence[Metric]) -> Iterator[str]:
+    """One row per item and filter, items in order, all generated in one way."""
+    filters: dict[str, list[str]] = {}
+    for row in stored:
+        item = row["doc"]["id"]
+        filters.setdefault(item, []).append(row["filter"])
+        if type(row["doc_id"]) is not int or row["doc_id"] != len(filters) - 1:
+            yield f"{name}: {item}: doc_id is {row['doc_id']!r}, its place is {len(filters) - 1}"
+        if row["arguments"]["gen_args_0"]["arg_1"] != stored[0]["arguments"]["gen_args_0"]["arg_1"]:
+            yield f"{name}: {item}: its answer was generated in another way than the first"
+    wanted = list(dict.fromkeys([*(metric.filter for metric in metrics), "none"]))
+    for item, own in filters.items():
+        if own != wanted:
+            yield f"{name}: {item}: its rows have the filters {', '.join(map(str, own))}, not {', '.join(wanted)}"
+
+
+def _column(row: Mapping[str, Any], column: str, again: Sequence[float | bool | None], name: str) -> Iterator[str]:
+    decided = [float(value) for value in again if value is not None]
+    mean = sum(decided) / len(decided) if decided else None
+    if column not in row or _differ(row[column], mean):
+        yield f"{name}: {row['doc']['id']}: column {column} ({row['filter']}) is {row.get(column)}, re-scored {mean}"
 
 
 def _hashes_of(row: Mapping[str, Any], name: str) -> Iterator[str]:
@@ -226,35 +322,80 @@ def _hashes_of(row: Mapping[str, Any], name: str) -> Iterator[str]:
             yield f"{name}: {doc['id']}: {field} is not the hash of what stands there"
 
 
-def _compared(row: Mapping[str, Any], again: Mapping[str, Any], name: str) -> Iterator[str]:
+def _compared(row: Mapping[str, Any], again: Mapping[str, Any], name: str, *, evidence: bool) -> Iterator[str]:
+    """evidence: compare it too; a program's may hold what changes from run to run, such as addresses."""
     place, said = f"{name}: {again['id']}", row[NAMESPACE]["responses"][again["sample"]]
-    for key, value in again["metrics"].items():
-        if _differ(said["metrics"].get(key), value):
-            yield f"{place}: {key} is {said['metrics'].get(key)}, re-scored {value}"
+    for key in [*again["metrics"], *(key for key in said["metrics"] if key not in again["metrics"])]:
+        if _differ(said["metrics"].get(key), again["metrics"].get(key)):
+            yield f"{place}: {key} is {said['metrics'].get(key)}, re-scored {again['metrics'].get(key)}"
     if _differ(said["reward"], again["reward"]):
         yield f"{place}: reward is {said['reward']}, re-scored {again['reward']}"
-    verdicts = [(v["criterion"], v["part"], v["met"]) for v in said["verdicts"]]
-    if verdicts != [(v["criterion"], v["part"], v["met"]) for v in again["verdicts"]]:
+    for key in ("extracted", "status", *(["errors"] if evidence else [])):
+        if said[key] != again[key]:
+            yield f"{place}: {key} is {said[key]!r}, re-scored {again[key]!r}"
+    verdicts, judged = ([(v["criterion"], v["part"], v["met"]) for v in one["verdicts"]] for one in (said, again))
+    if verdicts != judged:
         yield f"{place}: the verdicts on its criteria are others when it is judged again"
+    elif evidence and [v["evidence"] or v["error"] for v in said["verdicts"]] != [v["evidence"] for v in again["verdicts"]]:
+        yield f"{place}: the evidence of its verdicts is another when it is judged again"
 
 
-def _summed_up(bundle: Path, label: str, task: str, tally: Tally) -> Iterator[str]:
+def _summed_up(
+    bundle: Path, label: str, judge: Judge, run: FinishedRun, stored: Sequence[Mapping[str, Any]], summary: Summary
+) -> Iterator[str]:
     path = _newest(bundle / "eval" / label, "results_*.json")[0]
-    name, results, summary = str(path.relative_to(bundle)), json.loads(path.read_text(encoding="utf-8")), tally.summary()
-    said = results[NAMESPACE]["summary"][task]
-    groups = {"metrics": summary.metrics, "criteria": summary.criteria, "planted": summary.planted, "families": summary.families}
-    for group, scores in groups.items():
-        for key, score in scores.items():
-            for field in ("value", "stderr", "items"):
-                stood = (said.get(group) or {}).get(key, {}).get(field)
-                if _differ(stood, getattr(score, field)):
-                    yield f"{name}: {group} {key}: {field} is {stood}, from the responses {getattr(score, field)}"
-    for key, score in summary.metrics.items():
-        stood = results["results"][task].get(key)
-        if _differ(None if stood == "N/A" else stood, score.value):
-            yield f"{name}: results {key} is {stood}, from the responses {score.value}"
-    if _differ(said["reward"]["value"], summary.reward.value):
-        yield f"{name}: reward is {said['reward']['value']}, from the responses {summary.reward.value}"
+    name, task, results = str(path.relative_to(bundle)), judge.task.name, json.loads(path.read_text(encoding="utf-8"))
+    ours = results[NAMESPACE]
+    said, again = ours["summary"][task], asdict(summary)
+    again.pop("shortened")  # the samples do not say
+    yield from _sums(said, again, name)
+    if list(said["metrics"]) != list(again["metrics"]):
+        yield f"{name}: metrics are in another order than the task's: the first one ranks"
+    for key, number in _numbers(summary).items():
+        if _differ(None if (stood := results["results"][task].get(key)) == "N/A" else stood, number):
+            yield f"{name}: results {key} is {stood}, from the responses {number}"
+    yield from (
+        f"{name}: results {key}: no metric of the task" for key in results["results"][task] if "," in key and key not in _numbers(summary)
+    )
+    better = {m.name: m.higher_is_better for m in judge.metrics} | {criterion_column(c.name): True for c in judge.rubric.criteria}
+    facts = {
+        "sample_len": (results["results"][task]["sample_len"], summary.items),
+        "n-samples.effective": (results["n-samples"][task]["effective"], summary.items),
+        "higher_is_better": (results["higher_is_better"][task], better),
+        "task_hashes": (results["task_hashes"][task], _hash_of_hashes(stored)),
+        "model_name": (results["model_name"], run.settings["model"]),
+        f"{NAMESPACE}.rubric": (ours["rubric"][task], judge.rubric.name),
+        f"{NAMESPACE}.config.label": (ours["config"]["label"], label),
+        f"{NAMESPACE}.settings": (generation_kwargs(ours["settings"][task]), stored[0]["arguments"]["gen_args_0"]["arg_1"]),
+    }
+    for key, (stood, right) in facts.items():
+        if stood != right:
+            yield f"{name}: {key} is {stood!r}, the other files say {right!r}"
+
+
+def _sums(said: Mapping[str, Any], again: Mapping[str, Any], name: str, *where: str) -> Iterator[str]:
+    """Every number of a summary, and none that its responses do not give."""
+    for key in [*again, *(key for key in said if key not in again and key != "shortened")]:
+        stood, right = said.get(key), again.get(key)
+        if isinstance(stood, dict) and isinstance(right, dict):
+            yield from _sums(stood, right, name, *where, key)
+        elif _differ(stood, right):
+            yield f"{name}: {' '.join(where)}{': ' if where else ''}{key} is {stood}, from the responses {right}"
+
+
+def _numbers(summary: Summary) -> dict[str, float | None]:
+    """By lm-eval's keys."""
+    scores = {**summary.metrics, **{f"{criterion_column(criterion)},none": score for criterion, score in summary.criteria.items()}}
+    found: dict[str, float | None] = {}
+    for key, score in scores.items():
+        metric, _, filter_name = key.rpartition(",")
+        found |= {key: score.value, f"{metric}_stderr,{filter_name}": score.stderr}
+    return found
+
+
+def _hash_of_hashes(stored: Sequence[Mapping[str, Any]]) -> str:
+    """lm-eval's, over all rows in order."""
+    return hashlib.sha256("".join(row["doc_hash"] + row["prompt_hash"] + row["target_hash"] for row in stored).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -263,10 +404,13 @@ def _plain(value: Any) -> Any:
 
 
 def _differ(a: Any, b: Any) -> bool:
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is not b
     if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        return abs(a - b) > CLOSE
-    return a is not b and a != b
+        return not abs(a - b) <= CLOSE  # NaN is not close to anything
+    return bool(a != b)
 
 
-def _limited(found: list[str]) -> list[str]:
+def _limited(problems: Iterator[str]) -> list[str]:
+    found = list(problems)
     return found if len(found) <= MOST else [*found[:MOST], f"… and {len(found) - MOST} more like these"]

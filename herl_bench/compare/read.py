@@ -24,6 +24,8 @@ from herl_bench.types import Judgement, Verdict
 CUT_OFF = ("timeout", "memory", "crash", "protocol", "violation")
 """How a program can end that did not end by itself, in the sandbox's words."""
 AUDITS = 30
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, StopIteration)
+"""What reading a file raises whose JSON may have any shape."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def read_run(directory: Path) -> FinishedRun:
         task = str(settings["task"])
         metric, higher = _primary(json.loads(_newest(directory / "eval" / "after", "results_*.json").read_text(encoding="utf-8")), task)
         before, after = (_of_run(directory / "eval" / name, metric) for name in ("before", "after"))
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except UNREADABLE as error:
         raise UsageError(f"{directory}: cannot be read as a run: {type(error).__name__}: {error}") from None
     if not rows:
         raise UsageError(f"{directory}: metrics.jsonl is empty: nothing was trained")
@@ -149,7 +151,7 @@ def read_evaluations(folder: Path) -> list[BareEvaluation]:
         try:
             results = json.loads(path.read_text(encoding="utf-8"))
             newest |= dict.fromkeys(results[NAMESPACE]["summary"], (path, results))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except UNREADABLE as error:
             raise UsageError(f"{path}: not a results file that herl-bench wrote ({type(error).__name__}: {error})") from None
     found = []
     for task, (path, results) in newest.items():
@@ -166,7 +168,7 @@ def read_evaluations(folder: Path) -> list[BareEvaluation]:
                     path, task, str(results["model_name"]), str(ours["data"][task]["source"]), metric, higher, settings, evaluation
                 )
             )
-        except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+        except UNREADABLE as error:
             raise UsageError(f"{path}: cannot be read as an evaluation of {task}: {type(error).__name__}: {error}") from None
     return found
 
