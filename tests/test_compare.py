@@ -351,3 +351,15 @@ baseline: ppo
 def test_a_wrong_grid_is_one_clear_line(grid: str, told: str, tmp_path: Path):
     with pytest.raises(UsageError, match=re.escape(told)):
         cells_of(grid, tmp_path)
+
+
+def test_a_tiny_last_step_is_drawn_with_the_one_before_it():
+    steps = [
+        analyse.Point(i, tokens, None, metric, criteria={"a": metric})
+        for i, (tokens, metric) in enumerate([(100, 0.0), (200, 0.2), (300, 0.4), (310, 1.0)])
+    ]
+    *rest, last = analyse.as_drawn(steps)
+    assert rest == steps[:2]
+    assert last.tokens == 310
+    assert last.metric == last.criteria["a"] == pytest.approx((0.4 * 100 + 1.0 * 10) / 110)
+    assert analyse.as_drawn([*steps[:3], replace(steps[3], tokens=360)])[-1].metric == 1.0

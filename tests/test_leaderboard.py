@@ -15,7 +15,7 @@ from browser import needs_chromium, visit
 
 from herl_bench.cli.leaderboard import _judge
 from herl_bench.compare.bundle import verify as verify_bundle
-from herl_bench.compare.leaderboard import cells, entries_of, of_run, rank, to_csv, to_html, to_json, to_markdown
+from herl_bench.compare.leaderboard import build, cells, entries_of, of_run, rank, to_csv, to_html, to_json, to_markdown
 from herl_bench.compare.model import Item
 from herl_bench.compare.read import Evaluation, FinishedRun, Sample
 from herl_bench.plugins import load_host
@@ -366,6 +366,16 @@ def test_every_format_says_the_same(place):
     assert [s["score"]["value"] for s in said["standings"]] == [s.score.value for s in table.standings]
     for text in (shown, to_markdown(tables), to_html(tables)):
         assert all(cell in text for s in table.standings for cell in cells(s).values())
+
+
+def test_a_published_page_names_no_folder_of_the_machine(place, tmp_path):
+    entries = shutil.copytree(place / "entries", tmp_path / "entries")
+    assert str(place) in (entries / "ppo" / "config.yaml").read_text()
+    build(entries, tmp_path / "site", {})
+    assert not any(str(place) in page.read_text() for page in (tmp_path / "site").iterdir())
+    html = to_html(rank([a_run("a", 0, 50, source="/home/me/secret/gsm8k")]))
+    assert "/home/me" not in html
+    assert "gsm8k" in html
 
 
 @needs_chromium

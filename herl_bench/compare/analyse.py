@@ -156,8 +156,7 @@ class _Table:
         self.after = {arm: {seed: self._by_id(run) for seed, run in group.items()} for arm, group in self.runs.items()}
         curves = [curve(run) for group in self.runs.values() for run in group.values()]
         self.start, self.stop = max(c[0].tokens for c in curves), min(c[-1].tokens for c in curves)
-        self.bands = {arm: _bands([curve(run) for run in group.values()], _metric) for arm, group in self.runs.items()}
-        self.target = ended_with(next(iter(self.bands.values())))
+        self.target = ended_with(_bands([curve(run) for run in first.values()], _metric))
         self.records = [self._record(arm, run, folder) for arm, group in self.runs.items() for run in group.values()]
 
     def _by_id(self, run: FinishedRun) -> list[Sample]:
@@ -217,6 +216,7 @@ class _Table:
         import numpy as np
 
         records, seeds = self.of(arm), tuple(self.runs[arm])
+        drawn = [as_drawn(record.curve) for record in records]
         after = self.matrix(arm, seeds, _outcome)
         before = np.array([[math.nan if v is None else v for v in r.before.outcomes] for r in records])
         means = np.array(self.run_means(arm))[:, None]
@@ -234,9 +234,9 @@ class _Table:
             target=self.target,
             tokens_to_target=tuple(r.tokens_to_target for r in records),
             spent=_mean_spent([r.spent for r in records]),
-            curve=self.bands[arm],
-            criteria_curves={name: _bands([r.curve for r in records], _pass_rate(name)) for name in self.criteria},
-            plain_vs_guided=_plain_vs_guided([r.curve for r in records]),
+            curve=_bands(drawn, _metric),
+            criteria_curves={name: _bands(drawn, _pass_rate(name)) for name in self.criteria},
+            plain_vs_guided=_plain_vs_guided(drawn),
             co_failure=tuple(
                 tuple(sum(r.after.co_failure[a][b] for r in records) for b in range(len(self.criteria))) for a in range(len(self.criteria))
             ),
@@ -497,6 +497,32 @@ def _grid(curves: Sequence[Sequence[Point]]) -> list[int]:
     if len(own) <= BAND_POINTS:
         return own
     return [round(start + (stop - start) * i / (BAND_POINTS - 1)) for i in range(BAND_POINTS)]
+
+
+def as_drawn(points: Sequence[Point]) -> tuple[Point, ...]:
+    """The curve for the eye: a last step of under half the mean step's tokens, whose few responses are mostly noise, is one with the step before.
+
+    What it shows is then their mean, weighted by tokens. Never used for areas, tokens to a target, or what was spent.
+    """
+    if len(points) < 3:
+        return tuple(points)
+    before, last = points[-2], points[-1]
+    of_before, of_last = before.tokens - points[-3].tokens, last.tokens - before.tokens
+    if of_last >= last.tokens / len(points) / 2:
+        return tuple(points)
+
+    def both(a: float | None, b: float | None) -> float | None:
+        if a is None or b is None:
+            return b if a is None else a
+        return (a * of_before + b * of_last) / (of_before + of_last)
+
+    joined = dataclasses.replace(
+        last,
+        metric=both(before.metric, last.metric),
+        criteria={name: both(before.criteria.get(name), last.criteria.get(name)) for name in {**before.criteria, **last.criteria}},
+        revision_metric=both(before.revision_metric, last.revision_metric),
+    )
+    return (*points[:-2], joined)
 
 
 def _bands(curves: Sequence[Sequence[Point]], value: Callable[[Point], float | None]) -> tuple[BandPoint, ...]:

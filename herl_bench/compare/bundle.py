@@ -242,12 +242,12 @@ def _rescored(bundle: Path, label: str, judge: Judge, run: FinishedRun) -> Itera
     name = str(path.relative_to(bundle))
     stored = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     ours = {row["doc"]["id"]: row for row in stored if NAMESPACE in row}
-    for row in stored:
-        yield from _row_alone(row, name)
-    yield from _rows_together(stored, name, judge.metrics)
     own = [Example(**row["doc"]) for row in ours.values()]
     if run.settings["data"] == "synthetic" and run.manifest["data"]["sha256"] != {"eval": items_digest(own)}:
         yield f"{name}: the items are not those of manifest.json (data.sha256.eval)"
+    for row in stored:
+        yield from _row_alone(row, name)
+    yield from _rows_together(stored, name, judge.metrics)
     _, places = places_of(path, judge.items or (lambda: Items("", ())), own=judge.items is None, allow_duplicates=False)
     for place in places:
         if place.example is not None and (row := ours.get(place.example.id)) is not None and row["doc"] != _plain(doc_of(place.example)):

@@ -11,8 +11,10 @@ Left out: lm-eval's own tasks, which have a leaderboard of their own.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -246,6 +248,15 @@ def _short(model: str) -> str:
     return Path(model).name if Path(model).is_absolute() else model
 
 
+def _without_folders(value: Any) -> Any:
+    """For a page that is published: absolute paths by their last part alone, so that it tells nothing of the machine that it was made on."""
+    if isinstance(value, str):
+        return re.sub(r"(?<![\w./:])/(?:[^\s/'\"]+/)+", "", value)
+    if isinstance(value, Mapping):
+        return {key: _without_folders(inner) for key, inner in value.items()}
+    return [_without_folders(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
 def to_markdown(tables: Sequence[Table]) -> str:
     parts = []
     for table in tables:
@@ -281,7 +292,7 @@ def to_html(tables: Sequence[Table]) -> str:
 def _page(title: str, tables: Sequence[Table], places: Mapping[str, int], **context: Any) -> str:
     """places: as from `_places`. context: see `pages/leaderboard.html.j2`."""
     shown = [(table, _chart(table, places)) for table in tables]
-    context = {"links": {}, "up": "", **context}
+    context = {"links": {}, "up": "", "short": _short, **context}
     return render("leaderboard.html.j2", title=title, tables=shown, cells=cells, colour=lambda row: series(places[row.name]), **context)
 
 
@@ -314,7 +325,7 @@ def build(folder: Path, site: Path, problems: Mapping[Path, Sequence[str]]) -> P
     for task in dict.fromkeys(table.task for table in tables):
         own = [table for table in tables if table.task == task]
         write_whole(site / f"task-{task}.html", _page(task, own, places, links=names, up="index.html"))
-    refused = [(bundle.name, list(found)) for bundle, found in problems.items() if found]
+    refused = [(bundle.name, _without_folders(list(found))) for bundle, found in problems.items() if found]
     write_whole(site / "index.html", _page("Leaderboard", tables, places, links=names, refused=refused, pages=True))
     return site / "index.html"
 
@@ -338,7 +349,7 @@ def _entry(run: FinishedRun) -> str:
     return render(
         "entry.html.j2",
         title=f"{run.method} on {run.task}, seed {run.seed}",
-        run=run,
+        run=dataclasses.replace(run, settings=_without_folders(run.settings), manifest=_without_folders(run.manifest)),
         used=spent(run),
         scores=[(key, run.before.summary["metrics"].get(key), score) for key, score in run.after.summary["metrics"].items()],
         criteria=[(key, run.before.summary["criteria"].get(key), score) for key, score in run.after.summary["criteria"].items()],
