@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from browser import needs_chromium, visit
 
-from herl_bench.cli.leaderboard import _judge
+from herl_bench.cli.leaderboard import _judge, _show
 from herl_bench.compare.bundle import verify as verify_bundle
 from herl_bench.compare.leaderboard import build, cells, entries_of, of_run, rank, to_csv, to_html, to_json, to_markdown
 from herl_bench.compare.model import Item
 from herl_bench.compare.read import Evaluation, FinishedRun, Sample
+from herl_bench.errors import UsageError
 from herl_bench.plugins import load_host
 from herl_bench.testing import tiny_checkpoint
 
@@ -366,6 +367,22 @@ def test_every_format_says_the_same(place):
     assert [s["score"]["value"] for s in said["standings"]] == [s.score.value for s in table.standings]
     for text in (shown, to_markdown(tables), to_html(tables)):
         assert all(cell in text for s in table.standings for cell in cells(s).values())
+
+
+def test_hostile_names_reach_no_terminal_and_no_page(capsys):
+    tables = rank([a_run("<script>\x1b[2J\u202e[/bold]|\nx", 0, 50)])
+    _show(tables)
+    for text in (capsys.readouterr().out, to_markdown(tables), to_csv(tables), to_html(tables)):
+        assert not {"\x1b", "\u202e"} & set(text)
+    assert "<script>" not in to_markdown(tables)
+    assert "<script>␛" not in to_html(tables)
+
+
+def test_a_run_of_another_shape_is_one_line(place, tmp_path):
+    run = shutil.copytree(place / "entries" / "ppo", tmp_path / "run")
+    (run / "metrics.jsonl").write_text("[1]\n")
+    with pytest.raises(UsageError, match="not as a run writes them: AttributeError"):
+        entries_of([run])
 
 
 def test_a_published_page_names_no_folder_of_the_machine(place, tmp_path):

@@ -67,16 +67,17 @@ def rank_(runs: tuple[str, ...], form: str, output_path: str | None) -> None:
 def _show(tables: list[Table]) -> None:
     from rich.console import Console
     from rich.table import Table as RichTable
+    from rich.text import Text
 
     from herl_bench.compare.leaderboard import cells
 
     console = Console(width=None if sys.stdout.isatty() else 110)
     for table in tables:
-        shown = RichTable(title=f"{table.task} · {table.metric} · {table.source}")
+        shown = RichTable(title=Text(f"{table.task} · {table.metric} · {table.source}"))
         for column in cells(table.standings[0]):
             shown.add_column(column, justify="left" if column in ("name", "model") else "right")
         for standing in table.standings:
-            shown.add_row(*cells(standing).values())
+            shown.add_row(*map(Text, cells(standing).values()))
         console.print(shown)
         for note in table.notes:
             click.echo(note)

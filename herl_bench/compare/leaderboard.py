@@ -26,8 +26,8 @@ from herl_bench.compare.analyse import score_interval
 from herl_bench.compare.bundle import CLAIMS
 from herl_bench.compare.drawing import series
 from herl_bench.compare.model import Interval
-from herl_bench.compare.page import Figure, bounds, figure, number, render, whole
-from herl_bench.compare.read import BareEvaluation, FinishedRun, Sample, read_evaluations, read_run, spent
+from herl_bench.compare.page import Figure, bounds, figure, number, render, visible, whole
+from herl_bench.compare.read import UNREADABLE, BareEvaluation, FinishedRun, Sample, read_evaluations, read_run, spent
 from herl_bench.errors import UsageError
 from herl_bench.saving import write_whole
 
@@ -93,12 +93,20 @@ def entries_of(places: Sequence[Path]) -> list[Entry]:
     for place in places:
         runs = [place] if (place / "config.yaml").is_file() else sorted(p.parent for p in place.glob("**/config.yaml"))
         bare = sorted({p.parent for p in place.glob("**/results_*.json") if not any(run in p.parents for run in runs)})
-        inside = [of_run(read_run(run)) for run in runs]
+        inside = [_entry_of(run) for run in runs]
         inside += [of_evaluation(one) for folder in bare for one in read_evaluations(folder)]
         if not inside:
             raise UsageError(f"{place}: neither a run, a bundle nor an evaluation, nor a folder of them")
         found |= {f"{entry.folder} {entry.task}": entry for entry in inside}
     return list(found.values())
+
+
+def _entry_of(folder: Path) -> Entry:
+    run = read_run(folder)
+    try:
+        return of_run(run)
+    except UNREADABLE as error:
+        raise UsageError(f"{folder}: its files are not as a run writes them: {type(error).__name__}: {error}") from None
 
 
 def of_run(run: FinishedRun) -> Entry:
@@ -233,8 +241,8 @@ def cells(standing: Standing) -> dict[str, str]:
     score = standing.score
     return {
         "rank": f"{standing.rank}{'=' if standing.tied else ''}",
-        "name": standing.name,
-        "model": _short(standing.model),
+        "name": visible(" ".join(standing.name.split())),
+        "model": visible(" ".join(_short(standing.model).split())),
         "score": number(score.value),
         "interval": bounds(score),
         "seeds": str(len(standing.seeds)),
@@ -264,7 +272,7 @@ def to_markdown(tables: Sequence[Table]) -> str:
         head = list(rows[0])
         lines = [f"### {table.task}", "", f"{table.metric} on {table.source}, intervals at 95 %.", ""]
         lines += ["| " + " | ".join(head) + " |", "|" + "|".join("---" if h in ("name", "model") else "--:" for h in head) + "|"]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row.values()) + " |" for row in rows]
+        lines += ["| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in row.values()) + " |" for row in rows]
         lines += ["", *(f"- {note}" for note in table.notes)]
         parts.append("\n".join(lines).rstrip())
     return "\n\n".join(parts) + "\n"
@@ -276,7 +284,7 @@ def to_csv(tables: Sequence[Table]) -> str:
     writer.writerow(["task", "source", "metric", *COLUMNS])
     for table in tables:
         for s in table.standings:
-            row = [f"{s.rank}{'=' if s.tied else ''}", s.name, s.model, s.score.value, s.score.low, s.score.high]
+            row = [f"{s.rank}{'=' if s.tied else ''}", visible(s.name), visible(s.model), s.score.value, s.score.low, s.score.high]
             writer.writerow([table.task, table.source, table.metric, *row, len(s.seeds), s.items, s.tokens, s.budget])
     return out.getvalue()
 

@@ -39,7 +39,7 @@ class Figure:
     narrow: Drawing
 
     def __html__(self) -> str:
-        return f'<div class="figure">{to_svg(self.wide, "wide")}{to_svg(self.narrow, "narrow")}</div>'
+        return visible(f'<div class="figure">{to_svg(self.wide, "wide")}{to_svg(self.narrow, "narrow")}</div>')
 
 
 def figure(draw: Callable[[float], Drawing]) -> Figure:
