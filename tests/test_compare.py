@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +19,10 @@ import yaml
 from tiny_sweep import CELLS, lasting, tiny_comparison
 
 from herl_bench.compare import analyse
+from herl_bench.compare.drawing import Drawing
 from herl_bench.compare.model import Arm, Comparison, from_json, to_json
 from herl_bench.compare.read import FinishedRun, read_run
+from herl_bench.compare.report import _said
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.files import read_summary
 from herl_bench.testing import tiny_checkpoint
@@ -363,3 +366,13 @@ def test_a_tiny_last_step_is_drawn_with_the_one_before_it():
     assert last.tokens == 310
     assert last.metric == last.criteria["a"] == pytest.approx((0.4 * 100 + 1.0 * 10) / 110)
     assert analyse.as_drawn([*steps[:3], replace(steps[3], tokens=360)])[-1].metric == 1.0
+
+
+def test_a_plot_of_an_unequal_comparison_says_so():
+    drawing = Drawing(100, 50, "what it shows")
+    fair, unequal = (SimpleNamespace(unequal=words) for words in ((), ("gsm8k: token budget: a has 1; b has 2",)))
+    assert _said(fair, drawing) is drawing
+    said = _said(unequal, drawing)
+    assert said.label.endswith("gsm8k: token budget: a has 1; b has 2")
+    assert said.shapes[-1].text == "Not a fair comparison: made with --allow_unequal"
+    assert drawing.height < said.shapes[-1].y < said.height

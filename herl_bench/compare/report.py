@@ -9,14 +9,14 @@ Left out: the statistics and the verdict's rules (`stats.py`, `verdict.py`), and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from herl_bench.compare import charts
 from herl_bench.compare.analyse import alone
-from herl_bench.compare.drawing import Drawing, to_png
+from herl_bench.compare.drawing import Drawing, Words, to_png
 from herl_bench.compare.model import ArmScore, BandPoint, Comparison, Contrast, RunRecord, TaskItems, from_json
 from herl_bench.compare.page import Figure, figure, number, render, signed
 from herl_bench.compare.read import FinishedRun, Sample, read_run
@@ -173,14 +173,23 @@ def write_plots(report: Report, folder: Path) -> list[Path]:
     overview = _differences(report.comparison)
     if overview is not None:
         written.append(folder / "differences.png")
-        to_png(overview.wide, written[0])
+        to_png(_said(report.comparison, overview.wide), written[0])
     for items in report.comparison.tasks:
         view = _view(report.comparison, items)
         for name, drawing in _plots(view):
             path = folder / f"{items.task}-{name}.png"
-            to_png(drawing, path)
+            to_png(_said(report.comparison, drawing), path)
             written.append(path)
     return written
+
+
+def _said(comparison: Comparison, drawing: Drawing) -> Drawing:
+    """A plot goes about without its page: that the arms are not equal stands in it, and what differs in its label."""
+    if not comparison.unequal:
+        return drawing
+    words = Words(0, drawing.height + 18, "Not a fair comparison: made with --allow_unequal", bold=True)
+    label = f"{drawing.label}. Not a fair comparison: {'; '.join(comparison.unequal)}"
+    return replace(drawing, height=drawing.height + 24, label=label, shapes=(*drawing.shapes, words))
 
 
 def _differences(comparison: Comparison) -> Figure | None:
