@@ -26,12 +26,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.page import visible
+from herl_bench.compare.page import one_line
 from herl_bench.compare.read import UNREADABLE, FinishedRun, read_run, spent
 from herl_bench.data import items_digest
 from herl_bench.errors import SaveError, UsageError
 from herl_bench.evaluate.core import Summary, Tally
-from herl_bench.evaluate.files import NAMESPACE, criterion_column, doc_of, generation_kwargs
+from herl_bench.evaluate.files import NAMESPACE, criterion_column, doc_of, filters_of, generation_kwargs, scores_by_key
 from herl_bench.evaluate.rescore import Job, places_of, rescore
 from herl_bench.evaluate.stored import Items
 from herl_bench.rubric import rubric_digest
@@ -130,7 +130,7 @@ def settings_of(bundle: Path) -> dict[str, Any]:
 
 def verify(bundle: Path, judge: Judge) -> list[str]:
     """Everything that is wrong with the entry, each in one line that names file and place; empty where nothing is."""
-    return [_one_line(problem) for problem in _problems(bundle, judge)]
+    return [_shortened(problem) for problem in _problems(bundle, judge)]
 
 
 def _problems(bundle: Path, judge: Judge) -> Iterator[str]:
@@ -170,9 +170,9 @@ def _guarded(where: str, check: Callable[[], Iterator[str]]) -> Iterator[str]:
         yield f"{where}: not as a run writes it: {type(error).__name__}: {error}"
 
 
-def _one_line(problem: str) -> str:
+def _shortened(problem: str) -> str:
     """Without what moves a terminal's cursor, and not endless."""
-    line = visible(" ".join(problem.split()))
+    line = one_line(problem)
     return line if len(line) <= LONGEST else f"{line[:LONGEST]} …"
 
 
@@ -296,7 +296,7 @@ def _rows_together(stored: Sequence[Mapping[str, Any]], name: str, metrics: Sequ
             yield f"{name}: {item}: doc_id is {row['doc_id']!r}, its place is {len(filters) - 1}"
         if row["arguments"]["gen_args_0"]["arg_1"] != stored[0]["arguments"]["gen_args_0"]["arg_1"]:
             yield f"{name}: {item}: its answer was generated in another way than the first"
-    wanted = list(dict.fromkeys([*(metric.filter for metric in metrics), "none"]))
+    wanted = filters_of(metrics)
     for item, own in filters.items():
         if own != wanted:
             yield f"{name}: {item}: its rows have the filters {', '.join(map(str, own))}, not {', '.join(wanted)}"
@@ -351,15 +351,14 @@ def _summed_up(
     yield from _sums(said, again, name)
     if list(said["metrics"]) != list(again["metrics"]):
         yield f"{name}: metrics are in another order than the task's: the first one ranks"
-    for key, number in _numbers(summary).items():
-        if _differ(None if (stood := results["results"][task].get(key)) == "N/A" else stood, number):
-            yield f"{name}: results {key} is {stood}, from the responses {number}"
-    yield from (
-        f"{name}: results {key}: no metric of the task" for key in results["results"][task] if "," in key and key not in _numbers(summary)
-    )
+    scores, right_scores = results["results"][task], scores_by_key(summary)
+    for key, number in right_scores.items():
+        if _differ(scores.get(key), number):
+            yield f"{name}: results {key} is {scores.get(key)}, from the responses {number}"
+    yield from (f"{name}: results {key}: no metric of the task" for key in scores if "," in key and key not in right_scores)
     better = {m.name: m.higher_is_better for m in judge.metrics} | {criterion_column(c.name): True for c in judge.rubric.criteria}
     facts = {
-        "sample_len": (results["results"][task]["sample_len"], summary.items),
+        "sample_len": (scores["sample_len"], summary.items),
         "n-samples.effective": (results["n-samples"][task]["effective"], summary.items),
         "higher_is_better": (results["higher_is_better"][task], better),
         "task_hashes": (results["task_hashes"][task], _hash_of_hashes(stored)),
@@ -381,16 +380,6 @@ def _sums(said: Mapping[str, Any], again: Mapping[str, Any], name: str, *where: 
             yield from _sums(stood, right, name, *where, key)
         elif _differ(stood, right):
             yield f"{name}: {' '.join(where)}{': ' if where else ''}{key} is {stood}, from the responses {right}"
-
-
-def _numbers(summary: Summary) -> dict[str, float | None]:
-    """By lm-eval's keys."""
-    scores = {**summary.metrics, **{f"{criterion_column(criterion)},none": score for criterion, score in summary.criteria.items()}}
-    found: dict[str, float | None] = {}
-    for key, score in scores.items():
-        metric, _, filter_name = key.rpartition(",")
-        found |= {key: score.value, f"{metric}_stderr,{filter_name}": score.stderr}
-    return found
 
 
 def _hash_of_hashes(stored: Sequence[Mapping[str, Any]]) -> str:

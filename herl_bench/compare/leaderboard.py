@@ -26,7 +26,7 @@ from herl_bench.compare.analyse import score_interval
 from herl_bench.compare.bundle import CLAIMS
 from herl_bench.compare.drawing import series
 from herl_bench.compare.model import Interval
-from herl_bench.compare.page import Figure, bounds, figure, number, render, visible, whole
+from herl_bench.compare.page import Figure, bounds, figure, number, one_line, render, visible, whole
 from herl_bench.compare.read import UNREADABLE, BareEvaluation, FinishedRun, Sample, read_evaluations, read_run, spent
 from herl_bench.errors import UsageError
 from herl_bench.saving import write_whole
@@ -241,8 +241,8 @@ def cells(standing: Standing) -> dict[str, str]:
     score = standing.score
     return {
         "rank": f"{standing.rank}{'=' if standing.tied else ''}",
-        "name": visible(" ".join(standing.name.split())),
-        "model": visible(" ".join(_short(standing.model).split())),
+        "name": one_line(standing.name),
+        "model": one_line(_short(standing.model)),
         "score": number(score.value),
         "interval": bounds(score),
         "seeds": str(len(standing.seeds)),

@@ -46,6 +46,11 @@ def figure(draw: Callable[[float], Drawing]) -> Figure:
     return Figure(draw(WIDE), draw(NARROW))
 
 
+def one_line(text: str) -> str:
+    """`visible`, and without line breaks or runs of spaces."""
+    return visible(" ".join(text.split()))
+
+
 def visible(text: str) -> str:
     """Control characters as their pictures (␀ … ␡), direction overrides and lone surrogates as their code points."""
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from herl_bench.errors import UsageError
-from herl_bench.evaluate.core import PASS_AT, Evaluation, Row, Score, pass_at_k, pass_metrics
+from herl_bench.evaluate.core import PASS_AT, Evaluation, Row, Summary, pass_at_k, pass_metrics
 from herl_bench.policy.answer import Answer
 from herl_bench.saving import append_lines, cut, saving, write_whole
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task, Verdict
@@ -113,7 +113,7 @@ class Writer:
 
     def restore(self, examples: Sequence[Example], items_per_batch: int) -> list[Row]:
         """The rows of the whole batches that an earlier attempt wrote; whatever comes after them is cut off."""
-        filters = len(_filters(self.metrics))
+        filters = len(filters_of(self.metrics))
         rows: list[Row] = []
         fresh: list[Row] = []
         hashes: list[str] = []
@@ -195,7 +195,7 @@ class Writer:
             }
             for row in rows
         ]
-        for position, filter_name in enumerate(_filters(self.metrics)):
+        for position, filter_name in enumerate(filters_of(self.metrics)):
             values = {
                 m.name: _mean(rows, lambda row, m=m: row.judgement.metrics.get(m.key)) for m in self.metrics if m.filter == filter_name
             }
@@ -232,12 +232,10 @@ class Writer:
         summary, settings, name = evaluation.summary, evaluation.settings, self.task.name
         scores: dict[str, Any] = {"name": name, "alias": name, "sample_len": summary.items}
         better: dict[str, bool] = {}
-        for key, score in summary.metrics.items():
-            metric, _, filter_name = key.rpartition(",")
-            scores |= _entry(metric, filter_name, score)
-            better[metric] = next((m.higher_is_better for m in self.metrics if m.key == key), True)
-        for criterion, column in _columns(self.rubric):
-            scores |= _entry(column, "none", summary.criteria[criterion])
+        scores |= scores_by_key(summary)
+        for key in summary.metrics:
+            better[key.rpartition(",")[0]] = next((m.higher_is_better for m in self.metrics if m.key == key), True)
+        for _, column in _columns(self.rubric):
             better[column] = True
         return {
             "results": {name: scores},
@@ -416,7 +414,7 @@ def _columns(rubric: Rubric) -> list[tuple[str, str]]:
     return [(c.name, criterion_column(c.name)) for c in rubric.criteria]
 
 
-def _filters(metrics: Sequence[Metric]) -> list[str]:
+def filters_of(metrics: Sequence[Metric]) -> list[str]:
     """The metrics' filters in order, and `none` for the criteria."""
     return list(dict.fromkeys([*(m.filter for m in metrics), "none"]))
 
@@ -426,9 +424,15 @@ def _mean(rows: Sequence[Row], value: Any) -> float | None:
     return sum(decided) / len(decided) if decided else None
 
 
-def _entry(name: str, filter_name: str, score: Score) -> dict[str, Any]:
-    value, stderr = ("N/A" if number is None else number for number in (score.value, score.stderr))
-    return {f"{name},{filter_name}": value, f"{name}_stderr,{filter_name}": stderr}
+def scores_by_key(summary: Summary) -> dict[str, float | str]:
+    """Value and standard error of every metric and criterion by lm-eval's keys; "N/A" where there is none."""
+    named = {**summary.metrics, **{f"{criterion_column(name)},none": score for name, score in summary.criteria.items()}}
+    found: dict[str, float | str] = {}
+    for key, score in named.items():
+        metric, _, filter_name = key.rpartition(",")
+        for column, number in ((key, score.value), (f"{metric}_stderr,{filter_name}", score.stderr)):
+            found[column] = "N/A" if number is None else number
+    return found
 
 
 def _sha(text: str) -> str:

@@ -36,7 +36,7 @@ NAME_CAP = 80
 OUTPUT_CAP = 64 << 10
 TAKE_AT_MOST = 256
 ONE_BY_ONE = 16
-LENT_AT_MOST = 16
+LENT_AT_ONCE = 16
 AHEAD = 16 << 10  # bytes
 
 # A program that returns an object where a text, a number or a set was asked for could answer these as it likes.
@@ -322,7 +322,7 @@ class Program:
         value = self.decode(message)
         self.lent.pop(number, None)
         self.lent[number] = (value, codec.encode(value, self.export))
-        if len(self.lent) > LENT_AT_MOST:
+        if len(self.lent) > LENT_AT_ONCE:
             del self.lent[next(iter(self.lent))]
         return value
 
