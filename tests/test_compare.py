@@ -71,6 +71,12 @@ def test_numbers_are_those_of_the_runs(finished: tuple[Path, Comparison, str]):
     assert contrast.verdict.word == "not enough seeds"
     assert contrast.difference.value == pytest.approx(done.arm_scores[1].score.value - done.arm_scores[0].score.value)
     assert set(contrast.kinds) == set(done.arm_scores[1].kinds) == {"planted", "plain"}
+    for arm in done.arm_scores:
+        folders = [folder / run.directory / "eval" for run in done.runs if run.arm == arm.arm]
+        assert all(sum(one.is_dir() for one in f.iterdir()) > 3 for f in folders)
+        ends = [[read_summary(f / end)["metrics"][items.metric]["value"] for f in folders] for end in ("before", "after")]
+        assert (arm.held_out[0].tokens, arm.held_out[0].mean) == (0, pytest.approx(sum(ends[0]) / 2))
+        assert arm.held_out[-1].tokens == min(run.spent.tokens for run in done.runs if run.arm == arm.arm)
     assert done.runs[-1].repairs
     assert done.runs[-1].audits[0].guidance
     assert done.unequal == done.failed == ()

@@ -117,7 +117,7 @@ def a_comparison(items: int = 60, seeds: int = 3, flips: int = 40, texts=(), arm
         return ArmScore(
             task, arm, tuple(range(seeds)), score(0.38), between(top), between(top - 0.38), between(top), between(0.4), 0.41,
             tuple([30_000, None, 52_000][s % 3] for s in range(seeds)), spent, rise(arm, top), strips, guided, ((9, 3, 2, 0),) * 4, items * seeds,
-            repairs if arm != "ppo" else (), 0, {}, 0.1,
+            repairs if arm != "ppo" else (), 0, {}, 0.1, held_out=rise(arm, top)[::6], tokens_to_final={"ppo": 98_000, "herl": 38_000}.get(arm),
         )  # fmt: skip
 
     def contrast(arm):
@@ -285,10 +285,18 @@ def test_a_run_without_revisions_that_could_be_judged_has_a_page_too():
     assert 'id="guidance"' not in page
 
 
+def test_evaluations_while_training_are_a_curve_and_say_how_soon():
+    comparison = a_comparison(arms=("ppo", "herl", "grpo"))
+    page = to_html(of_comparison(comparison))
+    assert "What ppo ended with is reached, and kept, by herl after 38,000 tokens, by grpo never.</p>" in page
+    bare = tuple(dataclasses.replace(a, held_out=()) for a in comparison.arm_scores)
+    assert "Evaluated while training" not in to_html(of_comparison(dataclasses.replace(comparison, arm_scores=bare)))
+
+
 def test_main_plots_as_images(tmp_path):
     pytest.importorskip("matplotlib", reason="needs the extra `plots`")
     paths = write_plots(of_comparison(a_comparison()), tmp_path)
-    own = [f"gsm8k-{n}.png" for n in ("scores", "curves", "calibration", "criteria-ppo", "criteria-herl")]
+    own = [f"gsm8k-{n}.png" for n in ("scores", "curves", "held-out", "calibration", "criteria-ppo", "criteria-herl")]
     assert [p.name for p in paths] == ["differences.png", *own]
     assert all(p.read_bytes().startswith(b"\x89PNG") for p in paths)
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-SETTINGS = ("rollouts_per_step=16", "max_new_tokens=8", "save_steps=1", "eval_items=8", "learning_rate=1e-3")
+SETTINGS = ("rollouts_per_step=16", "max_new_tokens=8", "save_steps=1", "eval_steps=1", "eval_items=8", "learning_rate=1e-3")
 CELLS = [f"gsm8k-{method}-s{seed}" for method in ("herl", "ppo") for seed in (0, 1)]
 
 

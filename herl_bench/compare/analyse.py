@@ -35,7 +35,7 @@ from herl_bench.compare.model import (
     Spent,
     TaskItems,
 )  # fmt: skip
-from herl_bench.compare.read import FinishedRun, Sample, calibration, curve, evaluated, revisions, spent
+from herl_bench.compare.read import FinishedRun, Sample, calibration, curve, evaluated, held_out, revisions, spent
 from herl_bench.compare.verdict import ALPHA, MARGIN, Evidence, change, count, verdict
 from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.evaluate.core import mean_and_stderr
@@ -157,11 +157,18 @@ class _Table:
         curves = [curve(run) for group in self.runs.values() for run in group.values()]
         self.start, self.stop = max(c[0].tokens for c in curves), min(c[-1].tokens for c in curves)
         self.target = ended_with(_bands([curve(run) for run in first.values()], _metric))
+        self.held_out = {arm: self._held_out(list(group.values())) for arm, group in self.runs.items()}
         self.records = [self._record(arm, run, folder) for arm, group in self.runs.items() for run in group.values()]
 
     def _by_id(self, run: FinishedRun) -> list[Sample]:
         by_id = {s.item.id: s for s in run.after.samples}
         return [by_id[item] for item in self.ids]
+
+    def _held_out(self, runs: Sequence[FinishedRun]) -> tuple[BandPoint, ...]:
+        """Empty where a run was not evaluated while training, or on items that are not compared: those evaluations have no outcome per item."""
+        curves = [held_out(run) for run in runs]
+        same = all(len(run.after.samples) == len(run.before.samples) == len(self.ids) for run in runs)
+        return _bands(curves, _metric) if same and all(curves) else ()
 
     def _record(self, arm: str, run: FinishedRun, folder: Path) -> RunRecord:
         points = curve(run)
@@ -222,6 +229,7 @@ class _Table:
         means = np.array(self.run_means(arm))[:, None]
         low, high = stats.stratified_bootstrap(stats.iqm, [means]) if len(seeds) > 1 else (None, None)
         areas = [r.curve_area for r in records if r.curve_area is not None]
+        held, final = self.held_out[arm], next(iter(self.held_out.values()))[-1:]
         return ArmScore(
             task=self.task,
             arm=arm,
@@ -246,6 +254,8 @@ class _Table:
             endings=dict(sum((Counter(r.after.endings) for r in records), Counter())),
             gap=_mean([r.after.gap for r in records]),
             kinds=by_kind(after, [item.planted for item in self.items.items], score_interval),
+            held_out=held,
+            tokens_to_final=stats.tokens_to_target([p.tokens for p in held], [p.mean for p in held], final[0].mean) if final else None,
         )
 
     # ----------------------------------------------------------------------------------------------------------------- pairs

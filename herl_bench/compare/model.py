@@ -233,7 +233,9 @@ class ArmScore:
     """One arm on one task. score: primary metric after training. curve: primary metric in training; criteria: the same per criterion.
 
     target: the score that `tokens_to_target` waits for (the last quarter of the baseline's mean curve). kinds: `score` over items with a planted
-    misconception (`planted`) and over the others (`plain`) apart; empty where items do not say which they are.
+    misconception (`planted`) and over the others (`plain`) apart; empty where items do not say which they are. held_out: primary metric on the
+    evaluation items while training, before and after included; empty where `eval_steps` made no evaluation in between. tokens_to_final: where its
+    mean has reached, and keeps, what the baseline's ends with.
     """
 
     task: str
@@ -257,6 +259,8 @@ class ArmScore:
     endings: Mapping[str, int]
     gap: float | None
     kinds: Mapping[str, Interval] = field(default_factory=dict)
+    held_out: tuple[BandPoint, ...] = ()
+    tokens_to_final: int | None = None
 
 
 # ---------------------------------------------------------------------------------------------------------- arm against baseline

@@ -260,6 +260,15 @@ def curve(run: FinishedRun) -> tuple[Point, ...]:
     )
 
 
+def held_out(run: FinishedRun) -> tuple[Point, ...]:
+    """The primary metric of every evaluation that the run made, over tokens: before training, while it went on, after it; empty where none was made
+    in between."""
+    between = [Point(p.step, p.tokens, None, p.eval_metric) for p in curve(run)[:-1] if p.eval_metric is not None]
+    first, last = (evaluation.summary["metrics"][run.metric]["value"] for evaluation in (run.before, run.after))
+    ends = Point(0, 0, None, first), Point(run.rows[-1]["step"], run.rows[-1]["tokens"], None, last)
+    return (ends[0], *between, ends[1]) if between else ()
+
+
 def calibration(run: FinishedRun) -> Calibration | None:
     """Of the last step; None for a run without a bonus critic."""
     last = run.rows[-1]

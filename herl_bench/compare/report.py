@@ -264,6 +264,11 @@ def _view(comparison: Comparison, items: TaskItems) -> TaskView:
         target = next((a.target for a in arms if a.target is not None), None) if len(arms) > 1 else None
         label = f"{metric} of sampled responses over generated tokens on {items.task}: {said}"
         figures["curves"] = figure(partial(charts.learning_curves, curves, y_label=f"{metric}, as sampled", label=label, target=target))
+    held = [charts.Curve(a.arm, place[a.arm], [_four(p) for p in a.held_out]) for a in arms if a.held_out]
+    if held:
+        said = "; ".join(f"{c.name} from {number(c.points[0][1])} to {number(c.points[-1][1])}" for c in held)
+        label = f"{metric} on the evaluation items over generated tokens on {items.task}: {said}"
+        figures["held-out"] = figure(partial(charts.learning_curves, held, y_label=f"{metric}, evaluated", label=label))
     bins = [(a.arm, place[a.arm], _bins(runs, a.arm)) for a in arms]
     if any(found for _, _, found in bins):
         shown = [(arm, position, found) for arm, position, found in bins if found]
