@@ -129,3 +129,7 @@ def test_a_part_runs_collects_and_keeps_what_is_more(checkpoint: Path, tmp_path:
     made = (tmp_path / "without" / "results.md").read_text()
     assert "left out: rloo seed 0" in made
     assert "3 of 4" not in made
+    run("--parts", "curves-gsm8k")
+    made = (tmp_path / "out" / "results.md").read_text()
+    assert "so far" not in made
+    assert "| accuracy after | 0k |" in made

@@ -110,6 +110,8 @@ def _task(plan: Plan, task: str, runs: Runs, baselines: Sequence[str]) -> dict[s
                 "kinds": {kind: asdict(one) for kind, one in score.kinds.items()},
                 "curve": [[point.tokens, point.mean, point.low, point.high] for point in score.curve],
                 "tokens_to_target": score.tokens_to_target,
+                "held_out": [[point.tokens, point.mean, point.low, point.high] for point in score.held_out],
+                "tokens_to_final": score.tokens_to_final,
                 "spent": asdict(score.spent),
                 "repairs": [asdict(repair) for repair in score.repairs],
             }
