@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,23 @@ def test_a_third_of_the_tokens_is_the_target(page: Any):
     assert "**missed**" in page.tokens_sentence("bbh", 34_000, 100_000)
     assert "**missed**" in page.tokens_sentence("bbh", None, 100_000)
     assert page.to_target([[10, 0.1], [20, 0.4], [30, 0.5]], 0.3) == 20
+
+
+def test_a_seed_counts_where_every_arm_is_done_with_it(study: Any):
+    import collect
+
+    def runs(*seeds: int) -> list[Any]:
+        return [SimpleNamespace(seed=seed) for seed in seeds]
+
+    ended = {
+        ("bbh", "ppo", 0),
+        ("bbh", "ppo", 1),
+        ("bbh", "ppo", 2),
+        ("bbh", "grpo", 0),
+        ("bbh", "grpo", 1),
+    }  # grpo's 1 diverged, its 2 is to come
+    kept = collect._paired("bbh", {"ppo": runs(0, 1, 2), "grpo": runs(0)}, ended)
+    assert {arm: [run.seed for run in group] for arm, group in kept.items()} == {"ppo": [0, 1], "grpo": [0]}
 
 
 SMALL = ("budget=800", "eval_items=8", "rollouts_per_step=32", "num_generations=2", "max_new_tokens=8", "data=synthetic")

@@ -1,13 +1,13 @@
 """From the folders of finished runs to one small JSON file per part of the study: everything that docs/results.md is made of, and nothing else.
 
 A part may be there in part: of what is finished, those seeds are taken that every arm with any finished run has, so that what is compared stays
-paired. Scores and contrasts are `herl-bench compare`'s own; what it calls unequal is kept, for the page to say. Left out: responses, which stay in the
-runs' folders; and any judgement (`page.py`).
+paired. A run that diverged has ended, too: its seed is missing in its own arm alone. Scores and contrasts are `herl-bench compare`'s own; what it
+calls unequal is kept, for the page to say. Left out: responses, which stay in the runs' folders; and any judgement (`page.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -54,14 +54,16 @@ def collected(plan: Plan, baselines: Sequence[str]) -> dict[str, Any] | None:
     by_task: dict[str, Runs] = {}
     for cell in cells:
         by_task.setdefault(cell.task, {}).setdefault(cell.arm, []).append(read_run(cell.directory))
-    tasks = [found for task, runs in by_task.items() if (found := _task(plan, task, _paired(runs), baselines))]
+    gone = diverged(plan)
+    ended = {(cell.task, cell.arm, cell.seed) for cell in (*cells, *gone)}
+    tasks = [found for task, runs in by_task.items() if (found := _task(plan, task, _paired(task, runs, ended), baselines))]
     if not tasks:
         return None
     manifest = next(run.manifest for runs in by_task.values() for group in runs.values() for run in group)
     return {
         "planned": len(plan.cells),
         "finished": len(cells),
-        "diverged": [f"{cell.arm} seed {cell.seed}" for cell in diverged(plan)],
+        "diverged": [f"{cell.arm} seed {cell.seed}" for cell in gone],
         "budget": plan.cells[0].budget,
         "seeds": sorted({cell.seed for cell in plan.cells}),
         "versions": {"herl_bench": manifest["herl_bench"], "python": manifest["python"], **manifest["libraries"]},
@@ -77,10 +79,10 @@ def _without_model(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name != "model"}
 
 
-def _paired(runs: Runs) -> Runs:
-    """Only the seeds that all arms have."""
-    common = set.intersection(*({run.seed for run in group} for group in runs.values()))
-    return {arm: [run for run in group if run.seed in common] for arm, group in runs.items()} if common else {}
+def _paired(task: str, runs: Runs, ended: Container[tuple[str, str, int]]) -> Runs:
+    """Only the seeds with which every arm's run has ended."""
+    kept = {arm: [run for run in group if all((task, other, run.seed) in ended for other in runs)] for arm, group in runs.items()}
+    return {arm: group for arm, group in kept.items() if group}
 
 
 def _task(plan: Plan, task: str, runs: Runs, baselines: Sequence[str]) -> dict[str, Any] | None:
