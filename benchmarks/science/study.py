@@ -96,6 +96,7 @@ PARTS = (
     *(Part(f"curves-{task}", task, view="curves", alone=True) for task in TASKS),
     *(Part(f"controls-{task}", task, ("ppo", "herl"), view="variants") for task in ("bbh", "gsm8k")),
     *(Part(f"ablations-{what}", "gsm8k", ("ppo", "herl"), view="variants") for what in ("bonus", "training", "guidance")),
+    Part("ablations-bonus-humaneval", "humaneval", ("ppo", "herl"), view="variants"),
     *(Part(f"refine-{task}", task, view="refining") for task in ("bbh", "gsm8k")),
     *(Part(f"plain-{task}", task, alone=True) for task in ("gsm8k", "bbh")),
     *(Part(f"depth-{share}", "gsm8k", view="scores", alone=True, share=share) for share in (0, 50, 70, 85, 95)),
