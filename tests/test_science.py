@@ -43,7 +43,7 @@ def test_the_page_is_what_the_files_give(study: Any, page: Any):
 
 def test_what_somebody_concludes_quotes_no_numbers():
     notes = SCIENCE / "notes.md"
-    assert not notes.is_file() or not re.search(r"\d", notes.read_text())
+    assert not re.search(r"\d", notes.read_text().replace("gsm8k", ""))
 
 
 def test_every_grid_can_be_run(study: Any, tmp_path: Path):

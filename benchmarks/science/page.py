@@ -1,7 +1,7 @@
 """docs/results.md, from the study's results files alone: the same files give the same bytes.
 
 Every word that depends on a number is chosen by a rule that stands here and, in short, on the page. What somebody concludes from it all stands
-in `notes.md`, which quotes no numbers, and goes to the page's end as it is. Left out: anything that is not in a results file.
+in `notes.md`, which quotes no numbers, and stands under the first tables as it is. Left out: anything that is not in a results file.
 """
 
 from __future__ import annotations
@@ -35,19 +35,17 @@ Learning rate, responses and passes per step, and entropy bonus were tuned for P
 
 
 def markdown(parts: Sequence[Any], results: Path, notes: Path) -> str:
-    """parts: `study.py`'s, in the order of the page. results: the folder of their files. notes: what goes to the end of the page."""
+    """parts: `study.py`'s, in the order of the page. results: the folder of their files. notes: what stands under the first tables."""
     files = {part.name: results / f"{part.name}.json" for part in parts}
     found = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.is_file()}
-    sections = [HEAD, _glance(found)]
+    sections = [HEAD, _glance(found), _carries([found[part.name] for part in parts if part.view == "variants" and part.name in found])]
+    sections += [_unplanted(found), _depth(found), notes.read_text(encoding="utf-8") if notes.is_file() else ""]
     for part in parts:
         if part.name in found:
             sections.append(f"## {part.name}\n{_head(part, found[part.name])}\n\n{VIEWS[part.view](part, found[part.name])}")
     missing = [part for part in parts if part.name not in found or unfinished(found[part.name])]
-    sections.append(_depth(found))
     if missing:
         sections.append(_missing(missing, found))
-    if notes.is_file():
-        sections.append(notes.read_text(encoding="utf-8"))
     return "\n\n".join(section.strip() for section in sections if section) + "\n"
 
 
@@ -138,6 +136,48 @@ def to_target(curve: Sequence[Sequence[float]], target: float | None) -> int | N
     return stats.tokens_to_target([int(point[0]) for point in curve], [point[1] for point in curve], target)
 
 
+def _carries(results: Sequence[Results]) -> str:
+    """Every variant of HeRL, from all parts that have any, in one table."""
+    rows = []
+    for result in results:
+        (task,) = result["tasks"]
+        against = {(c["arm"], c["baseline"]): c for c in task["contrasts"]}
+        for arm in task["arms"]:
+            to_ppo, to_herl = (against.get((arm["arm"], name)) for name in ("ppo", "herl"))
+            if to_ppo and to_herl:
+                own, whole = result["arms"][arm["arm"]], result["arms"]["herl"]
+                changed = _settings({name: value for name, value in own.items() if whole.get(name) != value})
+                differences = (signed_bounds(to_ppo["difference"]), signed_bounds(to_herl["difference"]))
+                rows.append((task["task"], f"`{arm['arm']}`", changed, *differences, _word(to_herl)))
+    if not rows:
+        return ""
+    columns = ("task", "HeRL but", "with", "− PPO", "− HeRL", "than HeRL")
+    return f"## What carries the gain\nHeRL with something changed; more of each under its part:\n\n{table(columns, rows)}"
+
+
+def _word(contrast: Mapping[str, Any]) -> str:
+    """Of the verdict."""
+    word, bound = contrast["verdict"]["word"], contrast["verdict"]["bound"]
+    return word if bound is None else f"{word} {percent(bound)}"
+
+
+def _unplanted(found: Mapping[str, Results]) -> str:
+    """HeRL and PPO on problems without a planted misconception."""
+    rows = []
+    for name, result in found.items():
+        if name != "reasoning_gym" and not name.startswith("plain-"):
+            continue
+        (task,) = result["tasks"]
+        arms = {arm["arm"]: arm for arm in task["arms"]}
+        contrast = next((c for c in task["contrasts"] if (c["arm"], c["baseline"]) == ("herl", "ppo")), None)
+        if contrast is not None:
+            scores = (bounds(arms[arm]["score"]) for arm in ("ppo", "herl"))
+            rows.append((name, percent(task["before"]["metric"]), *scores, signed_bounds(contrast["difference"]), _word(contrast)))
+    if not rows:
+        return ""
+    return f"## Where nothing is planted\n{table(('part', 'base', 'PPO', 'HeRL', 'HeRL − PPO', 'than PPO'), rows)}"
+
+
 def _depth(found: Mapping[str, Results]) -> str:
     """The curve over how deeply the misconception was planted; at 100 % it is the embedded policy."""
     names = {int(name.removeprefix("depth-")): name for name in found if name.startswith("depth-")}
@@ -204,8 +244,8 @@ def _under_the_best(task: Mapping[str, Any], best: Mapping[str, Any], own: Seque
     return f"the best of these is {told} points off, {'which these problems cannot tell from none' if low <= 0 <= high else 'and better'}"
 
 
-def _settings(arm: Mapping[str, Any], hidden: Sequence[str] = ("method", "budget", "eval_items")) -> str:
-    return ", ".join(f"{name}={value}" for name, value in arm.items() if name not in hidden)
+def _settings(arm: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in arm.items() if name not in ("method", "budget", "eval_items"))
 
 
 # ------------------------------------------------------------------------------------------------------------------------ the methods
