@@ -117,10 +117,10 @@ def command(
     first = tasks[0] if tasks else None
     folder, keep = _folder(models(first), run, output_path), log_samples or not output_path
     theirs = prepare(lm_names, asked, models, data, temperature, max_new_tokens, n, own_names) if lm_names else None
+    wanted = Wanted(host, asked, run, data, how, folder, keep, refine, critique)
     with ExitStack() as stack:
         for task in tasks:
-            own = run if run.get("task") == task.name else {}
-            done[task.name] = _evaluate(stack, host, task, models(task), own, data, asked, how, folder, keep, refine, critique)
+            done[task.name] = _evaluate(stack, task, models(task), wanted)
         if theirs is not None:
             theirs.run(folder)
         results = None
@@ -192,21 +192,24 @@ class Done:
     journal: Path | None
 
 
-def _evaluate(
-    stack: ExitStack,
-    host: Host,
-    task: Task,
-    model: Answerer,
-    own: Mapping[str, Any],
-    data: str | None,
-    asked: Asked,
-    how: Mapping[str, Any],
-    folder: Path | None,
-    samples: bool,
-    rounds: int,
-    critique: Critique,
-) -> Done:
-    """own: the run's settings, if it is of this task. stack: keeps the writer open. An earlier attempt in the folder is gone on from."""
+@dataclass(frozen=True)
+class Wanted:
+    """What is done with every task. run: settings of the run that is evaluated, if it is one. how: the sampling. folder: None where nothing is
+    written. samples: are kept there, too. rounds: of refinement."""
+
+    host: Host
+    asked: Asked
+    run: Mapping[str, Any]
+    data: str | None
+    how: Mapping[str, Any]
+    folder: Path | None
+    samples: bool
+    rounds: int
+    critique: Critique
+
+
+def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> Done:
+    """stack: keeps the writer open. An earlier attempt in the folder is gone on from."""
     from herl_bench.data import items_digest, narrowed, worked_examples
     from herl_bench.evaluate import Writer, evaluate, sampling_settings
     from herl_bench.evaluate.core import items_per_batch
@@ -214,21 +217,23 @@ def _evaluate(
     from herl_bench.evaluate.refine import refine
     from herl_bench.policy.server import Server
 
+    host, asked, folder = wanted.host, wanted.asked, wanted.folder
+    own = wanted.run if wanted.run.get("task") == task.name else {}
     task = narrowed(task, own.get("problems"))
     embedded = model.name == "tiny" or own.get("model") == "tiny"
-    source = data or own.get("data") or "auto"
+    source = wanted.data or own.get("data") or "auto"
     where: dict[str, Any] = {"embedded": embedded, "difficulty": own.get("difficulty")}
     opened = _items(task, source, asked, own.get("eval_items"), where)
     shots = worked_examples(task, source, asked.num_fewshot or 0, seed=asked.seeds[3], **where)
     rubric, metrics = rubric_of(host, task, str(own.get("rubric") or "")), metrics_of(host, task)
-    how = {**how, "max_new_tokens": how["max_new_tokens"] or _longest(task, opened.source, own), "shots": shots}
+    how = {**wanted.how, "max_new_tokens": wanted.how["max_new_tokens"] or _longest(task, opened.source, own), "shots": shots}
     settings = sampling_settings(model, task, **how)
     writer, journal, rows = None, None, []
     with sandbox_of(host, task) as sandbox, progress(task.name, len(opened.eval)) as advance:
         if folder is not None:
             mark = fingerprint(model.identity, task, rubric, metrics, settings, items_digest(opened.eval))
             writer = stack.enter_context(
-                Writer(folder, task=task, rubric=rubric, metrics=metrics, settings=settings, samples=samples, resume=mark)
+                Writer(folder, task=task, rubric=rubric, metrics=metrics, settings=settings, samples=wanted.samples, resume=mark)
             )
             rows = writer.restore(opened.eval, items_per_batch(how["n"], model.batch_size))
             if isinstance(model, Server) and not model.config.cache:
@@ -247,8 +252,9 @@ def _evaluate(
 
         done = evaluate(model, task, rubric, metrics, opened.eval, sandbox=sandbox, done=rows, on_batch=on_batch, **how)
         refinement = None
-        if rounds:
+        if wanted.rounds:
             template = template_of(host, task, str(own.get("template") or ""))
+            rounds, critique = wanted.rounds, wanted.critique
             refinement = refine(
                 model, task, rubric, template, metrics, done.rows, rounds=rounds, critique=critique, settings=settings, sandbox=sandbox
             )
