@@ -19,6 +19,8 @@ TOKEN_TARGET = 1 / 3
 GREW = 0.01
 """Reward minus accuracy may grow by so much before it is called out."""
 GRID = 8
+ANSWER = {"gsm8k": "final_answer", "humaneval": "hidden_tests", "bbh": "right_answer"}
+"""The criterion that says whether a response is right."""
 Results = Mapping[str, Any]
 
 HEAD = """# Results of the study
@@ -138,21 +140,47 @@ def to_target(curve: Sequence[Sequence[float]], target: float | None) -> int | N
 
 def _carries(results: Sequence[Results]) -> str:
     """Every variant of HeRL, from all parts that have any, in one table."""
-    rows = []
+    rows: dict[tuple[str, str], tuple[str, ...]] = {}
     for result in results:
         (task,) = result["tasks"]
         against = {(c["arm"], c["baseline"]): c for c in task["contrasts"]}
+        if ("herl", "ppo") not in against:
+            continue
+        world = f"{task['task']}, {result['policy']['changed']}" if "policy" in result else task["task"]
+        whole, kept = result["arms"]["herl"], _kept(task)
         for arm in task["arms"]:
-            to_ppo, to_herl = (against.get((arm["arm"], name)) for name in ("ppo", "herl"))
-            if to_ppo and to_herl:
-                own, whole = result["arms"][arm["arm"]], result["arms"]["herl"]
-                changed = _settings({name: value for name, value in own.items() if whole.get(name) != value})
-                differences = (signed_bounds(to_ppo["difference"]), signed_bounds(to_herl["difference"]))
-                rows.append((task["task"], f"`{arm['arm']}`", changed, *differences, _word(to_herl)))
+            name = arm["arm"]
+            to_ppo, to_herl = (against.get((name, other)) for other in ("ppo", "herl"))
+            if to_ppo is None or (world, name) in rows:
+                continue
+            changed = _settings({key: value for key, value in result["arms"][name].items() if whole.get(key) != value})
+            row = (world, f"`{name}`", changed, _repaired(task["task"], arm), signed_bounds(to_ppo["difference"]))
+            keeps = "–" if kept.get(name) is None else f"{100 * kept[name]:.0f}"
+            rows[world, name] = (*row, *((keeps, signed_bounds(to_herl["difference"]), _word(to_herl)) if to_herl else ("", "", "")))
     if not rows:
         return ""
-    columns = ("task", "HeRL but", "with", "− PPO", "− HeRL", "than HeRL")
-    return f"## What carries the gain\nHeRL with something changed; more of each under its part:\n\n{table(columns, rows)}"
+    columns = ("task", "arm", "HeRL with", "repaired, %", "− PPO", "keeps, %", "− HeRL", "than HeRL")
+    return (
+        "## What carries the gain\nHeRL, and HeRL with something changed; more of each under its part. Repaired: of the revisions of a wrong answer in "
+        f"training, how many were right. Keeps: of HeRL's gain over PPO.\n\n{table(columns, list(rows.values()))}"
+    )
+
+
+def _repaired(task: str, arm: Mapping[str, Any]) -> str:
+    found = next((repair for repair in arm["repairs"] if repair["criterion"] == ANSWER.get(task)), None)
+    return percent(found["fixed"] / found["missed"]) if found and found["missed"] else "–"
+
+
+def _kept(task: Mapping[str, Any]) -> dict[str, float]:
+    """By variant of HeRL, how much of HeRL's gain over PPO it keeps; empty where HeRL is not better."""
+    against = {(c["arm"], c["baseline"]): c for c in task["contrasts"]}
+    whole = against["herl", "ppo"]
+    if whole["verdict"]["word"] != "better":
+        return {}
+    gain = whole["difference"]["value"]
+    return {
+        arm: c["difference"]["value"] / gain for (arm, baseline), c in against.items() if baseline == "ppo" and (arm, "herl") in against
+    }
 
 
 def _word(contrast: Mapping[str, Any]) -> str:
@@ -266,17 +294,18 @@ def variants(part: Any, result: Results) -> str:
 
 def _shares(task: Mapping[str, Any]) -> str:
     """How much of HeRL's gain each variant keeps, and what its contrast with HeRL says."""
-    against = {(c["arm"], c["baseline"]): c for c in task["contrasts"]}
-    whole = against.get(("herl", "ppo"))
-    if whole is None:
+    if not any((c["arm"], c["baseline"]) == ("herl", "ppo") for c in task["contrasts"]):
         return ""
-    gain, known = whole["difference"]["value"], whole["verdict"]["word"] == "better"
-    lines = []
-    for (arm, baseline), contrast in against.items():
-        if baseline != "herl" or arm == "ppo":
+    kept, lines = _kept(task), []
+    for contrast in task["contrasts"]:
+        arm = contrast["arm"]
+        if contrast["baseline"] != "herl" or arm == "ppo":
             continue
-        kept = against[arm, "ppo"]["difference"]["value"] / gain if known else None
-        share = "" if kept is None else f" It keeps {100 * kept:.0f} % of HeRL's gain over PPO{', less than half' if kept < 0.5 else ''}."
+        share = (
+            f" It keeps {100 * kept[arm]:.0f} % of HeRL's gain over PPO{', less than half' if kept[arm] < 0.5 else ''}."
+            if arm in kept
+            else ""
+        )
         lines.append(f"- `{arm}`: {contrast['verdict']['sentence']}{share}")
     return "\n".join(lines)
 

@@ -43,7 +43,7 @@ INTERRUPTED = 130
 class Part:
     """name: of the results file, and of the grid where that has no other name. baselines: arms that all others are compared with. view: which of
     `page.py`'s; `refining` is also another kind of part. tuned: takes `tuned.yaml`'s settings. alone: shares its folder, and so its runs, with no
-    other part. share: how many per cent of the demonstrations planted the misconception in its policy; None for the embedded policy."""
+    other part. policy: the setting of `herl-bench warmstart` in which its own policy differs from the embedded one; none for that one itself."""
 
     name: str
     task: str
@@ -51,11 +51,11 @@ class Part:
     view: str = "methods"
     tuned: bool = True
     alone: bool = False
-    share: int | None = None
+    policy: str = ""
 
     @property
     def grid(self) -> Path:
-        return HERE / "grids" / ("depth.yaml" if self.share is not None else f"{self.name}.yaml")
+        return HERE / "grids" / ("depth.yaml" if self.name.startswith("depth-") else f"{self.name}.yaml")
 
     @property
     def folder(self) -> str:
@@ -67,7 +67,13 @@ class Part:
         """The grid's own first line."""
         if not self.grid.is_file():
             return f"PPO's passes per step and entropy bonus at the best setting of tune-{self.task}, which comes first. 5 runs, about 8 CPU minutes."
-        return self.grid.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip().replace("SHARE", str(self.share))
+        return (
+            self.grid.read_text(encoding="utf-8")
+            .splitlines()[0]
+            .removeprefix("#")
+            .strip()
+            .replace("SHARE", self.name.removeprefix("depth-"))
+        )
 
     @property
     def command(self) -> str:
@@ -99,7 +105,8 @@ PARTS = (
     Part("ablations-bonus-humaneval", "humaneval", ("ppo", "herl"), view="variants"),
     *(Part(f"refine-{task}", task, view="refining") for task in ("bbh", "gsm8k")),
     *(Part(f"plain-{task}", task, alone=True) for task in ("gsm8k", "bbh")),
-    *(Part(f"depth-{share}", "gsm8k", view="scores", alone=True, share=share) for share in (0, 50, 70, 85, 95)),
+    Part("controls-followed", "gsm8k", ("ppo", "herl"), view="variants", alone=True, policy="off_topic=0.5"),
+    *(Part(f"depth-{share}", "gsm8k", view="scores", alone=True, policy=f"planted_share={share / 100}") for share in (50, 70, 85)),
     Part("reasoning_gym", "reasoning_gym", alone=True),
 )
 
@@ -116,12 +123,12 @@ class Asked:
 
     def grid_of(self, part: Part) -> dict[str, Any]:
         """Names and values of `herl-bench compare`'s options."""
-        model = [] if part.share is None else [f"model={self.policy(part)}"]
+        model = [f"model={self.policy(part)}"] if part.policy else []
         return {"grid_file": str(part.grid), "assignments": (*part.settings(), *model, *self.more), "seeds": self.seeds}
 
     def policy(self, part: Part) -> Path:
         """The folder of a part's own policy."""
-        return self.output_dir / "policies" / f"{part.task}-{part.share}"
+        return self.output_dir / "policies" / part.name
 
     def folder(self, part: Part) -> Path:
         return self.output_dir / part.folder
@@ -173,7 +180,7 @@ def run(part: Part, asked: Asked) -> int:
         return refining.run(*asked.refined(part))
     if not part.grid.is_file() and not write_second_grid(part, asked.results / f"tune-{part.task}.json"):
         return 1
-    if part.share is not None and (code := warmstart(part, asked.policy(part))):
+    if part.policy and (code := warmstart(part, asked.policy(part))):
         return code
     given = asked.grid_of(part)
     words = [sys.executable, "-m", "herl_bench", "compare", "--grid", given["grid_file"], "-o", str(asked.folder(part))]
@@ -205,14 +212,13 @@ def write_second_grid(part: Part, tuning: Path) -> bool:
 
 
 def warmstart(part: Part, folder: Path) -> int:
-    """Train the part's own policy, where it is not there: by the embedded policy's command, but planted less deeply."""
+    """Train the part's own policy, where it is not there: by the embedded policy's command and one setting more."""
     if (folder / "warmstart.json").is_file():
         return 0
     embedded = load_host().get("task", part.task).policy
     words = shlex.split(json.loads((embedded / "warmstart.json").read_text(encoding="utf-8"))["command"])
     words[words.index("DIR")] = str(folder)
-    assert part.share is not None
-    return subprocess.run([sys.executable, "-m", "herl_bench", *words[1:], "--set", f"planted_share={part.share / 100}"]).returncode
+    return subprocess.run([sys.executable, "-m", "herl_bench", *words[1:], "--set", part.policy]).returncode
 
 
 def collect(part: Part, asked: Asked) -> None:
@@ -236,9 +242,9 @@ def collect(part: Part, asked: Asked) -> None:
         return
     head: dict[str, Any] = {"part": part.name, "about": part.about, "command": part.command}
     head["settings"] = [] if part.view == "refining" else [*part.settings(), *asked.more]
-    if part.share is not None:
+    if part.policy:
         made = json.loads((asked.policy(part) / "warmstart.json").read_text(encoding="utf-8"))
-        head["policy"] = {name: made[name] for name in ("command", "versions", "minutes", "evaluation")}
+        head["policy"] = {"changed": part.policy, **{name: made[name] for name in ("command", "versions", "minutes", "evaluation")}}
     write_whole(place, compact({**head, **found}))
     print(f"{part.name}: {found['finished']} of {found['planned']} runs", file=sys.stderr)
 
