@@ -43,7 +43,7 @@ INTERRUPTED = 130
 class Part:
     """name: of the results file, and of the grid where that has no other name. baselines: arms that all others are compared with. view: which of
     `page.py`'s; `refining` is also another kind of part. tuned: takes `tuned.yaml`'s settings. alone: shares its folder, and so its runs, with no
-    other part. policy: the setting of `herl-bench warmstart` in which its own policy differs from the embedded one; none for that one itself."""
+    other part. policy: settings of `herl-bench warmstart` in which its own policy differs from the embedded one; none for that one itself."""
 
     name: str
     task: str
@@ -105,7 +105,7 @@ PARTS = (
     Part("ablations-bonus-humaneval", "humaneval", ("ppo", "herl"), view="variants"),
     *(Part(f"refine-{task}", task, view="refining") for task in ("bbh", "gsm8k")),
     *(Part(f"plain-{task}", task, alone=True) for task in ("gsm8k", "bbh")),
-    Part("controls-followed", "gsm8k", ("ppo", "herl"), view="variants", alone=True, policy="off_topic=0.5"),
+    Part("controls-followed", "gsm8k", ("ppo", "herl"), view="variants", alone=True, policy="off_topic=0.2 schedule=cosine"),
     *(Part(f"depth-{share}", "gsm8k", view="scores", alone=True, policy=f"planted_share={share / 100}") for share in (50, 70, 85)),
     Part("reasoning_gym", "reasoning_gym", alone=True),
 )
@@ -212,13 +212,14 @@ def write_second_grid(part: Part, tuning: Path) -> bool:
 
 
 def warmstart(part: Part, folder: Path) -> int:
-    """Train the part's own policy, where it is not there: by the embedded policy's command and one setting more."""
+    """Train the part's own policy, where it is not there: by the embedded policy's command and the part's settings after its own."""
     if (folder / "warmstart.json").is_file():
         return 0
     embedded = load_host().get("task", part.task).policy
     words = shlex.split(json.loads((embedded / "warmstart.json").read_text(encoding="utf-8"))["command"])
     words[words.index("DIR")] = str(folder)
-    return subprocess.run([sys.executable, "-m", "herl_bench", *words[1:], "--set", part.policy]).returncode
+    words += [word for assignment in part.policy.split() for word in ("--set", assignment)]
+    return subprocess.run([sys.executable, "-m", "herl_bench", *words[1:]]).returncode
 
 
 def collect(part: Part, asked: Asked) -> None:
