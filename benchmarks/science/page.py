@@ -94,19 +94,21 @@ def _glance(found: Mapping[str, Results]) -> str:
         rows.append(
             (
                 task["task"], len(contrast["seeds"]), percent(task["before"]["metric"]), bounds(scores["ppo"]["score"]),
-                bounds(scores["herl"]["score"]), signed_bounds(contrast["difference"]), f"+{ARTICLE[task['task']]}",
+                bounds(scores["herl"]["score"]), signed_bounds(contrast["difference"]), ends(contrast["hierarchical"]), f"+{ARTICLE[task['task']]}",
                 "never" if reached is None else f"{100 * reached / result['budget']:.0f} %",
             )
         )  # fmt: skip
         sentences += [f"- {gain_sentence(task['task'], contrast)}", f"- {tokens_sentence(task['task'], reached, result['budget'])}"]
     if not rows:
         return ""
-    columns = ("task", "seeds", "base", "PPO", "HeRL", "HeRL − PPO", "the article's", "tokens to PPO's end")
+    columns = ("task", "seeds", "base", "PPO", "HeRL", "HeRL − PPO", "bootstrap", "the article's", "tokens to PPO's end")
     return (
         f"## HeRL against PPO\n{table(columns, rows)}\n\n{chr(10).join(sentences)}\n\nRules: the gain is reproduced where the whole interval lies above "
-        "the article's gain on the published benchmark, and it takes 3 seeds or more. Tokens to PPO's end: where HeRL's accuracy on the held-out "
-        "problems, mean over seeds, first reaches and then keeps on average what PPO ended with (the parts curves-*; where one is missing, the same of "
-        "sampled accuracy in training, and of PPO's last quarter of tokens), as a share of the budget, which PPO spent whole; the target is a third."
+        "the article's gain on the published benchmark, and it takes 3 seeds or more. Bootstrap: the same interval by a hierarchical bootstrap over seeds "
+        "and problems, which with so few seeds covers the truth less often than it says ([comparison.md](comparison.md)); no verdict rests on it. "
+        "Tokens to PPO's end: where HeRL's accuracy on the held-out problems, mean over seeds, first reaches and then keeps on average what PPO ended "
+        "with (the parts curves-*; where one is missing, the same of sampled accuracy in training, and of PPO's last quarter of tokens), as a share of "
+        "the budget, which PPO spent whole; the target is a third."
     )
 
 
@@ -523,7 +525,11 @@ def bounds(one: Mapping[str, Any]) -> str:
 
 
 def signed_bounds(one: Mapping[str, Any]) -> str:
-    return signed(one["value"]) + ("" if one["low"] is None else f" ({signed(one['low'])} to {signed(one['high'])})")
+    return signed(one["value"]) + ("" if one["low"] is None else f" ({ends(one)})")
+
+
+def ends(one: Mapping[str, Any]) -> str:
+    return "–" if one["low"] is None else f"{signed(one['low'])} to {signed(one['high'])}"
 
 
 def p_value(p: float | None) -> str:
