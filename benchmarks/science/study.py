@@ -100,7 +100,7 @@ PARTS = (
     *(Part(f"tune-more-{task}", task, ("as-tuned",), "tuning", tuned=False, alone=True) for task in TASKS),
     *(Part(f"main-{task}", task) for task in TASKS),
     *(Part(f"curves-{task}", task, view="curves", alone=True) for task in TASKS),
-    *(Part(f"controls-{task}", task, ("ppo", "herl"), view="variants") for task in ("bbh", "gsm8k")),
+    *(Part(f"controls-{task}", task, ("ppo", "herl"), view="variants") for task in ("bbh", "gsm8k", "humaneval")),
     *(Part(f"ablations-{what}", "gsm8k", ("ppo", "herl"), view="variants") for what in ("bonus", "training", "guidance")),
     Part("ablations-bonus-humaneval", "humaneval", ("ppo", "herl"), view="variants"),
     *(Part(f"refine-{task}", task, view="refining") for task in ("bbh", "gsm8k")),
