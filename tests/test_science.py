@@ -60,7 +60,7 @@ def test_every_grid_can_be_run(study: Any, tmp_path: Path):
 @pytest.mark.parametrize("file", [f for f in FILES if not f.stem.startswith("refine")], ids=lambda f: f.stem)
 def test_scores_and_differences_follow_from_the_outcomes(file: Path):
     for task in json.loads(file.read_text())["tasks"]:
-        bits = {(run["arm"], run["seed"]): [float(c) for c in run["outcomes"].replace("?", "")] for run in task["runs"]}
+        bits = {(run["arm"], run["seed"]): outcomes(run) for run in task["runs"]}
         for arm in task["arms"]:
             assert np.mean([bits[arm["arm"], seed] for seed in arm["seeds"]]) == pytest.approx(arm["score"]["value"], abs=1e-5)
         for c in task["contrasts"]:
@@ -71,6 +71,25 @@ def test_scores_and_differences_follow_from_the_outcomes(file: Path):
                 assert (found.low, found.high, found.p) == pytest.approx(
                     (c["difference"]["low"], c["difference"]["high"], c["p"]), abs=2e-5
                 )
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.stem.startswith("controls")], ids=lambda f: f.stem)
+def test_what_a_variant_keeps_and_repairs_stands_in_its_row(file: Path, page: Any):
+    result = json.loads(file.read_text())
+    (task,) = result["tasks"]
+    right = {arm["arm"]: np.mean([outcomes(run) for run in task["runs"] if run["arm"] == arm["arm"]]) for arm in task["arms"]}
+    rows = {row[2]: row for line in page._carries([result]).splitlines() if len(row := [cell.strip() for cell in line.split("|")]) > 5}
+    for arm in task["arms"]:
+        name = arm["arm"]
+        if name not in ("ppo", "herl"):
+            kept = (right[name] - right["ppo"]) / (right["herl"] - right["ppo"])
+            assert float(rows[f"`{name}`"][6]) == pytest.approx(100 * kept, abs=1)
+            (found,) = (repair for repair in arm["repairs"] if repair["criterion"] in ("final_answer", "hidden_tests", "right_answer"))
+            assert float(rows[f"`{name}`"][4]) == pytest.approx(100 * found["fixed"] / found["missed"], abs=0.1)
+
+
+def outcomes(run: dict[str, Any]) -> list[float]:
+    return [float(c) for c in run["outcomes"].replace("?", "")]
 
 
 def contrast(low: float, high: float, seeds: int = 5) -> dict[str, Any]:
