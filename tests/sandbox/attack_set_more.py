@@ -142,7 +142,7 @@ RESOURCES = (
     Attack("another line in its place", "import os, socket\na, b = socket.socketpair()\nos.dup2(a.fileno(), 3)\nb.send(b'x' * 99)\ndef add(a, b): return a + b\n"),
     Attack("shut the line down", "import socket\ns = socket.socket(fileno=3)\ns.shutdown(socket.SHUT_RDWR)\ndef add(a, b): return a + b\n"),
     Attack("read the line before the server does", "import os, threading\nthreading.Thread(target=lambda: os.read(3, 1 << 20), daemon=True).start()\ndef add(a, b): return None\n"),
-    Attack("not blocking", "import os\nos.set_blocking(3, False)\ndef add(a, b): return a + b\n"),
+    Attack("not blocking", "import os\nos.set_blocking(3, False)\ndef add(a, b): return None\n"),
 )  # fmt: skip
 
 PROTOCOL = """import os, struct
