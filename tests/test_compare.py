@@ -132,6 +132,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_table(finished: tuple[Path, 
     """The sweep is killed twice, and in between it gets Ctrl-C and loses a cell; `benchmarks/kill_sweep.py` kills ten times."""
     chance = random.Random(7)
     for victim in ("sweep", "ctrl-c", "cell", "sweep"):
+        torn = {log: log.stat().st_mtime_ns for log in tmp_path.glob("out/runs/*/metrics.jsonl") if not saved(log.parent)}
         process = subprocess.Popen(command(*words, "-o", "out"), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         marks = count_marks(tmp_path) + chance.randrange(1, 4)
         wait_for(lambda marks=marks, process=process: count_marks(tmp_path) >= marks or process.poll() is not None)
@@ -142,6 +143,8 @@ def test_killed_at_any_moment_it_ends_with_the_same_table(finished: tuple[Path, 
             assert process.returncode == 1, err
             assert "killed by SIGKILL" in err
         elif victim == "ctrl-c":
+            # what kill -9 tore off is cut back once its run goes on; before that, no Ctrl-C can save it
+            wait_for(lambda torn=torn: all(log.stat().st_mtime_ns != then for log, then in torn.items()))
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=300)
             assert process.returncode == 130, err

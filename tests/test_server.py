@@ -50,7 +50,7 @@ def transformers_serve(folder, port, log):
     with open(log, "ab") as out:
         process = subprocess.Popen([*program, "--port", str(port), "--host", "127.0.0.1", "--device", "cpu"], stdout=out, stderr=out)
     try:
-        for _ in range(1200):
+        for _ in range(6000):  # five minutes
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/health").close()
                 break
