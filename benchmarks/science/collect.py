@@ -7,7 +7,7 @@ calls unequal is kept, for the page to say. Left out: responses, which stay in t
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def _task(plan: Plan, task: str, runs: Runs, baselines: Sequence[str]) -> dict[s
         "task": task,
         "metric": items.metric,
         "items": len(items.items),
-        "planted": "".join("?" if item.planted is None else str(int(item.planted)) for item in items.items),
+        "planted": marks(item.planted for item in items.items),
         "planted_families": sorted({item.family for item in items.items if item.planted and item.family}),
         "base_model": compared[0].runs[0].manifest["base_model"]["sha256"],
         "before": _evaluated(compared[0].runs[0].before, items.metric),
@@ -151,13 +151,18 @@ def _run(record: RunRecord, run: FinishedRun) -> dict[str, Any]:
         "arm": record.arm,
         "seed": record.seed,
         "after": _evaluated(record.after, run.metric),
-        "outcomes": "".join("?" if o is None else f"{o:g}" for o in record.after.outcomes),
+        "outcomes": marks(record.after.outcomes),
         "spent": asdict(record.spent),
         "curve": [[row.get("reward_metric_gap" if name == "gap" else name) for name in CURVE] for row in run.rows],
         "bonus_coef": run.settings["set"].get("bonus_coef", 0.0),
         "bonus": {name: value for name, value in last.items() if name.startswith("bonus_")},
         "gate_open": [row["bonus_gate"] for row in run.rows if "bonus_gate" in row],
     }
+
+
+def marks(values: Iterable[float | None]) -> str:
+    """A character per problem: 1, 0, or ? where nothing is known."""
+    return "".join("?" if value is None else f"{value:g}" for value in values)
 
 
 def _evaluated(one: Evaluated, metric: str) -> dict[str, Any]:

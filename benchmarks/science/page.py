@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from herl_bench.compare import stats
+from herl_bench.compare.analyse import interval, score_interval
 
 ARTICLE = {"gsm8k": 4.1, "humaneval": 3.7, "bbh": 3.8}
 """HeRL's gain over PPO in the article's table, in points."""
@@ -32,7 +34,8 @@ Everything is measured on the embedded policies and their synthetic worlds, with
 primary metric in per cent, greedy, without any guidance, on held-out problems. Intervals are at 95 %, for other seeds *and* other problems
 ([comparison.md](comparison.md)); p-values are corrected over the comparisons of a column (Holm). Differences are in points. A learning curve is
 the accuracy of the plain prompts' responses while training: sampled at temperature 1, on problems never seen before, so it lies under the greedy one.
-Learning rate, responses and passes per step, and entropy bonus were tuned for PPO, on a seed that is not compared; all other arms take PPO's.
+Learning rate, responses and passes per step, and entropy bonus were tuned for PPO, on a seed that is not compared; all other arms take PPO's,
+unless said otherwise. What passes HeRL would choose is under tune-herl-*.
 """
 
 
@@ -40,8 +43,9 @@ def markdown(parts: Sequence[Any], results: Path, notes: Path) -> str:
     """parts: `study.py`'s, in the order of the page. results: the folder of their files. notes: what stands under the first tables."""
     files = {part.name: results / f"{part.name}.json" for part in parts}
     found = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.is_file()}
-    sections = [HEAD, _glance(found), _carries([found[part.name] for part in parts if part.view == "variants" and part.name in found])]
-    sections += [_unplanted(found), _depth(found), notes.read_text(encoding="utf-8") if notes.is_file() else ""]
+    seen = {view: [found[part.name] for part in parts if part.view == view and part.name in found] for view in VIEWS}
+    sections = [HEAD, _glance(found), _decoded(seen["sampled"]), _carries(seen["variants"]), _unplanted(found)]
+    sections += [_depth(found), notes.read_text(encoding="utf-8") if notes.is_file() else ""]
     for part in parts:
         if part.name in found:
             sections.append(f"## {part.name}\n{_head(part, found[part.name])}\n\n{VIEWS[part.view](part, found[part.name])}")
@@ -99,6 +103,8 @@ def _glance(found: Mapping[str, Results]) -> str:
             )
         )  # fmt: skip
         sentences += [f"- {gain_sentence(task['task'], contrast)}", f"- {tokens_sentence(task['task'], reached, result['budget'])}"]
+        tried = found.get(f"curves-{task['task']}-faster")
+        sentences += [f"- {told}"] if tried and (told := tried_sentence(tried)) else []
     if not rows:
         return ""
     columns = ("task", "seeds", "base", "PPO", "HeRL", "HeRL − PPO", "bootstrap", "the article's", "tokens to PPO's end")
@@ -126,11 +132,28 @@ def gain_sentence(task: str, contrast: Mapping[str, Any]) -> str:
     return f"{told}: **open**, {better}the interval holds it."
 
 
+def tried_sentence(result: Results) -> str:
+    """Of the settings that were tried because the target of tokens was missed, the one that reaches PPO's end first; empty where none does."""
+    (task,) = result["tasks"]
+    own = {name for name, arm in result["arms"].items() if arm["method"] == "herl" and name != "herl"}
+    reached = [(arm["tokens_to_final"], arm["arm"]) for arm in task["arms"] if arm["arm"] in own and arm["tokens_to_final"] is not None]
+    if not reached:
+        return ""
+    tokens, first = min(reached)
+    return (
+        f"Of the settings of HeRL that were tried for that on {task['task']} ({result['part']}), `{first}` is the first to have it, after {tokens:,} tokens: "
+        f"**{_target_word(tokens, result['budget'])}**. They were tried on the seeds that are compared."
+    )
+
+
 def tokens_sentence(task: str, reached: int | None, budget: int) -> str:
     if reached is None:
         return f"HeRL's learning curve on {task} does not reach what PPO ended with: the target of a third of the tokens is **missed**."
-    word = "met" if reached <= TOKEN_TARGET * budget else "missed"
-    return f"HeRL on {task} has what PPO ended with after {reached:,} of {budget:,} tokens: the target of a third is **{word}**."
+    return f"HeRL on {task} has what PPO ended with after {reached:,} of {budget:,} tokens: the target of a third is **{_target_word(reached, budget)}**."
+
+
+def _target_word(reached: int, budget: int) -> str:
+    return "met" if reached <= TOKEN_TARGET * budget else "missed"
 
 
 def to_target(curve: Sequence[Sequence[float]], target: float | None) -> int | None:
@@ -157,14 +180,16 @@ def _carries(results: Sequence[Results]) -> str:
                 continue
             changed = _settings({key: value for key, value in result["arms"][name].items() if whole.get(key) != value})
             row = (world, f"`{name}`", changed, _repaired(task["task"], arm), signed_bounds(to_ppo["difference"]))
-            keeps = "–" if kept.get(name) is None else f"{100 * kept[name]:.0f}"
+            keeps = _whole(kept[name]) if name in kept else "–"
             rows[world, name] = (*row, *((keeps, signed_bounds(to_herl["difference"]), _word(to_herl)) if to_herl else ("", "", "")))
     if not rows:
         return ""
+    worlds = list(dict.fromkeys(world for world, _ in rows))
+    grouped = sorted(rows.values(), key=lambda row: worlds.index(row[0]))
     columns = ("task", "arm", "HeRL with", "repaired, %", "− PPO", "keeps, %", "− HeRL", "than HeRL")
     return (
         "## What carries the gain\nHeRL, and HeRL with something changed; more of each under its part. Repaired: of the revisions of a wrong answer in "
-        f"training, how many were right. Keeps: of HeRL's gain over PPO.\n\n{table(columns, list(rows.values()))}"
+        f"training, how many were right. Keeps: of HeRL's gain over PPO.\n\n{table(columns, grouped)}"
     )
 
 
@@ -290,7 +315,7 @@ def variants(part: Any, result: Results) -> str:
     """Arms that change one thing about HeRL, between PPO and HeRL."""
     out = []
     for task in result["tasks"]:
-        out += [_scores(task), _shares(task), _gaming(task, result["curve"]), _critic(task)]
+        out += [_scores(task), _shares(task), _curves(task), _gaming(task, result["curve"]), _critic(task)]
     return "\n\n".join(filter(None, out))
 
 
@@ -304,7 +329,7 @@ def _shares(task: Mapping[str, Any]) -> str:
         if contrast["baseline"] != "herl" or arm == "ppo":
             continue
         share = (
-            f" It keeps {100 * kept[arm]:.0f} % of HeRL's gain over PPO{', less than half' if kept[arm] < 0.5 else ''}."
+            f" It keeps {_whole(kept[arm])} % of HeRL's gain over PPO{', less than half' if kept[arm] < 0.5 else ''}."
             if arm in kept
             else ""
         )
@@ -476,6 +501,78 @@ def _critic(task: Mapping[str, Any]) -> str:
     )
 
 
+# ------------------------------------------------------------------------------------------------------------ sampled, not greedy
+SAMPLED = ("metric", "base", "PPO", "HeRL", "HeRL − PPO", "on planted families", "on plain ones")
+
+
+def _decoded(results: Sequence[Results]) -> str:
+    """The gain where responses are sampled, of all tasks in one table."""
+    named = [(_who(result), result) for result in results]
+    rows = [(name, *row) for name, result in named for row in _sampled_rows(result)]
+    if not rows:
+        return ""
+    sentences = [
+        f"- {sampled_sentence(name, asdict(interval(v['herl'] - v['ppo'])))}" for name, r in named if (v := _passes(r).get("pass@1"))
+    ]
+    return (
+        "## Sampled instead of greedy\nThe policies of the first table, and where a variant of HeRL is named beside the task, that one's; at the "
+        "temperature of training. pass@1: the share of sampled responses that are right; pass@k: of problems, that any of k is.\n\n"
+        f"{table(('task', *SAMPLED), rows)}\n\n{chr(10).join(sentences)}"
+    )
+
+
+def _who(result: Results) -> str:
+    """The task, and the arm that stands for HeRL where it is not `herl`."""
+    _, arm = result["methods"]
+    return str(result["task"]) if arm == "herl" else f"{result['task']}, {arm}"
+
+
+def sampled_sentence(task: str, gain: Mapping[str, Any]) -> str:
+    """Whether the greedy gain is also one of sampled responses, by the interval's side of 0."""
+    told = f"{signed_bounds(gain)} in pass@1"
+    if gain["low"] is None:
+        return f"Sampled responses on {task}: **too few** for a verdict, {told}."
+    side = "**better**" if gain["low"] > 0 else "**worse**" if gain["high"] < 0 else "**no better** that can be told"
+    return f"Sampled responses of HeRL on {task} are {side} than PPO's: {told}."
+
+
+def sampled(part: Any, result: Results) -> str:
+    policies = ("base", *result["methods"])
+    tokens = {policy: mean(run["tokens"] for run in result["runs"] if run["policy"] == policy) for policy in policies}
+    spent = ", ".join(f"`{policy}` {count:,.0f}" for policy, count in tokens.items() if count)
+    return (
+        f"{table(SAMPLED, _sampled_rows(result))}\n\nOver {result['items']} problems and {len(result['seeds'])} seeds of training, {result['n']} responses "
+        f"to each problem at temperature {result['temperature']}. Tokens of one evaluation: {spent}."
+    )
+
+
+def _sampled_rows(result: Results) -> list[tuple[str, ...]]:
+    """A row per metric. Undecided problems are left out."""
+    rows = []
+    for name, values in _passes(result).items():
+        gain = values["herl"] - values["ppo"]
+        gains = [gain, *(gain[:, [one == kind for one in result["planted"]]] for kind in "10")]
+        scores = [bounds(asdict(score_interval(values[policy]))) for policy in ("ppo", "herl")]
+        rows.append((name, percent(interval(values["base"]).value), *scores, *(signed_bounds(asdict(interval(one))) for one in gains)))
+    return rows
+
+
+def _passes(result: Results) -> dict[str, dict[str, Any]]:
+    """By metric and policy (base, ppo, herl, whatever arms stand for them), what each seed (base: one) has on each problem; NaN where undecided.
+    Seeds that a method lacks are left out."""
+    import numpy as np
+
+    n, runs = result["n"], {(run["policy"], run["seed"]): run["right"] for run in result["runs"]}
+    ppo, herl = result["methods"]
+    seeds = [seed for seed in result["seeds"] if (ppo, seed) in runs and (herl, seed) in runs]
+    if not seeds or ("base", None) not in runs:
+        return {}
+    wanted = {"base": ("base", [None]), "ppo": (ppo, seeds), "herl": (herl, seeds)}
+    right = {stands: np.array([runs[policy, seed] for seed in its], float) for stands, (policy, its) in wanted.items()}
+    some = {policy: np.where(np.isnan(values), values, values > 0) for policy, values in right.items()}
+    return {"pass@1": {policy: values / n for policy, values in right.items()}, f"pass@{n}": some}
+
+
 # --------------------------------------------------------------------------------------------------------- self-improvement at test time
 def refined(part: Any, result: Results) -> str:
     """Means over the seeds of a policy. fixed, broken: of all items, against the drafts."""
@@ -516,6 +613,11 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f}"
 
 
+def _whole(share: float) -> str:
+    """Per cent without decimals; no minus before a zero."""
+    return str(round(100 * share)).replace("-", "−")
+
+
 def signed(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:+.1f}".replace("-", "−")
 
@@ -542,5 +644,6 @@ VIEWS: Mapping[str, Callable[[Any, Results], str]] = {
     "curves": curves,
     "scores": scores,
     "variants": variants,
-    "refining": refined,
+    "refined": refined,
+    "sampled": sampled,
 }

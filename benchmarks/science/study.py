@@ -5,9 +5,9 @@
     python benchmarks/science/study.py --collect                         run nothing; read what is there, finished or not
     python benchmarks/science/study.py --list                            the parts, and what they cost
 
-A part is a grid of `herl-bench compare` (`grids/PART.yaml`), run with the settings that `tuned.yaml` holds for its task; those of self-improvement
-at test time evaluate what others trained (`refining.py`). Killed at any moment, the same command goes on. Parts of one task share a folder, so that
-an arm that two of them have, with the same settings, is run once. Collecting rewrites the results file of every part that has finished runs in
+A part is a grid of `herl-bench compare` (`grids/PART.yaml`), run with the settings that `tuned.yaml` holds for its task; some evaluate what others
+trained (`evaluating.py`). Killed at any moment, the same command goes on. Parts of one task share a folder, so that an arm that two of them have,
+with the same settings, is run once. Collecting rewrites the results file of every part that has finished runs in
 --output_dir, unless the file there holds more of them; parts that lie elsewhere keep their files.
 
 Left out: anything that decides what the numbers mean (`page.py`, by rules), and arms or statistics of its own: both are `herl-bench compare`'s.
@@ -24,8 +24,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import evaluating
 import page
-import refining
 import yaml
 from collect import collected, plan_of
 
@@ -42,8 +42,9 @@ INTERRUPTED = 130
 @dataclass(frozen=True)
 class Part:
     """name: of the results file, and of the grid where that has no other name. baselines: arms that all others are compared with. view: which of
-    `page.py`'s; `refining` is also another kind of part. tuned: takes `tuned.yaml`'s settings. alone: shares its folder, and so its runs, with no
-    other part. policy: settings of `herl-bench warmstart` in which its own policy differs from the embedded one; none for that one itself."""
+    `page.py`'s. tuned: takes `tuned.yaml`'s settings. alone: shares its folder, and so its runs, with no other part of its task. beside: the part
+    whose folder it shares instead. policy: settings of `herl-bench warmstart` in which its own policy differs from the embedded one; none for that
+    one itself."""
 
     name: str
     task: str
@@ -51,6 +52,7 @@ class Part:
     view: str = "methods"
     tuned: bool = True
     alone: bool = False
+    beside: str = ""
     policy: str = ""
 
     @property
@@ -58,9 +60,14 @@ class Part:
         return HERE / "grids" / ("depth.yaml" if self.name.startswith("depth-") else f"{self.name}.yaml")
 
     @property
+    def evaluates(self) -> bool:
+        """Trains nothing."""
+        return self.view in ("refined", "sampled")
+
+    @property
     def folder(self) -> str:
         """Inside --output_dir."""
-        return self.name if self.alone else self.task
+        return self.beside or (self.name if self.alone else self.task)
 
     @property
     def about(self) -> str:
@@ -98,12 +105,17 @@ class Part:
 PARTS = (
     *(Part(f"tune-{task}", task, ("ppo learning_rate=0.0003 rollouts_per_step=64",), "tuning", tuned=False, alone=True) for task in TASKS),
     *(Part(f"tune-more-{task}", task, ("as-tuned",), "tuning", tuned=False, alone=True) for task in TASKS),
+    *(Part(f"tune-herl-{task}", task, ("one-pass",), "tuning", tuned=False, alone=True) for task in TASKS),
     *(Part(f"main-{task}", task) for task in TASKS),
-    *(Part(f"curves-{task}", task, view="curves", alone=True) for task in TASKS),
+    *(Part(f"curves-{task}", task, view="curves", alone=True) for task in ("gsm8k", "bbh")),
+    Part("curves-gsm8k-faster", "gsm8k", view="curves", tuned=False, beside="curves-gsm8k"),
     *(Part(f"controls-{task}", task, ("ppo", "herl"), view="variants") for task in ("bbh", "gsm8k", "humaneval")),
     *(Part(f"ablations-{what}", "gsm8k", ("ppo", "herl"), view="variants") for what in ("bonus", "training", "guidance")),
+    Part("ablations-training-bbh", "bbh", ("ppo", "herl"), view="variants"),
     Part("ablations-bonus-humaneval", "humaneval", ("ppo", "herl"), view="variants"),
-    *(Part(f"refine-{task}", task, view="refining") for task in ("bbh", "gsm8k")),
+    *(Part(f"sampled-{task}", task, view="sampled") for task in TASKS),
+    Part("sampled-gsm8k-faster", "gsm8k", view="sampled", beside="curves-gsm8k"),
+    *(Part(f"refine-{task}", task, view="refined") for task in ("bbh", "gsm8k")),
     *(Part(f"plain-{task}", task, alone=True) for task in ("gsm8k", "bbh")),
     Part("controls-followed", "gsm8k", ("ppo", "herl"), view="variants", alone=True, policy="off_topic=0.2 schedule=cosine"),
     *(Part(f"depth-{share}", "gsm8k", view="scores", alone=True, policy=f"planted_share={share / 100}") for share in (50, 70, 85)),
@@ -133,8 +145,8 @@ class Asked:
     def folder(self, part: Part) -> Path:
         return self.output_dir / part.folder
 
-    def refined(self, part: Part) -> tuple[dict[str, Any], Path, Path]:
-        """What `refining.py` asks for: the part's file, where trained policies lie, where the evaluations go."""
+    def evaluated(self, part: Part) -> tuple[dict[str, Any], Path, Path]:
+        """What `evaluating.py` asks for: the part's file, where trained policies lie, where the evaluations go."""
         return yaml.safe_load(part.grid.read_text(encoding="utf-8")), self.folder(part) / "runs", self.output_dir / part.name
 
 
@@ -176,8 +188,8 @@ def main() -> int:
 
 def run(part: Part, asked: Asked) -> int:
     print(f"{part.name}: {part.about}", file=sys.stderr)
-    if part.view == "refining":
-        return refining.run(*asked.refined(part))
+    if part.evaluates:
+        return evaluating.run(*asked.evaluated(part))
     if not part.grid.is_file() and not write_second_grid(part, asked.results / f"tune-{part.task}.json"):
         return 1
     if part.policy and (code := warmstart(part, asked.policy(part))):
@@ -228,8 +240,8 @@ def collect(part: Part, asked: Asked) -> None:
     if not part.grid.is_file():
         return
     try:
-        if part.view == "refining":
-            found = refining.collected(*asked.refined(part))
+        if part.evaluates:
+            found = evaluating.collected(*asked.evaluated(part))
         else:
             found = collected(plan_of(asked.grid_of(part), asked.folder(part)), part.baselines)
     except HerlBenchError as error:
@@ -242,7 +254,7 @@ def collect(part: Part, asked: Asked) -> None:
         print(f"{part.name}: {place.name} holds {kept['finished']} runs and is kept; here are {found['finished']}", file=sys.stderr)
         return
     head: dict[str, Any] = {"part": part.name, "about": part.about, "command": part.command}
-    head["settings"] = [] if part.view == "refining" else [*part.settings(), *asked.more]
+    head["settings"] = [] if part.evaluates else [*part.settings(), *asked.more]
     if part.policy:
         made = json.loads((asked.policy(part) / "warmstart.json").read_text(encoding="utf-8"))
         head["policy"] = {"changed": part.policy, **{name: made[name] for name in ("command", "versions", "minutes", "evaluation")}}
