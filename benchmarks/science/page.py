@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from herl_bench.compare import stats
-from herl_bench.compare.analyse import interval, score_interval
+from herl_bench.compare.analyse import by_kind, interval, score_interval
+from herl_bench.evaluate.core import pass_at_k
 
 ARTICLE = {"gsm8k": 4.1, "humaneval": 3.7, "bbh": 3.8}
 """HeRL's gain over PPO in the article's table, in points."""
@@ -507,13 +508,11 @@ SAMPLED = ("metric", "base", "PPO", "HeRL", "HeRL − PPO", "on planted families
 
 def _decoded(results: Sequence[Results]) -> str:
     """The gain where responses are sampled, of all tasks in one table."""
-    named = [(_who(result), result) for result in results]
-    rows = [(name, *row) for name, result in named for row in _sampled_rows(result)]
+    compared = {_who(result): found for result in results if (found := _passes(result))}
+    rows = [(name, *row) for name, found in compared.items() for row in _sampled_rows(found)]
     if not rows:
         return ""
-    sentences = [
-        f"- {sampled_sentence(name, asdict(interval(v['herl'] - v['ppo'])))}" for name, r in named if (v := _passes(r).get("pass@1"))
-    ]
+    sentences = [f"- {sampled_sentence(name, found['pass@1']['gain'])}" for name, found in compared.items()]
     return (
         "## Sampled instead of greedy\nThe policies of the first table, and where a variant of HeRL is named beside the task, that one's; at the "
         "temperature of training. pass@1: the share of sampled responses that are right; pass@k: of problems, that any of k is.\n\n"
@@ -541,25 +540,25 @@ def sampled(part: Any, result: Results) -> str:
     tokens = {policy: mean(run["tokens"] for run in result["runs"] if run["policy"] == policy) for policy in policies}
     spent = ", ".join(f"`{policy}` {count:,.0f}" for policy, count in tokens.items() if count)
     return (
-        f"{table(SAMPLED, _sampled_rows(result))}\n\nOver {result['items']} problems and {len(result['seeds'])} seeds of training, {result['n']} responses "
-        f"to each problem at temperature {result['temperature']}. Tokens of one evaluation: {spent}."
+        f"{table(SAMPLED, _sampled_rows(_passes(result)))}\n\nOver {result['items']} problems and {len(result['seeds'])} seeds of training, "
+        f"{result['n']} responses to each problem at temperature {result['temperature']}. Tokens of one evaluation: {spent}."
     )
 
 
-def _sampled_rows(result: Results) -> list[tuple[str, ...]]:
-    """A row per metric. Undecided problems are left out."""
-    rows = []
-    for name, values in _passes(result).items():
-        gain = values["herl"] - values["ppo"]
-        gains = [gain, *(gain[:, [one == kind for one in result["planted"]]] for kind in "10")]
-        scores = [bounds(asdict(score_interval(values[policy]))) for policy in ("ppo", "herl")]
-        rows.append((name, percent(interval(values["base"]).value), *scores, *(signed_bounds(asdict(interval(one))) for one in gains)))
-    return rows
+def _sampled_rows(found: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """A row per metric of `_passes`."""
+    return [
+        (
+            name, percent(of["base"]["value"]), bounds(of["ppo"]), bounds(of["herl"]), signed_bounds(of["gain"]),
+            *(signed_bounds(of[kind]) if kind in of else "–" for kind in ("planted", "plain")),
+        )
+        for name, of in found.items()
+    ]  # fmt: skip
 
 
-def _passes(result: Results) -> dict[str, dict[str, Any]]:
-    """By metric and policy (base, ppo, herl, whatever arms stand for them), what each seed (base: one) has on each problem; NaN where undecided.
-    Seeds that a method lacks are left out."""
+def _passes(result: Results) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """By metric the intervals of base, ppo and herl (whatever arms stand for them), of HeRL's gain over PPO, and of that by kind of problem.
+    Undecided problems are left out, and so are seeds that a method lacks."""
     import numpy as np
 
     n, runs = result["n"], {(run["policy"], run["seed"]): run["right"] for run in result["runs"]}
@@ -567,10 +566,23 @@ def _passes(result: Results) -> dict[str, dict[str, Any]]:
     seeds = [seed for seed in result["seeds"] if (ppo, seed) in runs and (herl, seed) in runs]
     if not seeds or ("base", None) not in runs:
         return {}
-    wanted = {"base": ("base", [None]), "ppo": (ppo, seeds), "herl": (herl, seeds)}
-    right = {stands: np.array([runs[policy, seed] for seed in its], float) for stands, (policy, its) in wanted.items()}
-    some = {policy: np.where(np.isnan(values), values, values > 0) for policy, values in right.items()}
-    return {"pass@1": {policy: values / n for policy, values in right.items()}, f"pass@{n}": some}
+    planted = [None if mark == "?" else mark == "1" for mark in result["planted"]]
+    stands = {"base": [("base", None)], "ppo": [(ppo, seed) for seed in seeds], "herl": [(herl, seed) for seed in seeds]}
+    out = {}
+    for k in (1, n):
+        has = {
+            name: np.array([[np.nan if c is None else pass_at_k(n, c, k) for c in runs[one]] for one in its])
+            for name, its in stands.items()
+        }
+        gain = has["herl"] - has["ppo"]
+        found = {
+            "base": interval(has["base"]),
+            "ppo": score_interval(has["ppo"]),
+            "herl": score_interval(has["herl"]),
+            "gain": interval(gain),
+        }
+        out[f"pass@{k}"] = {name: asdict(one) for name, one in {**found, **by_kind(gain, planted)}.items()}
+    return out
 
 
 # --------------------------------------------------------------------------------------------------------- self-improvement at test time
