@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 from herl_bench.errors import DataError, UsageError
 from herl_bench.plain_text import one_line
@@ -96,8 +96,9 @@ def _loader() -> Any:
 
     class Loader(yaml.SafeLoader):
         level = values = 0
-        yaml_implicit_resolvers = {
-            first: [(tag, pattern) for tag, pattern in found if tag in core] for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        yaml_implicit_resolvers: ClassVar = {
+            first: [(tag, pattern) for tag, pattern in found if tag in core]
+            for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
         }
 
         def __init__(self, stream: str):
@@ -175,10 +176,7 @@ def _deep(value: Any) -> bool:
     level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(DEPTH):
         level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (dict, list))
+            inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer) if isinstance(inner, (dict, list))
         ]
     return bool(level)
 
@@ -237,7 +235,7 @@ def raw_lines(path: str | Path) -> Iterator[tuple[int, int, bytes]]:
                     yield number, start, line
                 start += len(line)
     except OSError as error:
-        raise DataError(f"{path}{f':{number + 1}' if number else ''}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}{f':{number + 1}' if number or isinstance(error, gzip.BadGzipFile) else ''}: cannot be read: {error.strerror or error}") from None
     except (EOFError, zlib.error) as error:
         raise DataError(f"{path}:{number + 1}: cannot be unfolded, damaged or cut off: {error}") from None
 

@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from herl_bench.errors import UnknownName, UsageError
+from herl_bench.errors import DataError, UnknownName, UsageError
+from herl_bench.reading import parse_json, read_yaml
 from herl_bench.types import Check, Criterion, Example, Finding, Judgement, Metric, Observe, Outcome, Rubric, Verdict
 
 
@@ -154,16 +155,10 @@ def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
 
     checks: the registered checks by name.
     """
-    import yaml
     from pydantic import ValidationError
 
     path = Path(path)
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot read the rubric: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {yaml_problem(error)}") from None
+    raw = read_yaml(path, "the rubric")
     try:
         spec = _rubric_model().model_validate(raw)
     except ValidationError as error:
@@ -175,12 +170,6 @@ def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
         if names.count(name) > 1:
             raise UsageError(f"{path}: criteria: the name {name!r} is used {names.count(name)} times")
     return Rubric(spec.name, tuple(_criterion(c, checks, path) for c in spec.criteria), spec.description)
-
-
-def yaml_problem(error: Any) -> str:
-    mark = getattr(error, "problem_mark", None)
-    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return where + str(getattr(error, "problem", None) or error).splitlines()[0]
 
 
 def _criterion(spec: Any, checks: Mapping[str, Check], path: Path) -> Criterion:
@@ -205,9 +194,9 @@ def matches_regex(example: Example, response: str, *, pattern: str) -> Finding:
 
 def is_json(example: Example, response: str) -> Finding:
     try:
-        json.loads(response)
-    except ValueError as error:
-        return Finding(False, f"not JSON: {error}")
+        parse_json(response, "the response")
+    except DataError as error:
+        return Finding(False, str(error).removeprefix("the response: "))
     return Finding(True)
 
 

@@ -12,7 +12,6 @@ Left out: multiple-choice samples, whose `resps` are likelihoods.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +23,7 @@ from herl_bench.data import EVAL_SEED, read_all
 from herl_bench.errors import DataError
 from herl_bench.evaluate.files import NAMESPACE
 from herl_bench.policy.answer import Answer
+from herl_bench.reading import parse_json, raw_lines
 from herl_bench.types import Example, Task
 
 ID_FIELDS = ("id", "task_id", "doc_id")
@@ -56,8 +56,8 @@ class Stored:
         doc, info = self.doc, self.doc.get("info")
         if isinstance(info, str):  # lm-eval's copy of our items: a table cell
             try:
-                info = json.loads(info)
-            except ValueError:
+                info = parse_json(info, self.where)
+            except DataError:
                 return None
         if all(isinstance(doc.get(name), str) for name in ("id", "prompt", "target")) and isinstance(info, dict):
             return Example(doc["id"], doc["prompt"], doc["target"], info)
@@ -68,7 +68,7 @@ def read_stored(path: str | Path) -> Iterator[Stored]:
     """The rows of a JSONL file as they come. Raises `DataError` that names file and line, or a file without rows."""
     filters: dict[bytes, set[str]] = {}
     some = False
-    for line, start, text in _lines(Path(path)):
+    for line, start, text in raw_lines(path):
         row = parse_row(text, path, line, start)
         some = True
         if row.filter:
@@ -84,12 +84,7 @@ def read_stored(path: str | Path) -> Iterator[Stored]:
 
 def parse_row(text: bytes, path: str | Path, line: int, start: int) -> Stored:
     where = f"{path}:{line}"
-    try:
-        raw = json.loads(text)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8 text (byte {error.start} of the line)") from None
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON, perhaps cut off: {error}") from None
+    raw = parse_json(text, where)
     if not isinstance(raw, dict):
         raise DataError(f"{where}: a row is a JSON object, not {type(raw).__name__}")
     lm_eval = isinstance(raw.get("filter"), str) and "resps" in raw
@@ -109,19 +104,6 @@ def parse_row(text: bytes, path: str | Path, line: int, start: int) -> Stored:
 def _digest(row: Stored) -> bytes:
     said = repr((row.key, [answer.text for answer in row.answers]))
     return hashlib.blake2b(said.encode("utf-8", "backslashreplace"), digest_size=16).digest()
-
-
-def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    """(number, where it begins, text) of each line that is not blank."""
-    start = 0
-    try:
-        with path.open("rb") as file:
-            for number, text in enumerate(file, 1):
-                if text.strip():
-                    yield number, start, text
-                start += len(text)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from None
 
 
 def _doc(raw: Mapping[str, Any]) -> Mapping[str, Any]:
