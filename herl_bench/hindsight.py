@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from random import Random
 from typing import Any
 
+from herl_bench import templates
 from herl_bench.errors import UsageError
 from herl_bench.types import Example, HindsightTemplate, HintLevel, Rubric, Verdict
 
@@ -53,31 +53,24 @@ def guidance(
             )
     if not shown[False]:
         return ""
-    return _render(template, template.guidance, example=example, draft=draft, met=shown[True], unmet=shown[False], level=level).strip()
+    return templates.render(
+        template.guidance, _named(template, "guidance"), example=example, draft=draft, met=shown[True], unmet=shown[False], level=level
+    ).strip()
 
 
 def revision_prompt(template: HindsightTemplate, example: Example, guidance_text: str, draft: str | None) -> str:
     """The prompt in which the policy writes again. `draft` is None when the guidance comes from another attempt."""
-    return _render(template, template.prompt, example=example, draft=draft, guidance=guidance_text)
+    return templates.render(template.prompt, _named(template, "prompt"), example=example, draft=draft, guidance=guidance_text)
 
 
-@lru_cache(maxsize=64)
-def _compiled(source: str) -> Any:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import SandboxedEnvironment
-
-    environment = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    return environment.from_string(source)
+def check_template(template: HindsightTemplate) -> None:
+    """Raises `UsageError` with name and line for a template that cannot be used, before anything is rendered."""
+    templates.check(template.guidance, _named(template, "guidance"), ("example", "draft", "met", "unmet", "level"))
+    templates.check(template.prompt, _named(template, "prompt"), ("example", "draft", "guidance"))
 
 
-def _render(template: HindsightTemplate, source: str, **names: Any) -> str:
-    from jinja2 import TemplateError
-
-    try:
-        rendered: str = _compiled(source).render(**names)
-    except TemplateError as error:
-        raise UsageError(f"hindsight template {template.name!r}: {error}") from None
-    return rendered
+def _named(template: HindsightTemplate, part: str) -> str:
+    return f"hindsight template {template.name!r}, {part}"
 
 
 # ----------------------------------------------------------------------------------------------------------------- buffer

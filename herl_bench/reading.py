@@ -235,9 +235,8 @@ def raw_lines(path: str | Path) -> Iterator[tuple[int, int, bytes]]:
                     yield number, start, line
                 start += len(line)
     except OSError as error:
-        raise DataError(
-            f"{path}{f':{number + 1}' if number or isinstance(error, gzip.BadGzipFile) else ''}: cannot be read: {error.strerror or error}"
-        ) from None
+        place = f"{path}:{number + 1}" if number or isinstance(error, gzip.BadGzipFile) else str(path)
+        raise DataError(f"{place}: cannot be read: {error.strerror or error}") from None
     except (EOFError, zlib.error) as error:
         raise DataError(f"{path}:{number + 1}: cannot be unfolded, damaged or cut off: {error}") from None
 

@@ -45,6 +45,9 @@ class Settings:
         None,
         "of the synthetic world, only those without a planted misconception (`plain`), or only those with one (`planted`); all if left out",
     )
+    trust_remote_code: bool = setting(
+        False, "run the Python code that the model brings along; counts only where the command line asks for it"
+    )
     report_to: str = setting("", "a tracker of accelerate's, such as tensorboard")
 
 

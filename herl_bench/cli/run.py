@@ -13,7 +13,7 @@ import click
 
 from herl_bench.budget import Budget, parse_tokens
 from herl_bench.cli import report_problems
-from herl_bench.cli.resolve import metrics_of, policy_of, rubric_of, sandbox_of, template_of
+from herl_bench.cli.resolve import metrics_of, policy_of, rubric_of, sandbox_of, template_of, trust_option
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.plugins import Host
 from herl_bench.types import Method, Task
@@ -35,6 +35,7 @@ INTERRUPTED = 130
 @click.option("--config", "config_file", help="A YAML file of settings; a run's config.yaml for example.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; may be repeated.")
 @click.option("--preset", help="article (default), or paper: the published code's form of herl. A --set wins over it.")
+@trust_option
 @click.option("--report_to", help="A tracker of accelerate's, such as tensorboard.")
 @click.option("--resume", metavar="RUN", help="Continue the run in this folder; only --budget may be changed.")
 @click.pass_context
@@ -45,12 +46,14 @@ def command(
     assignments: tuple[str, ...],
     preset: str | None,
     resume: str | None,
+    trust_remote_code: bool,
     **flags: Any,
 ) -> int:
     """Train a policy on a task with a method, and evaluate it before and after."""
     host: Host = ctx.obj
     if resume is not None:
-        return _resume(host, resume, {**flags, "preset": preset}, assignments, config_file)
+        return _resume(host, resume, {**flags, "preset": preset}, assignments, config_file, trust_remote_code)
+    flags["trust_remote_code"] = trust_remote_code or None
     from herl_bench.settings import parse_settings
 
     if preset is not None:
@@ -76,7 +79,7 @@ def settings_of(values: dict[str, Any], origin: dict[str, str]) -> Settings:
     return checked
 
 
-def _resume(host: Host, folder: str, flags: dict[str, Any], assignments: tuple[str, ...], config_file: str | None) -> int:
+def _resume(host: Host, folder: str, flags: dict[str, Any], assignments: tuple[str, ...], config_file: str | None, trusted: bool) -> int:
     from herl_bench.settings import read_yaml
 
     directory = Path(folder)
@@ -91,6 +94,8 @@ def _resume(host: Host, folder: str, flags: dict[str, Any], assignments: tuple[s
     if flags.get("budget") is not None:
         values["budget"] = parse_tokens(flags["budget"])
     origin = dict.fromkeys([*values, *method_values], f"{directory}/config.yaml: ")
+    if trusted:
+        values["trust_remote_code"], origin["trust_remote_code"] = True, "--"
     return _run(host, settings_of(values, origin), method_values, origin, resume=directory)
 
 
@@ -106,6 +111,10 @@ def _run(
     from herl_bench.data import narrowed, open_data
     from herl_bench.runs import Run, new_directory
 
+    if settings.trust_remote_code and not origin.get("trust_remote_code", "").startswith("--"):
+        raise UsageError(
+            f"{origin.get('trust_remote_code', '')}trust_remote_code: no file can ask for that: pass --trust_remote_code if you mean it"
+        )
     task = narrowed(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
     config = config_of(method, method_values, origin)
@@ -125,7 +134,7 @@ def _run(
         )
         if settings.problems and data.source != "synthetic":
             raise UsageError(f"problems={settings.problems}: only the synthetic world says which problems are planted: leave it out")
-        policy = policy_of(task, settings.model)
+        policy = policy_of(task, settings.model, trust_remote_code=settings.trust_remote_code)
         directory = resume or new_directory(output_dir, f"{task.name}-{method.name}-s{settings.seed}")
         run = Run(
             directory, settings, task, rubric, template, metrics, method, config, data, policy, Budget(settings.budget),
