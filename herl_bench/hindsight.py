@@ -70,7 +70,7 @@ def check_template(template: HindsightTemplate) -> None:
 
 
 def _named(template: HindsightTemplate, part: str) -> str:
-    return f"hindsight template {template.name!r}, {part}"
+    return f"hindsight template {template.name!r}: {part}"
 
 
 # ----------------------------------------------------------------------------------------------------------------- buffer

@@ -102,7 +102,7 @@ def check(source: str, what: str, names: Collection[str]) -> None:
         _, wanted = _compiled(source)
     except TemplateError as error:
         line = f"line {error.lineno}: " if getattr(error, "lineno", None) else ""
-        raise UsageError(f"{what}: {line}{one_line(str(error))}") from None
+        raise UsageError(f"{what}: {line}{one_line(str(error.message or error))}") from None
     except RecursionError:
         raise UsageError(f"{what}: nested too deep") from None
     if strange := sorted(wanted - set(names)):
@@ -123,7 +123,7 @@ def render(source: str, what: str, **names: Any) -> str:
                 raise UsageError(f"{what}: it makes more than {MOST_TEXT:,} characters")
     except TemplateError as error:
         line = f"line {error.lineno}: " if getattr(error, "lineno", None) else ""
-        raise UsageError(f"{what}: {line}{one_line(str(error))}") from None
+        raise UsageError(f"{what}: {line}{one_line(str(error.message or error))}") from None
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise UsageError(f"{what}: {type(error).__name__}: {one_line(str(error))}") from None
     return "".join(pieces)
