@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 # A module imports only from its own unit and from those to its left; type annotations alone may look to the right.
 ORDER = [
-    "errors", "types", "locate", "hookspecs", "rubric", "plugins", "saving", "budget", "settings", "hindsight", "sandbox", "data", "policy", "train",
+    "errors", "types", "locate", "hookspecs", "rubric", "plugins", "saving", "locking", "budget", "settings", "hindsight", "sandbox", "data", "policy", "train",
     "evaluate", "compare", "runs", "manifest", "builtin", "testing", "cli", "__main__",
 ]  # fmt: skip
 MEETS_THE_HOST = {"cli", "manifest", "evaluate.bridge"}  # the last is a door of its own: lm-eval calls it by name
