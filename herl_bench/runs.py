@@ -147,7 +147,7 @@ class Run:
             writer.append(rows)
             self.on_eval(label, seen, len(self.data.eval))
 
-        with Writer(folder, task=self.task, rubric=self.rubric, metrics=self.metrics, settings=settings) as writer:
+        with Writer(folder, task=self.task, rubric=self.rubric, metrics=self.metrics, settings=settings, model=self.policy) as writer:
             done = evaluate(
                 self.policy, self.task, self.rubric, self.metrics, self.data.eval, sandbox=self.sandbox, on_batch=on_batch, **how
             )

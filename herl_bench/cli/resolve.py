@@ -46,6 +46,11 @@ def policy_of(task: Task | None, model: str) -> Policy:
             raise UsageError(f"task {task.name!r} has no embedded policy: pass --model with a checkpoint folder or a hub id")
         policy = load_policy(str(task.policy))
     else:
+        from herl_bench.cli.elsewhere import as_ours
+
+        if model == "openai":
+            raise UsageError("--model openai is a server: it can be evaluated (herl-bench eval), not trained")
+        as_ours(model, None)
         policy = load_policy(str(Path(model) / "final") if (Path(model) / "final" / "config.json").is_file() else model)
     policy.name = model
     return policy

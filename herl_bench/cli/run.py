@@ -25,7 +25,7 @@ INTERRUPTED = 130
 
 
 @click.command("run")
-@click.option("--task", help="Name of the task (herl-bench ls tasks).")
+@click.option("--task", "--tasks", help="Name of the task (herl-bench ls tasks).")
 @click.option("--method", help="Name of the method: herl (default), ppo, … (herl-bench ls methods).")
 @click.option("--model", help="tiny (default: the task's embedded policy), a checkpoint folder, or a hub id.")
 @click.option("--data", help="auto (default), synthetic, hub, or a folder with the benchmark's files.")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command("score")
 @click.argument("file", metavar="FILE.jsonl")
-@click.option("--task", "name", required=True, help="Name of the task that the responses answer.")
+@click.option("--task", "--tasks", "name", required=True, help="Name of the task that the responses answer.")
 @click.option("--data", help="Where the items come from: a folder, hub or synthetic. Default: see below.")
 @click.option("--rubric", default="", help="Another rubric's name, or a YAML file; by default its run's, else the task's own.")
 @click.option("--output_path", metavar="FILE", help="Also write one row per response to this file.")

@@ -26,7 +26,7 @@ CHUNK = 256
 
 
 @click.command("validate")
-@click.option("--tasks", "names", help="Comma-separated names of tasks; all installed if left out.")
+@click.option("--tasks", "--task", "names", help="Comma-separated names of tasks; all installed if left out.")
 @click.option("--data", help="A folder with the benchmarks' files, hub, or synthetic. Default: HERL_BENCH_DATA if set, else synthetic.")
 @click.option("--items", default=200, show_default=True, type=click.IntRange(1), help="Items per split of an endless synthetic world.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if a gold answer fails.")
