@@ -241,6 +241,8 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
     shots = worked_examples(task, source, asked.num_fewshot or 0, seed=asked.seeds[3], **where)
     rubric, metrics = rubric_of(host, task, str(own.get("rubric") or "")), metrics_of(host, task)
     how = {**wanted.how, "max_new_tokens": wanted.how["max_new_tokens"] or _longest(task, opened.source, own), "shots": shots}
+    if how["system_instruction"] is None and own.get("system_instruction") is not None:
+        how["system_instruction"] = str(own["system_instruction"])
     settings = sampling_settings(model, task, **how)
     if asked.batch_size:
         model.batch_size = asked.batch_size

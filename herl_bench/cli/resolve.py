@@ -35,6 +35,11 @@ def metrics_of(host: Host, task: Task) -> list[Metric]:
     return [host.get("metric", name) for name in task.metrics]
 
 
+def is_embedded(model: str) -> bool:
+    """Is it a task's embedded policy, or another that `herl-bench warmstart` made? They are small, and learn at higher rates."""
+    return model == "tiny" or (Path(model) / "warmstart.json").is_file()
+
+
 def policy_of(task: Task | None, model: str) -> Policy:
     """The policy that `--model` names: `tiny` (which needs the task), a folder (a run's too), or a hub id."""
     from herl_bench.policy.load import load_policy

@@ -31,6 +31,7 @@ INTERRUPTED = 130
 @click.option("--data", help="auto (default), synthetic, hub, or a folder with the benchmark's files.")
 @click.option("--budget", help="Generated tokens to spend, such as 200k (default 100k).")
 @click.option("--seed", type=int, help="Seed of everything random (default 0).")
+@click.option("--system_instruction", metavar="TEXT", help="Told instead of the task's own instruction, in training and evaluation.")
 @click.option("--output_dir", default="runs", show_default=True, help="Folder for run directories.")
 @click.option("--config", "config_file", help="A YAML file of settings; a run's config.yaml for example.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; may be repeated.")
@@ -108,7 +109,7 @@ def _run(
 
     task = narrowed(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
-    config = config_of(method, method_values, origin)
+    config = config_of(method, method_values, origin, settings.model)
     rubric, template, metrics = rubric_of(host, task, settings.rubric), template_of(host, task, settings.template), metrics_of(host, task)
     if settings.report_to:
         _check_tracker(settings.report_to)
@@ -134,13 +135,16 @@ def _run(
         return _execute(host, run)
 
 
-def config_of(method: Method, values: dict[str, Any], origin: dict[str, str]) -> Any:
-    """The method's own configuration, checked. Raises `UsageError`."""
+def config_of(method: Method, values: dict[str, Any], origin: dict[str, str], model: str = "tiny") -> Any:
+    """The method's own configuration, checked; what is not given suits the model. Raises `UsageError`."""
     import dataclasses
 
+    from herl_bench.cli.resolve import is_embedded
     from herl_bench.settings import Settings, build
 
-    return build(method.config, values, origin, also=[f.name for f in dataclasses.fields(Settings)])
+    own = {f.name for f in dataclasses.fields(method.config)}
+    suited = {} if is_embedded(model) else {k: v for k, v in getattr(method.config, "other_models", {}).items() if k in own}
+    return build(method.config, {**suited, **values}, origin, also=[f.name for f in dataclasses.fields(Settings)])
 
 
 def _execute(host: Host, run: Any) -> int:
