@@ -229,6 +229,7 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
     from herl_bench.evaluate.core import items_per_batch
     from herl_bench.evaluate.files import NAMESPACE, fingerprint
     from herl_bench.evaluate.refine import refine
+    from herl_bench.hindsight import try_template
     from herl_bench.policy.server import Server
 
     host, asked, folder = wanted.host, wanted.asked, wanted.folder
@@ -244,6 +245,9 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
     if how["system_instruction"] is None and own.get("system_instruction") is not None:
         how["system_instruction"] = str(own["system_instruction"])
     settings = sampling_settings(model, task, **how)
+    if wanted.rounds:
+        template = template_of(host, task, str(own.get("template") or ""))
+        try_template(template, rubric, opened.eval[:1])
     if asked.batch_size:
         model.batch_size = asked.batch_size
     if asked.write_out and opened.eval:
@@ -277,7 +281,6 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
         done = evaluate(model, task, rubric, metrics, opened.eval, sandbox=sandbox, done=rows, on_batch=on_batch, **how)
         refinement = None
         if wanted.rounds:
-            template = template_of(host, task, str(own.get("template") or ""))
             rounds, critique = wanted.rounds, wanted.critique
             refinement = refine(
                 model, task, rubric, template, metrics, done.rows, rounds=rounds, critique=critique, settings=settings, sandbox=sandbox

@@ -27,7 +27,11 @@ def rubric_of(host: Host, task: Task, name: str = "") -> Rubric:
 
 
 def template_of(host: Host, task: Task, name: str = "") -> HindsightTemplate:
+    """Raises `UsageError` for one that is no Jinja, with its line."""
+    from herl_bench.hindsight import try_template
+
     template: HindsightTemplate = host.get("template", name or task.template)
+    try_template(template, Rubric("none", ()))
     return template
 
 

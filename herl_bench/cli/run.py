@@ -105,6 +105,7 @@ def _run(
 ) -> int:
     """Everything that can be wrong with the request is found before a folder is made."""
     from herl_bench.data import narrowed, open_data
+    from herl_bench.hindsight import try_template
     from herl_bench.runs import Run, new_directory
 
     task = narrowed(host.get("task", settings.task), settings.problems)
@@ -126,6 +127,7 @@ def _run(
         )
         if settings.problems and data.source != "synthetic":
             raise UsageError(f"problems={settings.problems}: only the synthetic world says which problems are planted: leave it out")
+        try_template(template, rubric, data.eval[:1])
         policy = policy_of(task, settings.model)
         directory = resume or new_directory(output_dir, f"{task.name}-{method.name}-s{settings.seed}")
         run = Run(
