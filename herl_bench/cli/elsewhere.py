@@ -107,7 +107,8 @@ EVALUATING = {
     "gpus": ON_CPU,
 }
 
-TABLES: Mapping[str, Mapping[str, str]] = {"run": TRAINING, "compare": TRAINING, "eval": EVALUATING}
+COMPARING = {name: said for name, said in TRAINING.items() if name not in ("methods", "seeds")}
+TABLES: Mapping[str, Mapping[str, str]] = {"run": TRAINING, "compare": COMPARING, "eval": EVALUATING}
 
 
 def answer(error: click.UsageError, host: Host, typed: Sequence[str]) -> str:
