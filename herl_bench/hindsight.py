@@ -15,6 +15,7 @@ from herl_bench import templates
 from herl_bench.errors import UsageError
 from herl_bench.types import Example, HindsightTemplate, HintLevel, Rubric, Verdict
 
+FIELDS = ("guidance", "prompt")
 HINT_LEVELS: tuple[HintLevel, ...] = ("criteria", "evidence", "reference")
 
 
@@ -53,24 +54,41 @@ def guidance(
             )
     if not shown[False]:
         return ""
-    return templates.render(
-        template.guidance, _named(template, "guidance"), example=example, draft=draft, met=shown[True], unmet=shown[False], level=level
-    ).strip()
+    return _render(template, "guidance", example=example, draft=draft, met=shown[True], unmet=shown[False], level=level).strip()
 
 
 def revision_prompt(template: HindsightTemplate, example: Example, guidance_text: str, draft: str | None) -> str:
     """The prompt in which the policy writes again. `draft` is None when the guidance comes from another attempt."""
-    return templates.render(template.prompt, _named(template, "prompt"), example=example, draft=draft, guidance=guidance_text)
+    return _render(template, "prompt", example=example, draft=draft, guidance=guidance_text)
 
 
-def check_template(template: HindsightTemplate) -> None:
-    """Raises `UsageError` with name and line for a template that cannot be used, before anything is rendered."""
-    templates.check(template.guidance, _named(template, "guidance"), ("example", "draft", "met", "unmet", "level"))
-    templates.check(template.prompt, _named(template, "prompt"), ("example", "draft", "guidance"))
+def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence[Example] = ()) -> None:
+    """Compile both fields, and render them for each example with every criterion unmet, at every hint level, with and without a draft.
+
+    Raises `UsageError` that names template, field and line: what is wrong with a template is to be found before anything is sampled.
+    """
+    for name in FIELDS:
+        templates.check(*_source(template, name))
+    seen = [Verdict(c.name, False, "what was seen", "what would be right") for c in rubric.criteria]
+    for example in examples:
+        for level in HINT_LEVELS:
+            words = guidance(template, rubric, example, "a draft", seen, level)
+        for draft in ("a draft", None):
+            revision_prompt(template, example, words, draft)
 
 
-def _named(template: HindsightTemplate, part: str) -> str:
-    return f"hindsight template {template.name!r}: {part}"
+def _source(template: HindsightTemplate, name: str) -> tuple[str, str]:
+    """The field's text, and what to call it."""
+    source = getattr(template, name)
+    if not isinstance(source, str):
+        raise UsageError(
+            f"hindsight template {template.name!r}: {name} is a {type(source).__name__}: give the text, such as Path(…).read_text()"
+        )
+    return source, f"hindsight template {template.name!r}: {name}"
+
+
+def _render(template: HindsightTemplate, name: str, **names: Any) -> str:
+    return templates.render(*_source(template, name), **names)
 
 
 # ----------------------------------------------------------------------------------------------------------------- buffer

@@ -48,6 +48,9 @@ class Settings:
     trust_remote_code: bool = setting(
         False, "run the Python code that the model brings along; counts only where the command line asks for it"
     )
+    system_instruction: str | None = setting(
+        None, "told instead of the task's own instruction, in training and evaluation; without a chat template it stands before each prompt"
+    )
     report_to: str = setting("", "a tracker of accelerate's, such as tensorboard")
 
 

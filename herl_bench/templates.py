@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Collection, Iterable, Iterator
+import traceback
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -80,50 +81,49 @@ def _environment() -> Any:
 
 
 @lru_cache(maxsize=64)
-def _compiled(source: str) -> tuple[Any, frozenset[str]]:
-    """The template, and the names that it takes from outside. Raises jinja2's errors."""
-    from jinja2 import TemplateSyntaxError, meta, nodes
+def _compiled(source: str) -> Any:
+    """Raises jinja2's errors."""
+    from jinja2 import TemplateSyntaxError, nodes
 
     environment = _environment()
     tree = environment.parse(source)
-    names = frozenset(meta.find_undeclared_variables(tree)) - frozenset(environment.globals)
     for loop in list(tree.find_all(nodes.For)):
         if loop.recursive:
             raise TemplateSyntaxError("recursive loops are not for templates", loop.lineno)
         loop.iter = nodes.Filter(loop.iter, "counted", [], [], None, None, lineno=loop.lineno)
-    return environment.from_string(tree), names
+    return environment.from_string(tree)
 
 
-def check(source: str, what: str, names: Collection[str]) -> None:
-    """Raises `UsageError` for a template that is not valid, or takes something other than `names`. what: the template in words."""
-    from jinja2 import TemplateError
+def check(source: str, what: str) -> Any:
+    """The template, compiled. Raises `UsageError` with what, line and reason where it is none. what: the template in words."""
+    from jinja2 import TemplateSyntaxError
 
     try:
-        _, wanted = _compiled(source)
-    except TemplateError as error:
-        line = f"line {error.lineno}: " if getattr(error, "lineno", None) else ""
-        raise UsageError(f"{what}: {line}{one_line(str(error.message or error))}") from None
+        return _compiled(source)
+    except TemplateSyntaxError as error:
+        raise UsageError(f"{what}, line {error.lineno}: {one_line(error.message or str(error))}") from None
     except RecursionError:
         raise UsageError(f"{what}: nested too deep") from None
-    if strange := sorted(wanted - set(names)):
-        raise UsageError(f"{what}: it uses {strange[0]!r}; there are {', '.join(sorted(names))}")
 
 
 def render(source: str, what: str, **names: Any) -> str:
-    """Raises `UsageError`."""
+    """Whatever goes wrong inside of a template is its author's to mend, be it Jinja's error or one of the values'. Raises `UsageError`."""
     from jinja2 import TemplateError
 
-    pieces, size = [], 0
+    template, pieces, size = check(source, what), [], 0
     try:
-        template, _ = _compiled(source)
         for piece in template.generate(**names, **{CLOCK: _Clock()}):
             pieces.append(piece)
             size += len(piece)
             if size > MOST_TEXT:
-                raise UsageError(f"{what}: it makes more than {MOST_TEXT:,} characters")
-    except TemplateError as error:
-        line = f"line {error.lineno}: " if getattr(error, "lineno", None) else ""
-        raise UsageError(f"{what}: {line}{one_line(str(error.message or error))}") from None
-    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise UsageError(f"{what}: {type(error).__name__}: {one_line(str(error))}") from None
+                raise TemplateError(f"it makes more than {MOST_TEXT:,} characters")
+    except Exception as error:
+        kind = "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
+        raise UsageError(f"{what}{_line_of(error)}: {kind}{one_line(str(error))}") from None
     return "".join(pieces)
+
+
+def _line_of(error: BaseException) -> str:
+    """Jinja gives a template's frames its own line numbers."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<template>"]
+    return f", line {lines[-1]}" if lines else ""

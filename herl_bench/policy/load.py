@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from herl_bench.bounded import Failed, TooMuch, bounded
 from herl_bench.errors import UsageError
 from herl_bench.plain_text import one_line
+from herl_bench.saving import SUMS, damage
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +69,7 @@ class Policy:
         With a chat template: a conversation of `instruction` (as the system turn, or at the head of the user turn where the template has
         no system role) and the prompt, up to where the assistant begins. Without one: BOS, if the tokenizer has it, and the plain text.
         """
-        texts = self.rendered(lambda: [self._as_chat(p, instruction) for p in prompts]) if self.chat else list(prompts)
+        texts = self.rendered(lambda: [self.reads(p, instruction) for p in prompts]) if self.chat else list(prompts)
         rows: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         bos = self.tokenizer.bos_token_id
         return rows if self.chat or bos is None else [[bos, *row] for row in rows]
@@ -81,6 +82,10 @@ class Policy:
             raise UsageError(f"model {self.name}: its chat template takes {error}") from None
         except Failed as error:
             raise UsageError(f"model {self.name}: its chat template cannot be used: {one_line(str(error))[:300]}") from None
+
+    def reads(self, prompt: str, instruction: str) -> str:
+        """The text of `encode`, without the BOS that it puts before a plain prompt."""
+        return self._as_chat(prompt, instruction) if self.tokenizer.chat_template else prompt
 
     @property
     def chat(self) -> bool:
@@ -187,6 +192,8 @@ def _local_folder(place: str) -> Path | None:
             raise UsageError(f"model {place}: no config.json in it: {hint}")
         if not any((folder / name).is_file() for name in TOKENIZER_FILES):
             raise UsageError(f"model {place}: no tokenizer in it (looked for {', '.join(TOKENIZER_FILES)}): save the tokenizer there too")
+        if told := damage(folder):
+            raise UsageError(f"model {place}: {told}: restore the folder, or delete {folder / SUMS} if that change was meant")
         return folder
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", place):
         raise UsageError(f"model {place}: no such folder, and not the form of a hub id (owner/name)")
