@@ -281,7 +281,7 @@ def template(name: str, data: bytes) -> None:
         "unmet": [{"text": "t", "part": "", "evidence": "e", "correction": ""}],
         "level": "reference",
     }
-    templates.check(source, "t", tuple(names))
+    templates.check(source, "t")
     assert len(templates.render(source, "t", **names)) <= templates.MOST_TEXT
 
 
