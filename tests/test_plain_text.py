@@ -2,11 +2,13 @@
 
 import csv
 import io
+import json
 
 import pytest
 
 from herl_bench.cli.door import open_console
-from herl_bench.plain_text import csv_cell, markdown_cell, neutral, one_line
+from herl_bench.cli.out import Stream
+from herl_bench.plain_text import csv_cell, json_text, markdown_cell, neutral, one_line
 
 HOSTILE = {
     "\x1b[2J\x1b[H": "␛[2J␛[H",
@@ -76,3 +78,25 @@ def test_a_table_takes_words_for_words(capsys):
     assert "[bold]t[/nope] ␛[2J" in out
     assert "[/red] :smile: [U+202E]" in out
     assert "\x1b" not in out
+
+
+def test_the_streams_let_nothing_through_but_what_draws():
+    class Terminal(Stream):
+        def isatty(self):
+            return True
+
+    written = {}
+    for kind in (Stream, Terminal):
+        raw = io.BytesIO()
+        kind(raw, encoding="utf-8", write_through=True).write("a\x1b]0;t\x07 \x1b[31mred\x1b[0m \x1b[2K\x1b[6n\r\x9b5m \u202e\n")
+        written[kind] = raw.getvalue().decode()
+    assert written[Stream] == "a␛]0;t␇ ␛[31mred␛[0m ␛[2K␛[6n\r[U+009B]5m [U+202E]\n"
+    assert written[Terminal] == "a␛]0;t␇ \x1b[31mred\x1b[0m \x1b[2K␛[6n\r[U+009B]5m [U+202E]\n"
+
+
+def test_json_says_the_same_without_control_characters():
+    value = {"a\x7f": "\u202e\x9b\x1b \u2028\ud800 é数"}
+    text = json_text(json.dumps(value, ensure_ascii=False, indent=2))
+    assert json.loads(text) == value
+    assert neutral(text) == text
+    assert "é数" in text
