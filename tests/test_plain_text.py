@@ -88,7 +88,8 @@ def test_the_streams_let_nothing_through_but_what_draws():
     written = {}
     for kind in (Stream, Terminal):
         raw = io.BytesIO()
-        kind(raw, encoding="utf-8", write_through=True).write("a\x1b]0;t\x07 \x1b[31mred\x1b[0m \x1b[2K\x1b[6n\r\x9b5m \u202e\n")
+        stream = kind(raw, encoding="utf-8", write_through=True)
+        stream.write("a\x1b]0;t\x07 \x1b[31mred\x1b[0m \x1b[2K\x1b[6n\r\x9b5m \u202e\n")
         written[kind] = raw.getvalue().decode()
     assert written[Stream] == "a␛]0;t␇ ␛[31mred␛[0m ␛[2K␛[6n\r[U+009B]5m [U+202E]\n"
     assert written[Terminal] == "a␛]0;t␇ \x1b[31mred\x1b[0m \x1b[2K␛[6n\r[U+009B]5m [U+202E]\n"
