@@ -7,14 +7,19 @@ error that herl-bench raises on purpose becomes one line on stderr and the exit 
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
+from herl_bench.cli.out import open_display
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.plugins import Host, load_host
+
+INTERRUPTED = 130
 
 COMMANDS = {
     "run": "Train a policy on a task, and evaluate it before and after.",
@@ -84,11 +89,16 @@ def underscored(args: Sequence[str]) -> list[str]:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    host = load_host()
-    host.call("herl_commands", cli=cli)
-    sys.exit(
-        run_command(lambda: cli.main(underscored(sys.argv[1:] if args is None else args), "herl-bench", standalone_mode=False, obj=host))
-    )
+    display = open_display()
+
+    def work() -> Any:
+        host = load_host()
+        host.call("herl_commands", cli=cli)
+        return cli.main(underscored(sys.argv[1:] if args is None else args), "herl-bench", standalone_mode=False, obj=host)
+
+    with _ending_in_order():
+        code = run_command(work)
+    sys.exit(display.settled(code))
 
 
 def run_command(call: Callable[[], Any]) -> int:
@@ -107,11 +117,35 @@ def run_command(call: Callable[[], Any]) -> int:
         return _fail(_as_sentence(error.format_message()) + where, 2)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted", 130)
-    except BrokenPipeError:  # the reader went away (`herl-bench ls | head`)
-        sys.stderr.close()
-        return 141
+    except (KeyboardInterrupt, click.Abort) as error:
+        stop = error if isinstance(error, Stopped) else error.__cause__  # click's Abort stands for any of them
+        return _fail(f"stopped by {stop.signal.name}", stop.exit_code) if isinstance(stop, Stopped) else _fail("interrupted", INTERRUPTED)
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM or SIGHUP, which end a command as Ctrl-C does: with what it holds given back."""
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.signal = signal.Signals(number)
+        self.exit_code = 128 + number
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """A signal that is ignored from outside, as `nohup` does, stays ignored."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise Stopped(number)
+
+    ours = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _nearest(error: click.UsageError) -> str:

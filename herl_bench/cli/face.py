@@ -118,7 +118,8 @@ def _moved(before: float | None, now: float) -> str:
 
 
 def open_face(run: Run) -> PlainFace:
-    return LiveFace(run) if sys.stdout.isatty() else PlainFace(run)
+    drawable = sys.stdout.isatty() and sys.stdout.encoding.lower().startswith("utf")  # bars are not in ASCII
+    return LiveFace(run) if drawable else PlainFace(run)
 
 
 def show_outcome(run: Run) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.errors import UsageError
+from herl_bench.saving import SUMS, damage
 
 if TYPE_CHECKING:
     import torch
@@ -176,6 +177,8 @@ def _local_folder(place: str) -> Path | None:
             raise UsageError(f"model {place}: no config.json in it: {hint}")
         if not any((folder / name).is_file() for name in TOKENIZER_FILES):
             raise UsageError(f"model {place}: no tokenizer in it (looked for {', '.join(TOKENIZER_FILES)}): save the tokenizer there too")
+        if told := damage(folder):
+            raise UsageError(f"model {place}: {told}: restore the folder, or delete {folder / SUMS} if that change was meant")
         return folder
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", place):
         raise UsageError(f"model {place}: no such folder, and not the form of a hub id (owner/name)")
