@@ -99,9 +99,7 @@ def tokenizer_digest(tokenizer: Any) -> str:
     return _sha([rules, tokenizer.special_tokens_map, tokenizer.chat_template])
 
 
-def differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], compared: Mapping[str, Sequence[str]] = COMPARED
-) -> list[dict[str, Any]]:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], compared: Mapping[str, Sequence[str]] = COMPARED) -> list[dict[str, Any]]:
     """What a run was last made with and what is there now, where they differ: rows of `what`, `from`, `to`.
 
     A manifest of an older version names less, and is compared in that.

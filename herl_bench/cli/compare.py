@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
+from herl_bench.cli.resolve import TRUST, trust_option
 from herl_bench.errors import UnknownName, UsageError
 from herl_bench.plugins import Host
 
@@ -46,6 +47,7 @@ GRID_KEYS = ("tasks", "methods", "arms", "seeds", "settings", "baseline")
     "--margin", type=click.FloatRange(0, 1, min_open=True), default=0.05, show_default=True, help="Differences under this do not matter."
 )
 @click.option("--allow_unequal", is_flag=True, help="Compare runs that differ in more than their method; every output says so.")
+@trust_option
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
 def command(
@@ -73,6 +75,8 @@ def command(
     from herl_bench.saving import write_whole
 
     report_problems(host)
+    if given["trust_remote_code"]:
+        os.environ[TRUST] = "1"  # for the cells, which are processes of their own
     typed = shlex.join(command_line())
     failed: list[FailedCell] = []
     folder: Path | None
@@ -131,7 +135,8 @@ def plan_cells(host: Host, given: Mapping[str, Any], output_dir: str | None, bas
     if named is not None and methods:
         raise UsageError(f"{where}: arms: each names its own method: leave out either arms or methods")
     seeds = _seeds(grid.get("seeds", 5) if given["seeds"] is None else given["seeds"])
-    run_values, method_values, _ = parse_settings({name: given[name] for name in ("budget", "model", "data")}, given["assignments"], None)
+    flags = {name: given[name] for name in ("budget", "model", "data")} | {"trust_remote_code": given.get("trust_remote_code") or None}
+    run_values, method_values, _ = parse_settings(flags, given["assignments"], None)
     fixed, varied = {**run_values, **method_values}, grid.get("settings") or {}
     if named is not None:
         arms = _named_arms(host, named, varied, fixed, where)

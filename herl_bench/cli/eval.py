@@ -16,7 +16,7 @@ import click
 
 from herl_bench.cli import report_problems
 from herl_bench.cli.lm_eval import SEEDS, Asked, Limit, Seeds, lm_eval_options, prepare, split_names
-from herl_bench.cli.resolve import answerer_of, metrics_of, rubric_of, sandbox_of, template_of
+from herl_bench.cli.resolve import answerer_of, metrics_of, rubric_of, sandbox_of, template_of, trust_option
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.plugins import Host
 from herl_bench.types import Task
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     help="What a revision is told: unmet criteria that need no gold answer, the model's own critique, or (for study) all unmet criteria.",
 )
 @lm_eval_options
+@trust_option
 @click.option(
     "--output_path", "-o", metavar="DIR", help="Where the results go, into a folder named after the model. Default: a run's eval/."
 )
@@ -85,6 +86,7 @@ def command(
     critique: Critique,
     output_path: str | None,
     log_samples: bool,
+    trust_remote_code: bool,
     form: str,
     **more: Any,
 ) -> None:
@@ -122,7 +124,7 @@ def command(
     from herl_bench.policy.server import parse_model_args
     from herl_bench.saving import write_whole
 
-    started, models, done = time.time(), answerer_of(model, model_args), {}
+    started, models, done = time.time(), answerer_of(model, model_args, trust_remote_code=trust_remote_code), {}
     first = tasks[0] if tasks else None
     folder, keep = _folder(models(first), run, output_path), log_samples or not output_path
     theirs = prepare(lm_names, asked, models, data, temperature, max_new_tokens, n, own_names) if lm_names else None

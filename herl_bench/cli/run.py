@@ -17,7 +17,7 @@ import click
 from herl_bench.budget import Budget, parse_tokens
 from herl_bench.cli import report_problems
 from herl_bench.cli.out import keep
-from herl_bench.cli.resolve import metrics_of, policy_of, rubric_of, sandbox_of, template_of
+from herl_bench.cli.resolve import metrics_of, policy_of, rubric_of, sandbox_of, template_of, trust_option
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.plugins import Host
 from herl_bench.types import Method, Task
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--config", "config_file", help="A YAML file of settings; a run's config.yaml for example.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; may be repeated.")
 @click.option("--preset", help="article (default), or paper: the published code's form of herl. A --set wins over it.")
+@trust_option
 @click.option("--report_to", help="A tracker of accelerate's, such as tensorboard.")
 @click.option("--resume", metavar="RUN", help="Continue the run in this folder; only --budget may be changed.")
 @click.option("--allow_changed", is_flag=True, help="Resume even where data, model, rubric or settings changed; the manifest says so.")
@@ -49,6 +50,7 @@ def command(
     assignments: tuple[str, ...],
     preset: str | None,
     resume: str | None,
+    trust_remote_code: bool,
     allow_changed: bool,
     **flags: Any,
 ) -> int:
@@ -58,9 +60,10 @@ def command(
     """
     host: Host = ctx.obj
     if resume is not None:
-        return _resume(host, resume, {**flags, "preset": preset}, assignments, config_file, allow_changed)
+        return _resume(host, resume, {**flags, "preset": preset}, assignments, config_file, allow_changed, trust_remote_code)
     if allow_changed:
         raise UsageError("--allow_changed goes with --resume")
+    flags["trust_remote_code"] = trust_remote_code or None
     from herl_bench.settings import parse_settings
 
     if preset is not None:
@@ -88,7 +91,13 @@ def settings_of(values: dict[str, Any], origin: dict[str, str]) -> Settings:
 
 
 def _resume(
-    host: Host, folder: str, flags: dict[str, Any], assignments: tuple[str, ...], config_file: str | None, allow_changed: bool
+    host: Host,
+    folder: str,
+    flags: dict[str, Any],
+    assignments: tuple[str, ...],
+    config_file: str | None,
+    allow_changed: bool,
+    trusted: bool,
 ) -> int:
     from herl_bench.compare.sweep import finished
     from herl_bench.locking import locked
@@ -105,6 +114,8 @@ def _resume(
         values = read_yaml(str(directory / "config.yaml"))
         method_values = values.pop("set", {})
         origin = dict.fromkeys([*values, *method_values], f"{directory}/config.yaml: ")
+        if trusted:
+            values["trust_remote_code"], origin["trust_remote_code"] = True, "--"
         before = settings_of(values, origin)
         wanted = parse_tokens(flags["budget"]) if flags.get("budget") is not None else before.budget
         if finished(directory) and wanted <= before.budget:
@@ -136,6 +147,10 @@ def _run(
     from herl_bench.locking import locked
     from herl_bench.runs import Run, new_directory
 
+    if settings.trust_remote_code and not origin.get("trust_remote_code", "").startswith("--"):
+        raise UsageError(
+            f"{origin.get('trust_remote_code', '')}trust_remote_code: no file can ask for that: pass --trust_remote_code if you mean it"
+        )
     task = narrowed(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
     config = config_of(method, method_values, origin, settings.model)
@@ -156,7 +171,7 @@ def _run(
         if settings.problems and data.source != "synthetic":
             raise UsageError(f"problems={settings.problems}: only the synthetic world says which problems are planted: leave it out")
         try_template(template, rubric, data.eval[:1])
-        policy = policy_of(task, settings.model)
+        policy = policy_of(task, settings.model, trust_remote_code=settings.trust_remote_code)
         if resume is None:
             directory = new_directory(output_dir, f"{task.name}-{method.name}-s{settings.seed}")
             stack.enter_context(locked(directory))
@@ -254,9 +269,13 @@ def _record(run: Any, now: dict[str, Any], allow_changed: bool) -> dict[str, Any
         raise UsageError(f"{place} cannot be read: put it back, or pass --allow_changed to write it anew") from None
     if changed and not allow_changed:
         told = "; ".join(_in_words(row) for row in changed)
-        raise UsageError(f"{run.directory} was begun with other things: {told}: put them back, or pass --allow_changed to go on all the same")
+        raise UsageError(
+            f"{run.directory} was begun with other things: {told}: put them back, or pass --allow_changed to go on all the same"
+        )
     for row in versions:
-        click.echo(f"herl-bench: note: since this run began, {_in_words(row)}: its bytes may differ from those of one that never stopped", err=True)
+        click.echo(
+            f"herl-bench: note: since this run began, {_in_words(row)}: its bytes may differ from those of one that never stopped", err=True
+        )
     news = [{**row, "step": step_of(checkpoint)} for row in (*changed, *versions)]
     return {**old, "changed": [*old.get("changed", []), *news]} if news else old
 

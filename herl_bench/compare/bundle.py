@@ -34,6 +34,7 @@ from herl_bench.evaluate.core import Summary, Tally
 from herl_bench.evaluate.files import NAMESPACE, criterion_column, doc_of, filters_of, generation_kwargs, scores_by_key
 from herl_bench.evaluate.rescore import Job, places_of, rescore
 from herl_bench.evaluate.stored import Items
+from herl_bench.reading import json_lines, read_json
 from herl_bench.rubric import rubric_digest
 from herl_bench.saving import saving, write_whole
 from herl_bench.settings import read_yaml
@@ -139,9 +140,9 @@ def _problems(bundle: Path, judge: Judge) -> Iterator[str]:
     if strange:  # nothing is read through a link, or from what may never end
         return
     try:
-        said = json.loads((bundle / CLAIMS).read_text(encoding="utf-8"))
+        said = read_json(bundle / CLAIMS, strict=True)
         hashes, entry, version = dict(said["files"]), dict(said["entry"]), said.get("format")
-    except UNREADABLE as error:
+    except (UsageError, *UNREADABLE) as error:
         yield f"{CLAIMS}: cannot be read: {type(error).__name__}: {error}"
         return
     if version != FORMAT:
@@ -240,7 +241,7 @@ def _rescored(bundle: Path, label: str, judge: Judge, run: FinishedRun) -> Itera
     """Judge every response again, and compare with everything that was said of it."""
     path = _newest(bundle / "eval" / label, "samples_*.jsonl")[0]
     name = str(path.relative_to(bundle))
-    stored = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    stored = [row for _, row in json_lines(path, strict=True)]
     ours = {row["doc"]["id"]: row for row in stored if NAMESPACE in row}
     own = [Example(**row["doc"]) for row in ours.values()]
     if run.settings["data"] == "synthetic" and run.manifest["data"]["sha256"] != {"eval": items_digest(own)}:
@@ -344,7 +345,7 @@ def _summed_up(
     bundle: Path, label: str, judge: Judge, run: FinishedRun, stored: Sequence[Mapping[str, Any]], summary: Summary
 ) -> Iterator[str]:
     path = _newest(bundle / "eval" / label, "results_*.json")[0]
-    name, task, results = str(path.relative_to(bundle)), judge.task.name, json.loads(path.read_text(encoding="utf-8"))
+    name, task, results = str(path.relative_to(bundle)), judge.task.name, read_json(path, strict=True)
     ours = results[NAMESPACE]
     said, again = ours["summary"][task], asdict(summary)
     again.pop("shortened")  # the samples do not say

@@ -6,9 +6,8 @@ Nothing here judges or compares. Left out: anything that the folder does not say
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from herl_bench.compare.sweep import finished
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.core import Score
 from herl_bench.evaluate.files import NAMESPACE, read_summary
+from herl_bench.reading import json_lines, read_json
 from herl_bench.settings import read_yaml
 from herl_bench.types import Judgement, Verdict
 
@@ -83,22 +83,16 @@ def read_run(directory: Path) -> FinishedRun:
         raise UsageError(f"the run {directory} has not ended: finish it with herl-bench run --resume {directory}")
     settings = read_yaml(str(directory / "config.yaml"))
     try:
-        manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-        rows = tuple(_lines(directory / "metrics.jsonl"))
+        manifest = read_json(directory / "manifest.json", strict=True)
+        rows = tuple(row for _, row in json_lines(directory / "metrics.jsonl", strict=True))
         task = str(settings["task"])
-        metric, higher = _primary(json.loads(_newest(directory / "eval" / "after", "results_*.json").read_text(encoding="utf-8")), task)
+        metric, higher = _primary(read_json(_newest(directory / "eval" / "after", "results_*.json"), strict=True), task)
         before, after = (_of_run(directory / "eval" / name, metric) for name in ("before", "after"))
     except UNREADABLE as error:
         raise UsageError(f"{directory}: cannot be read as a run: {type(error).__name__}: {error}") from None
     if not rows:
         raise UsageError(f"{directory}: metrics.jsonl is empty: nothing was trained")
     return FinishedRun(directory, settings, manifest, metric, higher, rows, before, after)
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)
 
 
 def _newest(folder: Path, pattern: str) -> Path:
@@ -119,7 +113,7 @@ def _evaluation(summary: Mapping[str, Any], path: Path, metric: str) -> Evaluati
     ours: dict[str, dict[str, Any]] = {}
     outcomes: dict[str, float | None] = {}
     generation: Mapping[str, Any] = {}
-    for row in _lines(path):
+    for _, row in json_lines(path):
         item = row["doc"]["id"]
         generation = row["arguments"]["gen_args_0"]["arg_1"]
         if row["filter"] == filter_name:
@@ -149,7 +143,7 @@ def read_evaluations(folder: Path) -> list[BareEvaluation]:
     newest: dict[str, tuple[Path, dict[str, Any]]] = {}
     for path in sorted(folder.glob("results_*.json")):
         try:
-            results = json.loads(path.read_text(encoding="utf-8"))
+            results = read_json(path)
             newest |= dict.fromkeys(results[NAMESPACE]["summary"], (path, results))
         except UNREADABLE as error:
             raise UsageError(f"{path}: not a results file that herl-bench wrote ({type(error).__name__}: {error})") from None
@@ -290,7 +284,7 @@ def revisions(run: FinishedRun) -> tuple[tuple[Repair, ...], tuple[Audit, ...]]:
     drafts: dict[int, Mapping[str, Any]] = {}
     step = 0
     path = run.directory / "rollouts.jsonl"
-    for row in _lines(path) if path.is_file() else ():
+    for _, row in json_lines(path, strict=True) if path.is_file() else ():
         if row["step"] != step:
             step, drafts = row["step"], {}
         drafts[row["index"]] = row

@@ -21,6 +21,7 @@ from herl_bench.compare.model import ArmScore, BandPoint, Comparison, Contrast, 
 from herl_bench.compare.page import Figure, figure, number, render, signed
 from herl_bench.compare.read import FinishedRun, Sample, read_run
 from herl_bench.errors import UsageError
+from herl_bench.reading import read_text
 from herl_bench.saving import write_whole
 
 
@@ -120,7 +121,7 @@ def of_folder(folder: Path) -> Report:
     """Of a comparison's folder, its compare.json, or a run's folder. Raises `UsageError`."""
     path = folder / "compare.json" if folder.is_dir() else folder
     if path.name == "compare.json" and path.is_file():
-        return of_comparison(from_json(path.read_text(encoding="utf-8"), str(path)))
+        return of_comparison(from_json(read_text(path, "the comparison"), str(path)))
     if not (folder / "config.yaml").is_file():
         raise UsageError(f"{folder}: neither a run nor a comparison: name a folder with a config.yaml or a compare.json")
     return of_run(read_run(folder))

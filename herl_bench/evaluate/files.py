@@ -27,9 +27,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from herl_bench.errors import UsageError
+from herl_bench.errors import DataError, UsageError
 from herl_bench.evaluate.core import PASS_AT, Evaluation, Row, Summary, pass_at_k, pass_metrics
 from herl_bench.policy.answer import Answer, Answerer
+from herl_bench.reading import parse_json, read_json
 from herl_bench.saving import append_lines, cut, saving, write_whole
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task, Verdict
 
@@ -64,9 +65,9 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
     if not found:
         raise UsageError(f"{folder}: no results_*.json there: nothing was evaluated into it")
     try:
-        summaries = json.loads(found[-1].read_text(encoding="utf-8"))[NAMESPACE]["summary"]
+        summaries = read_json(found[-1])[NAMESPACE]["summary"]
         (summary,) = summaries.values()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"{found[-1]}: not a results file that herl-bench wrote") from None
     return dict(summary)
 
@@ -126,13 +127,13 @@ class Writer:
                 position += len(line)
                 item = number // filters
                 try:
-                    sample = json.loads(line)
+                    sample = parse_json(line, str(self.part))
                     if item >= len(examples) or sample["doc_id"] != item or not line.endswith(b"\n"):
                         break
                     if number % filters == 0:
                         fresh += _restored(sample, examples[item])
                     hashes.append(_hashes(sample))
-                except (ValueError, KeyError, TypeError):  # a torn line
+                except (DataError, KeyError, TypeError):  # a torn line
                     break
                 if number % filters == filters - 1 and ((item + 1) % items_per_batch == 0 or item + 1 == len(examples)):
                     rows += fresh
