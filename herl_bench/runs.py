@@ -209,7 +209,11 @@ def _fault(directory: Path, checkpoint: Path) -> str:
     for name, log in logs.items():
         path, wanted = directory / name, log["bytes"]
         if (there := size_of(path)) < wanted:
-            what = f"holds {there:,} of the {wanted:,} bytes that it counts on" if path.exists() else f"is gone, with the {wanted:,} bytes of it"
+            what = (
+                f"holds {there:,} of the {wanted:,} bytes that it counts on"
+                if path.exists()
+                else f"is gone, with the {wanted:,} bytes of it"
+            )
             return f"{name} {what} (put the file back where there is a copy)"
         if "sha256" in log and prefix_sum(path, wanted).hexdigest() != log["sha256"]:
             return f"{name} was changed after it was written (put the file back where there is a copy)"

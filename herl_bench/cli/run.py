@@ -247,9 +247,13 @@ def _record(run: Any, now: dict[str, Any], allow_changed: bool) -> dict[str, Any
         raise UsageError(f"{place} cannot be read: put it back, or pass --allow_changed to write it anew") from None
     if changed and not allow_changed:
         told = "; ".join(_in_words(row) for row in changed)
-        raise UsageError(f"{run.directory} was begun with other things: {told}: put them back, or pass --allow_changed to go on all the same")
+        raise UsageError(
+            f"{run.directory} was begun with other things: {told}: put them back, or pass --allow_changed to go on all the same"
+        )
     for row in versions:
-        click.echo(f"herl-bench: note: since this run began, {_in_words(row)}: its bytes may differ from those of one that never stopped", err=True)
+        click.echo(
+            f"herl-bench: note: since this run began, {_in_words(row)}: its bytes may differ from those of one that never stopped", err=True
+        )
     news = [{**row, "step": step_of(checkpoint)} for row in (*changed, *versions)]
     return {**old, "changed": [*old.get("changed", []), *news]} if news else old
 
