@@ -92,7 +92,14 @@ def test_a_lock_that_names_nobody_is_said_to_be_held(tmp_path, monkeypatch):
 
 
 def test_kill_9_leaves_no_lock(tmp_path):
-    code = f"import time; from pathlib import Path; from herl_bench.locking import locked\nwith locked(Path({str(tmp_path)!r})): print(1, flush=True); time.sleep(600)"
+    code = f"""
+import time
+from pathlib import Path
+from herl_bench.locking import locked
+with locked(Path({str(tmp_path)!r})):
+    print(1, flush=True)
+    time.sleep(600)
+"""
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     process.stdout.readline()
     with pytest.raises(UsageError, match=f"process {process.pid} on"), locked(tmp_path):
