@@ -76,7 +76,14 @@ class Run:
 
     @property
     def instruction(self) -> str:
-        return self.task.instruction
+        """What a model with a chat template is told."""
+        told = self.settings.system_instruction
+        return self.task.instruction if told is None else told
+
+    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Token ids of what the policy is given of each prompt, as `evaluate` gives it."""
+        opening = f"{self.settings.system_instruction}\n\n" if self.settings.system_instruction and not self.policy.chat else ""
+        return self.policy.encode([opening + prompt for prompt in prompts], self.instruction)
 
     @property
     def stop(self) -> Sequence[str]:
@@ -139,6 +146,7 @@ class Run:
         with saving(folder):
             shutil.rmtree(folder, ignore_errors=True)
         how: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "temperature": 0.0, "n": 1, "seed": self.seed}
+        how |= {"system_instruction": self.settings.system_instruction}
         settings = sampling_settings(self.policy, self.task, **how)
         seen = 0
 
@@ -150,7 +158,7 @@ class Run:
             if self.interrupted and label in ("before", "after"):  # outside of a step nothing is lost by stopping at once
                 raise KeyboardInterrupt
 
-        with Writer(folder, task=self.task, rubric=self.rubric, metrics=self.metrics, settings=settings) as writer:
+        with Writer(folder, task=self.task, rubric=self.rubric, metrics=self.metrics, settings=settings, model=self.policy) as writer:
             done = evaluate(
                 self.policy, self.task, self.rubric, self.metrics, self.data.eval, sandbox=self.sandbox, on_batch=on_batch, **how
             )

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from herl_bench.cli.out import open_display
-from herl_bench.errors import HerlBenchError, UnknownName
+from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.plugins import Host, load_host
 
 INTERRUPTED = 130
@@ -37,6 +37,9 @@ COMMANDS = {
     "tasks": "Where the lm-eval task files lie.",
 }
 
+TYPED = "herl_bench.typed"
+"""Where a context keeps a command's own words, for `elsewhere.answer`."""
+
 
 class Commands(click.Group):
     """Built-in commands are imported late; plugins add theirs through `herl_commands`."""
@@ -52,7 +55,12 @@ class Commands(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and self.get_command(ctx, args[0]) is None:
+            from herl_bench.cli.elsewhere import COMMANDS as ELSEWHERE
+
+            if args[0] in ELSEWHERE:
+                raise UsageError(f"no command {args[0]!r}: it is herl-bench {ELSEWHERE[args[0]]} here")
             raise UnknownName("command", args[0], self.list_commands(ctx))
+        ctx.meta[TYPED] = args[1:]
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -103,6 +111,8 @@ def run_command(call: Callable[[], Any]) -> int:
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.UsageError as error:
+        if said := _nearest(error):
+            return _fail(said, 2)
         where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
         return _fail(_as_sentence(error.format_message()) + where, 2)
     except click.ClickException as error:
@@ -136,6 +146,13 @@ def _ending_in_order() -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _nearest(error: click.UsageError) -> str:
+    from herl_bench.cli.elsewhere import answer
+
+    ctx = error.ctx
+    return answer(error, ctx.obj, ctx.meta.get(TYPED, [])) if ctx is not None and isinstance(ctx.obj, Host) else ""
 
 
 def _as_sentence(message: str) -> str:

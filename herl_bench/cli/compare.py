@@ -152,7 +152,7 @@ def plan_cells(host: Host, given: Mapping[str, Any], output_dir: str | None, bas
         method_values = {k: v for k, v in arm.settings.items() if k not in run_values}
         settings = settings_of({**run_values, "task": task_name, "method": arm.method, "seed": seed}, {})
         source = str(resolve_source(task, settings.data, embedded=settings.model == "tiny"))
-        text = config_text(settings, config_of(method, method_values, {}), task, source)
+        text = config_text(settings, config_of(method, method_values, {}, settings.model), task, source)
         directory = folder / "runs" / re.sub(r"[^\w.=+-]+", "_", f"{task_name}-{arm.name}-s{seed}")
         cells.append(Cell(task_name, arm.name, seed, settings.budget, text, directory))
     return Plan(folder, arms, cells)

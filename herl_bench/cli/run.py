@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
 
 @click.command("run")
-@click.option("--task", help="Name of the task (herl-bench ls tasks).")
+@click.option("--task", "--tasks", help="Name of the task (herl-bench ls tasks).")
 @click.option("--method", help="Name of the method: herl (default), ppo, … (herl-bench ls methods).")
 @click.option("--model", help="tiny (default: the task's embedded policy), a checkpoint folder, or a hub id.")
 @click.option("--data", help="auto (default), synthetic, hub, or a folder with the benchmark's files.")
 @click.option("--budget", help="Generated tokens to spend, such as 200k (default 100k).")
 @click.option("--seed", type=int, help="Seed of everything random (default 0).")
+@click.option("--system_instruction", metavar="TEXT", help="Told instead of the task's own instruction, in training and evaluation.")
 @click.option("--output_dir", default="runs", show_default=True, help="Folder for run directories.")
 @click.option("--config", "config_file", help="A YAML file of settings; a run's config.yaml for example.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; may be repeated.")
@@ -130,12 +131,13 @@ def _run(
 ) -> int:
     """Everything that can be wrong with the request is found before a folder is made."""
     from herl_bench.data import narrowed, open_data
+    from herl_bench.hindsight import try_template
     from herl_bench.locking import locked
     from herl_bench.runs import Run, new_directory
 
     task = narrowed(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
-    config = config_of(method, method_values, origin)
+    config = config_of(method, method_values, origin, settings.model)
     rubric, template, metrics = rubric_of(host, task, settings.rubric), template_of(host, task, settings.template), metrics_of(host, task)
     if settings.report_to:
         _check_tracker(settings.report_to)
@@ -152,6 +154,7 @@ def _run(
         )
         if settings.problems and data.source != "synthetic":
             raise UsageError(f"problems={settings.problems}: only the synthetic world says which problems are planted: leave it out")
+        try_template(template, rubric, data.eval[:1])
         policy = policy_of(task, settings.model)
         if resume is None:
             directory = new_directory(output_dir, f"{task.name}-{method.name}-s{settings.seed}")
@@ -165,13 +168,16 @@ def _run(
         return _execute(host, run, allow_changed)
 
 
-def config_of(method: Method, values: dict[str, Any], origin: dict[str, str]) -> Any:
-    """The method's own configuration, checked. Raises `UsageError`."""
+def config_of(method: Method, values: dict[str, Any], origin: dict[str, str], model: str = "tiny") -> Any:
+    """The method's own configuration, checked; what is not given suits the model. Raises `UsageError`."""
     import dataclasses
 
+    from herl_bench.cli.resolve import is_embedded
     from herl_bench.settings import Settings, build
 
-    return build(method.config, values, origin, also=[f.name for f in dataclasses.fields(Settings)])
+    own = {f.name for f in dataclasses.fields(method.config)}
+    suited = {} if is_embedded(model) else {k: v for k, v in getattr(method.config, "other_models", {}).items() if k in own}
+    return build(method.config, {**suited, **values}, origin, also=[f.name for f in dataclasses.fields(Settings)])
 
 
 def _execute(host: Host, run: Any, allow_changed: bool) -> int:
