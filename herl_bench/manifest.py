@@ -33,6 +33,7 @@ COMPARED: Mapping[str, Sequence[str]] = {
     "template": ("sha256",),
 }
 """What a resumed run must find as it was; every entry of a part where none is named."""
+NO_SETTINGS = {"model", "data", "rubric", "template", "budget", "report_to"}
 VERSIONS: Mapping[str, Sequence[str]] = {"herl_bench": (), "python": (), "libraries": ()}
 """What may differ with a note: the bytes may then too."""
 
@@ -131,9 +132,9 @@ def _entries(manifest: Mapping[str, Any], compared: Mapping[str, Sequence[str]])
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    """What the result hangs on besides the budget and what has a hash of its own."""
-    own = {name: getattr(run.settings, name) for name in ("seed", "sandbox", "eval_items", "difficulty", "problems")}
-    return {**own, **asdict(run.config)}
+    """What the result hangs on besides the budget and what has a hash of its own; nothing that may be a path of this machine."""
+    shared = {name: value for name, value in asdict(run.settings).items() if name not in NO_SETTINGS}
+    return {**shared, **asdict(run.config)}
 
 
 def _sha(value: Any) -> str:

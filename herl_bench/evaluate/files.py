@@ -411,7 +411,9 @@ def criterion_column(name: str) -> str:
 
 
 def sanitized(model_name: str) -> str:
-    """As a folder name, by lm-eval's own rule."""
+    """As a folder name, by lm-eval's own rule; of a path with dots in it (`../x`), the folder that it leads to."""
+    if not {".", ".."}.isdisjoint(model_name.split("/")):
+        model_name = Path(model_name).resolve().name or "model"
     return re.sub(r"[\"<>:/|\\?*\[\]]+", "__", model_name)
 
 
