@@ -9,7 +9,7 @@ import pytest
 from herl_bench.errors import SaveError, UsageError
 from herl_bench.evaluate import Evaluation, Tally, Writer, judge_responses, read_summary, sum_up, warnings_of, write_evaluation
 from herl_bench.evaluate.core import mean_and_stderr
-from herl_bench.evaluate.files import sanitized
+from herl_bench.evaluate.files import new_stamp, sanitized
 from herl_bench.policy.answer import Answer
 from herl_bench.types import Criterion, Example, Metric, Rubric, Task
 
@@ -224,3 +224,22 @@ def test_where_one_stands_is_named_by_its_folder(name, folder, tmp_path, monkeyp
     place.mkdir(parents=True)
     monkeypatch.chdir(place)
     assert sanitized(name) == folder
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        "2999-01-01T00-00-00.000000",
+        "2999-01-01T00-00-00",
+        "2999-01-01T00-00-00.999999",
+        "2999-01-01T00-00-00.5",
+        "garbage",
+        "9999-12-31T23-59-59.999999",
+    ],
+)
+def test_the_newest_stands_last_even_where_the_clock_was_set_back(there, tmp_path):
+    old = tmp_path / f"results_{there}.json"
+    old.touch()
+    new = tmp_path / f"results_{new_stamp(tmp_path)}.json"
+    assert max(new, old) == new or not there.startswith("2999")
+    assert re.fullmatch(r"results_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{6}\.json", new.name)

@@ -21,8 +21,9 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,7 @@ class Writer:
         config: Mapping[str, Any] | None = None,
     ) -> tuple[Path, Path]:
         """Write the results of this one task, and give the samples file its name."""
-        stamp = new_stamp()
+        stamp = new_stamp(self.directory)
         results = write_results(
             self.directory,
             stamp,
@@ -359,9 +360,15 @@ def model_facts(answerer: Any) -> dict[str, Any]:
     }
 
 
-def new_stamp() -> str:
-    """As lm-eval's files carry it."""
-    return datetime.now().isoformat().replace(":", "-")
+def new_stamp(folder: Path | None = None) -> str:
+    """As lm-eval's files carry it; later than every one in `folder`: the newest stands last there even where the clock was set back."""
+    now = datetime.now()
+    for path in folder.glob("results_*.json") if folder else ():
+        with suppress(ValueError, OverflowError):
+            day, _, hour = path.stem.removeprefix("results_").partition("T")
+            there = datetime.fromisoformat(f"{day}T{hour.replace('-', ':')}").replace(tzinfo=None)
+            now = max(now, there + timedelta(seconds=1))
+    return now.isoformat(timespec="microseconds").replace(":", "-")
 
 
 def fingerprint(
