@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
@@ -92,6 +93,34 @@ def test_a_full_pipe_that_does_not_block_is_waited_for():
         assert slow.wait(60) == 0
     assert raw.lost is None
     os.close(writer)
+
+
+# ------------------------------------------------------------------------------------------------------------------------ signals
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_any_command_in_order(capsys: Any, monkeypatch: Any, number: signal.Signals, code: int):
+    from herl_bench.cli import main
+
+    given_back = []
+
+    def told(*_: Any, **__: Any) -> None:
+        try:
+            os.kill(os.getpid(), number)
+        finally:
+            given_back.append(number)
+
+    monkeypatch.setattr("click.echo", told)
+    with pytest.raises(SystemExit) as left:
+        main(["tasks", "path"])
+    assert (left.value.code, given_back) == (code, [number])
+    assert capsys.readouterr().err.strip() == f"herl-bench: stopped by {number.name}"
+    assert signal.getsignal(number) == signal.SIG_DFL
+    signal.signal(number, signal.SIG_IGN)  # as `nohup` does
+    try:
+        with pytest.raises(SystemExit) as left:
+            main(["tasks", "path"])
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+    assert left.value.code == 0
 
 
 # --------------------------------------------------------------------------------------------------------------- a run's display

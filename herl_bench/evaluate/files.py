@@ -31,7 +31,7 @@ from typing import Any
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.core import PASS_AT, Evaluation, Row, Summary, pass_at_k, pass_metrics
 from herl_bench.policy.answer import Answer, Answerer
-from herl_bench.saving import append_lines, cut, saving, write_whole
+from herl_bench.saving import append_lines, cut, saving, sync, write_whole
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task, Verdict
 
 VERSION = 1.0
@@ -177,6 +177,7 @@ class Writer:
             if self.samples:
                 os.fsync(self._lock.fileno())
                 self.part.replace(path)
+                sync(self.directory)
             else:
                 self.part.unlink()
         return path
