@@ -3,9 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/kills.py --kills 20
 
 `run`, `eval`, `compare` and `score` take turns, with an untrained policy of a few thousand parameters. Each is run once to its end. Then it is
-run again, killed after a random share of the time that the whole took (a comparison: itself or one of its runs, in turn), and finished: `run` by `--resume` where
-there is something to resume, the others by the same words. Compared is every file that the command leaves, without clocks, and without
-what names folders or the command.
+run again, killed after a random share of the time that the whole took (a comparison: itself or one of its runs, in turn), and finished: `run` by
+`--resume` where there is something to resume, the others by the same words. Compared is every file that the command leaves, without clocks, and
+without what names folders or the command; of a checkpoint, the state in it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from tiny_sweep import SETTINGS, lasting, tiny_comparison
 RESULTS = Path(__file__).parent / "results" / "kills.json"
 SMALL = [word for setting in SETTINGS for word in ("--set", setting)]
 CLOCKS = {"wall_s", "tokens_per_s", "seconds", "date", "total_evaluation_time_seconds", "command"}
+TURNS = ("run", "eval", "score", "run", "eval", "compare", "score")
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(\.\d+)?")
 
 
@@ -55,12 +56,12 @@ def main() -> None:
             took[command] = time.monotonic() - started
         kills = []
         for number in range(given.kills):
-            command = list(commands)[number % len(commands)]
+            command = TURNS[number % len(TURNS)]
             folder = place / "killed" / command
             after = chance.uniform(0.05, 0.95) * took[command]
             process = start(commands[command], folder)
             victims = wait(process, after)
-            victim = chance.choice(victims) if command == "compare" and victims and number % 8 < 4 else process.pid
+            victim = chance.choice(victims) if command == "compare" and victims and number % 2 else process.pid
             killed = process.poll() is None
             if killed:
                 os.kill(victim, signal.SIGKILL)
@@ -70,12 +71,12 @@ def main() -> None:
             shutil.rmtree(folder)
             kills.append({"command": command, "after_s": round(after, 1), "killed": killed, "files_left": len(left), "same_bytes": same})
             print(kills[-1], flush=True)
-    result = {
-        "command": " ".join(["OMP_NUM_THREADS=1", "python", *sys.argv]),
-        "uninterrupted_s": {command: round(seconds, 1) for command, seconds in took.items()},
-        "kills": kills,
-    }
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            result = {
+                "command": " ".join(["OMP_NUM_THREADS=1", "python", *sys.argv]),
+                "uninterrupted_s": {name: round(seconds, 1) for name, seconds in took.items()},
+                "kills": kills,
+            }
+            RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if not all(kill["same_bytes"] for kill in kills):
         raise SystemExit("other bytes after a kill")
 
