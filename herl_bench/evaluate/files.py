@@ -21,8 +21,9 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from herl_bench.errors import DataError, UsageError
 from herl_bench.evaluate.core import PASS_AT, Evaluation, Row, Summary, pass_at_k, pass_metrics
 from herl_bench.policy.answer import Answer, Answerer
 from herl_bench.reading import parse_json, read_json
-from herl_bench.saving import append_lines, cut, saving, write_whole
+from herl_bench.saving import append_lines, cut, saving, sync, write_whole
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task, Verdict
 
 VERSION = 1.0
@@ -157,7 +158,7 @@ class Writer:
         config: Mapping[str, Any] | None = None,
     ) -> tuple[Path, Path]:
         """Write the results of this one task, and give the samples file its name."""
-        stamp = new_stamp()
+        stamp = new_stamp(self.directory)
         results = write_results(
             self.directory,
             stamp,
@@ -177,6 +178,7 @@ class Writer:
             if self.samples:
                 os.fsync(self._lock.fileno())
                 self.part.replace(path)
+                sync(self.directory)
             else:
                 self.part.unlink()
         return path
@@ -360,9 +362,15 @@ def model_facts(answerer: Any) -> dict[str, Any]:
     }
 
 
-def new_stamp() -> str:
-    """As lm-eval's files carry it."""
-    return datetime.now().isoformat().replace(":", "-")
+def new_stamp(folder: Path | None = None) -> str:
+    """As lm-eval's files carry it; later than every one in `folder`: the newest stands last there even where the clock was set back."""
+    now = datetime.now()
+    for path in folder.glob("results_*.json") if folder else ():
+        with suppress(ValueError, OverflowError):
+            day, _, hour = path.stem.removeprefix("results_").partition("T")
+            there = datetime.fromisoformat(f"{day}T{hour.replace('-', ':')}").replace(tzinfo=None)
+            now = max(now, there + timedelta(seconds=1))
+    return now.isoformat(timespec="microseconds").replace(":", "-")
 
 
 def fingerprint(
@@ -412,7 +420,9 @@ def criterion_column(name: str) -> str:
 
 
 def sanitized(model_name: str) -> str:
-    """As a folder name, by lm-eval's own rule."""
+    """As a folder name, by lm-eval's own rule; of a path with dots in it (`../x`), the folder that it leads to."""
+    if not {".", ".."}.isdisjoint(model_name.split("/")):
+        model_name = Path(model_name).resolve().name or "model"
     return re.sub(r"[\"<>:/|\\?*\[\]]+", "__", model_name)
 
 

@@ -152,8 +152,9 @@ _job: Job | None = None
 
 
 def _begin() -> None:
-    """A forked process dies with its parent, and at once on Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """A forked process dies with its parent, and at once on Ctrl-C and whatever else its parent would end in order at."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
