@@ -72,7 +72,7 @@ _LATEX = (
 _UNSIGNED = r"(?:\d{1,3}(?:(?P<mark>[,'’_ ])\d{3})(?:(?P=mark)\d{3})*(?!\d)|\d+)(?:\.\d+)?|(?<!\d)\.\d+"
 _NUMBER = re.compile(
     rf"(?P<sign>(?:(?<![\w)])[-+] ?)?)(?P<number>{_UNSIGNED})"
-    r"(?:[eE](?P<e>[-+]?\d{1,2})(?![\w.])| ?[*x] ?10 ?(?:\^|\*\*) ?\(?(?P<ten>-?\d{1,2})\)?)?"
+    r"(?:[eE](?P<e>[-+]?\d{1,2})(?!\w|\.\d)| ?[*x] ?10 ?(?:\^|\*\*) ?\(?(?P<ten>-?\d{1,2})\)?)?"
     r"(?:(?: | and )(?P<top>\d{1,9})/(?P<bottom>\d{1,9})(?!\d)| ?/ ?(?P<over>\d{1,9})(?!\d))?"
     r"(?P<half> and a half\b)?"
     r"(?: ?-?(?P<scale>hundred|thousand|million|billion|dozen)\b|(?P<k>[kK])(?![A-Za-z]))?"

@@ -20,7 +20,6 @@ from herl_bench.answers import UNCLOSED, answer_text
 from herl_bench.errors import UnknownName, UsageError
 from herl_bench.types import Check, Criterion, Example, Finding, Judgement, Metric, Observe, Outcome, Rubric, Verdict
 
-
 LONGEST_EVIDENCE = 500
 """Characters of a verdict's evidence, correction and part; what a check says beyond that is cut off."""
 
@@ -98,7 +97,14 @@ def _apply(criterion: Criterion, example: Example, observed: Any) -> list[Verdic
     except Exception as error:
         return [Verdict(criterion.name, None, error=f"{type(error).__name__}: {error}".splitlines()[0][:300])]
     return [
-        Verdict(criterion.name, f.met, _cut(f.evidence), _cut(f.correction), _cut(f.part), "" if f.met is not None else _cut(f.evidence) or "undecided")
+        Verdict(
+            criterion.name,
+            f.met,
+            _cut(f.evidence),
+            _cut(f.correction),
+            _cut(f.part),
+            "" if f.met is not None else _cut(f.evidence) or "undecided",
+        )
         for f in findings
     ]
 

@@ -20,14 +20,15 @@ from herl_bench.answers import leading_number
 
 ASKED_FORM = re.compile(r"the answer is (?P<answer>\S.*?)\.\s*\Z", re.IGNORECASE)
 _GIVEN = re.compile(
-    r"\banswer\b[*_ ]{0,4}(?:is\b|was\b|:|=)|\bcorrect (?:option|choice)\b[*_ ]{0,4}(?:is\b|:)|<answer>|\\f?boxed\s?(?=\{)", re.IGNORECASE
+    r"\banswer\b[*_ ]{0,4}(?:is\b|was\b|:|=)|\bcorrect (?:option|choice)\b[*_ ]{0,4}(?:is\b|:)|<answer>|\\f?box(?:ed)?\s?(?=\{)",
+    re.IGNORECASE,
 )
 _LONGEST = 2000  # characters of a place where an answer is given
 _MOST_PLACES = 50
 # "I hope this answer is helpful!", "Let me know if the answer is clear": said of an answer, none itself.
 _REMARK = re.compile(
-    r"(?:not )?(?:also |now |so |very |really |quite )?(?:helpful|clear|correct|right|wrong|incorrect|useful|obvious|simple|satisfactory|acceptable|fine|good|ok"
-    r"|okay|what|that you|whether|based on|found by|derived|given by|determined|obtained|explained|supported)\b",
+    r"(?:not )?(?:also |now |so |very |really |quite )?(?:helpful|clear|correct|right|wrong|incorrect|useful|obvious|simple|satisfactory"
+    r"|acceptable|fine|good|okay|ok|what|that you|whether|based on|found by|derived|given by|determined|obtained|explained|supported)\b",
     re.IGNORECASE,
 )
 _ANNOUNCED = re.compile(r"(?:as follows|the following|this|below|here)\b[*_ ]*:?[*_ ]*$", re.IGNORECASE)
