@@ -17,9 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from herl_bench import patterns
+from herl_bench.answers import UNCLOSED, answer_text
 from herl_bench.errors import DataError, UnknownName, UsageError
 from herl_bench.reading import parse_json, read_yaml
 from herl_bench.types import Check, Criterion, Example, Finding, Judgement, Metric, Observe, Outcome, Rubric, Verdict
+
+LONGEST_EVIDENCE = 500
+"""Characters of a verdict's evidence, correction and part; what a check says beyond that is cut off."""
 
 
 class _Failed:
@@ -95,9 +99,21 @@ def _apply(criterion: Criterion, example: Example, observed: Any) -> list[Verdic
     except Exception as error:
         return [Verdict(criterion.name, None, error=f"{type(error).__name__}: {error}".splitlines()[0][:300])]
     return [
-        Verdict(criterion.name, f.met, f.evidence, f.correction, f.part, "" if f.met is not None else f.evidence or "undecided")
+        Verdict(
+            criterion.name,
+            f.met,
+            _cut(f.evidence),
+            _cut(f.correction),
+            _cut(f.part),
+            "" if f.met is not None else _cut(f.evidence) or "undecided",
+        )
         for f in findings
     ]
+
+
+def _cut(text: str) -> str:
+    """Evidence is shown to the policy and logged for every response, so a response must not make it long."""
+    return text if len(text) <= LONGEST_EVIDENCE else text[: LONGEST_EVIDENCE - 1] + "…"
 
 
 def _as_findings(outcome: Outcome) -> list[Finding]:
@@ -208,15 +224,23 @@ def matches_regex(example: Example, response: str, *, pattern: str) -> Finding:
 
 
 def is_json(example: Example, response: str) -> Finding:
+    """The whole response, without what was thought, is JSON."""
+    text = answer_text(response)
+    if text is None:
+        return Finding(False, UNCLOSED)
     try:
-        parse_json(response, "the response")
+        parse_json(text, "the response")
     except DataError as error:
         return Finding(False, str(error).removeprefix("the response: "))
     return Finding(True)
 
 
 def has_at_most_words(example: Example, response: str, *, words: int) -> Finding:
-    count = len(response.split())
+    """The response, without what was thought, has at most so many words."""
+    text = answer_text(response)
+    if text is None:
+        return Finding(False, UNCLOSED)
+    count = len(text.split())
     return Finding(count <= words, f"{count} words")
 
 
