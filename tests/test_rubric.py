@@ -34,6 +34,7 @@ def giving(outcome, **fields):
 )
 def test_reward_is_met_weight_over_applicable_weight(specs):
     """And there is none where a part that looks at the gold answer is undecided; what is undecided pays no more than what is unmet."""
+
     def reward_of(specs):
         return judged(
             *(

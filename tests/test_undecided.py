@@ -10,6 +10,7 @@ from random import Random
 import numpy as np
 import pytest
 import torch
+from herl_bench_humaneval import checks
 
 from herl_bench.evaluate import Tally, judge_responses, sum_up, write_evaluation
 from herl_bench.evaluate.core import Evaluation
@@ -21,7 +22,6 @@ from herl_bench.train import herl
 from herl_bench.train.config import HeRLConfig
 from herl_bench.train.rollouts import Rollout, training_rows
 from herl_bench.types import Criterion, Example, Finding, Judgement, Metric, Rubric, Task
-from herl_bench_humaneval import checks
 
 TASK = Task("t", "", lambda d, s: [], lambda s: [], {}, lambda e: e.target, lambda e, r: r or None, "t", "t", ("right",))
 EXAMPLE = Example("t/1", "2+2=", "4")
@@ -102,7 +102,9 @@ NUMBERS = {
 def test_an_undecided_metric_counts_as_wrong_with_its_number_beside(number):
     metric = Metric("right", lambda e, r: number(r))
     examples = [replace(EXAMPLE, id=f"t/{i}") for i in range(4)]
-    summary = sum_up(judge_responses(TASK, Rubric("t", (FORM,)), [metric], examples, ["1", "0", "odd", "odd"]), Rubric("t", (FORM,)), [metric])
+    summary = sum_up(
+        judge_responses(TASK, Rubric("t", (FORM,)), [metric], examples, ["1", "0", "odd", "odd"]), Rubric("t", (FORM,)), [metric]
+    )
     score = summary.metrics["right,none"]
     assert (score.value, score.items, score.undecided, summary.undecided) == (0.25, 4, 2, 2)
     assert score.stderr == pytest.approx(0.25)
@@ -143,9 +145,9 @@ def test_a_score_below_zero_is_not_what_an_undecided_one_is_worth():
 def test_where_lower_is_better_an_undecided_item_is_left_out_and_said():
     metric = Metric("length", lambda e, r: float(r), higher_is_better=False)
     examples = [replace(EXAMPLE, id=f"t/{i}") for i in range(3)]
-    score = sum_up(judge_responses(TASK, Rubric("t", (FORM,)), [metric], examples, ["4", "6", "odd"]), Rubric("t", (FORM,)), [metric]).metrics[
-        "length,none"
-    ]
+    score = sum_up(
+        judge_responses(TASK, Rubric("t", (FORM,)), [metric], examples, ["4", "6", "odd"]), Rubric("t", (FORM,)), [metric]
+    ).metrics["length,none"]
     assert (score.value, score.items, score.undecided) == (5.0, 2, 1)
 
 
@@ -198,7 +200,12 @@ class Box:
             passed = status in ("pass", "shared", "infra", "refused")
             results = tuple(Assertion(group, 0, "assert f(1) == 2", passed, "") for group in job.tests if status != "nothing")
             yield Verdict(
-                {"shared": "pass", "nothing": "pass"}.get(status, status), True, True, results, integrity=integrity, detail=f"so says {status}"
+                {"shared": "pass", "nothing": "pass"}.get(status, status),
+                True,
+                True,
+                results,
+                integrity=integrity,
+                detail=f"so says {status}",
             )
 
 
@@ -214,7 +221,9 @@ def program(status):
     return f"    # {status}\n    return x\n"
 
 
-RUBRIC = Rubric("humaneval", [Criterion(c.name.split(".")[1], c.name, c.function, 1.0, c.needs_reference, c.observe) for c in checks.CHECKS])
+RUBRIC = Rubric(
+    "humaneval", [Criterion(c.name.split(".")[1], c.name, c.function, 1.0, c.needs_reference, c.observe) for c in checks.CHECKS]
+)
 
 
 @pytest.mark.parametrize("status", ["infra", "refused"])
@@ -258,7 +267,10 @@ def rollout(reward, *, kind="plain", draft=None, baseline=None, name="a", finish
 @pytest.mark.parametrize("finish", ["eos", "length", "stop"])
 @pytest.mark.parametrize("truncation", ["penalise", "mask"])
 def test_an_undecided_response_trains_nothing(finish, truncation):
-    assert training_rows([rollout(None, finish=finish), replace(rollout(None, finish=finish), bonus=1.0)], HeRLConfig(truncation=truncation)) == []
+    assert (
+        training_rows([rollout(None, finish=finish), replace(rollout(None, finish=finish), bonus=1.0)], HeRLConfig(truncation=truncation))
+        == []
+    )
 
 
 @pytest.mark.parametrize("revise", ["best_of_group", "best_ties", "all", "critic"])
