@@ -29,7 +29,7 @@ from typing import Any
 
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.core import PASS_AT, Evaluation, Row, Summary, pass_at_k, pass_metrics
-from herl_bench.policy.answer import Answer
+from herl_bench.policy.answer import Answer, Answerer
 from herl_bench.saving import append_lines, cut, saving, write_whole
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task, Verdict
 
@@ -76,7 +76,8 @@ class Writer:
     """Appends samples while they are made: pass `append` as `on_batch` to `evaluate`, then call `finish`.
 
     settings: as from `sampling_settings`; they stand in every sample's `arguments`. samples: False drops the samples in the end.
-    resume: a `fingerprint`; what is there of an earlier attempt with the same one is given by `restore`. pass_at: the k of pass@k.
+    resume: a `fingerprint`; what is there of an earlier attempt with the same one is given by `restore`. model: whose `reads` stands in every
+    sample's `arguments`, as what the model was given; without one, the plain prompt. pass_at: the k of pass@k.
     Left without `finish`, the samples so far stay in the `.part` file.
     """
 
@@ -90,12 +91,13 @@ class Writer:
         settings: Mapping[str, Any] | None = None,
         samples: bool = True,
         resume: str = "",
+        model: Answerer | None = None,
         pass_at: Sequence[int] = PASS_AT,
     ):
         self.directory, self.samples = Path(directory), samples
         self.task, self.rubric, self.metrics, self.settings = task, rubric, tuple(metrics), dict(settings or {})
         self.part = self.directory / f"samples_{task.name}_{resume or new_stamp()}.jsonl.part"
-        self.pass_at = tuple(pass_at)
+        self.model, self.pass_at = model, tuple(pass_at)
         self._started = time.time()
         self._hashes: list[str] = []
         with saving(self.directory):
@@ -183,6 +185,8 @@ class Writer:
         """lm-eval writes one row per item and filter; our own column goes with the first."""
         example = rows[0].example
         doc, prompt = doc_of(example), self.settings.get("prefix", "") + example.prompt
+        if self.model is not None:
+            prompt = self.model.reads(prompt, self.settings.get("instruction", ""))
         responses = [row.response for row in rows]
         criteria = {column: _mean(rows, lambda row, name=name: row.judgement.criteria.get(name)) for name, column in _columns(self.rubric)}
         ours = [

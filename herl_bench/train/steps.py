@@ -32,10 +32,10 @@ def sample(
     if not assigned:
         return []
     policy = run.policy
-    prompt_ids, _ = fit_prompts(policy, policy.encode([a.prompt for a in assigned], run.instruction), run.max_new_tokens)
+    prompt_ids, _ = fit_prompts(policy, run.encode([a.prompt for a in assigned]), run.max_new_tokens)
     plain_ids = prompt_ids
     if any(a.guidance for a in assigned):
-        plain_ids, _ = fit_prompts(policy, policy.encode([a.example.prompt for a in assigned], run.instruction), run.max_new_tokens)
+        plain_ids, _ = fit_prompts(policy, run.encode([a.example.prompt for a in assigned]), run.max_new_tokens)
     written = generate(
         policy,
         prompt_ids,
