@@ -173,6 +173,7 @@ def _as_json(row: Row, line: int) -> str:
         "reward": row.judgement.reward,
         "extracted": row.extracted,
         "status": row.judgement.status,
+        "integrity": row.judgement.integrity,
         "errors": list(row.errors),
         "verdicts": [
             {"criterion": v.criterion, "part": v.part, "met": v.met, "evidence": v.evidence or v.error} for v in row.judgement.verdicts
