@@ -9,7 +9,7 @@ from typing import Literal, Union
 
 from herl_bench.errors import UsageError
 
-Status = Literal["pass", "fail", "error", "timeout", "memory", "crash", "protocol", "violation", "infra"]
+Status = Literal["pass", "fail", "error", "timeout", "memory", "crash", "protocol", "violation", "refused", "infra"]
 
 
 @dataclass(frozen=True)
