@@ -10,14 +10,15 @@ from __future__ import annotations
 import atexit
 import builtins
 import contextlib
+import copy
 import gc
 import io
-import operator
 import os
 import random
 import socket
 import sys
 import threading
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -94,17 +95,14 @@ def run_to_end(awaitable: Any) -> Any:
 LOOPS: list[Any] = []
 
 
-def binary(name: str) -> Callable[[Any, Any], Any]:
-    function: Callable[[Any, Any], Any] = getattr(operator, name)
-    return function
-
-
-def reflected(name: str) -> Callable[[Any, Any], Any]:
-    return lambda value, other: binary(name)(other, value)
-
-
 def exit_arguments(error: BaseException | None) -> tuple[Any, Any, Any]:
     return (None, None, None) if error is None else (type(error), error, None)
+
+
+def special(value: Any, name: str, *args: Any) -> Any:
+    """By its class, as operators and builtin functions do."""
+    method = getattr(type(value), name, None)
+    return value.__class_getitem__(*args) if method is None and name == "__getitem__" else method(value, *args)
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -112,32 +110,24 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "getattr": getattr,
     "setattr": setattr,
     "delattr": delattr,
-    "len": len,
-    "iter": iter,
+    "special": special,
     "take": take,
     "await": run_to_end,
-    "aiter": lambda value: type(value).__aiter__(value),
     "anext": lambda value: run_to_end(type(value).__anext__(value)),
     "aenter": lambda manager: run_to_end(type(manager).__aenter__(manager)),
     "aexit": lambda manager, error: bool(run_to_end(type(manager).__aexit__(manager, *exit_arguments(error)))),
-    "getitem": operator.getitem,
-    "setitem": operator.setitem,
-    "delitem": operator.delitem,
-    "bool": bool,
     "str": str,
     "repr": repr,
     "isinstance": isinstance,
     "issubclass": issubclass,
-    "enter": lambda manager: type(manager).__enter__(manager),
     "exit": lambda manager, error: bool(type(manager).__exit__(manager, *exit_arguments(error))),
     "seed": random.seed,
     "global": lambda name: vars(sys.modules["program"])[name],
     "absorb": absorb_unless_changed,
-    **{name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "invert")},
-    **{name: binary(f"__{name}__") for name in codec.BINARY.split()},
-    **{f"i{name}": binary(f"__i{name}__") for name in codec.BINARY.split()},
-    **{f"r{name}": reflected(f"__{name}__") for name in codec.BINARY.split()},
-    "reversed": reversed,
+    "copy": lambda value: copy.copy(value),
+    "deepcopy": lambda value: copy.deepcopy(value),
+    "type": type,
+    "plain": codec.plain,
     "format": format,
 }
 
@@ -188,26 +178,38 @@ class Server:
         self.output = Output()
         self.text = io.TextIOWrapper(io.BufferedWriter(self.output, 4096), "utf-8", "backslashreplace", write_through=False)
         self.globals: dict[str, Any] = {}
+        self.words: dict[type, str] = {}
+        self.thrown: dict[int, tuple[int, BaseException]] = {}
 
     # ---- values
     def export(self, value: Any) -> Any:
         if type(value) is Callback and value._server is self:
             return {"cb": value._payload}
+        if isinstance(value, BaseException):
+            thrown = self.thrown.get(id(value))
+            return {"E": self.describe(value)} if thrown is None else {"x": thrown[0]}
+        kind = type(value)
+        sort, more = sort_of(value, kind), None
+        label = getattr(value, "__name__", "") if sort in ("class", "function", "exception") else kind.__name__
+        if sort == "exception":
+            more = error_names(value)
+        elif "__eq__" in self.specials(kind):
+            with contextlib.suppress(Exception):
+                more = hash(value)  # equal objects have equal ones
+        words = self.specials(kind) + (" __getitem__" if sort == "class" and hasattr(value, "__class_getitem__") else "")
+        return {"r": [self.keep(value), sort, label if type(label) is str else "", words, self.keep(kind), more]}
+
+    def keep(self, value: Any) -> int:
         number = self.numbers.get(id(value))
         if number is None:
             number = self.numbers[id(value)] = len(self.kept)
             self.kept.append(value)
-        kind = type(value)
-        is_error = isinstance(value, type) and issubclass(value, BaseException)
-        sort = "exception" if is_error else "class" if isinstance(value, type) else "object"
-        sort = "coroutine" if hasattr(kind, "__await__") and hasattr(kind, "send") else sort
-        sort = "iterator" if hasattr(kind, "__next__") else "function" if sort == "object" and callable(value) else sort
-        label = getattr(value, "__name__", "") if sort in ("class", "function", "exception") else kind.__name__
-        reference = [number, sort, label if type(label) is str else ""]
-        if sort == "object" and kind.__eq__ is not object.__eq__ and kind.__hash__ is not None:
-            with contextlib.suppress(Exception):
-                reference = [number, "hashable", reference[2], hash(value)]
-        return {"r": [*reference, error_names(value)] if is_error else reference}
+        return number
+
+    def specials(self, kind: type) -> str:
+        if kind not in self.words:
+            self.words[kind] = " ".join(special_methods(kind))
+        return self.words[kind]
 
     def resolve(self, tag: str, payload: Any) -> Any:
         if tag == "r":
@@ -219,17 +221,22 @@ class Server:
         if tag == "f":
             return getattr(builtins, payload)
         if tag == "e":
-            kind, arguments = [codec.decode(part, self.resolve) for part in payload]
-            return kind(*arguments)
+            kind, arguments, number = [codec.decode(part, self.resolve) for part in payload]
+            error = kind(*arguments)
+            self.thrown[id(error)] = (number, error)
+            return error
         return codec.no_import(tag, payload)
 
     def describe(self, error: BaseException) -> list[Any]:
-        """What `described` says, and its number here where its class is the program's own: it may have attributes."""
+        """[names of its classes, its plain args or None, its text, the last line of the program that it passed through, its number here unless
+        it is a builtin's, its attributes that are plain or exceptions]"""
+        kind = type(error)
+        number = None if kind.__module__ == "builtins" else self.keep(error)
         words = described(error)
-        if not is_own(error):
-            return [*words, None]
-        error.__traceback__ = None  # it is kept, and would keep all that its frames hold
-        return [*words, self.export(error)["r"][0]]
+        error.__traceback__ = None  # it may be kept, and would keep all that its frames hold
+        more = {name: getattr(error, name, None) for name in ERROR_PARTS}
+        more |= {} if is_own(error) else vars(error)
+        return [*words, number, codec.encode({name: value for name, value in more.items() if travels(value)}, self.export)]
 
     # ---- messages
     def send(self, message: list[Any]) -> None:
@@ -253,7 +260,7 @@ class Server:
         try:
             exec(compile(source, "<program>", "exec", dont_inherit=True), self.globals)
         except BaseException as error:
-            self.send(["loaderror", *self.describe(error)])
+            self.send(["loaderror", self.export(error)])
             return
         found = {name: self.globals[name] for name in names if name in self.globals}
         self.send(["loaded", {name: self._encoded(value) for name, value in found.items()}])
@@ -278,7 +285,7 @@ class Server:
             except SystemExit as error:
                 code = exit_status(error)
             except BaseException as error:
-                raised = raised or self.describe(error)
+                raised = raised or self.export(error)
         code = (code or int(raised is not None)) & 0xFF
         if os.getpid() == self.owner:
             self.send(["ended", raised, code])
@@ -292,15 +299,13 @@ class Server:
             self.answer(self.receive())
 
     def answer(self, message: list[Any]) -> None:
-        """One request: ["do", operation, args, kwargs] -> ["ret", value, changes] | ["exc", names, args, text, line, number, changes] | ["bad", why, …]."""
+        """One request: ["do", operation, args, kwargs] -> ["ret", value, changes] | ["exc", exception, changes] | ["bad", why, …]."""
         _, operation, encoded, encoded_keywords = message
         args = [codec.decode(argument, self.resolve) for argument in encoded]
         kwargs = {name: codec.decode(argument, self.resolve) for name, argument in encoded_keywords.items()}
         constructed = operation == "call" and isinstance(args[0], type)
         try:
             value = OPERATIONS[operation](*args, **kwargs)
-            if operation == "take":
-                value[2] = None if value[2] is None else self.describe(value[2])
             reply = ["ret", self._result(value, args, kwargs, constructed and is_own(value))]
             if operation in LENDING and type(value) in codec.MUTABLE and len(value) <= LENT_AT_MOST:
                 reply = ["ret", {"m": [self.export(value)["r"][0], reply[1]]}]
@@ -309,7 +314,7 @@ class Server:
         except BaseException as error:
             if isinstance(error, SystemExit) and os.getpid() != self.owner:
                 os._exit(exit_status(error) & 0xFF)
-            reply = ["exc", *self.describe(error)]
+            reply = ["exc", self.export(error)]
         self.send([*reply, self._changes(operation, args, kwargs, encoded, encoded_keywords)])
 
     def _result(self, value: Any, args: list[Any], kwargs: dict[str, Any], is_object: bool) -> Any:
@@ -348,8 +353,7 @@ class Server:
                 elif message[0] == "ok":
                     return codec.decode(message[1], self.resolve)
                 else:
-                    kind = getattr(builtins, message[1], RuntimeError)
-                    raise (kind if isinstance(kind, type) and issubclass(kind, Exception) else RuntimeError)(message[2])
+                    raise codec.decode(message[1], self.resolve)
 
 
 def forget(names: dict[str, Any]) -> None:
@@ -373,6 +377,49 @@ def is_own(value: Any) -> bool:
 
 def error_names(kind: type) -> list[str]:
     return [f"{parent.__module__}.{parent.__qualname__}" for parent in kind.__mro__]
+
+
+def sort_of(value: Any, kind: type) -> str:
+    if isinstance(value, type):
+        return "exception" if issubclass(value, BaseException) else "class"
+    if hasattr(kind, "__await__") and hasattr(kind, "send"):
+        return "coroutine"
+    if hasattr(kind, "__next__"):
+        return "generator" if kind is types.GeneratorType else "iterator"
+    return "function" if kind is types.FunctionType else "callable" if callable(value) else "object"
+
+
+SPECIAL = [f"__{word}__" for word in codec.SPECIAL.split()]
+
+
+def special_methods(kind: type) -> list[str]:
+    """Those that it has and `object` has not, and in a word how it compares: as its fields do (a dataclass), or as the builtin that it derives
+    from."""
+    words = [name for name in SPECIAL if getattr(kind, name, None) not in (None, getattr(object, name, None))]
+    if hasattr(kind, "__next__"):
+        words = [name for name in words if name not in ("__iter__", "__next__")]
+    if not isinstance(getattr(kind, "__contains__", None), types.FunctionType):
+        words = [name for name in words if name != "__contains__"]  # a builtin's, which looks at the items
+    if kind.__hash__ is None:
+        words.append("__hash__")
+    if getattr(getattr(kind.__eq__, "__code__", None), "co_filename", "") == "<string>" and hasattr(kind, "__dataclass_fields__"):
+        words.append("narrow")
+    if any(kind.__eq__ is base.__eq__ for base in codec.MUTABLE):
+        words.append("data")
+    return words
+
+
+ERROR_PARTS = ("__cause__", "__context__", "__suppress_context__", "__notes__", "filename", "filename2", "name", "path", "obj")
+
+
+def travels(value: Any) -> bool:
+    if value is None or isinstance(value, BaseException):
+        return value is not None
+    try:
+        codec.encode(value)
+    except Exception:
+        return False
+    return True
 
 
 def described(error: BaseException) -> list[Any]:

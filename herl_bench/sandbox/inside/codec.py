@@ -36,7 +36,13 @@ NAMED_TYPES = {
     "fractions": "Fraction",
     "datetime": "date datetime time timedelta",
 }
-BINARY = "add sub mul truediv floordiv mod pow matmul lshift rshift and or xor"
+COMPARISONS = "eq ne lt le gt ge"
+BINARY = "add sub mul truediv floordiv mod pow matmul lshift rshift and or xor divmod"
+SPECIAL = (
+    f"{COMPARISONS} {' '.join(kind + word for kind in ('', 'r', 'i') for word in BINARY.split())} neg pos invert abs round trunc floor ceil "
+    "int float complex index len bool iter next reversed getitem setitem delitem contains bytes fspath length_hint enter exit aiter anext "
+    "aenter aexit dataclass_fields"
+)
 PURE_FUNCTIONS = "abs all any len max min sorted sum round pow divmod hash ord chr repr reversed enumerate zip map filter"
 
 
@@ -280,6 +286,11 @@ _BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (frozenset, lambda value: frozenset(frozenset.__iter__(value))),
     (bytes, lambda value: bytes.__getitem__(value, slice(None))),
 )
+
+
+def plain(value: Any) -> Any:
+    """A copy as the builtin type that its class derives from."""
+    return next(copy(value) for base, copy in _BASES if isinstance(value, base))
 
 
 def _has_behaviour(kind: type, base: type) -> bool:

@@ -25,8 +25,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from . import frames, kernel, stdio
-from .program import Program, Remote, RemoteDressed, Stop
+from . import codec, frames, kernel, stdio
+from .program import Program, Remote, RemoteDressed, Stop, label
 from .rewrite import RECORDER, Tests, prepare
 from .spawner import DESCRIPTOR, NUMBER, SECONDS, USED
 
@@ -70,9 +70,9 @@ class _Short(reprlib.Repr):
 
     def repr1(self, value: Any, level: int) -> str:
         if isinstance(value, Remote):
-            return f"<{object.__getattribute__(value, '_label')} of the program>"
+            return f"<{label(value)} of the program>"
         if isinstance(value, RemoteDressed):
-            value = value._plain
+            value = codec.plain(value)
         return super().repr1(value, level)
 
     def repr_int(self, value: int, level: int) -> str:
