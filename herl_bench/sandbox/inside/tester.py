@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any
 
 from . import codec, frames, kernel, stdio
-from .program import Program, Remote, RemoteDressed, Stop, label
+from .program import Program, Remote, RemoteDressed, Stop, label, type_of
 from .rewrite import RECORDER, Tests, prepare
 from .spawner import DESCRIPTOR, NUMBER, SECONDS, USED
 
@@ -105,6 +105,7 @@ class Recorder:
     """Reached from the instrumented tests as `__hb__`. failures: (statement, what it raised)."""
 
     Stop = Stop
+    type_of = staticmethod(type_of)
 
     def __init__(self, program: Program, tests: Tests, outcomes: list[Outcome]):
         self.program = program
@@ -224,6 +225,8 @@ class Tester:
             signal.setitimer(signal.ITIMER_REAL, left)
             return
         signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        if self.program.waiting:
+            self.program.stop("refused", "a thread of the tests waits until another one's call of the program is over")
         self.program.stop("timeout", f"no verdict within {self.wall_s:g} s")
 
     def waited(self) -> float:
@@ -467,6 +470,11 @@ class Report:
         results = [row for name in self.groups for row in self.rows(program, name)]
         passed = sum(row[3] for row in results)
         status, detail = self.status(program, passed == len(results))
+        replaces = next((tests.replaces for tests in self.groups.values() if tests.replaces), "")
+        doubt = program.doubtful or next((f"the tests {tests.doubt}" for tests in self.groups.values() if tests.doubt), "")
+        if status in ("pass", "fail") and (replaces or (doubt and status == "fail")):
+            why = f"the tests replace {replaces}" if replaces else doubt
+            status, detail = "refused", f"{why}, which the program in its own process does not see"
         return {
             "status": status,
             "detail": detail,
