@@ -13,6 +13,7 @@ import builtins
 import collections
 import collections.abc
 import contextlib
+import inspect
 import io
 import math
 import operator
@@ -34,10 +35,11 @@ OF_TESTS = ("unittest", "doctest")  # whose exceptions are words to the one who 
 TEXT_CAP = 500
 ERROR_CAP = 400
 NAME_CAP = 80
+BASES_AT_MOST = 40
 OUTPUT_CAP = 64 << 10
 TAKE_AT_MOST = 256
 ONE_BY_ONE = 16
-LENT_AT_ONCE = 16
+OURS = ("seed", "global", "absorb")  # what the tests do not ask for
 AHEAD = 16 << 10  # bytes
 REFERENCES_AT_MOST = 100_000  # what the program may have the tester remember: its memory is bounded too
 CLASSES_AT_MOST = 1000
@@ -67,7 +69,7 @@ class Silent(Exception):
 
 
 class Program:
-    """dead: (status, detail) once nothing more can be asked. doubt: a refusal may be the program's doing, so the same tests have to be seen to
+    """dead: (status, detail) once nothing more can be asked. unproven: a refusal may be the program's doing, so the same tests have to be seen to
     do it without it. calls: how often the tests called anything of the program. upcoming: calls that they will make next. ahead: those of them
     that were sent, with the reply where it was read.
 
@@ -84,10 +86,13 @@ class Program:
         self.named: set[int] = set()
         self.spelled: frozenset[str] = frozenset()
         self.bare = False
-        self.doubt = False
+        self.unproven = False
         self.silent = False
         self.calls = 0
         self.out_of_memory = False
+        self.doubtful = ""
+        self.requests = 0
+        self.waiting = 0
         self.output: list[str] = []
         self.output_room = OUTPUT_CAP
         self.last_call: tuple[str, list[Any], dict[str, Any]] | None = None
@@ -113,7 +118,7 @@ class Program:
 
     def refuse(self, why: str, certain: bool = True) -> NoReturn:
         """The tests use what cannot work across two processes. certain: no program could have made them do so."""
-        self.doubt = self.doubt or (self.dead is None and not certain)
+        self.unproven = self.unproven or (self.dead is None and not certain)
         self.stop("refused", why)
 
     def words(self, make: Callable[[], str], otherwise: str = "") -> str:
@@ -127,6 +132,10 @@ class Program:
             return otherwise
         finally:
             self.silent = before
+
+    def doubt(self, why: str) -> None:
+        """Should the program fail, then the tests may be why."""
+        self.doubtful = self.doubtful or f"the tests {why}"
 
     # ---- messages
     def receive(self) -> list[Any]:
@@ -196,7 +205,7 @@ class Program:
             if number == len(self.callbacks):
                 self.callbacks.append(value)
             if type(value) is types.FunctionType:  # decorators keep these
-                return {"cb": [number, value.__name__, (value.__doc__ or "")[:TEXT_CAP]]}
+                return {"cb": [number, value.__name__, (value.__doc__ or "")[:TEXT_CAP], *parameters(value)]}
             return {"cb": number}
         raise Untravelled(type(value))
 
@@ -207,7 +216,7 @@ class Program:
 
     def error_arguments(self, error: BaseException) -> Any:
         try:
-            return codec.encode(list(error.args), self.export)
+            return codec.encode(list(error.__reduce__()[1] if isinstance(error, OSError) else error.args), self.export)
         except codec.Unsendable:
             return [self.words(lambda: str(error))]
 
@@ -234,7 +243,7 @@ class Program:
         kept: dict[str, Callable[[Any], Any]] = {
             "cb": lambda payload: self.callbacks[payload[0] if type(payload) is list else payload],
             "it": self.callbacks.__getitem__,
-            "r": self.references.get,
+            "r": lambda number: self.lent[number][0] if number in self.lent else self.references.get(number),
             "f": lambda name: getattr(builtins, name),
             "e": lambda parts: self.thrown[parts[2]],
         }
@@ -247,6 +256,8 @@ class Program:
                 return self.callbacks[number]
         if tag == "w" and type(payload) is list and len(payload) == 2:
             return self.dressed(*payload)
+        if tag == "f" and payload in PURE.values():
+            return getattr(builtins, payload)
         if tag == "E":
             return self.error(payload)
         if tag == "x" and type(payload) is int and 0 <= payload < len(self.thrown):
@@ -255,7 +266,7 @@ class Program:
             return codec.no_import(tag, payload)
         number, sort, label, words, class_number, more = reference(payload)
         if sort == "exception":
-            return self.error_class(number, label, more)
+            return self.error_class(number, more)
         self.named.discard(number)  # what it gives back is an object like any other
         if number not in self.references:
             self.make_room()
@@ -287,17 +298,13 @@ class Program:
             vars(value)[KEY] = Known(self, number, label)
         return self.references[number]
 
-    def error_class(self, number: int, label: str, names: Any) -> type[BaseException]:
+    def error_class(self, number: int, names: Any) -> type[BaseException]:
         """A class of our own that stands for an exception class of the program, so that the tests can catch it."""
         if type(names) is not list or not names or not all(type(name) is str for name in names):
             raise codec.BadValue("an exception class has names")
-        if names[0] not in self.errors:
-            self.make_room()
-            base = next((CATCHABLE[name] for name in names if name in CATCHABLE), Exception)
-            kind = type(label, (RemoteError, base), {})
-            self.errors[names[0]] = kind
-            self.error_numbers[kind] = number
-        return self.errors[names[0]]
+        kind = self.error_kinds(names)
+        self.error_numbers[kind] = number
+        return kind
 
     # ---- requests
     def loaded(self, names: list[str]) -> dict[str, Any] | None:
@@ -336,7 +343,9 @@ class Program:
     def request(self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
         if self.silent:
             raise Silent(operation)
+        self.waiting += 1
         with self.turn:  # the tests may have threads
+            self.waiting -= 1
             return self.exchange(operation, args, kwargs or {})
 
     def exchange(self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -347,8 +356,10 @@ class Program:
         question, told = (args[1].strip("_"), args[2:]) if operation == "special" else (operation, args[1:])
         if question not in NO_OPERATORS:  # before its answer, which may be an exception
             self.shared = self.shared or question
+        self.by_reference(args, encoded)
+        self.calls += operation not in OURS
+        self.requests += operation != "plain"
         if operation == "call":
-            self.calls += 1
             self.last_call = (known(args[0]).label, encoded[1:], keywords)
         early = self.ask(["do", operation, encoded, keywords])
         while True:
@@ -377,7 +388,7 @@ class Program:
         if type(value) is dict and list(value) == ["a"]:
             return self.argument(value["a"], args, kwargs)
         if type(value) is dict and list(value) == ["m"]:
-            return self.lend(value["m"])
+            return self.lend(*self.pair(value["m"]))
         return self.decode(value)
 
     def judged(self, operation: str, asked: Any, args: tuple[Any, ...], kwargs: dict[str, Any], answer: Any) -> bool:
@@ -393,17 +404,29 @@ class Program:
             return answer is True and isinstance(args[0], AssertionError)
         return operation != "getattr" or args[0] not in self.spelled
 
-    def lend(self, payload: Any) -> Any:
-        """A list or the like that belongs to an object of the program."""
+    def pair(self, payload: Any) -> tuple[int, Any]:
         if type(payload) is not list or len(payload) != 2 or type(payload[0]) is not int:
             self.stop("protocol", "the program's process sent a message of the wrong shape")
-        number, message = payload
-        value = self.decode(message)
-        self.lent.pop(number, None)
+        return payload[0], self.decode(payload[1])
+
+    def lend(self, number: int, new: Any, own: Any = None) -> Any:
+        """A list or the like that the program keeps and the tests have (own: they gave it): one object for both, however often it changes."""
+        value = self.lent.pop(number, (new if own is None else own, None))[0]
+        if value is not new:
+            codec.absorb(value, new)
         self.lent[number] = (value, codec.encode(value, self.export))
-        if len(self.lent) > LENT_AT_ONCE:
+        if len(self.lent) > codec.LENT_AT_ONCE:
             del self.lent[next(iter(self.lent))]
         return value
+
+    def by_reference(self, args: tuple[Any, ...], encoded: list[Any]) -> None:
+        """What the program keeps already, and what is given twice, is told by its number or place: it is one object there, too."""
+        for place, value in enumerate(args):
+            if type(value) in codec.MUTABLE:
+                first = next(i for i, other in enumerate(args) if other is value)
+                number = next((number for number, (known, _) in self.lent.items() if known is value), None)
+                encoded[place] = encoded[place] if first == place else {"=": first}
+                encoded[place] = encoded[place] if number is None else {"r": number}
 
     def give_back(self) -> None:
         """Tell the program what the tests changed in that, unless it has changed it itself meanwhile."""
@@ -448,10 +471,16 @@ class Program:
     def take_changes(self, changes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if changes is None:
             return
-        if type(changes) is not list or not all(type(change) is list and len(change) == 2 for change in changes):
+        if type(changes) is not list or not all(type(change) is list and len(change) == 3 for change in changes):
             self.stop("protocol", "the program's process sent a message of the wrong shape")
-        for place, value in changes:
-            codec.absorb(self.argument(place, args, kwargs), self.decode(value))
+        for place, number, value in changes:
+            argument = None if place is None else self.argument(place, args, kwargs)
+            if codec.holds_twice(argument):
+                self.doubt("pass a list that is in two places")
+            if type(number) is int and (place is not None or number in self.lent):
+                self.lend(number, self.decode(value), argument)
+            elif argument is not None:
+                codec.absorb(argument, self.decode(value))
 
     def argument(self, place: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         known: Any = kwargs if type(place) is str else args
@@ -500,9 +529,7 @@ class Program:
         self.last_line = line if type(line) is int else None
         if type(number) is int and number in self.references:
             return self.references[number]
-        kind = next(filter(None, map(self.error_kind, names)), Exception)
-        if names and self.error_kind(names[0]) is None:
-            kind = type(identifier(names[0].rpartition(".")[2]), (RemoteError, kind), {})
+        kind = self.error_kinds(names)
         values, more = self.decode(args), self.decode(more)
         try:
             error = kind.__new__(kind, *values) if type(values) is list else kind(text)
@@ -519,6 +546,18 @@ class Program:
             if self.words(lambda: super(RemoteError, error).__str__()) != text:
                 vars(error)[TEXT] = text
         return error
+
+    def error_kinds(self, names: list[str]) -> type[BaseException]:
+        """The class of these names, its own and those of its bases; what tests cannot know is made, once."""
+        base: type[BaseException] = BaseException
+        for name in reversed(names[:BASES_AT_MOST]):
+            kind = self.error_kind(name)
+            if kind is None and name != "builtins.object":
+                self.make_room()
+                bases = (base,) if issubclass(base, RemoteError) else (RemoteError, base)
+                kind = self.errors[name] = type(identifier(name.rpartition(".")[2]), bases, {})
+            base = kind or base
+        return base
 
     def error_kind(self, name: str) -> type[BaseException] | None:
         """The class of that name, where tests may know it: one of the program's, a builtin, or the standard library's if it is loaded."""
@@ -550,15 +589,19 @@ def empty(answer: Any) -> bool:
 
 
 class Known:
-    """What the tester knows of an object that stays in the candidate's process. told: it came out of an operation that told the program a value
-    of the tests'. ahead, ended, taken: of an iterator, the items that were fetched and not yet given, its end, and how many it gave."""
+    """What the tester knows of an object that stays in the candidate's process.
 
-    __slots__ = ("ahead", "ended", "hash", "label", "number", "program", "taken", "told")
+    told: it came out of an operation that told the program a value of the tests'. copied: of a container, how much the program had been asked
+    for, and its data then. ahead, ended, taken: of an iterator, the items fetched and not yet given, its end, and how many were fetched.
+    """
+
+    __slots__ = ("ahead", "copied", "ended", "hash", "label", "number", "program", "taken", "told")
 
     def __init__(self, program: Program, number: int, label: str, hashed: int | None = None):
         self.program, self.number, self.label = program, number, label
         self.hash = hash(("remote", number)) if hashed is None else hashed
         self.told = False
+        self.copied: tuple[int, Any] | None = None
         self.ahead: list[Any] = []
         self.ended: Any = None
         self.taken = -math.inf if label == "groupby" else 0
@@ -688,10 +731,21 @@ def compared_as_data(name: str) -> Callable[[Any, Any], Any]:
     def method(self: Any, other: Any) -> Any:
         if known(self).told:
             refuse(self, f"compare ({name}) a value of their own with that")
-        mine, theirs = (ask(side, "plain") if isinstance(side, Remote) else side for side in (self, other))
-        return getattr(operator, name)(mine, theirs) if type(mine) in codec.MUTABLE and not isinstance(theirs, Remote) else NotImplemented
+        mine, theirs = (data(side) if isinstance(side, Remote) else side for side in (self, other))
+        return getattr(operator, name)(mine, theirs)
 
     return method
+
+
+def data(value: Remote) -> Any:
+    """A copy, the same one until the program was asked for something else: it must not be one list after another, until the tests like one."""
+    state = known(value)
+    if state.copied is None or state.copied[0] != state.program.requests:
+        state.copied = (state.program.requests, ask(value, "plain"))
+    copy = state.copied[1]
+    if type(copy) not in codec.MUTABLE and codec.table_name(type(copy)) not in codec.KEPT:
+        refuse(value, "compare a value of their own with the data")
+    return copy
 
 
 def combined(name: str) -> Callable[..., Any]:
@@ -727,6 +781,33 @@ def contains(self: Any, item: Any) -> bool:
     if hasattr(type(self), "__iter__") and answer != any(item is other or item == other for other in self):
         refuse(self, "ask whether a value of their own is in the items")
     return answer
+
+
+def parameters(function: Any) -> list[str]:
+    """As in its definition, but for what is default; and how a call passes them on."""
+    code = function.__code__
+    plain, all_named = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
+    names = iter(code.co_varnames)
+    defaults = {*code.co_varnames[plain - len(function.__defaults__ or ()) : plain], *(function.__kwdefaults__ or ())}
+    named = [next(names) for _ in range(all_named)]
+    star = [f"*{next(names)}"] if code.co_flags & inspect.CO_VARARGS else []
+    stars = [f"**{next(names)}"] if code.co_flags & inspect.CO_VARKEYWORDS else []
+    passed_on = [*named[:plain], *star, *(f"{name}={name}" for name in named[plain:]), *stars]
+    spelled = [f"{name}=_default" if name in defaults else name for name in named]
+    spelled[plain:plain] = star or ["*"] * (all_named > plain)
+    if code.co_posonlyargcount:
+        spelled.insert(code.co_posonlyargcount, "/")
+    return [", ".join([*spelled, *stars]), ", ".join(passed_on)]
+
+
+def type_of(value: Any) -> Any:
+    """`type(value)`, for the tests: of an object of the program's its class there."""
+    if not isinstance(value, Remote) or value.__class__ is not type(value):
+        return value.__class__ if isinstance(value, Remote) else type(value)
+    kind = ask(value, "type")
+    return (
+        kind if isinstance(kind, Remote) else known(value).program.stop("protocol", "the program's process sent a type that is not its own")
+    )
 
 
 def every(words: str) -> list[str]:

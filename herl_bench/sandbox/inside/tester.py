@@ -26,7 +26,7 @@ from types import FrameType
 from typing import Any
 
 from . import codec, frames, kernel, stdio
-from .program import Program, Remote, RemoteDressed, Stop, label
+from .program import Program, Remote, RemoteDressed, Stop, label, type_of
 from .rewrite import RECORDER, Tests, prepare
 from .spawner import DESCRIPTOR, NUMBER, SECONDS, USED
 
@@ -107,6 +107,7 @@ class Recorder:
     """Reached from the instrumented tests as `__hb__`. failures: (statement, what it raised)."""
 
     Stop = Stop
+    type_of = staticmethod(type_of)
 
     def __init__(self, program: Program, tests: Tests, outcomes: list[Outcome]):
         self.program = program
@@ -233,6 +234,8 @@ class Tester:
             signal.setitimer(signal.ITIMER_REAL, left)
             return
         signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        if self.program.waiting:
+            self.program.stop("refused", "a thread of the tests waits until another one's call of the program is over")
         self.program.stop("timeout", f"no verdict within {self.wall_s:g} s")
 
     def waited(self) -> float:
@@ -500,6 +503,11 @@ class Report:
         """split: what the program had to judge itself does not hold."""
         results = [row for name in self.groups for row in self.rows(program, name)]
         status, detail = self.status(program, all(row[3] for row in results))
+        replaces = next((tests.replaces for tests in self.groups.values() if tests.replaces), "")
+        doubt = program.doubtful or next((f"the tests {tests.doubt}" for tests in self.groups.values() if tests.doubt), "")
+        if status in ("pass", "fail") and (replaces or (doubt and status == "fail")):
+            why = f"the tests replace {replaces}" if replaces else doubt
+            status, detail = "refused", f"{why}, which the program in its own process does not see"
         if split and program.shared:
             why = f"integrity='split': the tests come down to what the program's own objects answer to {program.shared!r}"
             status, detail = ("refused", why) if status == "pass" else (status, detail)
@@ -512,7 +520,7 @@ class Report:
             "results": results,
             "integrity": "shared" if program.shared else "split",
             "stdout": "".join(program.output),
-            "doubt": program.doubt,
+            "unproven": program.unproven,
         }
 
     def status(self, program: Program, all_passed: bool) -> tuple[str, str]:
