@@ -3,6 +3,7 @@
 Covers: calls, exceptions, arguments changed in place, the tests' own functions and iterators as arguments, coroutines, references to objects
 that stay in the candidate's process. A reference never takes part in a comparison with a plain value: it is unequal to all of them, so an object whose
 `__eq__` says True to everything wins nothing. Where two references are compared the candidate has to be asked; `shared` then says so.
+What comes from the program is data: it is put into words by `Program.words` alone, which asks the program nothing and never fails.
 Leaves out: which names of the program the tests may see (`tester.py`).
 """
 
@@ -32,6 +33,7 @@ CATCHABLE = {
 PURE = {getattr(builtins, name): name for name in codec.PURE_FUNCTIONS.split()}
 OF_TESTS = ("unittest", "doctest")  # whose exceptions are words to the one who runs the tests
 TEXT_CAP = 500
+ERROR_CAP = 400
 NAME_CAP = 80
 BASES_AT_MOST = 40
 OUTPUT_CAP = 64 << 10
@@ -39,6 +41,17 @@ TAKE_AT_MOST = 256
 ONE_BY_ONE = 16
 OURS = ("seed", "global", "absorb")  # what the tests do not ask for
 AHEAD = 16 << 10  # bytes
+REFERENCES_AT_MOST = 100_000  # what the program may have the tester remember: its memory is bounded too
+CLASSES_AT_MOST = 1000
+
+# What an object is asked without any value but the key, the name or the arguments of the question itself. Whatever is not among these is an
+# operator: it hands the program what its answer will be held against, or lets it compare.
+QUESTIONS = (
+    "call getattr setattr delattr getitem setitem delitem len iter take await aiter anext aenter aexit enter exit bool str repr format seed global "
+    "absorb neg pos invert abs int float complex index round trunc floor ceil hash reversed contains send throw close dir next bytes fspath "
+    "length_hint copy deepcopy type plain"
+)
+NO_OPERATORS = frozenset(QUESTIONS.split())
 
 # A program that returns an object where a text, a number or a set was asked for could answer these as it likes.
 VERDICTS_OF_BUILTINS = frozenset(
@@ -51,24 +64,37 @@ class Stop(BaseException):
     """The job cannot go on. Derived from BaseException, and raised again at every later call, so that no test can swallow it."""
 
 
+class Silent(Exception):
+    """The program would have to be asked, and must not be."""
+
+
 class Program:
-    """dead: (status, detail) once nothing more can be asked. calls: how often the tests called anything of the program. heard: the size in
-    bytes of its largest message. upcoming: calls that the tests will make next. ahead: those of them that were sent, with the reply where it was read."""
+    """dead: (status, detail) once nothing more can be asked. doubt: a refusal may be the program's doing, so the same tests have to be seen to
+    do it without it. calls: how often the tests called anything of the program. upcoming: calls that they will make next. ahead: those of them
+    that were sent, with the reply where it was read.
+
+    shared: what the program's objects were asked to judge, "" where nothing; see `judged`. named: the numbers of the functions and classes that
+    the tests name. spelled: the attributes that they name. bare: they are at an assertion that compares nothing.
+    """
 
     def __init__(self, stream: socket.socket, limit: int):
         self.stream = stream
         self.reader = frames.Reader(stream)
         self.limit = limit
         self.dead: tuple[str, str] | None = None
-        self.shared = False
+        self.shared = ""
+        self.named: set[int] = set()
+        self.spelled: frozenset[str] = frozenset()
+        self.bare = False
+        self.doubt = False
+        self.silent = False
         self.calls = 0
         self.out_of_memory = False
-        self.doubtful = ""
+        self.suspected = ""
         self.requests = 0
         self.waiting = 0
         self.output: list[str] = []
         self.output_room = OUTPUT_CAP
-        self.heard = 0
         self.last_call: tuple[str, list[Any], dict[str, Any]] | None = None
         self.last_line: int | None = None
         self.load_error: BaseException = RuntimeError("the program was not loaded")
@@ -90,31 +116,47 @@ class Program:
             self.dead = (status, detail[:TEXT_CAP])
         raise Stop(detail)
 
-    def doubt(self, why: str) -> None:
+    def suspect(self, why: str) -> None:
         """Should the program fail, then the tests may be why."""
-        self.doubtful = self.doubtful or f"the tests {why}"
+        self.suspected = self.suspected or f"the tests {why}"
+
+    def refuse(self, why: str, certain: bool = True) -> NoReturn:
+        """The tests use what cannot work across two processes. certain: no program could have made them do so."""
+        self.doubt = self.doubt or (self.dead is None and not certain)
+        self.stop("refused", why)
+
+    def words(self, make: Callable[[], str], otherwise: str = "") -> str:
+        """Text for people of what came from the program: the one place where such a value's `str` or `repr` is taken. Bounded."""
+        before, self.silent = self.silent, True
+        try:
+            return make()[:TEXT_CAP]
+        except Stop:
+            raise
+        except BaseException:  # what the program raises is a class of its choice
+            return otherwise
+        finally:
+            self.silent = before
 
     # ---- messages
     def receive(self) -> list[Any]:
         try:
-            message, size = self.reader.receive(self.limit)
+            message, _ = self.reader.receive(self.limit)
         except frames.Closed:
             self.stop("crash", "the program's process ended")
         except (frames.BadFrame, MemoryError) as error:
             self.stop("protocol", f"the program's process sent no proper message: {error}")
         if type(message) is not list or not message or type(message[0]) is not str:
             self.stop("protocol", "the program's process sent no proper message")
-        self.heard = max(self.heard, size)
         return message
 
     def send(self, message: list[Any]) -> None:
         if self.dead:
             raise Stop(self.dead[1])
         packed = frames.pack(message)
-        if len(packed) > self.limit:  # the tests' doing, or the program's, if what it gave was as large already: that is no way out
+        if len(packed) > self.limit:
             if message[0] in ("load", "run"):
                 self.stop("protocol", "the program is larger than message_mb")
-            self.stop("infra" if self.heard < self.limit // 16 else "protocol", "the tests pass a value that is larger than message_mb")
+            self.refuse("the tests pass a value that is larger than message_mb", certain=False)
         self.deliver(packed)
 
     def deliver(self, packed: bytes) -> None:
@@ -127,11 +169,12 @@ class Program:
         """What follows the tag; the last part is always a piece of output."""
         if len(message) != count + 1 or type(message[-1]) is not str:
             self.stop("protocol", "the program's process sent a message of the wrong shape")
-        if self.output_room:
-            self.output.append(message[-1][: self.output_room])
-            self.output_room -= len(self.output[-1])
-        if message[-1] and sys.stdout is not self.stdout:  # the tests look at what is printed
-            sys.stdout.write(message[-1])
+        printed = message[-1][: self.output_room]
+        if printed:
+            self.output.append(printed)
+            self.output_room -= len(printed)
+            if sys.stdout is not self.stdout:  # the tests look at what is printed
+                sys.stdout.write(printed)
         return message[1:]
 
     # ---- values
@@ -139,8 +182,7 @@ class Program:
         try:
             return codec.encode(value, self.export)
         except codec.Unsendable as why:
-            program_made_it = self.calls > 0 and str(why) == "nested too deeply"
-            self.stop("protocol" if program_made_it else "refused", f"the tests pass a value that cannot be sent: {why}")
+            self.refuse(f"the tests pass a value that cannot be sent: {why}", certain=made_by_tests(why))
 
     def export(self, value: Any) -> Any:
         if is_own(value) or (isinstance(value, RemoteError) and KEY in vars(value)):
@@ -165,7 +207,7 @@ class Program:
             if type(value) is types.FunctionType:  # decorators keep these
                 return {"cb": [number, value.__name__, (value.__doc__ or "")[:TEXT_CAP], *parameters(value)]}
             return {"cb": number}
-        raise codec.Unsendable(type(value).__name__)
+        raise Untravelled(type(value))
 
     def error_base(self, kind: type[BaseException]) -> type[BaseException]:
         """The nearest class that the program knows."""
@@ -176,7 +218,7 @@ class Program:
         try:
             return codec.encode(list(error.__reduce__()[1] if isinstance(error, OSError) else error.args), self.export)
         except codec.Unsendable:
-            return [str(error)[:TEXT_CAP]]
+            return [self.words(lambda: str(error))]
 
     def iterator(self, value: Any) -> int:
         """The number of the callback that is its next step."""
@@ -190,8 +232,11 @@ class Program:
     def decode(self, message: Any) -> Any:
         try:
             return codec.decode(message, self.resolve)
-        except (codec.BadValue, RecursionError, MemoryError) as error:
-            self.stop("protocol", f"the program's process sent no proper value: {error}")
+        except (
+            Exception
+        ) as error:  # in a set or a dictionary, its objects may have to be compared: by the program, which may raise anything
+            why = str(error) if isinstance(error, codec.BadValue) else type(error).__name__
+            self.stop("protocol", f"the program's process sent no proper value: {why}")
 
     def decode_sent(self, message: Any) -> Any:
         """What `encode` made, back again (for evidence: the arguments as they were before the call)."""
@@ -222,12 +267,20 @@ class Program:
         number, sort, label, words, class_number, more = reference(payload)
         if sort == "exception":
             return self.error_class(number, more)
+        self.named.discard(number)  # what it gives back is an object like any other
         if number not in self.references:
+            self.make_room()
             kind = self.classes.get((class_number, sort))
             if kind is None:
                 kind = self.classes[class_number, sort] = remote_class(sort, label, words)
             self.references[number] = remote(kind, Known(self, number, label, more if type(more) is int else None))
         return self.references[number]
+
+    def make_room(self) -> None:
+        if len(self.references) >= REFERENCES_AT_MOST:
+            self.stop("memory", f"the program gave the tests more than {REFERENCES_AT_MOST} objects")
+        if len(self.errors) + len(self.classes) >= CLASSES_AT_MOST:
+            self.stop("memory", f"the program gave the tests objects of more than {CLASSES_AT_MOST} classes")
 
     def dressed(self, whose: Any, message: Any) -> Any:
         if type(whose) is not dict or list(whose) != ["r"]:
@@ -237,6 +290,7 @@ class Program:
         if type(plain) not in codec.IMMUTABLE:
             raise codec.BadValue("a dressed value is a number, a text, a tuple or a frozenset")
         if number not in self.references:
+            self.make_room()
             key = (class_number, type(plain).__name__)
             if key not in self.classes:
                 self.classes[key] = type(label, (RemoteDressed, type(plain)), {})
@@ -248,6 +302,7 @@ class Program:
         """A class of our own that stands for an exception class of the program, so that the tests can catch it."""
         if type(names) is not list or not names or not all(type(name) is str for name in names):
             raise codec.BadValue("an exception class has names")
+        self.make_room()
         kind = self.error_kinds(names)
         self.error_numbers[kind] = number
         return kind
@@ -268,6 +323,7 @@ class Program:
         for name, value in values.items():
             if isinstance(value, RemoteCallable):
                 known(value).label = name
+                self.named.add(known(value).number)
         return values
 
     def ended(self) -> tuple[str, int]:
@@ -278,12 +334,16 @@ class Program:
         described, code, _ = self.parts(message, 3)
         if described is None:
             return "", code
-        error = self.raised(described)
-        where = f" (line {self.last_line})" if self.last_line is not None else ""
-        text = str(error)[:TEXT_CAP]
-        return f"{type(error).__name__}{': ' if text else ''}{text}{where}", code or 1
+        return self.error_text(self.raised(described), self.last_line), code or 1
+
+    def error_text(self, error: BaseException, line: int | None = None) -> str:
+        text = self.words(lambda: str(error))
+        where = f" (line {line})" if line is not None else ""
+        return f"{type(error).__name__}{': ' if text else ''}{text[:ERROR_CAP]}{where}"
 
     def request(self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
+        if self.silent:
+            raise Silent(operation)
         self.waiting += 1
         with self.turn:  # the tests may have threads
             self.waiting -= 1
@@ -297,6 +357,9 @@ class Program:
         self.by_reference(args, encoded)
         self.calls += operation not in OURS
         self.requests += operation != "plain"
+        question, told = (args[1].strip("_"), args[2:]) if operation == "special" else (operation, args[1:])
+        if question not in NO_OPERATORS:  # before its answer, which may be an exception
+            self.shared = self.shared or question
         if operation == "call":
             self.last_call = (known(args[0]).label, encoded[1:], keywords)
         early = self.ask(["do", operation, encoded, keywords])
@@ -305,11 +368,9 @@ class Program:
             if message[0] == "ret":
                 value, changes, _ = self.parts(message, 3)
                 self.take_changes(changes, args, kwargs)
-                if type(value) is dict and list(value) == ["a"]:
-                    return self.argument(value["a"], args, kwargs)
-                if type(value) is dict and list(value) == ["m"]:
-                    return self.lend(*self.pair(value["m"]))
-                result = self.decode(value)
+                result = self.result(value, args, kwargs)
+                if not self.shared and self.judged(question, encoded[0], told, kwargs, result):
+                    self.shared = question
                 if self.upcoming and operation == "call" and not isinstance(result, Remote):
                     self.ask_ahead(encoded[0])
                 return result
@@ -323,6 +384,26 @@ class Program:
             if message[0] != "cb":
                 self.stop("protocol", "the program's process sent a message of the wrong kind")
             self.call_back(self.parts(message, 4))
+
+    def result(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if type(value) is dict and list(value) == ["a"]:
+            return self.argument(value["a"], args, kwargs)
+        if type(value) is dict and list(value) == ["m"]:
+            return self.lend(*self.pair(value["m"]))
+        return self.decode(value)
+
+    def judged(self, operation: str, asked: Any, args: tuple[Any, ...], kwargs: dict[str, Any], answer: Any) -> bool:
+        """Was an object of the program's given a value, and did it answer no more than yes or no? Then the tests have nothing to hold that against.
+
+        What the tests call by its name is the function under test, and a value its argument.
+        """
+        if not (args or kwargs) or not (type(answer) is bool or empty(answer) or (self.bare and type(answer) in (int, float))):
+            return False
+        if operation == "call":
+            return asked.get("r") not in self.named
+        if operation in ("exit", "aexit"):  # it may swallow what the tests found
+            return answer is True and isinstance(args[0], AssertionError)
+        return operation != "getattr" or args[0] not in self.spelled
 
     def pair(self, payload: Any) -> tuple[int, Any]:
         if type(payload) is not list or len(payload) != 2 or type(payload[0]) is not int:
@@ -396,7 +477,7 @@ class Program:
         for place, number, value in changes:
             argument = None if place is None else self.argument(place, args, kwargs)
             if codec.holds_twice(argument):
-                self.doubt("pass a list that is in two places")
+                self.suspect("pass a list that is in two places")
             if type(number) is int and (place is not None or number in self.lent):
                 self.lend(number, self.decode(value), argument)
             elif argument is not None:
@@ -415,10 +496,21 @@ class Program:
         values = [self.decode(argument) for argument in args]
         keywords = {name: self.decode(argument) for name, argument in kwargs.items()}
         try:
-            answer = ["ok", self.encode(self.callbacks[number](*values, **keywords))]
-        except Exception as error:
+            answer = ["ok", codec.encode(self.callbacks[number](*values, **keywords), self.export)]
+        except codec.Unsendable as why:
+            if made_by_tests(why):
+                self.refuse(f"a function of the tests returns a value that cannot be sent: {why}")
+            answer = ["raise", self.encode(TypeError(f"a value that cannot be sent: {why}"))]
+        except Stop:
+            raise
+        except BaseException as error:
             answer = ["raise", self.encode(error)]
-        self.send(answer)
+        if self.dead:
+            raise Stop(self.dead[1])
+        packed = frames.pack(answer)
+        if len(packed) > self.limit:  # of which the program decides by what it calls the function with
+            packed = frames.pack(["raise", self.encode(ValueError("a value that is larger than message_mb"))])
+        self.deliver(packed)
 
     def raised(self, message: Any) -> BaseException:
         """What the program raised."""
@@ -452,7 +544,7 @@ class Program:
         if isinstance(error, RemoteError) and type(number) is int:
             vars(error)[KEY] = Known(self, number, "exception")
             self.references[number] = error
-            if super(RemoteError, error).__str__()[:TEXT_CAP] != text:
+            if self.words(lambda: super(RemoteError, error).__str__()) != text:
                 vars(error)[TEXT] = text
         return error
 
@@ -475,6 +567,25 @@ class Program:
         if kind is None and root in sys.stdlib_module_names and root not in OF_TESTS:
             kind = getattr(sys.modules.get(module), short, None)
         return kind if isinstance(kind, type) and issubclass(kind, BaseException) else None
+
+
+class Untravelled(codec.Unsendable):
+    """Of a type that does not travel."""
+
+    def __init__(self, kind: type):
+        super().__init__(kind.__name__)
+        self.kind = kind
+
+
+def made_by_tests(why: codec.Unsendable) -> bool:
+    """No operation on plain data, which a program may choose, makes a value of this type: generic aliases and descriptors are `builtins`' or
+    `types`', and an array's type is its items'."""
+    return isinstance(why, Untravelled) and why.kind.__module__ not in ("builtins", "types", "numpy")
+
+
+def empty(answer: Any) -> bool:
+    kind = type(answer)
+    return (kind in codec.MUTABLE or kind in (str, bytes, tuple, frozenset)) and not answer
 
 
 class Known:
@@ -583,9 +694,7 @@ def ask(remote: Any, operation: str, *args: Any) -> Any:
 
 def refuse(remote: Any, what: str) -> NoReturn:
     """What an honest program could answer, but only by itself, where its word must not count, and what has no meaning across two processes."""
-    known(remote).program.stop(
-        "refused", f"the tests {what} of an object of the program's ({label(remote)}), which only the program could answer"
-    )
+    known(remote).program.refuse(f"the tests {what} of an object of the program's ({label(remote)}), which only the program could answer")
 
 
 def is_own(value: Any) -> bool:
@@ -602,7 +711,6 @@ def compared(name: str) -> Callable[[Any, Any], Any]:
 
     def method(self: Any, other: Any) -> Any:
         if is_own(other):
-            known(self).program.shared = True
             return ask(self, "special", name, other)
         if other is None and name in ("__eq__", "__ne__"):
             return NotImplemented
@@ -647,7 +755,6 @@ def combined(name: str) -> Callable[..., Any]:
     def method(self: Any, *others: Any) -> Any:
         if all(map(is_own, others)):
             return ask(self, "special", name, *others)
-        known(self).program.shared = True
         result = ask(self, "special", name, *others)
         if isinstance(result, Remote):
             known(result).told = True
@@ -670,7 +777,6 @@ def as_number(name: str) -> Callable[..., Any]:
 
 def contains(self: Any, item: Any) -> bool:
     """Its own answer, where its items do not belie it."""
-    known(self).program.shared = True
     answer = bool(ask(self, "special", "__contains__", item))
     if hasattr(type(self), "__iter__") and answer != any(item is other or item == other for other in self):
         refuse(self, "ask whether a value of their own is in the items")
@@ -749,7 +855,7 @@ class RemoteError:
         return ask(self, "getattr", name)
 
     def __str__(self) -> str:
-        return str(vars(self).get(TEXT, super().__str__()))
+        return str(vars(self)[TEXT]) if TEXT in vars(self) else super().__str__()
 
 
 class RemoteDressed(codec.Dressed):
@@ -796,11 +902,9 @@ class RemoteClass(RemoteCallable):
     def __instancecheck__(self, instance: object) -> bool:
         if not is_own(instance):
             return False
-        known(self).program.shared = True
         return known(self).program.request("isinstance", (instance, self)) is True
 
     def __subclasscheck__(self, other: object) -> bool:
-        known(self).program.shared = True
         return isinstance(other, Remote) and ask(other, "issubclass", self) is True
 
 
