@@ -90,7 +90,6 @@ class Program:
         self.silent = False
         self.calls = 0
         self.out_of_memory = False
-        self.suspected = ""
         self.requests = 0
         self.waiting = 0
         self.output: list[str] = []
@@ -115,10 +114,6 @@ class Program:
         if self.dead is None:
             self.dead = (status, detail[:TEXT_CAP])
         raise Stop(detail)
-
-    def suspect(self, why: str) -> None:
-        """Should the program fail, then the tests may be why."""
-        self.suspected = self.suspected or f"the tests {why}"
 
     def refuse(self, why: str, certain: bool = True) -> NoReturn:
         """The tests use what cannot work across two processes. certain: no program could have made them do so."""
@@ -477,7 +472,7 @@ class Program:
         for place, number, value in changes:
             argument = None if place is None else self.argument(place, args, kwargs)
             if codec.holds_twice(argument):
-                self.suspect("pass a list that is in two places")
+                self.refuse("the tests pass a list that is in two places, and the program changes it in one")
             if type(number) is int and (place is not None or number in self.lent):
                 self.lend(number, self.decode(value), argument)
             elif argument is not None:
