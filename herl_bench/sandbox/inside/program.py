@@ -90,7 +90,6 @@ class Program:
         self.silent = False
         self.calls = 0
         self.out_of_memory = False
-        self.doubtful = ""
         self.requests = 0
         self.waiting = 0
         self.output: list[str] = []
@@ -132,10 +131,6 @@ class Program:
             return otherwise
         finally:
             self.silent = before
-
-    def doubt(self, why: str) -> None:
-        """Should the program fail, then the tests may be why."""
-        self.doubtful = self.doubtful or f"the tests {why}"
 
     # ---- messages
     def receive(self) -> list[Any]:
@@ -353,12 +348,12 @@ class Program:
             self.give_back()
         encoded = [self.encode(argument) for argument in args]
         keywords = {name: self.encode(argument) for name, argument in kwargs.items()}
-        question, told = (args[1].strip("_"), args[2:]) if operation == "special" else (operation, args[1:])
-        if question not in NO_OPERATORS:  # before its answer, which may be an exception
-            self.shared = self.shared or question
         self.by_reference(args, encoded)
         self.calls += operation not in OURS
         self.requests += operation != "plain"
+        question, told = (args[1].strip("_"), args[2:]) if operation == "special" else (operation, args[1:])
+        if question not in NO_OPERATORS:  # before its answer, which may be an exception
+            self.shared = self.shared or question
         if operation == "call":
             self.last_call = (known(args[0]).label, encoded[1:], keywords)
         early = self.ask(["do", operation, encoded, keywords])
@@ -476,7 +471,7 @@ class Program:
         for place, number, value in changes:
             argument = None if place is None else self.argument(place, args, kwargs)
             if codec.holds_twice(argument):
-                self.doubt("pass a list that is in two places")
+                self.refuse("the tests pass a list that is in two places, and the program changes it in one")
             if type(number) is int and (place is not None or number in self.lent):
                 self.lend(number, self.decode(value), argument)
             elif argument is not None:

@@ -503,11 +503,7 @@ class Report:
         """split: what the program had to judge itself does not hold."""
         results = [row for name in self.groups for row in self.rows(program, name)]
         status, detail = self.status(program, all(row[3] for row in results))
-        replaces = next((tests.replaces for tests in self.groups.values() if tests.replaces), "")
-        doubt = program.doubtful or next((f"the tests {tests.doubt}" for tests in self.groups.values() if tests.doubt), "")
-        if status in ("pass", "fail") and (replaces or (doubt and status == "fail")):
-            why = f"the tests replace {replaces}" if replaces else doubt
-            status, detail = "refused", f"{why}, which the program in its own process does not see"
+        status, detail = self.undone(status) or (status, detail)
         if split and program.shared:
             why = f"integrity='split': the tests come down to what the program's own objects answer to {program.shared!r}"
             status, detail = ("refused", why) if status == "pass" else (status, detail)
@@ -522,6 +518,15 @@ class Report:
             "stdout": "".join(program.output),
             "unproven": program.unproven,
         }
+
+    def undone(self, status: str) -> tuple[str, str] | None:
+        """A refusal where the tests do something to their own process that an honest program may need done to its own."""
+        replaces = next((tests.replaces for tests in self.groups.values() if tests.replaces), "")
+        doubt = next((tests.doubt for tests in self.groups.values() if tests.doubt), "")
+        why = f"replace {replaces}" if replaces else doubt
+        if (status == "fail" and why) or (status == "pass" and replaces):
+            return "refused", f"the tests {why}, which the program in its own process does not see"
+        return None
 
     def status(self, program: Program, all_passed: bool) -> tuple[str, str]:
         missing = next((recorder.missing_import for recorder in self.recorders.values() if recorder.missing_import), "")
