@@ -212,6 +212,8 @@ def as_ours(model: str, model_args: str | None) -> tuple[str, str | None]:
     given = {name: value for name, value in given.items() if value not in ALREADY_SO.get(name, ())}
     if model in LOCAL:
         for name, value in given.items():
+            if name == "trust_remote_code":
+                raise UsageError(f"--model_args trust_remote_code={value}: it is an option of its own here: --trust_remote_code")
             raise UsageError(
                 f"--model_args {name}={value}: a local model is read as it lies in its folder, in float32 on the processor: leave it out"
             )

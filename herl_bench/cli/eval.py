@@ -18,7 +18,7 @@ from herl_bench.cli import report_problems
 from herl_bench.cli.door import open_console, say_json
 from herl_bench.cli.lm_eval import SEEDS, Asked, Limit, Seeds, lm_eval_options, prepare, split_names
 from herl_bench.cli.resolve import answerer_of, metrics_of, rubric_of, sandbox_of, template_of, trust_option
-from herl_bench.errors import HerlBenchError, UsageError
+from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.plugins import Host
 from herl_bench.types import Task
 
@@ -108,7 +108,7 @@ def command(
     if names is None and not run:
         raise UsageError(f"--tasks is missing: choose from {', '.join(sorted(host.entries('task')))}")
     own_names, lm_names = split_names([run["task"]] if names is None else task_names(host, names))
-    tasks = [host.get("task", name) for name in own_names]
+    tasks = [_task(host, name) for name in own_names]
     asked = Asked(limit=limit, seeds=seed, **more)
     asked.check(own_names, lm_names)
     if output_path and Path(output_path).is_file():
@@ -137,7 +137,7 @@ def command(
             theirs.run(folder)
         results = None
         if folder is not None:
-            stamp = new_stamp()
+            stamp = new_stamp(folder)
             results = write_results(
                 folder,
                 stamp,
@@ -180,6 +180,14 @@ def command(
         if results is not None:
             click.echo(f"Results are in {results.parent}")
     warn_of_rates({**summaries, **(theirs.rates if theirs else {})})
+
+
+def _task(host: Host, name: str) -> Task:
+    try:
+        task: Task = host.get("task", name)
+    except UnknownName as error:
+        raise UsageError(f"{error}; a task of lm-eval's is lm_eval:{name}" if "choose from" in str(error) else str(error)) from None
+    return task
 
 
 def run_settings(model: str) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def _literal(text: str) -> Any:
 def lm_eval_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of `Asked`."""
     options = (
-        click.option("--num_fewshot", "-f", type=click.IntRange(0), help="Worked examples before each question. Default: the task's."),
+        click.option("--num_fewshot", "-f", type=click.IntRange(0, 1000), help="Worked examples before each question. Default: the task's."),
         click.option(
             "--apply_chat_template", is_flag=False, flag_value="true", metavar="[NAME]",
             help="lm_eval: tasks as a chat; our own tasks are one wherever the model has a template.",

@@ -81,10 +81,11 @@ def settings_of(values: dict[str, Any], origin: dict[str, str]) -> Settings:
 
     built = build(Settings, values, origin)
     for name in ("model", "data"):
-        if os.path.exists(getattr(built, name)) and getattr(built, name) not in ("tiny", "auto", "synthetic", "hub"):
-            values = {**values, name: os.path.abspath(getattr(built, name))}
+        place = os.path.expanduser(getattr(built, name))  # a shell does not do it inside of --set
+        if os.path.exists(place) and place not in ("tiny", "auto", "synthetic", "hub"):
+            values = {**values, name: os.path.abspath(place)}
     if built.rubric.endswith((".yaml", ".yml")):
-        values = {**values, "rubric": os.path.abspath(built.rubric)}
+        values = {**values, "rubric": os.path.abspath(os.path.expanduser(built.rubric))}
     checked: Settings = build(Settings, values, origin)
     return checked
 
