@@ -226,7 +226,7 @@ def rubric(name: str, data: bytes) -> None:
         loaded = load_rubric(path, HOST.items("check"))
     assert loaded.criteria and all(0 < c.weight < math.inf and c.text and c.name for c in loaded.criteria), "a criterion that cannot be"
     (found,) = judge([EXAMPLE], ["2 + 2 = 4\n#### 4"], loaded)
-    assert {v.criterion for v in found.verdicts} == {c.name for c in loaded.criteria}
+    assert {v.criterion for v in found.verdicts} <= {c.name for c in loaded.criteria}, "a verdict on no criterion"
     assert found.reward is None or 0 <= found.reward <= 1, f"reward {found.reward}"
 
 
@@ -362,8 +362,13 @@ def kinds(place: Path) -> list[Kind]:
     ] * 3
     guide = HOST.get("template", TASK.template).guidance.encode()
     gsm8k = b'{"question": "2 + 2?", "answer": "2 + 2 = <<2+2=4>>4\\n#### 4"}\n' * 3
-    code = {"task_id": "HumanEval/0", "prompt": "def f(x):\n    '''\n    >>> f(1)\n    2\n    '''\n", "entry_point": "f", "canonical_solution": "    return x+1\n",
-            "test": "def check(candidate):\n    assert candidate(1) == 2\n"}  # fmt: skip
+    code = {
+        "task_id": "HumanEval/0",
+        "prompt": "def f(x):\n    '''\n    >>> f(1)\n    2\n    '''\n",
+        "entry_point": "f",
+        "canonical_solution": "    return x+1\n",
+        "test": "def check(candidate):\n    assert candidate(1) == 2\n",
+    }
     humaneval = (json.dumps(code) + "\n").encode()
     patterns = [
         (".", p.encode())

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO
 
 from herl_bench.errors import DataError, UsageError
 from herl_bench.plain_text import one_line
@@ -94,15 +94,16 @@ def _loader() -> Any:
     def refuse(problem: str, mark: Any) -> Any:
         return yaml.constructor.ConstructorError(None, None, problem, mark)
 
+    implicit = {
+        first: [(tag, seen) for tag, seen in found if tag in core] for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
     class Loader(yaml.SafeLoader):
         level = values = 0
-        yaml_implicit_resolvers: ClassVar = {
-            first: [(tag, pattern) for tag, pattern in found if tag in core]
-            for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
 
         def __init__(self, stream: str):
             super().__init__(stream)
+            self.yaml_implicit_resolvers = implicit
             self.sizes: dict[str, int] = {}
 
         def compose_node(self, parent: Any, index: Any) -> Any:

@@ -21,6 +21,7 @@ from transformers import (
 
 from herl_bench.errors import UsageError
 from herl_bench.policy import load_policy
+from herl_bench.testing import tiny_checkpoint
 
 CHAT = (
     "{% for m in messages %}{% if m.role == 'system' %}{{ SYSTEM }}{% endif %}"
@@ -185,3 +186,43 @@ def test_the_package_knows_no_torch_until_it_is_used() -> None:
 def test_names_mean_functions_however_they_are_imported() -> None:
     code = "from herl_bench.policy.generate import Completion; from herl_bench.policy import generate; assert not hasattr(generate, 'Completion')"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ------------------------------------------------------------------------------------------------------ code that a model brings
+@pytest.fixture(params=["known", "unknown"])
+def bringing_code(request, tmp_path):
+    """A checkpoint with a module of its own, which leaves a file when it runs; of an architecture that transformers knows, or not."""
+    folder = tiny_checkpoint(tmp_path / "model")
+    ran = tmp_path / "ran"
+    (folder / f"own_{tmp_path.name}.py").write_text(
+        f"open({str(ran)!r}, 'w').close()\nfrom transformers import LlamaConfig, LlamaForCausalLM\n\n\n"
+        "class Config(LlamaConfig):\n    model_type = 'own'\n\n\nclass Model(LlamaForCausalLM):\n    config_class = Config\n"
+    )
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": f"own_{tmp_path.name}.Config", "AutoModelForCausalLM": f"own_{tmp_path.name}.Model"}
+    config["model_type"] = "own" if request.param == "unknown" else config["model_type"]
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder, ran, request.param
+
+
+def test_a_models_own_code_runs_only_where_it_is_asked_for(bringing_code, monkeypatch):
+    folder, ran, kind = bringing_code
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # transformers would ask
+    if kind == "known":
+        assert type(load_policy(folder).model).__name__ == "LlamaForCausalLM"
+    else:
+        with pytest.raises(UsageError, match=r"it brings Python code of its own \(auto_map\), which is not run .* --trust_remote_code"):
+            load_policy(folder)
+    assert not ran.exists()
+    assert type(load_policy(folder, trust_remote_code=True).model).__name__ == "Model"
+    assert ran.exists()
+
+
+def test_no_file_can_ask_for_a_models_own_code(tmp_path, capsys):
+    from herl_bench.cli import main
+
+    (tmp_path / "c.yaml").write_text("task: gsm8k\ntrust_remote_code: true\n")
+    with pytest.raises(SystemExit) as left:
+        main(["run", "--config", str(tmp_path / "c.yaml")])
+    assert left.value.code == 2
+    assert "trust_remote_code: no file can ask for that: pass --trust_remote_code" in capsys.readouterr().err

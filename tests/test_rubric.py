@@ -199,3 +199,45 @@ def test_the_schema_accepts_every_shipped_rubric_and_refuses_what_the_loader_ref
 def test_general_checks(check, params, response, met):
     assert KNOWN[check].function(EXAMPLE, response, **params).met is met
     assert not KNOWN[check].needs_reference
+
+
+CRITERION = "name: r\ncriteria:\n  - {{name: a, text: t, check: {}, with: {}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            CRITERION.format("regex", "{pattern: '('}"),
+            "criterion 'a': with.pattern: not a pattern of Python's re: missing ), unterminated subpattern",
+        ),
+        (CRITERION.format("regex", "{pattern: '(?:(?:a{1000}){1000}){1000}'}"), "criterion 'a': with.pattern: the numbers in the pattern"),
+        (CRITERION.format("regex", "{pattern: 5}"), "criterion 'a': with.pattern must be str, not int"),
+        (CRITERION.format("max_words", "{words: many}"), "criterion 'a': with.words must be int, not str"),
+        (CRITERION.format("max_words", "{words: yes}"), "criterion 'a': with.words must be int, not bool"),
+        (CRITERION.format("regex", "{pattern: x}, weight: .nan"), "weight"),
+        (CRITERION.format("regex", "{pattern: x}, weight: .inf"), "weight"),
+        ("name: r\nname: q\n" + CRITERION.format("json", "{}"), "line 2, column 1: the key 'name' stands twice"),
+        ("name: 2023-13-45\ncriteria: []\n", "name: string should match"),
+        ("[" * 9_000, "more than 50 levels deep"),
+        ("a: &a [*a]\n", "the alias *a stands inside of what it names"),
+    ],
+)
+def test_a_strangers_rubric_is_refused_in_one_line(tmp_path, text, said):
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(UsageError) as told:
+        load_rubric(tmp_path / "r.yaml", KNOWN)
+    assert str(told.value).startswith(f"{tmp_path / 'r.yaml'}: ")
+    assert said in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_pattern_that_never_ends_leaves_its_criterion_undecided(tmp_path, monkeypatch):
+    monkeypatch.setattr("herl_bench.patterns.SECONDS", 0.1)
+    (tmp_path / "r.yaml").write_text(CRITERION.format("regex", "{pattern: '(z|zz)+$'}"))
+    rubric = load_rubric(tmp_path / "r.yaml", KNOWN)
+    examples = [Example("a", "", "", {})] * 20
+    for judged in judge(examples, ["z" * 100_000 + "!"] * 20, rubric):
+        (verdict,) = judged.verdicts
+        assert verdict.met is None
+        assert "the pattern takes more than" in verdict.error

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
@@ -19,6 +19,7 @@ import pytest
 
 from herl_bench.cli import main
 from herl_bench.data import EVAL_SEED
+from herl_bench.errors import ServerError, UsageError
 from herl_bench.plugins import load_host
 from herl_bench.policy import load_policy
 from herl_bench.policy.server import open_server
@@ -324,3 +325,143 @@ def test_bad_arguments_are_one_line(capsys, given, message):
     out, err = capsys.readouterr()
     assert (left.value.code, out, err.count("\n")) == (2, "", 1)
     assert message in err
+
+
+# ------------------------------------------------------------------------------------------------- servers that mean harm
+def packed(data):
+    import gzip
+
+    return gzip.compress(data)
+
+
+HARM = {
+    "deep": (b"[" * 200_000, {}, "JSON that is more than 100 levels deep"),
+    "deep inside": (b'{"choices":' + b"[" * 500 + b"]" * 500 + b"}", {}, "levels deep"),
+    "a long number": (b'{"usage": ' + b"9" * 5_000 + b"}", {}, "a number of more than 300 digits"),
+    "no UTF-8": (b'{"choices":[{"message":{"content":"\xff"}}]}', {}, "not UTF-8"),
+    "a bomb": (packed(b" " * (50 << 20)), {"Content-Encoding": "gzip"}, "a reply in the encoding gzip, although none was asked for"),
+    "another bomb": (b"x", {"Content-Encoding": "br, gzip"}, "a reply in the encoding br, gzip"),
+    "long": (b" " * (17 << 20), {}, "a reply of more than 16 MiB"),
+    "controls": (b"\x1b]0;owned\x07\x1b[2J", {}, "␛]0;owned␇␛[2J"),
+    "direction": ("\u202egnp".encode(), {}, "[U+202E]gnp"),
+    "no object": (b'"x"', {}, "no choices"),
+    "a list for words": (b'{"choices":[{"message":{"content":["a"]}}]}', {}, "no text"),
+}
+ODD = {
+    "rot13": (None, {"Content-Type": "text/plain; charset=rot13"}),
+    "idna": (None, {"Content-Type": "text/plain; charset=idna"}),
+    "utf-7": (None, {"Content-Type": "text/plain; charset=utf-7"}),
+    "how it ended": (b'{"choices":[{"message":{"content":"yes"},"finish_reason":{"a":[1]}}]}', {}),
+    "how it ended, at length": (b'{"choices":[{"message":{"content":"yes"},"finish_reason":"' + b"x" * 90_000 + b'"}]}', {}),
+    "tokens below none": (b'{"choices":[{"message":{"content":"yes"}}],"usage":{"completion_tokens":-3}}', {}),
+    "tokens that are true": (b'{"choices":[{"message":{"content":"yes"}}],"usage":{"completion_tokens":true}}', {}),
+    "a lone surrogate": (b'{"choices":[{"message":{"content":"yes\\ud800"}}]}', {}),
+}
+
+
+def raw_server(replies):
+    """Each request gets the next (head and) bytes of `replies`, slowly where a number of seconds stands between them."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with listening:
+            for parts in replies:
+                connection, _ = listening.accept()
+                with connection, suppress(OSError):
+                    connection.recv(1 << 20)
+                    for part in parts:
+                        if isinstance(part, bytes):
+                            connection.sendall(part)
+                        else:
+                            time.sleep(part)
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(1 << 16):  # until the other side has closed: a socket with unread bytes would be reset
+                        pass
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+
+
+def head(headers, length):
+    lines = {"Content-Type": "application/json", **headers, "Content-Length": str(length), "Connection": "close"}
+    return b"HTTP/1.1 200 OK\r\n" + b"".join(f"{name}: {value}\r\n".encode() for name, value in lines.items()) + b"\r\n"
+
+
+def asked(url, **more):
+    made = open_server({"base_url": url, "model": "M", "retries": 0, "backoff": 0, **more})
+    (answer,) = made.answer(["2 + 2?"], seeds=[1], **HOW)
+    return answer
+
+
+@pytest.mark.parametrize("kind", HARM)
+def test_a_harmful_reply_is_an_error_of_that_response(kind):
+    body, headers, words = HARM[kind]
+    answer = asked(raw_server([[head(headers, len(body)), body], [head({}, 2), b"{}"]]))
+    assert answer.text == ""
+    assert words in answer.error
+    assert answer.error.isprintable()
+    assert len(answer.error) < 400
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_an_odd_reply_is_read_as_json_is(kind):
+    body, headers = ODD[kind]
+    body = body or reply("yes")[2].encode()
+    answer = asked(raw_server([[head(headers, len(body)), body]]))
+    assert answer.text.startswith("yes")
+    assert len(answer.finish) <= 40
+    assert answer.tokens in (0, 2)
+
+
+@pytest.mark.parametrize("drip", [[b" ", 0.2] * 400, [0.5] * 200], ids=["byte by byte", "silence"])
+def test_the_timeout_is_of_the_whole_answer(drip):
+    began = time.monotonic()
+    with pytest.raises(ServerError, match=r"is gone \(no whole answer within 1 seconds\)"):
+        asked(raw_server([[head({}, 100_000), *drip]]), timeout=1)
+    assert time.monotonic() - began < 40
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * (4 << 20),
+        b"".join(b"X-%d: %s\r\n" % (i, b"a" * 900) for i in range(5_000)),
+        os.urandom(4_000),
+        b"HTTP/1.1 999 \r\n\r\n",
+    ],
+    ids=["a long header", "many headers", "noise", "status 999"],
+)
+def test_a_reply_that_is_no_http_is_an_error(begin):
+    answer = asked(raw_server([[begin], [head({}, 2), b"{}"]]))
+    assert answer.error
+    assert answer.error.isprintable()
+
+
+@pytest.mark.parametrize("value", ["nan", "-5", "soon", "Mon, 01 Jan 0001 00:00:00 GMT", "1\xe9", "", "Fri, 99 Foo 2024"])
+def test_a_pause_that_makes_no_sense_is_none(value):
+    body = reply("yes")[2].encode()
+    again = f"HTTP/1.1 429 X\r\nRetry-After: {value}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode("latin-1")
+    assert asked(raw_server([[again], [head({}, len(body)), body]]), retries=1).text == "yes"
+
+
+@pytest.mark.parametrize("value", ["inf", "1e300", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_pause_without_end_is_one_line(value):
+    again = f"HTTP/1.1 429 X\r\nRetry-After: {value}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+    with pytest.raises(ServerError, match="takes no requests for"):
+        asked(raw_server([[again]]))
+
+
+@pytest.mark.parametrize("url", ["http://", "http://[::1", "http://x:99999999/v1", "http://\0/v1"])
+def test_an_address_that_is_none_is_one_line(url):
+    with pytest.raises(UsageError, match="base_url="):
+        open_server({"base_url": url, "model": "M"})
+
+
+@pytest.mark.parametrize(
+    "row",
+    ['{"key": "a", "answer": {"text": 5, "finish": "", "tokens": 0, "dropped": 0, "error": ""}}', "[1]", '{"key": "a"}', "[" * 100_000],
+)
+def test_a_file_of_answers_that_is_none_is_one_line(tmp_path, row):
+    (tmp_path / "cache").write_text(row + "\n")
+    with pytest.raises(UsageError, match="not a file of answers that herl-bench wrote"):
+        open_server({"base_url": "http://127.0.0.1:1/v1", "model": "M", "cache": str(tmp_path / "cache")})

@@ -85,7 +85,8 @@ class Display:
                 continue  # whoever exchanged it before us, such as a test, knows what to do with it
             self.outlets[name] = Outlet(-1 if stream is None else number)
             encoding = getattr(stream, "encoding", None) or "utf-8"
-            setattr(sys, name, Stream(self.outlets[name], encoding=encoding, errors="backslashreplace", write_through=True))
+            stream = Stream(self.outlets[name], encoding=encoding, errors="backslashreplace", write_through=True)  # type: ignore[arg-type]
+            setattr(sys, name, stream)
 
     def settled(self, code: int) -> int:
         """The exit code of a command that ended with `code`: a success that could not be shown is none."""

@@ -105,10 +105,10 @@ def _check_address(base_url: str) -> None:
     import httpx2
 
     try:
-        host = httpx2.URL(base_url).host
+        url = httpx2.URL(base_url)
     except (httpx2.InvalidURL, ValueError) as error:
         raise UsageError(f"--model_args base_url={base_url}: {error}") from None
-    if not host:
+    if not url.host or not 0 < (url.port or 80) < 1 << 16:
         raise UsageError(f"--model_args base_url={base_url}: it names no server: http://127.0.0.1:8000/v1, for example")
 
 
