@@ -183,4 +183,4 @@ def test_another_rubric_is_validated_by_name_or_file(capsys, folder, tmp_path):
     (tmp_path / "r.yaml").write_text("name: r\ncriteria:\n  - {name: js, text: It is JSON., check: json}\n")
     code, out, _ = validate(capsys, "--tasks", "gsm8k", "--data", folder, "--rubric", str(tmp_path / "r.yaml"), "--strict")
     assert (code, "gsm8k train: 0 of 2 gold answers" in out) == (1, True)
-    assert "gsm8k/train/0  js: not JSON: " in out
+    assert "gsm8k/train/0  js: not JSON" in out
