@@ -9,6 +9,7 @@ import pytest
 from herl_bench.errors import SaveError, UsageError
 from herl_bench.evaluate import Evaluation, Tally, Writer, judge_responses, read_summary, sum_up, warnings_of, write_evaluation
 from herl_bench.evaluate.core import mean_and_stderr
+from herl_bench.evaluate.files import new_stamp, sanitized
 from herl_bench.policy.answer import Answer
 from herl_bench.types import Criterion, Example, Metric, Rubric, Task
 
@@ -59,7 +60,7 @@ def test_the_summary_by_hand():
     strict, flexible = s.metrics["exact_match,strict-match"], s.metrics["exact_match,flexible"]
     assert (strict.value, strict.items) == (0.25, 4)
     assert strict.stderr == pytest.approx(math.sqrt((0.75**2 + 3 * 0.25**2) / 3 / 4))
-    assert (flexible.value, flexible.items) == (1.0, 2)  # no number in the other two: not computed, not wrong
+    assert (flexible.value, flexible.items, flexible.undecided) == (0.5, 4, 2)  # no number in the other two: they count as wrong
     assert (s.criteria["number"].value, s.criteria["short"].value, s.criteria["fragile"].items) == (0.5, 1.0, 3)
     assert (s.unparsed, s.truncated, s.empty, s.errors, s.generated_tokens) == (0.5, 0.25, 0.25, 2, 4)
     assert (s.families["even"].value, s.families["odd"].value) == (0.5, 0.0)
@@ -89,10 +90,11 @@ def test_rates_are_of_the_responses_that_were_given():
     examples = [replace(EXAMPLES[0], id=str(i)) for i in range(8)]
     s = sum_up(judge_responses(TASK, Rubric("none", ()), [ran], examples, answers), Rubric("none", ()), [ran])
     assert (s.truncated, s.empty, s.unparsed, s.timed_out) == (0.25, 0.2, 0.4, 0.2)  # the last does not say how it ended
-    assert (s.errors, s.error_rate, s.metrics["ran,none"].items) == (3, 0.375, 5)
+    assert (s.errors, s.error_rate, s.undecided) == (3, 0.375, 3)
+    assert (s.metrics["ran,none"].value, s.metrics["ran,none"].items, s.metrics["ran,none"].undecided) == (1 / 8, 8, 3)
     said = list(warnings_of(asdict(s)))
     assert len(said) == 5
-    assert said[-1] == "37.5% of the responses are missing or could not be judged; they are left out of the means"
+    assert said[-1] == "37.5% of the responses are missing, or with something that could not be judged"
 
 
 def test_quiet_below_five_percent_but_not_about_errors():
@@ -143,7 +145,7 @@ def test_the_files_hold_every_column(tmp_path):
     assert results["herl_bench"]["rubric"] == {"sums": "sums"}
     summary = read_summary(tmp_path / "eval")
     assert (summary["metrics"]["exact_match,strict-match"]["value"], summary["unparsed"]) == (0.25, 0.5)
-    assert summary["families"]["even"] == {"value": 0.5, "stderr": 0.5, "items": 2}
+    assert summary["families"]["even"] == {"value": 0.5, "stderr": 0.5, "items": 2, "undecided": 0}
     samples = [json.loads(line) for line in samples_path.read_text().splitlines()]
     assert [(s["doc_id"], s["filter"]) for s in samples[:3]] == [(0, "strict-match"), (0, "flexible"), (0, "none")]
     assert samples[2]["metrics"] == ["criterion_number", "criterion_short", "criterion_fragile"]
@@ -197,3 +199,48 @@ def test_a_folder_without_results_is_named(tmp_path):
     (tmp_path / "results_1.json").write_text("[]")
     with pytest.raises(UsageError, match=r"results_1\.json: not a results file"):
         read_summary(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("org/m", "org__m"),
+        ("/a/b", "__a__b"),
+        ("a:b?c", "a__b__c"),
+        ("../m", "m"),
+        ("./m", "m"),
+        ("a/../../m", "m"),
+        ("../../x/y.z", "y.z"),
+    ],
+)
+def test_a_model_s_folder_has_a_plain_name(name, folder, tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "deep")
+    assert sanitized(name) == folder
+
+
+@pytest.mark.parametrize(("name", "folder"), [(".", "deep"), ("..", "deeper"), ("./", "deep")])
+def test_where_one_stands_is_named_by_its_folder(name, folder, tmp_path, monkeypatch):
+    place = tmp_path / "deeper" / "deep"
+    place.mkdir(parents=True)
+    monkeypatch.chdir(place)
+    assert sanitized(name) == folder
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        "2999-01-01T00-00-00.000000",
+        "2999-01-01T00-00-00",
+        "2999-01-01T00-00-00.999999",
+        "2999-01-01T00-00-00.5",
+        "garbage",
+        "9999-12-31T23-59-59.999999",
+    ],
+)
+def test_the_newest_stands_last_even_where_the_clock_was_set_back(there, tmp_path):
+    old = tmp_path / f"results_{there}.json"
+    old.touch()
+    new = tmp_path / f"results_{new_stamp(tmp_path)}.json"
+    assert max(new, old) == new or not there.startswith("2999")
+    assert re.fullmatch(r"results_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{6}\.json", new.name)

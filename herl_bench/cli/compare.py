@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from herl_bench.compare.read import FinishedRun
     from herl_bench.compare.sweep import Cell
 
-INTERRUPTED = 130
 GRID_KEYS = ("tasks", "methods", "arms", "seeds", "settings", "baseline")
 
 
@@ -95,7 +94,7 @@ def command(
         failed, stopped = _sweep(plan, jobs, ray)
         if stopped:
             click.echo("herl-bench: interrupted; the same command goes on from here", err=True)
-            return INTERRUPTED
+            return 128 + stopped
         found = _read(plan, failed)
     done = compare(found, arms, folder=folder or Path.cwd(), command=typed, failed=failed, allow_unequal=allow_unequal, margin=margin)
     if folder is not None:
@@ -279,8 +278,8 @@ def _baseline_first(arms: list[Arm], baseline: str | None) -> list[Arm]:
 
 
 # ------------------------------------------------------------------------------------------------------------------------ sweeping
-def _sweep(plan: Plan, jobs: int | None, ray: str | None) -> tuple[list[FailedCell], bool]:
-    """Run what is missing. Gives the cells that failed, and whether Ctrl-C ended it."""
+def _sweep(plan: Plan, jobs: int | None, ray: str | None) -> tuple[list[FailedCell], int]:
+    """Run what is missing. Gives the cells that failed, and which signal ended it, 0 where none did."""
     from herl_bench.cli.sweeping import open_face
     from herl_bench.compare.model import FailedCell
     from herl_bench.compare.sweep import LocalPool, Pool, RayPool, finished, prepare, run_cells
@@ -289,13 +288,13 @@ def _sweep(plan: Plan, jobs: int | None, ray: str | None) -> tuple[list[FailedCe
     with locked(plan.folder, "comparison") as lock, redirect_stdout(sys.stderr):  # Ray talks on stdout, which is the comparison's alone
         prepare(plan.cells)
         if all(finished(cell.directory) for cell in plan.cells):
-            return [], False
+            return [], 0
         pool: Pool = RayPool(ray, plan.folder) if ray else LocalPool(jobs or _processors(), lock)
         with _stoppable() as stopping, open_face(plan.cells) as face:
             ended = run_cells(plan.cells, pool, face.show, stopping)
         if stopping():
-            return [], True
-    return [FailedCell(e.cell.task, e.cell.arm, e.cell.seed, str(e.cell.directory), e.reason) for e in ended], False
+            return [], stopping()
+    return [FailedCell(e.cell.task, e.cell.arm, e.cell.seed, str(e.cell.directory), e.reason) for e in ended], 0
 
 
 def _processors() -> int:
@@ -318,7 +317,7 @@ def _stoppable() -> Iterator[Any]:
     caught = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
     before = {number: signal.signal(number, on_signal) for number in caught}
     try:
-        yield lambda: bool(asked)
+        yield lambda: asked[0] if asked else 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

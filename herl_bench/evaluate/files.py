@@ -21,8 +21,9 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from herl_bench.errors import DataError, UsageError
 from herl_bench.evaluate.core import PASS_AT, Evaluation, Row, Summary, pass_at_k, pass_metrics
 from herl_bench.policy.answer import Answer, Answerer
 from herl_bench.reading import parse_json, read_json
-from herl_bench.saving import append_lines, cut, saving, write_whole
+from herl_bench.saving import append_lines, cut, saving, sync, write_whole
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task, Verdict
 
 VERSION = 1.0
@@ -78,7 +79,7 @@ class Writer:
 
     settings: as from `sampling_settings`; they stand in every sample's `arguments`. samples: False drops the samples in the end.
     resume: a `fingerprint`; what is there of an earlier attempt with the same one is given by `restore`. model: whose `reads` stands in every
-    sample's `arguments`, as what the model was given; without one, the plain prompt.
+    sample's `arguments`, as what the model was given; without one, the plain prompt. pass_at: the k of pass@k.
     Left without `finish`, the samples so far stay in the `.part` file.
     """
 
@@ -93,11 +94,12 @@ class Writer:
         samples: bool = True,
         resume: str = "",
         model: Answerer | None = None,
+        pass_at: Sequence[int] = PASS_AT,
     ):
         self.directory, self.samples = Path(directory), samples
         self.task, self.rubric, self.metrics, self.settings = task, rubric, tuple(metrics), dict(settings or {})
         self.part = self.directory / f"samples_{task.name}_{resume or new_stamp()}.jsonl.part"
-        self.model = model
+        self.model, self.pass_at = model, tuple(pass_at)
         self._started = time.time()
         self._hashes: list[str] = []
         with saving(self.directory):
@@ -157,7 +159,7 @@ class Writer:
         config: Mapping[str, Any] | None = None,
     ) -> tuple[Path, Path]:
         """Write the results of this one task, and give the samples file its name."""
-        stamp = new_stamp()
+        stamp = new_stamp(self.directory)
         results = write_results(
             self.directory,
             stamp,
@@ -177,6 +179,7 @@ class Writer:
             if self.samples:
                 os.fsync(self._lock.fileno())
                 self.part.replace(path)
+                sync(self.directory)
             else:
                 self.part.unlink()
         return path
@@ -197,13 +200,16 @@ class Writer:
                 "metrics": dict(row.judgement.metrics),
                 "verdicts": [asdict(v) for v in row.judgement.verdicts],
                 "status": row.judgement.status,
+                "integrity": row.judgement.integrity,
                 "errors": list(row.errors),
             }
             for row in rows
         ]
         for position, filter_name in enumerate(filters_of(self.metrics)):
             values = {
-                m.name: _mean(rows, lambda row, m=m: row.judgement.metrics.get(m.key)) for m in self.metrics if m.filter == filter_name
+                m.name: _mean(rows, lambda row, m=m: row.judgement.metrics.get(m.key), wrong=m.higher_is_better)
+                for m in self.metrics
+                if m.filter == filter_name
             }
             values |= {name: value for name, f, value in self._pass_values(rows) if f == filter_name}
             if filter_name == "none":
@@ -229,9 +235,9 @@ class Writer:
         for i in pass_metrics([m.name for m in self.metrics]):
             metric = self.metrics[i]
             values = [v for row in rows if (v := row.judgement.metrics.get(metric.key)) is not None]
-            for k in PASS_AT:
-                if k <= len(rows) and all(v in (0.0, 1.0) for v in values):
-                    yield f"pass@{k}", metric.filter, pass_at_k(len(values), round(sum(values)), k) if k <= len(values) else None
+            for k in self.pass_at:
+                if k <= len(rows) and all(v in (0.0, 1.0) for v in values) and f"pass@{k}" != metric.name:
+                    yield f"pass@{k}", metric.filter, pass_at_k(len(rows), round(sum(values)), k) if values else None
 
     def section(self, evaluation: Evaluation, *, original: int | None = None, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """What a results file says of this task, by lm-eval's keys. original: items before any limit. data: where they came from."""
@@ -360,19 +366,32 @@ def model_facts(answerer: Any) -> dict[str, Any]:
     }
 
 
-def new_stamp() -> str:
-    """As lm-eval's files carry it."""
-    return datetime.now().isoformat().replace(":", "-")
+def new_stamp(folder: Path | None = None) -> str:
+    """As lm-eval's files carry it; later than every one in `folder`: the newest stands last there even where the clock was set back."""
+    now = datetime.now()
+    for path in folder.glob("results_*.json") if folder else ():
+        with suppress(ValueError, OverflowError):
+            day, _, hour = path.stem.removeprefix("results_").partition("T")
+            there = datetime.fromisoformat(f"{day}T{hour.replace('-', ':')}").replace(tzinfo=None)
+            now = max(now, there + timedelta(seconds=1))
+    return now.isoformat(timespec="microseconds").replace(":", "-")
 
 
 def fingerprint(
-    model: Mapping[str, Any], task: Task, rubric: Rubric, metrics: Sequence[Metric], settings: Mapping[str, Any], items: str
+    model: Mapping[str, Any],
+    task: Task,
+    rubric: Rubric,
+    metrics: Sequence[Metric],
+    settings: Mapping[str, Any],
+    items: str,
+    how: Mapping[str, Any] | None = None,
 ) -> str:
-    """Equal only where one evaluation can go on from the other's samples. model: its `identity`. items: their digest."""
+    """Equal only where one evaluation can go on from the other's samples. model: its `identity`. items: their digest. how: of the judging."""
     judged_by = [
         rubric.name,
         [(c.name, c.text, c.weight, repr(sorted(getattr(c.check, "keywords", {}).items()))) for c in rubric.criteria],
         [m.key for m in metrics],
+        dict(how or {}),
         _version("herl-bench"),
     ]
     return _sha(json.dumps([model, task.name, judged_by, settings, items], sort_keys=True, default=str))[:12]
@@ -384,7 +403,8 @@ def _restored(sample: Mapping[str, Any], example: Example) -> Iterator[Row]:
         raise ValueError(ours["id"])
     for i, (text, said) in enumerate(zip(sample["resps"][0], ours["responses"], strict=True)):
         answer = Answer(text, said["finish"], said["tokens"], said["dropped"], said["error"])
-        judgement = Judgement(tuple(Verdict(**v) for v in said["verdicts"]), said["reward"], said["metrics"], said["status"])
+        verdicts = tuple(Verdict(**v) for v in said["verdicts"])
+        judgement = Judgement(verdicts, said["reward"], said["metrics"], said["status"], said.get("integrity", ""))
         yield Row(example, sample["doc_id"], i, answer, judgement, said["extracted"], tuple(said["errors"]))
 
 
@@ -412,7 +432,9 @@ def criterion_column(name: str) -> str:
 
 
 def sanitized(model_name: str) -> str:
-    """As a folder name, by lm-eval's own rule."""
+    """As a folder name, by lm-eval's own rule; of a path with dots in it (`../x`), the folder that it leads to."""
+    if not {".", ".."}.isdisjoint(model_name.split("/")):
+        model_name = Path(model_name).resolve().name or "model"
     return re.sub(r"[\"<>:/|\\?*\[\]]+", "__", model_name)
 
 
@@ -425,9 +447,13 @@ def filters_of(metrics: Sequence[Metric]) -> list[str]:
     return list(dict.fromkeys([*(m.filter for m in metrics), "none"]))
 
 
-def _mean(rows: Sequence[Row], value: Any) -> float | None:
+def _mean(rows: Sequence[Row], value: Any, *, wrong: bool = False) -> float | None:
+    """Over the decided responses of an item, None where there are none. wrong: others count as 0, or as the worst where that is below."""
     decided = [float(v) for row in rows if (v := value(row)) is not None]
-    return sum(decided) / len(decided) if decided else None
+    if not decided:
+        return None
+    missing = len(rows) - len(decided) if wrong else 0
+    return (sum(decided) + missing * min(0.0, *decided)) / (len(decided) + missing)
 
 
 def scores_by_key(summary: Summary) -> dict[str, float | str]:

@@ -152,8 +152,9 @@ _job: Job | None = None
 
 
 def _begin() -> None:
-    """A forked process dies with its parent, and at once on Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """A forked process dies with its parent, and at once on Ctrl-C and whatever else its parent would end in order at."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -172,6 +173,7 @@ def _as_json(row: Row, line: int) -> str:
         "reward": row.judgement.reward,
         "extracted": row.extracted,
         "status": row.judgement.status,
+        "integrity": row.judgement.integrity,
         "errors": list(row.errors),
         "verdicts": [
             {"criterion": v.criterion, "part": v.part, "met": v.met, "evidence": v.evidence or v.error} for v in row.judgement.verdicts

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 import symtable
 from types import CodeType
 from typing import Any, NamedTuple
@@ -40,16 +41,21 @@ class Site(NamedTuple):
 
     conditional: it sits in a branch (`if`, `except`, `else` of `try`, `case`), so that not reaching it says nothing.
     ahead: where in `Tests.calls` those begin and end that the assert statements right after this one make, if reading them is enough to tell.
+    bare: it compares nothing.
     """
 
     source: str
     conditional: bool
     left_call: bool = False
     ahead: tuple[int, int] = (0, 0)
+    bare: bool = True
 
 
 class Tests(NamedTuple):
-    """free: global names that the source reads and nobody defines; they can only mean the program's. calls_check: it does so itself."""
+    """free: global names that the source reads and nobody defines; they can only mean the program's. calls_check: it does so itself.
+    attributes: those that the source names. replaces: which name of a module they put something else in place of. doubt: what else they do to
+    their own process that an honest program may need done to its own.
+    """
 
     code: CodeType
     sites: tuple[Site, ...]
@@ -58,6 +64,9 @@ class Tests(NamedTuple):
     has_check: bool
     calls_check: bool
     calls: tuple[Call, ...] = ()
+    attributes: frozenset[str] = frozenset()
+    replaces: str = ""
+    doubt: str = ""
 
 
 def prepare(source: str) -> Tests:
@@ -74,9 +83,12 @@ def prepare(source: str) -> Tests:
     )
     free = free_names(source)
     writer = _Writer(source, free, checks_program(tree, free))
+    attributes = frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
     body = writer.main_body(tree.body)
     code = compile(ast.Module(body, tree.type_ignores), "<tests>", "exec", dont_inherit=True)
-    return Tests(code, tuple(writer.sites), tuple(writer.statements), free, has_check, calls_check, tuple(writer.calls))
+    said = effects(source, tree, free)
+    sites, statements = tuple(writer.sites), tuple(writer.statements)
+    return Tests(code, sites, statements, free, has_check, calls_check, tuple(writer.calls), attributes, *said)
 
 
 def free_names(source: str) -> frozenset[str]:
@@ -93,6 +105,51 @@ def free_names(source: str) -> frozenset[str]:
                 if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace():
                     bound.add(symbol.get_name())
     return frozenset(read - bound - BUILTINS)
+
+
+WORLD = (
+    "chdir mkdir makedirs touch write_text write_bytes putenv setrecursionlimit getcontext setcontext setlocale mkstemp "
+    "mkdtemp NamedTemporaryFile TemporaryDirectory"
+)  # what changes the tests' own process, files or modules
+TRACES = re.compile(rf"\b(import|open|case|{WORLD.replace(' ', '|')})\b")
+OWN_STREAMS = ("stdout", "stderr")  # where the program's output goes too
+
+
+def effects(source: str, tree: ast.Module, free: frozenset[str]) -> tuple[str, str]:
+    """What the tests replace, and what else they do, in words: in a single process the program would see it."""
+    if not TRACES.search(source):  # walking through the tree takes half as long as all else that is done with it
+        return "", ""
+    imported = {
+        (name.asname or name.name).partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in node.names
+    }
+    replaces = doubt = ""
+    for node in ast.walk(tree):
+        name = dotted(node.func if isinstance(node, ast.Call) else node)
+        words = set(name.split("."))
+        if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            if name.partition(".")[0] in imported and not words & set(OWN_STREAMS):
+                replaces = name
+        elif isinstance(node, ast.MatchClass) and dotted(node.cls) in free:
+            doubt = f"match the class {dotted(node.cls)}"
+        elif isinstance(node, ast.Call):
+            texts = [part.value for part in [*node.args, *(word.value for word in node.keywords)] if isinstance(part, ast.Constant)]
+            texts = [text for text in texts if type(text) is str]
+            if "patch" in words and words & imported and not any(text.endswith(OWN_STREAMS) for text in texts):
+                replaces = next(iter(texts), name)
+            elif words & set(WORLD.split()) or (name == "open" and any(set(text) & set("wax+") and len(text) < 4 for text in texts[-1:])):
+                doubt = f"call {name}"
+    return replaces, doubt
+
+
+def dotted(node: ast.AST) -> str:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return dotted(node.value) if isinstance(node, ast.Subscript) else ""
 
 
 def checks_program(tree: ast.Module, free: frozenset[str]) -> bool:
@@ -147,6 +204,17 @@ def only_call(test: ast.expr, names: frozenset[str]) -> Call | None:
     return Call(found.func.id, args, kwargs, final)
 
 
+def cannot_raise(node: ast.stmt) -> bool:
+    """By itself, or reports it by itself."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):  # its decorators and defaults may call the program
+        arguments = node.args
+        known = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+        annotated = node.returns or any(argument and argument.annotation for argument in known)
+        return not (node.decorator_list or arguments.defaults or any(arguments.kw_defaults) or annotated)
+    future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+    return future or isinstance(node, ast.Assert | ast.Global | ast.Nonlocal | ast.Pass)
+
+
 class _Writer(ast.NodeTransformer):
     """names: what means the program's own. checks_program: so does the argument of `check`."""
 
@@ -189,12 +257,12 @@ class _Writer(ast.NodeTransformer):
             self.names = frozenset({*names, *(argument.arg for argument in given)} - stored)
             node.body = self.main_body(node.body)
             self.names = names
-            return node
-        text = self._text(node)
-        new: ast.stmt = self.visit(node)
-        unguarded = (ast.Assert, ast.FunctionDef, ast.AsyncFunctionDef, ast.Global, ast.Nonlocal, ast.Pass)
-        if isinstance(node, unguarded) or (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+            new: ast.stmt = node
+        else:
+            new = self.visit(node)
+        if cannot_raise(node):
             return new
+        text = self._text(node)
         self.statements.append(text)
         imports = isinstance(node, ast.Import | ast.ImportFrom)
         return self._try([new], self._call("broken", constant(len(self.statements) - 1), constant(imports)))
@@ -204,7 +272,8 @@ class _Writer(ast.NodeTransformer):
         left_call = isinstance(test, ast.Compare) and isinstance(test.left, ast.Call)
         never = isinstance(test, ast.Constant) and not test.value  # `assert False` marks a place that must not be reached
         number = len(self.sites)
-        self.sites.append(Site(self._text(node), never or self.branches > 0, left_call))
+        bare = not isinstance(test, ast.Compare)
+        self.sites.append(Site(self._text(node), never or self.branches > 0, left_call, bare=bare))
         test = self.visit(test)
         where = constant(number)
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
@@ -212,6 +281,19 @@ class _Writer(ast.NodeTransformer):
         else:
             report = self._call("truth", where, test)
         return ast.copy_location(self._try([self._call("start", where), report], self._call("raised", where)), node)
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        one = isinstance(node.func, ast.Name) and node.func.id == "type" and len(node.args) == 1 and not node.keywords
+        return self._type_of(node, node.args[0]) if one else node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        self.generic_visit(node)
+        return self._type_of(node, node.value) if node.attr == "__class__" and isinstance(node.ctx, ast.Load) else node
+
+    def _type_of(self, node: ast.expr, value: ast.expr) -> ast.expr:
+        """The class of the program's, where the value is an object of the program's."""
+        return ast.copy_location(self._call("type_of", value).value, node)
 
     def visit_If(self, node: ast.If) -> ast.If:
         node.test = self.visit(node.test)
