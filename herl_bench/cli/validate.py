@@ -216,11 +216,10 @@ def _guided(
     from herl_bench.rubric import judge
 
     try_template(template, rubric, examples)
-    drafts = [(example, draft) for example in examples for draft in ("", task.gold(example)[: len(task.gold(example)) // 2])]
+    tried = [(example, draft) for example in examples for draft in ("", task.gold(example)[: len(task.gold(example)) // 2])]
+    judged = judge([example for example, _ in tried], [draft for _, draft in tried], rubric, (), sandbox) if tried else []
     telling = []
-    for (example, draft), judgement in zip(
-        drafts, judge(*map(list, zip(*drafts, strict=True)), rubric, (), sandbox) if drafts else [], strict=True
-    ):
+    for (example, draft), judgement in zip(tried, judged, strict=True):
         verdicts = [replace(v, met=False) for v in judgement.verdicts if v.met is not None]
         said = guidance(template, rubric, example, draft, verdicts)
         final = task.extract(example, task.gold(example))
