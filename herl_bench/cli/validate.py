@@ -52,6 +52,8 @@ def command(host: Host, names: str | None, rubric: str, template: str, data: str
     "problems": {TASK: [sentence]}}.
     """
     tasks = [host.get("task", name) for name in task_names(host, names)]
+    if template:
+        host.get("template", template)
     report_problems(host)
     problems: dict[str, list[str]] = {task.name: [] for task in tasks}
     outcome: dict[str, dict[str, Any]] = {}
