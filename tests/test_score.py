@@ -157,10 +157,10 @@ def test_two_answers_to_one_item_are_an_error_unless_allowed(capsys, tmp_path):
     [
         ('{"id": "x", "respo', ":1: not JSON, perhaps cut off"),
         ("[1]\n", ":1: a row is a JSON object, not int"),
-        ('[{"id": "x"},\n', ": begins as a JSON array, and is none: "),
+        ('[{"id": "x"},\n', "it begins as a JSON array: write a whole one, or one JSON object per line"),
         ('"x"\n', ":1: a row is a JSON object, not str"),
-        ("[" * 100_000, ": begins as a JSON array, and is none: nested too deeply"),
-        ('{"id": ' * 100_000, ":1: not JSON, perhaps cut off, or not one object per line: nested too deeply"),
+        ("[" * 100_000, ": JSON that is more than 100 levels deep"),
+        ('{"id": ' * 100_000, ":1: JSON that is more than 100 levels deep"),
         ('{"response": "4"}\n', ": no ids: rows need one of id, task_id, doc_id; without any there is one row per item"),
         ('{"id": "x", "response": "4"}\n{"response": "4"}\n', ":1: no item 'x'"),
         ('{"id": "x"}\n', ":1: no response: a row needs one of response, completion, resps, solution"),

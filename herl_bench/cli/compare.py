@@ -31,7 +31,7 @@ GRID_KEYS = ("tasks", "methods", "arms", "seeds", "settings", "baseline")
 
 @click.command("compare")
 @click.argument("runs", nargs=-1, metavar="[RUN]…")
-@click.option("--task", "tasks", help="Tasks, separated by commas.")
+@click.option("--task", "--tasks", "tasks", help="Tasks, separated by commas.")
 @click.option("--methods", help="Methods, separated by commas; the first is the baseline.")
 @click.option("--seeds", help="How many (5 means seeds 0 to 4), or which (0,3,7).  [default: 5]")
 @click.option("--budget", help="Generated tokens per run, such as 200k.  [default: 100k]")
