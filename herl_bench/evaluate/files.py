@@ -73,6 +73,13 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
     return dict(summary)
 
 
+def read_problems(folder: str | Path) -> dict[str, dict[str, Any]]:
+    """What kept responses from being judged, of the same file: `Problem`s as mappings, by kind. Files of older versions say nothing."""
+    newest = sorted(Path(folder).glob("results_*.json"))[-1]
+    by_task = json.loads(newest.read_text(encoding="utf-8"))[NAMESPACE].get("problems", {})
+    return dict(next(iter(by_task.values()), {}))
+
+
 # ------------------------------------------------------------------------------------------------------------ one task's samples
 class Writer:
     """Appends samples while they are made: pass `append` as `on_batch` to `evaluate`, then call `finish`.
@@ -273,6 +280,7 @@ class Writer:
             "task_hashes": {name: _sha("".join(self._hashes))},
             NAMESPACE: {
                 "summary": {name: asdict(summary)},
+                "problems": {name: {kind: asdict(problem) for kind, problem in evaluation.problems.items()}},
                 "rubric": {name: self.rubric.name},
                 "settings": {name: {key: value for key, value in settings.items() if key != "chat_template"}},
                 "data": {name: dict(data or {})},
