@@ -125,7 +125,7 @@ def command(
             theirs.run(folder)
         results = None
         if folder is not None:
-            stamp = new_stamp()
+            stamp = new_stamp(folder)
             results = write_results(
                 folder,
                 stamp,

@@ -21,8 +21,9 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from herl_bench.saving import append_lines, cut, saving, write_whole
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task, Verdict
 
 VERSION = 1.0
+STAMP = re.compile(r"_(\d{4}-\d\d-\d\d)T(\d\d-\d\d-\d\d(?:\.\d+)?)\.")
 NAMESPACE = "herl_bench"
 LM_EVAL_CONFIG: Mapping[str, Any] = {
     "batch_size": None, "batch_sizes": [], "device": None, "use_cache": None, "limit": None, "bootstrap_iters": 0, "gen_kwargs": None,
@@ -153,7 +155,7 @@ class Writer:
         config: Mapping[str, Any] | None = None,
     ) -> tuple[Path, Path]:
         """Write the results of this one task, and give the samples file its name."""
-        stamp = new_stamp()
+        stamp = new_stamp(self.directory)
         results = write_results(
             self.directory,
             stamp,
@@ -354,9 +356,15 @@ def model_facts(answerer: Any) -> dict[str, Any]:
     }
 
 
-def new_stamp() -> str:
-    """As lm-eval's files carry it."""
-    return datetime.now().isoformat().replace(":", "-")
+def new_stamp(folder: Path | None = None) -> str:
+    """As lm-eval's files carry it, and later than any in the folder: the last one written is the newest, whatever became of the clock."""
+    now = datetime.now()
+    for path in folder.glob("*_*.json*") if folder is not None else ():
+        found = STAMP.search(path.name)
+        with suppress(ValueError, OverflowError):
+            if found is not None:
+                now = max(now, datetime.fromisoformat(f"{found[1]}T{found[2].replace('-', ':')}") + timedelta(microseconds=1))
+    return now.isoformat(timespec="microseconds").replace(":", "-")
 
 
 def fingerprint(
