@@ -3,6 +3,7 @@
 What a plugin author needs is importable from here.
 """
 
+from herl_bench.answers import answer_text
 from herl_bench.hookspecs import hookimpl
 from herl_bench.rubric import judge, load_rubric
 from herl_bench.types import (
@@ -39,6 +40,7 @@ __all__ = [
     "Task",
     "Verdict",
     "World",
+    "answer_text",
     "hookimpl",
     "judge",
     "load_rubric",

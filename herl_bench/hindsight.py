@@ -6,6 +6,7 @@ step. None of them contains the final answer: checks keep it out of `evidence` a
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -15,6 +16,7 @@ from typing import Any
 from herl_bench.errors import UsageError
 from herl_bench.types import Example, HindsightTemplate, HintLevel, Rubric, Verdict
 
+FIELDS = ("guidance", "prompt")
 HINT_LEVELS: tuple[HintLevel, ...] = ("criteria", "evidence", "reference")
 
 
@@ -53,12 +55,27 @@ def guidance(
             )
     if not shown[False]:
         return ""
-    return _render(template, template.guidance, example=example, draft=draft, met=shown[True], unmet=shown[False], level=level).strip()
+    return _render(template, "guidance", example=example, draft=draft, met=shown[True], unmet=shown[False], level=level).strip()
 
 
 def revision_prompt(template: HindsightTemplate, example: Example, guidance_text: str, draft: str | None) -> str:
     """The prompt in which the policy writes again. `draft` is None when the guidance comes from another attempt."""
-    return _render(template, template.prompt, example=example, draft=draft, guidance=guidance_text)
+    return _render(template, "prompt", example=example, draft=draft, guidance=guidance_text)
+
+
+def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence[Example] = ()) -> None:
+    """Compile both fields, and render them for each example with every criterion unmet, at every hint level, with and without a draft.
+
+    Raises `UsageError` that names template, field and line: what is wrong with a template is to be found before anything is sampled.
+    """
+    for name in FIELDS:
+        _template(template, name)
+    seen = [Verdict(c.name, False, "what was seen", "what would be right") for c in rubric.criteria]
+    for example in examples:
+        for level in HINT_LEVELS:
+            words = guidance(template, rubric, example, "a draft", seen, level)
+        for draft in ("a draft", None):
+            revision_prompt(template, example, words, draft)
 
 
 @lru_cache(maxsize=64)
@@ -70,14 +87,37 @@ def _compiled(source: str) -> Any:
     return environment.from_string(source)
 
 
-def _render(template: HindsightTemplate, source: str, **names: Any) -> str:
+def _template(template: HindsightTemplate, name: str) -> Any:
+    from jinja2 import TemplateSyntaxError
+
+    source = getattr(template, name)
+    if not isinstance(source, str):
+        raise UsageError(
+            f"hindsight template {template.name!r}: {name} is a {type(source).__name__}: give the text, such as Path(…).read_text()"
+        )
+    try:
+        return _compiled(source)
+    except TemplateSyntaxError as error:
+        raise UsageError(f"hindsight template {template.name!r}: {name}, line {error.lineno}: {error.message}") from None
+
+
+def _render(template: HindsightTemplate, name: str, **names: Any) -> str:
+    """Whatever goes wrong inside of a template is its author's to mend, be it Jinja's error or one of the values'."""
     from jinja2 import TemplateError
 
+    compiled = _template(template, name)
     try:
-        rendered: str = _compiled(source).render(**names)
-    except TemplateError as error:
-        raise UsageError(f"hindsight template {template.name!r}: {error}") from None
+        rendered: str = compiled.render(**names)
+    except Exception as error:
+        kind = "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
+        raise UsageError(f"hindsight template {template.name!r}: {name}{_line_of(error)}: {kind}{error}") from None
     return rendered
+
+
+def _line_of(error: BaseException) -> str:
+    """Jinja gives a template's frames its own line numbers."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<template>"]
+    return f", line {lines[-1]}" if lines else ""
 
 
 # ----------------------------------------------------------------------------------------------------------------- buffer

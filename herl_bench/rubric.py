@@ -2,7 +2,8 @@
 
 `judge` is the one place where a response meets its checks: each distinct `observe` function among the rubric's criteria and the
 metrics runs once for the whole batch, then every check reads what it observed. A check that raises gives a verdict `met=None` with
-the error; it is counted apart and never becomes an unmet criterion, because a bug of ours must not become reward 0.
+the error: undecided. That is never paid for: it stays in the reward's denominator, and where the check looks at the gold answer or at hidden
+tests the response has no reward at all, because without it a wrong answer cannot be told from a right one.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def judge(
 ) -> list[Judgement]:
     """One `Judgement` per (example, response) pair, in order.
 
-    A criterion's weight is shared evenly by its parts; undecided parts count neither for nor against.
+    A criterion's weight is shared evenly by its parts; see `share_met`.
     """
     observed = _observe_all([*(c.observe for c in rubric.criteria), *(m.observe for m in metrics)], examples, responses, sandbox)
     return [_judge_one(example, rubric, metrics, {name: seen[i] for name, seen in observed.items()}) for i, example in enumerate(examples)]
@@ -49,63 +50,115 @@ def _observe_all(
     for observe in functions:
         if observe is None or observe in observed:
             continue
-        try:
-            seen = observe(examples, responses, sandbox)
-            if len(seen) != len(responses):
-                raise ValueError(f"{observe.__name__} gave {len(seen)} observations for {len(responses)} responses")
-        except Exception as error:
-            seen = [_Failed(error)] * len(responses)
-        observed[observe] = seen
+        observed[observe] = _observe(observe, examples, responses, sandbox)
     return observed
+
+
+def _observe(observe: Observe, examples: Sequence[Example], responses: Sequence[str], sandbox: Any) -> Sequence[Any]:
+    """A batch that fails is tried again one by one: a response that breaks the function costs no other its verdict."""
+    try:
+        seen = observe(examples, responses, sandbox)
+        if len(seen) != len(responses):
+            raise ValueError(f"{getattr(observe, '__name__', 'observe')} gave {len(seen)} observations for {len(responses)} responses")
+    except Exception as error:
+        if len(responses) == 1:
+            return [_Failed(error)]
+        return [_observe(observe, [e], [r], sandbox)[0] for e, r in zip(examples, responses, strict=True)]
+    return seen
 
 
 def _judge_one(example: Example, rubric: Rubric, metrics: Sequence[Metric], seen: Mapping[Observe | None, Any]) -> Judgement:
     verdicts = [v for criterion in rubric.criteria for v in _apply(criterion, example, seen[criterion.observe])]
     values: dict[str, float | None] = {}
+    failed: dict[str, str] = {}
     for metric in metrics:
         try:
             if isinstance(seen[metric.observe], _Failed):
                 raise seen[metric.observe].error
-            value = float(metric.score(example, seen[metric.observe]))
-            values[metric.key] = value if math.isfinite(value) else None
-        except Exception:
-            values[metric.key] = None
-    status = next((s for observed in seen.values() if isinstance(s := getattr(observed, "status", None), str)), "")
-    return Judgement(tuple(verdicts), share_met(rubric.criteria, verdicts), values, status)
+            values[metric.key] = _number(metric.score(example, seen[metric.observe]))
+        except Exception as error:
+            values[metric.key], failed[metric.key] = None, said(error)
+    return Judgement(
+        tuple(verdicts), share_met(rubric.criteria, verdicts), values, _word(seen, "status"), _word(seen, "integrity", "shared"), failed
+    )
 
 
 def share_met(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -> float | None:
-    """The weight of these criteria that is met, divided by what is decided of it; None where nothing is. Over all criteria it is the reward."""
-    met = decided = 0.0
+    """The weight of these criteria that is met, divided by what applies to the response. Over all criteria it is the reward.
+
+    What is undecided stays in the denominator. None where a criterion that looks at the gold answer has an undecided part, or nothing is decided.
+    """
+    met = applicable = 0.0
+    decided = False
     for criterion in criteria:
-        parts = [v for v in verdicts if v.criterion == criterion.name]
-        share = criterion.weight / max(1, len(parts))
-        decided += share * sum(v.met is not None for v in parts)
-        met += share * sum(v.met is True for v in parts)
-    return met / decided if decided > 0 else None
+        parts = [v.met for v in verdicts if v.criterion == criterion.name]
+        if criterion.needs_reference and None in parts:
+            return None
+        if parts:
+            applicable += criterion.weight
+            met += criterion.weight * parts.count(True) / len(parts)
+            decided = decided or any(part is not None for part in parts)
+    return met / applicable if decided and applicable > 0 else None
+
+
+def is_undecided(judgement: Judgement, rubric: Rubric, primary: str | None) -> bool:
+    """Could it not be told whether the response is right? So where the primary metric, or a part that looks at the gold answer, is undecided."""
+    if primary is not None and judgement.metrics.get(primary) is None:
+        return True
+    looking = {c.name for c in rubric.criteria if c.needs_reference}
+    return any(v.met is None and v.criterion in looking for v in judgement.verdicts)
+
+
+def said(error: BaseException) -> str:
+    """Type and first line of an exception, at most 300 characters."""
+    return (f"{type(error).__name__}: {error}".splitlines() or [""])[0][:300]
+
+
+def _word(seen: Mapping[Observe | None, Any], attribute: str, first: str = "") -> str:
+    """What the observations say under that name: `first` where any of them says so, else the first that says anything."""
+    words = [word for observed in seen.values() if isinstance(word := getattr(observed, attribute, None), str) and word]
+    return first if first in words else next(iter(words), "")
 
 
 def _apply(criterion: Criterion, example: Example, observed: Any) -> list[Verdict]:
     try:
         if isinstance(observed, _Failed):
             raise observed.error
-        findings = _as_findings(criterion.check(example, observed))
+        return [_verdict(criterion.name, finding) for finding in _as_findings(criterion.check(example, observed))]
     except Exception as error:
-        return [Verdict(criterion.name, None, error=f"{type(error).__name__}: {error}".splitlines()[0][:300])]
-    return [
-        Verdict(criterion.name, f.met, f.evidence, f.correction, f.part, "" if f.met is not None else f.evidence or "undecided")
-        for f in findings
-    ]
+        return [Verdict(criterion.name, None, error=said(error))]
 
 
 def _as_findings(outcome: Outcome) -> list[Finding]:
-    if outcome is None or isinstance(outcome, bool):
-        return [Finding(outcome)]
     if isinstance(outcome, Finding):
         return [outcome]
     if isinstance(outcome, Sequence) and not isinstance(outcome, str) and all(isinstance(f, Finding) for f in outcome):
         return list(outcome)
-    raise TypeError(f"a check returns True, False, None, a Finding or a list of Findings, not {type(outcome).__name__}")
+    return [Finding(_truth(outcome, "a check returns True, False, None, a Finding or a list of Findings"))]
+
+
+def _verdict(criterion: str, finding: Finding) -> Verdict:
+    """The one door through which a plugin's finding becomes data that files can hold."""
+    met = _truth(finding.met, "Finding.met is True, False or None")
+    evidence, correction, part = ("" if text is None else str(text) for text in (finding.evidence, finding.correction, finding.part))
+    return Verdict(criterion, met, evidence, correction, part, "" if met is not None else evidence or "undecided")
+
+
+def _truth(value: Any, rule: str) -> bool | None:
+    """numpy's and torch's single truth values are Python's; 1 and "yes" are a mistake."""
+    plain = value.item() if getattr(value, "shape", None) == () else value
+    if plain is None or isinstance(plain, bool):
+        return plain
+    raise TypeError(f"{rule}, not {type(value).__name__}")
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"a metric gives a number, not {type(value).__name__}")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"a metric gives a finite number, not {number}")
+    return number
 
 
 # ------------------------------------------------------------------------------------------------------------ rubric files

@@ -5,12 +5,13 @@
       manifest.json    versions, plugins, hardware, data hashes, leakage gate, base model's hash, command
       metrics.jsonl    one row per step; every name is documented in `train/metrics.py`
       rollouts.jsonl   every response: prompt, text, verdicts, reward, kind, guidance
-      checkpoints/     step-000005/state.pt, the newest two; written beside and renamed, so that a torn one is never seen
+      checkpoints/     step-000005/state.pt and sums.json, the newest two; written beside and renamed, so that a torn one is never seen
       final/           the trained policy as a Hugging Face checkpoint, and the critics
       eval/            before/ and after/, each in lm-eval's results and samples schema
 
-A step's rows are appended as the step ends. A checkpoint remembers how long both files were, and a resumed run cuts them back to that, so that
-a run that was killed and resumed leaves the same bytes as one that was not (wall-clock fields aside).
+A step's rows are appended as the step ends. A checkpoint remembers how long both files were and what they held, and a resumed run cuts them back to
+that, so that a run that was killed and resumed leaves the same bytes as one that was not (wall-clock fields aside). The disk has the logs before the
+checkpoint that counts on them. A checkpoint that is damaged, or whose logs are, is never gone on from.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from herl_bench.budget import Budget
 from herl_bench.errors import SaveError, UsageError
-from herl_bench.saving import append_lines, cut, saving, size_of
+from herl_bench.saving import Log, damage, prefix_sum, read_sums, saving, size_of, sync, write_sums
 from herl_bench.settings import Settings
 from herl_bench.types import HindsightTemplate, Method, Metric, Rubric, Task
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from herl_bench.train.rollouts import Rollout
 
 KEPT_CHECKPOINTS = 2
+LOGS = ("metrics.jsonl", "rollouts.jsonl")
 
 
 @dataclass
@@ -58,6 +60,10 @@ class Run:
     on_step: Callable[[dict[str, Any], Sequence[Rollout]], None] = lambda row, rollouts: None
     on_eval: Callable[[str, int, int], None] = lambda label, done, total: None
     critics: Mapping[str, Any] = field(default_factory=dict)
+    _logs: Mapping[str, Log] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._logs = {name: Log(self.directory / name) for name in LOGS}
 
     # ---------------------------------------------------------------------------------------------- what the policy is asked
     @property
@@ -70,7 +76,14 @@ class Run:
 
     @property
     def instruction(self) -> str:
-        return self.task.instruction
+        """What a model with a chat template is told."""
+        told = self.settings.system_instruction
+        return self.task.instruction if told is None else told
+
+    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Token ids of what the policy is given of each prompt, as `evaluate` gives it."""
+        opening = f"{self.settings.system_instruction}\n\n" if self.settings.system_instruction and not self.policy.chat else ""
+        return self.policy.encode([opening + prompt for prompt in prompts], self.instruction)
 
     @property
     def stop(self) -> Sequence[str]:
@@ -86,8 +99,8 @@ class Run:
 
     # ------------------------------------------------------------------------------------------------------------- the files
     def log_step(self, row: Mapping[str, Any], rollouts: Sequence[Rollout]) -> None:
-        append_lines(self.directory / "rollouts.jsonl", [r.as_json(row["step"], i) for i, r in enumerate(rollouts)])
-        append_lines(self.directory / "metrics.jsonl", [row])
+        self._logs["rollouts.jsonl"].append([r.as_json(row["step"], i) for i, r in enumerate(rollouts)])
+        self._logs["metrics.jsonl"].append([row])
         self.on_step(dict(row), rollouts)
 
     def save_checkpoint(self, step: int, state: Mapping[str, Any], label: str = "step") -> Path:
@@ -97,36 +110,31 @@ class Run:
         folder = self.directory / "checkpoints" / f"{label}-{step:06d}"
         if (folder / "state.pt").is_file() and label == "step":
             return folder
-        written = {name: size_of(self.directory / name) for name in ("metrics.jsonl", "rollouts.jsonl")}
+        logs = {name: log.sealed() for name, log in self._logs.items()}
         beside = folder.with_name(f".{folder.name}.tmp")
         with saving(folder):
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
+            sync(self.directory)
             with open(beside / "state.pt", "wb") as file:
-                torch.save({"state": dict(state), "written": written}, file)
-                file.flush()
-                os.fsync(file.fileno())
+                torch.save({"state": dict(state), "written": {name: log["bytes"] for name, log in logs.items()}}, file)
+            write_sums(beside, logs=logs)
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(beside, folder)
+            sync(folder.parent)
         for old in checkpoints(self.directory)[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old, ignore_errors=True)
         return folder
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """The newest checkpoint's state, with both logs cut back to it; None, with empty logs, where there is none."""
-        import torch
+        """The newest checkpoint's state, with both logs cut back to it; None, with empty logs, where there is none.
 
-        found = checkpoints(self.directory)
-        saved: dict[str, Any] = {"state": None, "written": {}}
-        if found and self.resuming:
-            try:
-                saved = torch.load(found[-1] / "state.pt", map_location="cpu", weights_only=True)
-            except Exception as error:
-                raise UsageError(
-                    f"{found[-1]}/state.pt cannot be read ({type(error).__name__}): delete that folder to resume from the one before"
-                )
-        for name in ("metrics.jsonl", "rollouts.jsonl"):
-            cut(self.directory / name, saved["written"].get(name, 0))
+        Raises `UsageError` where that checkpoint, or a log that it counts on, is damaged.
+        """
+        found = whole_checkpoint(self.directory) if self.resuming else None
+        saved = _read_state(found) if found else {"state": None, "written": {}}
+        for name, log in self._logs.items():
+            log.cut(saved["written"].get(name, 0))
         state: dict[str, Any] | None = saved["state"]
         return state
 
@@ -138,6 +146,7 @@ class Run:
         with saving(folder):
             shutil.rmtree(folder, ignore_errors=True)
         how: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "temperature": 0.0, "n": 1, "seed": self.seed}
+        how |= {"system_instruction": self.settings.system_instruction}
         settings = sampling_settings(self.policy, self.task, **how)
         seen = 0
 
@@ -146,8 +155,10 @@ class Run:
             seen += len(rows)
             writer.append(rows)
             self.on_eval(label, seen, len(self.data.eval))
+            if self.interrupted and label in ("before", "after"):  # outside of a step nothing is lost by stopping at once
+                raise KeyboardInterrupt
 
-        with Writer(folder, task=self.task, rubric=self.rubric, metrics=self.metrics, settings=settings) as writer:
+        with Writer(folder, task=self.task, rubric=self.rubric, metrics=self.metrics, settings=settings, model=self.policy) as writer:
             done = evaluate(
                 self.policy, self.task, self.rubric, self.metrics, self.data.eval, sandbox=self.sandbox, on_batch=on_batch, **how
             )
@@ -165,14 +176,63 @@ class Run:
             self.policy.tokenizer.save_pretrained(beside)
             for name, critic in self.critics.items():
                 save_file({k: v.contiguous().clone() for k, v in critic.state_dict().items()}, str(beside / f"{name}.safetensors"))
+            write_sums(beside)
             shutil.rmtree(final, ignore_errors=True)
             os.replace(beside, final)
+            sync(self.directory)
 
 
 # ------------------------------------------------------------------------------------------------------------------- reading
 def checkpoints(directory: Path) -> list[Path]:
     """Whole checkpoints, oldest first."""
     return sorted(p.parent for p in (directory / "checkpoints").glob("step-*/state.pt"))
+
+
+def whole_checkpoint(directory: Path) -> Path | None:
+    """The newest checkpoint; None where there is none. Raises `UsageError` where it cannot be gone on from, with what can be done instead."""
+    found = checkpoints(directory)
+    if not found or not (fault := _fault(directory, found[-1])):
+        return found[-1] if found else None
+    older = next((c for c in reversed(found[:-1]) if not _fault(directory, c)), None)
+    if older:
+        doomed = " ".join(str(c) for c in found if c.name > older.name)
+        cure = f"{older} is whole: delete the newer one (rm -r {doomed}) and --resume goes on from there"
+    else:
+        cure = f"no earlier checkpoint is whole: delete them (rm -r {directory / 'checkpoints'}) and --resume begins again from the start"
+    raise UsageError(f"{found[-1]} cannot be resumed from: {fault}; {cure}")
+
+
+def step_of(checkpoint: Path | None) -> int:
+    return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+
+
+def _fault(directory: Path, checkpoint: Path) -> str:
+    """Why a checkpoint cannot be gone on from, in words; empty where it can."""
+    if told := damage(checkpoint):
+        return told
+    try:
+        logs = read_sums(checkpoint).get("logs") or {name: {"bytes": n} for name, n in _read_state(checkpoint)["written"].items()}
+    except UsageError as error:
+        return str(error)
+    for name, log in logs.items():
+        path, wanted = directory / name, log["bytes"]
+        if (there := size_of(path)) < wanted:
+            what = f"holds {there:,} of the {wanted:,} bytes that it counts on" if path.exists() else f"is gone, with the {wanted:,} bytes of it"
+            return f"{name} {what} (put the file back where there is a copy)"
+        if "sha256" in log and prefix_sum(path, wanted).hexdigest() != log["sha256"]:
+            return f"{name} was changed after it was written (put the file back where there is a copy)"
+    return ""
+
+
+def _read_state(checkpoint: Path) -> dict[str, Any]:
+    import torch
+
+    try:
+        saved: dict[str, Any] = torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)
+        assert {"state", "written"} <= set(saved)
+    except Exception as error:
+        raise UsageError(f"state.pt cannot be read ({type(error).__name__})") from None
+    return saved
 
 
 def new_directory(parent: Path, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from herl_bench.errors import SaveError
+
+SUMS = "sums.json"
+"""Beside files whose every bit counts: sha256 by file name."""
 
 
 @contextmanager
@@ -35,13 +39,15 @@ def _reason(error: Exception) -> str | None:
     return None
 
 
-def append_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Append JSON rows in one write, and put them on disk."""
+def append_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Append JSON rows in one write; gives what was written."""
     text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    encoded = text.encode("utf-8", "backslashreplace")  # a lone surrogate stays valid JSON
     with saving(path), open(path, "ab", buffering=0) as file:
-        data = memoryview(text.encode("utf-8", "backslashreplace"))  # a lone surrogate stays valid JSON
+        data = memoryview(encoded)
         while data:
             data = data[file.write(data) :]
+    return encoded
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -69,6 +75,7 @@ def writing(path: Path) -> Iterator[Callable[[str], Any]]:
             os.fsync(file.fileno())
             file.close()
             os.replace(beside, path)
+            sync(path.parent)
     except BaseException:
         with suppress(OSError):
             file.close()
@@ -76,11 +83,106 @@ def writing(path: Path) -> Iterator[Callable[[str], Any]]:
         raise
 
 
+def sync(path: Path) -> None:
+    """Have the disk hold a file's bytes, or a folder's entries: only then does a renamed file outlive a loss of power under its new name."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def cut(path: Path, size: int) -> None:
-    if path.exists():
+    """Drop what comes after `size` bytes. A file that is shorter stays as it is: to fill it up would make bytes that nobody wrote."""
+    if size_of(path) > size:
         with saving(path):
             os.truncate(path, size)
 
 
 def size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+# ------------------------------------------------------------------------------------------------------------------ checksums
+class Log:
+    """A file that grows by whole rows, and knows its length and sha256 without reading itself again."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.size = 0
+        self._sum = hashlib.sha256()
+        self._known = False
+
+    def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._read()
+        written = append_lines(self.path, rows)
+        self._sum.update(written)
+        self.size += len(written)
+
+    def cut(self, size: int) -> None:
+        """Go on from the first `size` bytes."""
+        cut(self.path, size)
+        self._known = False
+
+    def sealed(self) -> dict[str, Any]:
+        """Its length and sha256, once the disk has it."""
+        self._read()
+        if self.path.exists():
+            with saving(self.path):
+                sync(self.path)
+        return {"bytes": self.size, "sha256": self._sum.hexdigest()}
+
+    def _read(self) -> None:
+        if not self._known:
+            self._sum, self.size, self._known = prefix_sum(self.path), size_of(self.path), True
+
+
+def prefix_sum(path: Path, size: int | None = None) -> Any:
+    """sha256 of a file's first `size` bytes, of all where None, of nothing where there is no file."""
+    found = hashlib.sha256()
+    if path.exists():
+        with path.open("rb") as file:
+            left = size_of(path) if size is None else size
+            while left and (piece := file.read(min(left, 1 << 20))):
+                found.update(piece)
+                left -= len(piece)
+    return found
+
+
+def write_sums(folder: Path, **more: Any) -> None:
+    """Put the sha256 of every file in `folder` beside them, and all of it on disk. more: what else is to be remembered with them."""
+    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name != SUMS)
+    for path in files:
+        sync(path)
+    write_whole(folder / SUMS, json.dumps({"sha256": {p.name: prefix_sum(p).hexdigest() for p in files}, **more}, indent=1) + "\n")
+
+
+def read_sums(folder: Path) -> dict[str, Any]:
+    """What `write_sums` wrote; empty where it never did, as in folders of old. Raises `ValueError` where it cannot be read."""
+    try:
+        found = json.loads((folder / SUMS).read_bytes())
+        if any(Path(name).name != name for name in found["sha256"]):
+            raise ValueError
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError, TypeError, KeyError):
+        raise ValueError(f"{SUMS} is damaged") from None
+    return dict(found)
+
+
+def damage(folder: Path) -> str:
+    """The first file in `folder` that is no longer what was saved, in words; empty where all are whole, or no sums were kept."""
+    try:
+        sums = read_sums(folder).get("sha256", {})
+    except ValueError as error:
+        return str(error)
+    for name, wanted in sums.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        try:
+            if prefix_sum(path).hexdigest() != wanted:
+                return f"{name} is damaged: its sha256 is not the one that was saved with it"
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror}"
+    return ""

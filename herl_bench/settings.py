@@ -45,6 +45,9 @@ class Settings:
         None,
         "of the synthetic world, only those without a planted misconception (`plain`), or only those with one (`planted`); all if left out",
     )
+    system_instruction: str | None = setting(
+        None, "told instead of the task's own instruction, in training and evaluation; without a chat template it stands before each prompt"
+    )
     report_to: str = setting("", "a tracker of accelerate's, such as tensorboard")
 
 

@@ -54,7 +54,7 @@ class Demonstration:
 class Finding:
     """What a check says of one response, or of one `part` of it (a step, an assertion).
 
-    met: True, False, or None where the check itself could not be carried out (never counted as unmet).
+    met: True, False, or None where the check itself could not be carried out: neither met nor unmet, and never paid for.
     evidence: what was seen; may be shown to the policy. It must not contain the final answer.
     correction: the correct step in words; shown only at hint level `reference`. Never the final answer either.
     """
@@ -81,28 +81,34 @@ class Verdict:
 class Judgement:
     """Everything that was found out about one response.
 
-    reward: met weight / decided weight, in [0, 1]; None where no criterion could be decided.
-    metrics: one number per metric; None where the metric could not be computed (an error of ours, not a wrong answer).
-    status: how the response's program ended (`timeout`, `memory`, …), where an observation has such an attribute.
+    reward: met weight / applicable weight, in [0, 1]; None where a criterion that looks at the gold answer is undecided, or all are.
+    metrics: one number per metric; None where the metric could not be computed.
+    status, integrity: how the response's program ended (`timeout`, `memory`, …), and whether the tests' process alone compared (`split`) or
+        the program's own objects had a word in it (`shared`), where an observation has such attributes; else empty.
+    failed: by metric, why it could not be computed.
     """
 
     verdicts: tuple[Verdict, ...]
     reward: float | None
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     status: str = ""
+    integrity: str = ""
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def criteria(self) -> dict[str, bool | None]:
-        """Per criterion: met only if all its decided parts are; None if no part was decided. Criteria that do not apply are absent."""
-        merged: dict[str, bool | None] = {}
+        """Per criterion: unmet if any of its parts is, met if all are, else None: undecided. Criteria that do not apply are absent."""
+        parts: dict[str, set[bool | None]] = {}
         for verdict in self.verdicts:
-            before = merged.get(verdict.criterion)
-            merged[verdict.criterion] = before if verdict.met is None else verdict.met and before is not False
-        return merged
+            parts.setdefault(verdict.criterion, set()).add(verdict.met)
+        return {name: False if False in met else None if None in met else True for name, met in parts.items()}
 
     @property
     def errors(self) -> tuple[str, ...]:
-        return tuple(f"{v.criterion}: {v.error}" for v in self.verdicts if v.met is None)
+        """What could not be decided, and why: `criterion: reason`, `metric,filter: reason`."""
+        undecided = [f"{v.criterion}: {v.error}" for v in self.verdicts if v.met is None]
+        undecided += [f"{key}: {self.failed.get(key, 'could not be computed')}" for key, value in self.metrics.items() if value is None]
+        return tuple(undecided)
 
 
 Outcome = Union[bool, None, Finding, Sequence[Finding]]
@@ -111,7 +117,8 @@ Outcome = Union[bool, None, Finding, Sequence[Finding]]
 Observe = Callable[[Sequence[Example], Sequence[str], Any], Sequence[Any]]
 """`observe(examples, responses, sandbox) -> one observation per response`. Called once per batch, so that parsing or execution is
 shared by all checks and metrics that name the same function. `sandbox` is an object with `map(jobs)`, or None where the task needs none.
-An observation may have an attribute `status`, how the response's program ended; `timeout` is counted in every table."""
+An observation may have the attributes `status`, how the response's program ended, and `integrity`, `split` or `shared` (see `Judgement`);
+`timeout` and `shared` are counted in every table."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +160,8 @@ class Rubric:
 class Metric:
     """What is reported, always apart from the training reward.
 
-    score: `score(example, observed) -> float`; raising means the metric could not be computed.
+    score: `score(example, observed) -> float`; raising, or a number that is not finite, means that it could not be computed. In means such
+        an item counts as wrong where higher is better, and is left out where lower is; its number stands beside.
     filter: lm-eval's filter name; the results key is `name,filter`.
     id: the host-wide name, by which a task lists the metric; `name` where left empty.
     """

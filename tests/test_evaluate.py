@@ -59,7 +59,7 @@ def test_the_summary_by_hand():
     strict, flexible = s.metrics["exact_match,strict-match"], s.metrics["exact_match,flexible"]
     assert (strict.value, strict.items) == (0.25, 4)
     assert strict.stderr == pytest.approx(math.sqrt((0.75**2 + 3 * 0.25**2) / 3 / 4))
-    assert (flexible.value, flexible.items) == (1.0, 2)  # no number in the other two: not computed, not wrong
+    assert (flexible.value, flexible.items, flexible.undecided) == (0.5, 4, 2)  # no number in the other two: they count as wrong
     assert (s.criteria["number"].value, s.criteria["short"].value, s.criteria["fragile"].items) == (0.5, 1.0, 3)
     assert (s.unparsed, s.truncated, s.empty, s.errors, s.generated_tokens) == (0.5, 0.25, 0.25, 2, 4)
     assert (s.families["even"].value, s.families["odd"].value) == (0.5, 0.0)
@@ -89,10 +89,11 @@ def test_rates_are_of_the_responses_that_were_given():
     examples = [replace(EXAMPLES[0], id=str(i)) for i in range(8)]
     s = sum_up(judge_responses(TASK, Rubric("none", ()), [ran], examples, answers), Rubric("none", ()), [ran])
     assert (s.truncated, s.empty, s.unparsed, s.timed_out) == (0.25, 0.2, 0.4, 0.2)  # the last does not say how it ended
-    assert (s.errors, s.error_rate, s.metrics["ran,none"].items) == (3, 0.375, 5)
+    assert (s.errors, s.error_rate, s.undecided) == (3, 0.375, 3)
+    assert (s.metrics["ran,none"].value, s.metrics["ran,none"].items, s.metrics["ran,none"].undecided) == (1 / 8, 8, 3)
     said = list(warnings_of(asdict(s)))
     assert len(said) == 5
-    assert said[-1] == "37.5% of the responses are missing or could not be judged; they are left out of the means"
+    assert said[-1] == "37.5% of the responses are missing, or with something that could not be judged"
 
 
 def test_quiet_below_five_percent_but_not_about_errors():
@@ -143,7 +144,7 @@ def test_the_files_hold_every_column(tmp_path):
     assert results["herl_bench"]["rubric"] == {"sums": "sums"}
     summary = read_summary(tmp_path / "eval")
     assert (summary["metrics"]["exact_match,strict-match"]["value"], summary["unparsed"]) == (0.25, 0.5)
-    assert summary["families"]["even"] == {"value": 0.5, "stderr": 0.5, "items": 2}
+    assert summary["families"]["even"] == {"value": 0.5, "stderr": 0.5, "items": 2, "undecided": 0}
     samples = [json.loads(line) for line in samples_path.read_text().splitlines()]
     assert [(s["doc_id"], s["filter"]) for s in samples[:3]] == [(0, "strict-match"), (0, "flexible"), (0, "none")]
     assert samples[2]["metrics"] == ["criterion_number", "criterion_short", "criterion_fragile"]

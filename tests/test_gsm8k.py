@@ -155,12 +155,13 @@ def test_answer_format(response: str, met: bool) -> None:
     ("response", "answer"),
     [
         ("#### 1,234", "1234"),
-        ("#### $18.0", "18.0"),
+        ("#### $18.0", "18"),
         ("####−5", "-5"),
         ("-$7 is in \\boxed{-$7}", "-7"),
         ("The answer is 3. No, the answer is **42**.", "42"),
         ("#### 4\n#### 5", "4"),
-        ("I have 3 eggs", None),
+        ("I have 3 eggs", "3"),
+        ("I have eggs", None),
     ],
 )
 def test_extract(response: str, answer: str | None) -> None:

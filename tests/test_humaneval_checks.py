@@ -95,7 +95,7 @@ def test_what_the_sandbox_could_not_do_is_undecided(sandbox: Sandbox) -> None:
     (judgement,) = judge([Example("t/2", EXAMPLE.prompt, EXAMPLE.target, info)], [EXAMPLE.target], RUBRIC, checks.METRICS, sandbox)
     assert judgement.criteria["hidden_tests"] is None
     assert judgement.metrics == {EXTRACTED: None, AS_IS: None}
-    assert judgement.reward == 1
+    assert judgement.reward is None
 
 
 def test_equal_programs_run_once() -> None:

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parent.parent
 
 # A module imports only from its own unit and from those to its left; type annotations alone may look to the right.
 ORDER = [
-    "errors", "types", "locate", "hookspecs", "rubric", "plugins", "saving", "budget", "settings", "hindsight", "sandbox", "data", "policy", "train",
+    "errors", "plain_text", "reading", "types", "answers", "locate", "hookspecs", "rubric", "plugins", "saving", "locking", "budget",
+    "settings", "hindsight", "sandbox", "data", "policy", "train",
     "evaluate", "compare", "runs", "manifest", "builtin", "testing", "cli", "__main__",
 ]  # fmt: skip
 MEETS_THE_HOST = {"cli", "manifest", "evaluate.bridge"}  # the last is a door of its own: lm-eval calls it by name
@@ -82,7 +83,7 @@ def test_the_core_knows_no_built_in_plugin():
 
 def test_built_in_plugins_use_the_public_door():
     """What anybody's plugin may import: the package itself, and its documented modules."""
-    public = {"errors", "types", "rubric", "locate", "hookspecs", "sandbox"}
+    public = {"answers", "errors", "hookspecs", "locate", "reading", "rubric", "sandbox", "types"}
     names = {p.name for p in (ROOT / "plugins").glob("*/herl_bench_*")}
     assert names == {"herl_bench_gsm8k", "herl_bench_humaneval", "herl_bench_bbh"}
     for path in BUILT_IN:

@@ -70,11 +70,12 @@ def test_only_as_far_as_there_are_responses():
     assert list(judged([3, 0], 10, Metric("share", lambda e, r: 0.5)).metrics) == ["share,none"]  # not a matter of right or wrong
 
 
-def test_an_item_with_too_few_decided_responses_is_left_out_and_not_wrong():
-    summary = judged([2, 5], 10, spoilt=1)
-    assert (summary.metrics["pass@10,none"].value, summary.metrics["pass@10,none"].items) == (1.0, 1)
-    assert summary.metrics["pass@1,none"].value == pytest.approx((2 / 9 + 5 / 10) / 2)
-    assert summary.errors == 1
+def test_a_response_that_could_not_be_judged_has_not_passed():
+    summary = judged([0, 5], 10, spoilt=9)
+    ten, one = summary.metrics["pass@10,none"], summary.metrics["pass@1,none"]
+    assert (ten.value, ten.items, ten.undecided) == (0.5, 2, 1)
+    assert (one.value, one.items, one.undecided) == (0.25, 2, 1)
+    assert (summary.errors, summary.undecided) == (9, 9)
 
 
 def test_eval_draws_n_responses(capsys, tmp_path, checkpoint):

@@ -27,21 +27,30 @@ def giving(outcome, **fields):
 # -------------------------------------------------------------------------------------------------------------- judging
 @given(
     st.lists(
-        st.tuples(st.floats(0.01, 100), st.lists(st.sampled_from([True, False, None]), max_size=4)),
+        st.tuples(st.floats(0.01, 100), st.lists(st.sampled_from([True, False, None]), max_size=4), st.booleans()),
         min_size=1,
         max_size=5,
     )
 )
-def test_reward_is_met_weight_over_decided_weight(specs):
-    criteria = [Criterion(f"c{i}", "t", lambda e, r, p=parts: [Finding(m) for m in p], weight) for i, (weight, parts) in enumerate(specs)]
-    shares = [(weight / len(parts), met) for weight, parts in specs for met in parts]
-    decided = sum(share for share, met in shares if met is not None)
-    reward = judged(*criteria).reward
-    if decided == 0:
+def test_reward_is_met_weight_over_applicable_weight(specs):
+    """And there is none where a part that looks at the gold answer is undecided; what is undecided pays no more than what is unmet."""
+
+    def reward_of(specs):
+        return judged(
+            *(
+                Criterion(f"c{i}", "t", lambda e, r, p=parts: [Finding(m) for m in p], weight, needs_reference=looks)
+                for i, (weight, parts, looks) in enumerate(specs)
+            )
+        ).reward
+
+    shares = [(weight / len(parts), met) for weight, parts, _ in specs for met in parts]
+    reward = reward_of(specs)
+    if any(None in parts and looks for _, parts, looks in specs) or all(met is None for _, met in shares):
         assert reward is None
     else:
-        assert reward == pytest.approx(sum(share for share, met in shares if met) / decided)
+        assert reward == pytest.approx(sum(share for share, met in shares if met) / sum(share for share, _ in shares))
         assert 0 <= reward <= 1
+        assert reward <= reward_of([(weight, [bool(met) for met in parts], looks) for weight, parts, looks in specs]) + 1e-12
 
 
 @pytest.mark.parametrize("outcome", [True, False, None, Finding(True), [Finding(False), Finding(True, part="2")], []])
@@ -55,7 +64,7 @@ def test_what_a_check_may_return(outcome):
 @pytest.mark.parametrize("outcome", ["yes", 1, [True], {"met": True}])
 def test_anything_else_is_an_error_and_never_an_unmet_criterion(outcome):
     judgement = judged(giving(outcome), giving(True))
-    assert judgement.reward == 1.0
+    assert judgement.reward == 0.5
     assert "TypeError: a check returns" in judgement.errors[0]
 
 

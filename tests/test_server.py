@@ -180,7 +180,7 @@ FAILURES = [
 ]
 
 
-def test_garbage_is_an_error_and_never_a_wrong_answer(capsys, tmp_path):
+def test_garbage_is_an_error_that_counts_as_wrong_with_its_number_beside(capsys, tmp_path):
     kinds = {e.prompt: failure for e, failure in zip(ITEMS, FAILURES, strict=False)}
     right = {e.prompt: e.target for e in ITEMS}
     with server(lambda prompt, n: kinds[prompt][0] if prompt in kinds else reply(right[prompt])) as (url, _):
@@ -189,8 +189,9 @@ def test_garbage_is_an_error_and_never_a_wrong_answer(capsys, tmp_path):
     got = json.loads(out)["tasks"]["gsm8k"]
     bad = len(FAILURES)
     assert (got["errors"], got["responses"], got["empty"], got["unparsed"]) == (bad, 40, 0, 0)
-    assert all((m["value"], m["items"]) == (1.0, 40 - bad) for m in got["metrics"].values())
-    assert f"{bad / 40:.1%} of the responses are missing or could not be judged; they are left out of the means" in err
+    assert got["undecided"] == bad
+    assert all((m["value"], m["items"], m["undecided"]) == (1 - bad / 40, 40, bad) for m in got["metrics"].values())
+    assert f"{bad / 40:.1%} of the responses are missing, or with something that could not be judged" in err
     (samples,) = tmp_path.rglob("samples_*.jsonl")
     rows = [row for row in map(json.loads, samples.read_text().splitlines()) if "herl_bench" in row]
     for row, (_, words) in zip(rows, FAILURES, strict=False):

@@ -20,12 +20,12 @@ def test_data_is_frozen():
         ([True, True], True),
         ([True, False], False),
         ([None, False], False),
-        ([True, None], True),
+        ([True, None], None),
         ([None, None], None),
         ([False, True], False),
     ],
 )
-def test_a_criterion_is_met_if_all_its_decided_parts_are(parts, expected):
+def test_a_criterion_is_unmet_if_any_part_is_and_met_only_if_all_are(parts, expected):
     judgement = Judgement(tuple(Verdict("steps", met) for met in parts), 0.5)
     assert judgement.criteria == {"steps": expected}
 

@@ -7,14 +7,19 @@ error that herl-bench raises on purpose becomes one line on stderr and the exit 
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from herl_bench.errors import HerlBenchError, UnknownName
+from herl_bench.cli.out import open_display
+from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.plugins import Host, load_host
+
+INTERRUPTED = 130
 
 COMMANDS = {
     "run": "Train a policy on a task, and evaluate it before and after.",
@@ -32,6 +37,9 @@ COMMANDS = {
     "tasks": "Where the lm-eval task files lie.",
 }
 
+TYPED = "herl_bench.typed"
+"""Where a context keeps a command's own words, for `elsewhere.answer`."""
+
 
 class Commands(click.Group):
     """Built-in commands are imported late; plugins add theirs through `herl_commands`."""
@@ -47,7 +55,12 @@ class Commands(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and self.get_command(ctx, args[0]) is None:
+            from herl_bench.cli.elsewhere import COMMANDS as ELSEWHERE
+
+            if args[0] in ELSEWHERE:
+                raise UsageError(f"no command {args[0]!r}: it is herl-bench {ELSEWHERE[args[0]]} here")
             raise UnknownName("command", args[0], self.list_commands(ctx))
+        ctx.meta[TYPED] = args[1:]
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -76,11 +89,16 @@ def underscored(args: Sequence[str]) -> list[str]:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    host = load_host()
-    host.call("herl_commands", cli=cli)
-    sys.exit(
-        run_command(lambda: cli.main(underscored(sys.argv[1:] if args is None else args), "herl-bench", standalone_mode=False, obj=host))
-    )
+    display = open_display()
+
+    def work() -> Any:
+        host = load_host()
+        host.call("herl_commands", cli=cli)
+        return cli.main(underscored(sys.argv[1:] if args is None else args), "herl-bench", standalone_mode=False, obj=host)
+
+    with _ending_in_order():
+        code = run_command(work)
+    sys.exit(display.settled(code))
 
 
 def run_command(call: Callable[[], Any]) -> int:
@@ -93,15 +111,48 @@ def run_command(call: Callable[[], Any]) -> int:
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.UsageError as error:
+        if said := _nearest(error):
+            return _fail(said, 2)
         where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
         return _fail(_as_sentence(error.format_message()) + where, 2)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted", 130)
-    except BrokenPipeError:  # the reader went away (`herl-bench ls | head`)
-        sys.stderr.close()
-        return 141
+    except (KeyboardInterrupt, click.Abort) as error:
+        stop = error if isinstance(error, Stopped) else error.__cause__  # click's Abort stands for any of them
+        return _fail(f"stopped by {stop.signal.name}", stop.exit_code) if isinstance(stop, Stopped) else _fail("interrupted", INTERRUPTED)
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM or SIGHUP, which end a command as Ctrl-C does: with what it holds given back."""
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.signal = signal.Signals(number)
+        self.exit_code = 128 + number
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """A signal that is ignored from outside, as `nohup` does, stays ignored."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise Stopped(number)
+
+    ours = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _nearest(error: click.UsageError) -> str:
+    from herl_bench.cli.elsewhere import answer
+
+    ctx = error.ctx
+    return answer(error, ctx.obj, ctx.meta.get(TYPED, [])) if ctx is not None and isinstance(ctx.obj, Host) else ""
 
 
 def _as_sentence(message: str) -> str:

@@ -179,7 +179,7 @@ def plan_cells(host: Host, given: Mapping[str, Any], output_dir: str | None, bas
         method_values = {k: v for k, v in arm.settings.items() if k not in run_values}
         settings = settings_of({**run_values, "task": task_name, "method": arm.method, "seed": seed}, {})
         source = str(resolve_source(task, settings.data, embedded=settings.model == "tiny"))
-        text = config_text(settings, config_of(method, method_values, {}), task, source)
+        text = config_text(settings, config_of(method, method_values, {}, settings.model), task, source)
         directory = folder / "runs" / re.sub(r"[^\w.=+-]+", "_", f"{task_name}-{arm.name}-s{seed}")
         cells.append(Cell(task_name, arm.name, seed, settings.budget, text, directory))
     return Plan(folder, arms, cells)
@@ -305,9 +305,10 @@ def _sweep(plan: Plan, jobs: int | None, ray: str | None) -> tuple[list[FailedCe
     """Run what is missing. Gives the cells that failed, and whether Ctrl-C ended it."""
     from herl_bench.cli.sweeping import open_face
     from herl_bench.compare.model import FailedCell
-    from herl_bench.compare.sweep import LocalPool, Pool, RayPool, finished, locked, prepare, run_cells
+    from herl_bench.compare.sweep import LocalPool, Pool, RayPool, finished, prepare, run_cells
+    from herl_bench.locking import locked
 
-    with locked(plan.folder) as lock, redirect_stdout(sys.stderr):  # Ray talks on stdout, which is the comparison's alone
+    with locked(plan.folder, "comparison") as lock, redirect_stdout(sys.stderr):  # Ray talks on stdout, which is the comparison's alone
         prepare(plan.cells)
         if all(finished(cell.directory) for cell in plan.cells):
             return [], False
@@ -330,15 +331,19 @@ def _stoppable() -> Iterator[Any]:
 
     def on_signal(number: int, frame: Any) -> None:
         if asked:
-            raise KeyboardInterrupt
+            if number != signal.SIGHUP:  # a terminal that goes away sends it more than once
+                raise KeyboardInterrupt
+            return
         asked.append(number)
         print("Letting the running cells finish a step and save. Ctrl-C again stops at once.", file=sys.stderr)
 
-    before = signal.signal(signal.SIGINT, on_signal)
+    caught = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, on_signal) for number in caught}
     try:
         yield lambda: bool(asked)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # ------------------------------------------------------------------------------------------------------------------------- reading

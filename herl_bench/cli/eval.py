@@ -29,14 +29,19 @@ if TYPE_CHECKING:
 
 
 @click.command("eval")
-@click.option("--tasks", "names", help="Comma-separated names of tasks; a run's own task if left out.")
+@click.option("--tasks", "--task", "-t", "names", help="Comma-separated names of tasks; a run's own task if left out.")
 @click.option(
-    "--model", required=True, metavar="RUN_OR_PATH", help="A run's folder, tiny, a checkpoint folder, a hub id, or openai for a server."
+    "--model",
+    "-M",
+    required=True,
+    metavar="RUN_OR_PATH",
+    help="A run's folder, tiny, a checkpoint folder, a hub id, or openai for a server.",
 )
-@click.option("--model_args", metavar="KEY=VALUE,…", help="With --model openai: base_url, model, and more; see docs/evaluation.md.")
+@click.option("--model_args", "-a", metavar="KEY=VALUE,…", help="With --model openai: base_url, model, and more; with hf: pretrained.")
 @click.option("--data", help="auto, synthetic, hub or a folder. Default: a run's own source, else auto.")
 @click.option(
     "--limit",
+    "-L",
     type=Limit(),
     help="At most so many items per task, or a share of them. Default: a run's own number, else all (200 synthetic).",
 )
@@ -59,8 +64,10 @@ if TYPE_CHECKING:
     help="What a revision is told: unmet criteria that need no gold answer, the model's own critique, or (for study) all unmet criteria.",
 )
 @lm_eval_options
-@click.option("--output_path", metavar="DIR", help="Where the results go, into a folder named after the model. Default: a run's eval/.")
-@click.option("--log_samples", is_flag=True, help="Also keep every sample (always done inside a run).")
+@click.option(
+    "--output_path", "-o", metavar="DIR", help="Where the results go, into a folder named after the model. Default: a run's eval/."
+)
+@click.option("--log_samples", "-s", is_flag=True, help="Also keep every sample (always done inside a run).")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
 def command(
@@ -90,8 +97,10 @@ def command(
     With --format json, one object on stdout: {"model", "results": path of the results file or null, "tasks": {TASK: summary}},
     under "refined" the rounds per task, and under "lm_eval" the results of lm-eval's tasks, where any were asked for.
     """
+    from herl_bench.cli.elsewhere import as_ours
     from herl_bench.cli.validate import task_names
 
+    model, model_args = as_ours(model, model_args)
     run = run_settings(model)
     if names is None and not run:
         raise UsageError(f"--tasks is missing: choose from {', '.join(sorted(host.entries('task')))}")
@@ -132,7 +141,12 @@ def command(
                 [*(d.section for d in done.values()), *([theirs.section] if theirs else [])],
                 model_name=models(first).name,
                 model_args=parse_model_args(model_args) if model_args else None,
-                config={"limit": limit, "fewshot_seed": seed[3], **(theirs.config(alone=not tasks) if theirs else {})},
+                config={
+                    "limit": limit,
+                    "batch_size": asked.batch_size or None,
+                    "fewshot_seed": seed[3],
+                    **(theirs.config(alone=not tasks) if theirs else {}),
+                },
                 facts=model_facts(models(first)) | (theirs.facts() if theirs and not tasks else {}),
                 settings=done[tasks[0].name].evaluation.settings if tasks else {},
                 started=started,
@@ -215,6 +229,7 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
     from herl_bench.evaluate.core import items_per_batch
     from herl_bench.evaluate.files import NAMESPACE, fingerprint
     from herl_bench.evaluate.refine import refine
+    from herl_bench.hindsight import try_template
     from herl_bench.policy.server import Server
 
     host, asked, folder = wanted.host, wanted.asked, wanted.folder
@@ -227,13 +242,26 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
     shots = worked_examples(task, source, asked.num_fewshot or 0, seed=asked.seeds[3], **where)
     rubric, metrics = rubric_of(host, task, str(own.get("rubric") or "")), metrics_of(host, task)
     how = {**wanted.how, "max_new_tokens": wanted.how["max_new_tokens"] or _longest(task, opened.source, own), "shots": shots}
+    if how["system_instruction"] is None and own.get("system_instruction") is not None:
+        how["system_instruction"] = str(own["system_instruction"])
     settings = sampling_settings(model, task, **how)
+    if wanted.rounds:
+        template = template_of(host, task, str(own.get("template") or ""))
+        try_template(template, rubric, opened.eval[:1])
+    if asked.batch_size:
+        model.batch_size = asked.batch_size
+    if asked.write_out and opened.eval:
+        shown = model.reads(settings["prefix"] + opened.eval[0].prompt, settings["instruction"])
+        click.echo(f"{task.name}: {opened.eval[0].id} is given as\n{shown}", err=True)
     writer, journal, rows = None, None, []
     with sandbox_of(host, task) as sandbox, progress(task.name, len(opened.eval)) as advance:
         if folder is not None:
-            mark = fingerprint(model.identity, task, rubric, metrics, settings, items_digest(opened.eval))
+            together = {**settings, "batch_size": model.batch_size}  # sampling depends on who shares a batch
+            mark = fingerprint(model.identity, task, rubric, metrics, together, items_digest(opened.eval))
             writer = stack.enter_context(
-                Writer(folder, task=task, rubric=rubric, metrics=metrics, settings=settings, samples=wanted.samples, resume=mark)
+                Writer(
+                    folder, task=task, rubric=rubric, metrics=metrics, settings=settings, samples=wanted.samples, resume=mark, model=model
+                )
             )
             rows = writer.restore(opened.eval, items_per_batch(how["n"], model.batch_size))
             if isinstance(model, Server) and not model.config.cache:
@@ -253,7 +281,6 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
         done = evaluate(model, task, rubric, metrics, opened.eval, sandbox=sandbox, done=rows, on_batch=on_batch, **how)
         refinement = None
         if wanted.rounds:
-            template = template_of(host, task, str(own.get("template") or ""))
             rounds, critique = wanted.rounds, wanted.critique
             refinement = refine(
                 model, task, rubric, template, metrics, done.rows, rounds=rounds, critique=critique, settings=settings, sandbox=sandbox

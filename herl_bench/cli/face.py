@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -118,7 +118,8 @@ def _moved(before: float | None, now: float) -> str:
 
 
 def open_face(run: Run) -> PlainFace:
-    return LiveFace(run) if sys.stdout.isatty() else PlainFace(run)
+    drawable = sys.stdout.isatty() and sys.stdout.encoding.lower().startswith("utf")  # bars are not in ASCII
+    return LiveFace(run) if drawable else PlainFace(run)
 
 
 def show_outcome(run: Run) -> None:
@@ -146,6 +147,7 @@ def show_outcome(run: Run) -> None:
         f"Spent {budget.spent:,} of {budget.tokens:,} generated tokens on {budget.rollouts:,} responses; "
         f"{budget.reward_calls:,} reward calls, {budget.optimizer_steps:,} optimiser steps. Evaluation is greedy and not charged."
     )
+    say_if_worse(run, before["metrics"], after["metrics"], say)
     for line in warnings_of(after):
         say(f"Warning: after training, {line}.")
     if run.settings.model == "tiny" and run.data.source != "synthetic":
@@ -155,6 +157,18 @@ def show_outcome(run: Run) -> None:
         )
     say("One seed cannot tell methods apart: compare several.")
     say(f"Everything is in {run.directory}")
+
+
+def say_if_worse(run: Run, before: Mapping[str, Any], after: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """By more than a standard error in the primary metric: what a rate too high for the model looks like."""
+    name = next(iter(after))
+    was, now = before.get(name, {}), after[name]
+    if was.get("value") is None or now.get("value") is None:
+        return
+    if was["value"] - now["value"] > max(was.get("stderr") or 0.0, now.get("stderr") or 0.0):
+        rate = getattr(run.config, "learning_rate", None)
+        hint = f": a lower learning rate may keep it (--set learning_rate={rate / 10:g}, now {rate:g})" if rate else ""
+        say(f"Warning: it ended below where it began, {name} {was['value']:.3f} → {now['value']:.3f}{hint}.")
 
 
 def _with_error(entry: dict[str, Any]) -> str:

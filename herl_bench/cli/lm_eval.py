@@ -1,6 +1,6 @@
 """What `herl-bench eval` takes from lm-eval: tasks named `lm_eval:NAME`, and options that are spelt and behave as lm-eval's.
 
-Left out: lm-eval's options for hardware, trackers and the hub; its `--model` types, since the model is always one of ours.
+Left out: lm-eval's options for hardware, trackers and the hub. Those and its `--model` types are answered in `cli/elsewhere.py`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,6 +56,20 @@ class Seeds(click.ParamType):
         if len(given) not in (1, 4):
             self.fail(f"{value!r} is neither one whole number nor four (Python, numpy, torch, few-shot; None leaves one unset)", param, ctx)
         return tuple(given * 4 if len(given) == 1 else given)
+
+
+class BatchSize(click.ParamType):
+    """lm-eval's `auto` and `auto:N` are the model's own number: it is chosen once, and memory is bounded by tokens anyway."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        text = str(value).strip()
+        if re.fullmatch(r"auto(:\d+)?", text):
+            return 0
+        if not text.isdecimal() or int(text) < 1:
+            self.fail(f"{value!r} is neither a whole number of responses above 0 nor auto", param, ctx)
+        return int(text)
 
 
 class KeyValues(click.ParamType):
@@ -126,7 +141,7 @@ def _literal(text: str) -> Any:
 def lm_eval_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of `Asked`."""
     options = (
-        click.option("--num_fewshot", type=click.IntRange(0), help="Worked examples before each question. Default: the task's."),
+        click.option("--num_fewshot", "-f", type=click.IntRange(0), help="Worked examples before each question. Default: the task's."),
         click.option(
             "--apply_chat_template", is_flag=False, flag_value="true", metavar="[NAME]",
             help="lm_eval: tasks as a chat; our own tasks are one wherever the model has a template.",
@@ -137,8 +152,12 @@ def lm_eval_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--system_instruction", metavar="TEXT", help="The system turn; without a chat template, what stands first."),
         click.option("--gen_kwargs", type=KeyValues(), metavar="KEY=VALUE,…", help="temperature, do_sample, max_gen_toks, until."),
-        click.option("--samples", type=Samples(), metavar="JSON", help='Which items: {"TASK": [0, 5, 7]}, or a file of that.'),
-        click.option("--use_cache", metavar="PATH", help="Keep lm_eval: tasks' responses in PATH_rank0.db, and take them from there."),
+        click.option("--samples", "-E", type=Samples(), metavar="JSON", help='Which items: {"TASK": [0, 5, 7]}, or a file of that.'),
+        click.option("--use_cache", "-c", metavar="PATH", help="Keep lm_eval: tasks' responses in PATH_rank0.db, and take them from there."),
+        click.option(
+            "--batch_size", "-b", type=BatchSize(), metavar="N", help="Responses at once, of our own tasks; auto: the model's own number.",
+        ),
+        click.option("--write_out", "-w", is_flag=True, help="Show, on stderr, what the model is given of each task's first item."),
         click.option("--include_path", multiple=True, metavar="DIR", help="More lm-eval task files. May be repeated."),
     )  # fmt: skip
     for option in reversed(options):
@@ -161,6 +180,8 @@ class Asked:
     samples: Mapping[str, Sequence[int]] | None
     use_cache: str | None
     include_path: Sequence[str]
+    batch_size: int | None
+    write_out: bool
 
     def check(self, own: Sequence[str], lm: Sequence[str]) -> None:
         """Raises `UsageError` for what does not go together. own, lm: names of our own tasks and of lm-eval's."""
@@ -170,6 +191,10 @@ class Asked:
             raise UsageError(f"--fewshot_as_multiturn is for {PREFIX} tasks: the examples of {own[0]} stand in the user's turn")
         if self.use_cache and not lm:
             raise UsageError(f"--use_cache is for {PREFIX} tasks: an evaluation of {own[0]} goes on by itself where it was stopped")
+        if self.write_out and not own:
+            raise UsageError(
+                f"--write_out is for our own tasks: what {PREFIX} tasks ask stands in their samples: --output_path DIR --log_samples"
+            )
         for name in () if lm else (self.samples or {}):
             if name not in own:
                 raise UsageError(f"--samples names {name!r}, which is none of the tasks {', '.join(own)}")

@@ -8,7 +8,10 @@ from dataclasses import asdict
 import click
 
 from herl_bench.cli import report_problems
+from herl_bench.errors import UsageError
+from herl_bench.hindsight import try_template
 from herl_bench.plugins import KINDS, Host
+from herl_bench.types import Rubric
 
 
 @click.command("plugins")
@@ -21,6 +24,11 @@ def command(host: Host, form: str) -> None:
 
 def show(host: Host, form: str) -> None:
     host.collect_all()
+    for entry in host.entries("template").values():
+        try:
+            try_template(entry.item, Rubric("none", ()))
+        except UsageError as error:
+            host.problems.append(f"plugin {entry.plugin}: {error}")
     given = {p.name: {kind: [n for n, e in host.entries(kind).items() if e.plugin.name == p.name] for kind in KINDS} for p in host.plugins}
     if form == "json":
         click.echo(

@@ -27,12 +27,21 @@ def rubric_of(host: Host, task: Task, name: str = "") -> Rubric:
 
 
 def template_of(host: Host, task: Task, name: str = "") -> HindsightTemplate:
+    """Raises `UsageError` for one that is no Jinja, with its line."""
+    from herl_bench.hindsight import try_template
+
     template: HindsightTemplate = host.get("template", name or task.template)
+    try_template(template, Rubric("none", ()))
     return template
 
 
 def metrics_of(host: Host, task: Task) -> list[Metric]:
     return [host.get("metric", name) for name in task.metrics]
+
+
+def is_embedded(model: str) -> bool:
+    """Is it a task's embedded policy, or another that `herl-bench warmstart` made? They are small, and learn at higher rates."""
+    return model == "tiny" or (Path(model) / "warmstart.json").is_file()
 
 
 def policy_of(task: Task | None, model: str) -> Policy:
@@ -46,6 +55,11 @@ def policy_of(task: Task | None, model: str) -> Policy:
             raise UsageError(f"task {task.name!r} has no embedded policy: pass --model with a checkpoint folder or a hub id")
         policy = load_policy(str(task.policy))
     else:
+        from herl_bench.cli.elsewhere import as_ours
+
+        if model == "openai":
+            raise UsageError("--model openai is a server: it can be evaluated (herl-bench eval), not trained")
+        as_ours(model, None)
         policy = load_policy(str(Path(model) / "final") if (Path(model) / "final" / "config.json").is_file() else model)
     policy.name = model
     return policy

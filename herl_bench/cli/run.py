@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +16,7 @@ import click
 
 from herl_bench.budget import Budget, parse_tokens
 from herl_bench.cli import report_problems
+from herl_bench.cli.out import keep
 from herl_bench.cli.resolve import metrics_of, policy_of, rubric_of, sandbox_of, template_of
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.plugins import Host
@@ -21,22 +25,22 @@ from herl_bench.types import Method, Task
 if TYPE_CHECKING:
     from herl_bench.settings import Settings
 
-INTERRUPTED = 130
-
 
 @click.command("run")
-@click.option("--task", help="Name of the task (herl-bench ls tasks).")
+@click.option("--task", "--tasks", help="Name of the task (herl-bench ls tasks).")
 @click.option("--method", help="Name of the method: herl (default), ppo, … (herl-bench ls methods).")
 @click.option("--model", help="tiny (default: the task's embedded policy), a checkpoint folder, or a hub id.")
 @click.option("--data", help="auto (default), synthetic, hub, or a folder with the benchmark's files.")
 @click.option("--budget", help="Generated tokens to spend, such as 200k (default 100k).")
 @click.option("--seed", type=int, help="Seed of everything random (default 0).")
+@click.option("--system_instruction", metavar="TEXT", help="Told instead of the task's own instruction, in training and evaluation.")
 @click.option("--output_dir", default="runs", show_default=True, help="Folder for run directories.")
 @click.option("--config", "config_file", help="A YAML file of settings; a run's config.yaml for example.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; may be repeated.")
 @click.option("--preset", help="article (default), or paper: the published code's form of herl. A --set wins over it.")
 @click.option("--report_to", help="A tracker of accelerate's, such as tensorboard.")
 @click.option("--resume", metavar="RUN", help="Continue the run in this folder; only --budget may be changed.")
+@click.option("--allow_changed", is_flag=True, help="Resume even where data, model, rubric or settings changed; the manifest says so.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -45,12 +49,18 @@ def command(
     assignments: tuple[str, ...],
     preset: str | None,
     resume: str | None,
+    allow_changed: bool,
     **flags: Any,
 ) -> int:
-    """Train a policy on a task with a method, and evaluate it before and after."""
+    """Train a policy on a task with a method, and evaluate it before and after.
+
+    Ctrl-C, SIGTERM and SIGHUP end a run after its step, with a checkpoint and exit code 130, 143 or 129.
+    """
     host: Host = ctx.obj
     if resume is not None:
-        return _resume(host, resume, {**flags, "preset": preset}, assignments, config_file)
+        return _resume(host, resume, {**flags, "preset": preset}, assignments, config_file, allow_changed)
+    if allow_changed:
+        raise UsageError("--allow_changed goes with --resume")
     from herl_bench.settings import parse_settings
 
     if preset is not None:
@@ -76,7 +86,11 @@ def settings_of(values: dict[str, Any], origin: dict[str, str]) -> Settings:
     return checked
 
 
-def _resume(host: Host, folder: str, flags: dict[str, Any], assignments: tuple[str, ...], config_file: str | None) -> int:
+def _resume(
+    host: Host, folder: str, flags: dict[str, Any], assignments: tuple[str, ...], config_file: str | None, allow_changed: bool
+) -> int:
+    from herl_bench.compare.sweep import finished
+    from herl_bench.locking import locked
     from herl_bench.settings import read_yaml
 
     directory = Path(folder)
@@ -86,12 +100,24 @@ def _resume(host: Host, folder: str, flags: dict[str, Any], assignments: tuple[s
     given += ["--set"] * bool(assignments) + ["--config"] * (config_file is not None)
     if given:
         raise UsageError(f"--resume takes every setting but --budget from {directory}/config.yaml: leave out {', '.join(given)}")
-    values = read_yaml(str(directory / "config.yaml"))
-    method_values = values.pop("set", {})
-    if flags.get("budget") is not None:
-        values["budget"] = parse_tokens(flags["budget"])
-    origin = dict.fromkeys([*values, *method_values], f"{directory}/config.yaml: ")
-    return _run(host, settings_of(values, origin), method_values, origin, resume=directory)
+    with locked(directory):
+        values = read_yaml(str(directory / "config.yaml"))
+        method_values = values.pop("set", {})
+        origin = dict.fromkeys([*values, *method_values], f"{directory}/config.yaml: ")
+        before = settings_of(values, origin)
+        wanted = parse_tokens(flags["budget"]) if flags.get("budget") is not None else before.budget
+        if finished(directory) and wanted <= before.budget:
+            return _already_finished(directory, before.budget)
+        return _run(host, replace(before, budget=wanted), method_values, origin, resume=directory, allow_changed=allow_changed)
+
+
+def _already_finished(directory: Path, budget: int) -> int:
+    from herl_bench.cli.report import try_report
+
+    if not (directory / "report.html").is_file():  # all that a stop can still have left out
+        try_report(directory)
+    click.echo(f"{directory} is finished, its {budget:,} tokens are spent: to go on from its end, pass a larger --budget")
+    return 0
 
 
 def _run(
@@ -101,14 +127,17 @@ def _run(
     origin: dict[str, str],
     output_dir: Path = Path("runs"),
     resume: Path | None = None,
+    allow_changed: bool = False,
 ) -> int:
     """Everything that can be wrong with the request is found before a folder is made."""
     from herl_bench.data import narrowed, open_data
+    from herl_bench.hindsight import try_template
+    from herl_bench.locking import locked
     from herl_bench.runs import Run, new_directory
 
     task = narrowed(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
-    config = config_of(method, method_values, origin)
+    config = config_of(method, method_values, origin, settings.model)
     rubric, template, metrics = rubric_of(host, task, settings.rubric), template_of(host, task, settings.template), metrics_of(host, task)
     if settings.report_to:
         _check_tracker(settings.report_to)
@@ -125,40 +154,49 @@ def _run(
         )
         if settings.problems and data.source != "synthetic":
             raise UsageError(f"problems={settings.problems}: only the synthetic world says which problems are planted: leave it out")
+        try_template(template, rubric, data.eval[:1])
         policy = policy_of(task, settings.model)
-        directory = resume or new_directory(output_dir, f"{task.name}-{method.name}-s{settings.seed}")
+        if resume is None:
+            directory = new_directory(output_dir, f"{task.name}-{method.name}-s{settings.seed}")
+            stack.enter_context(locked(directory))
+        else:
+            directory = resume  # locked by now
         run = Run(
             directory, settings, task, rubric, template, metrics, method, config, data, policy, Budget(settings.budget),
             sandbox=sandbox, resuming=resume is not None,
         )  # fmt: skip
-        return _execute(host, run)
+        return _execute(host, run, allow_changed)
 
 
-def config_of(method: Method, values: dict[str, Any], origin: dict[str, str]) -> Any:
-    """The method's own configuration, checked. Raises `UsageError`."""
+def config_of(method: Method, values: dict[str, Any], origin: dict[str, str], model: str = "tiny") -> Any:
+    """The method's own configuration, checked; what is not given suits the model. Raises `UsageError`."""
     import dataclasses
 
+    from herl_bench.cli.resolve import is_embedded
     from herl_bench.settings import Settings, build
 
-    return build(method.config, values, origin, also=[f.name for f in dataclasses.fields(Settings)])
+    own = {f.name for f in dataclasses.fields(method.config)}
+    suited = {} if is_embedded(model) else {k: v for k, v in getattr(method.config, "other_models", {}).items() if k in own}
+    return build(method.config, {**suited, **values}, origin, also=[f.name for f in dataclasses.fields(Settings)])
 
 
-def _execute(host: Host, run: Any) -> int:
+def _execute(host: Host, run: Any, allow_changed: bool) -> int:
     import torch
     import transformers
 
     from herl_bench.cli.face import open_face, show_outcome
     from herl_bench.cli.report import try_report
     from herl_bench.manifest import command_line, manifest
-    from herl_bench.saving import write_whole
+    from herl_bench.saving import saving, write_whole
 
     transformers.utils.logging.disable_progress_bar()  # it would break the display
     torch.manual_seed(run.seed)
+    record = _record(run, manifest(run, host, command_line()), allow_changed)
+    with saving(run.directory):  # a run that goes on has no evaluation of its end any more
+        shutil.rmtree(run.directory / "eval" / "after", ignore_errors=True)
     write_whole(run.directory / "config.yaml", config_text(run.settings, run.config, run.task, run.data.source))
-    if not (run.resuming and (run.directory / "manifest.json").is_file()):
-        import json
-
-        write_whole(run.directory / "manifest.json", json.dumps(manifest(run, host, command_line()), indent=2, ensure_ascii=False) + "\n")
+    write_whole(run.directory / "manifest.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    keep(f"everything is in {run.directory}")
     face = open_face(run)
 
     def on_step(row: dict[str, Any], rollouts: Sequence[Any]) -> None:
@@ -167,8 +205,9 @@ def _execute(host: Host, run: Any) -> int:
 
     run.on_step = on_step
     run.on_eval = face.on_eval
+    signals: list[int] = []
     try:
-        with face, _interruptible(run, face):
+        with face, _interruptible(run, face, signals):
             face.say(_opening(run))
             if not any((run.directory / "eval" / "before").glob("results_*.json")):
                 run.evaluate("before")
@@ -182,12 +221,48 @@ def _execute(host: Host, run: Any) -> int:
         raise type(error)(f"{error} (run: {run.directory})") if str(run.directory) not in str(error) else error from None
     if run.interrupted:
         click.echo(f"Interrupted; to go on: herl-bench run --resume {run.directory}", err=True)
-        return INTERRUPTED
+        return 128 + (signals or [signal.SIGINT])[0]
     show_outcome(run)
     try_report(run.directory)
     host.call("herl_run_finished", run=run)
     report_problems(host)
     return 0
+
+
+def _record(run: Any, now: dict[str, Any], allow_changed: bool) -> dict[str, Any]:
+    """The manifest to write: of a new run as things are now; of a resumed one as it began, with what has changed since.
+
+    Raises `UsageError` where something changed that the result hangs on, or its checkpoint is damaged.
+    """
+    from herl_bench.manifest import VERSIONS, differences
+    from herl_bench.runs import step_of, whole_checkpoint
+
+    if not run.resuming:
+        return now
+    place, checkpoint = run.directory / "manifest.json", whole_checkpoint(run.directory)
+    try:
+        old = json.loads(place.read_bytes())
+        changed, versions = differences(old, now), differences(old, now, VERSIONS)
+    except FileNotFoundError:
+        if checkpoint is None or allow_changed:
+            return now
+        raise UsageError(f"{place} is gone, so nobody knows what the run was begun with: put it back, or pass --allow_changed") from None
+    except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        if allow_changed:
+            return now
+        raise UsageError(f"{place} cannot be read: put it back, or pass --allow_changed to write it anew") from None
+    if changed and not allow_changed:
+        told = "; ".join(_in_words(row) for row in changed)
+        raise UsageError(f"{run.directory} was begun with other things: {told}: put them back, or pass --allow_changed to go on all the same")
+    for row in versions:
+        click.echo(f"herl-bench: note: since this run began, {_in_words(row)}: its bytes may differ from those of one that never stopped", err=True)
+    news = [{**row, "step": step_of(checkpoint)} for row in (*changed, *versions)]
+    return {**old, "changed": [*old.get("changed", []), *news]} if news else old
+
+
+def _in_words(row: dict[str, Any]) -> str:
+    was, now = (f"{v[:12]}…" if isinstance(v, str) and len(v) == 64 else v for v in (row["from"], row["to"]))
+    return f"{row['what']} was {was} and is {now}"
 
 
 def _opening(run: Any) -> str:
@@ -224,17 +299,27 @@ def _check_tracker(name: str) -> None:
 
 
 @contextmanager
-def _interruptible(run: Any, face: Any) -> Iterator[None]:
-    """The first Ctrl-C ends the run after this step with a checkpoint; the second ends it at once, with the last one."""
+def _interruptible(run: Any, face: Any, seen: list[int]) -> Iterator[None]:
+    """The first Ctrl-C, SIGTERM or SIGHUP ends the run after this step with a checkpoint; a second Ctrl-C or SIGTERM ends it at once.
+
+    seen: gets the signals. A terminal that goes away sends SIGHUP more than once. Under `nohup` it is ignored, and stays so.
+    """
 
     def on_signal(number: int, frame: Any) -> None:
-        if run.interrupted:
+        seen.append(number)
+        if run.interrupted and number != signal.SIGHUP:
             raise KeyboardInterrupt
-        run.interrupted = True
-        face.say("Finishing this step, then saving a checkpoint. Ctrl-C again stops at once.")
+        if not run.interrupted:
+            run.interrupted = True
+            face.say("Finishing this step, then saving a checkpoint. Ctrl-C again stops at once.")
 
-    before = signal.signal(signal.SIGINT, on_signal)
+    caught = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    before = {number: signal.getsignal(number) for number in caught}
+    for number in caught:
+        if number == signal.SIGINT or before[number] != signal.SIG_IGN:
+            signal.signal(number, on_signal)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

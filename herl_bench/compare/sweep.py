@@ -13,15 +13,13 @@ Left out: moving results between machines, and stopping a cell because another d
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,7 +27,6 @@ from typing import Any, Protocol
 from herl_bench.errors import UsageError
 from herl_bench.saving import saving, write_whole
 
-LOCK_WAIT_S = 10.0
 POLL_S = 0.2
 # prctl(PR_SET_PDEATHSIG, SIGKILL), then the program itself. Not between fork and exec: Ray's workers have threads that do not survive a fork.
 DIE_WITH_PARENT = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
@@ -71,30 +68,6 @@ def tokens_spent(directory: Path) -> int:
 
 
 # ------------------------------------------------------------------------------------------------------------------- the folder
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[int]:
-    """The folder is this process's and its cells' alone; gives the lock's file descriptor, for the cells to hold too.
-
-    Cells of a sweep that was just killed may take a moment to die, hence the wait. Raises `UsageError` after that.
-    """
-    with saving(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        deadline = time.monotonic() + LOCK_WAIT_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise UsageError(f"another comparison is writing into {folder}: wait for it, or choose another --output_dir") from None
-                time.sleep(POLL_S)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def prepare(cells: Sequence[Cell]) -> None:
     """Write every cell's configuration. Raises `UsageError` where a folder holds another run than the one asked for, naming the difference."""
     for cell in cells:

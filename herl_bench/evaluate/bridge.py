@@ -114,7 +114,10 @@ def _training(name: str, place: str) -> tuple[Example, ...]:
 
 
 def judged(name: str) -> Callable[[Mapping[str, Any], Sequence[Any]], dict[str, float]]:
-    """For `process_results`: a function from an item and its response to one number per column; what could not be decided is left out."""
+    """For `process_results`: a function from an item and its response to one number per column.
+
+    What could not be decided is left out; a metric of which more is better is then 0, so that lm-eval's mean is over all items.
+    """
 
     def process_results(doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, float]:
         this = bridge(name)
@@ -122,7 +125,7 @@ def judged(name: str) -> Callable[[Mapping[str, Any], Sequence[Any]], dict[str, 
         sandbox = _sandbox() if this.task.needs_sandbox else None
         example = Example(doc["id"], doc["prompt"], doc["target"], json.loads(doc["info"]))
         (row,) = judge_responses(this.task, this.rubric, this.metrics, [example], [response], sandbox=sandbox)
-        values = {column(m): row.judgement.metrics[m.key] for m in this.metrics}
+        values = {column(m): 0.0 if (v := row.judgement.metrics[m.key]) is None and m.higher_is_better else v for m in this.metrics}
         values |= {criterion_column(c): None if met is None else float(met) for c, met in row.judgement.criteria.items()}
         return {key: value for key, value in values.items() if value is not None}
 

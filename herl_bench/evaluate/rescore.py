@@ -17,14 +17,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from herl_bench.errors import DataError, HerlBenchError
 from herl_bench.evaluate.core import Row, Tally, judge_responses
-from herl_bench.evaluate.stored import Items, Stored, parse_row, read_stored
+from herl_bench.evaluate.stored import ID_FIELDS, Items, Stored, parse_row, read_stored
 from herl_bench.types import Example, Metric, Rubric, Task
 
 SLICE = 256
@@ -79,8 +79,9 @@ class Job:
         return tally, [_as_json(row, line) for row, line in zip(rows, lines, strict=True)] if self.rows else []
 
 
-def places_of(file: Path, items: Callable[[], Items], *, own: bool, allow_duplicates: bool) -> tuple[str, list[Place]]:
-    """Where the items come from, and the place of every row. own: take the items from the file where its first row carries its own.
+def places_of(file: Path, items: Callable[[], Items], *, own: bool, allow_duplicates: bool, name: str = "") -> tuple[str, list[Place]]:
+    """Where the items come from, and the place of every row. own: take the items from the file where its first row carries its own. name: what the
+    file is called in messages.
 
     Raises `DataError` that names file and line: broken rows, unknown ids, and, unless allowed, two answers to one item (of rollouts, many
     answers to one item are the rule).
@@ -88,16 +89,26 @@ def places_of(file: Path, items: Callable[[], Items], *, own: bool, allow_duplic
     places: list[Place] = []
     first: dict[str, int] = {}
     source: Items | None = None
-    for row in read_stored(file):
+    ids = True
+    for row in read_stored(file, name):
         if not places:
-            own = own and row.own_example is not None
+            own, ids = own and row.own_example is not None, row.key is not None
             source = None if own else items()
+        if row.key is None:
+            if ids:
+                raise DataError(f"{row.where}: no id: a row needs one of {', '.join(ID_FIELDS)}, a text or a whole number")
+            row = replace(row, key=len(places))
         example = source.find(row) if source else _own(row)
         if not allow_duplicates and not row.rollout and (before := first.setdefault(example.id, row.line)) != row.line:
             raise DataError(
                 f"{row.where}: {example.id} was answered already in line {before}: keep one, or pass --allow_duplicates to score them all"
             )
         places.append(Place(row.line, row.start, row.size, len(row.answers), example if source else None))
+    if not ids and source is not None and len(places) != len(source.evaluation):
+        raise DataError(
+            f"{name or file}: no ids: rows need one of {', '.join(ID_FIELDS)}; without any there is one row per item, in their order, "
+            f"and {source.name} has {len(source.evaluation)} items to these {len(places)} rows"
+        )
     return source.name if source else "the file itself", places
 
 
@@ -155,6 +166,7 @@ def _as_json(row: Row, line: int) -> str:
         "reward": row.judgement.reward,
         "extracted": row.extracted,
         "status": row.judgement.status,
+        "integrity": row.judgement.integrity,
         "errors": list(row.errors),
         "verdicts": [
             {"criterion": v.criterion, "part": v.part, "met": v.met, "evidence": v.evidence or v.error} for v in row.judgement.verdicts

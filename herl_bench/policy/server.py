@@ -162,8 +162,7 @@ class Server:
     ) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.config.model, "max_tokens": max_new_tokens, "temperature": temperature}
         if self.chat:
-            system = [{"role": "system", "content": instruction}] if instruction else []
-            body["messages"] = [*system, {"role": "user", "content": prompt}]
+            body["messages"] = self._messages(prompt, instruction)
         else:
             body["prompt"] = prompt
         if stop:
@@ -171,6 +170,13 @@ class Server:
         if temperature > 0:
             body["seed"] = seed
         return body
+
+    def _messages(self, prompt: str, instruction: str) -> list[dict[str, str]]:
+        system = [{"role": "system", "content": instruction}] if instruction else []
+        return [*system, {"role": "user", "content": prompt}]
+
+    def reads(self, prompt: str, instruction: str) -> str:
+        return json.dumps(self._messages(prompt, instruction), ensure_ascii=False) if self.chat else prompt
 
     async def _ask_all(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, Answer]:
         import httpx2

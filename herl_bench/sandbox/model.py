@@ -9,7 +9,7 @@ from typing import Literal, Union
 
 from herl_bench.errors import UsageError
 
-Status = Literal["pass", "fail", "error", "timeout", "memory", "crash", "protocol", "violation", "infra"]
+Status = Literal["pass", "fail", "error", "timeout", "memory", "crash", "protocol", "violation", "refused", "infra"]
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,12 @@ class Verdict:
     """
     status: pass · fail (an assertion, or wrong output) · error (the program does not load, lacks its entry, or as a script ends with an
         exception or another exit status than 0) · timeout · memory · crash (its process was ended) · protocol (its process sent garbage)
-        · violation (a forbidden system call killed it) · infra (our fault: never a wrong answer).
+        · violation (a forbidden system call killed it) · refused (the tests use what cannot work across two processes, or would pass by the
+        program's own judgement where only "split" is accepted; `detail` says what: never a wrong answer, never a right one) · infra (our
+        failure, in a second worker too; no program can cause it).
     loaded: the program's body ran to its end. defined: its entry exists and can be called. (As a script: it ended by itself in every run.)
-    integrity: "split" where the tests' process alone compared; "shared" where two of the program's own objects had to be compared by it.
+    integrity: "split" where the tests' process alone compared; "shared" once an object of the program's was given a value by an operator or a
+        comparison, or by any other question but a call of what the tests name, and answered no more than yes or no.
     cpu_s, peak_mb: of the program's process. wall_s: of the whole job. stdout: with stderr, at most 64 KiB.
     """
 

@@ -32,6 +32,7 @@ from herl_bench.sandbox import forms, launch
 from herl_bench.sandbox.inside import frames, landlock
 from herl_bench.sandbox.model import Assertion, Job, Limits, Tests, Verdict
 
+INTEGRITIES = ("shared", "split")
 ISOLATIONS = ("auto", "namespaces", "landlock", "none")
 GAPS = (
     "no scratch directory: a program that writes a file fails",
@@ -49,6 +50,24 @@ JOBS_PER_WORKER = 5000  # then a fresh one, should the tests have left something
 REPLY_LIMIT = 64 << 20
 AHEAD = 32  # jobs per worker that `map` reads ahead: one slow program must not leave the other workers idle
 
+
+LOST = "lost"  # of an answer that did not come; never a verdict's
+WORKER_ENDS = "the worker ends, with a program of our own too"
+
+
+def decided(status: str, detail: str) -> dict[str, Any]:
+    """What the host says itself, in the form of a tester's answer."""
+    return {"status": status, "detail": detail}
+
+
+CLOSED = decided("infra", "the sandbox was closed")
+READY = {
+    "code": "def ready(): return 1",
+    "entry": "ready",
+    "tests": {"ready": "assert ready() == 1"},
+    "limits": asdict(Limits()),
+}
+"""A job that fails only where the machine does."""
 
 Task = tuple[dict[str, Any], Future[Verdict]]
 EMPTY: Task = ({}, Future())  # stands for no task yet
@@ -253,34 +272,49 @@ class _Pool:
                 return task
 
     def attempt(self, worker: Worker | None, job: dict[str, Any]) -> tuple[Worker | None, Verdict]:
-        """Run a job, twice if the first time was our fault."""
-        last = Verdict("infra", tier=self.tier)
-        for final in (False, True):
-            if worker is not None and worker.jobs >= JOBS_PER_WORKER:
-                self.drop(worker)
-                worker = None
-            if self.closing:
-                return worker, self.closed()
-            try:
-                worker = worker or self.start()
-                answer = worker.run(job)
-            except WorkerLost as why:
-                if worker is None:
-                    raise NoSandbox(self.explain(str(why))) from None
-                self.drop(worker)
-                worker = None
-                if self.closing:
-                    return None, self.closed()
-                if isinstance(why, Stuck):
-                    return None, Verdict("timeout", tier=self.tier, detail="the tests did not come to an end")
-                last = Verdict("infra", tier=self.tier, detail=f"the worker {why}, twice" if final else "")
-                continue
-            last = to_verdict(answer, self.tier)
-            if last.status != "infra" or answer.get("final"):
-                return worker, last
+        """Run a job. Where its worker is lost with it, twice, or the tests were refused for what a program may have made them do, the same
+        tests are run on a program of ours that does nothing: what they do then is their own doing, and what they do not is the program's."""
+        worker, answer = self.twice(worker, job)
+        lost = answer["status"] == LOST
+        if lost or answer.get("doubt"):
+            worker, alone = self.twice(worker, {**job, "stub": True})
+            if lost and alone["status"] == LOST:
+                worker, probe = self.twice(worker, READY)
+                ready = probe["status"] == "pass"
+                answer = decided("refused", "the tests end the process that runs them") if ready else decided("infra", WORKER_ENDS)
+            elif lost:
+                worker, answer = self.once(worker, job)
+                if answer["status"] == LOST:
+                    answer = decided("crash", "the program ended the process that tests it, three times")
+            elif alone["status"] not in ("refused", LOST):
+                answer = {**answer, "status": "protocol", "detail": f"by the program's doing, {answer['detail']}"}
+        return worker, to_verdict(answer, self.tier)
+
+    def twice(self, worker: Worker | None, job: dict[str, Any]) -> tuple[Worker | None, dict[str, Any]]:
+        """An answer; after a first one that was our fault, one from a fresh worker."""
+        worker, answer = self.once(worker, job)
+        if answer["status"] not in (LOST, "infra") or self.closing:
+            return worker, answer
+        if worker is not None:
+            self.drop(worker)
+        return self.once(None, job)
+
+    def once(self, worker: Worker | None, job: dict[str, Any]) -> tuple[Worker | None, dict[str, Any]]:
+        if worker is not None and worker.jobs >= JOBS_PER_WORKER:
             self.drop(worker)
             worker = None
-        return worker, last
+        if self.closing:
+            return worker, CLOSED
+        try:
+            worker = worker or self.start()
+            return worker, worker.run(job)
+        except WorkerLost as why:
+            if worker is None:
+                raise NoSandbox(self.explain(str(why))) from None
+            self.drop(worker)
+            if self.closing:
+                return None, CLOSED
+            return None, decided("timeout", "the tests did not come to an end") if isinstance(why, Stuck) else decided(LOST, str(why))
 
     def start(self) -> Worker:
         worker = Worker(self.tier, self.packages)
@@ -304,9 +338,6 @@ class _Pool:
             self.drop(worker)
             raise NoSandbox(f"no safe sandbox here: {answer['results'][0][4]}")
         self.proven = answer["status"] == "pass"
-
-    def closed(self) -> Verdict:
-        return Verdict("infra", tier=self.tier, detail="the sandbox was closed")
 
     def drop(self, worker: Worker) -> None:
         with self.changing:
@@ -354,6 +385,8 @@ class Sandbox:
     workers: how many jobs run at the same time; each is one warm process tree of about 30 MB. isolation: "auto" or "namespaces" (both: full
     isolation or none of it runs), "landlock" (weaker, see `GAPS`; never chosen by itself), "none" (only with
     HERL_ALLOW_UNSAFE_EXECUTION=1: programs then have all the rights of the caller).
+    integrity: "shared" also accepts what the program's own objects had to judge (`Verdict.integrity` says so); with "split" nothing passes by
+    that: such an assertion does not hold, and where nothing else failed the verdict is "refused".
     limits: for jobs that bring none of their own. packages: names of installed packages that programs and tests may import ("numpy");
     what they depend on is named too. Raises NoSandbox at the first use where this machine cannot isolate.
 
@@ -368,9 +401,12 @@ class Sandbox:
         isolation: str = "auto",
         limits: Limits = Limits(),  # noqa: B008 (frozen)
         packages: Sequence[str] = (),
+        integrity: str = "shared",
     ):
         if isolation not in ISOLATIONS:
             raise UsageError(f"isolation={isolation!r}: choose from {', '.join(ISOLATIONS)}")
+        if integrity not in INTEGRITIES:
+            raise UsageError(f"integrity={integrity!r}: choose from {', '.join(INTEGRITIES)}")
         if isinstance(packages, str):
             raise UsageError(f"packages={packages!r}: write a tuple of names, ({packages!r},)")
         if isolation == "none" and os.environ.get(UNSAFE) != "1":
@@ -380,6 +416,7 @@ class Sandbox:
         self.workers = workers
         self.tier = "namespaces" if isolation == "auto" else isolation
         self.limits = limits
+        self.integrity = integrity
         self.packages = [launch.package(name) for name in packages]
         self._pool: _Pool | None = None
         self._start = threading.Lock()
@@ -438,6 +475,7 @@ class Sandbox:
         if limits.processes > 1 and self.tier != "namespaces":
             raise UsageError(f"Limits(processes={limits.processes}) needs isolation='namespaces', not {self.tier!r}")
         message = {"code": job.code, "entry": job.entry, "tests": forms.groups(job.tests), "limits": as_message(limits)}
+        message["integrity"] = self.integrity
         self._ready_pool().tasks.put((message, future))
         return future
 

@@ -130,9 +130,9 @@ def replaced(drafts: Sequence[Rollout], revisions: Sequence[Rollout], most: int,
 
 
 def lessons(drafts: Sequence[Rollout], revisions: Sequence[Rollout]) -> list[Hindsight]:
-    """What goes into the buffer."""
+    """What goes into the buffer: drafts and revisions that both were decided."""
     return [
         Hindsight(r.example.id, r.example.prompt, drafts[r.draft].text, r.guidance, r.baseline, r.text, r.reward)
         for r in revisions
-        if r.draft is not None and r.baseline is not None and r.guidance
+        if r.draft is not None and r.improvement is not None and r.baseline is not None and r.guidance
     ]

@@ -105,12 +105,13 @@ class Peer:
                 self.rollouts = sample(run, self.judging, assigned, config.temperature, self.sampling)
             with clock("judge"):
                 self.rollouts = judged(run, self.judging, self.rollouts)
-            with clock("learn"):
-                minibatches = self.trainer.hand_over(self.rollouts, config.minibatch_size)
-                # TRL shuffles with torch's global state: seeded by the step, so that a resumed run shuffles alike.
-                torch.manual_seed(run.seed * 1_000_003 + self.steps)
-                for _ in range(minibatches * config.num_iterations):
-                    yield [{"prompt": r.prompt, "rollout": r} for r in self.rollouts]
+            if any(reward is not None for reward in self.rewards(self.rollouts)):  # else there is nothing to learn, not even by momentum
+                with clock("learn"):
+                    minibatches = self.trainer.hand_over(self.rollouts, config.minibatch_size)
+                    # TRL shuffles with torch's global state: seeded by the step, so that a resumed run shuffles alike.
+                    torch.manual_seed(run.seed * 1_000_003 + self.steps)
+                    for _ in range(minibatches * config.num_iterations):
+                        yield [{"prompt": r.prompt, "rollout": r} for r in self.rollouts]
             self._log(clock)
             if self.steps % config.save_steps == 0:
                 run.save_checkpoint(self.steps, self.state_dict())

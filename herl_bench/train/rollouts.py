@@ -77,6 +77,9 @@ class Rollout:
             "reward": self.reward,
             "bonus": self.bonus,
             "metrics": dict(self.judgement.metrics),
+            "status": self.judgement.status,
+            "integrity": self.judgement.integrity,
+            "errors": list(self.judgement.errors),
             "verdicts": [
                 {
                     k: v
@@ -111,7 +114,7 @@ class Row:
 
 
 def training_rows(rollouts: Sequence[Rollout], config: PPOConfig) -> list[Row]:
-    """Undecided rewards (an error of ours) give no row; truncated responses get reward 0 or no row; empty ones give none."""
+    """Undecided rewards give no row; truncated responses get reward 0 or no row; empty ones give none."""
     rows = []
     context = getattr(config, "train_context", "both")
     bonus_coef = getattr(config, "bonus_coef", 0.0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from herl_bench.policy.generate import fit_prompts, generate
+from herl_bench.rubric import is_undecided
 from herl_bench.train.judging import Judging
 from herl_bench.train.rollouts import Assignment, Rollout
 from herl_bench.types import Judgement, Kind
@@ -31,10 +32,10 @@ def sample(
     if not assigned:
         return []
     policy = run.policy
-    prompt_ids, _ = fit_prompts(policy, policy.encode([a.prompt for a in assigned], run.instruction), run.max_new_tokens)
+    prompt_ids, _ = fit_prompts(policy, run.encode([a.prompt for a in assigned]), run.max_new_tokens)
     plain_ids = prompt_ids
     if any(a.guidance for a in assigned):
-        plain_ids, _ = fit_prompts(policy, policy.encode([a.example.prompt for a in assigned], run.instruction), run.max_new_tokens)
+        plain_ids, _ = fit_prompts(policy, run.encode([a.example.prompt for a in assigned]), run.max_new_tokens)
     written = generate(
         policy,
         prompt_ids,
@@ -78,6 +79,7 @@ def described(run: Run, step: int, rollouts: Sequence[Rollout], clock: Clock) ->
     """The part of a row of `metrics.jsonl` that every method has: what was spent, and how the responses were."""
     plain = [r for r in rollouts if r.kind == "plain"]
     primary = run.metrics[0].key
+    integrities = [r.judgement.integrity for r in plain]
     row: dict[str, Any] = {
         "step": step,
         "tokens": run.budget.spent,
@@ -87,22 +89,40 @@ def described(run: Run, step: int, rollouts: Sequence[Rollout], clock: Clock) ->
         "forward_tokens": run.budget.forward_tokens,
         "trained_tokens": run.budget.trained_tokens,
         "reward": mean(r.reward for r in plain),
-        "metric": mean(r.judgement.metrics[primary] for r in plain),
-        "metric_planted": mean(r.judgement.metrics[primary] for r in plain if r.example.info.get("planted") is True),
-        "metric_plain": mean(r.judgement.metrics[primary] for r in plain if r.example.info.get("planted") is False),
+        "metric": mean_metric(run, plain),
+        "metric_planted": mean_metric(run, [r for r in plain if r.example.info.get("planted") is True]),
+        "metric_plain": mean_metric(run, [r for r in plain if r.example.info.get("planted") is False]),
+        "undecided": sum(is_undecided(r.judgement, run.rubric, primary) for r in plain),
+        **({"shared": integrities.count("shared")} if any(integrities) else {}),
         "criteria": {c.name: mean(r.judgement.criteria.get(c.name) for r in plain) for c in run.rubric.criteria},
         "response_tokens": mean(len(r.ids) for r in rollouts),
         "eos_rate": mean(r.finish == "eos" for r in rollouts),
         "truncation_rate": mean(r.finish == "length" for r in rollouts),
-        "unparsed_rate": mean(run.task.extract(r.example, r.text) is None for r in plain),
+        "unparsed_rate": mean(_unparsed(run, r) for r in plain),
         "error_rate": mean(r.reward is None for r in rollouts),
         "wall_s": clock.since_start,
         "tokens_per_s": sum(len(r.ids) for r in rollouts) / max(1e-9, clock.total),
         "seconds": clock.seconds,
     }
-    if row["reward"] is not None and row["metric"] is not None:
-        row["reward_metric_gap"] = row["reward"] - row["metric"]
+    gaps = [r.reward - m for r in plain if r.reward is not None and (m := r.judgement.metrics.get(primary)) is not None]
+    if gaps:
+        row["reward_metric_gap"] = mean(gaps)
     return row
+
+
+def mean_metric(run: Run, rollouts: Sequence[Rollout]) -> float | None:
+    """Of the primary metric; the undecided count as in an evaluation: 0, or the worst where that is below, or left out where lower is better."""
+    primary = run.metrics[0]
+    values = [r.judgement.metrics.get(primary.key) for r in rollouts]
+    wrong = min(0.0, *(v for v in values if v is not None)) if any(v is not None for v in values) else 0.0
+    return mean(wrong if v is None and primary.higher_is_better else v for v in values)
+
+
+def _unparsed(run: Run, rollout: Rollout) -> bool | None:
+    try:
+        return run.task.extract(rollout.example, rollout.text) is None
+    except Exception:  # a plugin's; what it says is shown where responses are evaluated
+        return None
 
 
 class Clock:

@@ -29,7 +29,7 @@ from herl_bench.train.judging import Judging
 from herl_bench.train.metrics import checked
 from herl_bench.train.rollouts import Rollout, Row, training_rows
 from herl_bench.train.scoring import Critic, Pair, logprobs, microbatches
-from herl_bench.train.steps import FEWEST_ROLLOUTS, Clock, described, judged, mean, sample
+from herl_bench.train.steps import FEWEST_ROLLOUTS, Clock, described, judged, mean, mean_metric, sample
 from herl_bench.types import Example
 
 if TYPE_CHECKING:
@@ -410,7 +410,6 @@ class Learner:
         run = self.run
         plain = [r for r in drafts if r.kind == "plain"]
         guided = [r for r in drafts if r.kind == "guided"]
-        primary = run.metrics[0].key
         row: dict[str, Any] = {**described(run, self.steps, rollouts, clock), "rows": len(rows), **learnt}
         if self.config.hindsight:
             row |= {
@@ -418,7 +417,7 @@ class Learner:
                 "revision_reward": mean(r.reward for r in revisions),
                 "revision_improvement": mean(r.improvement for r in revisions),
                 "revision_improved_rate": mean(None if r.improvement is None else r.improvement > 0 for r in revisions),
-                "revision_solved_rate": mean(r.judgement.metrics[primary] for r in revisions),
+                "revision_solved_rate": mean_metric(run, revisions),
                 "buffer": len(self.buffer),
                 "bonus": mean(r.bonus for r in plain),
             }

@@ -39,7 +39,7 @@ def test_limit(sandbox: Sandbox, name: str):
 
 def test_a_message_to_the_program_is_limited_too(sandbox: Sandbox):
     verdict = sandbox.check("def f(x): return 1", "assert f('x' * (2 << 20)) == 1", "f", Limits(message_mb=1))
-    assert (verdict.status, verdict.detail) == ("infra", "the tests pass a value that is larger than message_mb")
+    assert (verdict.status, verdict.detail) == ("refused", "the tests pass a value that is larger than message_mb")
 
 
 FORKS = """import os, time

@@ -3,6 +3,7 @@
 Covers: calls, exceptions, arguments changed in place, the tests' own functions and iterators as arguments, coroutines, references to objects
 that stay in the candidate's process. A reference never takes part in a comparison with a plain value: it is unequal to all of them, so an object whose
 `__eq__` says True to everything wins nothing. Where two references are compared the candidate has to be asked; `shared` then says so.
+What comes from the program is data: it is put into words by `Program.words` alone, which asks the program nothing and never fails.
 Leaves out: which names of the program the tests may see (`tester.py`).
 """
 
@@ -12,6 +13,7 @@ import builtins
 import collections
 import collections.abc
 import contextlib
+import functools
 import io
 import math
 import socket
@@ -32,12 +34,23 @@ CATCHABLE = {
 PURE = {getattr(builtins, name): name for name in codec.PURE_FUNCTIONS.split()}
 COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
 TEXT_CAP = 500
+ERROR_CAP = 400
 NAME_CAP = 80
 OUTPUT_CAP = 64 << 10
 TAKE_AT_MOST = 256
 ONE_BY_ONE = 16
 LENT_AT_ONCE = 16
 AHEAD = 16 << 10  # bytes
+REFERENCES_AT_MOST = 100_000  # what the program may have the tester remember: its memory is bounded too
+CLASSES_AT_MOST = 1000
+
+# What an object is asked without any value but the key, the name or the arguments of the question itself. Whatever is not among these is an
+# operator: it hands the program what its answer will be held against, or lets it compare.
+QUESTIONS = (
+    "call getattr setattr delattr getitem setitem delitem len iter take await aiter anext aenter aexit enter exit bool str repr format seed global "
+    "absorb neg pos invert abs int float complex index round trunc floor ceil hash reversed contains send throw close dir"
+)
+NO_OPERATORS = frozenset(QUESTIONS.split())
 
 # A program that returns an object where a text, a number or a set was asked for could answer these as it likes.
 VERDICTS_OF_BUILTINS = frozenset(
@@ -50,21 +63,34 @@ class Stop(BaseException):
     """The job cannot go on. Derived from BaseException, and raised again at every later call, so that no test can swallow it."""
 
 
+class Silent(Exception):
+    """The program would have to be asked, and must not be."""
+
+
 class Program:
-    """dead: (status, detail) once nothing more can be asked. calls: how often the tests called anything of the program. heard: the size in
-    bytes of its largest message. upcoming: calls that the tests will make next. ahead: those of them that were sent, with the reply where it was read."""
+    """dead: (status, detail) once nothing more can be asked. doubt: a refusal may be the program's doing, so the same tests have to be seen to
+    do it without it. calls: how often the tests called anything of the program. upcoming: calls that they will make next. ahead: those of them
+    that were sent, with the reply where it was read.
+
+    shared: what the program's objects were asked to judge, "" where nothing; see `judged`. named: the numbers of the functions and classes that
+    the tests name. spelled: the attributes that they name. bare: they are at an assertion that compares nothing.
+    """
 
     def __init__(self, stream: socket.socket, limit: int):
         self.stream = stream
         self.reader = frames.Reader(stream)
         self.limit = limit
         self.dead: tuple[str, str] | None = None
-        self.shared = False
+        self.shared = ""
+        self.named: set[int] = set()
+        self.spelled: frozenset[str] = frozenset()
+        self.bare = False
+        self.doubt = False
+        self.silent = False
         self.calls = 0
         self.out_of_memory = False
         self.output: list[str] = []
         self.output_room = OUTPUT_CAP
-        self.heard = 0
         self.last_call: tuple[str, list[Any], dict[str, Any]] | None = None
         self.last_line: int | None = None
         self.load_error: BaseException = RuntimeError("the program was not loaded")
@@ -85,27 +111,43 @@ class Program:
             self.dead = (status, detail[:TEXT_CAP])
         raise Stop(detail)
 
+    def refuse(self, why: str, certain: bool = True) -> NoReturn:
+        """The tests use what cannot work across two processes. certain: no program could have made them do so."""
+        self.doubt = self.doubt or (self.dead is None and not certain)
+        self.stop("refused", why)
+
+    def words(self, make: Callable[[], str], otherwise: str = "") -> str:
+        """Text for people of what came from the program: the one place where such a value's `str` or `repr` is taken. Bounded."""
+        before, self.silent = self.silent, True
+        try:
+            return make()[:TEXT_CAP]
+        except Stop:
+            raise
+        except BaseException:  # what the program raises is a class of its choice
+            return otherwise
+        finally:
+            self.silent = before
+
     # ---- messages
     def receive(self) -> list[Any]:
         try:
-            message, size = self.reader.receive(self.limit)
+            message, _ = self.reader.receive(self.limit)
         except frames.Closed:
             self.stop("crash", "the program's process ended")
         except (frames.BadFrame, MemoryError) as error:
             self.stop("protocol", f"the program's process sent no proper message: {error}")
         if type(message) is not list or not message or type(message[0]) is not str:
             self.stop("protocol", "the program's process sent no proper message")
-        self.heard = max(self.heard, size)
         return message
 
     def send(self, message: list[Any]) -> None:
         if self.dead:
             raise Stop(self.dead[1])
         packed = frames.pack(message)
-        if len(packed) > self.limit:  # the tests' doing, or the program's, if what it gave was as large already: that is no way out
+        if len(packed) > self.limit:
             if message[0] in ("load", "run"):
                 self.stop("protocol", "the program is larger than message_mb")
-            self.stop("infra" if self.heard < self.limit // 16 else "protocol", "the tests pass a value that is larger than message_mb")
+            self.refuse("the tests pass a value that is larger than message_mb", certain=False)
         self.deliver(packed)
 
     def deliver(self, packed: bytes) -> None:
@@ -118,11 +160,12 @@ class Program:
         """What follows the tag; the last part is always a piece of output."""
         if len(message) != count + 1 or type(message[-1]) is not str:
             self.stop("protocol", "the program's process sent a message of the wrong shape")
-        if self.output_room:
-            self.output.append(message[-1][: self.output_room])
-            self.output_room -= len(self.output[-1])
-        if message[-1] and sys.stdout is not self.stdout:  # the tests look at what is printed
-            sys.stdout.write(message[-1])
+        printed = message[-1][: self.output_room]
+        if printed:
+            self.output.append(printed)
+            self.output_room -= len(printed)
+            if sys.stdout is not self.stdout:  # the tests look at what is printed
+                sys.stdout.write(printed)
         return message[1:]
 
     # ---- values
@@ -130,8 +173,7 @@ class Program:
         try:
             return codec.encode(value, self.export)
         except codec.Unsendable as why:
-            program_made_it = self.calls > 0 and str(why) == "nested too deeply"
-            self.stop("protocol" if program_made_it else "infra", f"the tests pass a value that cannot be sent: {why}")
+            self.refuse(f"the tests pass a value that cannot be sent: {why}", certain=made_by_tests(why))
 
     def export(self, value: Any) -> Any:
         if isinstance(value, Remote):
@@ -156,7 +198,7 @@ class Program:
             if type(value) is types.FunctionType:  # decorators keep these
                 return {"cb": [number, value.__name__, (value.__doc__ or "")[:TEXT_CAP]]}
             return {"cb": number}
-        raise codec.Unsendable(type(value).__name__)
+        raise Untravelled(type(value))
 
     def error_base(self, kind: type[BaseException]) -> type[BaseException]:
         """The nearest class that the program knows."""
@@ -167,7 +209,7 @@ class Program:
         try:
             return codec.encode(list(error.args), self.export)
         except codec.Unsendable:
-            return [str(error)[:TEXT_CAP]]
+            return [self.words(lambda: str(error))]
 
     def iterator(self, value: Any) -> int:
         """The number of the callback that is its next step."""
@@ -181,8 +223,11 @@ class Program:
     def decode(self, message: Any) -> Any:
         try:
             return codec.decode(message, self.resolve)
-        except (codec.BadValue, RecursionError, MemoryError) as error:
-            self.stop("protocol", f"the program's process sent no proper value: {error}")
+        except (
+            Exception
+        ) as error:  # in a set or a dictionary, its objects may have to be compared: by the program, which may raise anything
+            why = str(error) if isinstance(error, codec.BadValue) else type(error).__name__
+            self.stop("protocol", f"the program's process sent no proper value: {why}")
 
     def decode_sent(self, message: Any) -> Any:
         """What `encode` made, back again (for evidence: the arguments as they were before the call)."""
@@ -210,12 +255,20 @@ class Program:
         label = label[:NAME_CAP]
         if sort == "exception":
             return self.error_class(number, label, payload[-1])
+        self.named.discard(number)  # what it gives back is an object like any other
         if number not in self.references:
+            self.make_room()
             kind = RemoteGenerator if (sort, label) == ("iterator", "generator") else REMOTES.get(sort, Remote)
             self.references[number] = kind(self, number, label if label.isidentifier() else "object")
             if sort == "hashable" and type(payload[-1]) is int:  # equal objects have equal ones
                 object.__setattr__(self.references[number], "_hash", payload[-1])
         return self.references[number]
+
+    def make_room(self) -> None:
+        if len(self.references) >= REFERENCES_AT_MOST:
+            self.stop("memory", f"the program gave the tests more than {REFERENCES_AT_MOST} objects")
+        if len(self.errors) + len(self.dresses) >= CLASSES_AT_MOST:
+            self.stop("memory", f"the program gave the tests objects of more than {CLASSES_AT_MOST} classes")
 
     def dressed(self, reference: Any, message: Any) -> Any:
         if type(reference) is not dict or list(reference) != ["r"] or type(reference["r"]) is not list or len(reference["r"]) not in (3, 4):
@@ -225,6 +278,7 @@ class Program:
         if type(number) is not int or type(label) is not str or type(plain) not in codec.IMMUTABLE:
             raise codec.BadValue("a dressed value is a number, a text, a tuple or a frozenset")
         if number not in self.references:
+            self.make_room()
             named = (label[:NAME_CAP] if label.isidentifier() else "object", type(plain))
             kind = self.dresses.get(named)
             if kind is None:
@@ -238,6 +292,7 @@ class Program:
         if type(names) is not list or not names or not all(type(name) is str for name in names):
             raise codec.BadValue("an exception class has names")
         if names[0] not in self.errors:
+            self.make_room()
             base = next((CATCHABLE[name] for name in names if name in CATCHABLE), Exception)
             kind = type(label if label.isidentifier() else "ProgramError", (RemoteError, base), {})
             self.errors[names[0]] = kind
@@ -260,6 +315,7 @@ class Program:
         for name, value in values.items():
             if isinstance(value, RemoteCallable):
                 object.__setattr__(value, "_label", name)
+                self.named.add(object.__getattribute__(value, "_number"))
         return values
 
     def ended(self) -> tuple[str, int]:
@@ -272,12 +328,16 @@ class Program:
             return "", code
         if type(described) is not list or len(described) != 5:
             self.stop("protocol", "the program's process sent a message of the wrong shape")
-        error = self.error(described)
-        where = f" (line {self.last_line})" if self.last_line is not None else ""
-        text = str(error)[:TEXT_CAP]
-        return f"{type(error).__name__}{': ' if text else ''}{text}{where}", code or 1
+        return self.error_text(self.error(described), self.last_line), code or 1
+
+    def error_text(self, error: BaseException, line: int | None = None) -> str:
+        text = self.words(lambda: str(error))
+        where = f" (line {line})" if line is not None else ""
+        return f"{type(error).__name__}{': ' if text else ''}{text[:ERROR_CAP]}{where}"
 
     def request(self, operation: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> Any:
+        if self.silent:
+            raise Silent(operation)
         with self.turn:  # the tests may have threads
             return self.exchange(operation, args, kwargs or {})
 
@@ -286,6 +346,8 @@ class Program:
             self.give_back()
         encoded = [self.encode(argument) for argument in args]
         keywords = {name: self.encode(argument) for name, argument in kwargs.items()}
+        if operation not in NO_OPERATORS:  # before its answer, which may be an exception
+            self.shared = self.shared or operation
         if operation == "call":
             self.calls += 1
             self.last_call = (object.__getattribute__(args[0], "_label"), encoded[1:], keywords)
@@ -295,11 +357,9 @@ class Program:
             if message[0] == "ret":
                 value, changes, _ = self.parts(message, 3)
                 self.take_changes(changes, args, kwargs)
-                if type(value) is dict and list(value) == ["a"]:
-                    return self.argument(value["a"], args, kwargs)
-                if type(value) is dict and list(value) == ["m"]:
-                    return self.lend(value["m"])
-                result = self.decode(value)
+                result = self.result(value, args, kwargs)
+                if not self.shared and self.judged(operation, encoded[0], args[1:], kwargs, result):
+                    self.shared = operation
                 if self.upcoming and operation == "call" and not isinstance(result, Remote):
                     self.ask_ahead(encoded[0])
                 return result
@@ -313,6 +373,26 @@ class Program:
             if message[0] != "cb":
                 self.stop("protocol", "the program's process sent a message of the wrong kind")
             self.call_back(self.parts(message, 4))
+
+    def result(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if type(value) is dict and list(value) == ["a"]:
+            return self.argument(value["a"], args, kwargs)
+        if type(value) is dict and list(value) == ["m"]:
+            return self.lend(value["m"])
+        return self.decode(value)
+
+    def judged(self, operation: str, asked: Any, args: tuple[Any, ...], kwargs: dict[str, Any], answer: Any) -> bool:
+        """Was an object of the program's given a value, and did it answer no more than yes or no? Then the tests have nothing to hold that against.
+
+        What the tests call by its name is the function under test, and a value its argument.
+        """
+        if not (args or kwargs) or not (type(answer) is bool or empty(answer) or (self.bare and type(answer) in (int, float))):
+            return False
+        if operation == "call":
+            return asked.get("r") not in self.named
+        if operation in ("exit", "aexit"):  # it may swallow what the tests found
+            return answer is True and isinstance(args[0], AssertionError)
+        return operation != "getattr" or args[0] not in self.spelled
 
     def lend(self, payload: Any) -> Any:
         """A list or the like that belongs to an object of the program."""
@@ -387,10 +467,21 @@ class Program:
         values = [self.decode(argument) for argument in args]
         keywords = {name: self.decode(argument) for name, argument in kwargs.items()}
         try:
-            answer = ["ok", self.encode(self.callbacks[number](*values, **keywords))]
-        except Exception as error:
-            answer = ["raise", type(error).__name__, str(error)[:TEXT_CAP]]
-        self.send(answer)
+            answer = ["ok", codec.encode(self.callbacks[number](*values, **keywords), self.export)]
+        except codec.Unsendable as why:
+            if made_by_tests(why):
+                self.refuse(f"a function of the tests returns a value that cannot be sent: {why}")
+            answer = ["raise", "TypeError", f"a value that cannot be sent: {why}"]
+        except Stop:
+            raise
+        except BaseException as error:
+            answer = ["raise", type(error).__name__, self.words(functools.partial(str, error))]
+        if self.dead:
+            raise Stop(self.dead[1])
+        packed = frames.pack(answer)
+        if len(packed) > self.limit:  # of which the program decides by what it calls the function with
+            packed = frames.pack(["raise", "ValueError", "a value that is larger than message_mb"])
+        self.deliver(packed)
 
     def error(self, described: list[Any]) -> BaseException:
         """The exception that the program raised, as one of the same class here."""
@@ -410,9 +501,28 @@ class Program:
             return RuntimeError(f"{kind.__name__}: {text}")
         if isinstance(error, RemoteError) and type(number) is int:
             vars(error)["_original"] = self.references.setdefault(number, Remote(self, number, "exception"))
-            if super(RemoteError, error).__str__()[:TEXT_CAP] != text:
+            if self.words(lambda: super(RemoteError, error).__str__()) != text:
                 vars(error)["_text"] = text
         return error
+
+
+class Untravelled(codec.Unsendable):
+    """Of a type that does not travel."""
+
+    def __init__(self, kind: type):
+        super().__init__(kind.__name__)
+        self.kind = kind
+
+
+def made_by_tests(why: codec.Unsendable) -> bool:
+    """No operation on plain data, which a program may choose, makes a value of this type: generic aliases and descriptors are `builtins`' or
+    `types`', and an array's type is its items'."""
+    return isinstance(why, Untravelled) and why.kind.__module__ not in ("builtins", "types", "numpy")
+
+
+def empty(answer: Any) -> bool:
+    kind = type(answer)
+    return (kind in codec.MUTABLE or kind in (str, bytes, tuple, frozenset)) and not answer
 
 
 THE_PROGRAMS_OWN = property(lambda self: self._ask("getattr", "__doc__"))
@@ -506,13 +616,8 @@ class Remote:  # an object that stays in the candidate's process
         """An operator between two objects of the program is the program's to answer. With a plain value it is not defined, unless what comes
         out is one more object: a plain result would be whatever the test wants to hear."""
         if not isinstance(other, Remote):
-            result = None if operation in COMPARISONS else self._judged(operation, other)
+            result = None if operation in COMPARISONS else self._ask(operation, other)
             return result if isinstance(result, Remote) else NotImplemented
-        return self._judged(operation, other) if operation in COMPARISONS else self._ask(operation, other)
-
-    def _judged(self, operation: str, other: object) -> Any:
-        """What a test may come down to, answered by the program itself: the verdict then says so."""
-        object.__getattribute__(self, "_program").shared = True
         return self._ask(operation, other)
 
     def __lt__(self, other: object) -> Any:
@@ -543,11 +648,10 @@ class Remote:  # an object that stays in the candidate's process
         if not isinstance(instance, Remote | codec.Dressed):
             return False
         program: Program = object.__getattribute__(self, "_program")
-        program.shared = True
         return program.request("isinstance", (instance, self)) is True
 
     def __subclasscheck__(self, other: object) -> bool:
-        return isinstance(other, Remote) and other._judged("issubclass", self) is True
+        return isinstance(other, Remote) and other._ask("issubclass", self) is True
 
 
 for _operator in codec.BINARY.split():
@@ -607,7 +711,7 @@ class RemoteCallable(Remote):
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> NoReturn:
         program: Program = object.__getattribute__(self, "_program")
-        program.stop("infra", "the tests derive a class from one of the program's, which has to stay with the program")
+        program.refuse("the tests derive a class from one of the program's, which has to stay with the program")
 
 
 class RemoteCoroutine(Remote):

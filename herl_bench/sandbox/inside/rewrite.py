@@ -40,16 +40,20 @@ class Site(NamedTuple):
 
     conditional: it sits in a branch (`if`, `except`, `else` of `try`, `case`), so that not reaching it says nothing.
     ahead: where in `Tests.calls` those begin and end that the assert statements right after this one make, if reading them is enough to tell.
+    bare: it compares nothing.
     """
 
     source: str
     conditional: bool
     left_call: bool = False
     ahead: tuple[int, int] = (0, 0)
+    bare: bool = True
 
 
 class Tests(NamedTuple):
-    """free: global names that the source reads and nobody defines; they can only mean the program's. calls_check: it does so itself."""
+    """free: global names that the source reads and nobody defines; they can only mean the program's. calls_check: it does so itself.
+    attributes: those that the source names.
+    """
 
     code: CodeType
     sites: tuple[Site, ...]
@@ -58,6 +62,7 @@ class Tests(NamedTuple):
     has_check: bool
     calls_check: bool
     calls: tuple[Call, ...] = ()
+    attributes: frozenset[str] = frozenset()
 
 
 def prepare(source: str) -> Tests:
@@ -74,9 +79,10 @@ def prepare(source: str) -> Tests:
     )
     free = free_names(source)
     writer = _Writer(source, free, checks_program(tree, free))
+    attributes = frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
     body = writer.main_body(tree.body)
     code = compile(ast.Module(body, tree.type_ignores), "<tests>", "exec", dont_inherit=True)
-    return Tests(code, tuple(writer.sites), tuple(writer.statements), free, has_check, calls_check, tuple(writer.calls))
+    return Tests(code, tuple(writer.sites), tuple(writer.statements), free, has_check, calls_check, tuple(writer.calls), attributes)
 
 
 def free_names(source: str) -> frozenset[str]:
@@ -147,6 +153,17 @@ def only_call(test: ast.expr, names: frozenset[str]) -> Call | None:
     return Call(found.func.id, args, kwargs, final)
 
 
+def cannot_raise(node: ast.stmt) -> bool:
+    """By itself, or reports it by itself."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):  # its decorators and defaults may call the program
+        arguments = node.args
+        known = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+        annotated = node.returns or any(argument and argument.annotation for argument in known)
+        return not (node.decorator_list or arguments.defaults or any(arguments.kw_defaults) or annotated)
+    future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+    return future or isinstance(node, ast.Assert | ast.Global | ast.Nonlocal | ast.Pass)
+
+
 class _Writer(ast.NodeTransformer):
     """names: what means the program's own. checks_program: so does the argument of `check`."""
 
@@ -189,12 +206,12 @@ class _Writer(ast.NodeTransformer):
             self.names = frozenset({*names, *(argument.arg for argument in given)} - stored)
             node.body = self.main_body(node.body)
             self.names = names
-            return node
-        text = self._text(node)
-        new: ast.stmt = self.visit(node)
-        unguarded = (ast.Assert, ast.FunctionDef, ast.AsyncFunctionDef, ast.Global, ast.Nonlocal, ast.Pass)
-        if isinstance(node, unguarded) or (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+            new: ast.stmt = node
+        else:
+            new = self.visit(node)
+        if cannot_raise(node):
             return new
+        text = self._text(node)
         self.statements.append(text)
         imports = isinstance(node, ast.Import | ast.ImportFrom)
         return self._try([new], self._call("broken", constant(len(self.statements) - 1), constant(imports)))
@@ -204,7 +221,8 @@ class _Writer(ast.NodeTransformer):
         left_call = isinstance(test, ast.Compare) and isinstance(test.left, ast.Call)
         never = isinstance(test, ast.Constant) and not test.value  # `assert False` marks a place that must not be reached
         number = len(self.sites)
-        self.sites.append(Site(self._text(node), never or self.branches > 0, left_call))
+        bare = not isinstance(test, ast.Compare)
+        self.sites.append(Site(self._text(node), never or self.branches > 0, left_call, bare=bare))
         test = self.visit(test)
         where = constant(number)
         if isinstance(test, ast.Compare) and len(test.ops) == 1:

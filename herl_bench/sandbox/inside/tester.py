@@ -8,6 +8,7 @@ Leaves out: dataset test code is trusted not to attack the tester on purpose; a 
 from __future__ import annotations
 
 import builtins
+import contextlib
 import functools
 import gc
 import importlib
@@ -20,6 +21,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -37,6 +39,8 @@ SLACK_S = 0.005
 OWN_SEED = random.seed
 
 # Modules that dataset tests use without importing them, because the published solutions happen to import them. The tester's own are given.
+STUB = "def nothing(*args, **kwargs): raise NotImplementedError\nglobals().update(dict.fromkeys({names!r}, nothing))\n"
+"""A program that does nothing, for the same tests."""
 KNOWN_MODULES = (
     "bisect cmath collections copy datetime decimal fractions functools heapq itertools json math operator os random re statistics "
     "string sys time typing"
@@ -78,26 +82,24 @@ class _Short(reprlib.Repr):
 _SHORT = _Short()
 
 
-def short(value: Any) -> str:
+def caught(work: Callable[[], Any]) -> BaseException | None:
+    """What `work` raises, but for our own Stop. Any exception may be of the program's choice, and a BaseException as well."""
     try:
-        return _SHORT.repr(value)[:EVIDENCE_CAP]
-    except Exception:
-        return f"<{type(value).__name__}>"
-
-
-def error_text(error: BaseException, line: int | None = None) -> str:
-    try:
-        text = str(error)
-    except Exception:
-        text = ""
-    where = f" (line {line})" if line is not None else ""
-    return f"{type(error).__name__}{': ' if text else ''}{text[:EVIDENCE_CAP]}{where}"
+        work()
+    except Stop:
+        raise
+    except BaseException as error:
+        return error
+    return None
 
 
 class Outcome:
+    """shared: it held only after the program had been asked to judge."""
+
     def __init__(self) -> None:
         self.reached = False
         self.passed = True
+        self.shared = False
         self.evidence = ""
 
 
@@ -115,6 +117,7 @@ class Recorder:
 
     def start(self, site: int) -> None:
         self.program.last_call = None
+        self.program.bare = self.tests.sites[site].bare
         first, end = self.tests.sites[site].ahead
         self.program.upcoming = self.tests.calls[first:end] if first < end else ()
 
@@ -123,11 +126,14 @@ class Recorder:
         self.record(site, bool(function(left, right)), lambda: self.compared(site, sign, left, right))
 
     def truth(self, site: int, value: Any) -> None:
-        self.record(site, bool(value), lambda: f"{self.subject(site)}: got {short(value)}")
+        self.record(site, bool(value), lambda: f"{self.subject(site)}: got {self.short(value)}")
 
     def compared(self, site: int, sign: str, left: Any, right: Any) -> str:
-        expected = short(right) if sign == "==" else f"{sign} {short(right)}"
-        return f"{self.subject(site)}: got {short(left)}, expected {expected}"
+        expected = self.short(right) if sign == "==" else f"{sign} {self.short(right)}"
+        return f"{self.subject(site)}: got {self.short(left)}, expected {expected}"
+
+    def short(self, value: Any) -> str:
+        return self.program.words(lambda: _SHORT.repr(value)[:EVIDENCE_CAP], f"<{type(value).__name__[:EVIDENCE_CAP]}>")
 
     def subject(self, site: int) -> str:
         """The call in words where the assertion is about one call, else the assertion itself."""
@@ -138,18 +144,19 @@ class Recorder:
 
     def call_text(self, call: tuple[str, list[Any], dict[str, Any]]) -> str:
         name, args, kwargs = call
-        words = [short(self.program.decode_sent(argument)) for argument in args]
-        words += [f"{key}={short(self.program.decode_sent(argument))}" for key, argument in kwargs.items()]
+        words = [self.short(self.program.decode_sent(argument)) for argument in args]
+        words += [f"{key}={self.short(self.program.decode_sent(argument))}" for key, argument in kwargs.items()]
         return f"{name}({', '.join(words)})"[:EVIDENCE_CAP]
 
     def record(self, site: int, passed: bool, evidence: Any) -> None:
         if self.program.dead:
             raise Stop(self.program.dead[1])
         outcome = self.outcomes[site]
-        if outcome.passed and not passed:
-            outcome.evidence = evidence()
         outcome.reached = True
-        outcome.passed = outcome.passed and passed
+        if outcome.passed and not passed:
+            outcome.passed = False
+            outcome.evidence = self.program.words(evidence)
+        outcome.shared = outcome.shared or bool(self.program.shared)
 
     def raised(self, site: int) -> None:
         error = sys.exc_info()[1]
@@ -157,10 +164,12 @@ class Recorder:
         if self.failures and isinstance(error, NameError):  # what this line needs was never made
             text = self.failures[0][1]
         else:
-            text = f"raised {error_text(error, self.program.last_line)}"
+            text = f"raised {self.program.error_text(error, self.program.last_line)}"
+        self.record(site, False, lambda: f"{self.raiser(site)}: {text}")
+
+    def raiser(self, site: int) -> str:
         call = self.program.last_call
-        subject = self.tests.sites[site].source.removeprefix("assert ").strip() if call is None else self.call_text(call)
-        self.record(site, False, lambda: f"{subject}: {text}")
+        return self.tests.sites[site].source.removeprefix("assert ").strip() if call is None else self.call_text(call)
 
     def broken(self, statement: int, imports: bool) -> None:
         error = sys.exc_info()[1]
@@ -168,10 +177,10 @@ class Recorder:
         if self.program.dead:
             raise Stop(self.program.dead[1])
         if imports and isinstance(error, ImportError):
-            self.missing_import = error_text(error)
+            self.missing_import = self.program.error_text(error)
         source = self.tests.statements[statement]
         line = self.program.last_line if self.program.last_call is not None else None
-        self.failures.append((source, f"`{source[:120]}` raised {error_text(error, line)}"))
+        self.failures.append((source, f"`{source[:120]}` raised {self.program.error_text(error, line)}"))
 
 
 @functools.lru_cache(maxsize=256)
@@ -289,35 +298,37 @@ class Tester:
         began = time.monotonic()
         with stdio.files(given) as files:
             number, program, _ = self.spawn(job["limits"], files)
-            ready = program.receive()
-            if ready[0] != "ready":
-                self.end(number, program)
-                return {"status": "infra", "detail": f"a candidate's process could not be confined: {ready[1:]}"}
-            self.program = program
-            why, code = "", -1
-            try:
-                try:
-                    program.send(["run", job["code"]])
-                    self.arm(number, job["limits"]["wall_s"], job["limits"]["busy_s"])
-                    why, code = program.ended()
-                finally:
-                    self.disarm()
-            except Stop:
-                self.disarm()
+            unconfined = self.greet(number, program)
+            if unconfined:
+                return unconfined
+            raised, code, why, output = "", -1, "", b""
+
+            def work() -> None:
+                nonlocal raised, code
+                raised, code = program.ended()
+
+            self.tell(program, ["run", "" if job.get("stub") else job["code"]])
+            self.guarded(number, program, job["limits"], work)
             status, peak_kb, cpu_s = self.end(number, program)
-            self.program = None
             explain_death(program, status, cpu_s, job["limits"])
             if program.dead and program.dead[0] == "crash" and os.WIFEXITED(status):  # os._exit is one way to end a script
                 program.dead, code = None, os.WEXITSTATUS(status)
-            output = stdio.read(files[1])
+
+            def compare() -> None:
+                nonlocal output, why
+                output = stdio.read(files[1])
+                why = stdio.difference(expected, output)
+
+            error = caught(compare)
         if program.dead:
             ended, why = program.dead
         elif program.out_of_memory:
-            ended = "memory"
-        elif why or code:
-            ended, why = "error", why or f"exit status {code}"
+            ended, why = "memory", raised
+        elif raised or code:
+            ended, why = "error", raised or f"exit status {code}"
+        elif error is not None:
+            ended, why = "fail", f"its output cannot be compared: {type(error).__name__}"
         else:
-            why = stdio.difference(expected, output)
             ended = "fail" if why else "pass"
         text = f"{stdio.title(given)}: {'raised ' if ended == 'error' and not why.startswith('exit') else ''}{why}" if why else ""
         finished = not program.dead and ended in ("pass", "fail")
@@ -332,47 +343,71 @@ class Tester:
             "cpu_s": cpu_s,
             "peak_mb": peak_kb / 1024,
             "wall_s": time.monotonic() - began,
-            "final": ended != "infra",
         }
 
     def run_tests(self, job: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:
         began = time.monotonic()
         try:
             groups = {name: prepared(source) for name, source in sources.items()}
-        except (SyntaxError, ValueError) as error:
-            return {"status": "infra", "detail": f"the tests do not parse: {error}", "final": True}
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            return {"status": "refused", "detail": f"the tests do not parse: {str(error) or type(error).__name__}"}
         number, program = self.candidate(job["limits"])
-        ready = program.receive()
-        if ready[0] != "ready":
-            self.end(number, program)
-            return {"status": "infra", "detail": f"a candidate's process could not be confined: {ready[1:]}"}
-        self.program = program
+        unconfined = self.greet(number, program)
+        if unconfined:
+            return unconfined
         report = Report(job["entry"], groups)
+        names = sorted(report.names())
+        code = STUB.format(names=names) if job.get("stub") else job["code"]
+        program.spelled = frozenset().union(*(tests.attributes for tests in groups.values()))
+        self.tell(program, ["load", code, names])
+        if self.spare is None:  # its set-up overlaps this job; before the alarm is set, which must not cut a request in two
+            self.spare = self.spawn(job["limits"])
+        self.guarded(number, program, job["limits"], lambda: report.examine(program, names))
+        status, peak_kb, cpu_s = self.end(number, program)
+        explain_death(program, status, cpu_s, job["limits"])
+        verdict = report.verdict(program, split=job.get("integrity") == "split")
+        verdict.update(cpu_s=cpu_s, peak_mb=peak_kb / 1024, wall_s=time.monotonic() - began)
+        return verdict
+
+    def tell(self, program: Program, message: list[Any]) -> None:
+        with contextlib.suppress(Stop):  # `program.dead` says why
+            program.send(message)
+
+    def guarded(self, number: int, program: Program, limits: dict[str, Any], work: Callable[[], None]) -> None:
+        """The one place where a program is heard: whatever comes of it is said of the program, and does not end the tester."""
+        if program.dead:
+            return
+        self.program = program
+        error = None
         try:
             try:
-                names = sorted(report.names())
-                program.send(["load", job["code"], names])
-                if self.spare is None:  # its set-up overlaps this job; before the alarm is set, which must not cut a request in two
-                    self.spare = self.spawn(job["limits"])
-                self.arm(number, job["limits"]["wall_s"], job["limits"]["busy_s"])
-                report.examine(program, names)
+                self.arm(number, limits["wall_s"], limits["busy_s"])
+                error = caught(work)
             finally:
                 self.disarm()
         except Stop:
             self.disarm()  # the alarm may have come inside the other one
-        status, peak_kb, cpu_s = self.end(number, program)
         self.program = None
-        explain_death(program, status, cpu_s, job["limits"])
-        verdict = report.verdict(program)
-        verdict.update(cpu_s=cpu_s, peak_mb=peak_kb / 1024, wall_s=time.monotonic() - began)
-        return verdict
+        if error is not None:
+            program.dead = program.dead or ("protocol", f"what the program sent ended its tests: {type(error).__name__}")
+
+    def greet(self, number: int, program: Program) -> dict[str, Any] | None:
+        """None where the candidate's process is confined and ready for its code. Else it is over, and that is no program's doing."""
+        try:
+            ready = program.receive()
+        except Stop as why:
+            ready = ["", str(why)]
+        if ready[0] == "ready":
+            return None
+        self.end(number, program)
+        return {"status": "infra", "detail": f"a candidate's process could not be confined: {ready[1:]}"}
 
 
 def merged(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
-    """One verdict of several runs: the first status that is not a pass, an infra before all others."""
+    """One verdict of several runs: the first that is neither a pass nor a refusal, then a refusal; an infra before all others."""
     ran = [verdict for verdict in verdicts if "status" in verdict]
-    bad = [verdict for verdict in ran if verdict["status"] != "pass"]
-    first = next((verdict for verdict in bad if verdict["status"] == "infra"), bad[0] if bad else ran[0])
+    last = {"infra": 0, "refused": 2, "pass": 3}
+    first = min(ran, key=lambda verdict: last.get(verdict["status"], 1))
     return {
         **first,
         "loaded": all(verdict.get("loaded", False) for verdict in ran),
@@ -393,7 +428,8 @@ def explain_death(program: Program, status: int, cpu_s: float, limits: dict[str,
     if not os.WIFSIGNALED(status):
         program.dead = ("crash", f"the program ended its process (exit status {os.waitstatus_to_exitcode(status)})")
         return
-    name = signal.Signals(os.WTERMSIG(status)).name
+    number = os.WTERMSIG(status)
+    name = signal.Signals(number).name if number in signal.valid_signals() and number < signal.SIGRTMIN else f"signal {number}"
     if name == "SIGKILL" and cpu_s >= limits["cpu_s"] / 2:  # the kernel's clock for this limit counts ticks, and may run ahead
         program.dead = ("timeout", f"more than {limits['cpu_s']:g} s of processor time")
     else:
@@ -453,20 +489,21 @@ class Report:
             namespace[self.entry] = entry
             namespace.setdefault("candidate", entry)
         OWN_SEED(0)
-        exec(tests.code, namespace)
-        if tests.has_check and not tests.calls_check:
-            try:
-                namespace["check"](entry)
-            except Stop:
-                raise
-            except BaseException as error:
-                recorder.failures.append(("check(candidate)", f"check raised {error_text(error)}"))
+        what, error = "the tests", caught(lambda: exec(tests.code, namespace))
+        if error is None and tests.has_check and not tests.calls_check:
+            what, error = "check(candidate)", caught(lambda: namespace["check"](entry))
+        if error is not None:
+            recorder.failures.append((what, f"{what.partition('(')[0]} raised {program.error_text(error)}"))
         self.finished[name] = True
 
-    def verdict(self, program: Program) -> dict[str, Any]:
+    def verdict(self, program: Program, split: bool = False) -> dict[str, Any]:
+        """split: what the program had to judge itself does not hold."""
         results = [row for name in self.groups for row in self.rows(program, name)]
-        passed = sum(row[3] for row in results)
-        status, detail = self.status(program, passed == len(results))
+        status, detail = self.status(program, all(row[3] for row in results))
+        if split and program.shared:
+            why = f"integrity='split': the tests come down to what the program's own objects answer to {program.shared!r}"
+            status, detail = ("refused", why) if status == "pass" else (status, detail)
+            results = [row for name in self.groups for row in self.rows(program, name, why)]
         return {
             "status": status,
             "detail": detail,
@@ -475,7 +512,7 @@ class Report:
             "results": results,
             "integrity": "shared" if program.shared else "split",
             "stdout": "".join(program.output),
-            "final": status != "infra" or self.loaded,
+            "doubt": program.doubt,
         }
 
     def status(self, program: Program, all_passed: bool) -> tuple[str, str]:
@@ -483,11 +520,11 @@ class Report:
         if program.dead:
             return program.dead
         if not self.loaded:
-            return "memory" if program.out_of_memory else "error", error_text(program.load_error, program.last_line)
+            return "memory" if program.out_of_memory else "error", program.error_text(program.load_error, program.last_line)
         if not self.defined:
             return "error", f"the program defines no function named {self.entry}"
         if missing:
-            return "infra", f"the tests need a module that is not here: {missing}"
+            return "refused", f"the tests need a module that is not here: {missing}"
         if all_passed and self.entry and self.groups and not program.calls:
             return "fail", f"the tests never called {self.entry}"
         if all_passed:
@@ -495,8 +532,9 @@ class Report:
         first = next((r.failures[0][1] for r in self.recorders.values() if r.failures), "")
         return "memory" if program.out_of_memory else "fail", first
 
-    def rows(self, program: Program, group: str) -> list[tuple[str, int, str, bool, str]]:
-        """(group, index, source, passed, evidence) for each assert statement, then for each other statement that raised."""
+    def rows(self, program: Program, group: str, refuses: str = "") -> list[tuple[str, int, str, bool, str]]:
+        """(group, index, source, passed, evidence) for each assert statement, then for each other statement that raised. refuses: why what
+        the program had to judge does not hold, "" where it does."""
         tests, finished = self.groups[group], self.finished.get(group, False)
         recorder = self.recorders.get(group)
         failures = recorder.failures if recorder else []
@@ -507,6 +545,8 @@ class Report:
             if not outcome.reached:
                 passed = finished and site.conditional and not failures
                 evidence = "not reached, and need not be" if passed else f"not reached: {why}"
+            if passed and outcome.shared and refuses:
+                passed, evidence = False, refuses
             rows.append((group, len(rows), site.source, passed, evidence[:EVIDENCE_CAP]))
         if not tests.sites and finished and not failures:
             rows.append((group, 0, "check(candidate)", True, "ran to its end"))
@@ -519,7 +559,7 @@ class Report:
         if program.dead:
             return program.dead[1]
         if not self.loaded:
-            return f"the program did not load: {error_text(program.load_error, program.last_line)}"
+            return f"the program did not load: {program.error_text(program.load_error, program.last_line)}"
         if not self.defined:
             return f"the program defines no function named {self.entry}"
         return failures[0][1] if failures else "its line was never run"

@@ -13,23 +13,25 @@ Left out: calculations that are not written as notes, units, and whether the wor
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import islice, pairwise
 from typing import Any
 
 from herl_bench import Check, Example, Finding, Metric
+from herl_bench.answers import LONGEST_NUMBER, LONGEST_PLACE, UNCLOSED, answer_text, last_number, leading_number
 
 NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?|\.\d+"
 NOTE = re.compile(r"<<([^<>\n]*)>>")
 FINAL_LINE = re.compile(rf"#### -?(?:{NUMBER})")
 STRICT = re.compile(r"#### (\-?[0-9\.\,]+)")  # the two filters of lm-eval's gsm8k, version 3
 FLEXIBLE = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
-IGNORED = (re.compile(","), re.compile(r"\$"), re.compile(r"(?s).*#### "), re.compile(r"\.$"))
 TIDY = {ord(odd): plain for odd, plain in zip("−–×÷\u00a0\u202f", "--*/  ", strict=True)}
 LONGEST_NOTE = 200  # the published files need 66; bounds the work and the recursion on hostile notes
-LONGEST_NUMBER = 50
+MOST_NOTES = 300  # a response that repeats itself without end is judged by its first steps; the published files need 24
+MOST_NUMBERS = 5000
 
 
 # ---------------------------------------------------------------------------------------------------------------- reading
@@ -46,12 +48,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What all checks share of one response. answer: the final answer as written (without commas), or None."""
+    """What all checks share of one response. text: without thoughts; None where a thought was never closed, and then nothing else is read."""
 
-    text: str
-    steps: tuple[Step, ...]
-    answer: str | None
-    reached: frozenset[Fraction]
+    text: str | None
+    steps: tuple[Step, ...] = ()
+    answer: Fraction | None = None
+    reached: frozenset[Fraction] = frozenset()
 
 
 def observe(examples: Sequence[Example], responses: Sequence[str], sandbox: Any) -> list[Parsed]:
@@ -59,15 +61,19 @@ def observe(examples: Sequence[Example], responses: Sequence[str], sandbox: Any)
 
 
 def parse(response: str) -> Parsed:
-    text = tidy(response)
-    steps = tuple(read_note(note) for note in NOTE.findall(text))
+    answered = answer_text(response)
+    if answered is None:
+        return Parsed(None)
+    text = tidy(answered)
+    steps = tuple(read_note(note[1]) for note in islice(NOTE.finditer(text), MOST_NOTES))
     answer = final_answer_in(text)
     if steps:
         reached = {step.value for step in steps if step.value is not None}
         if answer is not None:
-            reached.add(Fraction(answer))
+            reached.add(answer)
     else:  # a response without notes may reach its quantities in words
-        reached = {Fraction(number.replace(",", "")) for number in re.findall(NUMBER, text) if len(number) <= LONGEST_NUMBER}
+        numbers = {number[0] for number in islice(re.finditer(NUMBER, text), MOST_NUMBERS)}
+        reached = {Fraction(number.replace(",", "")) for number in numbers if len(number) <= LONGEST_NUMBER}
     return Parsed(text, steps, answer, frozenset(reached))
 
 
@@ -77,7 +83,7 @@ def tidy(text: str) -> str:
 
 
 def read_note(note: str) -> Step:
-    expression, _, result = note.replace(" ", "").rpartition("=")
+    expression, _, result = note.replace(" ", "")[-2 * LONGEST_NOTE :].rpartition("=")
     expected, value = evaluate(expression), result_value(result) if len(result) <= LONGEST_NUMBER else None
     right = expected is not None and value is not None and agrees(expected, value, result)
     return Step(expression, result, value, expected, right)
@@ -99,9 +105,13 @@ def agrees(expected: Fraction, value: Fraction, shown: str) -> bool:
     return any(expected == v or abs(expected - v) < unit for v in allowed)
 
 
-@lru_cache(maxsize=50_000)
 def evaluate(expression: str) -> Fraction | None:
-    """The exact value of an arithmetic expression; None where it is none, or divides by zero."""
+    """The exact value of an arithmetic expression; None where it is none, is longer than any note, or divides by zero."""
+    return _evaluate(expression) if len(expression) <= 2 * LONGEST_NOTE else None
+
+
+@lru_cache(maxsize=50_000)
+def _evaluate(expression: str) -> Fraction | None:
     tokens = re.findall(rf"{NUMBER}|//|[-+*/()%]", cleaned := re.sub(r"[\s$]", "", expression))
     if not tokens or "".join(tokens) != cleaned or len(cleaned) > LONGEST_NOTE or cleaned.count("(") > 20:
         return None
@@ -144,28 +154,68 @@ def _factor(tokens: list[str]) -> tuple[Fraction, list[str]]:
     return (-value if negative else value), tokens
 
 
-def final_answer_in(text: str) -> str | None:
-    """The final answer, without commas or currency: after the first `####`, else in `\\boxed{}`, else after the last "answer is"."""
-    number = rf"\$?\s*(-?)\s*\$?\s*({NUMBER})"
-    for pattern, which in ((rf"####\s*{number}", 0), (rf"\\boxed\{{\s*{number}", -1), (rf"(?i)answer(?: is|:)[\s*:]*{number}", -1)):
-        if found := re.findall(pattern, text):
-            sign, digits = found[which]
-            return sign + digits.replace(",", "") if len(digits) <= LONGEST_NUMBER else None
-    return None
+def _braced(place: str) -> str:
+    """The text up to the brace that closes the one before it."""
+    depth = 1
+    for at, sign in enumerate(place):
+        depth += {"{": 1, "}": -1}.get(sign, 0)
+        if not depth:
+            return place[:at]
+    return place
+
+
+def _tagged(place: str) -> str:
+    return place[: found.start()] if (found := re.search("</answer", place, re.IGNORECASE)) else place
+
+
+# Where a final answer stands, best first; of several such places the first (1) or the last (-1). What a box or a tag holds is cut out.
+_MARKS: tuple[tuple[re.Pattern[str], int, Callable[[str], str] | None], ...] = (
+    (re.compile(r"####"), 1, None),
+    (re.compile(r"<answer>", re.IGNORECASE), -1, _tagged),
+    (re.compile(r"\\f?box(?:ed)?\s?\{"), -1, _braced),
+    (re.compile(r"answer\b[*_ ]{0,4}(?:is\b|was\b|:|=)", re.IGNORECASE), -1, None),
+)
+_MOST_PLACES = 50
+
+
+def final_answer_in(text: str) -> Fraction | None:
+    """The final answer: after the first `####`, else in `<answer>` or `\\boxed{}`, else after the last "answer is", else the last number.
+
+    A place with no number at its beginning is no answer ("the answer is clear: …"); one with a calculation, a range or a choice of two is
+    an answer that is no number, and no other place counts then.
+    """
+    for mark, step, cut in _MARKS:
+        found = list(mark.finditer(text))
+        places = [(m.end(), after.start()) for m, after in pairwise(found)] + [(m.end(), len(text)) for m in found[-1:]]
+        for start, end in places[::step][:_MOST_PLACES]:
+            place = text[start : min(end, start + LONGEST_PLACE)]
+            place = cut(place) if cut else place
+            line = next((line for line in place.splitlines() if re.search(r"\w", line)), "")
+            given, value = leading_number(line)
+            if given:
+                return value
+            if cut and re.search(r"\d", line):  # whole sentences are answers there
+                return last_number(line)
+    return last_number(text)
 
 
 def extract(example: Example, response: str) -> str | None:
-    return final_answer_in(tidy(response))
+    answer = parse(response).answer
+    return None if answer is None else str(answer)
 
 
 def shown(value: Fraction) -> str:
     """A number as a person writes it, with at most four decimals."""
-    return str(value.numerator) if value.denominator == 1 else f"{float(value):.4f}".rstrip("0")
+    if value.denominator == 1 or abs(value) >= 10**LONGEST_NUMBER:  # beyond that `float` may not hold it
+        return str(round(value))
+    return f"{float(value):.4f}".rstrip("0")
 
 
 # ----------------------------------------------------------------------------------------------------------------- checks
 def answer_format(example: Example, seen: Parsed) -> Finding:
     """One line `#### number`, and it is the last."""
+    if seen.text is None:
+        return Finding(False, UNCLOSED)
     lines = seen.text.strip().splitlines()
     marked = [line for line in lines if "####" in line]
     if not marked:
@@ -236,8 +286,8 @@ def _correction(k: int, expression: str, secret: Fraction | None, earlier: dict[
 def final_answer(example: Example, seen: Parsed) -> Finding:
     """The final answer is the right number, however it is written."""
     if seen.answer is None:
-        return Finding(False, "no final answer")
-    return Finding(True) if Fraction(seen.answer) == Fraction(example.info["answer"]) else Finding(False, "the final answer is wrong")
+        return Finding(False, UNCLOSED if seen.text is None else "no final answer")
+    return Finding(True) if seen.answer == Fraction(example.info["answer"]) else Finding(False, "the final answer is wrong")
 
 
 CHECKS = (
@@ -259,18 +309,17 @@ def flexible_extract(example: Example, response: str) -> float:
 
 
 def _exact(prediction: str, target: str) -> float:
-    for pattern in IGNORED:
-        prediction, target = pattern.sub("", prediction), pattern.sub("", target)
-    return float(prediction.lower() == target.lower())
+    return float(_plain(prediction) == _plain(target))
+
+
+def _plain(text: str) -> str:
+    """lm-eval's `regexes_to_ignore`, one after the other: `,`, `\\$`, `(?s).*#### `, `\\.$`."""
+    return re.sub(r"\.$", "", text.replace(",", "").replace("$", "").rpartition("#### ")[2]).lower()
 
 
 def robust_match(example: Example, seen: Parsed) -> float:
-    """The right number after `####`, in a box or after "answer is", else the last number of the text; $18, 18.0 and 1,234 are numbers."""
-    answer = seen.answer
-    if answer is None:
-        numbers = re.findall(rf"(?:(?<![\w)])-)?\$?(?:{NUMBER})", seen.text)
-        answer = numbers[-1].replace(",", "").replace("$", "") if numbers and len(numbers[-1]) <= LONGEST_NUMBER else None
-    return float(answer is not None and Fraction(answer) == Fraction(example.info["answer"]))
+    """The final answer, as the criterion `final_answer` reads it, is the right number."""
+    return float(seen.answer is not None and seen.answer == Fraction(example.info["answer"]))
 
 
 METRICS = (

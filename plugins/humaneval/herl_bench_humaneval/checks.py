@@ -2,7 +2,8 @@
 
 `observe` finds the program in each answer and runs each distinct one once, on two groups of tests: the docstring's own examples, then
 the hidden tests. All checks and metrics read that one observation. An answer that does not parse never reaches the sandbox. Where the
-sandbox itself failed (`infra`), the checks that need it are undecided, never unmet.
+sandbox itself failed (`infra`), or the tests use what cannot be told apart from the program's own word (`refused`), the checks that need it
+are undecided, never unmet.
 
 Left out: what a program prints is not judged, nor are style and speed.
 """
@@ -21,6 +22,7 @@ from herl_bench_humaneval.code import Program, correction, find_program, parse, 
 
 LONGEST_SHOWN = 200
 """Characters of an assertion, and of what was got, that evidence shows."""
+UNDECIDED = {"infra": "the sandbox failed", "refused": "the sandbox refuses these tests"}
 BROKEN_OFF = ("timeout", "memory", "crash", "protocol", "violation")
 
 
@@ -39,6 +41,12 @@ class Observation:
     @property
     def status(self) -> str:
         return self.verdict.status if self.verdict is not None else ""
+
+    @property
+    def integrity(self) -> str:
+        """`shared` where either of the two was."""
+        said = {verdict.integrity for verdict in (self.verdict, self.plain) if verdict is not None}
+        return "shared" if "shared" in said else min(said, default="")
 
 
 def observe(examples: Sequence[Example], responses: Sequence[str], sandbox: Any) -> list[Observation]:
@@ -112,7 +120,8 @@ def docstring_examples(example: Example, seen: Observation) -> list[Finding]:
     if stopped is not None:
         return [_part(stopped, part) for part in parts]
     found = _results(seen.verdict, "examples")
-    return [Finding(r.passed, "" if r.passed else _cut(r.evidence), part=part) for r, part in zip(found, parts, strict=False)]
+    findings = [Finding(r.passed, "" if r.passed else _cut(r.evidence), part=part) for r, part in zip(found, parts, strict=False)]
+    return [*findings, *(Finding(False, "not reached", part=part) for part in parts[len(findings) :])]
 
 
 def hidden_tests(example: Example, seen: Observation) -> list[Finding]:
@@ -123,6 +132,7 @@ def hidden_tests(example: Example, seen: Observation) -> list[Finding]:
     else:
         found = _results(seen.verdict, "hidden")
         findings = [Finding(r.passed, "" if r.passed else _evidence(example, r), part=f"test {i + 1}") for i, r in enumerate(found)]
+        findings = findings or [Finding(False, "no test was reached", part="all tests")]
     first = next((i for i, f in enumerate(findings) if f.met is False), None)
     if first is not None and seen.program.source is not None and example.target:
         told = correction(seen.program.source, example.prompt + example.target, example.info["entry_point"])
@@ -134,8 +144,8 @@ def _not_run(seen: Observation) -> Finding | None:
     """The finding that stands for every test where the program did not get as far as the first call."""
     if seen.program.source is None:
         return Finding(False, "there is no program that parses")
-    if seen.verdict.status == "infra":
-        return Finding(None, f"the sandbox failed: {seen.verdict.detail}")
+    if seen.verdict.status in UNDECIDED:
+        return Finding(None, f"{UNDECIDED[seen.verdict.status]}: {seen.verdict.detail}")
     if not seen.verdict.loaded:
         return Finding(False, f"at load: {_cut(seen.verdict.detail or seen.verdict.status)}")
     if not seen.verdict.defined:
@@ -195,8 +205,8 @@ def passes_extracted(example: Example, seen: Observation) -> float:
 def _passes(verdict: Any) -> float:
     if verdict is None:
         return 0.0
-    if verdict.status == "infra":
-        raise RuntimeError(f"the sandbox failed: {verdict.detail}")
+    if verdict.status in UNDECIDED:
+        raise RuntimeError(f"{UNDECIDED[verdict.status]}: {verdict.detail}")
     hidden = _results(verdict, "hidden")
     return float(bool(hidden) and verdict.status not in BROKEN_OFF and all(r.passed for r in hidden))
 

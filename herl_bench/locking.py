@@ -1,0 +1,135 @@
+"""A folder is one process's at a time: a lock that says who holds it, and that no death leaves behind.
+
+The kernel keeps the lock (`flock`), so a holder that is killed holds nothing. What the file says of its holder is for people, with one exception: on
+a file system without `flock` a holder on this machine counts as dead once its process is gone, and one on another machine has to be believed.
+There the last of several that begin in the same moment gets the folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from herl_bench.errors import UsageError
+from herl_bench.saving import saving
+
+NAME = ".lock"
+DYING_S = 10.0
+"""How long a holder that was just killed may take to let go."""
+POLL_S = 0.05
+MOMENT_S = 0.3
+WITHOUT_FLOCK = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+@contextmanager
+def locked(folder: Path, who: str = "run", wait_s: float = 0.0) -> Iterator[int]:
+    """Hold `folder` for the length of the block; gives the lock's descriptor, for child processes to hold too.
+
+    who: what the other one is called in the error. wait_s: how long to wait for a holder that is alive.
+    Raises `UsageError` with the holder's process, machine and time where it keeps the folder; then nothing was written.
+    """
+    path, started = folder / NAME, time.monotonic()
+    while (descriptor := _taken(path)) is None:
+        holder = _holder(path)
+        if time.monotonic() - started > (DYING_S if _gone(holder) else wait_s):
+            raise UsageError(f"another {who} is writing into {folder}: {_told(holder, path)}")
+        time.sleep(POLL_S)
+    try:
+        yield descriptor
+    finally:
+        with suppress(OSError):
+            path.unlink()  # while it is still held: whoever opened it meanwhile sees that it is no longer the one
+        os.close(descriptor)
+
+
+def _taken(path: Path) -> int | None:
+    """The locked file's descriptor; None while somebody else has it."""
+    with saving(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if _flocked(descriptor, path) and _same(descriptor, path):  # not the same: its holder left, and took the file along
+            return descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+def _flocked(descriptor: int, path: Path) -> bool:
+    me = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds"), "born": _born()}
+    supported = True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        supported = error.errno not in WITHOUT_FLOCK
+        if supported or not _gone(_holder(path)):
+            return False
+    with saving(path):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(me).encode() + b"\n", 0)
+    if not supported:
+        time.sleep(MOMENT_S)
+    return supported or _holder(path) == me
+
+
+def _same(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _holder(path: Path) -> dict[str, Any]:
+    """Whom the file names; empty where it names nobody, be it that it is garbage."""
+    try:
+        with path.open("rb") as file:
+            found = json.loads(file.read(1000))
+        return found if isinstance(found, dict) and isinstance(found.get("pid"), int) and isinstance(found.get("host"), str) else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+def _gone(holder: dict[str, Any]) -> bool:
+    """Is it known that the holder no longer runs? A process number that another process has since got is told by when that one began."""
+    if not holder:
+        return True
+    if holder["host"] != socket.gethostname():
+        return False
+    born = _born(holder["pid"])
+    if born is not None:
+        return holder.get("born") not in (None, born)
+    try:
+        os.kill(holder["pid"], 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:
+        return False
+    return Path("/proc/self/stat").exists()  # there, and yet without a beginning: it died, and nobody has asked after it
+
+
+def _born(pid: int | str = "self") -> int | None:
+    """When a process began, in clock ticks since the machine's start; None where it cannot be told, or the process is a zombie."""
+    try:
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return None if state in "ZX" else int(rest[18])
+
+
+def _told(holder: dict[str, Any], path: Path) -> str:
+    if not holder:
+        return f"{path} is locked: wait for whoever holds it"
+    there = holder["host"] == socket.gethostname()
+    words = f"process {holder['pid']} on {holder['host']}, since {holder.get('since', 'an unknown time')}: wait for it, or stop it"
+    return words if there else f"{words}; if it is over, delete {path}"

@@ -1,0 +1,40 @@
+"""Make text harmless at the door, where it leaves us: terminals, Markdown, CSV. (HTML pages escape every value in their templates.)
+
+What a model, a server or somebody's file says is data. Inside the program it stays as it is; only what is shown is changed.
+"""
+
+from __future__ import annotations
+
+import re
+
+_DIRECTION = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_CONTROL = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff{_DIRECTION}]")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|!~#])")
+_ADDRESS = re.compile(r"(?i)\b(https?|ftp|mailto|www)([:.])")
+
+
+def neutral(text: str) -> str:
+    """Control characters as their pictures (␀ … ␡), direction overrides and lone surrogates as their code points; line ends and tabs stay."""
+
+    def sign(match: re.Match[str]) -> str:
+        code = ord(match[0])
+        return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else f"[U+{code:04X}]"
+
+    return _CONTROL.sub(sign, text)
+
+
+def one_line(text: str) -> str:
+    """`neutral`, and without line breaks or runs of spaces."""
+    return neutral(" ".join(text.split()))
+
+
+def markdown_cell(text: str) -> str:
+    """One line that Markdown shows as it stands: no markup, no HTML, no link that a reader's program would make or fetch by itself."""
+    escaped = _MARKDOWN.sub(r"\\\1", one_line(text)).replace("&", "&amp;")
+    return _ADDRESS.sub(lambda found: found[1] + ("&#58;" if found[2] == ":" else "&#46;"), escaped)
+
+
+def csv_cell(text: str) -> str:
+    """One line that a spreadsheet takes for text: an apostrophe goes before what it would calculate (`=`, `+`, `-`, `@`)."""
+    flat = one_line(text)
+    return f"'{flat}" if flat.startswith(("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")) else flat

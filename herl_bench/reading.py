@@ -1,0 +1,247 @@
+"""Read files that strangers wrote: YAML, JSON and JSON lines, plain or gzipped.
+
+Whatever a file holds, reading it ends, takes a bounded amount of memory, and runs nobody's code; what is wrong with it is one line that names the
+file and, where there is one, the line in it. The limits are far above what any honest file needs:
+
+* a YAML file: 256 KiB, 50 levels, 20,000 values after its aliases are followed; no key twice; no tags beyond plain values, lists and mappings;
+* a JSON document: 256 MiB, 100 levels, whole numbers of up to 300 digits;
+* a line of a JSONL file: 64 MiB; a `.gz` may unfold to 16 MiB, or 200 times its size where that is more.
+
+Texts are UTF-8, with or without a byte-order mark. A date in YAML is text, as everything else that is neither a number nor true or false.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import os
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from herl_bench.errors import DataError, UsageError
+from herl_bench.plain_text import one_line
+
+MOST_TEXT = 1 << 28
+MOST_YAML = 1 << 18
+MOST_LINE = 1 << 26
+MOST_UNFOLDED, RATIO = 1 << 24, 200
+"""A gzipped file may hold MOST_UNFOLDED bytes, or RATIO times its own size where that is more."""
+DEPTH = 100
+YAML_DEPTH = 50
+YAML_VALUES = 20_000
+DIGITS = 300
+"""More than a float can hold."""
+
+
+# ------------------------------------------------------------------------------------------------------------------- text
+def read_text(path: str | Path, what: str = "the file", most: int = MOST_TEXT, kind: type[UsageError] = UsageError) -> str:
+    """The text of a file of at most `most` bytes. Raises `kind`, which says that `what` cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise kind(f"{path}: cannot read {what}: {error.strerror or error}") from None
+    except ValueError:  # a NUL in the name
+        raise kind(f"{one_line(str(path))}: cannot read {what}: that is no file's name") from None
+    if len(data) > most:
+        raise kind(f"{path}: cannot read {what}: longer than {_size(most)}")
+    return _decoded(data, f"{path}: cannot read {what}", kind)
+
+
+def _decoded(data: bytes, where: str, kind: type[UsageError] = DataError) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise kind(f"{where}: not UTF-8 text (byte {error.start})") from None
+
+
+def _size(count: int) -> str:
+    return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
+
+
+# ------------------------------------------------------------------------------------------------------------------- YAML
+def read_yaml(path: str | Path, what: str = "the file") -> Any:
+    """The one document of a YAML file. Raises `UsageError`."""
+    return parse_yaml(read_text(path, what, MOST_YAML), str(path))
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Raises `UsageError` with `where`, line and column."""
+    import yaml
+
+    if len(text) > MOST_YAML:
+        raise UsageError(f"{where}: not valid YAML: longer than {_size(MOST_YAML)}")
+    try:
+        return yaml.load(text, _loader())  # a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise UsageError(f"{where}: not valid YAML: {place}{one_line(problem)[:300]}") from None
+
+
+@lru_cache(maxsize=1)
+def _loader() -> Any:
+    """The pure-Python safe loader, which counts while it composes."""
+    import yaml
+
+    core = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge")}
+
+    def refuse(problem: str, mark: Any) -> Any:
+        return yaml.constructor.ConstructorError(None, None, problem, mark)
+
+    class Loader(yaml.SafeLoader):
+        level = values = 0
+        yaml_implicit_resolvers = {
+            first: [(tag, pattern) for tag, pattern in found if tag in core] for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        }
+
+        def __init__(self, stream: str):
+            super().__init__(stream)
+            self.sizes: dict[str, int] = {}
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            event = self.peek_event()
+            alias, anchor, before = isinstance(event, yaml.AliasEvent), event.anchor, self.values
+            if alias and anchor in self.anchors and anchor not in self.sizes:
+                raise refuse(f"the alias *{anchor} stands inside of what it names", event.start_mark)
+            self.values += self.sizes.get(anchor, 1) if alias else 1
+            self.level += 1
+            if self.level > YAML_DEPTH:
+                raise refuse(f"more than {YAML_DEPTH} levels deep", event.start_mark)
+            if self.values > YAML_VALUES:
+                raise refuse(f"more than {YAML_VALUES:,} values", event.start_mark)
+            node = super().compose_node(parent, index)
+            self.level -= 1
+            if anchor is not None and not alias:
+                self.sizes[anchor] = self.values - before
+            return node
+
+        def compose_mapping_node(self, anchor: Any) -> Any:
+            node = super().compose_mapping_node(anchor)
+            seen = set()
+            for key, _ in node.value:
+                name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
+                if name is not None and name in seen:
+                    raise refuse(f"the key {key.value!r} stands twice", key.start_mark)
+                seen.add(name)
+            return node
+
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            if node.tag not in core:
+                raise refuse(f"the tag {node.tag!r} is not read here", node.start_mark)
+            number = node.tag.endswith((":int", ":float"))
+            if number and len(node.value) > DIGITS:
+                raise refuse(f"a number of more than {DIGITS} digits", node.start_mark)
+            try:
+                return super().construct_object(node, deep)
+            except (ValueError, LookupError, AttributeError, ArithmeticError, TypeError):
+                raise refuse(f"{str(node.value)[:60]!r} is no {node.tag.rpartition(':')[2]}", node.start_mark) from None
+
+    return Loader
+
+
+# ------------------------------------------------------------------------------------------------------------------- JSON
+def read_json(path: str | Path, *, strict: bool = False) -> Any:
+    """The document of a JSON file. Raises `DataError`."""
+    return parse_json(read_text(path, "it", kind=DataError), str(path), strict=strict)
+
+
+def parse_json(text: str | bytes, where: str, *, strict: bool = False) -> Any:
+    """One JSON document. Raises `DataError` with `where`.
+
+    strict: as we write files ourselves, without NaN and infinite numbers, and no key twice.
+    """
+    whole = text if isinstance(text, str) else _decoded(text, where)
+    try:
+        value = json.loads(whole, **(_STRICT if strict else _USUAL))
+    except RecursionError:
+        raise DataError(f"{where}: JSON that is more than {DEPTH} levels deep") from None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno} column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
+        raise DataError(f"{where}: not JSON, perhaps cut off: {error.msg}: {place}") from None
+    except ValueError as error:
+        raise DataError(f"{where}: not JSON: {error}") from None
+    if whole.count("[") + whole.count("{") > DEPTH and _deep(value):
+        raise DataError(f"{where}: JSON that is more than {DEPTH} levels deep")
+    return value
+
+
+def _deep(value: Any) -> bool:
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+    return bool(level)
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise ValueError(f"a number of more than {DIGITS} digits")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"the number {digits[:20]} is not finite")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"the number {name} is not finite")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:60]!r} stands twice")
+    return made
+
+
+_USUAL: dict[str, Any] = {"parse_int": _whole}
+_STRICT: dict[str, Any] = {"parse_int": _whole, "parse_float": _finite, "parse_constant": _no_constant, "object_pairs_hook": _unique}
+
+
+# ------------------------------------------------------------------------------------------------------------- JSON lines
+def json_lines(path: str | Path, *, strict: bool = False) -> Iterator[tuple[int, Any]]:
+    """(number, value) of each line that is not blank, numbers from 1. Raises `DataError` with file and line."""
+    for number, _, line in raw_lines(path):
+        yield number, parse_json(line, f"{path}:{number}", strict=strict)
+
+
+def raw_lines(path: str | Path) -> Iterator[tuple[int, int, bytes]]:
+    """(number, where it begins, bytes) of each line that is not blank, plain or, where the name ends in `.gz`, unfolded."""
+    number = start = 0
+    try:
+        with open(path, "rb") as file:
+            folded = str(path).endswith(".gz")
+            room = max(MOST_UNFOLDED, RATIO * os.fstat(file.fileno()).st_size) if folded else None
+            for line in _bounded_lines(gzip.GzipFile(fileobj=file) if folded else file):  # type: ignore[arg-type]
+                number += 1
+                if len(line) > MOST_LINE:
+                    raise DataError(f"{path}:{number}: a line of more than {_size(MOST_LINE)}")
+                if room is not None and start + len(line) > room:
+                    raise DataError(f"{path}:{number}: unfolds to more than {RATIO} times its size: not read any further")
+                if line.strip():
+                    yield number, start, line
+                start += len(line)
+    except OSError as error:
+        raise DataError(f"{path}{f':{number + 1}' if number else ''}: cannot be read: {error.strerror or error}") from None
+    except (EOFError, zlib.error) as error:
+        raise DataError(f"{path}:{number + 1}: cannot be unfolded, damaged or cut off: {error}") from None
+
+
+def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:
+    while line := file.readline(MOST_LINE + 1):
+        yield line
