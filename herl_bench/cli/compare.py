@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
-from herl_bench.compare.page import visible as neutral
 from herl_bench.errors import UnknownName, UsageError
+from herl_bench.plain_text import neutral
 from herl_bench.plugins import Host
 
 if TYPE_CHECKING:

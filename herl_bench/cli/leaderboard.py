@@ -14,8 +14,8 @@ import click
 
 from herl_bench.cli import report_problems
 from herl_bench.cli.resolve import metrics_of, rubric_of
-from herl_bench.compare.page import visible as neutral
 from herl_bench.errors import HerlBenchError, UsageError
+from herl_bench.plain_text import neutral
 from herl_bench.plugins import Host
 
 if TYPE_CHECKING:

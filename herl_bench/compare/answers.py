@@ -18,9 +18,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from herl_bench import reading
 from herl_bench.compare.model import Item, TaskItems
 from herl_bench.compare.page import one_line
-from herl_bench.compare.read import UNREADABLE, Sample, counted, met_by_criterion, metric_key, opened
+from herl_bench.compare.read import UNREADABLE, Sample, counted, met_by_criterion, metric_key, regular
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.files import NAMESPACE
 
@@ -116,7 +117,8 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_inspect(path: Path) -> bool:
-    with opened(path) as file:
+    regular(path)
+    with path.open("rb") as file:
         head = file.read(4096)
     return b'"eval"' in head and b'"version"' in head
 
@@ -147,12 +149,16 @@ def _of_file(path: Path) -> Iterator[Answers]:
 
 def read_json_loosely(path: Path) -> Any:
     """lm-eval writes NaN where a metric has none, and that is no number here either."""
-    with opened(path) as file:
-        return _loose(file.read())
+    regular(path)
+    return _without_nan(reading.read_json(path))
 
 
-def _loose(text: bytes) -> Any:
-    return json.loads(text, parse_constant=lambda _: None, parse_float=_finite_or_none)
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _finite_or_none(text: str) -> float | None:
@@ -178,22 +184,22 @@ def _of_samples(path: Path, task: str, results: Mapping[str, Any]) -> Answers:
     rows: dict[str, dict[str, Any]] = {}
     seen: set[tuple[str, str]] = set()
     values: dict[str, dict[str, tuple[float | None, ...]]] = {}
-    with opened(path) as file:
-        for number, line in enumerate(file, 1):
-            try:
-                row = _loose(line)
-                item, filter_name = str(row["doc_id"]), str(row.get("filter", "none"))
-                named = [name for name in row.get("metrics") or () if isinstance(row.get(name), (int, float, type(None)))]
-            except UNREADABLE as error:
-                raise UsageError(f"{path}: line {number}: not a sample of lm-eval's form: {type(error).__name__}: {error}") from None
-            if (item, filter_name) in seen:
-                raise UsageError(f"{path}: line {number}: item {item} ({filter_name}) stands there twice")
-            seen.add((item, filter_name))
-            rows[item] = {**row, **rows.get(item, {})}  # the first filter's row, and with it what is ours
-            if NAMESPACE in row:
-                rows[item][NAMESPACE] = row[NAMESPACE]
-            own = values.setdefault(item, {})
-            own |= {f"{name},{filter_name}": (None if row[name] is None else float(row[name]),) for name in named}
+    regular(path)
+    for number, said in reading.json_lines(path):
+        try:
+            row = _without_nan(said)
+            item, filter_name = str(row["doc_id"]), str(row.get("filter", "none"))
+            named = [name for name in row.get("metrics") or () if isinstance(row.get(name), (int, float, type(None)))]
+        except UNREADABLE as error:
+            raise UsageError(f"{path}:{number}: not a sample of lm-eval's form: {type(error).__name__}: {error}") from None
+        if (item, filter_name) in seen:
+            raise UsageError(f"{path}:{number}: item {item} ({filter_name}) stands there twice")
+        seen.add((item, filter_name))
+        rows[item] = {**row, **rows.get(item, {})}  # the first filter's row, and with it what is ours
+        if NAMESPACE in row:
+            rows[item][NAMESPACE] = row[NAMESPACE]
+        own = values.setdefault(item, {})
+        own |= {f"{name},{filter_name}": (None if row[name] is None else float(row[name]),) for name in named}
     if not rows:
         raise UsageError(f"{path}: no samples in it")
     ours = results.get(NAMESPACE, {}) if isinstance(results, dict) else {}
@@ -251,7 +257,7 @@ def _text(value: Any) -> str:
 
 # ----------------------------------------------------------------------------------------------------------------------- inspect
 def _unpacked(path: Path) -> tuple[Mapping[str, Any], Iterator[Any]]:
-    opened(path).close()
+    regular(path)
     with zipfile.ZipFile(path) as archive:
         parts = [part for part in archive.infolist() if part.filename == "header.json" or part.filename.startswith("samples/")]
     if any(part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for part in parts):
@@ -263,7 +269,7 @@ def _unpacked(path: Path) -> tuple[Mapping[str, Any], Iterator[Any]]:
 
     def read(part: zipfile.ZipInfo) -> Any:
         with zipfile.ZipFile(path) as archive, archive.open(part) as file:
-            return _loose(file.read(PART))
+            return _without_nan(reading.parse_json(file.read(PART), f"{path}: {part.filename}"))
 
     header = next((part for part in parts if part.filename == "header.json"), None)
     if header is None:

@@ -59,6 +59,8 @@ PARTS = re.compile(
 SECONDS, MEMORY = 1800.0, 16 << 30
 """What verifying one entry may take: seconds, and bytes of address space in each of its processes."""
 FOLDERS = re.compile(r"(?<![\w./:~])(?:~|\.\.)?/(?:[^\s/'\"]+/)+")
+LATER = ("undecided", "shared")
+"""Numbers that older files do not have; they had none of either."""
 COUNTS = ("tokens", "rollouts", "reward_calls", "optimizer_steps")
 
 
@@ -203,9 +205,9 @@ def _verify_here(answer: Connection, bundle: Path, judge: Callable[[], Judge], m
     said: dict[str, Any] = {"error": "", "code": 0, "problems": [], "items_checked": False}
     try:
         own = judge()
-        said |= {"problems": verify(bundle, own), "items_checked": own.items is not None}
+        said = {**said, "problems": verify(bundle, own), "items_checked": own.items is not None}
     except HerlBenchError as error:
-        said |= {"error": _shortened(str(error)), "code": error.exit_code}
+        said = {**said, "error": _shortened(str(error)), "code": error.exit_code}
     except Exception as error:
         said["problems"] = [_shortened(f"cannot be verified: {type(error).__name__}: {error}")]
     answer.send_bytes(json.dumps(said).encode())
@@ -213,7 +215,7 @@ def _verify_here(answer: Connection, bundle: Path, judge: Callable[[], Judge], m
 
 def verify(bundle: Path, judge: Judge) -> list[str]:
     """Everything that is wrong with the entry, each in one line that names file and place; empty where nothing is."""
-    return [_shortened(problem) for problem in _problems(bundle, judge)]
+    return [_shortened(problem.replace(f"{bundle}/", "")) for problem in _problems(bundle, judge)]
 
 
 def _problems(bundle: Path, judge: Judge) -> Iterator[str]:
@@ -224,7 +226,7 @@ def _problems(bundle: Path, judge: Judge) -> Iterator[str]:
     try:
         said = read_json(bundle / CLAIMS)
         hashes, entry, version = dict(said["files"]), dict(said["entry"]), said.get("format")
-    except UNREADABLE as error:
+    except (UsageError, *UNREADABLE) as error:
         yield f"{CLAIMS}: cannot be read: {type(error).__name__}: {error}"
         return
     if version != FORMAT:
@@ -413,7 +415,7 @@ def _compared(row: Mapping[str, Any], again: Mapping[str, Any], name: str, *, ev
             yield f"{place}: {key} is {said['metrics'].get(key)}, re-scored {again['metrics'].get(key)}"
     if _differ(said["reward"], again["reward"]):
         yield f"{place}: reward is {said['reward']}, re-scored {again['reward']}"
-    for key in ("extracted", "status", *(["errors"] if evidence else [])):
+    for key in ("extracted", "status", *(["integrity"] if "integrity" in said else []), *(["errors"] if evidence else [])):
         if said[key] != again[key]:
             yield f"{place}: {key} is {said[key]!r}, re-scored {again[key]!r}"
     verdicts, judged = ([(v["criterion"], v["part"], v["met"]) for v in one["verdicts"]] for one in (said, again))
@@ -458,7 +460,7 @@ def _summed_up(
 def _sums(said: Mapping[str, Any], again: Mapping[str, Any], name: str, *where: str) -> Iterator[str]:
     """Every number of a summary, and none that its responses do not give."""
     for key in [*again, *(key for key in said if key not in again and key != "shortened")]:
-        stood, right = said.get(key), again.get(key)
+        stood, right = said.get(key, 0 if key in LATER else None), again.get(key)
         if isinstance(stood, dict) and isinstance(right, dict):
             yield from _sums(stood, right, name, *where, key)
         elif _differ(stood, right):

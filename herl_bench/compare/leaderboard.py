@@ -29,7 +29,7 @@ from herl_bench.compare.analyse import score_interval
 from herl_bench.compare.bundle import CLAIMS, local_names
 from herl_bench.compare.drawing import series
 from herl_bench.compare.model import Interval
-from herl_bench.compare.page import Figure, bounds, figure, number, one_line, render, visible, whole
+from herl_bench.compare.page import Figure, bounds, figure, number, one_line, render, whole
 from herl_bench.compare.read import (
     UNREADABLE,
     BareEvaluation,
@@ -43,6 +43,7 @@ from herl_bench.compare.read import (
 )
 from herl_bench.compare.verdict import aside
 from herl_bench.errors import UsageError
+from herl_bench.plain_text import csv_cell, markdown_cell
 from herl_bench.saving import write_whole
 
 COLUMNS = ("rank", "name", "model", "score", "low", "high", "seeds", "items", "tokens", "budget", "undecided", "shared")
@@ -348,9 +349,14 @@ def to_markdown(tables: Sequence[Table]) -> str:
     for table in tables:
         rows = [cells(s) for s in table.standings]
         head = list(rows[0])
-        lines = [f"### {table.task}", "", f"{table.metric} on {table.source}, intervals at 95 %.", ""]
+        lines = [
+            f"### {markdown_cell(table.task)}",
+            "",
+            f"{markdown_cell(table.metric)} on {markdown_cell(table.source)}, intervals at 95 %.",
+            "",
+        ]
         lines += ["| " + " | ".join(head) + " |", "|" + "|".join("---" if h in ("name", "model") else "--:" for h in head) + "|"]
-        lines += ["| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in row.values()) + " |" for row in rows]
+        lines += ["| " + " | ".join(map(markdown_cell, row.values())) + " |" for row in rows]
         lines += ["", *(f"- {note}" for note in table.notes)]
         parts.append("\n".join(lines).rstrip())
     return "\n\n".join(parts) + "\n"
@@ -362,7 +368,7 @@ def to_csv(tables: Sequence[Table]) -> str:
     writer.writerow(["task", "source", "metric", *COLUMNS])
     for table in tables:
         for s in table.standings:
-            row = [f"{s.rank}{'=' if s.tied else ''}", visible(s.name), visible(s.model), s.score.value, s.score.low, s.score.high]
+            row = [f"{s.rank}{'=' if s.tied else ''}", csv_cell(s.name), csv_cell(s.model), s.score.value, s.score.low, s.score.high]
             writer.writerow(
                 [table.task, table.source, table.metric, *row, len(s.seeds), s.items, s.tokens, s.budget, s.undecided, s.shared]
             )
@@ -465,6 +471,9 @@ def _entry(run: FinishedRun) -> str:
         title=f"{run.method} on {run.task}, seed {run.seed}",
         run=dataclasses.replace(run, settings=local_names(run.settings), manifest=local_names(run.manifest)),
         used=spent(run),
+        beside=aside(
+            sum(s.outcome is None for s in run.after.samples), sum(s.integrity == "shared" for s in run.after.samples), len(run.after.samples)
+        ),
         scores=[(key, run.before.summary["metrics"].get(key), score) for key, score in run.after.summary["metrics"].items()],
         criteria=[(key, run.before.summary["criteria"].get(key), score) for key, score in run.after.summary["criteria"].items()],
         texts={"samples": samples},

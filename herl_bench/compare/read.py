@@ -6,17 +6,16 @@ Nothing here judges or compares. Left out: anything that the folder does not say
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Any
 
+from herl_bench import reading
 from herl_bench.compare.model import Audit, Calibration, Evaluated, Item, Point, Repair, Spent
 from herl_bench.compare.sweep import finished
 from herl_bench.errors import UnknownName, UsageError
@@ -139,47 +138,25 @@ def metric_key(wanted: str, known: Iterable[str], where: str) -> str:
 
 # ---------------------------------------------------------------------------------------------------------------- strict files
 def read_json(path: Path) -> Any:
-    """Raises what is in `UNREADABLE`."""
-    with opened(path) as file:
-        return strict_json(file.read())
+    """As its standard has it: NaN, Infinity, and a key that stands twice switch off every comparison. Raises `UsageError`, or what is in `UNREADABLE`."""
+    regular(path)
+    return reading.read_json(path, strict=True)
 
 
 def json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    with opened(path) as file:
-        for number, line in enumerate(file, 1):
-            try:
-                row = strict_json(line)
-            except ValueError as error:
-                raise ValueError(f"{path.name}, line {number}: {error}") from None
-            if not isinstance(row, dict):
-                raise ValueError(f"{path.name}, line {number}: a row is a JSON object, not {type(row).__name__}")
-            yield row
+    """The rows of a JSONL file, as `read_json`."""
+    regular(path)
+    for number, row in reading.json_lines(path, strict=True):
+        if not isinstance(row, dict):
+            raise UsageError(f"{path}:{number}: a row is a JSON object, not {type(row).__name__}")
+        yield row
 
 
-def strict_json(text: str | bytes) -> Any:
-    """JSON as its standard has it: no NaN, no Infinity, and no number that would become one. They switch off every comparison."""
-    return json.loads(text, parse_constant=_no_number, parse_float=_finite)
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text[:40]} is out of the range of numbers")
-    return value
-
-
-def opened(path: Path) -> IO[bytes]:
-    """A regular file of bounded size: a pipe would never end, and a device neither."""
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    found = os.fstat(file.fileno())
+def regular(path: Path) -> None:
+    """Raises `UsageError` for what is no file of bounded size: a pipe may never end, and a device neither."""
+    found = path.stat()
     if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
-        file.close()
-        raise ValueError(f"{path.name} is {'too large' if stat.S_ISREG(found.st_mode) else 'no regular file'}")
-    return file
+        raise UsageError(f"{path}: {'too large' if stat.S_ISREG(found.st_mode) else 'no regular file'}: not read")
 
 
 def _newest(folder: Path, pattern: str) -> Path:
@@ -245,7 +222,7 @@ def read_evaluations(folder: Path, metric: str | None = None) -> tuple[list[Bare
         try:
             results = read_json(path)
             ours, every = set(results.get(NAMESPACE, {}).get("summary", ())), list(results["results"])
-        except UNREADABLE as error:
+        except (UsageError, *UNREADABLE) as error:
             left_out.append(f"{path}: not a results file that herl-bench wrote ({type(error).__name__}: {error})")
             continue
         newest |= dict.fromkeys(sorted(ours), (path, results))
