@@ -187,7 +187,9 @@ class Program:
         if isinstance(value, BaseException):
             number = next((number for number, error in enumerate(self.thrown) if error is value), len(self.thrown))
             self.thrown[number:] = [value, *self.thrown[number + 1 :]]
-            return {"e": [self.encode(self.error_base(type(value))), self.error_arguments(value), number]}
+            return {"e": [self.encode(type(value)), self.error_arguments(value), number]}
+        if isinstance(value, type) and issubclass(value, BaseException):
+            return {"X": [self.callback(value), value.__module__, value.__name__, self.encode(self.error_base(value))]}
         try:
             if value in PURE:
                 return {"f": PURE[value]}
@@ -196,13 +198,16 @@ class Program:
         if hasattr(type(value), "__next__") and not isinstance(value, io.IOBase):
             return {"it": self.iterator(value)}
         if callable(value):
-            number = next((number for number, known in enumerate(self.callbacks) if known is value), len(self.callbacks))
-            if number == len(self.callbacks):
-                self.callbacks.append(value)
+            number = self.callback(value)
             if type(value) is types.FunctionType:  # decorators keep these
                 return {"cb": [number, value.__name__, (value.__doc__ or "")[:TEXT_CAP], *parameters(value)]}
             return {"cb": number}
         raise Untravelled(type(value))
+
+    def callback(self, value: Any) -> int:
+        number = next((number for number, known in enumerate(self.callbacks) if known is value), len(self.callbacks))
+        self.callbacks[number:] = [value, *self.callbacks[number + 1 :]]
+        return number
 
     def error_base(self, kind: type[BaseException]) -> type[BaseException]:
         """The nearest class that the program knows."""
@@ -239,6 +244,7 @@ class Program:
             "cb": lambda payload: self.callbacks[payload[0] if type(payload) is list else payload],
             "it": self.callbacks.__getitem__,
             "r": lambda number: self.lent[number][0] if number in self.lent else self.references.get(number),
+            "X": lambda parts: self.callbacks[parts[0]],
             "f": lambda name: getattr(builtins, name),
             "e": lambda parts: self.thrown[parts[2]],
         }
@@ -528,14 +534,15 @@ class Program:
         kind = self.error_kinds(names)
         values, more = self.decode(args), self.decode(more)
         try:
-            error = kind.__new__(kind, *values) if type(values) is list else kind(text)
-            if kind.__module__ == "builtins" and type(values) is list:
-                error.__init__(*values)  # some have their attributes from here
+            arguments = values if type(values) is list else [text]
+            plain = issubclass(kind, RemoteError) or kind.__module__ == "builtins"
+            error = kind(*arguments) if plain else kind.__new__(kind, *arguments)  # which may want other arguments than it keeps
         except Exception:
             return RuntimeError(f"{kind.__name__}: {text}")
         for name, value in more.items() if type(more) is dict else ():
-            with contextlib.suppress(AttributeError, TypeError):
-                setattr(error, name, value)
+            if name in codec.ERROR_PARTS or (type(name) is str and not name.startswith("_")):
+                with contextlib.suppress(AttributeError, TypeError):
+                    setattr(error, name, value)
         if isinstance(error, RemoteError) and type(number) is int:
             vars(error)[KEY] = Known(self, number, "exception")
             self.references[number] = error
@@ -559,6 +566,8 @@ class Program:
         module, _, short = name.rpartition(".")
         kind = self.errors.get(name) or CATCHABLE.get(name)
         root = module.partition(".")[0]
+        if module == codec.OF_TESTS and short.isdecimal() and int(short) < len(self.callbacks):
+            kind = self.callbacks[int(short)]
         if kind is None and root in sys.stdlib_module_names and root not in OF_TESTS:
             kind = getattr(sys.modules.get(module), short, None)
         return kind if isinstance(kind, type) and issubclass(kind, BaseException) else None
