@@ -69,7 +69,7 @@ class Silent(Exception):
 
 
 class Program:
-    """dead: (status, detail) once nothing more can be asked. doubt: a refusal may be the program's doing, so the same tests have to be seen to
+    """dead: (status, detail) once nothing more can be asked. unproven: a refusal may be the program's doing, so the same tests have to be seen to
     do it without it. calls: how often the tests called anything of the program. upcoming: calls that they will make next. ahead: those of them
     that were sent, with the reply where it was read.
 
@@ -86,7 +86,7 @@ class Program:
         self.named: set[int] = set()
         self.spelled: frozenset[str] = frozenset()
         self.bare = False
-        self.doubt = False
+        self.unproven = False
         self.silent = False
         self.calls = 0
         self.out_of_memory = False
@@ -117,7 +117,7 @@ class Program:
 
     def refuse(self, why: str, certain: bool = True) -> NoReturn:
         """The tests use what cannot work across two processes. certain: no program could have made them do so."""
-        self.doubt = self.doubt or (self.dead is None and not certain)
+        self.unproven = self.unproven or (self.dead is None and not certain)
         self.stop("refused", why)
 
     def words(self, make: Callable[[], str], otherwise: str = "") -> str:
@@ -303,7 +303,6 @@ class Program:
         """A class of our own that stands for an exception class of the program, so that the tests can catch it."""
         if type(names) is not list or not names or not all(type(name) is str for name in names):
             raise codec.BadValue("an exception class has names")
-        self.make_room()
         kind = self.error_kinds(names)
         self.error_numbers[kind] = number
         return kind
@@ -556,6 +555,7 @@ class Program:
         for name in reversed(names[:BASES_AT_MOST]):
             kind = self.error_kind(name)
             if kind is None and name != "builtins.object":
+                self.make_room()
                 bases = (base,) if issubclass(base, RemoteError) else (RemoteError, base)
                 kind = self.errors[name] = type(identifier(name.rpartition(".")[2]), bases, {})
             base = kind or base
