@@ -194,7 +194,7 @@ class Fuzzer:
                 *[["ret", value, changes, printed]] * 9,
                 *[["ret", [[value], draw([True, False]), draw([None, self.error()])], None, ""]] * 2,
                 *[["exc", self.error(), changes, printed]] * 3,
-                ["cb", 0, [value], draw([{}, {"y": value}]), ""],
+                ["cb", 0, [value], draw([{}, {"y": value}]), None, ""],
                 ["bad", draw(WORDS), None, ""],
             ]
         )

@@ -229,7 +229,7 @@ FORGE = (
     raw("wrong shapes", "os.write(3, frame('[\"ret\"]'))"),
     raw("wrong kinds", "os.write(3, frame('[\"loaded\", {}, \"\"]'))"),
     raw("a setup error of its own", "os.write(3, frame('[\"setup\", \"no\"]'))"),
-    raw("an unknown callback", "os.write(3, frame('[\"cb\", 0, [], {}, \"\"]'))"),
+    raw("an unknown callback", "os.write(3, frame('[\"cb\", 0, [], {}, null, \"\"]'))"),
     raw("a builtin by name", "os.write(3, frame('[\"ret\", {\"f\": \"eval\"}, null, \"\"]'))"),
     raw("a type by name", "os.write(3, frame('[\"ret\", {\"T\": \"os.system\"}, null, \"\"]'))"),
     raw("arguments that were not given", "os.write(3, frame('[\"ret\", 3, [[9, 1]], \"\"]'))"),

@@ -425,12 +425,16 @@ class Server:
     def call_back(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self.turn:
             encoded = [codec.encode(argument, self.export) for argument in args]
-            self.send(["cb", number, encoded, {name: codec.encode(argument, self.export) for name, argument in kwargs.items()}])
+            keywords = {name: codec.encode(argument, self.export) for name, argument in kwargs.items()}
+            self.send(["cb", number, encoded, keywords, self._lent_changes() or None])
             while True:
                 message = self.receive()
                 if message[0] == "do":  # the callback itself calls into the program
                     self.answer(message)
                 elif message[0] == "ok":
+                    for place, after in message[2]:
+                        if after != encoded[place]:
+                            codec.absorb(args[place], codec.decode(after, self.resolve))
                     return codec.decode(message[1], self.resolve)
                 else:
                     raise codec.decode(message[1], self.resolve)

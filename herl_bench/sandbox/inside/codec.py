@@ -574,6 +574,8 @@ def absorb(old: Any, new: Any) -> None:
 
 
 def _merged(before: Any, after: Any) -> Any:
+    if type(before) is tuple and type(after) is tuple:
+        return (*(_merged(old, new) for old, new in zip(before, after, strict=False)), *after[len(before) :])
     if type(before) is type(after) and has_mutable(before):
         absorb(before, after)
         return before

@@ -1,8 +1,9 @@
 """The program under test, seen from the tester: calls go over the socket, values come back through the codec.
 
 Covers: calls, exceptions, arguments changed in place, the tests' own functions and iterators as arguments, coroutines, references to objects
-that stay in the candidate's process. A reference never takes part in a comparison with a plain value: it is unequal to all of them, so an object whose
-`__eq__` says True to everything wins nothing. Where two references are compared the candidate has to be asked; `shared` then says so.
+that stay in the candidate's process, lists and the like that both sides keep. A reference is never compared with a plain value: where its class
+has a comparison of its own the tests are refused, else the two differ, so an object whose `__eq__` says True to everything wins nothing. Where
+two references are compared the candidate has to be asked; `shared` then says so.
 What comes from the program is data: it is put into words by `Program.words` alone, which asks the program nothing and never fails.
 Leaves out: which names of the program the tests may see (`tester.py`).
 """
@@ -383,7 +384,9 @@ class Program:
                 raise TypeError(f"the program returned {str(why)[:TEXT_CAP]}")
             if message[0] != "cb":
                 self.stop("protocol", "the program's process sent a message of the wrong kind")
-            self.call_back(self.parts(message, 4))
+            *called, changes, _ = self.parts(message, 5)
+            self.take_changes(changes, (), {})
+            self.call_back(called)
 
     def result(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if type(value) is dict and list(value) == ["a"]:
@@ -490,13 +493,15 @@ class Program:
         return known[place]
 
     def call_back(self, parts: list[Any]) -> None:
-        number, args, kwargs, _ = parts
+        number, args, kwargs = parts
         if type(number) is not int or not 0 <= number < len(self.callbacks) or type(args) is not list or type(kwargs) is not dict:
             self.stop("protocol", "the program's process called a function that it was not given")
         values = [self.decode(argument) for argument in args]
         keywords = {name: self.decode(argument) for name, argument in kwargs.items()}
         try:
             answer = ["ok", codec.encode(self.callbacks[number](*values, **keywords), self.export)]
+            answer.append([[i, self.encode(value)] for i, value in enumerate(values) if codec.has_mutable(value)])
+            self.give_back()
         except codec.Unsendable as why:
             if made_by_tests(why):
                 self.refuse(f"a function of the tests returns a value that cannot be sent: {why}")
