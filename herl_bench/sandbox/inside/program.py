@@ -569,7 +569,7 @@ class Program:
     def error_kind(self, name: str) -> type[BaseException] | None:
         """The class of that name, where tests may know it: one of the program's, a builtin, or the standard library's if it is loaded."""
         module, _, short = name.rpartition(".")
-        kind = self.errors.get(name) or CATCHABLE.get(name)
+        kind: Any = self.errors.get(name) or CATCHABLE.get(name)
         root = module.partition(".")[0]
         if module == codec.OF_TESTS and short.isdecimal() and int(short) < len(self.callbacks):
             kind = self.callbacks[int(short)]
