@@ -95,7 +95,7 @@ def test_a_criterion_s_text_is_there_at_every_level_and_for_checks_without_evide
     draft = "one two three four five six"
     (judgement,) = judge([EXAMPLE], [draft], rubric)
     said = guidance(template, rubric, EXAMPLE, draft, judgement.verdicts, "evidence")
-    assert said.startswith("Begin with the word Answer. Use at most 5 words. Seen: 6 words. The whole response is JSON. Seen: not JSON: ")
+    assert said.startswith("Begin with the word Answer. Use at most 5 words. Seen: 6 words. The whole response is JSON. Seen: not JSON")
     assert guidance(template, rubric, EXAMPLE, draft, judgement.verdicts, "criteria") == " ".join(texts.values())
 
 

@@ -108,9 +108,9 @@ def broken(example, response):
 @pytest.mark.parametrize(
     ("check", "said"),
     [
-        (lambda e, r: Finding(np.bool_(True)), "numpy.bool"),
-        (lambda e, r: Finding(True, evidence=3), "evidence is a int, not text"),
-        (lambda e, r: Finding(True, "", {"no", "text"}), "correction is a set, not text"),
+        (lambda e, r: Finding(1), "Finding.met is True, False or None, not int"),
+        (lambda e, r: {"met": True}, "a check returns True, False, None, a Finding or a list of Findings, not dict"),
+        (lambda e, r: np.array([True, False]), "not ndarray"),
         (lambda e, r: "yes", "a check returns True, False, None, a Finding or a list of Findings, not str"),
         (lambda e, r: None, "could not be decided"),
         (broken, "could not be decided: check test_validate.broken: KeyError: 'terms'"),
@@ -137,11 +137,16 @@ def test_fields_that_no_file_can_hold_are_named(example, said):
     assert line.startswith(said)
 
 
+def test_numpy_s_truth_is_truth():
+    for value in (np.bool_(True), Finding(np.bool_(True))):
+        assert reasons(Rubric("r", [Criterion("mine", "Mine.", lambda e, r, value=value: value)])) == ([], [])
+
+
 def test_metrics_are_tried():
     raising = Metric("m", lambda e, r: [][0], id="toy/m")
     assert reasons(metrics=[raising])[1] == ["eval: metric toy/m on 1 of 1 gold answers: IndexError: list index out of range"]
     endless = Metric("m", lambda e, r: float("nan"), id="toy/m")
-    assert reasons(metrics=[endless])[1] == ["eval: metric toy/m on 1 of 1 gold answers: nan is no finite number"]
+    assert reasons(metrics=[endless])[1] == ["eval: metric toy/m on 1 of 1 gold answers: ValueError: a metric gives a finite number, not nan"]
     wrong = Metric("m", lambda e, r: 0.0, id="toy/m")
     assert reasons(metrics=[wrong])[0] == ["m,none: the primary metric calls this gold answer wrong"]
     assert reasons(metrics=[replace(wrong, higher_is_better=False)]) == ([], []), "a length of 0 is no mistake"
@@ -183,4 +188,4 @@ def test_another_rubric_is_validated_by_name_or_file(capsys, folder, tmp_path):
     (tmp_path / "r.yaml").write_text("name: r\ncriteria:\n  - {name: js, text: It is JSON., check: json}\n")
     code, out, _ = validate(capsys, "--tasks", "gsm8k", "--data", folder, "--rubric", str(tmp_path / "r.yaml"), "--strict")
     assert (code, "gsm8k train: 0 of 2 gold answers" in out) == (1, True)
-    assert "gsm8k/train/0  js: not JSON: " in out
+    assert "gsm8k/train/0  js: not JSON" in out

@@ -111,6 +111,9 @@ def run_command(call: Callable[[], Any]) -> int:
         return _fail(str(error), error.exit_code)
     except click.exceptions.Exit as leave:
         return leave.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return error.exit_code
     except click.UsageError as error:
         if said := _nearest(error):
             return _fail(said, 2)
