@@ -97,7 +97,7 @@ def test_a_yaml_file_may_have_a_mark_and_any_line_ends(tmp_path):
     ],
 )
 def test_json_that_harms_is_one_line(text, said):
-    with pytest.raises(DataError, match=f"^f:3: .*{said}"):
+    with pytest.raises(DataError, match=rf"^f:3: .*{said}"):
         parse_json(text, "f:3")
     with pytest.raises(DataError, match=said):
         parse_json(text.encode(), "f:3", strict=True)
@@ -157,14 +157,13 @@ def test_a_damaged_gz_is_one_line(tmp_path):
         with pytest.raises(DataError, match=r"f.jsonl.gz:\d+: (cannot be (read|unfolded)|not JSON)"):
             read(tmp_path / "f.jsonl.gz", data)
     outcomes = set()
-    for at in range(10, len(whole), len(whole) // 60):  # each of them an error that names the line, or, in the header, no change
+    for at in range(10, len(whole), len(whole) // 60):
         try:
-            outcomes.add(len(read(tmp_path / "f.jsonl.gz", whole[:at] + bytes([whole[at] ^ 64]) + whole[at + 1 :])))
+            told = str(len(read(tmp_path / "f.jsonl.gz", whole[:at] + bytes([whole[at] ^ 64]) + whole[at + 1 :])))
         except DataError as error:
-            outcomes.add("error")
-            assert "f.jsonl.gz:" in str(error)
-    assert "error" in outcomes
-    assert outcomes <= {"error", 2_000}
+            told = str(error)
+        outcomes.add("error" if "f.jsonl.gz:" in told else told)
+    assert outcomes in ({"error"}, {"error", "2000"})  # a bit of the header may say nothing
 
 
 @pytest.mark.parametrize("bomb", [b" " * (70 << 20), (b'"' + b" " * 4094 + b"\n") * (5 << 12), b'"x' * (40 << 20)])

@@ -77,7 +77,7 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
 def read_problems(folder: str | Path) -> dict[str, dict[str, Any]]:
     """What kept responses from being judged, of the same file: `Problem`s as mappings, by kind. Files of older versions say nothing."""
     newest = sorted(Path(folder).glob("results_*.json"))[-1]
-    by_task = json.loads(newest.read_text(encoding="utf-8"))[NAMESPACE].get("problems", {})
+    by_task = read_json(newest)[NAMESPACE].get("problems", {})
     return dict(next(iter(by_task.values()), {}))
 
 
