@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def main() -> None:
             victim = chance.choice(victims) if command == "compare" and victims and number % 2 else process.pid
             killed = process.poll() is None
             if killed:
-                os.kill(victim, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # a comparison's run that ended meanwhile
+                    os.kill(victim, signal.SIGKILL)
             process.communicate()
             left = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) if folder.exists() else []
             same = finished(commands[command], folder) == whole[command]

@@ -33,7 +33,7 @@ COMPARED: Mapping[str, Sequence[str]] = {
     "template": ("sha256",),
 }
 """What a resumed run must find as it was; every entry of a part where none is named."""
-NO_SETTINGS = {"model", "data", "rubric", "template", "budget", "report_to"}
+NO_SETTINGS = {"model", "data", "rubric", "template", "budget", "report_to", "trust_remote_code"}
 VERSIONS: Mapping[str, Sequence[str]] = {"herl_bench": (), "python": (), "libraries": ()}
 """What may differ with a note: the bytes may then too."""
 

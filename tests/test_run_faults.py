@@ -330,13 +330,34 @@ def test_a_signal_ends_a_run_after_its_step(capsys: Any, stopped: Path, whole: P
         assert lasting(stopped) == lasting(whole)
 
 
-def test_a_signal_in_an_evaluation_ends_it_at_once(stopped: Path, whole: Path, monkeypatch: Any):
+@pytest.mark.parametrize("label", ["before", "after"])
+def test_a_signal_in_an_evaluation_ends_it_at_once(stopped: Path, whole: Path, monkeypatch: Any, label: str):
     from herl_bench.evaluate import Writer
 
+    if label == "before":
+        for name in ("eval/before", "checkpoints", "final"):
+            shutil.rmtree(stopped / name)
     append = Writer.append
     with monkeypatch.context() as patch:
         patch.setattr(Writer, "append", lambda *args: (os.kill(os.getpid(), signal.SIGINT), append(*args)))
         assert herl("run", "--resume", stopped) == 130
-    assert not list((stopped / "eval" / "after").glob("results_*"))
+    assert not list((stopped / "eval" / label).glob("results_*"))
     assert herl("run", "--resume", stopped) == 0
     assert lasting(stopped) == lasting(whole)
+
+
+# -------------------------------------------------------------------------------------------------------------- loss of power
+def test_the_disk_has_the_logs_before_the_checkpoint_that_counts_on_them(stopped: Path, monkeypatch: Any):
+    """In the order in which they reach the disk: what a checkpoint counts on, the checkpoint, its name."""
+    shutil.rmtree(stopped / "checkpoints")
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (done.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append(f"> {Path(new).name}"), replace(old, new)))
+    assert herl("run", "--resume", stopped) == 0
+    named = done.index("> step-000001")
+    for name in ("metrics.jsonl", "rollouts.jsonl", "state.pt", ".sums.json.tmp", ".step-000001.tmp"):
+        assert name in done[:named]
+    assert done[named + 1] == "checkpoints"
+    assert done[done.index("> final") + 1] == "run"
+    assert "model.safetensors" in done[: done.index("> final")]

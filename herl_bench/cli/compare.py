@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
+from herl_bench.cli.door import open_console
 from herl_bench.cli.resolve import TRUST, trust_option
 from herl_bench.errors import UnknownName, UsageError
 from herl_bench.plugins import Host
@@ -361,10 +362,9 @@ def _given_runs(folders: Sequence[str], baseline: str | None) -> tuple[list[Arm]
 # ------------------------------------------------------------------------------------------------------------------------- showing
 def show(done: Comparison) -> None:
     """Verdicts first, then the tables that they rest on."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 150, soft_wrap=False)
+    console = open_console(width=None if sys.stdout.isatty() else 150)
 
     def say(text: str, style: str = "") -> None:
         console.print(text, style=style, markup=False, highlight=False)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
+from herl_bench.cli.door import open_console, say_json
 from herl_bench.cli.lm_eval import SEEDS, Asked, Limit, Seeds, lm_eval_options, prepare, split_names
 from herl_bench.cli.resolve import answerer_of, metrics_of, rubric_of, sandbox_of, template_of, trust_option
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
@@ -170,7 +171,7 @@ def command(
         shown = {"model": model, "results": results and str(results), "tasks": {name: asdict(s) for name, s in summaries.items()}}
         shown |= {"refined": {name: r.as_json() for name, r in refined.items()}} if refined else {}
         shown |= {"lm_eval": theirs.scores} if theirs else {}
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        say_json(shown)
     else:
         show_summaries({f"{name} · {models(first).name} · {done[name].source}": summary for name, summary in summaries.items()})
         show_refinements({f"{name} · {models(first).name} · {done[name].source}": r for name, r in refined.items()})
@@ -344,12 +345,11 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 def show_summaries(summaries: Mapping[str, Summary]) -> None:
     """One table each: metrics and criteria with standard errors and the number of items behind them, then what went wrong."""
-    from rich.console import Console
     from rich.table import Table
 
     from herl_bench.evaluate import RATES
 
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    console = open_console(width=None if sys.stdout.isatty() else 100)
     for title, summary in summaries.items():
         table = Table(title=title)
         for column in ("", "value", "items"):
@@ -374,12 +374,11 @@ def show_summaries(summaries: Mapping[str, Summary]) -> None:
 
 def show_refinements(refined: Mapping[str, Refinement]) -> None:
     """One table each: the primary metric after every round, and what the round did and cost."""
-    from rich.console import Console
     from rich.table import Table
 
     from herl_bench.evaluate.refine import CRITIQUES
 
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    console = open_console(width=None if sys.stdout.isatty() else 100)
     for title, found in refined.items():
         primary = next(iter(found.rounds[0].metrics))
         table = Table(title=f"{title} · refined by {CRITIQUES[found.critique]}")

@@ -124,13 +124,13 @@ def open_face(run: Run) -> PlainFace:
 
 def show_outcome(run: Run) -> None:
     """The table at the end: before → after with standard errors, what was spent, the criteria that moved, where it all lies."""
-    from rich.console import Console
     from rich.table import Table
 
+    from herl_bench.cli.door import open_console
     from herl_bench.evaluate import RATES, read_summary, warnings_of
 
     before, after = read_summary(run.directory / "eval" / "before"), read_summary(run.directory / "eval" / "after")
-    console = Console(width=None if sys.stdout.isatty() else 100, soft_wrap=False)
+    console = open_console(width=None if sys.stdout.isatty() else 100)
     table = Table(title=f"{run.task.name} · {run.method.name} · seed {run.seed} · {len(run.data.eval)} items of {run.data.source}")
     for column in ("", "before", "after", "change"):
         table.add_column(column, justify="left" if not column else "right")

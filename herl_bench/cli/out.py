@@ -12,10 +12,16 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import select
 import sys
 from typing import Any
 
+from herl_bench.plain_text import neutral
+
+_RETURN = re.compile("(\r)")
+_DRAWING = re.compile("(\r|\x1b\\[[0-9;?]*[A-HJKmhl])")
+"""What rich and progress bars move the cursor with."""
 READER_GONE = 141
 """As a shell shows a program that SIGPIPE ended."""
 
@@ -53,6 +59,17 @@ class Outlet(io.RawIOBase):
         """It stays open, whoever closes it."""
 
 
+class Stream(io.TextIOWrapper):
+    """What is printed can colour and, on a terminal, draw; it cannot set a title, fill a clipboard, ask the terminal, or turn a line round."""
+
+    def write(self, text: str) -> int:
+        if (harmless := neutral(text)) != text:
+            drawing = _DRAWING if self.isatty() or "FORCE_COLOR" in os.environ else _RETURN
+            harmless = "".join(piece if i % 2 else neutral(piece) for i, piece in enumerate(drawing.split(text)))
+        super().write(harmless)
+        return len(text)
+
+
 class Display:
     """Both streams. kept: what a command says of its results in case that nobody could be told."""
 
@@ -68,7 +85,7 @@ class Display:
                 continue  # whoever exchanged it before us, such as a test, knows what to do with it
             self.outlets[name] = Outlet(-1 if stream is None else number)
             encoding = getattr(stream, "encoding", None) or "utf-8"
-            setattr(sys, name, io.TextIOWrapper(self.outlets[name], encoding=encoding, errors="backslashreplace", write_through=True))
+            setattr(sys, name, Stream(self.outlets[name], encoding=encoding, errors="backslashreplace", write_through=True))
 
     def settled(self, code: int) -> int:
         """The exit code of a command that ended with `code`: a success that could not be shown is none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
+from herl_bench.cli.door import say_json
 from herl_bench.cli.resolve import metrics_of, rubric_of
 from herl_bench.errors import DataError, UsageError
 from herl_bench.plugins import Host
@@ -95,7 +95,7 @@ def command(
             "unparsed": tally.counts["unparsed"],
             "errors": summary.errors,
         }
-        click.echo(json.dumps(result, ensure_ascii=False, indent=2))
+        say_json(result)
     else:
         show_summaries({f"{task.name} · {Path(called).name} · items from {source}": summary})
     warn_of_rates({task.name: summary})

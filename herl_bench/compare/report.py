@@ -19,7 +19,7 @@ from herl_bench.compare.analyse import alone
 from herl_bench.compare.drawing import Drawing, Words, to_png
 from herl_bench.compare.model import ArmScore, BandPoint, Comparison, Contrast, RunRecord, TaskItems, from_json
 from herl_bench.compare.page import Figure, figure, number, render, signed
-from herl_bench.compare.read import FinishedRun, Sample, read_run
+from herl_bench.compare.read import UNREADABLE, FinishedRun, Sample, read_run
 from herl_bench.errors import UsageError
 from herl_bench.reading import read_text
 from herl_bench.saving import write_whole
@@ -124,7 +124,11 @@ def of_folder(folder: Path) -> Report:
         return of_comparison(from_json(read_text(path, "the comparison"), str(path)))
     if not (folder / "config.yaml").is_file():
         raise UsageError(f"{folder}: neither a run nor a comparison: name a folder with a config.yaml or a compare.json")
-    return of_run(read_run(folder))
+    run = read_run(folder)
+    try:
+        return of_run(run)
+    except UNREADABLE as error:
+        raise UsageError(f"{folder}: its files are not as a run writes them: {type(error).__name__}: {error}") from None
 
 
 def _turn(before: Sample, after: Sample) -> str:

@@ -141,7 +141,7 @@ def canonical(example: Example, answer: str) -> str:
             return " ".join(line.split())
 
 
-_BRACKETS = re.compile(r"[\s\"'`,]*(?:[)\]}>][\s\"'`,]*+)++(?![\[({<])")
+_BRACKETS = re.compile(r"[\s\"'`,]*(?:[)\]}>][\s\"'`,]*+)++(?![\[({<]|or\b)")
 _REASON = r"(?=\s+(?:because|since|as|which|given|due|for|so|but)\b|\s*$|[,;:.)!?]|\s*\(|\s+[-–—])"
 _OR = r"\s*(?:,\s*)?(?:\bor\b|\band\b|/|&|\bor else\b)\s*(?:maybe |perhaps |possibly |either )?"
 
@@ -167,7 +167,8 @@ def _words(answer: str, text: str) -> str:
     said = [word for word in said if word in listed or not re.fullmatch(r"\d+|and", word)]
     if said[-2:-1] == ["and"] and len(said) == len(listed) + 1:  # "…, and cow" where `and` is itself a word of the list
         del said[-2]
-    return " ".join(said[: len(listed)] if sorted(said[: len(listed)]) == sorted(listed) else said)
+    first, rest = said[: len(listed)], said[len(listed) :]
+    return " ".join(first if sorted(first) == sorted(listed) and rest[:1] != ["or"] else said)
 
 
 _OPTION_WORD = re.compile(r"^(?:the )?(?:correct )?(?:option|choice|answer|letter)\b ?:? ?", re.IGNORECASE)

@@ -60,7 +60,7 @@ _ASKED = {
 def steps_valid(example: Example, response: str) -> list[Finding]:
     """Each worked step follows from the one before it, as written, and from the item's text."""
     problem = solvers.read(answers.family(example), answers.question(example))
-    return steps.follow(problem, steps.working(response)) if problem else []
+    return steps.follow(problem, steps.working(response))[: steps.MOST_FINDINGS] if problem else []
 
 
 def steps_match(example: Example, response: str) -> list[Finding]:
@@ -68,7 +68,7 @@ def steps_match(example: Example, response: str) -> list[Finding]:
     problem = solvers.read(answers.family(example), answers.question(example))
     if problem is None:
         return []
-    found = steps.reach(problem, steps.working(response))
+    found = steps.reach(problem, steps.working(response))[: steps.MOST_FINDINGS]
     reference = example.info.get("solution")
     if reference:
         missing = len(steps.reach(problem, steps.working(str(reference)))) - len(found)

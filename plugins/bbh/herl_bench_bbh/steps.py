@@ -43,6 +43,7 @@ from herl_bench_bbh.solvers import (
 )
 
 _LONGEST = 20_000
+MOST_FINDINGS = 200
 _MOST_STEPS = 60  # a response that repeats itself without end is judged by its first steps
 
 
