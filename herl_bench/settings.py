@@ -39,6 +39,9 @@ class Settings:
     rubric: str = setting("", "name of a rubric, or a YAML file; the task's own if left out")
     template: str = setting("", "name of a hindsight template; the task's own if left out")
     sandbox: str = setting("default", "which sandbox runs untrusted code")
+    integrity: Literal["shared", "split"] = setting(
+        "shared", "`shared` also takes verdicts that a program's own objects had a word in, and counts them; `split` refuses them"
+    )
     eval_items: int = setting(200, "evaluation items, before and after", ge=1)
     difficulty: float | None = setting(None, "of the synthetic world, 0 to 1; its own if left out", ge=0, le=1)
     problems: Literal["plain", "planted"] | None = setting(

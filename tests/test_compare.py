@@ -275,7 +275,7 @@ def test_missing_seeds_and_twins_are_named(finished: tuple[Path, Comparison, str
         (["--task", "gsm8k", "--methods", "ppo,herl", "--set", "learning_rat=1"], "did you mean learning_rate"),
         (["--task", "gsm8k", "--methods", "ppo,herl", "--baseline", "hrl"], "did you mean herl"),
         (["--methods", "ppo,herl"], "--task is missing"),
-        (["nowhere"], "no config.yaml there"),
+        (["nowhere"], "nowhere: no such file or folder"),
         (["nowhere", "--methods", "ppo"], "not both"),
     ],
 )

@@ -11,6 +11,7 @@ import yaml
 
 from herl_bench.cli import main
 from herl_bench.cli.resolve import metrics_of, rubric_of
+from herl_bench.compare.stats import share_interval
 from herl_bench.data import EVAL_SEED
 from herl_bench.errors import HerlBenchError
 from herl_bench.evaluate import Evaluation, judge_responses, sum_up, write_evaluation
@@ -58,10 +59,30 @@ def write(path, rows):
 def test_rows_of_many_kinds_go_in_as_they_are(capsys, tmp_path, row):
     path = write(tmp_path / "f.jsonl", [row(i, e, e.target if i < 3 else "no idea") for i, e in enumerate(ITEMS)])
     got = result(capsys, path, "--data", "synthetic")
-    assert list(got) == ["task", "items", "responses", "metrics", "criteria", "rates", "unparsed", "errors"]
+    keys = [
+        "task",
+        "items",
+        "available",
+        "responses",
+        "metrics",
+        "criteria",
+        "rates",
+        "unparsed",
+        "errors",
+        "undecided",
+        "shared",
+        "problems",
+    ]
+    assert list(got) == keys
     assert got["rates"] == {"truncated": None, "empty": 0.0, "unparsed": 0.5, "timed_out": 0.0, "error_rate": 0.0}
     assert (got["task"], got["items"], got["unparsed"], got["errors"]) == ("gsm8k", 6, 3, 0)
-    assert got["metrics"][STRICT] == {"value": 0.5, "stderr": pytest.approx((0.25 * 6 / 5 / 6) ** 0.5)}
+    assert got["metrics"][STRICT] == {
+        "value": 0.5,
+        "stderr": pytest.approx((0.25 * 6 / 5 / 6) ** 0.5),
+        "items": 6,
+        "undecided": 0,
+        "interval": list(share_interval(3, 6)),
+    }
     assert set(got["criteria"]) == {c.name for c in RUBRIC.criteria}
 
 
@@ -149,7 +170,8 @@ def test_two_answers_to_one_item_are_an_error_unless_allowed(capsys, tmp_path):
     assert code == 2
     assert f"{path}:2: " in err
     assert "in line 1" in err
-    assert result(capsys, path, "--data", "synthetic", "--allow_duplicates")["metrics"][STRICT] == {"value": 0.5, "stderr": None}
+    strict = result(capsys, path, "--data", "synthetic", "--allow_duplicates")["metrics"][STRICT]
+    assert strict == {"value": 0.5, "stderr": None, "items": 1, "undecided": 0, "interval": None}
 
 
 @pytest.mark.parametrize(

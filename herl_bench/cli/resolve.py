@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 
 from herl_bench.errors import UsageError
 from herl_bench.plugins import Host
-from herl_bench.types import HindsightTemplate, Metric, Rubric, Task
+from herl_bench.types import HindsightTemplate, Metric, Rubric, SandboxProvider, Task
 
 if TYPE_CHECKING:
     from herl_bench.policy.answer import Answerer
@@ -101,10 +102,25 @@ def answerer_of(model: str, model_args: str | None = None, *, trust_remote_code:
 
 
 @contextmanager
-def sandbox_of(host: Host, task: Task, name: str = "default") -> Iterator[Any]:
+def sandbox_of(host: Host, task: Task, name: str = "default", integrity: str = "shared") -> Iterator[Any]:
     """The named sandbox, open, where the task runs code; else None. Raises `NoSandbox` where nothing here can do it safely."""
     if not task.needs_sandbox:
         yield None
         return
-    with host.get("sandbox", name).open() as sandbox:
+    with sandbox_opener(host, name, integrity)() as sandbox:
         yield sandbox
+
+
+def sandbox_opener(host: Host, name: str = "default", integrity: str = "shared") -> Callable[..., Any]:
+    """Opens the named sandbox. integrity: `split` refuses verdicts that a program's own objects have a word in. Raises `UsageError` where the
+    sandbox cannot do that; one that is not asked to need not know the option."""
+    import inspect
+
+    provider: SandboxProvider = host.get("sandbox", name)
+    if integrity == "shared":
+        return provider.open
+    try:
+        inspect.signature(provider.open).bind(integrity=integrity)
+    except (TypeError, ValueError):
+        raise UsageError(f"integrity={integrity}: the sandbox {name!r} has no such option: leave it out, or name another sandbox") from None
+    return partial(provider.open, integrity=integrity)

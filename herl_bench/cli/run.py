@@ -18,6 +18,7 @@ from herl_bench.budget import Budget, parse_tokens
 from herl_bench.cli import report_problems
 from herl_bench.cli.out import keep
 from herl_bench.cli.resolve import metrics_of, policy_of, rubric_of, sandbox_of, template_of, trust_option
+from herl_bench.cli.scores import check_evaluation, integrity_option
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.plugins import Host
 from herl_bench.types import Method, Task
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--preset", help="article (default), or paper: the published code's form of herl. A --set wins over it.")
 @trust_option
 @click.option("--report_to", help="A tracker of accelerate's, such as tensorboard.")
+@integrity_option
 @click.option("--resume", metavar="RUN", help="Continue the run in this folder; only --budget may be changed.")
 @click.option("--allow_changed", is_flag=True, help="Resume even where data, model, rubric or settings changed; the manifest says so.")
 @click.pass_context
@@ -159,7 +161,7 @@ def _run(
         _check_tracker(settings.report_to)
     report_problems(host)
     with ExitStack() as stack:
-        sandbox = stack.enter_context(sandbox_of(host, task, settings.sandbox))
+        sandbox = stack.enter_context(sandbox_of(host, task, settings.sandbox, settings.integrity))
         data = open_data(
             task,
             settings.data,
@@ -227,6 +229,9 @@ def _execute(host: Host, run: Any, allow_changed: bool) -> int:
             face.say(_opening(run))
             if not any((run.directory / "eval" / "before").glob("results_*.json")):
                 run.evaluate("before")
+            before = check_evaluation(run.directory / "eval" / "before", run.rubric, run.metrics, "nothing was trained: before training, ")
+            for line in before:
+                face.say(f"Warning: before training, {line}.")
             run.method.train(run)
             if not run.interrupted:
                 run.save_final()
@@ -239,6 +244,7 @@ def _execute(host: Host, run: Any, allow_changed: bool) -> int:
         click.echo(f"Interrupted; to go on: herl-bench run --resume {run.directory}", err=True)
         return 128 + (signals or [signal.SIGINT])[0]
     show_outcome(run)
+    check_evaluation(run.directory / "eval" / "after", run.rubric, run.metrics, f"{run.directory}: after training, ")
     try_report(run.directory)
     host.call("herl_run_finished", run=run)
     report_problems(host)

@@ -25,6 +25,7 @@ import click
 
 from herl_bench.cli import report_problems
 from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_of, template_of
+from herl_bench.data import kind_of, unfit
 from herl_bench.errors import UsageError
 from herl_bench.plugins import Host
 from herl_bench.types import Example, HindsightTemplate, Judgement, Metric, Rubric, Task
@@ -112,7 +113,7 @@ def _validate(
             problems += wrong
             try:
                 template = template_of(host, task, template_name)
-                problems += _guided(task, rubric, template, split, [e for e in examples[:GUIDED] if not _unfit(e)], sandbox)
+                problems += _guided(task, rubric, template, split, [e for e in examples[:GUIDED] if not unfit(e)], sandbox)
             except UsageError as error:
                 problems += [said for said in [str(error)] if said not in problems]
 
@@ -144,18 +145,6 @@ def _repeated(examples: Sequence[Example], split: str, seen: dict[str, str]) -> 
         yield f"{len(ids)} id{'s are' if len(ids) > 1 else ' is'} {where}, {ids[0]!r} for example: every problem needs an id of its own"
 
 
-def _unfit(example: Example) -> str:
-    """What keeps an example out of every file; empty for a sound one."""
-    for name in ("id", "prompt", "target"):
-        if not isinstance(value := getattr(example, name), str):
-            return f"{name} is a {_kind(value)}, not text: write str(…)"
-    try:
-        json.dumps(dict(example.info))
-    except (TypeError, ValueError) as error:
-        return f"info cannot be written as JSON: {error}"
-    return ""
-
-
 def _check(
     task: Task, rubric: Rubric, metrics: Sequence[Metric], split: str, examples: Sequence[Example], sandbox: Any
 ) -> tuple[dict[str, Any], list[str]]:
@@ -166,9 +155,9 @@ def _check(
     raised: dict[str, list[str]] = {}
     names = {metric.key: metric.id or metric.name for metric in metrics}
     for chunk in in_chunks(examples, f"{task.name} {split}"):
-        unfit = {e.id: said for e in chunk if (said := _unfit(e))}
-        failed += [{"id": str(id), "criterion": "", "evidence": said} for id, said in unfit.items()]
-        sound = [e for e in chunk if e.id not in unfit]
+        faulty = {e.id: said for e in chunk if (said := unfit(e))}
+        failed += [{"id": str(id), "criterion": "", "evidence": said} for id, said in faulty.items()]
+        sound = [e for e in chunk if e.id not in faulty]
         golds = [task.gold(e) for e in sound]
         for example, gold, judgement in zip(sound, golds, judge(sound, golds, rubric, metrics, sandbox), strict=True):
             if reason := _reason(rubric, metrics, judgement):
@@ -204,7 +193,7 @@ def _extracted(task: Task, example: Example, gold: str) -> str:
         found = task.extract(example, gold)
     except Exception as error:
         return one_line_of(error)
-    return "finds no final answer" if found is None else "" if isinstance(found, str) else f"gives a {_kind(found)}, not text or None"
+    return "finds no final answer" if found is None else "" if isinstance(found, str) else f"gives a {kind_of(found)}, not text or None"
 
 
 def _guided(
@@ -236,11 +225,6 @@ def _guided(
 
 def _tells(text: str, answer: str) -> bool:
     return bool(answer.strip()) and re.search(rf"(?<![\w.]){re.escape(answer.strip())}(?![\w]|\.\w)", text) is not None
-
-
-def _kind(value: Any) -> str:
-    kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 def one_line_of(error: BaseException) -> str:

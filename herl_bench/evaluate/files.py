@@ -36,6 +36,7 @@ from herl_bench.saving import append_lines, cut, saving, sync, write_whole
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task, Verdict
 
 VERSION = 1.0
+STAMP = re.compile(r"_(\d{4}-\d\d-\d\d)T(\d\d-\d\d-\d\d(?:\.\d+)?)\.")
 NAMESPACE = "herl_bench"
 LM_EVAL_CONFIG: Mapping[str, Any] = {
     "batch_size": None, "batch_sizes": [], "device": None, "use_cache": None, "limit": None, "bootstrap_iters": 0, "gen_kwargs": None,
@@ -71,6 +72,13 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"{found[-1]}: not a results file that herl-bench wrote") from None
     return dict(summary)
+
+
+def read_problems(folder: str | Path) -> dict[str, dict[str, Any]]:
+    """What kept responses from being judged, of the same file: `Problem`s as mappings, by kind. Files of older versions say nothing."""
+    newest = sorted(Path(folder).glob("results_*.json"))[-1]
+    by_task = json.loads(newest.read_text(encoding="utf-8"))[NAMESPACE].get("problems", {})
+    return dict(next(iter(by_task.values()), {}))
 
 
 # ------------------------------------------------------------------------------------------------------------ one task's samples
@@ -273,6 +281,7 @@ class Writer:
             "task_hashes": {name: _sha("".join(self._hashes))},
             NAMESPACE: {
                 "summary": {name: asdict(summary)},
+                "problems": {name: {kind: asdict(problem) for kind, problem in evaluation.problems.items()}},
                 "rubric": {name: self.rubric.name},
                 "settings": {name: {key: value for key, value in settings.items() if key != "chat_template"}},
                 "data": {name: dict(data or {})},
@@ -367,13 +376,13 @@ def model_facts(answerer: Any) -> dict[str, Any]:
 
 
 def new_stamp(folder: Path | None = None) -> str:
-    """As lm-eval's files carry it; later than every one in `folder`: the newest stands last there even where the clock was set back."""
+    """As lm-eval's files carry it, and later than any in the folder: the last one written is the newest, whatever became of the clock."""
     now = datetime.now()
-    for path in folder.glob("results_*.json") if folder else ():
+    for path in folder.glob("*_*.json*") if folder is not None else ():
+        found = STAMP.search(path.name)
         with suppress(ValueError, OverflowError):
-            day, _, hour = path.stem.removeprefix("results_").partition("T")
-            there = datetime.fromisoformat(f"{day}T{hour.replace('-', ':')}").replace(tzinfo=None)
-            now = max(now, there + timedelta(seconds=1))
+            if found is not None:
+                now = max(now, datetime.fromisoformat(f"{found[1]}T{found[2].replace('-', ':')}") + timedelta(microseconds=1))
     return now.isoformat(timespec="microseconds").replace(":", "-")
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from herl_bench.errors import DataError, HerlBenchError
-from herl_bench.evaluate.core import Row, Tally, judge_responses
+from herl_bench.evaluate.core import PASS_AT, Row, Tally, judge_responses
 from herl_bench.evaluate.stored import ID_FIELDS, Items, Stored, parse_row, read_stored
 from herl_bench.types import Example, Metric, Rubric, Task
 
@@ -35,18 +35,20 @@ PR_SET_PDEATHSIG = 1
 
 
 class Place(NamedTuple):
-    """Where a row stands, how many responses it has, and its item; None where the row carries that itself."""
+    """Where a row stands, how many responses it has, its item's id, and the item; None where the row carries that itself."""
 
     line: int
     start: int
     size: int
     responses: int
+    id: str
     example: Example | None
 
 
 @dataclass
 class Job:
-    """What the processes inherit. sandbox: opens one for a process, None where the task needs none. rows: one JSON line per response, too?"""
+    """What the processes inherit. sandbox: opens one for a process, None where the task needs none. rows: one JSON line per response, too? pass_at:
+    the k of pass@k."""
 
     file: Path
     places: Sequence[Place]
@@ -55,6 +57,7 @@ class Job:
     metrics: Sequence[Metric]
     sandbox: Callable[[], AbstractContextManager[Any]] | None
     rows: bool = False
+    pass_at: Sequence[int] = PASS_AT
     _opened: Any = field(default=None, repr=False)
 
     def slice(self, bounds: tuple[int, int]) -> tuple[Tally, list[str]]:
@@ -74,7 +77,7 @@ class Job:
                     answers.append(answer)
                     samples.append(sample)
         rows = judge_responses(self.task, self.rubric, self.metrics, examples, answers, samples=samples, sandbox=self._opened)
-        tally = Tally(self.rubric, self.metrics)
+        tally = Tally(self.rubric, self.metrics, self.pass_at)
         tally.add(rows)
         return tally, [_as_json(row, line) for row, line in zip(rows, lines, strict=True)] if self.rows else []
 
@@ -105,7 +108,7 @@ def places_of(file: Path, items: Callable[[], Items], *, own: bool, allow_duplic
             raise DataError(
                 f"{row.where}: {example.id} was answered already in line {before}: keep one, or pass --allow_duplicates to score them all"
             )
-        places.append(Place(row.line, row.start, row.size, len(row.answers), example if source else None))
+        places.append(Place(row.line, row.start, row.size, len(row.answers), example.id, example if source else None))
     if not ids and source is not None and len(places) < len(source.evaluation):
         raise _uneven(name or file, source, f"only {len(places)}")
     return source.name if source else "the file itself", places

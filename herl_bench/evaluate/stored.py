@@ -223,7 +223,7 @@ def _answer(text: str, said: Mapping[str, Any]) -> Answer:
 class Items:
     """The items of one source, read split by split, and only as far as is needed.
 
-    name: the source in words. splits: readers, the evaluation split first.
+    name: the source in words. splits: readers, the evaluation split first. endless: are there always more?
     """
 
     name: str
@@ -232,6 +232,7 @@ class Items:
     _by_id: dict[str, Example] = field(default_factory=dict)
     _prompts: dict[str, Example] = field(default_factory=dict)
     _read: int = 0
+    endless: bool = False
 
     @property
     def evaluation(self) -> Sequence[Example]:
@@ -319,7 +320,7 @@ def items_of(task: Task, place: str | Path, *, seed: int = 0, difficulty: float 
     world, dial = task.world, task.world.difficulty if difficulty is None else difficulty
     training = world.examples("train", seed, dial)  # shared by its readers: each goes on where the one before stopped
     readers = [lambda: list(islice(world.examples("eval", EVAL_SEED, dial), CHUNK))]
-    return Items("the synthetic world", [*readers, *[lambda: list(islice(training, CHUNK))] * CHUNKS])
+    return Items("the synthetic world", [*readers, *[lambda: list(islice(training, CHUNK))] * CHUNKS], endless=True)
 
 
 def _flat(text: str) -> str:

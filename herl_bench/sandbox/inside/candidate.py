@@ -12,6 +12,7 @@ import builtins
 import contextlib
 import copy
 import gc
+import importlib
 import io
 import os
 import random
@@ -101,8 +102,9 @@ def exit_arguments(error: BaseException | None) -> tuple[Any, Any, Any]:
 
 def special(value: Any, name: str, *args: Any) -> Any:
     """By its class, as operators and builtin functions do."""
-    method = getattr(type(value), name, None)
-    return value.__class_getitem__(*args) if method is None and name == "__getitem__" else method(value, *args)
+    if name == "__getitem__" and not hasattr(type(value), name):
+        return value.__class_getitem__(*args)
+    return getattr(type(value), name)(value, *args)
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -137,6 +139,7 @@ PURE = frozenset(getattr(builtins, name) for name in codec.PURE_FUNCTIONS.split(
 # What gives the tests a part of the program's own state: they may change it.
 LENDING = ("getattr", "getitem", "global")
 LENT_AT_MOST = 1000
+CHAIN_AT_MOST = 10  # exceptions that come with the one that was raised, as its cause and so on
 HELD_HERE = 3  # references to a result that nobody keeps: of two frames here, and of the one that counts
 HELD_AS_ARGUMENT = 4  # to an argument: in the list of them, in that of places, in a frame, and of the one that counts
 
@@ -204,6 +207,7 @@ class Server:
         self.globals: dict[str, Any] = {}
         self.words: dict[type, str] = {}
         self.callbacks: dict[int, Any] = {}
+        self.chained = 0
         self.lent: dict[int, Any] = {}
         self.thrown: dict[int, tuple[int, BaseException]] = {}
 
@@ -218,7 +222,7 @@ class Server:
             thrown = self.thrown.get(id(value))
             return {"E": self.describe(value)} if thrown is None else {"x": thrown[0]}
         kind = type(value)
-        sort, more = sort_of(value, kind), None
+        sort, more = sort_of(value, kind), None  # type: tuple[str, Any]
         label = getattr(value, "__name__", "") if sort in ("class", "function", "exception") else kind.__name__
         if sort == "exception":
             more = error_names(value)
@@ -248,16 +252,27 @@ class Server:
             if number not in self.callbacks:
                 self.callbacks[number] = as_function(self, payload) if type(payload) is list else Callback(self, payload)
             return self.callbacks[number]
+        if tag == "X":
+            return self.error_class(*payload)
         if tag == "it":
             return CallbackIterator(Callback(self, payload))
         if tag == "f":
             return getattr(builtins, payload)
         if tag == "e":
             kind, arguments, number = [codec.decode(part, self.resolve) for part in payload]
-            error = kind(*arguments)
+            error = kind(*arguments) if kind.__module__ in ("builtins", codec.OF_TESTS) else kind.__new__(kind, *arguments)
             self.thrown[id(error)] = (number, error)
             return error
         return codec.no_import(tag, payload)
+
+    def error_class(self, number: int, module: str, name: str, base: Any) -> Any:
+        """An exception class of the tests, or of a library that they have imported."""
+        if number not in self.callbacks:
+            known = module.partition(".")[0] in sys.stdlib_module_names
+            members = {"__module__": codec.OF_TESTS, "__qualname__": str(number)}
+            made = getattr(importlib.import_module(module), name) if known else type(name, (codec.decode(base, self.resolve),), members)
+            self.callbacks[number] = made
+        return self.callbacks[number]
 
     def describe(self, error: BaseException) -> list[Any]:
         """[names of its classes, its plain args or None, its text, the last line of the program that it passed through, its number here unless
@@ -266,9 +281,13 @@ class Server:
         number = None if kind.__module__ == "builtins" else self.keep(error)
         words = described(error, self.export)
         error.__traceback__ = None  # it may be kept, and would keep all that its frames hold
-        more = {name: getattr(error, name, None) for name in ERROR_PARTS}
+        more = {name: getattr(error, name, None) for name in codec.ERROR_PARTS} if self.chained < CHAIN_AT_MOST else {}
         more |= {} if is_own(error) else vars(error)
-        return [*words, number, codec.encode({name: value for name, value in more.items() if travels(value)}, self.export)]
+        self.chained += 1
+        try:
+            return [*words, number, codec.encode({name: value for name, value in more.items() if travels(value)}, self.export)]
+        finally:
+            self.chained -= 1
 
     # ---- messages
     def send(self, message: list[Any]) -> None:
@@ -406,12 +425,16 @@ class Server:
     def call_back(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self.turn:
             encoded = [codec.encode(argument, self.export) for argument in args]
-            self.send(["cb", number, encoded, {name: codec.encode(argument, self.export) for name, argument in kwargs.items()}])
+            keywords = {name: codec.encode(argument, self.export) for name, argument in kwargs.items()}
+            self.send(["cb", number, encoded, keywords, self._lent_changes() or None])
             while True:
                 message = self.receive()
                 if message[0] == "do":  # the callback itself calls into the program
                     self.answer(message)
                 elif message[0] == "ok":
+                    for place, after in message[2]:
+                        if after != encoded[place]:
+                            codec.absorb(args[place], codec.decode(after, self.resolve))
                     return codec.decode(message[1], self.resolve)
                 else:
                     raise codec.decode(message[1], self.resolve)
@@ -468,9 +491,6 @@ def special_methods(kind: type) -> list[str]:
     if any(kind.__eq__ is base.__eq__ for base in codec.MUTABLE) or codec.table_name(kind) in codec.KEPT:
         words.append("data")
     return words
-
-
-ERROR_PARTS = ("__cause__", "__context__", "__suppress_context__", "__notes__", "filename", "filename2", "name", "path", "obj")
 
 
 def travels(value: Any) -> bool:

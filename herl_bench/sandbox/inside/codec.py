@@ -61,6 +61,7 @@ SPECIAL = (
     "int float complex index len bool iter next reversed getitem setitem delitem contains bytes fspath length_hint enter exit aiter anext "
     "aenter aexit dataclass_fields"
 )
+ERROR_PARTS = ("__cause__", "__context__", "__suppress_context__", "__notes__", "filename", "filename2", "name", "path", "obj")
 PURE_FUNCTIONS = "abs all any len max min sorted sum round pow divmod hash ord chr repr reversed enumerate zip map filter"
 
 
@@ -204,6 +205,7 @@ def _own_special(kind: type, base: type) -> set[str]:
     return {name for parent in own for name in vars(parent) if name.startswith("__") and name.endswith("__")}
 
 
+OF_TESTS = "<tests>"  # that of their exception classes, as the program has them
 OWN_MODULE = "program"  # that of the classes which a program defines
 
 
@@ -537,8 +539,9 @@ def holds_twice(value: Any) -> bool:
     while values:
         value = values.pop()
         if type(value) in MUTABLE or type(value) is tuple:
-            if type(value) in MUTABLE and (id(value) in seen or seen.add(id(value))):
+            if id(value) in seen and type(value) in MUTABLE:
                 return True
+            seen.add(id(value))
             values += value.values() if isinstance(value, dict) else [] if isinstance(value, bytearray | array.array) else value
     return False
 
@@ -571,6 +574,8 @@ def absorb(old: Any, new: Any) -> None:
 
 
 def _merged(before: Any, after: Any) -> Any:
+    if type(before) is tuple and type(after) is tuple:
+        return (*(_merged(old, new) for old, new in zip(before, after, strict=False)), *after[len(before) :])
     if type(before) is type(after) and has_mutable(before):
         absorb(before, after)
         return before

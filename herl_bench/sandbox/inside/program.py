@@ -1,8 +1,9 @@
 """The program under test, seen from the tester: calls go over the socket, values come back through the codec.
 
 Covers: calls, exceptions, arguments changed in place, the tests' own functions and iterators as arguments, coroutines, references to objects
-that stay in the candidate's process. A reference never takes part in a comparison with a plain value: it is unequal to all of them, so an object whose
-`__eq__` says True to everything wins nothing. Where two references are compared the candidate has to be asked; `shared` then says so.
+that stay in the candidate's process, lists and the like that both sides keep. A reference is never compared with a plain value: where its class
+has a comparison of its own the tests are refused, else the two differ, so an object whose `__eq__` says True to everything wins nothing. Where
+two references are compared the candidate has to be asked; `shared` then says so.
 What comes from the program is data: it is put into words by `Program.words` alone, which asks the program nothing and never fails.
 Leaves out: which names of the program the tests may see (`tester.py`).
 """
@@ -187,7 +188,9 @@ class Program:
         if isinstance(value, BaseException):
             number = next((number for number, error in enumerate(self.thrown) if error is value), len(self.thrown))
             self.thrown[number:] = [value, *self.thrown[number + 1 :]]
-            return {"e": [self.encode(self.error_base(type(value))), self.error_arguments(value), number]}
+            return {"e": [self.encode(type(value)), self.error_arguments(value), number]}
+        if isinstance(value, type) and issubclass(value, BaseException):
+            return {"X": [self.callback(value), value.__module__, value.__name__, self.encode(self.error_base(value))]}
         try:
             if value in PURE:
                 return {"f": PURE[value]}
@@ -196,13 +199,16 @@ class Program:
         if hasattr(type(value), "__next__") and not isinstance(value, io.IOBase):
             return {"it": self.iterator(value)}
         if callable(value):
-            number = next((number for number, known in enumerate(self.callbacks) if known is value), len(self.callbacks))
-            if number == len(self.callbacks):
-                self.callbacks.append(value)
+            number = self.callback(value)
             if type(value) is types.FunctionType:  # decorators keep these
                 return {"cb": [number, value.__name__, (value.__doc__ or "")[:TEXT_CAP], *parameters(value)]}
             return {"cb": number}
         raise Untravelled(type(value))
+
+    def callback(self, value: Any) -> int:
+        number = next((number for number, known in enumerate(self.callbacks) if known is value), len(self.callbacks))
+        self.callbacks[number:] = [value, *self.callbacks[number + 1 :]]
+        return number
 
     def error_base(self, kind: type[BaseException]) -> type[BaseException]:
         """The nearest class that the program knows."""
@@ -239,6 +245,7 @@ class Program:
             "cb": lambda payload: self.callbacks[payload[0] if type(payload) is list else payload],
             "it": self.callbacks.__getitem__,
             "r": lambda number: self.lent[number][0] if number in self.lent else self.references.get(number),
+            "X": lambda parts: self.callbacks[parts[0]],
             "f": lambda name: getattr(builtins, name),
             "e": lambda parts: self.thrown[parts[2]],
         }
@@ -377,7 +384,9 @@ class Program:
                 raise TypeError(f"the program returned {str(why)[:TEXT_CAP]}")
             if message[0] != "cb":
                 self.stop("protocol", "the program's process sent a message of the wrong kind")
-            self.call_back(self.parts(message, 4))
+            *called, changes, _ = self.parts(message, 5)
+            self.take_changes(changes, (), {})
+            self.call_back(called)
 
     def result(self, value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if type(value) is dict and list(value) == ["a"]:
@@ -484,13 +493,15 @@ class Program:
         return known[place]
 
     def call_back(self, parts: list[Any]) -> None:
-        number, args, kwargs, _ = parts
+        number, args, kwargs = parts
         if type(number) is not int or not 0 <= number < len(self.callbacks) or type(args) is not list or type(kwargs) is not dict:
             self.stop("protocol", "the program's process called a function that it was not given")
         values = [self.decode(argument) for argument in args]
         keywords = {name: self.decode(argument) for name, argument in kwargs.items()}
         try:
             answer = ["ok", codec.encode(self.callbacks[number](*values, **keywords), self.export)]
+            answer.append([[i, self.encode(value)] for i, value in enumerate(values) if codec.has_mutable(value)])
+            self.give_back()
         except codec.Unsendable as why:
             if made_by_tests(why):
                 self.refuse(f"a function of the tests returns a value that cannot be sent: {why}")
@@ -527,14 +538,15 @@ class Program:
         kind = self.error_kinds(names)
         values, more = self.decode(args), self.decode(more)
         try:
-            error = kind.__new__(kind, *values) if type(values) is list else kind(text)
-            if kind.__module__ == "builtins" and type(values) is list:
-                error.__init__(*values)  # some have their attributes from here
+            arguments = values if type(values) is list else [text]
+            plain = issubclass(kind, RemoteError) or kind.__module__ == "builtins"
+            error = kind(*arguments) if plain else kind.__new__(kind, *arguments)  # which may want other arguments than it keeps
         except Exception:
             return RuntimeError(f"{kind.__name__}: {text}")
         for name, value in more.items() if type(more) is dict else ():
-            with contextlib.suppress(AttributeError, TypeError):
-                setattr(error, name, value)
+            if name in codec.ERROR_PARTS or (type(name) is str and not name.startswith("_")):
+                with contextlib.suppress(AttributeError, TypeError):
+                    setattr(error, name, value)
         if isinstance(error, RemoteError) and type(number) is int:
             vars(error)[KEY] = Known(self, number, "exception")
             self.references[number] = error
@@ -557,8 +569,10 @@ class Program:
     def error_kind(self, name: str) -> type[BaseException] | None:
         """The class of that name, where tests may know it: one of the program's, a builtin, or the standard library's if it is loaded."""
         module, _, short = name.rpartition(".")
-        kind = self.errors.get(name) or CATCHABLE.get(name)
+        kind: Any = self.errors.get(name) or CATCHABLE.get(name)
         root = module.partition(".")[0]
+        if module == codec.OF_TESTS and short.isdecimal() and int(short) < len(self.callbacks):
+            kind = self.callbacks[int(short)]
         if kind is None and root in sys.stdlib_module_names and root not in OF_TESTS:
             kind = getattr(sys.modules.get(module), short, None)
         return kind if isinstance(kind, type) and issubclass(kind, BaseException) else None

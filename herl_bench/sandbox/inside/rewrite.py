@@ -135,8 +135,8 @@ def effects(source: str, tree: ast.Module, free: frozenset[str]) -> tuple[str, s
         elif isinstance(node, ast.MatchClass) and dotted(node.cls) in free:
             doubt = f"match the class {dotted(node.cls)}"
         elif isinstance(node, ast.Call):
-            texts = [part.value for part in [*node.args, *(word.value for word in node.keywords)] if isinstance(part, ast.Constant)]
-            texts = [text for text in texts if type(text) is str]
+            given = [*node.args, *(word.value for word in node.keywords)]
+            texts = [part.value for part in given if isinstance(part, ast.Constant) and isinstance(part.value, str)]
             if "patch" in words and words & imported and not any(text.endswith(OWN_STREAMS) for text in texts):
                 replaces = next(iter(texts), name)
             elif words & set(WORLD.split()) or (name == "open" and any(set(text) & set("wax+") and len(text) < 4 for text in texts[-1:])):

@@ -75,6 +75,12 @@ class _Short(reprlib.Repr):
             value = codec.plain(value)
         return super().repr1(value, level)
 
+    def repr_instance(self, value: Any, level: int) -> str:
+        try:
+            return repr(value)[: self.maxother]
+        except Exception:
+            return f"<{type(value).__name__}>"  # without an address: the same program gets the same verdict
+
     def repr_int(self, value: int, level: int) -> str:
         return repr(value) if value.bit_length() < 400 else f"<a whole number of {value.bit_length()} bits>"
 

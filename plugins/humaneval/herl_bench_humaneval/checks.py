@@ -44,8 +44,8 @@ class Observation:
 
     @property
     def integrity(self) -> str:
-        """`shared` where either of the two was."""
-        said = {verdict.integrity for verdict in (self.verdict, self.plain) if verdict is not None}
+        """`shared` where either of the two was; empty where there is none."""
+        said = {v.integrity for v in (self.verdict, self.plain) if v is not None and v.status not in UNDECIDED}
         return "shared" if "shared" in said else min(said, default="")
 
 
