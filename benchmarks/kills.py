@@ -5,7 +5,8 @@
 `run`, `eval`, `compare` and `score` take turns, with an untrained policy of a few thousand parameters. Each is run once to its end. Then it is
 run again, killed after a random share of the time that the whole took (a comparison: itself or one of its runs, in turn), and finished: `run` by
 `--resume` where there is something to resume, the others by the same words. Compared is every file that the command leaves, without clocks, and
-without what names folders or the command; of a checkpoint, the state in it.
+without what names folders or the command; of a checkpoint, the state in it. The commands are forked from one process that has the libraries loaded, so
+that kills fall on the work; a comparison starts its runs as ever.
 """
 
 from __future__ import annotations
@@ -13,34 +14,40 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import multiprocessing
 import os
 import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from contextlib import suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import accelerate  # noqa: F401 (loaded once, for all that is forked)
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  # noqa: F401
 
+import herl_bench.train.trainer  # noqa: F401
+from herl_bench.cli import main
 from herl_bench.testing import tiny_checkpoint
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from tiny_sweep import SETTINGS, lasting, tiny_comparison
 
+FORK = multiprocessing.get_context("fork")
 RESULTS = Path(__file__).parent / "results" / "kills.json"
 SMALL = [word for setting in SETTINGS for word in ("--set", setting)]
 CLOCKS = {"wall_s", "tokens_per_s", "seconds", "date", "total_evaluation_time_seconds", "command"}
-TURNS = ("run", "eval", "score", "run", "eval", "compare", "score")
+TURNS = ("run", "eval", "score", "run", "eval", "score", "run", "eval", "run", "compare")
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(\.\d+)?")
 
 
-def main() -> None:
+def measure() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
@@ -50,24 +57,26 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         commands = words_of(place, given.budget)
-        whole, took = {}, {}
-        for command, words in commands.items():
-            started = time.monotonic()
-            whole[command] = finished(words, place / "whole" / command)
-            took[command] = time.monotonic() - started
+        whole: dict[str, Any] = {}
+        took: dict[str, float] = {}
         kills = []
         for number in range(given.kills):
             command = TURNS[number % len(TURNS)]
+            if command not in whole:
+                started = time.monotonic()
+                whole[command] = finished(commands[command], place / "whole" / command)
+                took[command] = time.monotonic() - started
             folder = place / "killed" / command
             after = chance.uniform(0.05, 0.95) * took[command]
             process = start(commands[command], folder)
+            assert process.pid is not None
             victims = wait(process, after)
             victim = chance.choice(victims) if command == "compare" and victims and number % 2 else process.pid
-            killed = process.poll() is None
+            killed = process.is_alive()
             if killed:
                 with suppress(ProcessLookupError):  # a comparison's run that ended meanwhile
                     os.kill(victim, signal.SIGKILL)
-            process.communicate()
+            process.join()
             left = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) if folder.exists() else []
             same = finished(commands[command], folder) == whole[command]
             shutil.rmtree(folder)
@@ -85,7 +94,10 @@ def main() -> None:
 
 def words_of(place: Path, budget: str) -> dict[str, list[str]]:
     """What is killed, without where it writes to: `{}` stands for that."""
-    model = tiny_checkpoint(place / "model")
+    maker = FORK.Process(target=tiny_checkpoint, args=(place / "model",))
+    maker.start()
+    maker.join()
+    model = place / "model"
     world = ["--model", str(model), "--data", "synthetic"]
     run = ["run", "--task", "gsm8k", "--method", "herl", *world, "--budget", budget, *SMALL, "--output_dir", "{}"]
     first = place / "first"
@@ -99,21 +111,29 @@ def words_of(place: Path, budget: str) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
-def start(words: list[str], folder: Path) -> subprocess.Popen[str]:
+def start(words: list[str], folder: Path) -> BaseProcess:
     """The command; of a run that was begun, what goes on with it."""
     begun = next(folder.glob("*/config.yaml"), None)
     told = ["run", "--resume", str(begun.parent)] if words[0] == "run" and begun else [word.replace("{}", str(folder)) for word in words]
     if words[0] == "run" and not begun and folder.exists():
         shutil.rmtree(folder)  # killed before it had a configuration to go on from
-    command = [sys.executable, "-m", "herl_bench", *told]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = FORK.Process(target=command, args=(told, folder.with_name(f"{folder.name}.log")))
+    process.start()
+    return process
 
 
-def wait(process: subprocess.Popen[str], seconds: float) -> list[int]:
+def command(words: list[str], log: Path) -> None:
+    """In a process of its own: what it prints goes to a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
+    main(words)
+
+
+def wait(process: BaseProcess, seconds: float) -> list[int]:
     """The process's own processes after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.02)
+    process.join(seconds)
     try:
         return [int(p) for p in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
     except OSError:
@@ -123,9 +143,9 @@ def wait(process: subprocess.Popen[str], seconds: float) -> list[int]:
 def finished(words: list[str], folder: Path) -> dict[str, Any]:
     """Run the command to its end; gives what it leaves."""
     process = start(words, folder)
-    _, err = process.communicate()
-    if process.returncode:
-        raise SystemExit(err)
+    process.join()
+    if process.exitcode:
+        raise SystemExit(folder.with_name(f"{folder.name}.log").read_text())
     if words[0] == "compare":  # its runs are looked at through it
         return lasting((folder / "compare.json").read_text())
     return {
@@ -158,4 +178,4 @@ def digest(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    measure()
