@@ -20,7 +20,8 @@ from herl_bench.answers import leading_number
 
 ASKED_FORM = re.compile(r"the answer is (?P<answer>\S.*?)\.\s*\Z", re.IGNORECASE)
 _GIVEN = re.compile(
-    r"\banswer\b[*_ ]{0,4}(?:is\b|was\b|:|=)|\bcorrect (?:option|choice)\b[*_ ]{0,4}(?:is\b|:)|<answer>|\\f?box(?:ed)?\s?(?=\{)",
+    r"\banswer\b[*_ ]{0,4}(?:is\b|was\b|equals\b|(?:would|should|must|will) be\b|:|=)"
+    r"|\bcorrect (?:option|choice)\b[*_ ]{0,4}(?:is\b|:)|<answer>|\\f?box(?:ed)?\s?(?=\{)",
     re.IGNORECASE,
 )
 _LONGEST = 2000  # characters of a place where an answer is given

@@ -178,7 +178,7 @@ _MARKS: tuple[tuple[re.Pattern[str], int, Callable[[str], str] | None], ...] = (
     (re.compile(r"####"), 1, None),
     (re.compile(r"<answer>", re.IGNORECASE), -1, _tagged),
     (re.compile(r"\\f?box(?:ed)?\s?\{"), -1, _braced),
-    (re.compile(r"answer\b[*_ ]{0,4}(?:is\b|was\b|:|=)", re.IGNORECASE), -1, None),
+    (re.compile(r"answer\b[*_ ]{0,4}(?:is\b|was\b|equals\b|(?:would|should|must|will) be\b|:|=)", re.IGNORECASE), -1, None),
 )
 _MOST_PLACES = 50
 
