@@ -85,9 +85,9 @@ _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9,
 _BIG = r"(?:hours?|hrs?|days?|weeks?|years?|minutes?|mins?|feet|foot|ft|dollars?|pounds?|lbs?|euros?)"
 _GOES_ON = re.compile(
     r"[,.'’_ ]\d"  # 18,50 and 1.234.567
-    r"|,\s*\d[\d.]*\s*(?:$|[)\],.;]|or\b|and\b)"  # a list
+    r"|,\s*[-+]?\d[\d.]*\s*(?:$|[)\],.;]|or\b|and\b)"  # a list
     r"|:(?!00\b)\d|\s?:\s\d"  # a ratio, a time
-    r"|\s*(?:\*\*|[-+*/^x])\s*[(]*\s*[-+]?\.?\d|\s*\^|\s*(?:±|\+/-|\\pm)|[⁰¹²³⁴-⁹]"  # a calculation, a range, a power
+    r"|\)*\s*(?:\*\*|[-+*/^x])\s*[(]*\s*[-+]?\.?\d|\s*\^|\s*(?:±|\+/-|\\pm)|[⁰¹²³⁴-⁹]"  # a calculation, a range, a power
     r"|\s*%?\s+of\s+\d"  # 50% of 36
     r"|(?:\s+[^\W\d_]+){0,2}\s+or\s+(?:[^\W\d_]+\s+){0,2}[-+]?\.?\d|\s+to\s+[-+]?\d"  # one of two
     rf"|\s*[^\W\d_]*\s+and\s+\d|\s*{_BIG}\s+\d+\s*[^\W\d_]"  # 3 hours and 20 minutes
