@@ -74,7 +74,7 @@ def parse(response: str) -> Parsed:
     answer, given = final_answer_in(text)
     if steps:
         reached = {step.value for step in steps if step.value is not None}
-        if answer is not None:
+        if answer is not None and given:
             reached.add(answer)
     else:  # a response without notes may reach its quantities in words
         numbers = {number[0] for number in islice(re.finditer(NUMBER, text), MOST_NUMBERS)}
