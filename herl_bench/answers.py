@@ -64,7 +64,10 @@ _LATEX = (
     (re.compile(r"\\[,;:> ()\[\]]"), " "),
     (re.compile(r"\\(?:[dD]isplaystyle|left|right|[a-z]*box(?:ed)?|(?:text|math)[a-z]*|bf|rm|it|quad|qquad)\b\*?"), " "),
     (re.compile(r"</?[A-Za-z]+ ?/?>"), " "),
+    (re.compile(r"<(\d[\d,.]{0,40})>"), r"\1"),
     (re.compile(r"[{}`]"), ""),
+    (re.compile(r"(?<![\d.*x])(?<![*x] )10 ?\^ ?\(?(\d{1,2})\)?"), r"1e\1"),
+    (re.compile(r"\b(?:minus|negative) (?=[$€£]?[\d.])"), "-"),
     (re.compile(r"(?<!\d)(?:\*\*|__)|(?:\*\*|__)(?!\d)"), ""),  # emphasis, not 10**3
     (re.compile(r"(?<=[^\W\d_])[$€£¥₹₽]+"), " "),
     (re.compile(r"[$€£¥₹₽]"), ""),
@@ -75,14 +78,16 @@ _NUMBER = re.compile(
     r"(?:[eE](?P<e>[-+]?\d{1,2})(?!\w|\.\d)| ?[*x] ?10 ?(?:\^|\*\*) ?\(?(?P<ten>-?\d{1,2})\)?)?"
     r"(?:(?: | and )(?P<top>\d{1,9})/(?P<bottom>\d{1,9})(?!\d)| ?/ ?(?P<over>\d{1,9})(?!\d))?"
     r"(?P<half> and a half\b)?"
-    r"(?: ?-?(?P<scale>hundred|thousand|million|billion|dozen)\b|(?P<k>[kK])(?![A-Za-z]))?"
+    r"(?: ?-?(?P<scale>hundred|thousand|million|billion|trillion|dozen|lakh|crore)\b|(?P<k>[kKM])(?![A-Za-z]))?"
 )
-_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "dozen": 12, "k": 1000}
+_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12, "lakh": 10**5,
+           "crore": 10**7, "k": 1000, "m": 10**6}  # fmt: skip
 _BIG = r"(?:hours?|hrs?|days?|weeks?|years?|minutes?|mins?|feet|foot|ft|dollars?|pounds?|lbs?|euros?)"
 _GOES_ON = re.compile(
-    r"[,.'’_]\d"  # 18,50 and 1.234.567
+    r"[,.'’_ ]\d"  # 18,50 and 1.234.567
+    r"|,\s*[-+]?\d[\d.]*\s*(?:$|[)\],.;]|or\b|and\b)"  # a list
     r"|:(?!00\b)\d|\s?:\s\d"  # a ratio, a time
-    r"|\s*(?:\*\*|[-+*/^x])\s*[(]*\s*[-+]?\.?\d|\s*\^|[⁰¹²³⁴-⁹]"  # a calculation, a range, a power
+    r"|\)*\s*(?:\*\*|[-+*/^x])\s*[(]*\s*[-+]?\.?\d|\s*\^|\s*(?:±|\+/-|\\pm)|[⁰¹²³⁴-⁹]"  # a calculation, a range, a power
     r"|\s*%?\s+of\s+\d"  # 50% of 36
     r"|(?:\s+[^\W\d_]+){0,2}\s+or\s+(?:[^\W\d_]+\s+){0,2}[-+]?\.?\d|\s+to\s+[-+]?\d"  # one of two
     rf"|\s*[^\W\d_]*\s+and\s+\d|\s*{_BIG}\s+\d+\s*[^\W\d_]"  # 3 hours and 20 minutes

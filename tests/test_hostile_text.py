@@ -1,6 +1,6 @@
 """Every check and metric of the built-in tasks, and the core's own, on the worst text that we could write: a verdict, soon, and a short one.
 
-Processor time grows with the length: 20 KB of each text within a margin for a slow machine, and a megabyte of a rotating part of them. What a
+Processor time grows with the length: 12 KB of each text within a margin for a slow machine, and a megabyte of a rotating part of them. What a
 response makes slow freezes training, evaluation and scoring alike.
 """
 
@@ -25,7 +25,7 @@ pytest.importorskip("herl_bench_humaneval")
 from herl_bench_bbh import data as bbh
 from herl_bench_gsm8k import data as gsm8k
 
-SHORT, LONG = 20_000, 1_000_000
+SHORT, LONG = 12_000, 1_000_000
 LIMITS = {SHORT: 0.4, LONG: 2.0}  # seconds of processor time for one check or metric; on an idle machine a tenth of it is needed
 
 REPEATED = [
@@ -152,7 +152,7 @@ def test_hostile_text_gets_a_verdict_in_time(name: str) -> None:
 def test_a_megabyte_gets_a_verdict_in_time(turn: int) -> None:
     """Each text goes to one of the examples, each example gets texts of all sorts."""
     names, late = list(EXAMPLES), {}
-    for at, (text, response) in enumerate(list(texts(LONG).items())[turn::8]):
+    for at, (text, response) in enumerate(list(texts(LONG).items())[turn::12]):
         name = names[(at * 2 + turn) % len(names)]
         took = slowest(name, response)
         if took[0] > LIMITS[LONG]:

@@ -20,7 +20,8 @@ from herl_bench.answers import leading_number
 
 ASKED_FORM = re.compile(r"the answer is (?P<answer>\S.*?)\.\s*\Z", re.IGNORECASE)
 _GIVEN = re.compile(
-    r"\banswer\b[*_ ]{0,4}(?:is\b|was\b|:|=)|\bcorrect (?:option|choice)\b[*_ ]{0,4}(?:is\b|:)|<answer>|\\f?box(?:ed)?\s?(?=\{)",
+    r"\banswer\b[*_ ]{0,4}(?:is\b|was\b|equals\b|(?:would|should|must|will) be\b|:|=)"
+    r"|\bcorrect (?:option|choice)\b[*_ ]{0,4}(?:is\b|:)|<answer>|\\f?box(?:ed)?\s?(?=\{)",
     re.IGNORECASE,
 )
 _LONGEST = 2000  # characters of a place where an answer is given
@@ -37,7 +38,7 @@ _UNDRESSED = (
     (re.compile(r"\\(?:f?box(?:ed)?|(?:text|math)[a-z]*)\s?\{"), ""),
     (re.compile(r"\\[()\[\],;! ]"), " "),
     (re.compile(r"\\([{}$%])"), r"\1"),
-    (re.compile(r"\*\*|__|\$|`|</?[A-Za-z]+>"), ""),
+    (re.compile(r"\*\*|__|\$|`|</?[a-z]+ ?/?>"), ""),
 )
 _LETTERED = re.compile(r"^\(([A-Z])\) ?(.*)$", re.MULTILINE)
 _DASHED = re.compile(r"^- (.+)$", re.MULTILINE)
@@ -151,7 +152,7 @@ def _one_of(line: str, choices: Sequence[str]) -> str:
     by_length = sorted(choices, key=len, reverse=True)
     names = "|".join(map(re.escape, by_length))
     exact = {choice.lower(): choice for choice in choices}
-    first = re.match(rf"[\s\"'(\[]*({names})(?!\w)(?!{_OR}[\"'(\[]*(?:not )?(?:{names})(?!\w))", line, re.IGNORECASE)
+    first = re.match(rf"[\s\"'(\[]*({names})(?!\w|\?\s*(?:{names}))(?!{_OR}[\"'(\[]*(?:not )?(?:{names})(?!\w))", line, re.IGNORECASE)
     if first:
         return exact[first[1].lower()]
     sentence = re.split(r"[.;]\s", line)[0]
@@ -172,7 +173,7 @@ def _words(answer: str, text: str) -> str:
 
 
 _OPTION_WORD = re.compile(r"^(?:the )?(?:correct )?(?:option|choice|answer|letter)\b ?:? ?", re.IGNORECASE)
-_BARE_LETTER = re.compile(rf"[(\[{{] ?([A-Za-z]) ?[)\]}}]|\(?([A-Z]){_REASON}|([a-z])(?=$|[).:])")
+_BARE_LETTER = re.compile(rf"[(\[{{<] ?([A-Za-z]) ?[)\]}}>]|\(?([A-Z]){_REASON}|([a-z])(?=$|[).:])")
 
 
 def _letter(text: str, answer: str) -> str:
@@ -199,8 +200,11 @@ def _letter(text: str, answer: str) -> str:
 
 def _hedged(sentence: str, found: str, letters: set[str]) -> bool:
     """Is another option named beside the first: "(B) or (C)", "B and C", "B/C", "(B), (C)"?"""
-    either = re.split(r"\b(?:not|neither|rather than|instead of|unlike)\b", sentence)[0]
-    beside = re.findall(r"(?:\bor\b|\band\b|/|&)\s*(?:maybe |perhaps |possibly |option |choice )?(?:\(([A-Z])\)|([A-Z])(?![\w']))", either)
+    either = re.split(r"\b(?:not|neither|rather than|instead of|unlike|because|since|as)\b", sentence)[0]
+    beside = re.findall(
+        r"(?:\bor\b|\band\b|/|&)\s*(?:also |maybe |perhaps |possibly |option |choice )*(?:\(([A-Z])\)|([A-Z])(?![\w']))", either
+    )
+    beside += re.findall(r"^\W*(?:option )?[A-Z]\W*?\s*(?:\(([A-Z])\)|\b([A-Z])$)", either)
     beside += re.findall(r"^\W*(?:option )?[A-Z]\W*,\s*(?:\(([A-Z])\)|([A-Z])(?=\W*$|,))", either)
     return any((one or other) in letters - {found} for one, other in beside)
 

@@ -74,7 +74,7 @@ def parse(response: str) -> Parsed:
     answer, given = final_answer_in(text)
     if steps:
         reached = {step.value for step in steps if step.value is not None}
-        if answer is not None:
+        if answer is not None and given:
             reached.add(answer)
     else:  # a response without notes may reach its quantities in words
         numbers = {number[0] for number in islice(re.finditer(NUMBER, text), MOST_NUMBERS)}
@@ -178,7 +178,7 @@ _MARKS: tuple[tuple[re.Pattern[str], int, Callable[[str], str] | None], ...] = (
     (re.compile(r"####"), 1, None),
     (re.compile(r"<answer>", re.IGNORECASE), -1, _tagged),
     (re.compile(r"\\f?box(?:ed)?\s?\{"), -1, _braced),
-    (re.compile(r"answer\b[*_ ]{0,4}(?:is\b|was\b|:|=)", re.IGNORECASE), -1, None),
+    (re.compile(r"answer\b[*_ ]{0,4}(?:is\b|was\b|equals\b|(?:would|should|must|will) be\b|:|=)", re.IGNORECASE), -1, None),
 )
 _MOST_PLACES = 50
 
