@@ -387,15 +387,18 @@ def check_leakage(
     """Compare prompts. Gives the outcome for the manifest, the normalised evaluation prompts, and which training items to drop.
 
     endless: `training` is the start of a synthetic stream: near items are counted but not dropped.
-    Raises `LeakageError` naming both ids.
+    Raises `LeakageError` naming the first pairs of ids, and how many there are.
     """
     training = list(training)
     prompts = {_normal(e.prompt): e.id for e in evaluation}
-    for example in training:
-        if (twin := prompts.get(_normal(example.prompt))) is not None:
-            raise LeakageError(
-                f"training item {example.id} has the same prompt as evaluation item {twin}: training must never see evaluation items"
-            )
+    same = [(e.id, twin) for e in training if (twin := prompts.get(_normal(e.prompt))) is not None]
+    if same:
+        (first, twin), *others = same
+        named = ", ".join(f"{a} that of {b}" for a, b in others[:3]) + (", …" if len(others) > 3 else "")
+        more = f", and {len(others)} more have one's ({named})" if others else ""
+        raise LeakageError(
+            f"training item {first} has the same prompt as evaluation item {twin}{more}: training must never see evaluation items"
+        )
     near, worst = _near(training, evaluation)
     if not endless and len(near) > MOST_DROPPED * len(training):
         index, (score, twin) = max(near.items(), key=lambda pair: pair[1][0])

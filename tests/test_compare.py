@@ -129,7 +129,7 @@ def test_two_tasks_are_corrected_together_and_summed_up(finished: tuple[Path, Co
 
 # ------------------------------------------------------------------------------------------------------------- killed and failed
 def test_killed_at_any_moment_it_ends_with_the_same_table(finished: tuple[Path, Comparison, str], words: list[str], tmp_path: Path):
-    """The sweep is killed twice, and in between it gets Ctrl-C and loses a cell; `benchmarks/kill_sweep.py` kills ten times."""
+    """The sweep is killed twice, and in between it gets Ctrl-C and loses a cell; `benchmarks/kills.py` kills twenty times."""
     chance = random.Random(7)
     for victim in ("sweep", "ctrl-c", "cell", "sweep"):
         torn = {log: log.stat().st_mtime_ns for log in tmp_path.glob("out/runs/*/metrics.jsonl") if not saved(log.parent)}
@@ -275,7 +275,7 @@ def test_missing_seeds_and_twins_are_named(finished: tuple[Path, Comparison, str
         (["--task", "gsm8k", "--methods", "ppo,herl", "--set", "learning_rat=1"], "did you mean learning_rate"),
         (["--task", "gsm8k", "--methods", "ppo,herl", "--baseline", "hrl"], "did you mean herl"),
         (["--methods", "ppo,herl"], "--task is missing"),
-        (["nowhere"], "no config.yaml there"),
+        (["nowhere"], "nowhere: no such file or folder"),
         (["nowhere", "--methods", "ppo"], "not both"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from herl_bench.errors import SaveError, UsageError
 from herl_bench.evaluate import Evaluation, Tally, Writer, judge_responses, read_summary, sum_up, warnings_of, write_evaluation
 from herl_bench.evaluate.core import mean_and_stderr
+from herl_bench.evaluate.files import new_stamp, sanitized
 from herl_bench.policy.answer import Answer
 from herl_bench.types import Criterion, Example, Metric, Rubric, Task
 
@@ -198,3 +199,48 @@ def test_a_folder_without_results_is_named(tmp_path):
     (tmp_path / "results_1.json").write_text("[]")
     with pytest.raises(UsageError, match=r"results_1\.json: not a results file"):
         read_summary(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("org/m", "org__m"),
+        ("/a/b", "__a__b"),
+        ("a:b?c", "a__b__c"),
+        ("../m", "m"),
+        ("./m", "m"),
+        ("a/../../m", "m"),
+        ("../../x/y.z", "y.z"),
+    ],
+)
+def test_a_model_s_folder_has_a_plain_name(name, folder, tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    monkeypatch.chdir(tmp_path / "deep")
+    assert sanitized(name) == folder
+
+
+@pytest.mark.parametrize(("name", "folder"), [(".", "deep"), ("..", "deeper"), ("./", "deep")])
+def test_where_one_stands_is_named_by_its_folder(name, folder, tmp_path, monkeypatch):
+    place = tmp_path / "deeper" / "deep"
+    place.mkdir(parents=True)
+    monkeypatch.chdir(place)
+    assert sanitized(name) == folder
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        "2999-01-01T00-00-00.000000",
+        "2999-01-01T00-00-00",
+        "2999-01-01T00-00-00.999999",
+        "2999-01-01T00-00-00.5",
+        "garbage",
+        "9999-12-31T23-59-59.999999",
+    ],
+)
+def test_the_newest_stands_last_even_where_the_clock_was_set_back(there, tmp_path):
+    old = tmp_path / f"results_{there}.json"
+    old.touch()
+    new = tmp_path / f"results_{new_stamp(tmp_path)}.json"
+    assert max(new, old) == new or not there.startswith("2999")
+    assert re.fullmatch(r"results_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{6}\.json", new.name)

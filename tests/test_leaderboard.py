@@ -254,8 +254,8 @@ FORGED_AND_HASHED = {
     "an item twice": (in_rows(lambda rows: [*rows, *rows[:4]]), "was answered already in line 1"),
     "an item less": (in_rows(lambda rows: rows[4:]), "the items are not those of manifest.json"),
     "a row of one filter less": (in_rows(lambda rows: rows[:1] + rows[2:]), "its rows have the filters"),
-    "a row without what we say of it": (in_rows(lambda rows: rows[0].pop("herl_bench") and None), "not as a run writes it: KeyError"),
-    "no number": (in_rows(lambda rows: rows[0].update(exact_match=float("nan"))), "column exact_match (strict-match) is nan, re-scored 0.0"),
+    "a row without what we say of it": (in_rows(lambda rows: rows[0].pop("herl_bench") and None), "KeyError"),
+    "no number": (in_rows(lambda rows: rows[0].update(exact_match=float("nan"))), "the number NaN is not finite"),
     "a pass rate of a row": (in_rows(lambda rows: rows[3].update(criterion_final_answer=0.5)), "column criterion_final_answer (none) is 0.5"),
     "an extracted answer": (in_rows(lambda rows: rows[0]["herl_bench"]["responses"][0].update(extracted="7")), "extracted is '7', re-scored None"),
     "a wrong type": (in_rows(lambda rows: rows[0]["herl_bench"]["responses"][0].update(metrics=[])), "not as a run writes it"),
@@ -270,9 +270,9 @@ FORGED_AND_HASHED = {
     "a huge number": (in_results(lambda said, ours: ours["reward"].update(value=1e308)), "reward: value is 1e+308"),
     "another model's results": (in_results(lambda said, ours: said.update(model_name="other")), "model_name is 'other'"),
     "a rubric": (in_file("manifest.json", lambda said: said["rubric"].update(sha256="0" * 64)), "another rubric than gsm8k as it is here"),
-    "endless tokens": (in_file("metrics.jsonl", lambda row: row.update(tokens=float("inf"))), "tokens is not a whole number in every step"),
-    "a list": (lambda entry: (entry / "manifest.json").write_text("[" * 100_000), "cannot be read as a run: RecursionError"),
-    "torn JSON": (lambda entry: (entry / "manifest.json").write_text('{"data": '), "cannot be read as a run: JSONDecodeError"),
+    "endless tokens": (in_file("metrics.jsonl", lambda row: row.update(tokens=float("inf"))), "the number Infinity is not finite"),
+    "a list": (lambda entry: (entry / "manifest.json").write_text("[" * 100_000), "more than 100 levels deep"),
+    "torn JSON": (lambda entry: (entry / "manifest.json").write_text('{"data": '), "not JSON, perhaps cut off"),
     "one file more": (lambda entry: (entry / "notes.txt").write_text("listed"), "notes.txt: not part of a bundle, although bundle.json lists it"),
     "a later version": (in_file("bundle.json", lambda said: said.update(format=99)), "format is 99, and this version of herl-bench reads 1"),
     "a path out of the bundle": (in_file("bundle.json", lambda said: said["files"].update({"../../x": ""})), "../../x: missing"),
@@ -358,7 +358,9 @@ def test_a_model_evaluated_outside_of_a_run_is_ranked_with_the_runs(place, tmp_p
 
 def test_every_format_says_the_same(place):
     shown = command("leaderboard", "runs", cwd=place).stdout
-    tables = rank(entries_of([place / "runs"]))
+    entries, left_out = entries_of([place / "runs"])
+    assert left_out == []
+    tables = rank(entries)
     (table,) = tables
     assert {s.name for s in table.standings} == {"ppo", "herl"}
     rows = list(csv.DictReader(io.StringIO(to_csv(tables))))
@@ -381,13 +383,13 @@ def test_hostile_names_reach_no_terminal_and_no_page(capsys):
 def test_a_run_of_another_shape_is_one_line(place, tmp_path):
     run = shutil.copytree(place / "entries" / "ppo", tmp_path / "run")
     (run / "metrics.jsonl").write_text("[1]\n")
-    with pytest.raises(UsageError, match="not as a run writes them: AttributeError"):
+    with pytest.raises(UsageError, match="metrics.jsonl:1: a row is a JSON object, not list"):
         entries_of([run])
 
 
 def test_a_published_page_names_no_folder_of_the_machine(place, tmp_path):
     entries = shutil.copytree(place / "entries", tmp_path / "entries")
-    assert str(place) in (entries / "ppo" / "config.yaml").read_text()
+    assert not any(str(place) in path.read_text() for path in entries.rglob("*") if path.is_file())
     build(entries, tmp_path / "site", {})
     assert not any(str(place) in page.read_text() for page in (tmp_path / "site").iterdir())
     html = to_html(rank([a_run("a", 0, 50, source="/home/me/secret/gsm8k")]))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from herl_bench.compare.verdict import Evidence, verdict
@@ -53,6 +53,7 @@ def test_what_these_seeds_could_have_found_is_said():
     assert "takes more evaluation items" in verdict(replace(vague, seeds_needed=None)).sentence
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(1, 9), st.floats(-1, 1), st.floats(0, 1), st.floats(0, 1))
 def test_a_verdict_never_says_more_than_its_interval(seeds, difference, reach, p):
     low, high = difference - reach, difference + reach

@@ -16,21 +16,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
+from herl_bench.cli.door import open_console
+from herl_bench.cli.resolve import TRUST, trust_option
 from herl_bench.errors import UnknownName, UsageError
+from herl_bench.plain_text import neutral
 from herl_bench.plugins import Host
 
 if TYPE_CHECKING:
-    from herl_bench.compare.model import Arm, Comparison, FailedCell
+    from herl_bench.compare.model import Arm, ArmScore, Comparison, FailedCell, TaskItems
     from herl_bench.compare.read import FinishedRun
     from herl_bench.compare.sweep import Cell
 
-INTERRUPTED = 130
 GRID_KEYS = ("tasks", "methods", "arms", "seeds", "settings", "baseline")
 
 
 @click.command("compare")
-@click.argument("runs", nargs=-1, metavar="[RUN]…")
-@click.option("--task", "tasks", help="Tasks, separated by commas.")
+@click.argument("runs", nargs=-1, metavar="[RUN_OR_ANSWERS]…")
+@click.option("--task", "--tasks", "tasks", help="Tasks, separated by commas.")
 @click.option("--methods", help="Methods, separated by commas; the first is the baseline.")
 @click.option("--seeds", help="How many (5 means seeds 0 to 4), or which (0,3,7).  [default: 5]")
 @click.option("--budget", help="Generated tokens per run, such as 200k.  [default: 100k]")
@@ -46,6 +48,14 @@ GRID_KEYS = ("tasks", "methods", "arms", "seeds", "settings", "baseline")
     "--margin", type=click.FloatRange(0, 1, min_open=True), default=0.05, show_default=True, help="Differences under this do not matter."
 )
 @click.option("--allow_unequal", is_flag=True, help="Compare runs that differ in more than their method; every output says so.")
+@trust_option
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME[,FILTER]",
+    help="What to compare; once for each set of answers where its name differs.  [default: the task's first]",
+)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
 def command(
@@ -57,22 +67,25 @@ def command(
     baseline: str | None,
     margin: float,
     allow_unequal: bool,
+    metrics: tuple[str, ...],
     form: str,
     **given: Any,
 ) -> int:
-    """Compare methods over tasks and seeds: run what is missing, or take finished RUN folders.
+    """Compare methods over tasks and seeds: run what is missing, or take finished run folders.
+
+    Or pair two or more sets of answers to the same items, that nothing need have been trained for: what herl-bench eval, lm-eval (--log_samples) or
+    inspect wrote, as a folder or a file.
 
     The same command goes on where it stopped, after a kill too. Exit code 1 where a run failed; the others are compared.
     """
     import shlex
 
-    from herl_bench.cli.report import try_report
     from herl_bench.compare.analyse import compare
-    from herl_bench.compare.model import to_json
     from herl_bench.manifest import command_line
-    from herl_bench.saving import write_whole
 
     report_problems(host)
+    if given["trust_remote_code"]:
+        os.environ[TRUST] = "1"  # for the cells, which are processes of their own
     typed = shlex.join(command_line())
     failed: list[FailedCell] = []
     folder: Path | None
@@ -82,8 +95,11 @@ def command(
         ]
         if words or ray or jobs:
             raise UsageError("name run folders, or say what to run with --task and --methods: not both")
-        arms, found = _given_runs(runs, baseline)
         folder = Path(output_dir) if output_dir else None
+        folders, others = _sorted_out(runs)
+        if others:
+            return _end(_compare_answers(others, baseline, metrics, allow_unequal, margin, typed), folder, form)
+        arms, found = _given_runs(folders, baseline, _one(metrics))
     else:
         plan = plan_cells(host, given, output_dir, baseline, allow_unequal)
         folder = plan.folder
@@ -91,9 +107,18 @@ def command(
         failed, stopped = _sweep(plan, jobs, ray)
         if stopped:
             click.echo("herl-bench: interrupted; the same command goes on from here", err=True)
-            return INTERRUPTED
-        found = _read(plan, failed)
+            return 128 + stopped
+        found = _read(plan, failed, _one(metrics))
     done = compare(found, arms, folder=folder or Path.cwd(), command=typed, failed=failed, allow_unequal=allow_unequal, margin=margin)
+    return _end(done, folder, form)
+
+
+def _end(done: Comparison, folder: Path | None, form: str) -> int:
+    """Keep and show it. folder: None where nothing is kept."""
+    from herl_bench.cli.report import try_report
+    from herl_bench.compare.model import to_json
+    from herl_bench.saving import write_whole
+
     if folder is not None:
         write_whole(folder / "compare.json", to_json(done))
         try_report(folder)
@@ -103,7 +128,13 @@ def command(
         show(done)
         if folder is not None:
             click.echo(f"Everything is in {folder}; to look at: {folder}/report.html")
-    return 1 if failed else 0
+    return 1 if done.failed else 0
+
+
+def _one(metrics: Sequence[str]) -> str | None:
+    if len(metrics) > 1:
+        raise UsageError("--metric: runs have one for all: name it once")
+    return metrics[0] if metrics else None
 
 
 # --------------------------------------------------------------------------------------------------------------------- what to run
@@ -131,7 +162,8 @@ def plan_cells(host: Host, given: Mapping[str, Any], output_dir: str | None, bas
     if named is not None and methods:
         raise UsageError(f"{where}: arms: each names its own method: leave out either arms or methods")
     seeds = _seeds(grid.get("seeds", 5) if given["seeds"] is None else given["seeds"])
-    run_values, method_values, _ = parse_settings({name: given[name] for name in ("budget", "model", "data")}, given["assignments"], None)
+    flags = {name: given[name] for name in ("budget", "model", "data")} | {"trust_remote_code": given.get("trust_remote_code") or None}
+    run_values, method_values, _ = parse_settings(flags, given["assignments"], None)
     fixed, varied = {**run_values, **method_values}, grid.get("settings") or {}
     if named is not None:
         arms = _named_arms(host, named, varied, fixed, where)
@@ -274,8 +306,8 @@ def _baseline_first(arms: list[Arm], baseline: str | None) -> list[Arm]:
 
 
 # ------------------------------------------------------------------------------------------------------------------------ sweeping
-def _sweep(plan: Plan, jobs: int | None, ray: str | None) -> tuple[list[FailedCell], bool]:
-    """Run what is missing. Gives the cells that failed, and whether Ctrl-C ended it."""
+def _sweep(plan: Plan, jobs: int | None, ray: str | None) -> tuple[list[FailedCell], int]:
+    """Run what is missing. Gives the cells that failed, and which signal ended it, 0 where none did."""
     from herl_bench.cli.sweeping import open_face
     from herl_bench.compare.model import FailedCell
     from herl_bench.compare.sweep import LocalPool, Pool, RayPool, finished, prepare, run_cells
@@ -284,13 +316,13 @@ def _sweep(plan: Plan, jobs: int | None, ray: str | None) -> tuple[list[FailedCe
     with locked(plan.folder, "comparison") as lock, redirect_stdout(sys.stderr):  # Ray talks on stdout, which is the comparison's alone
         prepare(plan.cells)
         if all(finished(cell.directory) for cell in plan.cells):
-            return [], False
+            return [], 0
         pool: Pool = RayPool(ray, plan.folder) if ray else LocalPool(jobs or _processors(), lock)
         with _stoppable() as stopping, open_face(plan.cells) as face:
             ended = run_cells(plan.cells, pool, face.show, stopping)
         if stopping():
-            return [], True
-    return [FailedCell(e.cell.task, e.cell.arm, e.cell.seed, str(e.cell.directory), e.reason) for e in ended], False
+            return [], stopping()
+    return [FailedCell(e.cell.task, e.cell.arm, e.cell.seed, str(e.cell.directory), e.reason) for e in ended], 0
 
 
 def _processors() -> int:
@@ -313,30 +345,87 @@ def _stoppable() -> Iterator[Any]:
     caught = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
     before = {number: signal.signal(number, on_signal) for number in caught}
     try:
-        yield lambda: bool(asked)
+        yield lambda: asked[0] if asked else 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 # ------------------------------------------------------------------------------------------------------------------------- reading
-def _read(plan: Plan, failed: Sequence[FailedCell]) -> dict[str, dict[str, list[FinishedRun]]]:
+def _read(plan: Plan, failed: Sequence[FailedCell], metric: str | None) -> dict[str, dict[str, list[FinishedRun]]]:
     from herl_bench.compare.read import read_run
 
     missing = {cell.directory for cell in failed}
     found: dict[str, dict[str, list[FinishedRun]]] = {}
     for cell in plan.cells:
         if str(cell.directory) not in missing:
-            found.setdefault(cell.task, {}).setdefault(cell.arm, []).append(read_run(cell.directory))
+            found.setdefault(cell.task, {}).setdefault(cell.arm, []).append(read_run(cell.directory, metric))
     return found
 
 
-def _given_runs(folders: Sequence[str], baseline: str | None) -> tuple[list[Arm], dict[str, dict[str, list[FinishedRun]]]]:
+def _sorted_out(places: Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """(folders of runs, sets of answers). Beside runs, what is no run, such as a sweep's logs, is left out with a line. Raises `UsageError`."""
+    from herl_bench.compare.answers import holds_answers
+
+    named = [Path(place) for place in dict.fromkeys(places)]
+    for place in named:
+        if not place.exists():
+            raise UsageError(f"{place}: no such file or folder")
+    runs = [place for place in named if (place / "config.yaml").is_file()]
+    others = [place for place in named if place not in runs]
+    if not runs:
+        if len(others) < 2:
+            raise UsageError(f"{others[0]}: no config.yaml there, so it is no run; to pair sets of answers, name two or more")
+        return [], others
+    answers = [place for place in others if holds_answers(place)]
+    if answers or (len(runs) < 2 and others):
+        others = answers or others
+        raise UsageError(
+            f"{runs[0]} is a run and {others[0]} is not: a run is compared with runs; to pair its answers with others, name {runs[0] / 'eval' / 'after'}"
+        )
+    for place in others:
+        click.echo(f"herl-bench: {neutral(str(place))}: no config.yaml there, so it is no run: left out", err=True)
+    return runs, []
+
+
+def _compare_answers(
+    places: Sequence[Path], baseline: str | None, metrics: Sequence[str], allow_unequal: bool, margin: float, command: str
+) -> Comparison:
+    """Every place is an arm, named by its model, or by its path where models have the same name."""
+    from herl_bench.compare.analyse import compare_answers
+    from herl_bench.compare.answers import pair, read_answers
+    from herl_bench.compare.model import Arm
+
+    sets = [read_answers(place) for place in places]
+    models = [next(iter(found.values())).name for found in sets]
+    names = [str(place) if models.count(model) > 1 else model for place, model in zip(places, models, strict=True)]
+    arms = [Arm(name, model) for name, model in zip(names, models, strict=True)]
+    by_arm = dict(zip(names, sets, strict=True))
+    ordered = _baseline_first(arms, baseline)
+    if metrics and len(metrics) == len(places):  # each goes with its place, wherever the baseline stands
+        metrics = [metrics[arms.index(arm)] for arm in ordered]
+    by_arm = {arm.name: by_arm[arm.name] for arm in ordered}
+    if all(len(found) == 1 for found in sets):
+        groups = [{name: next(iter(found.values())) for name, found in by_arm.items()}]
+    else:
+        common = [task for task in by_arm[ordered[0].name] if all(task in found for found in by_arm.values())]
+        groups = [{name: found[task] for name, found in by_arm.items()} for task in common]
+        for task in dict.fromkeys(task for found in sets for task in found if task not in common):
+            click.echo(f"herl-bench: {neutral(task)}: not in every set of answers: left out", err=True)
+    if not groups:
+        told = "; ".join(f"{name} has {', '.join(found)}" for name, found in by_arm.items())
+        raise UsageError(f"no task is in all of them: {told}")
+    return compare_answers([pair(group, metrics, allow_unequal=allow_unequal) for group in groups], ordered, command=command, margin=margin)
+
+
+def _given_runs(
+    folders: Sequence[Path], baseline: str | None, metric: str | None
+) -> tuple[list[Arm], dict[str, dict[str, list[FinishedRun]]]]:
     """Arms are methods; runs of one method whose settings differ are arms of their own, named by what differs."""
     from herl_bench.compare.model import Arm
     from herl_bench.compare.read import read_run
 
-    runs = [read_run(Path(folder)) for folder in folders]
+    runs = [read_run(folder, metric) for folder in folders]
     settings = {run.directory: {**(run.settings.get("set") or {}), "rubric": run.settings.get("rubric")} for run in runs}
     arms: dict[str, Arm] = {}
     found: dict[str, dict[str, list[FinishedRun]]] = {}
@@ -357,53 +446,22 @@ def _given_runs(folders: Sequence[str], baseline: str | None) -> tuple[list[Arm]
 # ------------------------------------------------------------------------------------------------------------------------- showing
 def show(done: Comparison) -> None:
     """Verdicts first, then the tables that they rest on."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 150, soft_wrap=False)
+    console = open_console(width=None if sys.stdout.isatty() else 150)
 
     def say(text: str, style: str = "") -> None:
-        console.print(text, style=style, markup=False, highlight=False)
+        console.print(neutral(text), style=style, markup=False, highlight=False)
 
     for sentence in done.verdicts:
         say(sentence, "bold")
     for cell in done.failed:
         say(f"Failed: {cell.task} {cell.arm} seed {cell.seed}: {cell.reason}", "red")
-    contrasts = {(c.task, c.arm): c for c in done.contrasts}
     for items in done.tasks:
         scores = [score for score in done.arm_scores if score.task == items.task]
-        table = Table(title=f"{items.task} · {items.metric} · {len(items.items)} items of {items.source}")
-        for column in ("", "seeds", "before", "after", "95 %", "difference", "95 %", "p", "fixed", "broken", "beats", "area", "to target"):
-            table.add_column(column, justify="right" if column else "left")
-        for score in scores:
-            versus = contrasts.get((items.task, score.arm))
-            table.add_row(
-                score.arm, str(len(score.seeds)), _number(score.before.value), _number(score.score.value), _bounds(score.score),
-                *(_against(versus) if versus else [""] * 6), _number(score.curve_area.value), _tokens(score.tokens_to_target),
-            )  # fmt: skip
-        console.print(table)
-        spending = Table(title=f"{items.task} · spent per run")
-        for column in (
-            "",
-            "tokens",
-            "responses",
-            "reward calls",
-            "optimiser steps",
-            "FLOP",
-            "seconds",
-            "reward − metric",
-            "cut off",
-            "errors",
-        ):
-            spending.add_column(column, justify="right" if column else "left")
-        for score in scores:
-            spent = score.spent
-            spending.add_row(
-                score.arm, f"{spent.tokens:,}", f"{spent.rollouts:,}", f"{spent.reward_calls:,}", f"{spent.optimizer_steps:,}",
-                "–" if spent.flops is None else f"{spent.flops:.2e}", f"{spent.wall_s:,.0f}", _number(score.gap, "+.3f"),
-                ", ".join(f"{n} {how}" for how, n in score.endings.items()) or "0", str(score.errors),
-            )  # fmt: skip
-        console.print(spending)
+        console.print(_score_table(done, items, scores))
+        if spending := _spending_table(items, scores):
+            console.print(spending)
         changed = [(c.arm, k) for c in done.contrasts if c.task == items.task for k in c.criteria if k.verdict != "unclear"]
         for arm, change in changed:
             say(f"{arm} {change.verdict} the criterion {change.criterion}: {_number(change.baseline)} → {_number(change.arm)}")
@@ -417,6 +475,57 @@ def show(done: Comparison) -> None:
         console.print(together)
     for note in done.notes:
         say(note, "dim")
+
+
+def _score_table(done: Comparison, items: TaskItems, scores: Sequence[ArmScore]) -> Any:
+    """Without what speaks of training, where nothing was trained."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from herl_bench.compare.verdict import aside
+
+    trained = bool(done.runs)
+    contrasts = {c.arm: c for c in done.contrasts if c.task == items.task}
+    asides = {score.arm: aside(score.undecided, score.shared, score.responses) for score in scores}
+    asides |= {s.arm: "; ".join(filter(None, ["below where it began", asides[s.arm]])) for s in scores if s.fell}
+    columns = ["", *(["seeds", "before", "after"] if trained else ["score"]), "95 %", "difference", "95 %", "p", "fixed", "broken"]
+    columns += [*(["beats", "area", "to target"] if trained else []), *([" "] if any(asides.values()) else [])]
+    table = Table(title=Text(f"{items.task} · {items.metric} · {len(items.items)} items of {items.source}"))
+    for column in columns:
+        table.add_column(column, justify="right" if column.strip() else "left")
+    for score in scores:
+        versus = contrasts.get(score.arm)
+        cells = [
+            *([str(len(score.seeds)), _number(score.before.value)] if trained else []),
+            _number(score.score.value),
+            _bounds(score.score),
+        ]
+        cells += _against(versus) if versus else [""] * 6
+        cells = [*cells, _number(score.curve_area.value), _tokens(score.tokens_to_target)] if trained else cells[:-1]
+        table.add_row(*(Text(neutral(cell)) for cell in (score.arm, *cells, *([asides[score.arm]] if any(asides.values()) else []))))
+    return table
+
+
+def _spending_table(items: TaskItems, scores: Sequence[ArmScore]) -> Any:
+    """None where nothing was trained."""
+    from rich.table import Table
+    from rich.text import Text
+
+    spent = {score.arm: score.spent for score in scores if score.spent is not None}
+    if not spent:
+        return None
+    table = Table(title=Text(f"{items.task} · spent per run"))
+    columns = ("", "tokens", "responses", "reward calls", "optimiser steps", "FLOP", "seconds", "reward − metric", "cut off", "errors")
+    for column in columns:
+        table.add_column(column, justify="right" if column else "left")
+    for score in scores:
+        used = spent[score.arm]
+        table.add_row(
+            Text(neutral(score.arm)), f"{used.tokens:,}", f"{used.rollouts:,}", f"{used.reward_calls:,}", f"{used.optimizer_steps:,}",
+            "–" if used.flops is None else f"{used.flops:.2e}", f"{used.wall_s:,.0f}", _number(score.gap, "+.3f"),
+            ", ".join(f"{n} {how}" for how, n in score.endings.items()) or "0", str(score.errors),
+        )  # fmt: skip
+    return table
 
 
 def _against(versus: Any) -> list[str]:
@@ -439,5 +548,7 @@ def _bounds(interval: Any, form: str = ".3f") -> str:
 def _tokens(values: Sequence[int | None]) -> str:
     """The median; a run that never got there counts as later than any other."""
     ranked = sorted(values, key=lambda v: (v is None, v or 0))
-    middle = ranked[len(ranked) // 2] if ranked else None
+    if not ranked:
+        return "–"
+    middle = ranked[len(ranked) // 2]
     return "never" if middle is None else f"{middle:,}"

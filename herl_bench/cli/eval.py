@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
+from herl_bench.cli.door import open_console, say_json
 from herl_bench.cli.lm_eval import SEEDS, Asked, Limit, Seeds, lm_eval_options, prepare, split_names
-from herl_bench.cli.resolve import answerer_of, metrics_of, rubric_of, sandbox_of, template_of
+from herl_bench.cli.resolve import answerer_of, metrics_of, rubric_of, sandbox_of, template_of, trust_option
 from herl_bench.cli.scores import LEGEND, as_json, beside, integrity_option, nothing_judged, of_items, pass_at_option, shown, told
-from herl_bench.errors import UsageError
+from herl_bench.errors import UnknownName, UsageError
 from herl_bench.plugins import Host
 from herl_bench.types import Task
 
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     help="What a revision is told: unmet criteria that need no gold answer, the model's own critique, or (for study) all unmet criteria.",
 )
 @lm_eval_options
+@trust_option
 @pass_at_option
 @integrity_option
 @click.option(
@@ -89,6 +91,7 @@ def command(
     critique: Critique,
     output_path: str | None,
     log_samples: bool,
+    trust_remote_code: bool,
     pass_at: tuple[int, ...] | None,
     integrity: str | None,
     form: str,
@@ -111,7 +114,7 @@ def command(
     if names is None and not run:
         raise UsageError(f"--tasks is missing: choose from {', '.join(sorted(host.entries('task')))}")
     own_names, lm_names = split_names([run["task"]] if names is None else task_names(host, names))
-    tasks = [host.get("task", name) for name in own_names]
+    tasks = [_task(host, name) for name in own_names]
     asked = Asked(limit=limit, seeds=seed, **more)
     asked.check(own_names, lm_names)
     if output_path and Path(output_path).is_file():
@@ -131,7 +134,7 @@ def command(
     from herl_bench.policy.server import parse_model_args
     from herl_bench.saving import write_whole
 
-    started, models, done = time.time(), answerer_of(model, model_args), {}
+    started, models, done = time.time(), answerer_of(model, model_args, trust_remote_code=trust_remote_code), {}
     first = tasks[0] if tasks else None
     folder, keep = _folder(models(first), run, output_path), log_samples or not output_path
     theirs = prepare(lm_names, asked, models, data, temperature, max_new_tokens, n, own_names) if lm_names else None
@@ -143,7 +146,7 @@ def command(
             theirs.run(folder)
         results = None
         if folder is not None:
-            stamp = new_stamp()
+            stamp = new_stamp(folder)
             results = write_results(
                 folder,
                 stamp,
@@ -178,7 +181,7 @@ def command(
         shown = {"model": model, "results": results and str(results), "tasks": {name: d.as_json() for name, d in done.items()}}
         shown |= {"refined": {name: r.as_json() for name, r in refined.items()}} if refined else {}
         shown |= {"lm_eval": theirs.scores} if theirs else {}
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        say_json(shown)
     else:
         show_summaries(
             {f"{name} · {models(first).name} · {done[name].source}": summary for name, summary in summaries.items()},
@@ -190,6 +193,14 @@ def command(
         if results is not None:
             click.echo(f"Results are in {results.parent}")
     warn_of_rates({**summaries, **(theirs.rates if theirs else {})}, {name: d.told for name, d in done.items()})
+
+
+def _task(host: Host, name: str) -> Task:
+    try:
+        task: Task = host.get("task", name)
+    except UnknownName as error:
+        raise UsageError(f"{error}; a task of lm-eval's is lm_eval:{name}" if "choose from" in str(error) else str(error)) from None
+    return task
 
 
 def run_settings(model: str) -> dict[str, Any]:
@@ -364,12 +375,11 @@ def show_summaries(summaries: Mapping[str, Summary], available: Sequence[int | N
 
     available: of each, how many items there are before any limit, None where nobody knows.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from herl_bench.evaluate import RATES
 
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    console = open_console(width=None if sys.stdout.isatty() else 100)
     for (title, summary), whole in zip_longest(summaries.items(), available[: len(summaries)]):
         table = Table(title=title, caption=LEGEND)
         for column in ("", "value", "items"):
@@ -396,12 +406,11 @@ def show_summaries(summaries: Mapping[str, Summary], available: Sequence[int | N
 
 def show_refinements(refined: Mapping[str, Refinement]) -> None:
     """One table each: the primary metric after every round, and what the round did and cost."""
-    from rich.console import Console
     from rich.table import Table
 
     from herl_bench.evaluate.refine import CRITIQUES
 
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    console = open_console(width=None if sys.stdout.isatty() else 100)
     for title, found in refined.items():
         primary = next(iter(found.rounds[0].metrics))
         table = Table(title=f"{title} · refined by {CRITIQUES[found.critique]}")

@@ -124,14 +124,14 @@ def open_face(run: Run) -> PlainFace:
 
 def show_outcome(run: Run) -> None:
     """The table at the end: before → after with standard errors, what was spent, the criteria that moved, where it all lies."""
-    from rich.console import Console
     from rich.table import Table
 
+    from herl_bench.cli.door import open_console
     from herl_bench.cli.scores import LEGEND, of_items, shown, told
     from herl_bench.evaluate import RATES, read_problems, read_summary, warnings_of
 
     before, after = read_summary(run.directory / "eval" / "before"), read_summary(run.directory / "eval" / "after")
-    console = Console(width=None if sys.stdout.isatty() else 100, soft_wrap=False)
+    console = open_console(width=None if sys.stdout.isatty() else 100)
     items = of_items(len(run.data.eval), run.data.available)
     title = f"{run.task.name} · {run.method.name} · seed {run.seed} · {items} items of {run.data.source}"
     table = Table(title=title, caption=LEGEND)

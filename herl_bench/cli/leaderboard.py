@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from herl_bench.cli import report_problems
+from herl_bench.cli.door import open_console
 from herl_bench.cli.resolve import metrics_of, rubric_of
-from herl_bench.errors import UsageError
+from herl_bench.errors import HerlBenchError, UsageError
+from herl_bench.plain_text import neutral
 from herl_bench.plugins import Host
 
 if TYPE_CHECKING:
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
     from herl_bench.compare.leaderboard import Table
 
 RANK = "rank"
+TIME_LIMIT = click.option(
+    "--time_limit",
+    type=click.FloatRange(0, min_open=True),
+    default=1800.0,
+    show_default=True,
+    help="Seconds that verifying one entry may take.",
+)
 
 
 class Leaderboard(click.Group):
@@ -45,12 +54,19 @@ def command() -> None:
 @click.argument("runs", nargs=-1, required=True, metavar="RUNS…")
 @click.option("--format", "form", type=click.Choice(["table", "md", "csv", "json", "html"]), default="table", show_default=True)
 @click.option("-o", "--output_path", metavar="FILE", help="Write to this file instead of the terminal.")
-def rank_(runs: tuple[str, ...], form: str, output_path: str | None) -> None:
-    """Rank runs, bundles, evaluations, or folders of them, task by task (the default: `leaderboard RUNS…`)."""
+@click.option("--metric", metavar="NAME[,FILTER]", help="What to rank by.  [default: each task's first]")
+def rank_(runs: tuple[str, ...], form: str, output_path: str | None, metric: str | None) -> None:
+    """Rank runs, bundles, evaluations, or folders of them, task by task (the default: `leaderboard RUNS…`).
+
+    What cannot be ranked is named in one line on stderr; the rest is ranked.
+    """
     from herl_bench.compare import leaderboard
     from herl_bench.saving import write_whole
 
-    tables = leaderboard.rank(leaderboard.entries_of([Path(run) for run in runs]))
+    entries, left_out = leaderboard.entries_of([Path(run) for run in runs], metric)
+    for line in left_out:
+        click.echo(f"herl-bench: {line}", err=True)
+    tables = leaderboard.rank(entries)
     if form == "table":
         if output_path:
             raise UsageError("--output_path needs a --format: md, csv, json or html")
@@ -65,15 +81,14 @@ def rank_(runs: tuple[str, ...], form: str, output_path: str | None) -> None:
 
 
 def _show(tables: list[Table]) -> None:
-    from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
     from herl_bench.compare.leaderboard import cells
 
-    console = Console(width=None if sys.stdout.isatty() else 110)
+    console = open_console(width=None if sys.stdout.isatty() else 110)
     for table in tables:
-        shown = RichTable(title=Text(f"{table.task} · {table.metric} · {table.source}"))
+        shown = RichTable(title=Text(neutral(f"{table.task} · {table.metric} · {table.source}")))
         for column in cells(table.standings[0]):
             shown.add_column(column, justify="left" if column in ("name", "model") else "right")
         for standing in table.standings:
@@ -99,27 +114,25 @@ def bundle(run: str, output_dir: str) -> None:
     "--data", help="Where the items come from, to check the reference answers too. Default: the synthetic world for its own runs."
 )
 @click.option("--jobs", type=click.IntRange(1), help="Processes that judge. Default: one per available processor.")
+@TIME_LIMIT
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
-def verify(host: Host, folder: str, data: str | None, jobs: int | None, form: str) -> int:
+def verify(host: Host, folder: str, data: str | None, jobs: int | None, time_limit: float, form: str) -> int:
     """Hash the bundle's files, judge its responses again, and name whatever differs; exit code 1 where something does.
 
     With --format json, one object on stdout: {"bundle", "problems": [one line each], "items_checked": against their source?}.
     """
     from herl_bench.compare import bundle as bundles
 
-    judge = _judge(host, Path(folder), data, jobs)
     report_problems(host)
-    problems = bundles.verify(Path(folder), judge)
+    problems, checked = bundles.verify_apart(Path(folder), partial(_judge, host, Path(folder), data, jobs), time_limit)
     if form == "json":
-        click.echo(
-            json.dumps({"bundle": folder, "problems": problems, "items_checked": judge.items is not None}, indent=2, ensure_ascii=False)
-        )
+        click.echo(json.dumps({"bundle": folder, "problems": problems, "items_checked": checked}, indent=2, ensure_ascii=False))
     else:
         for problem in problems:
             click.echo(problem)
         click.echo(f"{folder}: {len(problems)} problems" if problems else f"{folder}: verified; every response was judged again")
-        if judge.items is None:
+        if not checked:
             click.echo(
                 "The problems and reference answers were taken from the bundle itself: pass --data to check them against their source."
             )
@@ -149,8 +162,10 @@ def _judge(host: Host, folder: Path, data: str | None, jobs: int | None) -> Judg
 @click.option("-o", "--output_dir", required=True, metavar="SITE", help="Where the pages go.")
 @click.option("--data", help="As for verify.")
 @click.option("--jobs", type=click.IntRange(1), help="As for verify.")
+@TIME_LIMIT
+@click.option("--metric", metavar="NAME[,FILTER]", help="As for rank.")
 @click.pass_obj
-def build(host: Host, folder: str, output_dir: str, data: str | None, jobs: int | None) -> int:
+def build(host: Host, folder: str, output_dir: str, data: str | None, jobs: int | None, time_limit: float, metric: str | None) -> int:
     """Verify every bundle in DIR and make a static site of them; an entry that fails is named there and not ranked."""
     from herl_bench.compare import bundle as bundles
     from herl_bench.compare import leaderboard
@@ -159,11 +174,12 @@ def build(host: Host, folder: str, output_dir: str, data: str | None, jobs: int 
     problems: dict[Path, list[str]] = {}
     for found in leaderboard.bundles_in(Path(folder)):
         try:
-            problems[found] = bundles.verify(found, _judge(host, found, data, jobs))
-        except UsageError as error:  # one that cannot be begun with is refused like others; the rest is built
+            problems[found], _ = bundles.verify_apart(found, partial(_judge, host, found, data, jobs), time_limit)
+        except HerlBenchError as error:  # one that cannot be begun with is refused like others; the rest is built
             problems[found] = [str(error)]
-    for place, lines in problems.items():
+    refused = leaderboard.build(Path(folder), Path(output_dir), problems, metric)
+    for place, lines in refused.items():
         for line in lines:
-            click.echo(f"{place}: {line}", err=True)
-    click.echo(leaderboard.build(Path(folder), Path(output_dir), problems))
-    return 1 if any(problems.values()) else 0
+            click.echo(neutral(f"{place}: {line}"), err=True)
+    click.echo(Path(output_dir) / "index.html")
+    return 1 if refused else 0

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from herl_bench.errors import UsageError
 from herl_bench.plugins import Host
 from herl_bench.types import HindsightTemplate, Metric, Rubric, SandboxProvider, Task
@@ -45,8 +47,11 @@ def is_embedded(model: str) -> bool:
     return model == "tiny" or (Path(model) / "warmstart.json").is_file()
 
 
-def policy_of(task: Task | None, model: str) -> Policy:
-    """The policy that `--model` names: `tiny` (which needs the task), a folder (a run's too), or a hub id."""
+def policy_of(task: Task | None, model: str, *, trust_remote_code: bool = False) -> Policy:
+    """The policy that `--model` names: `tiny` (which needs the task), a folder (a run's too), or a hub id.
+
+    trust_remote_code: run Python code that the model brings along.
+    """
     from herl_bench.policy.load import load_policy
 
     if model == "tiny":
@@ -61,12 +66,22 @@ def policy_of(task: Task | None, model: str) -> Policy:
         if model == "openai":
             raise UsageError("--model openai is a server: it can be evaluated (herl-bench eval), not trained")
         as_ours(model, None)
-        policy = load_policy(str(Path(model) / "final") if (Path(model) / "final" / "config.json").is_file() else model)
+        inside = Path(model) / "final"
+        policy = load_policy(str(inside) if (inside / "config.json").is_file() else model, trust_remote_code=trust_remote_code)
     policy.name = model
     return policy
 
 
-def answerer_of(model: str, model_args: str | None = None) -> Callable[[Task | None], Answerer]:
+TRUST = "HERL_BENCH_TRUST_REMOTE_CODE"
+trust_option = click.option(
+    "--trust_remote_code",
+    is_flag=True,
+    envvar=TRUST,
+    help="Run the Python code that the model's folder or hub repository brings along.",
+)
+
+
+def answerer_of(model: str, model_args: str | None = None, *, trust_remote_code: bool = False) -> Callable[[Task | None], Answerer]:
     """What `--model` names, for each task: `tiny` is another policy for every task, everything else is loaded once."""
     if model == "openai":
         from herl_bench.policy.server import open_server, parse_model_args
@@ -80,7 +95,7 @@ def answerer_of(model: str, model_args: str | None = None) -> Callable[[Task | N
     def of(task: Task | None) -> Answerer:
         key = task.name if task and model == "tiny" else ""
         if key not in loaded:
-            loaded[key] = policy_of(task, model)
+            loaded[key] = policy_of(task, model, trust_remote_code=trust_remote_code)
         return loaded[key]
 
     return of

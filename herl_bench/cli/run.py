@@ -17,7 +17,7 @@ import click
 from herl_bench.budget import Budget, parse_tokens
 from herl_bench.cli import report_problems
 from herl_bench.cli.out import keep
-from herl_bench.cli.resolve import metrics_of, policy_of, rubric_of, sandbox_of, template_of
+from herl_bench.cli.resolve import metrics_of, policy_of, rubric_of, sandbox_of, template_of, trust_option
 from herl_bench.cli.scores import check_evaluation, integrity_option
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.plugins import Host
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--config", "config_file", help="A YAML file of settings; a run's config.yaml for example.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; may be repeated.")
 @click.option("--preset", help="article (default), or paper: the published code's form of herl. A --set wins over it.")
+@trust_option
 @click.option("--report_to", help="A tracker of accelerate's, such as tensorboard.")
 @integrity_option
 @click.option("--resume", metavar="RUN", help="Continue the run in this folder; only --budget may be changed.")
@@ -51,6 +52,7 @@ def command(
     assignments: tuple[str, ...],
     preset: str | None,
     resume: str | None,
+    trust_remote_code: bool,
     allow_changed: bool,
     **flags: Any,
 ) -> int:
@@ -60,9 +62,10 @@ def command(
     """
     host: Host = ctx.obj
     if resume is not None:
-        return _resume(host, resume, {**flags, "preset": preset}, assignments, config_file, allow_changed)
+        return _resume(host, resume, {**flags, "preset": preset}, assignments, config_file, allow_changed, trust_remote_code)
     if allow_changed:
         raise UsageError("--allow_changed goes with --resume")
+    flags["trust_remote_code"] = trust_remote_code or None
     from herl_bench.settings import parse_settings
 
     if preset is not None:
@@ -80,16 +83,23 @@ def settings_of(values: dict[str, Any], origin: dict[str, str]) -> Settings:
 
     built = build(Settings, values, origin)
     for name in ("model", "data"):
-        if os.path.exists(getattr(built, name)) and getattr(built, name) not in ("tiny", "auto", "synthetic", "hub"):
-            values = {**values, name: os.path.abspath(getattr(built, name))}
+        place = os.path.expanduser(getattr(built, name))  # a shell does not do it inside of --set
+        if os.path.exists(place) and place not in ("tiny", "auto", "synthetic", "hub"):
+            values = {**values, name: os.path.abspath(place)}
     if built.rubric.endswith((".yaml", ".yml")):
-        values = {**values, "rubric": os.path.abspath(built.rubric)}
+        values = {**values, "rubric": os.path.abspath(os.path.expanduser(built.rubric))}
     checked: Settings = build(Settings, values, origin)
     return checked
 
 
 def _resume(
-    host: Host, folder: str, flags: dict[str, Any], assignments: tuple[str, ...], config_file: str | None, allow_changed: bool
+    host: Host,
+    folder: str,
+    flags: dict[str, Any],
+    assignments: tuple[str, ...],
+    config_file: str | None,
+    allow_changed: bool,
+    trusted: bool,
 ) -> int:
     from herl_bench.compare.sweep import finished
     from herl_bench.locking import locked
@@ -106,6 +116,8 @@ def _resume(
         values = read_yaml(str(directory / "config.yaml"))
         method_values = values.pop("set", {})
         origin = dict.fromkeys([*values, *method_values], f"{directory}/config.yaml: ")
+        if trusted:
+            values["trust_remote_code"], origin["trust_remote_code"] = True, "--"
         before = settings_of(values, origin)
         wanted = parse_tokens(flags["budget"]) if flags.get("budget") is not None else before.budget
         if finished(directory) and wanted <= before.budget:
@@ -137,6 +149,10 @@ def _run(
     from herl_bench.locking import locked
     from herl_bench.runs import Run, new_directory
 
+    if settings.trust_remote_code and not origin.get("trust_remote_code", "").startswith("--"):
+        raise UsageError(
+            f"{origin.get('trust_remote_code', '')}trust_remote_code: no file can ask for that: pass --trust_remote_code if you mean it"
+        )
     task = narrowed(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
     config = config_of(method, method_values, origin, settings.model)
@@ -157,7 +173,7 @@ def _run(
         if settings.problems and data.source != "synthetic":
             raise UsageError(f"problems={settings.problems}: only the synthetic world says which problems are planted: leave it out")
         try_template(template, rubric, data.eval[:1])
-        policy = policy_of(task, settings.model)
+        policy = policy_of(task, settings.model, trust_remote_code=settings.trust_remote_code)
         if resume is None:
             directory = new_directory(output_dir, f"{task.name}-{method.name}-s{settings.seed}")
             stack.enter_context(locked(directory))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
+from herl_bench.cli.door import say_json
 from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_opener
 from herl_bench.cli.scores import as_json, integrity_option, pass_at_option, told
 from herl_bench.errors import DataError, UsageError
@@ -124,7 +124,7 @@ def command(
             "shared": summary.shared,
             "problems": problems,
         }
-        click.echo(json.dumps(result, ensure_ascii=False, indent=2))
+        say_json(result)
     else:
         show_summaries({f"{task.name} · {Path(called).name} · items from {source}": summary}, [available])
     warn_of_rates({task.name: summary}, {task.name: told(problems, summary.responses, chosen, metrics)})

@@ -4,8 +4,8 @@ An item fails where any criterion is unmet or cannot be decided, or where the pr
 first reason. Failing items are a finding about the data, not a failure of this command (MBPP is published with some), so it exits with 0; `--strict`
 makes it 1.
 
-Problems are of the task: fields that are no text, ids that come twice, metrics that raise, checks that return what nobody can write into a file, a
-template that cannot be rendered, and guidance that gives the final answer away.
+Problems are of the task: ids that come twice, metrics and final answers that cannot be computed, a template that cannot be rendered, and guidance that
+gives the final answer away. An example that no file can hold, or that a check cannot decide, fails; the reason names the check's function.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ def command(host: Host, names: str | None, rubric: str, template: str, data: str
     "problems": {TASK: [sentence]}}.
     """
     tasks = [host.get("task", name) for name in task_names(host, names)]
+    if template:
+        host.get("template", template)
     report_problems(host)
     problems: dict[str, list[str]] = {task.name: [] for task in tasks}
     outcome: dict[str, dict[str, Any]] = {}
@@ -151,6 +153,7 @@ def _check(
 
     failed: list[dict[str, str]] = []
     raised: dict[str, list[str]] = {}
+    names = {metric.key: metric.id or metric.name for metric in metrics}
     for chunk in in_chunks(examples, f"{task.name} {split}"):
         faulty = {e.id: said for e in chunk if (said := unfit(e))}
         failed += [{"id": str(id), "criterion": "", "evidence": said} for id, said in faulty.items()]
@@ -159,9 +162,8 @@ def _check(
         for example, gold, judgement in zip(sound, golds, judge(sound, golds, rubric, metrics, sandbox), strict=True):
             if reason := _reason(rubric, metrics, judgement):
                 failed.append({"id": example.id, "criterion": reason[0], "evidence": reason[1]})
-            for metric in metrics:
-                if judgement.metrics[metric.key] is None:
-                    raised.setdefault(f"metric {metric.id or metric.name}", []).append(judgement.failed[metric.key])
+            for key, why in judgement.failed.items():
+                raised.setdefault(f"metric {names[key]}", []).append(why)
             if said := _extracted(task, example, gold):
                 raised.setdefault("extract", []).append(said)
     problems = [f"{split}: {name} on {len(said)} of {len(examples)} gold answers: {said[0]}" for name, said in raised.items()]
@@ -205,11 +207,10 @@ def _guided(
     from herl_bench.rubric import judge
 
     try_template(template, rubric, examples)
-    drafts = [(example, draft) for example in examples for draft in ("", task.gold(example)[: len(task.gold(example)) // 2])]
+    tried = [(example, draft) for example in examples for draft in ("", task.gold(example)[: len(task.gold(example)) // 2])]
+    judged = judge([example for example, _ in tried], [draft for _, draft in tried], rubric, (), sandbox) if tried else []
     telling = []
-    for (example, draft), judgement in zip(
-        drafts, judge(*map(list, zip(*drafts, strict=True)), rubric, (), sandbox) if drafts else [], strict=True
-    ):
+    for (example, draft), judgement in zip(tried, judged, strict=True):
         verdicts = [replace(v, met=False) for v in judgement.verdicts if v.met is not None]
         said = guidance(template, rubric, example, draft, verdicts)
         final = task.extract(example, task.gold(example))

@@ -1,7 +1,10 @@
 """From finished runs to a finished comparison: everything that `model.py` names, computed with `stats.py` and put into words by `verdict.py`.
 
-Every arm is compared with the baseline, on each task, over the seeds that both have. An item that could not be judged in one of the runs is left
-out of that contrast, for both, and the notes say how many there were. Left out: contrasts between two arms neither of which is the baseline.
+Every arm is compared with the baseline, on each task, over the seeds that both have. An answer that could not be decided counts as wrong, in every mean,
+interval, test and rank; how many there were stands beside. Only where less is better is its item left out of that contrast, for both, and the
+notes say how many there were. `compare_answers` does the same with sets of answers that no training belongs to, over items alone.
+
+Left out: contrasts between two arms neither of which is the baseline.
 """
 
 from __future__ import annotations
@@ -35,18 +38,20 @@ from herl_bench.compare.model import (
     Spent,
     TaskItems,
 )  # fmt: skip
-from herl_bench.compare.read import FinishedRun, Sample, calibration, curve, evaluated, held_out, revisions, spent
-from herl_bench.compare.verdict import ALPHA, MARGIN, Evidence, change, count, verdict
+from herl_bench.compare.read import FinishedRun, Sample, calibration, counted, curve, evaluated, held_out, revisions, spent
+from herl_bench.compare.verdict import ALPHA, MARGIN, Evidence, aside, change, count, fell_note, undecided_note, verdict
 from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.evaluate.core import mean_and_stderr
 
 if TYPE_CHECKING:
+    from herl_bench.compare.answers import Paired
     from herl_bench.compare.stats import Array
 
 BAND_POINTS = 40
 CROSSED = "seeds and items random, Behrens-Fisher"
 ONE_SEED = "items random, one seed, t"
 WILSON = "items random, one seed, Wilson"
+OVER_ITEMS = "items random, t"
 OVER_SEEDS = "seeds random, t"
 Runs = Mapping[str, Sequence[FinishedRun]]
 """By arm, of one task, in order of seed."""
@@ -79,6 +84,7 @@ def compare(
     everything = [run for by_arm in runs.values() for group in by_arm.values() for run in group]
     tables = {task: _Table(task, by_arm, arms, folder) for task, by_arm in runs.items()}
     contrasts = _contrasts([pair for table in tables.values() for pair in table.pairs(arms[0].name)], margin)
+    scores = tuple(score for table in tables.values() for score in table.arm_scores())
     notes = (*_notes(list(tables.values()), contrasts), *version_notes(everything))
     budgets = {int(run.settings["budget"]) for run in everything}
     first = [f"The arms are not equal: {sentence}." for sentence in unequal]
@@ -92,12 +98,49 @@ def compare(
         budget=budgets.pop() if len(budgets) == 1 else None,
         runs=tuple(record for table in tables.values() for record in table.records),
         failed=tuple(failed),
-        arm_scores=tuple(score for table in tables.values() for score in table.arm_scores()),
+        arm_scores=scores,
         contrasts=contrasts,
         overall=_overall(list(tables.values()), arms),
         unequal=unequal,
         notes=notes,
-        verdicts=(*first, *(contrast.verdict.sentence for contrast in contrasts)),
+        verdicts=(
+            *first,
+            *(contrast.verdict.sentence for contrast in contrasts),
+            *(said for table in tables.values() if (said := table.fell(scores))),
+        ),
+        command=command,
+        version=importlib.metadata.version("herl-bench"),
+        level=stats.LEVEL,
+    )
+
+
+def compare_answers(paired: Sequence[Paired], arms: Sequence[Arm], *, command: str, margin: float = MARGIN) -> Comparison:
+    """Sets of answers to the same items, one `Paired` per task, that nothing was trained for: over items alone. The first arm is the baseline."""
+    tables = [_Answers(one) for one in paired]
+    contrasts = _contrasts([pair for table in tables for pair in table.pairs(arms[0].name)], margin)
+    unequal = tuple(f"{one.items.task}: {count(one.left_out, 'item')} not in every set" for one in paired if one.left_out)
+    several = any(most > 1 for one in paired for most in one.repeats.values())
+    notes = [
+        f"{one.items.task}: items were paired by {one.by}; {'outcomes are means over samples of an item' if several else 'one sample of each'}."
+        for one in paired
+    ]
+    return Comparison(
+        baseline=arms[0].name,
+        arms=tuple(arms),
+        tasks=tuple(one.items for one in paired),
+        seeds=(),
+        budget=None,
+        runs=(),
+        failed=(),
+        arm_scores=tuple(score for table in tables for score in table.arm_scores()),
+        contrasts=contrasts,
+        overall=(),
+        unequal=unequal,
+        notes=(*notes, *(note for one in paired for note in one.notes), *_left_out(tables, contrasts)),
+        verdicts=(
+            *(f"The arms are not equal: {sentence}; what is in all of them is compared." for sentence in unequal),
+            *(contrast.verdict.sentence for contrast in contrasts),
+        ),
         command=command,
         version=importlib.metadata.version("herl-bench"),
         level=stats.LEVEL,
@@ -122,7 +165,10 @@ def alone(run: FinishedRun) -> Comparison:
         overall=(),
         unequal=(),
         notes=("One run cannot tell methods apart: for that, compare several seeds of each.",),
-        verdicts=(change(run.task, run.method, scores.before.value, scores.score.value, scores.gain, run.higher_is_better),),
+        verdicts=(
+            change(run.task, run.method, scores.before.value, scores.score.value, scores.gain, run.higher_is_better)
+            + undecided_note({run.method: (scores.undecided, scores.responses)}, run.higher_is_better),
+        ),
         command=str(run.manifest.get("command", "")),
         version=importlib.metadata.version("herl-bench"),
         level=stats.LEVEL,
@@ -136,8 +182,82 @@ def _without_failed(by_arm: Runs, seeds: set[int]) -> Runs:
 
 
 # --------------------------------------------------------------------------------------------------------------------- one task
-class _Table:
-    """One task's runs as records, and its outcomes as matrices."""
+class _Outcomes:
+    """One task's outcomes as matrices. samples: by arm and seed, in the order of `items`."""
+
+    task: str
+    items: TaskItems
+    after: Mapping[str, Mapping[int, Sequence[Sample]]]
+    repeats: Mapping[str, int] | None = None
+
+    def matrix(self, arm: str, seeds: Iterable[int], value: Callable[[Sample], float | None]) -> Array:
+        """(seed, item); NaN where undecided."""
+        import numpy as np
+
+        rows = [[value(sample) for sample in self.after[arm][seed]] for seed in seeds]
+        return np.array([[math.nan if v is None else float(v) for v in row] for row in rows])
+
+    def outcome(self, sample: Sample) -> float | None:
+        return counted(sample.outcome, self.items.higher_is_better)
+
+    def undecided(self, arm: str) -> tuple[int, int]:
+        """How many of the arm's answers, of how many."""
+        samples = [sample for own in self.after[arm].values() for sample in own]
+        return sum(sample.outcome is None for sample in samples), len(samples)
+
+    def shared(self, arm: str) -> int:
+        return sum(sample.integrity == "shared" for own in self.after[arm].values() for sample in own)
+
+    def pairs(self, baseline: str) -> list[_Pair]:
+        return [_Pair(self, arm, baseline) for arm in self.after if arm != baseline and set(self.after[arm]) & set(self.after[baseline])]
+
+
+class _Answers(_Outcomes):
+    """Of sets of answers: each is one seed."""
+
+    def __init__(self, paired: Paired):
+        self.task, self.items, self.repeats, self.paired = paired.items.task, paired.items, paired.repeats, paired
+        self.after = {arm: {0: samples} for arm, samples in paired.samples.items()}
+
+    def undecided(self, arm: str) -> tuple[int, int]:
+        return self.paired.undecided[arm], self.paired.answers[arm]
+
+    def shared(self, arm: str) -> int:
+        return self.paired.shared[arm]
+
+    def arm_scores(self) -> list[ArmScore]:
+        none = Interval(None, None, None, "nothing was trained")
+        return [
+            ArmScore(
+                task=self.task,
+                arm=arm,
+                seeds=(),
+                before=mean_and_stderr([]),
+                score=score_interval(self.matrix(arm, [0], self.outcome)),
+                gain=none,
+                iqm=none,
+                curve_area=none,
+                target=None,
+                tokens_to_target=(),
+                spent=None,
+                curve=(),
+                criteria_curves={},
+                plain_vs_guided=(),
+                co_failure=(),
+                responses=self.paired.answers[arm],
+                repairs=(),
+                errors=self.paired.undecided[arm],
+                endings={},
+                gap=None,
+                undecided=self.paired.undecided[arm],
+                shared=self.paired.shared[arm],
+            )
+            for arm in self.after
+        ]
+
+
+class _Table(_Outcomes):
+    """Of runs, with what they say of training."""
 
     def __init__(self, task: str, by_arm: Runs, arms: Sequence[Arm], folder: Path):
         self.task = task
@@ -202,18 +322,11 @@ class _Table:
         return [record for record in self.records if record.arm == arm]
 
     # ------------------------------------------------------------------------------------------------------------- matrices
-    def matrix(self, arm: str, seeds: Iterable[int], value: Callable[[Sample], float | None]) -> Array:
-        """(seed, item); NaN where undecided."""
-        import numpy as np
-
-        rows = [[value(sample) for sample in self.after[arm][seed]] for seed in seeds]
-        return np.array([[math.nan if v is None else float(v) for v in row] for row in rows])
-
     def run_means(self, arm: str) -> list[float]:
         """The primary metric after training, per seed."""
         import numpy as np
 
-        return [float(v) for v in np.nanmean(self.matrix(arm, self.runs[arm], _outcome), axis=1)]
+        return [float(v) for v in np.nanmean(self.matrix(arm, self.runs[arm], self.outcome), axis=1)]
 
     # ------------------------------------------------------------------------------------------------------------ arm scores
     def arm_scores(self) -> list[ArmScore]:
@@ -224,8 +337,10 @@ class _Table:
 
         records, seeds = self.of(arm), tuple(self.runs[arm])
         drawn = [as_drawn(record.curve) for record in records]
-        after = self.matrix(arm, seeds, _outcome)
-        before = np.array([[math.nan if v is None else v for v in r.before.outcomes] for r in records])
+        after = self.matrix(arm, seeds, self.outcome)
+        higher = self.items.higher_is_better
+        before = np.array([[math.nan if (v := counted(outcome, higher)) is None else v for outcome in r.before.outcomes] for r in records])
+        undecided, responses = self.undecided(arm)
         means = np.array(self.run_means(arm))[:, None]
         low, high = stats.stratified_bootstrap(stats.iqm, [means]) if len(seeds) > 1 else (None, None)
         areas = [r.curve_area for r in records if r.curve_area is not None]
@@ -240,7 +355,7 @@ class _Table:
             iqm=Interval(stats.iqm(means), low, high, "percentile bootstrap over seeds; too narrow under 10"),
             curve_area=_over_seeds(areas),
             target=self.target,
-            tokens_to_target=tuple(r.tokens_to_target for r in records),
+            tokens_to_target=tuple(r.tokens_to_target for r in records) if self.target is not None else (),
             spent=_mean_spent([r.spent for r in records]),
             curve=_bands(drawn, _metric),
             criteria_curves={name: _bands(drawn, _pass_rate(name)) for name in self.criteria},
@@ -248,7 +363,7 @@ class _Table:
             co_failure=tuple(
                 tuple(sum(r.after.co_failure[a][b] for r in records) for b in range(len(self.criteria))) for a in range(len(self.criteria))
             ),
-            responses=sum(len(r.after.outcomes) for r in records),
+            responses=responses,
             repairs=_added(records),
             errors=sum(r.after.errors for r in records),
             endings=dict(sum((Counter(r.after.endings) for r in records), Counter())),
@@ -256,42 +371,64 @@ class _Table:
             kinds=by_kind(after, [item.planted for item in self.items.items], score_interval),
             held_out=held,
             tokens_to_final=stats.tokens_to_target([p.tokens for p in held], [p.mean for p in held], final[0].mean) if final else None,
+            undecided=undecided,
+            shared=self.shared(arm),
+            fell=after.shape == before.shape and _fell(after - before, higher),
         )
 
-    # ----------------------------------------------------------------------------------------------------------------- pairs
-    def pairs(self, baseline: str) -> list[_Pair]:
-        return [_Pair(self, arm, baseline) for arm in self.runs if arm != baseline and set(self.runs[arm]) & set(self.runs[baseline])]
+    def fell(self, scores: Sequence[ArmScore]) -> str:
+        """The sentence on the arms that ended below where they began; empty where there are none."""
+        ends = {a.arm: (a.before.value, a.score.value) for a in scores if a.fell and a.task == self.task}
+        known = {arm: (before, after) for arm, (before, after) in ends.items() if before is not None and after is not None}
+        rates = {arm: (next(iter(group.values())).settings.get("set") or {}).get("learning_rate") for arm, group in self.runs.items()}
+        numbers = {arm: float(rate) if isinstance(rate, (int, float)) else None for arm, rate in rates.items()}
+        return fell_note(self.task, list(self.runs), known, numbers) if known else ""
 
 
 class _Pair:
-    """An arm beside the baseline on one task: matrices over the seeds that both have and the items that all their runs decided."""
+    """An arm beside the baseline on one task: matrices over the seeds that both have; where less is better, over the items that all their runs decided.
 
-    def __init__(self, table: _Table, arm: str, baseline: str):
+    Of sets of answers there is no seed: the test is over items alone."""
+
+    def __init__(self, table: _Outcomes, arm: str, baseline: str):
         import numpy as np
 
         self.table, self.arm, self.baseline = table, arm, baseline
-        self.seeds = tuple(seed for seed in table.runs[arm] if seed in table.runs[baseline])
-        a, b = (table.matrix(name, self.seeds, _outcome) for name in (baseline, arm))
+        self.seeds = tuple(seed for seed in table.after[arm] if seed in table.after[baseline])
+        a, b = (table.matrix(name, self.seeds, table.outcome) for name in (baseline, arm))
         decided = ~np.isnan(a + b).any(axis=0)
         self.a, self.b = a[:, decided], b[:, decided]
         self.planted = [table.items.items[i].planted for i in np.flatnonzero(decided)]
         if self.a.shape[1] < 2:
             raise UsageError(f"{table.task}: fewer than two items were judged in all runs of {arm} and {baseline}")
-        self.crossed = stats.crossed_interval(self.b - self.a) if len(self.seeds) > 1 else None
+        self.crossed = self._tested(self.a, self.b)
+
+    def _tested(self, a: Array, b: Array) -> stats.Crossed | None:
+        """None for one seed of a training, which says nothing of others."""
+        if self.table.repeats is not None:
+            return stats.items_interval(a[0], b[0])
+        return stats.crossed_interval(b - a) if len(self.seeds) > 1 else None
 
     def contrast(self, p_holm: float | None, contrasts: int, margin: float) -> Contrast:
         table, crossed, gain = self.table, self.crossed, self.b - self.a
         higher, seeds, items = table.items.higher_is_better, len(self.seeds), gain.shape[1]
-        difference = interval(gain)
+        repeats = None if table.repeats is None else [table.repeats[arm] for arm in (self.baseline, self.arm)]
+        difference = (
+            interval(gain) if repeats is None or crossed is None else Interval(crossed.value, crossed.low, crossed.high, OVER_ITEMS)
+        )
         scores = [m.mean(axis=1)[:, None] for m in ((self.a, self.b) if higher else (self.b, self.a))]
         chance = stats.probability_of_improvement(*scores)
         low, high = stats.hierarchical_bootstrap(gain) if crossed else (None, None)
         evidence = Evidence(
             table.task, self.arm, self.baseline, seeds, items, float(gain.mean()), difference.low, difference.high, p_holm, contrasts,
             detectable=stats.detectable(crossed) if crossed else None,
-            seeds_needed=stats.seeds_needed(crossed, margin) if crossed else None,
+            seeds_needed=stats.seeds_needed(crossed, margin) if crossed and repeats is None else None,
             higher_is_better=higher,
+            undecided={arm: table.undecided(arm) for arm in (self.baseline, self.arm)},
+            repeats=repeats,
+            items_needed=stats.items_needed(crossed, items, margin) if crossed and repeats is not None else None,
         )  # fmt: skip
+        once = Interval(None, None, None, "nothing was trained")
         return Contrast(
             task=table.task,
             arm=self.arm,
@@ -302,8 +439,8 @@ class _Pair:
             p=crossed.p if crossed else None,
             p_holm=p_holm,
             hierarchical=Interval(float(gain.mean()), low, high, "hierarchical percentile bootstrap"),
-            improvement=Interval(chance, *stats.improvement_interval(chance, seeds, seeds), "Newcombe's method 5"),
-            seed_share=crossed.seed_share if crossed else None,
+            improvement=once if repeats else Interval(chance, *stats.improvement_interval(chance, seeds, seeds), "Newcombe's method 5"),
+            seed_share=crossed.seed_share if crossed and repeats is None else None,
             detectable=evidence.detectable,
             verdict=verdict(evidence, margin),
             seed_tests=tuple(_seed_test(seed, self.a[i], self.b[i], higher) for i, seed in enumerate(self.seeds)),
@@ -316,8 +453,8 @@ class _Pair:
         table, out = self.table, []
         for seed in self.seeds:
             for i, (was, now) in enumerate(zip(table.after[self.baseline][seed], table.after[self.arm][seed], strict=True)):
-                if {was.outcome, now.outcome} == {0.0, 1.0}:
-                    fixed = (now.outcome == 1.0) == table.items.higher_is_better
+                if {table.outcome(was), table.outcome(now)} == {0.0, 1.0}:
+                    fixed = (table.outcome(now) == 1.0) == table.items.higher_is_better
                     out.append(Flip(seed, i, fixed, was.response, now.response, _missed(was), _missed(now)))
         return tuple(out)
 
@@ -326,15 +463,15 @@ class _Pair:
         import numpy as np
 
         found: list[tuple[str, float | None, float | None, Interval, float | None]] = []
-        for name in self.table.criteria:
+        for name in self.table.items.criteria:
             a, b = (self.table.matrix(arm, self.seeds, _met(name)) for arm in (self.baseline, self.arm))
             decided = ~np.isnan(a + b).any(axis=0)
             a, b = a[:, decided], b[:, decided]
             if a.shape[1] < 2:
                 found.append((name, None, None, Interval(None, None, None, "decided on fewer than two items"), None))
                 continue
-            p = stats.crossed_interval(b - a).p if len(self.seeds) > 1 else None
-            found.append((name, float(a.mean()), float(b.mean()), interval(b - a), p))
+            test = self._tested(a, b)
+            found.append((name, float(a.mean()), float(b.mean()), interval(b - a), test.p if test else None))
         tested = [(name, p) for name, _, _, _, p in found if p is not None]
         corrected = dict(zip([name for name, _ in tested], stats.holm([p for _, p in tested]), strict=True))
         return tuple(
@@ -388,13 +525,44 @@ def _notes(tables: Sequence[_Table], contrasts: Sequence[Contrast]) -> tuple[str
         errors = sum(r.after.errors for r in table.records)
         if errors:
             notes.append(f"{table.task}: {count(errors, 'answer')} after training had something that could not be judged.")
-    items = {table.task: len(table.ids) for table in tables}
-    for c in contrasts:
-        if left_out := items[c.task] - c.items:
-            notes.append(f"{c.arm} and {c.baseline} on {c.task}: {count(left_out, 'item')} not judged in every run, so left out for both.")
+    notes += _left_out(tables, contrasts)
+    if any(not run.primary for table in tables for group in table.runs.values() for run in group.values()):
+        notes.append("The metric was chosen with --metric: learning curves are of each task's first one, and so are not shown.")
     if any(len(c.seeds) < 5 for c in contrasts):
         notes.append("With fewer than 5 seeds, only differences far larger than the noise can be found; the intervals allow for that.")
     return tuple(notes)
+
+
+def _left_out(tables: Sequence[_Outcomes], contrasts: Sequence[Contrast]) -> list[str]:
+    """What became of undecided answers, and what verdicts on programs rest on."""
+    notes = []
+    for table in tables:
+        for arm in table.after:
+            undecided, of = table.undecided(arm)
+            if undecided and table.items.higher_is_better:
+                notes.append(f"{arm} on {table.task}: {aside(undecided, 0, of)}; they count as wrong.")
+            if shared := table.shared(arm):
+                notes.append(
+                    f"{arm} on {table.task}: {shared:,} of {of:,} verdicts are shared: they rest on a comparison that the program itself took part in."
+                )
+        for c in contrasts:
+            if c.task == table.task and (left_out := len(table.items.items) - c.items):
+                notes.append(
+                    f"{c.arm} and {c.baseline} on {c.task}: {count(left_out, 'item')} not judged in every run, so left out for both."
+                )
+    return notes
+
+
+def _fell(change_SI: Array, higher_is_better: bool) -> bool:
+    """Is the mean change over items, of the means over seeds, for the worse, by more than the noise of the items?"""
+    import numpy as np
+
+    by_item = np.nanmean(change_SI, axis=0) if change_SI.size else np.array([])
+    by_item = by_item[~np.isnan(by_item)]
+    if len(by_item) < 2:
+        return False
+    low, high = stats.mean_interval(by_item)
+    return high < 0 if higher_is_better else low > 0
 
 
 # ----------------------------------------------------------------------------------------------------------------- small things
@@ -456,10 +624,6 @@ def _changed(difference: float | None, p: float | None) -> Any:
     if difference is None or p is None or p >= ALPHA:
         return "unclear"
     return "fixed" if difference > 0 else "regressed"
-
-
-def _outcome(sample: Sample) -> float | None:
-    return sample.outcome
 
 
 def _metric(point: Point) -> float | None:

@@ -6,8 +6,9 @@
       rubric.yaml      where the run's rubric was a file
       eval/before/ eval/after/                   as in the run: results and samples
 
-`verify` believes none of them: it hashes the files, judges every response again, sums up anew, and compares each number with every place where it
-stands. So an edited response is found by its score, or by its hash, and both need a forger who computes everything anew.
+It names a folder of the publisher's machine by its last part alone. `verify` believes none of them: it hashes the files, judges every response again,
+sums up anew, and compares each number with every place where it stands. So an edited response is found by its score, or by its hash, and both need
+a forger who computes everything anew. `verify_apart` does so in a process with bounded time and memory, for whatever a stranger's files make happen.
 
 What it cannot catch: responses that no such policy wrote, if they are judged truthfully; a budget, seed, command or base model that was forged in
 every file at once; reference answers, where the items' source is not at hand. For those an entry has to be run again.
@@ -17,21 +18,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
+import os
 import re
+import resource
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from herl_bench.compare.page import one_line
-from herl_bench.compare.read import UNREADABLE, FinishedRun, read_run, spent
+from herl_bench.compare.read import UNREADABLE, FinishedRun, json_lines, read_json, read_run, spent
 from herl_bench.data import items_digest
-from herl_bench.errors import SaveError, UsageError
+from herl_bench.errors import HerlBenchError, NoSandbox, SaveError, UsageError
 from herl_bench.evaluate.core import Summary, Tally
-from herl_bench.evaluate.files import NAMESPACE, criterion_column, doc_of, filters_of, generation_kwargs, scores_by_key
+from herl_bench.evaluate.files import NAMESPACE, criterion_column, doc_of, filters_of, generation_kwargs, sanitized, scores_by_key
 from herl_bench.evaluate.rescore import Job, places_of, rescore
 from herl_bench.evaluate.stored import Items
 from herl_bench.rubric import rubric_digest
@@ -49,6 +56,11 @@ LONGEST = 400
 PARTS = re.compile(
     r"config\.yaml|manifest\.json|metrics\.jsonl|rubric\.yaml|final/config\.json|eval/(before|after)/(results_[^/]*\.json|samples_[^/]*\.jsonl)"
 )
+SECONDS, MEMORY = 1800.0, 16 << 30
+"""What verifying one entry may take: seconds, and bytes of address space in each of its processes."""
+FOLDERS = re.compile(r"(?<![\w./:~])(?:~|\.\.)?/(?:[^\s/'\"]+/)+")
+LATER = ("undecided", "shared")
+"""Numbers that older files do not have; they had none of either."""
 COUNTS = ("tokens", "rollouts", "reward_calls", "optimizer_steps")
 
 
@@ -78,16 +90,43 @@ def make(run: Path, target: Path) -> Path:
     with saving(target):
         for name in files:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(run / name, target / name)
+            _copied(run / name, target / name)
         rubric = Path(str(read.settings.get("rubric") or ""))
         if rubric.suffix in (".yaml", ".yml"):
             if not rubric.is_file():
                 raise SaveError(f"the run's rubric {rubric} is gone: an entry cannot be verified without it")
             shutil.copyfile(rubric, target / "rubric.yaml")
             files.append("rubric.yaml")
-    said = {"format": FORMAT, "entry": claims(read), "files": {name: _sha256(target / name) for name in sorted(files)}}
+    said = {"format": FORMAT, "entry": claims(read_run(target)), "files": {name: _sha256(target / name) for name in sorted(files)}}
     write_whole(target / CLAIMS, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
     return target
+
+
+def _copied(source: Path, target: Path) -> None:
+    """As it is; but what names a folder of this machine does so by its last part. Prompts and answers are never touched."""
+    if source.name == "config.yaml":
+        import yaml
+
+        write_whole(target, yaml.safe_dump(local_names(read_yaml(str(source))), sort_keys=False, allow_unicode=True))
+    elif source.name == "manifest.json":
+        write_whole(target, json.dumps(local_names(read_json(source)), indent=2, ensure_ascii=False) + "\n")
+    elif source.suffix == ".json" and source.name.startswith("results_"):
+        said = read_json(source)
+        name = local_names(said["model_name"])
+        said |= {"model_name": name, "model_name_sanitized": sanitized(name), "config": local_names(said["config"])}
+        said[NAMESPACE] |= {key: local_names(said[NAMESPACE][key]) for key in ("data", "config") if key in said[NAMESPACE]}
+        write_whole(target, json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+    else:
+        shutil.copyfile(source, target)
+
+
+def local_names(value: Any) -> Any:
+    """Paths to folders of a machine by their last part alone, so that what is published tells nothing of where it was made."""
+    if isinstance(value, str):
+        return FOLDERS.sub("", value)
+    if isinstance(value, Mapping):
+        return {key: local_names(inner) for key, inner in value.items()}
+    return [local_names(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def claims(run: FinishedRun) -> dict[str, Any]:
@@ -128,9 +167,55 @@ def settings_of(bundle: Path) -> dict[str, Any]:
     return read_yaml(str(bundle / "config.yaml"))
 
 
+def verify_apart(bundle: Path, judge: Callable[[], Judge], seconds: float = SECONDS, memory: int = MEMORY) -> tuple[list[str], bool]:
+    """`verify` in a process of its own, and whether the items came from their source. judge: called there.
+
+    A stranger's rubric may hold a pattern that never ends, and a stranger's file whatever fills a memory: time and memory are bounded, and running out of
+    either is one problem more. Raises `HerlBenchError` for what is no fault of the bundle's, and `UsageError` for what is no bundle.
+    """
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_verify_here, args=(there, bundle, judge, memory))
+    process.start()
+    there.close()
+    try:
+        if not here.poll(seconds):
+            return [f"verifying it took more than {seconds:g} seconds: a pattern that never ends, or too much of something"], False
+        said = json.loads(here.recv_bytes())
+    except EOFError:
+        process.join(10)
+        code = process.exitcode or 0
+        ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return [f"verifying it ended by {ended}, perhaps for lack of memory"], False
+    finally:
+        here.close()
+        for end in (lambda: os.killpg(process.pid or 0, signal.SIGKILL), process.kill):
+            with suppress(ProcessLookupError, PermissionError):
+                end()
+        process.join()
+    if said["error"]:
+        raise {2: UsageError, 3: NoSandbox}.get(said["code"], HerlBenchError)(said["error"])
+    return said["problems"], said["items_checked"]
+
+
+def _verify_here(answer: Connection, bundle: Path, judge: Callable[[], Judge], memory: int) -> None:
+    os.setsid()  # so that whatever it starts ends with it
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (memory if most == resource.RLIM_INFINITY else min(memory, most), most))
+    said: dict[str, Any] = {"error": "", "code": 0, "problems": [], "items_checked": False}
+    try:
+        own = judge()
+        said = {**said, "problems": verify(bundle, own), "items_checked": own.items is not None}
+    except HerlBenchError as error:
+        said = {**said, "error": _shortened(str(error)), "code": error.exit_code}
+    except Exception as error:
+        said["problems"] = [_shortened(f"cannot be verified: {type(error).__name__}: {error}")]
+    answer.send_bytes(json.dumps(said).encode())
+
+
 def verify(bundle: Path, judge: Judge) -> list[str]:
     """Everything that is wrong with the entry, each in one line that names file and place; empty where nothing is."""
-    return [_shortened(problem) for problem in _problems(bundle, judge)]
+    return [_shortened(problem.replace(f"{bundle}/", "")) for problem in _problems(bundle, judge)]
 
 
 def _problems(bundle: Path, judge: Judge) -> Iterator[str]:
@@ -139,9 +224,9 @@ def _problems(bundle: Path, judge: Judge) -> Iterator[str]:
     if strange:  # nothing is read through a link, or from what may never end
         return
     try:
-        said = json.loads((bundle / CLAIMS).read_text(encoding="utf-8"))
+        said = read_json(bundle / CLAIMS)
         hashes, entry, version = dict(said["files"]), dict(said["entry"]), said.get("format")
-    except UNREADABLE as error:
+    except (UsageError, *UNREADABLE) as error:
         yield f"{CLAIMS}: cannot be read: {type(error).__name__}: {error}"
         return
     if version != FORMAT:
@@ -229,9 +314,9 @@ def _consistent(run: FinishedRun, judge: Judge) -> Iterator[str]:
             yield f"metrics.jsonl: {name} is not a whole number in every step"
         elif any(later[name] < earlier[name] for earlier, later in pairwise(rows)):
             yield f"metrics.jsonl: {name} falls from one step to a later one"
-    if [row["step"] for row in rows] != list(range(1, len(rows) + 1)):
-        yield "metrics.jsonl: steps are missing or out of order"
-    longest = max(float(row.get("response_tokens") or 0) for row in rows)
+    longest = int(run.after.generation["max_gen_toks"])
+    if not all(0 <= float(row.get("response_tokens") or 0) <= longest for row in rows):
+        yield f"metrics.jsonl: response_tokens is not between 0 and {longest}, the longest answer, in every step"
     if rows[-1]["tokens"] > 1.1 * int(settings["budget"]) + longest:
         yield f"metrics.jsonl: {rows[-1]['tokens']:,} tokens were spent, config.yaml allows {settings['budget']:,}"
 
@@ -240,7 +325,7 @@ def _rescored(bundle: Path, label: str, judge: Judge, run: FinishedRun) -> Itera
     """Judge every response again, and compare with everything that was said of it."""
     path = _newest(bundle / "eval" / label, "samples_*.jsonl")[0]
     name = str(path.relative_to(bundle))
-    stored = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    stored = list(json_lines(path))
     ours = {row["doc"]["id"]: row for row in stored if NAMESPACE in row}
     own = [Example(**row["doc"]) for row in ours.values()]
     if run.settings["data"] == "synthetic" and run.manifest["data"]["sha256"] != {"eval": items_digest(own)}:
@@ -330,7 +415,7 @@ def _compared(row: Mapping[str, Any], again: Mapping[str, Any], name: str, *, ev
             yield f"{place}: {key} is {said['metrics'].get(key)}, re-scored {again['metrics'].get(key)}"
     if _differ(said["reward"], again["reward"]):
         yield f"{place}: reward is {said['reward']}, re-scored {again['reward']}"
-    for key in ("extracted", "status", *(["errors"] if evidence else [])):
+    for key in ("extracted", "status", *(["integrity"] if "integrity" in said else []), *(["errors"] if evidence else [])):
         if said[key] != again[key]:
             yield f"{place}: {key} is {said[key]!r}, re-scored {again[key]!r}"
     verdicts, judged = ([(v["criterion"], v["part"], v["met"]) for v in one["verdicts"]] for one in (said, again))
@@ -344,7 +429,7 @@ def _summed_up(
     bundle: Path, label: str, judge: Judge, run: FinishedRun, stored: Sequence[Mapping[str, Any]], summary: Summary
 ) -> Iterator[str]:
     path = _newest(bundle / "eval" / label, "results_*.json")[0]
-    name, task, results = str(path.relative_to(bundle)), judge.task.name, json.loads(path.read_text(encoding="utf-8"))
+    name, task, results = str(path.relative_to(bundle)), judge.task.name, read_json(path)
     ours = results[NAMESPACE]
     said, again = ours["summary"][task], asdict(summary)
     again.pop("shortened")  # the samples do not say
@@ -375,7 +460,7 @@ def _summed_up(
 def _sums(said: Mapping[str, Any], again: Mapping[str, Any], name: str, *where: str) -> Iterator[str]:
     """Every number of a summary, and none that its responses do not give."""
     for key in [*again, *(key for key in said if key not in again and key != "shortened")]:
-        stood, right = said.get(key), again.get(key)
+        stood, right = said.get(key, 0 if key in LATER else None), again.get(key)
         if isinstance(stood, dict) and isinstance(right, dict):
             yield from _sums(stood, right, name, *where, key)
         elif _differ(stood, right):

@@ -28,7 +28,7 @@ from herl_bench.evaluate.core import Score
 FORMAT = 1
 """Version of the file format."""
 
-VerdictWord = Literal["better", "worse", "no difference larger than", "not enough seeds"]
+VerdictWord = Literal["better", "worse", "no difference larger than", "not enough seeds", "not enough items"]
 
 
 # ------------------------------------------------------------------------------------------------------------- what is compared
@@ -113,7 +113,8 @@ class Evaluated:
     co_failure: `co_failure[a][b]` responses that missed both criteria a and b (the diagonal: that missed a), in the order of `TaskItems.criteria`.
     errors: responses with something that could not be decided. endings: how programs ended that were cut off (timeout, memory, crash,
     protocol, violation), number of responses; the last two are what a forged result looks like. Empty where no code runs.
-    gap: mean reward minus mean primary metric.
+    gap: mean reward minus mean primary metric. undecided: answers without an outcome, which count as wrong. shared: whose verdict rests on the
+    program's own comparison.
     """
 
     metrics: Mapping[str, Score]
@@ -129,6 +130,8 @@ class Evaluated:
     gap: float | None
     outcomes: tuple[float | None, ...]
     co_failure: tuple[tuple[int, ...], ...]
+    undecided: int = 0
+    shared: int = 0
 
 
 @dataclass(frozen=True)
@@ -235,7 +238,8 @@ class ArmScore:
     target: the score that `tokens_to_target` waits for (the last quarter of the baseline's mean curve). kinds: `score` over items with a planted
     misconception (`planted`) and over the others (`plain`) apart; empty where items do not say which they are. held_out: primary metric on the
     evaluation items while training, before and after included; empty where `eval_steps` made no evaluation in between. tokens_to_final: where its
-    mean has reached, and keeps, what the baseline's ends with.
+    mean has reached, and keeps, what the baseline's ends with. undecided, shared: of the `responses`, as in `Evaluated`. fell: it ended below where
+    it began, by more than the noise of its items. spent: None where nothing was trained, and then what speaks of training is empty.
     """
 
     task: str
@@ -248,7 +252,7 @@ class ArmScore:
     curve_area: Interval
     target: float | None
     tokens_to_target: tuple[int | None, ...]
-    spent: Spent
+    spent: Spent | None
     curve: tuple[BandPoint, ...]
     criteria_curves: Mapping[str, tuple[BandPoint, ...]]
     plain_vs_guided: tuple[tuple[int, float, float], ...]
@@ -261,6 +265,9 @@ class ArmScore:
     kinds: Mapping[str, Interval] = field(default_factory=dict)
     held_out: tuple[BandPoint, ...] = ()
     tokens_to_final: int | None = None
+    undecided: int = 0
+    shared: int = 0
+    fell: bool = False
 
 
 # ---------------------------------------------------------------------------------------------------------- arm against baseline
@@ -352,7 +359,8 @@ class Overall:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything. verdicts: one sentence per contrast, and before them what must be said first (unequal budgets, failed cells)."""
+    """Everything. verdicts: one sentence per contrast, before them what must be said first (unequal budgets, failed cells), after them which arms ended
+    below where they began. runs: empty where sets of answers were paired, without training."""
 
     baseline: str
     arms: tuple[Arm, ...]

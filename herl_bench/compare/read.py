@@ -6,16 +6,19 @@ Nothing here judges or compares. Left out: anything that the folder does not say
 
 from __future__ import annotations
 
-import json
+import math
+import stat
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from herl_bench import reading
 from herl_bench.compare.model import Audit, Calibration, Evaluated, Item, Point, Repair, Spent
 from herl_bench.compare.sweep import finished
-from herl_bench.errors import UsageError
+from herl_bench.errors import UnknownName, UsageError
 from herl_bench.evaluate.core import Score
 from herl_bench.evaluate.files import NAMESPACE, read_summary
 from herl_bench.settings import read_yaml
@@ -24,13 +27,19 @@ from herl_bench.types import Judgement, Verdict
 CUT_OFF = ("timeout", "memory", "crash", "protocol", "violation")
 """How a program can end that did not end by itself, in the sandbox's words."""
 AUDITS = 30
-UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, StopIteration)
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, StopIteration, MemoryError)
 """What reading a file raises whose JSON may have any shape."""
+LARGEST = 2 << 30
+"""Bytes of a file that is read. A run of a million responses stays under it."""
+MOST = 1e12
+"""No outcome is larger; what is would make every mean endless."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The answer to one evaluation item. outcome: its primary metric. criteria: met, unmet, or undecided."""
+    """The answer to one evaluation item. outcome: its metric, None where undecided. criteria: met, unmet, or undecided.
+
+    integrity: how the verdict on a program was come by, in the sandbox's words; `shared` rests on the program's own comparison."""
 
     item: Item
     response: str
@@ -38,6 +47,7 @@ class Sample:
     reward: float | None
     criteria: Mapping[str, bool | None]
     status: str
+    integrity: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,8 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run's folder, read. settings: its config.yaml; `set` holds the method's. metric: key of the primary one."""
+    """A run's folder, read. settings: its config.yaml; `set` holds the method's. metric: key of the one that is compared; primary: it is the task's
+    first, which the learning curve is of."""
 
     directory: Path
     settings: Mapping[str, Any]
@@ -61,6 +72,7 @@ class FinishedRun:
     rows: tuple[Mapping[str, Any], ...]
     before: Evaluation
     after: Evaluation
+    primary: bool = True
 
     @property
     def task(self) -> str:
@@ -75,30 +87,76 @@ class FinishedRun:
         return int(self.settings["seed"])
 
 
-def read_run(directory: Path) -> FinishedRun:
-    """Raises `UsageError` for a folder that is no run, or a run that has not ended, saying what to type."""
+def read_run(directory: Path, metric: str | None = None) -> FinishedRun:
+    """metric: NAME or NAME,FILTER; the task's first if left out. Raises `UsageError` for a folder that is no run, or a run that has not ended, saying
+    what to type."""
     if not (directory / "config.yaml").is_file():
         raise UsageError(f"{directory}: no config.yaml there: name the folder of a run")
     if not finished(directory):
         raise UsageError(f"the run {directory} has not ended: finish it with herl-bench run --resume {directory}")
-    settings = read_yaml(str(directory / "config.yaml"))
     try:
-        manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-        rows = tuple(_lines(directory / "metrics.jsonl"))
-        task = str(settings["task"])
-        metric, higher = _primary(json.loads(_newest(directory / "eval" / "after", "results_*.json").read_text(encoding="utf-8")), task)
-        before, after = (_of_run(directory / "eval" / name, metric) for name in ("before", "after"))
+        settings = read_yaml(str(directory / "config.yaml"))
+        manifest = read_json(directory / "manifest.json")
+        rows = tuple(json_lines(directory / "metrics.jsonl"))
+        if not rows:
+            raise UsageError(f"{directory}: metrics.jsonl is empty: nothing was trained")
+        _in_order([row["step"] for row in rows], directory / "metrics.jsonl")
+        if any(later["tokens"] < earlier["tokens"] for earlier, later in pairwise(rows)):
+            raise UsageError(f"{directory}/metrics.jsonl: tokens fall from one step to a later one: its numbers cannot be trusted")
+        task, results = str(settings["task"]), read_json(_newest(directory / "eval" / "after", "results_*.json"))
+        first, _ = _primary(results, task)
+        chosen = first if metric is None else metric_key(metric, results[NAMESPACE]["summary"][task]["metrics"], str(directory))
+        before, after = (_of_run(directory / "eval" / name, chosen) for name in ("before", "after"))
+        found = FinishedRun(directory, settings, manifest, chosen, _higher(results, task, chosen), rows, before, after, chosen == first)
+        int(found.seed)
     except UNREADABLE as error:
         raise UsageError(f"{directory}: cannot be read as a run: {type(error).__name__}: {error}") from None
-    if not rows:
-        raise UsageError(f"{directory}: metrics.jsonl is empty: nothing was trained")
-    return FinishedRun(directory, settings, manifest, metric, higher, rows, before, after)
+    return found
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)
+def _in_order(steps: Sequence[Any], path: Path) -> None:
+    """Steps 1 to n, each once: a log that two processes wrote, or that lost a part, has others. Raises `UsageError`."""
+    for expected, step in enumerate(steps, 1):
+        if type(step) is not int or step != expected:
+            twice = type(step) is int and 0 < step < expected
+            what = f"step {step} stands there twice" if twice else f"step {expected} is missing (step {step!r} follows on {expected - 1})"
+            raise UsageError(f"{path}: {what}: the log was written by two processes, or lost a part: its numbers cannot be trusted")
+
+
+def metric_key(wanted: str, known: Iterable[str], where: str) -> str:
+    """The key `name,filter` that NAME or NAME,FILTER stands for. Raises `UsageError` with the choices, or the nearest names."""
+    keys = list(known)
+    if wanted in keys:
+        return wanted
+    same = [key for key in keys if key.rpartition(",")[0] == wanted]
+    if len(same) > 1:
+        raise UsageError(f"{where}: metric {wanted} stands for {' and '.join(same)}: name one of them")
+    if not same:
+        raise UsageError(f"{where}: {UnknownName('metric', wanted, keys)}")
+    return same[0]
+
+
+# ---------------------------------------------------------------------------------------------------------------- strict files
+def read_json(path: Path) -> Any:
+    """As its standard has it: NaN, Infinity, and a key that stands twice switch off every comparison. Raises `UsageError`, or what is in `UNREADABLE`."""
+    regular(path)
+    return reading.read_json(path, strict=True)
+
+
+def json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a JSONL file, as `read_json`."""
+    regular(path)
+    for number, row in reading.json_lines(path, strict=True):
+        if not isinstance(row, dict):
+            raise UsageError(f"{path}:{number}: a row is a JSON object, not {type(row).__name__}")
+        yield row
+
+
+def regular(path: Path) -> None:
+    """Raises `UsageError` for what is no file of bounded size: a pipe may never end, and a device neither."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+        raise UsageError(f"{path}: {'too large' if stat.S_ISREG(found.st_mode) else 'no regular file'}: not read")
 
 
 def _newest(folder: Path, pattern: str) -> Path:
@@ -107,7 +165,11 @@ def _newest(folder: Path, pattern: str) -> Path:
 
 def _primary(results: Mapping[str, Any], task: str) -> tuple[str, bool]:
     metric = str(next(iter(results[NAMESPACE]["summary"][task]["metrics"])))
-    return metric, bool(results["higher_is_better"][task][metric.rpartition(",")[0]])
+    return metric, _higher(results, task, metric)
+
+
+def _higher(results: Mapping[str, Any], task: str, metric: str) -> bool:
+    return bool(results["higher_is_better"][task][metric.rpartition(",")[0]])
 
 
 def _of_run(folder: Path, metric: str) -> Evaluation:
@@ -119,15 +181,23 @@ def _evaluation(summary: Mapping[str, Any], path: Path, metric: str) -> Evaluati
     ours: dict[str, dict[str, Any]] = {}
     outcomes: dict[str, float | None] = {}
     generation: Mapping[str, Any] = {}
-    for row in _lines(path):
+    for row in json_lines(path):
         item = row["doc"]["id"]
         generation = row["arguments"]["gen_args_0"]["arg_1"]
         if row["filter"] == filter_name:
-            outcomes[item] = row[name]
+            outcomes[item] = _outcome(row[name])
         if NAMESPACE in row:
             ours[item] = row
     samples = tuple(_sample(row, outcomes[item]) for item, row in ours.items())
     return Evaluation(summary, samples, generation)
+
+
+def _outcome(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, (int, float)) or abs(value) > MOST:
+        raise ValueError(f"an outcome is a number or null, not {str(value)[:40]!r}")
+    return float(value)
 
 
 @dataclass(frozen=True)
@@ -144,33 +214,49 @@ class BareEvaluation:
     evaluation: Evaluation
 
 
-def read_evaluations(folder: Path) -> list[BareEvaluation]:
-    """Each task's newest evaluation in the folder; lm-eval's own tasks are left out. Raises `UsageError` for what cannot be read, or has no samples."""
+def read_evaluations(folder: Path, metric: str | None = None) -> tuple[list[BareEvaluation], list[str]]:
+    """Each task's newest evaluation in the folder; and a line for each results file, or task of one, that is left out, lm-eval's own among them."""
     newest: dict[str, tuple[Path, dict[str, Any]]] = {}
+    left_out: list[str] = []
     for path in sorted(folder.glob("results_*.json")):
         try:
-            results = json.loads(path.read_text(encoding="utf-8"))
-            newest |= dict.fromkeys(results[NAMESPACE]["summary"], (path, results))
-        except UNREADABLE as error:
-            raise UsageError(f"{path}: not a results file that herl-bench wrote ({type(error).__name__}: {error})") from None
+            results = read_json(path)
+            ours, every = set(results.get(NAMESPACE, {}).get("summary", ())), list(results["results"])
+        except (UsageError, *UNREADABLE) as error:
+            left_out.append(f"{path}: not a results file that herl-bench wrote ({type(error).__name__}: {error})")
+            continue
+        newest |= dict.fromkeys(sorted(ours), (path, results))
+        if theirs := [task for task in every if task not in ours]:
+            left_out.append(
+                f"{path}: {', '.join(theirs)}: of lm-eval's own tasks, which are not ranked here: herl-bench compare pairs two such files"
+            )
     found = []
     for task, (path, results) in newest.items():
-        samples = path.with_name(f"samples_{task}_{path.stem.removeprefix('results_')}.jsonl")
-        if not samples.is_file():
-            raise UsageError(f"{path}: {task} has no samples beside it: evaluate with --log_samples")
         try:
-            ours = results[NAMESPACE]
-            metric, higher = _primary(results, task)
-            settings = {**ours["settings"][task], "rubric": ours["rubric"][task]}
-            evaluation = _evaluation(ours["summary"][task], samples, metric)
-            found.append(
-                BareEvaluation(
-                    path, task, str(results["model_name"]), str(ours["data"][task]["source"]), metric, higher, settings, evaluation
-                )
-            )
+            found.append(_bare(path, task, results, metric))
+        except UsageError as error:
+            left_out.append(str(error))
         except UNREADABLE as error:
-            raise UsageError(f"{path}: cannot be read as an evaluation of {task}: {type(error).__name__}: {error}") from None
-    return found
+            left_out.append(f"{path}: cannot be read as an evaluation of {task}: {type(error).__name__}: {error}")
+    return found, left_out
+
+
+def _bare(path: Path, task: str, results: Mapping[str, Any], metric: str | None) -> BareEvaluation:
+    samples = path.with_name(f"samples_{task}_{path.stem.removeprefix('results_')}.jsonl")
+    if not samples.is_file():
+        raise UsageError(f"{path}: {task} has no samples beside it: evaluate with --log_samples")
+    ours = results[NAMESPACE]
+    chosen = _primary(results, task)[0] if metric is None else metric_key(metric, ours["summary"][task]["metrics"], str(path))
+    return BareEvaluation(
+        path,
+        task,
+        str(results["model_name"]),
+        str(ours["data"][task]["source"]),
+        chosen,
+        _higher(results, task, chosen),
+        {**ours["settings"][task], "rubric": ours["rubric"][task]},
+        _evaluation(ours["summary"][task], samples, chosen),
+    )
 
 
 def _sample(row: Mapping[str, Any], outcome: float | None) -> Sample:
@@ -178,10 +264,14 @@ def _sample(row: Mapping[str, Any], outcome: float | None) -> Sample:
     info = doc["info"]
     family, planted = info.get("family"), info.get("planted")
     item = Item(
-        doc["id"], doc["prompt"], row["target"], None if family is None else str(family), None if planted is None else bool(planted)
+        str(doc["id"]),
+        str(doc["prompt"]),
+        str(row["target"]),
+        None if family is None else str(family),
+        None if planted is None else bool(planted),
     )
-    status = said.get("status", "")
-    return Sample(item, row["resps"][0][0], outcome, said["reward"], met_by_criterion(said["verdicts"]), status)
+    criteria = met_by_criterion(said["verdicts"])
+    return Sample(item, str(row["resps"][0][0]), outcome, said["reward"], criteria, said.get("status", ""), said.get("integrity", ""))
 
 
 def met_by_criterion(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, bool | None]:
@@ -189,6 +279,16 @@ def met_by_criterion(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, bool | 
 
 
 # ------------------------------------------------------------------------------------------------------------------ evaluations
+def counted(outcome: float | None, higher_is_better: bool) -> float | None:
+    """What an answer counts in every mean, interval, test and rank: undecided is wrong. Where less is better there is no worst value, so it is left out."""
+    return 0.0 if outcome is None and higher_is_better else outcome
+
+
+def mean_outcome(which: Evaluation, higher_is_better: bool) -> float | None:
+    known = [value for s in which.samples if (value := counted(s.outcome, higher_is_better)) is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
 def evaluated(run: FinishedRun, which: Evaluation, criteria: Sequence[str]) -> Evaluated:
     """An evaluation in the comparison's words. criteria: those that the co-failure matrix is over."""
     summary = which.summary
@@ -210,6 +310,8 @@ def evaluated(run: FinishedRun, which: Evaluation, criteria: Sequence[str]) -> E
         gap=None if reward.value is None or primary.value is None else reward.value - primary.value,
         outcomes=tuple(s.outcome for s in which.samples),
         co_failure=co_failure([s.criteria for s in which.samples], criteria),
+        undecided=sum(s.outcome is None for s in which.samples),
+        shared=sum(s.integrity == "shared" for s in which.samples),
     )
 
 
@@ -241,15 +343,15 @@ def curve(run: FinishedRun) -> tuple[Point, ...]:
             step=row["step"],
             tokens=row["tokens"],
             reward=row["reward"],
-            metric=row["metric"],
-            metric_planted=row.get("metric_planted"),
-            metric_plain=row.get("metric_plain"),
+            metric=row["metric"] if run.primary else None,
+            metric_planted=row.get("metric_planted") if run.primary else None,
+            metric_plain=row.get("metric_plain") if run.primary else None,
             gap=row.get("reward_metric_gap"),
             criteria=row["criteria"],
             kl=row.get("kl"),
             revisions=row.get("revisions", 0),
             revision_reward=row.get("revision_reward"),
-            revision_metric=row.get("revision_solved_rate"),
+            revision_metric=row.get("revision_solved_rate") if run.primary else None,
             revision_improvement=row.get("revision_improvement"),
             revision_improved=row.get("revision_improved_rate"),
             guided_reward=row.get("guided_reward"),
@@ -264,7 +366,7 @@ def held_out(run: FinishedRun) -> tuple[Point, ...]:
     """The primary metric of every evaluation that the run made, over tokens: before training, while it went on, after it; empty where none was made
     in between."""
     between = [Point(p.step, p.tokens, None, p.eval_metric) for p in curve(run)[:-1] if p.eval_metric is not None]
-    first, last = (evaluation.summary["metrics"][run.metric]["value"] for evaluation in (run.before, run.after))
+    first, last = (mean_outcome(evaluation, run.higher_is_better) for evaluation in (run.before, run.after))
     ends = Point(0, 0, None, first), Point(run.rows[-1]["step"], run.rows[-1]["tokens"], None, last)
     return (ends[0], *between, ends[1]) if between else ()
 
@@ -284,15 +386,25 @@ def calibration(run: FinishedRun) -> Calibration | None:
 
 
 def revisions(run: FinishedRun) -> tuple[tuple[Repair, ...], tuple[Audit, ...]]:
-    """What revisions did to each criterion, and an even sample of them, whole; both empty for a run without any."""
+    """What revisions did to each criterion, and an even sample of them, whole; both empty for a run without any. Raises `UsageError`."""
+    try:
+        return _revisions(run.directory / "rollouts.jsonl", len(run.rows))
+    except UNREADABLE as error:
+        raise UsageError(f"{run.directory}/rollouts.jsonl: not as a run writes it: {type(error).__name__}: {error}") from None
+
+
+def _revisions(path: Path, count: int) -> tuple[tuple[Repair, ...], tuple[Audit, ...]]:
+    """count: of steps."""
     missed, fixed, met, broken = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     audits: list[Audit] = []
     drafts: dict[int, Mapping[str, Any]] = {}
-    step = 0
-    path = run.directory / "rollouts.jsonl"
-    for row in _lines(path) if path.is_file() else ():
+    step, steps = 0, list[Any]()
+    for row in json_lines(path) if path.is_file() else ():
         if row["step"] != step:
+            steps.append(row["step"])
             step, drafts = row["step"], {}
+        if row["index"] in drafts:
+            raise UsageError(f"{path}: response {row['index']} of step {step} stands there twice: its numbers cannot be trusted")
         drafts[row["index"]] = row
         if row["kind"] != "revision" or row["draft"] is None:
             continue
@@ -310,6 +422,9 @@ def revisions(run: FinishedRun) -> tuple[tuple[Repair, ...], tuple[Audit, ...]]:
                 step, row["id"], draft["prompt"], draft["response"], row["guidance"], row["response"], draft["reward"], row["reward"], mended, spoilt
             )
         )  # fmt: skip
+    _in_order(steps, path)
+    if steps and len(steps) != count:
+        raise UsageError(f"{path}: it has {len(steps)} steps, metrics.jsonl {count}: the log lost a part: its numbers cannot be trusted")
     repairs = tuple(Repair(name, missed[name], fixed[name], met[name], broken[name]) for name in dict.fromkeys([*missed, *met]))
     return repairs, evenly(audits, AUDITS)
 

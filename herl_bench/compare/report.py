@@ -19,8 +19,10 @@ from herl_bench.compare.analyse import alone
 from herl_bench.compare.drawing import Drawing, Words, to_png
 from herl_bench.compare.model import ArmScore, BandPoint, Comparison, Contrast, RunRecord, TaskItems, from_json
 from herl_bench.compare.page import Figure, figure, number, render, signed
-from herl_bench.compare.read import FinishedRun, Sample, read_run
+from herl_bench.compare.read import UNREADABLE, FinishedRun, Sample, read_run
+from herl_bench.compare.verdict import aside
 from herl_bench.errors import UsageError
+from herl_bench.reading import read_text
 from herl_bench.saving import write_whole
 
 
@@ -86,13 +88,14 @@ def of_comparison(comparison: Comparison) -> Report:
     tasks, arms = ", ".join(t.task for t in comparison.tasks), " and ".join(a.name for a in comparison.arms)
     seeds = f"{len(comparison.seeds)} seed{'s' if len(comparison.seeds) != 1 else ''}"
     budget = f"{comparison.budget:,} generated tokens each" if comparison.budget else "unequal budgets"
+    how = f"{seeds} · {budget}" if comparison.runs else "sets of answers to the same items"
     return Report(
         title=f"{arms} on {tasks}",
-        kicker=f"{arms} on {tasks} · {seeds} · {budget}",
+        kicker=f"{arms} on {tasks} · {how}",
         comparison=comparison,
         groups=groups,
         pairs=pairs,
-        items_note="Items that one of the two got right and the other wrong, in the same seed.",
+        items_note=f"Items that one of the two got right and the other wrong{', in the same seed' if comparison.runs else ''}.",
     )
 
 
@@ -120,10 +123,14 @@ def of_folder(folder: Path) -> Report:
     """Of a comparison's folder, its compare.json, or a run's folder. Raises `UsageError`."""
     path = folder / "compare.json" if folder.is_dir() else folder
     if path.name == "compare.json" and path.is_file():
-        return of_comparison(from_json(path.read_text(encoding="utf-8"), str(path)))
+        return of_comparison(from_json(read_text(path, "the comparison"), str(path)))
     if not (folder / "config.yaml").is_file():
         raise UsageError(f"{folder}: neither a run nor a comparison: name a folder with a config.yaml or a compare.json")
-    return of_run(read_run(folder))
+    run = read_run(folder)
+    try:
+        return of_run(run)
+    except UNREADABLE as error:
+        raise UsageError(f"{folder}: its files are not as a run writes them: {type(error).__name__}: {error}") from None
 
 
 def _turn(before: Sample, after: Sample) -> str:
@@ -148,6 +155,7 @@ def to_html(report: Report) -> str:
         tasks=[_view(comparison, items) for items in comparison.tasks],
         positions=_positions(comparison),
         differences=_differences(comparison),
+        aside=aside,
         calibrated=any(run.calibration for run in comparison.runs),
         audited=any(run.audits for run in comparison.runs),
         texts={
@@ -212,7 +220,7 @@ def _differences(comparison: Comparison) -> Figure | None:
             charts.differences,
             dots,
             x_label=f"difference to {comparison.baseline}, {' or '.join(dict.fromkeys(metrics.values()))}",
-            label=f"Difference to {comparison.baseline} after training, with 95 % intervals: {said}",
+            label=f"Difference to {comparison.baseline}{' after training' if comparison.runs else ''}, with 95 % intervals: {said}",
             sides=sides,
         )
     )
@@ -257,7 +265,8 @@ def _view(comparison: Comparison, items: TaskItems) -> TaskView:
     ]
     if dots:
         said = "; ".join(f"{d.name} {number(d.value)}" for d in dots)
-        figures["scores"] = figure(partial(charts.scores, dots, x_label=metric, label=f"{metric} after training on {items.task}: {said}"))
+        when = " after training" if runs else ""
+        figures["scores"] = figure(partial(charts.scores, dots, x_label=metric, label=f"{metric}{when} on {items.task}: {said}"))
     curves = [charts.Curve(a.arm, place[a.arm], [_four(p) for p in a.curve]) for a in arms if a.curve]
     if curves:
         said = "; ".join(f"{c.name} from {number(c.points[0][1])} to {number(c.points[-1][1])}" for c in curves)

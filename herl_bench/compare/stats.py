@@ -169,6 +169,37 @@ def _reach(var_seed: float, var_item: float, seeds: int, level: float) -> float:
     return float(brentq(lambda reach: _tail(reach, var_seed, var_item, seeds) - (1 - level), 0.0, 1.01 * most, xtol=1e-9))
 
 
+def items_interval(a_I: Array, b_I: Array, *, level: float = LEVEL) -> Crossed:
+    """Interval and two-sided p-value of the mean paired difference b - a where items alone are a sample: nothing in it speaks of other seeds.
+
+    The interval is Student's; p is McNemar's exact one where every outcome is 0 or 1, else Student's. Where all differences are equal there is no
+    variance to estimate: the bounds are then the rule of three's, as in `crossed_interval`. Needs two items.
+    """
+    import numpy as np
+    from scipy.stats import t as student
+
+    gain = np.asarray(b_I, float) - np.asarray(a_I, float)
+    items, value = len(gain), float(gain.mean())
+    stderr = float(np.std(gain, ddof=1)) / math.sqrt(items)
+    constant = float(np.ptp(gain)) == 0
+    low, high = mean_interval(gain, level=level)
+    if constant:
+        reach = 1 - (1 - level) ** (1 / items)
+        low, high = value - reach, value + reach
+    if set(np.unique(a_I)) | set(np.unique(b_I)) <= {0.0, 1.0}:
+        p = mcnemar(int((gain > 0).sum()), int((gain < 0).sum()))
+    elif constant:
+        p = 1.0 if abs(value) <= reach else 0.0
+    else:
+        p = float(2 * student.sf(abs(value) / stderr, items - 1))
+    return Crossed(value, low, high, p, 0.0, stderr**2, 1)
+
+
+def items_needed(found: Crossed, items: int, difference: float) -> int:
+    """About how many items would find a true difference of this size as often as `detectable` has it, varying as these do."""
+    return math.ceil(items * (detectable(found) / difference) ** 2)
+
+
 def hierarchical_bootstrap(values_SI: Array, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
     """Percentile interval of the mean over seeds and items, both drawn with replacement; a drawn item is the same one for every drawn seed.
 
@@ -192,6 +223,8 @@ def detectable(found: Crossed, seeds: int | None = None, *, level: float = LEVEL
 
     if found.stderr == 0:  # nothing varied: no number of seeds narrows the rule of three's bounds
         return found.high - found.value
+    if found.seeds == 1:
+        return found.high - found.value + float(norm.ppf(power)) * found.stderr
     seeds = seeds or found.seeds
     var_seed = found.var_seed * found.seeds / seeds
     return _reach(var_seed, found.var_item, seeds, level) + float(norm.ppf(power)) * math.sqrt(var_seed + found.var_item)

@@ -8,24 +8,33 @@ For an arm against the baseline on one task, with the interval of the difference
    X being the end of the interval that is farther from 0, rounded up;
 4. otherwise: **not enough seeds**, with what these seeds could have found.
 
+Where two sets of answers are compared and nothing was trained, seeds play no part: the same rules without the first, over items alone, and the sentence
+says what that cannot tell. Where more than 1 % of an arm's answers were undecided, the sentence says so too.
+
 "Better" respects metrics of which less is more. Left out: the size that a difference must have to matter to anybody; only rule 3 has a margin.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from herl_bench.compare.model import Interval, Verdict
 
 FEWEST_SEEDS = 3
 ALPHA = 0.05
 MARGIN = 0.05
+LOUD = 0.01
+"""Share of undecided answers from which on the verdict's sentence names them."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the rules look at. difference: arm minus baseline, with its interval. p: corrected. detectable, seeds_needed: see `stats.py`."""
+    """What the rules look at. difference: arm minus baseline, with its interval. p: corrected. detectable, seeds_needed, items_needed: see `stats.py`.
+
+    undecided: by arm, of how many answers. repeats: samples of each item, where sets of answers are compared and nothing was trained; else None.
+    """
 
     task: str
     arm: str
@@ -40,9 +49,17 @@ class Evidence:
     detectable: float | None = None
     seeds_needed: int | None = None
     higher_is_better: bool = True
+    undecided: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    repeats: Sequence[int] | None = None
+    items_needed: int | None = None
 
 
 def verdict(given: Evidence, margin: float = MARGIN) -> Verdict:
+    found = _over_seeds(given, margin) if given.repeats is None else _over_items(given, margin)
+    return replace(found, sentence=found.sentence + undecided_note(given.undecided, given.higher_is_better))
+
+
+def _over_seeds(given: Evidence, margin: float) -> Verdict:
     who = f"{given.arm} and {given.baseline} on {given.task}"
     design = f"{count(given.seeds, 'seed')} × {count(given.items, 'item')}"
     if given.seeds < FEWEST_SEEDS or given.low is None or given.high is None or given.p is None:
@@ -70,6 +87,58 @@ def verdict(given: Evidence, margin: float = MARGIN) -> Verdict:
     )
 
 
+def _over_items(given: Evidence, margin: float) -> Verdict:
+    low, high, p, repeats = given.low, given.high, given.p, given.repeats or (1,)
+    assert low is not None
+    assert high is not None
+    assert p is not None
+    who = f"{given.arm} and {given.baseline} on {given.task}"
+    fewest, most = min(repeats), max(repeats)
+    samples = "one sample" if most == 1 else count(most, "sample") if fewest == most else f"{fewest:,} to {most:,} samples"
+    design = f"{count(given.items, 'item')}, {samples} of each"
+    interval = f"{signed(given.difference)}, 95 % interval over items {signed(low)} to {signed(high)}"
+    found = probability(p) + (f", corrected for {given.contrasts} comparisons" if given.contrasts > 1 else "")
+    limits = "This is about these answers, on items like these: what another training seed would give, they cannot tell."
+    if p < ALPHA and (low > 0 or high < 0):
+        word = "better" if (given.difference > 0) == given.higher_is_better else "worse"
+        said = f"{given.arm} is {word} than {given.baseline} on {given.task}: {interval} ({design}; {found}). {limits}"
+        return Verdict("better" if word == "better" else "worse", said)
+    bound = math.ceil(round(max(abs(low), abs(high)) * 1000, 6)) / 1000
+    if bound <= margin:
+        said = f"There is no difference larger than {bound:g} between {who}: {interval} ({design}). {limits}"
+        return Verdict("no difference larger than", said, bound)
+    power = ""
+    if given.detectable is not None and given.items_needed is not None:
+        power = f" With {count(given.items, 'item')} a difference under {given.detectable:.3f} cannot be told from noise"
+        power += f"; finding one of {margin:g} takes about {given.items_needed:,} items." if given.detectable > margin else "."
+    return Verdict("not enough items", f"Not enough items to tell {who} apart: {interval} ({design}; {found}).{power} {limits}")
+
+
+def undecided_note(undecided: Mapping[str, tuple[int, int]], higher_is_better: bool = True) -> str:
+    """A sentence for each arm of which more than 1 % were undecided, with a space in front; else nothing. undecided: (how many, of how many)."""
+    become = "count as wrong" if higher_is_better else "are left out"
+    loud = [(arm, n, of) for arm, (n, of) in undecided.items() if n > LOUD * of]
+    return "".join(f" {n:,} of {of:,} answers of {arm} could not be decided and {become}." for arm, n, of in loud)
+
+
+def aside(undecided: int, shared: int, of: int) -> str:
+    """What stands beside a score: `6 of 12 undecided, 3 shared`; empty where there is nothing to say."""
+    return ", ".join([f"{undecided:,} of {of:,} undecided"] * bool(undecided) + [f"{shared:,} shared"] * bool(shared))
+
+
+def fell_note(task: str, arms: Sequence[str], scores: Mapping[str, tuple[float, float]], rates: Mapping[str, float | None]) -> str:
+    """arms: all of the task. scores: before and after, of those that ended below where they began. rates: their learning rates, where known."""
+    many = len(scores) > 1
+    everyone = "both arms" if len(arms) == 2 else f"all {len(arms)} arms"
+    subject = everyone if many and len(scores) == len(arms) else " and ".join(scores)
+    told = ", ".join(f"{arm} {before:.3f} → {after:.3f}" for arm, (before, after) in scores.items())
+    used = sorted({rate for arm in scores if (rate := rates.get(arm)) is not None})
+    advice = f" than {' and '.join(f'{rate:g}' for rate in used)} (--set learning_rate={min(used) / 3:.0e})" if used else ""
+    they, where = ("they", "they began") if many else ("it", "it began")
+    first = f"{subject[0].upper()}{subject[1:]}" if subject == everyone else subject
+    return f"{first} ended below where {where} on {task}: {told}. What {they} did in training made the policy worse: try a lower learning rate{advice}."
+
+
 def change(task: str, method: str, before: float | None, after: float | None, gain: Interval, higher_is_better: bool = True) -> str:
     """One run, before and after training. gain: over the items of its one seed; only an interval on one side of 0 is called a change."""
     if before is None or after is None or gain.value is None:
@@ -80,8 +149,9 @@ def change(task: str, method: str, before: float | None, after: float | None, ga
     interval = f"{signed(gain.value)}, 95 % interval over items {signed(gain.low)} to {signed(gain.high)}"
     if gain.low <= 0 <= gain.high:
         return f"No change that these items could show: {method} on {task} scores {what} ({interval})."
-    word = "better" if (gain.value > 0) == higher_is_better else "worse"
-    return f"This {method} run made the policy {word} on {task}: {what} ({interval})."
+    better = (gain.value > 0) == higher_is_better
+    advice = "" if better else " It ended below where it began: try a lower learning rate."
+    return f"This {method} run made the policy {'better' if better else 'worse'} on {task}: {what} ({interval}).{advice}"
 
 
 def power_note(given: Evidence, margin: float = MARGIN) -> str:

@@ -21,19 +21,22 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from herl_bench.errors import UsageError
+from herl_bench.errors import DataError, UsageError
 from herl_bench.evaluate.core import PASS_AT, Evaluation, Row, Summary, pass_at_k, pass_metrics
 from herl_bench.policy.answer import Answer, Answerer
-from herl_bench.saving import append_lines, cut, saving, write_whole
+from herl_bench.reading import parse_json, read_json
+from herl_bench.saving import append_lines, cut, saving, sync, write_whole
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task, Verdict
 
 VERSION = 1.0
+STAMP = re.compile(r"_(\d{4}-\d\d-\d\d)T(\d\d-\d\d-\d\d(?:\.\d+)?)\.")
 NAMESPACE = "herl_bench"
 LM_EVAL_CONFIG: Mapping[str, Any] = {
     "batch_size": None, "batch_sizes": [], "device": None, "use_cache": None, "limit": None, "bootstrap_iters": 0, "gen_kwargs": None,
@@ -64,9 +67,9 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
     if not found:
         raise UsageError(f"{folder}: no results_*.json there: nothing was evaluated into it")
     try:
-        summaries = json.loads(found[-1].read_text(encoding="utf-8"))[NAMESPACE]["summary"]
+        summaries = read_json(found[-1])[NAMESPACE]["summary"]
         (summary,) = summaries.values()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"{found[-1]}: not a results file that herl-bench wrote") from None
     return dict(summary)
 
@@ -134,13 +137,13 @@ class Writer:
                 position += len(line)
                 item = number // filters
                 try:
-                    sample = json.loads(line)
+                    sample = parse_json(line, str(self.part))
                     if item >= len(examples) or sample["doc_id"] != item or not line.endswith(b"\n"):
                         break
                     if number % filters == 0:
                         fresh += _restored(sample, examples[item])
                     hashes.append(_hashes(sample))
-                except (ValueError, KeyError, TypeError):  # a torn line
+                except (DataError, KeyError, TypeError):  # a torn line
                     break
                 if number % filters == filters - 1 and ((item + 1) % items_per_batch == 0 or item + 1 == len(examples)):
                     rows += fresh
@@ -164,7 +167,7 @@ class Writer:
         config: Mapping[str, Any] | None = None,
     ) -> tuple[Path, Path]:
         """Write the results of this one task, and give the samples file its name."""
-        stamp = new_stamp()
+        stamp = new_stamp(self.directory)
         results = write_results(
             self.directory,
             stamp,
@@ -184,6 +187,7 @@ class Writer:
             if self.samples:
                 os.fsync(self._lock.fileno())
                 self.part.replace(path)
+                sync(self.directory)
             else:
                 self.part.unlink()
         return path
@@ -371,9 +375,15 @@ def model_facts(answerer: Any) -> dict[str, Any]:
     }
 
 
-def new_stamp() -> str:
-    """As lm-eval's files carry it."""
-    return datetime.now().isoformat().replace(":", "-")
+def new_stamp(folder: Path | None = None) -> str:
+    """As lm-eval's files carry it, and later than any in the folder: the last one written is the newest, whatever became of the clock."""
+    now = datetime.now()
+    for path in folder.glob("*_*.json*") if folder is not None else ():
+        found = STAMP.search(path.name)
+        with suppress(ValueError, OverflowError):
+            if found is not None:
+                now = max(now, datetime.fromisoformat(f"{found[1]}T{found[2].replace('-', ':')}") + timedelta(microseconds=1))
+    return now.isoformat(timespec="microseconds").replace(":", "-")
 
 
 def fingerprint(
@@ -431,7 +441,9 @@ def criterion_column(name: str) -> str:
 
 
 def sanitized(model_name: str) -> str:
-    """As a folder name, by lm-eval's own rule."""
+    """As a folder name, by lm-eval's own rule; of a path with dots in it (`../x`), the folder that it leads to."""
+    if not {".", ".."}.isdisjoint(model_name.split("/")):
+        model_name = Path(model_name).resolve().name or "model"
     return re.sub(r"[\"<>:/|\\?*\[\]]+", "__", model_name)
 
 

@@ -100,6 +100,8 @@ def places_of(file: Path, items: Callable[[], Items], *, own: bool, allow_duplic
         if row.key is None:
             if ids:
                 raise DataError(f"{row.where}: no id: a row needs one of {', '.join(ID_FIELDS)}, a text or a whole number")
+            if source is not None and len(places) == len(source.evaluation):
+                raise _uneven(name or file, source, "more")
             row = replace(row, key=len(places))
         example = source.find(row) if source else _own(row)
         if not allow_duplicates and not row.rollout and (before := first.setdefault(example.id, row.line)) != row.line:
@@ -107,12 +109,16 @@ def places_of(file: Path, items: Callable[[], Items], *, own: bool, allow_duplic
                 f"{row.where}: {example.id} was answered already in line {before}: keep one, or pass --allow_duplicates to score them all"
             )
         places.append(Place(row.line, row.start, row.size, len(row.answers), example.id, example if source else None))
-    if not ids and source is not None and len(places) != len(source.evaluation):
-        raise DataError(
-            f"{name or file}: no ids: rows need one of {', '.join(ID_FIELDS)}; without any there is one row per item, in their order, "
-            f"and {source.name} has {len(source.evaluation)} items to these {len(places)} rows"
-        )
+    if not ids and source is not None and len(places) < len(source.evaluation):
+        raise _uneven(name or file, source, f"only {len(places)}")
     return source.name if source else "the file itself", places
+
+
+def _uneven(file: str | Path, source: Items, rows: str) -> DataError:
+    return DataError(
+        f"{file}: no ids: rows need one of {', '.join(ID_FIELDS)}; without any there is one row per item, in their order, and {source.name} has "
+        f"{len(source.evaluation)} items, the file {rows} rows"
+    )
 
 
 def _own(row: Stored) -> Example:
@@ -149,8 +155,9 @@ _job: Job | None = None
 
 
 def _begin() -> None:
-    """A forked process dies with its parent, and at once on Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """A forked process dies with its parent, and at once on Ctrl-C and whatever else its parent would end in order at."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

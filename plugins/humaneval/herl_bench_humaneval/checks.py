@@ -87,7 +87,7 @@ def _tests(example: Example) -> dict[str, str]:
 
 # ------------------------------------------------------------------------------------------------------------------- checks
 def code_extracted(example: Example, seen: Observation) -> Finding:
-    return Finding(True) if seen.program.code is not None else Finding(False, "no Python code in the answer")
+    return Finding(True) if seen.program.code is not None else Finding(False, seen.program.error or "no Python code in the answer")
 
 
 def code_parses(example: Example, seen: Observation) -> Finding:
