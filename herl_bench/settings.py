@@ -57,6 +57,11 @@ class Settings:
     report_to: str = setting("", "a tracker of accelerate's, such as tensorboard")
 
 
+def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A config.yaml of an older version says nothing of the settings that came later: they had what is now the default."""
+    return {**{f.name: f.default for f in dataclasses.fields(Settings)}, **values}
+
+
 def parse_settings(
     flags: Mapping[str, Any], assignments: Sequence[str], config_file: str | None
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:

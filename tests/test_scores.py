@@ -13,6 +13,7 @@ from herl_bench.cli import cli, run_command
 from herl_bench.cli.resolve import sandbox_opener
 from herl_bench.cli.scores import interval
 from herl_bench.compare.stats import share_interval
+from herl_bench.compare.sweep import difference
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.core import mean_and_stderr
 from herl_bench.plugins import Plugin, load_host
@@ -270,3 +271,9 @@ def test_a_sandbox_that_knows_no_integrity_is_asked_for_nothing_or_named():
     assert opened == [("plain", 1), ("whole", {"integrity": "split"})]
     with pytest.raises(UsageError, match="the sandbox 'plain' has no such option"):
         sandbox_opener(host, "plain", "split")
+
+
+def test_a_run_of_a_version_without_the_setting_was_a_shared_one():
+    older = {"task": "humaneval", "method": "ppo"}
+    assert difference(json.dumps(older), json.dumps({**older, "integrity": "shared"})) == ""
+    assert difference(json.dumps(older), json.dumps({**older, "integrity": "split"})) == "integrity=shared, and this asks for split"

@@ -14,7 +14,7 @@ import click
 
 from herl_bench.cli import report_problems
 from herl_bench.cli.door import open_console
-from herl_bench.cli.resolve import metrics_of, rubric_of
+from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_opener
 from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.plain_text import neutral
 from herl_bench.plugins import Host
@@ -153,7 +153,8 @@ def _judge(host: Host, folder: Path, data: str | None, jobs: int | None) -> Judg
     if source is not None:
         place = resolve_source(task, source, embedded=False)
         items = partial(items_of, task, place, seed=settings.get("seed", 0), difficulty=settings.get("difficulty"))
-    sandbox = partial(host.get("sandbox", "default").open, workers=1) if task.needs_sandbox else None
+    how = str(settings.get("integrity") or "shared")
+    sandbox = partial(sandbox_opener(host, integrity=how), workers=1) if task.needs_sandbox else None
     return Judge(task, rubric, tuple(metrics_of(host, task)), sandbox, items, jobs or len(os.sched_getaffinity(0)))
 
 

@@ -41,6 +41,7 @@ def _facts(run: FinishedRun) -> dict[str, Any]:
         "difficulty": "the world's own" if settings.get("difficulty") is None else settings["difficulty"],
         "problems": settings.get("problems") or "all",
         "system instruction": "the task's own" if settings.get("system_instruction") is None else settings["system_instruction"],
+        "integrity": settings.get("integrity") or "shared",
         "evaluation items": _digest(run),
         "primary metric": run.metric,
         "generation of the evaluated answers": tuple(sorted((k, str(v)) for k, v in run.after.generation.items())),

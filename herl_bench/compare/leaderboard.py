@@ -45,6 +45,7 @@ from herl_bench.compare.verdict import aside
 from herl_bench.errors import UsageError
 from herl_bench.plain_text import csv_cell, markdown_cell
 from herl_bench.saving import write_whole
+from herl_bench.settings import with_defaults
 
 COLUMNS = ("rank", "name", "model", "score", "low", "high", "seeds", "items", "tokens", "budget", "undecided", "shared")
 DEEPEST = 16
@@ -192,7 +193,7 @@ def _cut(line: str) -> str:
 
 def of_run(run: FinishedRun) -> Entry:
     """Raises what is in `UNREADABLE` for values of another kind than a run writes."""
-    own = {key: value for key, value in run.settings.items() if key not in ("set", "seed", "report_to", "task", "method")}
+    own = {key: value for key, value in with_defaults(run.settings).items() if key not in ("set", "seed", "report_to", "task", "method")}
     before, tokens = mean_outcome(run.before, run.higher_is_better), spent(run).tokens
     found = Entry(
         task=run.task,

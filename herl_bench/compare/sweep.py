@@ -26,6 +26,7 @@ from typing import Any, Protocol
 from herl_bench.errors import DataError, UsageError
 from herl_bench.reading import parse_json, parse_yaml, read_text
 from herl_bench.saving import saving, write_whole
+from herl_bench.settings import with_defaults
 
 POLL_S = 0.2
 # prctl(PR_SET_PDEATHSIG, SIGKILL), then the program itself. Not between fork and exec: Ray's workers have threads that do not survive a fork.
@@ -91,7 +92,7 @@ def difference(there: str, wanted: str) -> str:
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{k: v for k, v in values.items() if k != "set"}, **(values.get("set") or {})}
+    return {**{k: v for k, v in with_defaults(values).items() if k != "set"}, **(values.get("set") or {})}
 
 
 # -------------------------------------------------------------------------------------------------------------------- the cells
