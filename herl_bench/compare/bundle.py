@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from herl_bench.compare.page import one_line
-from herl_bench.compare.read import UNREADABLE, FinishedRun, json_lines, read_json, read_run, spent
+from herl_bench.compare.read import UNREADABLE, FinishedRun, json_lines, read_json, read_run, read_settings, spent
 from herl_bench.data import items_digest
 from herl_bench.errors import HerlBenchError, NoSandbox, SaveError, UsageError
 from herl_bench.evaluate.core import Summary, Tally
@@ -43,7 +43,6 @@ from herl_bench.evaluate.rescore import Job, places_of, rescore
 from herl_bench.evaluate.stored import Items
 from herl_bench.rubric import rubric_digest
 from herl_bench.saving import saving, write_whole
-from herl_bench.settings import read_yaml
 from herl_bench.types import Example, Metric, Rubric, Task
 
 CLAIMS = "bundle.json"
@@ -107,7 +106,7 @@ def _copied(source: Path, target: Path) -> None:
     if source.name == "config.yaml":
         import yaml
 
-        write_whole(target, yaml.safe_dump(local_names(read_yaml(str(source))), sort_keys=False, allow_unicode=True))
+        write_whole(target, yaml.safe_dump(local_names(read_settings(source.parent)), sort_keys=False, allow_unicode=True))
     elif source.name == "manifest.json":
         write_whole(target, json.dumps(local_names(read_json(source)), indent=2, ensure_ascii=False) + "\n")
     elif source.suffix == ".json" and source.name.startswith("results_"):
@@ -164,7 +163,7 @@ def settings_of(bundle: Path) -> dict[str, Any]:
         raise UsageError(f"{bundle}: no {CLAIMS} there: name a folder that herl-bench leaderboard bundle wrote")
     if not (bundle / "config.yaml").is_file():
         raise UsageError(f"{bundle}: config.yaml is missing: without it nothing can be verified")
-    return read_yaml(str(bundle / "config.yaml"))
+    return read_settings(bundle)
 
 
 def verify_apart(bundle: Path, judge: Callable[[], Judge], seconds: float = SECONDS, memory: int = MEMORY) -> tuple[list[str], bool]:
