@@ -448,7 +448,7 @@ def rows_of(name, change):
 def endless(entry):
     """A pattern that takes longer than anybody waits, and a rubric that has it; bundled with every hash."""
     config("rubric: gsm8k", "rubric: mine.yaml")(entry)
-    check = "{name: a, text: A., check: matches, with: {pattern: '^(([a-zA-Z0-9 .,!?-])*)*#$'}}"
+    check = "{name: a, text: A., check: regex, with: {pattern: '^(?:(?:\\S|\\s|.)+)+\\x00$'}}"
     (entry / "rubric.yaml").write_text(f"name: mine\ncriteria:\n  - {check}\n")
 
 
@@ -481,7 +481,7 @@ BAD_ENTRIES = {
     "no budget": config("budget: 400", "budget: plenty"),
     "a task of nobody's": config("task: gsm8k", "task: nobodys"),
     "a mapping for a task": config("task: gsm8k", "task: {a: b}"),
-    "settings that are a list": config("set:\n", "sets:\n"),
+    "settings that are a list": config("set:\n", "set: [1, 2]\nmore:\n"),
     "deep JSON": lambda entry: (entry / "manifest.json").write_text('{"data": ' + "[" * 100_000),
     "a list for a manifest": lambda entry: (entry / "manifest.json").write_text("[]"),
     "NaN tokens of a response": rows_of("metrics.jsonl", lambda rows: [rows[0].replace('"response_tokens": 8.0', '"response_tokens": NaN'), *rows[1:]]),

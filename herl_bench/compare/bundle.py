@@ -214,7 +214,12 @@ def _verify_here(answer: Connection, bundle: Path, judge: Callable[[], Judge], m
 
 def verify(bundle: Path, judge: Judge) -> list[str]:
     """Everything that is wrong with the entry, each in one line that names file and place; empty where nothing is."""
-    return [_shortened(problem.replace(f"{bundle}/", "")) for problem in _problems(bundle, judge)]
+    return [_shortened(inside(bundle, problem)) for problem in _problems(bundle, judge)]
+
+
+def inside(bundle: Path, line: str) -> str:
+    """The line without the way to the bundle, which stands before it."""
+    return line.removeprefix(f"{bundle}: ").replace(f"{bundle}/", "")
 
 
 def _problems(bundle: Path, judge: Judge) -> Iterator[str]:
