@@ -9,6 +9,7 @@ import pytest
 from herl_bench.errors import SaveError, UsageError
 from herl_bench.evaluate import Evaluation, Tally, Writer, judge_responses, read_summary, sum_up, warnings_of, write_evaluation
 from herl_bench.evaluate.core import mean_and_stderr
+from herl_bench.evaluate.files import new_stamp
 from herl_bench.policy.answer import Answer
 from herl_bench.types import Criterion, Example, Metric, Rubric, Task
 
@@ -198,3 +199,14 @@ def test_a_folder_without_results_is_named(tmp_path):
     (tmp_path / "results_1.json").write_text("[]")
     with pytest.raises(UsageError, match=r"results_1\.json: not a results file"):
         read_summary(tmp_path)
+
+
+def test_the_last_one_written_is_the_newest_whatever_the_clock_says(tmp_path):
+    """Files of a clock that was ahead, one to the second, and names that are no stamps."""
+    for name in ("results_2999-01-02T03-04-05.678901.json", "samples_a_2999-01-02T03-04-06.jsonl", "results_2999-99-99T00-00-00.json", "results_.json"):
+        (tmp_path / name).touch()
+    stamp = new_stamp(tmp_path)
+    assert stamp == "2999-01-02T03-04-06.000001"
+    (tmp_path / f"results_{stamp}.json").touch()
+    assert new_stamp(tmp_path) == "2999-01-02T03-04-06.000002"
+    assert new_stamp(tmp_path / "nowhere") < "2999"

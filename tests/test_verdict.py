@@ -88,8 +88,8 @@ def test_over_items_alone_the_sentence_says_what_it_cannot_tell():
 @pytest.mark.parametrize(("undecided", "said"), [((2, 200), False), ((3, 200), True), ((0, 200), False), ((6, 12), True)])
 def test_more_than_one_percent_undecided_is_in_the_sentence(undecided, said):
     count, of = undecided
-    for given in (CLEAR, ITEMS, replace(CLEAR, seeds=1), replace(CLEAR, low=-0.2, p=0.9)):
-        found = verdict(replace(given, undecided={"ppo": (0, of), "herl": undecided})).sentence
+    for evidence in (CLEAR, ITEMS, replace(CLEAR, seeds=1), replace(CLEAR, low=-0.2, p=0.9)):
+        found = verdict(replace(evidence, undecided={"ppo": (0, of), "herl": undecided})).sentence
         assert found.endswith(f" {count} of {of} answers of herl could not be decided and count as wrong.") == said
         assert "of ppo could" not in found
 
