@@ -339,7 +339,7 @@ def _rescored(bundle: Path, label: str, judge: Judge, run: FinishedRun) -> Itera
     yield from _rows_together(stored, name, judge.metrics)
     _, places = places_of(path, judge.items or (lambda: Items("", ())), own=judge.items is None, allow_duplicates=False)
     for place in places:
-        if place.example is not None and (row := ours.get(place.example.id)) is not None and row["doc"] != _plain(doc_of(place.example)):
+        if place.example is not None and (mine := ours.get(place.example.id)) is not None and mine["doc"] != _plain(doc_of(place.example)):
             yield f"{name}: {place.example.id}: the problem or its reference answer is not the one of the source"
     tally = Tally(judge.rubric, judge.metrics)
     job = Job(path, places, judge.task, judge.rubric, judge.metrics, judge.sandbox, rows=True)
