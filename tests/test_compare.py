@@ -22,7 +22,7 @@ from herl_bench.compare import analyse
 from herl_bench.compare.drawing import Drawing
 from herl_bench.compare.model import Arm, Comparison, from_json, to_json
 from herl_bench.compare.read import FinishedRun, read_run
-from herl_bench.compare.report import _said
+from herl_bench.compare.report import _said, of_comparison, of_folder, to_html
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.files import read_summary
 from herl_bench.testing import tiny_checkpoint
@@ -125,6 +125,73 @@ def test_two_tasks_are_corrected_together_and_summed_up(finished: tuple[Path, Co
     assert [o.improvement.value for o in done.overall if o.improvement] == [
         pytest.approx((3.5 / 4 + 1) / 2)
     ]  # gsm8k: of 4 pairs one is a tie
+
+
+def as_if(run: FinishedRun, before: float | None, after: list[float | None]) -> FinishedRun:
+    """The run with other outcomes."""
+    was = tuple(replace(s, outcome=before) for s in run.before.samples)
+    now = tuple(replace(s, outcome=value) for s, value in zip(run.after.samples, after, strict=True))
+    return replace(run, before=replace(run.before, samples=was), after=replace(run.after, samples=now))
+
+
+def test_undecided_is_wrong_everywhere_and_an_arm_that_fell_is_named(finished: tuple[Path, Comparison, str]):
+    """PPO gets 4 of 8 right, and HeRL none of the 2 that were decided; before training both had all."""
+    outcomes: dict[str, list[float | None]] = {"ppo": [1.0] * 4 + [0.0] * 4, "herl": [None] * 6 + [0.0] * 2}
+    runs = [as_if(read_run(finished[0] / "runs" / name), 1.0, outcomes[name.split("-")[1]]) for name in CELLS]
+    arms = [Arm("ppo", "ppo"), Arm("herl", "herl")]
+    done = analyse.compare({"gsm8k": {a.name: [r for r in runs if r.method == a.name] for a in arms}}, arms, folder=finished[0], command="")
+    (contrast,) = done.contrasts
+    assert (contrast.items, contrast.difference.value) == (8, pytest.approx(-0.5))
+    assert [(t.fixed, t.broken) for t in contrast.seed_tests] == [(0, 4)] * 2
+    assert {a.arm: (a.score.value, a.undecided, a.responses, a.fell) for a in done.arm_scores} == {"ppo": (0.5, 0, 16, True), "herl": (0.0, 12, 16, True)}
+    assert contrast.verdict.sentence.endswith("12 of 16 answers of herl could not be decided and count as wrong.")
+    assert done.verdicts[-1].startswith("Both arms ended below where they began on gsm8k: ppo 1.000 → 0.500, herl 1.000 → 0.000.")
+    assert "than 0.001 (--set learning_rate=3e-04)" in done.verdicts[-1]
+    assert from_json(to_json(done)) == done
+    page = to_html(of_comparison(done))
+    assert "12 of 16 undecided" in page
+    assert page.count('<span class="bad">below where it began</span>') == 2
+
+
+def test_another_metric_may_be_compared(finished: tuple[Path, Comparison, str]):
+    runs = [read_run(finished[0] / "runs" / name, "robust_match") for name in CELLS]
+    arms = [Arm("ppo", "ppo"), Arm("herl", "herl")]
+    done = analyse.compare({"gsm8k": {a.name: [r for r in runs if r.method == a.name] for a in arms}}, arms, folder=finished[0], command="")
+    assert done.tasks[0].metric == "robust_match,numeric"
+    assert not done.arm_scores[0].curve
+    assert any("chosen with --metric" in note for note in done.notes)
+    assert "robust match" in to_html(of_comparison(done))
+
+
+DAMAGED: dict[str, tuple[str, Any, str]] = {
+    "the last step twice": ("metrics.jsonl", lambda rows: [*rows, rows[-1]], "stands there twice"),
+    "all steps twice": ("metrics.jsonl", lambda rows: rows * 2, "step 1 stands there twice"),
+    "a step less": ("metrics.jsonl", lambda rows: rows[1:], "step 1 is missing"),
+    "a step between": ("metrics.jsonl", lambda rows: [rows[0], rows[0].replace('"step": 1,', '"step": 1.5,'), *rows[1:]], "step 2 is missing (step 1.5"),
+    "responses twice": ("rollouts.jsonl", lambda rows: [rows[0], *rows], "response 0 of step 1 stands there twice"),
+    "responses of a step less": ("rollouts.jsonl", lambda rows: [row for row in rows if '"step": 1,' not in row], "step 1 is missing"),
+    "responses of the last step less": ("rollouts.jsonl", lambda rows: [row for row in rows if row[:11] != rows[-1][:11]], "the log lost a part"),
+    "all responses twice": ("rollouts.jsonl", lambda rows: rows * 2, "stands there twice"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", DAMAGED)
+def test_a_log_with_doubled_or_missing_steps_is_refused(finished: tuple[Path, Comparison, str], tmp_path: Path, what: str):
+    name, change, told = DAMAGED[what]
+    run = Path(shutil.copytree(finished[0] / "runs" / CELLS[0], tmp_path / "run"))
+    (run / name).write_text("".join(change((run / name).read_text().splitlines(keepends=True))))
+    with pytest.raises(UsageError, match=re.escape(told)) as refused:
+        of_folder(run)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_no_run_is_left_out_with_a_line(finished: tuple[Path, Comparison, str], tmp_path: Path):
+    """`compare runs/*` finds a sweep's logs beside the runs."""
+    done = compare(*sorted((finished[0] / "runs").iterdir()), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("no config.yaml there, so it is no run: left out") == len(list((finished[0] / "runs").glob("*.log"))) > 0
+    mixed = compare(finished[0] / "runs" / CELLS[0], finished[0] / "runs" / CELLS[1] / "eval" / "after", cwd=tmp_path)
+    assert (mixed.returncode, "is a run and" in mixed.stderr) == (2, True), mixed.stderr
 
 
 # ------------------------------------------------------------------------------------------------------------- killed and failed

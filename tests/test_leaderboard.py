@@ -1,6 +1,7 @@
 """`herl-bench leaderboard` on real runs: ranking, and every kind of tampering with an entry."""
 
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -383,7 +384,7 @@ def test_hostile_names_reach_no_terminal_and_no_page(capsys):
 def test_a_run_of_another_shape_is_one_line(place, tmp_path):
     run = shutil.copytree(place / "entries" / "ppo", tmp_path / "run")
     (run / "metrics.jsonl").write_text("[1]\n")
-    with pytest.raises(UsageError, match="metrics.jsonl:1: a row is a JSON object, not list"):
+    with pytest.raises(UsageError, match=r"metrics\.jsonl:1: a row is a JSON object, not list"):
         entries_of([run])
 
 
@@ -421,3 +422,173 @@ def test_the_site_opens_from_disk_and_leaves_out_what_is_forged(place, tmp_path)
     page = visit(tmp_path / "site" / "entry-1.html", tmp_path, listed)
     assert page.problems == []
     assert page.requests == [(tmp_path / "site" / "entry-1.html").as_uri()]
+
+
+# ----------------------------------------------------------------------------------------------------------- one bad entry, and the rest
+def config(old, new):
+    def tamper(entry):
+        path = entry / "config.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    return tamper
+
+
+def rows_of(name, change):
+    """change: the lines of a file, to other lines."""
+
+    def tamper(entry):
+        path = entry / name
+        path.write_text("".join(change(path.read_text().splitlines(keepends=True))))
+
+    return tamper
+
+
+def endless(entry):
+    """A pattern that takes longer than anybody waits, and a rubric that has it; bundled with every hash."""
+    config("rubric: gsm8k", "rubric: mine.yaml")(entry)
+    check = "{name: a, text: A., check: regex, with: {pattern: '^(?:(?:\\S|\\s|.)+)+\\x00$'}}"
+    (entry / "rubric.yaml").write_text(f"name: mine\ncriteria:\n  - {check}\n")
+
+
+def huge(entry):
+    with open(entry / "eval" / "after" / "samples_gsm8k_2020.jsonl", "wb") as file:
+        file.truncate(3 << 30)
+    only(entry, "samples_gsm8k_2*T*.jsonl")[0].unlink()
+
+
+def instead(name, make):
+    def tamper(entry):
+        (entry / name).unlink()
+        make(entry / name)
+
+    return tamper
+
+
+BAD_ENTRIES = {
+    "a date that is none": config("seed: 0", "seed: 2023-13-45"),
+    "a date": config("seed: 0", "seed: 2023-12-05"),
+    "a boolean that is none": config("seed: 0", "seed: !!bool abc"),
+    "an integer that is none": config("seed: 0", "seed: !!int abc"),
+    "another language's object": config("seed: 0", "seed: !!python/object/apply:os.system [exit]"),
+    "a seed of text": config("seed: 0", "seed: first"),
+    "a seed of 5,000 digits": config("seed: 0", f"seed: {'7' * 5000}"),
+    "deep YAML": config("seed: 0", f"seed: {'[' * 20_000}"),
+    "names within names": config(
+        "seed: 0", "seed: 0\n" + "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9 if i else ['x'])}]" for i in range(12))
+    ),
+    "no budget": config("budget: 400", "budget: plenty"),
+    "a task of nobody's": config("task: gsm8k", "task: nobodys"),
+    "a mapping for a task": config("task: gsm8k", "task: {a: b}"),
+    "settings that are a list": config("set:\n", "set: [1, 2]\nmore:\n"),
+    "deep JSON": lambda entry: (entry / "manifest.json").write_text('{"data": ' + "[" * 100_000),
+    "a list for a manifest": lambda entry: (entry / "manifest.json").write_text("[]"),
+    "NaN tokens of a response": rows_of("metrics.jsonl", lambda rows: [rows[0].replace('"response_tokens": 8.0', '"response_tokens": NaN'), *rows[1:]]),
+    "endless tokens of a response": rows_of("metrics.jsonl", lambda rows: [rows[0].replace('"response_tokens": 8.0', '"response_tokens": 1e999'), *rows[1:]]),
+    "many tokens of a response": rows_of("metrics.jsonl", lambda rows: [rows[0].replace('"response_tokens": 8.0', '"response_tokens": 1e9'), *rows[1:]]),
+    "a step twice": rows_of("metrics.jsonl", lambda rows: [*rows, rows[-1]]),
+    "a step less": rows_of("metrics.jsonl", lambda rows: rows[1:]),
+    "steps in another order": rows_of("metrics.jsonl", lambda rows: rows[::-1]),
+    "no steps": rows_of("metrics.jsonl", lambda rows: []),
+    "tokens that fall": rows_of("metrics.jsonl", lambda rows: [rows[0].replace('"tokens": ', '"tokens": 1000'), *rows[1:]]),
+    "a key twice": rows_of("metrics.jsonl", lambda rows: [rows[0].replace('{"step": 1', '{"step": 1, "tokens": 5'), *rows[1:]]),
+    "NUL bytes": lambda entry: (entry / "metrics.jsonl").write_bytes(bytes(4096)),
+    "a pattern that never ends": endless,
+    "a huge file": huge,
+    "a pipe for a log": instead("metrics.jsonl", os.mkfifo),
+    "a device for a log": instead("metrics.jsonl", lambda path: path.symlink_to("/dev/zero")),
+    "a folder for a log": instead("metrics.jsonl", os.mkdir),
+    "links in a circle": lambda entry: (entry / "eval" / "again").symlink_to(".."),
+    "an unfinished run": lambda entry: shutil.rmtree(entry / "eval" / "after"),
+    "no claims": lambda entry: (entry / "bundle.json").write_text("{"),
+    "claims of NaN": lambda entry: (entry / "bundle.json").write_text('{"format": 1, "entry": {"seed": NaN}, "files": {}}'),
+    "a copy": lambda entry: None,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def crowd(place, tmp_path_factory):
+    """A sound entry among all of `BAD_ENTRIES`, with every hash made anew."""
+    folder = tmp_path_factory.mktemp("crowd")
+    shutil.copytree(place / "entries" / "ppo", folder / "00-sound")
+    for number, tamper in enumerate(BAD_ENTRIES.values(), 10):
+        entry = shutil.copytree(place / "entries" / "ppo", folder / f"{number}-bad")
+        tamper(entry)
+        if tamper is not BAD_ENTRIES["no claims"] and tamper is not BAD_ENTRIES["claims of NaN"]:
+            for path in sorted(entry.rglob("*")):
+                if not path.is_symlink() and path.is_file() and path.name != "bundle.json" and path.stat().st_size < 1 << 20:
+                    rehash(entry, str(path.relative_to(entry)))
+    return folder
+
+
+def test_a_site_is_built_of_what_is_sound_whatever_lies_beside_it(crowd, tmp_path):
+    """The real command, so that processes and their limits are the real ones."""
+    done = command("leaderboard", "build", crowd, "-o", tmp_path / "site", "--jobs", 1, "--time_limit", 20, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for number, what in enumerate(BAD_ENTRIES, 10):
+        lines = [line for line in done.stderr.splitlines() if line.startswith(f"{crowd}/{number}-bad: ")]
+        assert lines, what
+        assert all(line.isprintable() and len(line) < 600 for line in lines), what
+    assert not any("00-sound: " in line for line in done.stderr.splitlines() if line.startswith(f"{crowd}/00"))
+    index = (tmp_path / "site" / "index.html").read_text()
+    assert "entry-1.html" in index
+    assert {p.name for p in (tmp_path / "site").iterdir()} == {"index.html", "task-gsm8k.html", "entry-1.html"}
+
+
+def test_a_folder_is_ranked_whatever_lies_in_it(crowd, place, tmp_path, capsys):
+    """Nothing is judged again here, so that what is forged well stays; whatever cannot be read is named."""
+    entries, left_out = entries_of([crowd])
+    assert any(entry.folder.endswith("00-sound") for entry in entries)
+    unread = {"a copy", "a boolean that is none", "deep YAML", "deep JSON", "NaN tokens of a response", "a step twice", "a step less", "a pipe for a log",
+              "a huge file", "an unfinished run", "NUL bytes", "a key twice", "tokens that fall", "no steps", "a folder for a log"}  # fmt: skip
+    for number, what in enumerate(BAD_ENTRIES, 10):
+        named = [line for line in left_out if f"/{number}-bad" in line.split(": ")[0]]
+        assert len(named) <= 1, what
+        assert named or what not in unread, what
+    assert all(line.isprintable() and len(line) < 400 for line in left_out)
+    for text in (to_markdown(rank(entries)), to_csv(rank(entries)), to_json(rank(entries)), to_html(rank(entries))):
+        assert "gsm8k" in text
+
+
+def test_files_of_lm_eval_are_left_out_with_a_line(place, tmp_path, capsys):
+    shutil.copytree(place / "entries" / "ppo", tmp_path / "all" / "ppo")
+    results = {"results": {"hellaswag": {"acc,none": 0.5}}, "configs": {}}
+    (tmp_path / "all" / "results_2026-01-01T00-00-00.000000.json").write_text(json.dumps(results))
+    (tmp_path / "all" / "results_2026-01-02T00-00-00.000000.json").write_text("[NaN]")
+    (tmp_path / "all" / "results_2026-01-03T00-00-00.000000.json").write_text('{"results": [], "herl_bench": 7}')
+    entries, left_out = entries_of([tmp_path / "all"])
+    assert len(entries) == 1
+    assert [("lm-eval's own tasks" in line, "not a results file" in line) for line in left_out] == [(True, False), (False, True), (False, True)]
+
+
+def test_undecided_answers_rank_as_wrong_and_are_shown(capsys):
+    run = a_run("clever", 0, 50)
+    undecided = dataclasses.replace(
+        run, samples=tuple(dataclasses.replace(s, outcome=None if s.outcome == 0 else s.outcome, integrity="shared") for s in run.samples)
+    )
+    (table,) = rank([a_run("plain", 0, 60), undecided])
+    assert [(s.name, s.score.value, s.undecided) for s in table.standings] == [("plain", 0.6, 0), ("clever", 0.5, 50)]
+    _show([table])
+    for text in (capsys.readouterr().out, to_markdown([table]), to_html([table])):
+        assert "50 of 100 undecided" in " ".join(text.replace("│", " ").split()) or "50 of 100" in text
+    assert "100 shared" in to_markdown([table])
+    assert [(r["undecided"], r["shared"]) for r in csv.DictReader(io.StringIO(to_csv([table])))] == [("0", "0"), ("50", "100")]
+
+
+def test_rows_may_be_ranked_by_another_metric(place):
+    entries, _ = entries_of([place / "runs"], "robust_match")
+    assert {entry.metric for entry in entries} == {"robust_match,numeric"}
+    with pytest.raises(UsageError, match="stands for exact_match,strict-match and exact_match,flexible-extract"):
+        entries_of([place / "runs"], "exact_match")
+    with pytest.raises(UsageError, match="did you mean robust_match,numeric"):
+        entries_of([place / "runs"], "robust_mach")
+
+
+def test_what_reaches_markdown_and_spreadsheets_stays_text():
+    tables = rank([a_run('=HYPERLINK("http://x")![a](http://x.example/b.png)<script>|', 0, 50), a_run("@cmd", 0, 40), a_run("+1", 0, 30)])
+    markdown, rows = to_markdown(tables), list(csv.DictReader(io.StringIO(to_csv(tables))))
+    assert "![a](" not in markdown
+    assert "<script>" not in markdown
+    assert all(row["name"].startswith("'") for row in rows)

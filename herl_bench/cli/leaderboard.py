@@ -177,7 +177,7 @@ def build(host: Host, folder: str, output_dir: str, data: str | None, jobs: int 
         try:
             problems[found], _ = bundles.verify_apart(found, partial(_judge, host, found, data, jobs), time_limit)
         except HerlBenchError as error:  # one that cannot be begun with is refused like others; the rest is built
-            problems[found] = [str(error)]
+            problems[found] = [bundles.inside(found, str(error))]
     refused = leaderboard.build(Path(folder), Path(output_dir), problems, metric)
     for place, lines in refused.items():
         for line in lines:

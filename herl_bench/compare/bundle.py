@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from herl_bench.compare.page import one_line
-from herl_bench.compare.read import UNREADABLE, FinishedRun, json_lines, read_json, read_run, spent
+from herl_bench.compare.read import UNREADABLE, FinishedRun, json_lines, read_json, read_run, read_settings, spent
 from herl_bench.data import items_digest
 from herl_bench.errors import HerlBenchError, NoSandbox, SaveError, UsageError
 from herl_bench.evaluate.core import Summary, Tally
@@ -43,7 +43,6 @@ from herl_bench.evaluate.rescore import Job, places_of, rescore
 from herl_bench.evaluate.stored import Items
 from herl_bench.rubric import rubric_digest
 from herl_bench.saving import saving, write_whole
-from herl_bench.settings import read_yaml
 from herl_bench.types import Example, Metric, Rubric, Task
 
 CLAIMS = "bundle.json"
@@ -107,7 +106,7 @@ def _copied(source: Path, target: Path) -> None:
     if source.name == "config.yaml":
         import yaml
 
-        write_whole(target, yaml.safe_dump(local_names(read_yaml(str(source))), sort_keys=False, allow_unicode=True))
+        write_whole(target, yaml.safe_dump(local_names(read_settings(source.parent)), sort_keys=False, allow_unicode=True))
     elif source.name == "manifest.json":
         write_whole(target, json.dumps(local_names(read_json(source)), indent=2, ensure_ascii=False) + "\n")
     elif source.suffix == ".json" and source.name.startswith("results_"):
@@ -164,7 +163,7 @@ def settings_of(bundle: Path) -> dict[str, Any]:
         raise UsageError(f"{bundle}: no {CLAIMS} there: name a folder that herl-bench leaderboard bundle wrote")
     if not (bundle / "config.yaml").is_file():
         raise UsageError(f"{bundle}: config.yaml is missing: without it nothing can be verified")
-    return read_yaml(str(bundle / "config.yaml"))
+    return read_settings(bundle)
 
 
 def verify_apart(bundle: Path, judge: Callable[[], Judge], seconds: float = SECONDS, memory: int = MEMORY) -> tuple[list[str], bool]:
@@ -215,7 +214,12 @@ def _verify_here(answer: Connection, bundle: Path, judge: Callable[[], Judge], m
 
 def verify(bundle: Path, judge: Judge) -> list[str]:
     """Everything that is wrong with the entry, each in one line that names file and place; empty where nothing is."""
-    return [_shortened(problem.replace(f"{bundle}/", "")) for problem in _problems(bundle, judge)]
+    return [_shortened(inside(bundle, problem)) for problem in _problems(bundle, judge)]
+
+
+def inside(bundle: Path, line: str) -> str:
+    """The line without the way to the bundle, which stands before it."""
+    return line.removeprefix(f"{bundle}: ").replace(f"{bundle}/", "")
 
 
 def _problems(bundle: Path, judge: Judge) -> Iterator[str]:
@@ -335,7 +339,7 @@ def _rescored(bundle: Path, label: str, judge: Judge, run: FinishedRun) -> Itera
     yield from _rows_together(stored, name, judge.metrics)
     _, places = places_of(path, judge.items or (lambda: Items("", ())), own=judge.items is None, allow_duplicates=False)
     for place in places:
-        if place.example is not None and (row := ours.get(place.example.id)) is not None and row["doc"] != _plain(doc_of(place.example)):
+        if place.example is not None and (mine := ours.get(place.example.id)) is not None and mine["doc"] != _plain(doc_of(place.example)):
             yield f"{name}: {place.example.id}: the problem or its reference answer is not the one of the source"
     tally = Tally(judge.rubric, judge.metrics)
     job = Job(path, places, judge.task, judge.rubric, judge.metrics, judge.sandbox, rows=True)

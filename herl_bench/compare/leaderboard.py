@@ -26,7 +26,7 @@ from typing import Any
 
 from herl_bench.compare import charts
 from herl_bench.compare.analyse import score_interval
-from herl_bench.compare.bundle import CLAIMS, local_names
+from herl_bench.compare.bundle import CLAIMS, inside, local_names
 from herl_bench.compare.drawing import series
 from herl_bench.compare.model import Interval
 from herl_bench.compare.page import Figure, bounds, figure, number, one_line, render, whole
@@ -423,11 +423,11 @@ def build(folder: Path, site: Path, problems: Mapping[Path, Sequence[str]], metr
                 run = read_run(bundle, metric)
                 sound[str(bundle)] = of_run(run), _entry(run)
             except UsageError as error:
-                refused[bundle] = [_cut(str(error))]
+                refused[bundle] = [_cut(inside(bundle, str(error)))]
             except UNREADABLE as error:
                 refused[bundle] = [_cut(f"its files are not as a run writes them: {type(error).__name__}: {error}")]
     kept, twins = without_twins([entry for entry, _ in sound.values()])
-    refused |= {Path(bundle): [_cut(line)] for bundle, line in twins.items()}
+    refused |= {Path(bundle): [_cut(inside(Path(bundle), line))] for bundle, line in twins.items()}
     tables = rank(kept)
     for entry in kept:
         write_whole(site / names[entry.folder], sound[entry.folder][1])

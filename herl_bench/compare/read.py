@@ -21,7 +21,6 @@ from herl_bench.compare.sweep import finished
 from herl_bench.errors import UnknownName, UsageError
 from herl_bench.evaluate.core import Score
 from herl_bench.evaluate.files import NAMESPACE, read_summary
-from herl_bench.settings import read_yaml
 from herl_bench.types import Judgement, Verdict
 
 CUT_OFF = ("timeout", "memory", "crash", "protocol", "violation")
@@ -95,7 +94,7 @@ def read_run(directory: Path, metric: str | None = None) -> FinishedRun:
     if not finished(directory):
         raise UsageError(f"the run {directory} has not ended: finish it with herl-bench run --resume {directory}")
     try:
-        settings = read_yaml(str(directory / "config.yaml"))
+        settings = read_settings(directory)
         manifest = read_json(directory / "manifest.json")
         rows = tuple(json_lines(directory / "metrics.jsonl"))
         if not rows:
@@ -150,6 +149,15 @@ def json_lines(path: Path) -> Iterator[dict[str, Any]]:
         if not isinstance(row, dict):
             raise UsageError(f"{path}:{number}: a row is a JSON object, not {type(row).__name__}")
         yield row
+
+
+def read_settings(directory: Path) -> dict[str, Any]:
+    """A run's `config.yaml`. Raises `UsageError`."""
+    regular(directory / "config.yaml")
+    settings = reading.read_yaml(directory / "config.yaml", "the configuration")
+    if not isinstance(settings, dict):
+        raise UsageError(f"{directory}/config.yaml: it holds {type(settings).__name__}, not `key: value` lines")
+    return {str(key): value for key, value in settings.items()}
 
 
 def regular(path: Path) -> None:

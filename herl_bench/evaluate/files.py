@@ -382,7 +382,7 @@ def new_stamp(folder: Path | None = None) -> str:
         found = STAMP.search(path.name)
         with suppress(ValueError, OverflowError):
             if found is not None:
-                now = max(now, datetime.fromisoformat(f"{found[1]}T{found[2].replace('-', ':')}") + timedelta(microseconds=1))
+                now = max(now, datetime.fromisoformat(f"{found[1]}T{found[2].replace('-', ':')}") + timedelta(seconds=1))
     return now.isoformat(timespec="microseconds").replace(":", "-")
 
 

@@ -27,7 +27,8 @@ def lm_eval(folder: Path, right: Callable[[int], Any], *, items: int = ITEMS, me
     rows = [
         {
             "doc_id": i, "doc": {"question": f"{doc} Number {i:03}, a long one", "answer": f"#### {i}"}, "target": f"#### {i}", "doc_hash": f"{doc}{i}",
-            "arguments": {"gen_args_0": {"arg_0": f"Question: {doc} Number {i:03}, a long one", "arg_1": {}}}, "resps": [["text"]], "filtered_resps": ["text"], "filter": kept,
+            "arguments": {"gen_args_0": {"arg_0": f"Question: {doc} Number {i:03}, a long one", "arg_1": {}}},
+            "resps": [["text"]], "filtered_resps": ["text"], "filter": kept,
             "metrics": [metric], metric: right(i),
         }
         for i in range(items) for kept in ("strict-match", "flexible-extract")
