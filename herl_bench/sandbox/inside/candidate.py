@@ -409,7 +409,7 @@ class Server:
     def _lent_changes(self) -> list[Any]:
         changes = []
         for number, before in list(self.lent.items()):
-            with contextlib.suppress(codec.Unsendable):
+            with contextlib.suppress(Exception):  # too deep by now, or a thread of the program's is at it
                 after = codec.encode(self.kept[number], self.export)
                 if after != before:
                     self.lent[number] = after
