@@ -205,7 +205,6 @@ class Server:
         self.output = Output()
         self.text = io.TextIOWrapper(io.BufferedWriter(self.output, 4096), "utf-8", "backslashreplace", write_through=False)
         self.globals: dict[str, Any] = {}
-        self.words: dict[type, str] = {}
         self.callbacks: dict[int, Any] = {}
         self.chained = 0
         self.lent: dict[int, Any] = {}
@@ -229,7 +228,7 @@ class Server:
         elif kind.__hash__ is not object.__hash__:
             with contextlib.suppress(Exception):
                 more = hash(value)  # equal objects have equal ones
-        words = self.specials(kind) + (" __getitem__" if sort == "class" and hasattr(value, "__class_getitem__") else "")
+        words = special_methods(kind) + (" __getitem__" if sort == "class" and hasattr(value, "__class_getitem__") else "")
         return {"r": [self.keep(value), sort, label if type(label) is str else "", words, self.keep(kind), more]}
 
     def keep(self, value: Any) -> int:
@@ -238,11 +237,6 @@ class Server:
             number = self.numbers[id(value)] = len(self.kept)
             self.kept.append(value)
         return number
-
-    def specials(self, kind: type) -> str:
-        if kind not in self.words:
-            self.words[kind] = " ".join(special_methods(kind))
-        return self.words[kind]
 
     def resolve(self, tag: str, payload: Any) -> Any:
         if tag == "r":
@@ -415,7 +409,7 @@ class Server:
     def _lent_changes(self) -> list[Any]:
         changes = []
         for number, before in list(self.lent.items()):
-            with contextlib.suppress(codec.Unsendable):
+            with contextlib.suppress(Exception):  # too deep by now, or a thread of the program's is at it
                 after = codec.encode(self.kept[number], self.export)
                 if after != before:
                     self.lent[number] = after
@@ -476,7 +470,16 @@ def sort_of(value: Any, kind: type) -> str:
 SPECIAL = [f"__{word}__" for word in codec.SPECIAL.split()]
 
 
-def special_methods(kind: type) -> list[str]:
+WORDS: dict[int, tuple[type, str]] = {}  # by identity: a metaclass may have a hash of its own, or none
+
+
+def special_methods(kind: type) -> str:
+    if id(kind) not in WORDS:
+        WORDS[id(kind)] = kind, " ".join(list_special_methods(kind))
+    return WORDS[id(kind)][1]
+
+
+def list_special_methods(kind: type) -> list[str]:
     """Those that it has and `object` has not, and in a word how it compares: as its fields do (a dataclass), or as the builtin that it derives
     from."""
     words = [name for name in SPECIAL if getattr(kind, name, None) not in (None, getattr(object, name, None))]

@@ -14,6 +14,7 @@ import builtins
 import collections
 import collections.abc
 import contextlib
+import functools
 import inspect
 import io
 import math
@@ -266,15 +267,13 @@ class Program:
             return self.thrown[payload]
         if tag != "r":
             return codec.no_import(tag, payload)
-        number, sort, label, words, class_number, more = reference(payload)
+        number, sort, label, words, _, more = reference(payload)
         if sort == "exception":
             return self.error_class(number, more)
         self.named.discard(number)  # what it gives back is an object like any other
         if number not in self.references:
             self.make_room()
-            kind = self.classes.get((class_number, sort))
-            if kind is None:
-                kind = self.classes[class_number, sort] = remote_class(sort, label, words)
+            kind = remote_class(sort, sort if sort in ("function", "class") else label, tuple(words))
             self.references[number] = remote(kind, Known(self, number, label, more if type(more) is int else None))
         return self.references[number]
 
@@ -672,13 +671,14 @@ def remote(kind: type[Remote], what: Known) -> Remote:
     return value
 
 
-def remote_class(sort: str, label: str, words: list[str]) -> type[Remote]:
-    """The tester's class for one of the program's: a base by its sort, and the special methods that it says it has."""
+@functools.lru_cache(maxsize=256)
+def remote_class(sort: str, name: str, words: tuple[str, ...]) -> type[Remote]:
+    """The tester's class for one of the program's: a base by its sort, and the special methods that it says it has. Kept: classes are dear."""
     base = REMOTES.get(sort, Remote)
     compares = compared_as_data if "data" in words else compared_in_its_kind if "narrow" in words else compared
     members = {name: compares(name) if name in COMPARISONS else SPECIAL[name] for name in words if name in SPECIAL}
     members.setdefault("__hash__", Remote.__hash__)  # not None, as Python has it beside __eq__
-    return type(label, (base,), {**members, "__slots__": (), "__doc__": vars(Remote)["__doc__"], "__module__": codec.OWN_MODULE})
+    return type(name, (base,), {**members, "__slots__": (), "__doc__": vars(Remote)["__doc__"], "__module__": codec.OWN_MODULE})
 
 
 def reference(payload: Any) -> tuple[int, str, str, list[str], int, Any]:
