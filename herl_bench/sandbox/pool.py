@@ -277,7 +277,7 @@ class _Pool:
         worker, answer = self.twice(worker, job)
         lost = answer["status"] == LOST
         if lost or answer.get("unproven"):
-            worker, alone = self.twice(worker, {**job, "stub": True})
+            worker, alone = self.twice(worker, {**job, "code": "", "stub": True})
             if lost and alone["status"] == LOST:
                 worker, probe = self.twice(worker, READY)
                 ready = probe["status"] == "pass"
