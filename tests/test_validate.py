@@ -128,8 +128,8 @@ def test_what_a_check_returns_in_error_is_named_with_the_check(check, said):
     [
         (replace(SUM, target=42), ": target is a int, not text: write str(…)"),
         (replace(SUM, prompt=None), ": prompt is a NoneType, not text"),
-        (replace(SUM, info={"terms": {40, 2}}), ": info cannot be written as JSON: Object of type set is not JSON serializable"),
-        (replace(SUM, info={"n": np.int64(3)}), ": info cannot be written as JSON: "),
+        (replace(SUM, info={"terms": {40, 2}}), ": info['terms'] cannot be written as JSON: Object of type set is not JSON serializable"),
+        (replace(SUM, info={"n": np.int64(3)}), ": info['n'] cannot be written as JSON: "),
     ],
 )
 def test_fields_that_no_file_can_hold_are_named(example, said):
