@@ -195,6 +195,12 @@ GSM8K: dict[str, tuple[Break, bool | None]] = {
     "two answers, the gold one last": (_number("{w}\n#### {m}\n\nAnd then:\n#### {n}"), None),
     "two answers, the gold one first": (_number("{w}\n#### {n}\n\nAnd then:\n#### {m}"), None),
     "right, then another number in words that follow": (_number("{w}\n#### {n}\nI checked it 3 times."), True),
+    "`#### 19 - 1 = 18`": (_number("{w}\n#### {m} - 1 = {n}"), True),
+    "`#### 18/7`": (_number("{w}\n#### {n}/7"), False),
+    "`#### 18 or 19`": (_number("{w}\n#### {n} or {m}"), False),
+    "`\\boxed{18}`, then another number": (_number("{w}\n\\boxed{{{n}}}\nI checked it 3 times."), True),
+    "another answer in `<think>`, then the right one": (_number("<think>\n#### {m}\n</think>\n{w}\n#### {n}"), True),
+    "the right answer in a `<think>` that is never closed": (_number("<think>\n{w}\n#### {n}"), False),
     "empty": (lambda e: "", False),
 }
 
@@ -237,6 +243,10 @@ BBH: dict[str, tuple[Break, bool | None]] = {
     "two answers, the right one last": (_says("So the answer is {b}. Wait. So the answer is {a}."), True),
     "two answers, the wrong one last": (_says("So the answer is {a}. Wait. So the answer is {b}."), False),
     "right, and the other one named after it": (_says("So the answer is {a}.\nIt cannot be {b}."), True),
+    "on the next line: `**Answer:**`": (_says("**Answer:**\n\n{a}"), True),
+    "both: `(A) or (B)`": (_says("So the answer is {a} or {b}."), False),
+    "another answer in `<think>`, then the right one": (_says("<think>\nSo the answer is {b}.\n</think>\nSo the answer is {a}."), True),
+    "the right answer in a `<think>` that is never closed": (_says("<think>\nSo the answer is {a}."), False),
     "empty": (lambda e: "", False),
 }
 
@@ -261,6 +271,15 @@ HUMANEVAL: dict[str, tuple[Break, bool | None]] = {
     ),
     "the body in fences, without the signature": (lambda e: _fenced(e.target), True),
     "the body, then prose": (lambda e: f"{e.target.rstrip()}\n\nThis works for all inputs.", True),
+    "a wrong function in fences, then the right one": (
+        lambda e: f"{_fenced(e.prompt + _return_nothing(e))}\nNo. Corrected:\n{_fenced(e.prompt + e.target)}",
+        True,
+    ),
+    "a wrong function in `<think>`, then the right one": (
+        lambda e: f"<think>\n{_fenced(e.prompt + _return_nothing(e))}\n</think>\n{_fenced(e.prompt + e.target)}",
+        True,
+    ),
+    "the right function in a `<think>` that is never closed": (lambda e: f"<think>\n{_fenced(e.prompt + e.target)}", False),
     "a wrong function in fences": (lambda e: _fenced(e.prompt + _return_nothing(e)), False),
     "empty": (lambda e: "", False),
 }
@@ -309,6 +328,10 @@ def page(folder: Path) -> str:
         "herl-bench. A cell says how many of the answers were called right; bold means that some were scored wrongly. Under lm-eval's own names",
         "(`exact_match` with its filters, `pass@1,create_test`) herl-bench gives lm-eval's number for every one of these answers, wrong where it",
         "is wrong, so that numbers can be compared with published ones. Its robust metric stands beside them under another name.",
+        "",
+        "lm-eval's metrics look at the whole response as it is. The robust metric, the rubric's criteria and the share of unparsed answers have one",
+        "reading in common: text in `<think>` is not the answer, a thought that is never closed has none, and a number or an option may be written in",
+        "any usual way. They are computed in time that grows with the length of the response; a program of more than 40,000 characters is not run.",
         "",
         "Made by `HERL_BENCH_DATA=DIR python benchmarks/parity.py`; a test compares this page with what the script says.",
         "",

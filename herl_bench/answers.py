@@ -48,7 +48,7 @@ _SIGNS = {
     **{ord(odd): plain for odd, plain in zip("−–－＋×÷⁄＝％，：（）", "---+*//=%,:()", strict=True)},
     **dict.fromkeys(map(ord, "\u00a0\u2007\u2008\u2009\u200a\u202f\u3000"), " "),
     **dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"), ""),
-    **{ord(one): f" {over}" for one, over in zip("½⅓⅔¼¾⅕⅛", "1/2 1/3 2/3 1/4 3/4 1/5 1/8".split(), strict=True)},
+    **{ord(one): f" {over}" for one, over in zip("½⅓⅔¼¾⅕⅛", ("1/2", "1/3", "2/3", "1/4", "3/4", "1/5", "1/8"), strict=True)},
 }
 _LATEX = (
     (re.compile(r"<<[^<>\n]*>>"), ""),  # calculator notes
@@ -72,7 +72,7 @@ _LATEX = (
 _UNSIGNED = r"(?:\d{1,3}(?:(?P<mark>[,'’_ ])\d{3})(?:(?P=mark)\d{3})*(?!\d)|\d+)(?:\.\d+)?|(?<!\d)\.\d+"
 _NUMBER = re.compile(
     rf"(?P<sign>(?:(?<![\w)])[-+] ?)?)(?P<number>{_UNSIGNED})"
-    r"(?:[eE](?P<e>[-+]?\d{1,2})(?![\w.])| ?[*x] ?10 ?(?:\^|\*\*) ?\(?(?P<ten>-?\d{1,2})\)?)?"
+    r"(?:[eE](?P<e>[-+]?\d{1,2})(?!\w|\.\d)| ?[*x] ?10 ?(?:\^|\*\*) ?\(?(?P<ten>-?\d{1,2})\)?)?"
     r"(?:(?: | and )(?P<top>\d{1,9})/(?P<bottom>\d{1,9})(?!\d)| ?/ ?(?P<over>\d{1,9})(?!\d))?"
     r"(?P<half> and a half\b)?"
     r"(?: ?-?(?P<scale>hundred|thousand|million|billion|dozen)\b|(?P<k>[kK])(?![A-Za-z]))?"
@@ -84,7 +84,7 @@ _GOES_ON = re.compile(
     r"|:(?!00\b)\d|\s?:\s\d"  # a ratio, a time
     r"|\s*(?:\*\*|[-+*/^x])\s*[(]*\s*[-+]?\.?\d|\s*\^|[⁰¹²³⁴-⁹]"  # a calculation, a range, a power
     r"|\s*%?\s+of\s+\d"  # 50% of 36
-    r"|(?:\s+[^\W\d_]+){0,2}\s+or\s+(?:[^\W\d_]+\s+){0,2}\d|\s+to\s+\d"  # one of two
+    r"|(?:\s+[^\W\d_]+){0,2}\s+or\s+(?:[^\W\d_]+\s+){0,2}[-+]?\.?\d|\s+to\s+[-+]?\d"  # one of two
     rf"|\s*[^\W\d_]*\s+and\s+\d|\s*{_BIG}\s+\d+\s*[^\W\d_]"  # 3 hours and 20 minutes
 )
 _WORDS = (
@@ -93,7 +93,10 @@ _WORDS = (
 )
 _CAME_FROM = re.compile(r"[\d)] ?(?:\*\*|[-+*/^x:]) ?\(?\Z|\d[,.'’_]\Z|\d(?: [^\W\d_]+)? or (?:[^\W\d_]+ )?\Z")
 _OPENING = re.compile(rf"(?:[\s:*_~≈\"“”'(\[#=]+|(?:{_WORDS})\b)+", re.IGNORECASE)
-_REFUSED = re.compile(r"(?:not|neither|never|either|between|(?:less|more|fewer|greater|higher|lower) than|at least|at most|over|under)\b|[<>≤≥≠±]", re.IGNORECASE)
+_REFUSED = re.compile(
+    r"(?:not|neither|never|either|between|(?:less|more|fewer|greater|higher|lower) than|at least|at most|over|under)\b|[<>≤≥≠±]",
+    re.IGNORECASE,
+)
 _EQUATION = re.compile(rf"(?P<equals>[=≈])|(?P<number>{_UNSIGNED})|(?P<sign>[-+*/^]|\bx\b)")
 
 

@@ -74,7 +74,11 @@ class Data:
 
     def train(self, start: int = 0) -> Iterator[Example]:
         """Training items from position `start` on: endless, the same each time; a finite set is shuffled anew each epoch."""
-        return islice(self._stream(), start, None)
+        return map(self._checked, islice(self._stream(), start, None))
+
+    def _checked(self, example: Example) -> Example:
+        check_example(example, f"{self.task} (train)")
+        return example
 
 
 def open_data(
@@ -122,7 +126,7 @@ def open_data(
                 yield from (kept[i] for i in order)
                 epoch += 1
 
-    return Data(str(place), task.name, chosen, fingerprint, gate, embedded, stream)
+    return Data(str(place), task.name, chosen, fingerprint, gate, embedded, stream, None if place == "synthetic" else len(everything))
 
 
 def open_eval(
@@ -282,9 +286,44 @@ def read_all(read: Callable[[], Iterable[Example]], what: str) -> list[Example]:
 def _check_ids(task: Task, split: str, examples: Collection[Example]) -> None:
     seen: set[str] = set()
     for example in examples:
+        check_example(example, f"{task.name} ({split})")
         if example.id in seen:
             raise DataError(f"{task.name} ({split}): the id {example.id!r} occurs twice")
         seen.add(example.id)
+
+
+def check_example(example: Example, what: str) -> None:
+    """Raises `DataError` that names task, example and field where something could not be written into a file later. what: task and split."""
+    if said := unfit(example):
+        raise DataError(f"{what}: {example.id!r}: {said}")
+
+
+def unfit(example: Example) -> str:
+    """What keeps an example out of every file; empty for a sound one."""
+    if not isinstance(example, Example):
+        return f"not an Example, but {type(example).__name__}"
+    for name in ("id", "prompt", "target"):
+        if not isinstance(value := getattr(example, name), str):
+            return f"{name} is a {kind_of(value)}, not text: write str(…)"
+    try:
+        json.dumps(dict(example.info), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        field = next((key for key in example.info if not _plain({key: example.info[key]})), "") if isinstance(example.info, Mapping) else ""
+        return f"info{f'[{field!r}]' if field != '' else ''} cannot be written as JSON: {error}"
+    return ""
+
+
+def _plain(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def kind_of(value: Any) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 _watched: list[tuple[Path, set[Path]]] = []
@@ -348,15 +387,18 @@ def check_leakage(
     """Compare prompts. Gives the outcome for the manifest, the normalised evaluation prompts, and which training items to drop.
 
     endless: `training` is the start of a synthetic stream: near items are counted but not dropped.
-    Raises `LeakageError` naming both ids.
+    Raises `LeakageError` naming the first pairs of ids, and how many there are.
     """
     training = list(training)
     prompts = {_normal(e.prompt): e.id for e in evaluation}
-    for example in training:
-        if (twin := prompts.get(_normal(example.prompt))) is not None:
-            raise LeakageError(
-                f"training item {example.id} has the same prompt as evaluation item {twin}: training must never see evaluation items"
-            )
+    same = [(e.id, twin) for e in training if (twin := prompts.get(_normal(e.prompt))) is not None]
+    if same:
+        (first, twin), *others = same
+        named = ", ".join(f"{a} that of {b}" for a, b in others[:3]) + (", …" if len(others) > 3 else "")
+        more = f", and {len(others)} more have one's ({named})" if others else ""
+        raise LeakageError(
+            f"training item {first} has the same prompt as evaluation item {twin}{more}: training must never see evaluation items"
+        )
     near, worst = _near(training, evaluation)
     if not endless and len(near) > MOST_DROPPED * len(training):
         index, (score, twin) = max(near.items(), key=lambda pair: pair[1][0])

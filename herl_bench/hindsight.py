@@ -6,13 +6,12 @@ step. None of them contains the final answer: checks keep it out of `evidence` a
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from random import Random
 from typing import Any
 
+from herl_bench import templates
 from herl_bench.errors import UsageError
 from herl_bench.types import Example, HindsightTemplate, HintLevel, Rubric, Verdict
 
@@ -69,7 +68,7 @@ def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence
     Raises `UsageError` that names template, field and line: what is wrong with a template is to be found before anything is sampled.
     """
     for name in FIELDS:
-        _template(template, name)
+        templates.check(*_source(template, name))
     seen = [Verdict(c.name, False, "what was seen", "what would be right") for c in rubric.criteria]
     for example in examples:
         for level in HINT_LEVELS:
@@ -78,46 +77,18 @@ def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence
             revision_prompt(template, example, words, draft)
 
 
-@lru_cache(maxsize=64)
-def _compiled(source: str) -> Any:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import SandboxedEnvironment
-
-    environment = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    return environment.from_string(source)
-
-
-def _template(template: HindsightTemplate, name: str) -> Any:
-    from jinja2 import TemplateSyntaxError
-
+def _source(template: HindsightTemplate, name: str) -> tuple[str, str]:
+    """The field's text, and what to call it."""
     source = getattr(template, name)
     if not isinstance(source, str):
         raise UsageError(
             f"hindsight template {template.name!r}: {name} is a {type(source).__name__}: give the text, such as Path(…).read_text()"
         )
-    try:
-        return _compiled(source)
-    except TemplateSyntaxError as error:
-        raise UsageError(f"hindsight template {template.name!r}: {name}, line {error.lineno}: {error.message}") from None
+    return source, f"hindsight template {template.name!r}: {name}"
 
 
 def _render(template: HindsightTemplate, name: str, **names: Any) -> str:
-    """Whatever goes wrong inside of a template is its author's to mend, be it Jinja's error or one of the values'."""
-    from jinja2 import TemplateError
-
-    compiled = _template(template, name)
-    try:
-        rendered: str = compiled.render(**names)
-    except Exception as error:
-        kind = "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
-        raise UsageError(f"hindsight template {template.name!r}: {name}{_line_of(error)}: {kind}{error}") from None
-    return rendered
-
-
-def _line_of(error: BaseException) -> str:
-    """Jinja gives a template's frames its own line numbers."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<template>"]
-    return f", line {lines[-1]}" if lines else ""
+    return templates.render(*_source(template, name), **names)
 
 
 # ----------------------------------------------------------------------------------------------------------------- buffer

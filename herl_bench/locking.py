@@ -24,23 +24,25 @@ from herl_bench.saving import saving
 
 NAME = ".lock"
 DYING_S = 10.0
-"""How long a holder that was just killed may take to let go."""
+"""How long a holder that is dead may take to let go."""
+PATIENCE_S = 2.0
+"""How long one that lives is waited for: it may just have been killed, and not have died yet."""
 POLL_S = 0.05
 MOMENT_S = 0.3
 WITHOUT_FLOCK = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextmanager
-def locked(folder: Path, who: str = "run", wait_s: float = 0.0) -> Iterator[int]:
+def locked(folder: Path, who: str = "run") -> Iterator[int]:
     """Hold `folder` for the length of the block; gives the lock's descriptor, for child processes to hold too.
 
-    who: what the other one is called in the error. wait_s: how long to wait for a holder that is alive.
+    who: what the other one is called in the error.
     Raises `UsageError` with the holder's process, machine and time where it keeps the folder; then nothing was written.
     """
     path, started = folder / NAME, time.monotonic()
     while (descriptor := _taken(path)) is None:
         holder = _holder(path)
-        if time.monotonic() - started > (DYING_S if _gone(holder) else wait_s):
+        if time.monotonic() - started > (DYING_S if _gone(holder) else PATIENCE_S):
             raise UsageError(f"another {who} is writing into {folder}: {_told(holder, path)}")
         time.sleep(POLL_S)
     try:

@@ -10,7 +10,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ COMPARED: Mapping[str, Sequence[str]] = {
     "template": ("sha256",),
 }
 """What a resumed run must find as it was; every entry of a part where none is named."""
+NO_SETTINGS = {"model", "data", "rubric", "template", "budget", "report_to", "trust_remote_code"}
 VERSIONS: Mapping[str, Sequence[str]] = {"herl_bench": (), "python": (), "libraries": ()}
 """What may differ with a note: the bytes may then too."""
 
@@ -99,9 +100,7 @@ def tokenizer_digest(tokenizer: Any) -> str:
     return _sha([rules, tokenizer.special_tokens_map, tokenizer.chat_template])
 
 
-def differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], compared: Mapping[str, Sequence[str]] = COMPARED
-) -> list[dict[str, Any]]:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], compared: Mapping[str, Sequence[str]] = COMPARED) -> list[dict[str, Any]]:
     """What a run was last made with and what is there now, where they differ: rows of `what`, `from`, `to`.
 
     A manifest of an older version names less, and is compared in that.
@@ -126,17 +125,16 @@ def _entries(manifest: Mapping[str, Any], compared: Mapping[str, Sequence[str]])
         if not isinstance(held, Mapping):
             flat |= {} if held is None else {part: held}
             continue
-        for key in keys or held:
-            value = held.get(key)
-            nested = isinstance(value, Mapping) and bool(keys)
-            flat |= {f"{part} {key} {name}": v for name, v in value.items()} if nested else {f"{part} {key}": value} if key in held else {}
+        for key in [key for key in keys or held if key in held]:
+            value = held[key]
+            flat |= {f"{part} {key} {name}": v for name, v in value.items()} if isinstance(value, Mapping) else {f"{part} {key}": value}
     return flat
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    """What the result hangs on besides the budget and what has a hash of its own."""
-    own = {name: getattr(run.settings, name) for name in ("seed", "sandbox", "eval_items", "difficulty", "problems")}
-    return {**own, **(asdict(run.config) if is_dataclass(run.config) else {})}
+    """What the result hangs on besides the budget and what has a hash of its own; nothing that may be a path of this machine."""
+    shared = {name: value for name, value in asdict(run.settings).items() if name not in NO_SETTINGS}
+    return {**shared, **asdict(run.config)}
 
 
 def _sha(value: Any) -> str:

@@ -28,6 +28,11 @@ def one_line(text: str) -> str:
     return neutral(" ".join(text.split()))
 
 
+def json_text(text: str) -> str:
+    """JSON that says the same with escapes for what `neutral` would change."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def markdown_cell(text: str) -> str:
     """One line that Markdown shows as it stands: no markup, no HTML, no link that a reader's program would make or fetch by itself."""
     escaped = _MARKDOWN.sub(r"\\\1", one_line(text)).replace("&", "&amp;")

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 from herl_bench.errors import DataError, UsageError
 from herl_bench.plain_text import one_line
@@ -96,8 +96,9 @@ def _loader() -> Any:
 
     class Loader(yaml.SafeLoader):
         level = values = 0
-        yaml_implicit_resolvers = {
-            first: [(tag, pattern) for tag, pattern in found if tag in core] for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        yaml_implicit_resolvers: ClassVar = {
+            first: [(tag, pattern) for tag, pattern in found if tag in core]
+            for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
         }
 
         def __init__(self, stream: str):
@@ -175,10 +176,7 @@ def _deep(value: Any) -> bool:
     level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(DEPTH):
         level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (dict, list))
+            inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer) if isinstance(inner, (dict, list))
         ]
     return bool(level)
 
@@ -220,26 +218,33 @@ def json_lines(path: str | Path, *, strict: bool = False) -> Iterator[tuple[int,
         yield number, parse_json(line, f"{path}:{number}", strict=strict)
 
 
-def raw_lines(path: str | Path) -> Iterator[tuple[int, int, bytes]]:
-    """(number, where it begins, bytes) of each line that is not blank, plain or, where the name ends in `.gz`, unfolded."""
+def raw_lines(path: str | Path, name: str = "") -> Iterator[tuple[int, int, bytes]]:
+    """(number, where it begins, bytes) of each line that is not blank; of a name in `.gz`, of what it unfolds to. name: what messages call the file."""
     number = start = 0
+    name = name or str(path)
     try:
         with open(path, "rb") as file:
             folded = str(path).endswith(".gz")
-            room = max(MOST_UNFOLDED, RATIO * os.fstat(file.fileno()).st_size) if folded else None
+            room = room_of(path) if folded else None
             for line in _bounded_lines(gzip.GzipFile(fileobj=file) if folded else file):  # type: ignore[arg-type]
                 number += 1
                 if len(line) > MOST_LINE:
-                    raise DataError(f"{path}:{number}: a line of more than {_size(MOST_LINE)}")
+                    raise DataError(f"{name}:{number}: a line of more than {_size(MOST_LINE)}")
                 if room is not None and start + len(line) > room:
-                    raise DataError(f"{path}:{number}: unfolds to more than {RATIO} times its size: not read any further")
+                    raise DataError(f"{name}:{number}: unfolds to more than {RATIO} times its size: not read any further")
                 if line.strip():
                     yield number, start, line
                 start += len(line)
     except OSError as error:
-        raise DataError(f"{path}{f':{number + 1}' if number else ''}: cannot be read: {error.strerror or error}") from None
+        place = f"{name}:{number + 1}" if number or isinstance(error, gzip.BadGzipFile) else name
+        raise DataError(f"{place}: cannot be read: {error.strerror or error}") from None
     except (EOFError, zlib.error) as error:
-        raise DataError(f"{path}:{number + 1}: cannot be unfolded, damaged or cut off: {error}") from None
+        raise DataError(f"{name}:{number + 1}: cannot be unfolded, damaged or cut off: {error}") from None
+
+
+def room_of(path: str | Path) -> int:
+    """Bytes that a gzipped file may unfold to."""
+    return max(MOST_UNFOLDED, RATIO * os.stat(path).st_size)
 
 
 def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:

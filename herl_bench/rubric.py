@@ -11,14 +11,20 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
+import typing
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from herl_bench.errors import UnknownName, UsageError
+from herl_bench import patterns
+from herl_bench.answers import UNCLOSED, answer_text
+from herl_bench.errors import DataError, UnknownName, UsageError
+from herl_bench.reading import parse_json, read_yaml
 from herl_bench.types import Check, Criterion, Example, Finding, Judgement, Metric, Observe, Outcome, Rubric, Verdict
+
+LONGEST_EVIDENCE = 500
+"""Characters of a verdict's evidence, correction and part; what a check says beyond that is cut off."""
 
 
 class _Failed:
@@ -129,6 +135,11 @@ def _apply(criterion: Criterion, example: Example, observed: Any) -> list[Verdic
         return [Verdict(criterion.name, None, error=said(error))]
 
 
+def _cut(text: str) -> str:
+    """Evidence is shown to the policy and logged for every response, so a response must not make it long."""
+    return text if len(text) <= LONGEST_EVIDENCE else text[: LONGEST_EVIDENCE - 1] + "…"
+
+
 def _as_findings(outcome: Outcome) -> list[Finding]:
     if isinstance(outcome, Finding):
         return [outcome]
@@ -140,7 +151,7 @@ def _as_findings(outcome: Outcome) -> list[Finding]:
 def _verdict(criterion: str, finding: Finding) -> Verdict:
     """The one door through which a plugin's finding becomes data that files can hold."""
     met = _truth(finding.met, "Finding.met is True, False or None")
-    evidence, correction, part = ("" if text is None else str(text) for text in (finding.evidence, finding.correction, finding.part))
+    evidence, correction, part = ("" if text is None else _cut(str(text)) for text in (finding.evidence, finding.correction, finding.part))
     return Verdict(criterion, met, evidence, correction, part, "" if met is not None else evidence or "undecided")
 
 
@@ -207,16 +218,10 @@ def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
 
     checks: the registered checks by name.
     """
-    import yaml
     from pydantic import ValidationError
 
     path = Path(path)
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot read the rubric: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {yaml_problem(error)}") from None
+    raw = read_yaml(path, "the rubric")
     try:
         spec = _rubric_model().model_validate(raw)
     except ValidationError as error:
@@ -230,12 +235,6 @@ def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
     return Rubric(spec.name, tuple(_criterion(c, checks, path) for c in spec.criteria), spec.description)
 
 
-def yaml_problem(error: Any) -> str:
-    mark = getattr(error, "problem_mark", None)
-    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return where + str(getattr(error, "problem", None) or error).splitlines()[0]
-
-
 def _criterion(spec: Any, checks: Mapping[str, Check], path: Path) -> Criterion:
     import inspect
 
@@ -247,25 +246,47 @@ def _criterion(spec: Any, checks: Mapping[str, Check], path: Path) -> Criterion:
         inspect.signature(check.function).bind(None, None, **spec.params)
     except TypeError as error:
         raise UsageError(f"{path}: criterion {spec.name!r}: check {spec.check!r}: {error}") from None
+    hints = typing.get_type_hints(check.function) if inspect.isfunction(check.function) else {}
+    for name, value in spec.params.items():
+        if (wanted := hints.get(name)) in (str, int, float, bool) and not _fits(value, wanted):
+            raise UsageError(f"{path}: criterion {spec.name!r}: with.{name} must be {wanted.__name__}, not {type(value).__name__}")
+    if check.function is matches_regex:
+        try:
+            patterns.compiled(spec.params["pattern"])
+        except UsageError as error:
+            raise UsageError(f"{path}: criterion {spec.name!r}: with.pattern: {error}") from None
     return Criterion(spec.name, spec.text, bound, spec.weight, check.needs_reference, check.observe)
+
+
+def _fits(value: Any, wanted: type) -> bool:
+    return type(value) is wanted or (wanted is float and type(value) is int)
 
 
 # ------------------------------------------------------------------------------------------------- checks for any response
 def matches_regex(example: Example, response: str, *, pattern: str) -> Finding:
-    """Somewhere in the response, `pattern` matches (Python `re`, multi-line)."""
-    return Finding(re.search(pattern, response, re.MULTILINE) is not None)
+    """Somewhere in the response, `pattern` matches (Python `re`, multi-line). Undecided where that takes too long."""
+    found = patterns.found_in(response, pattern)
+    return Finding(found, "" if found is not None else f"the pattern takes more than {patterns.SECONDS:g} s of processor time")
 
 
 def is_json(example: Example, response: str) -> Finding:
+    """The whole response, without what was thought, is JSON."""
+    text = answer_text(response)
+    if text is None:
+        return Finding(False, UNCLOSED)
     try:
-        json.loads(response)
-    except ValueError as error:
-        return Finding(False, f"not JSON: {error}")
+        parse_json(text, "the response")
+    except DataError as error:
+        return Finding(False, str(error).removeprefix("the response: "))
     return Finding(True)
 
 
 def has_at_most_words(example: Example, response: str, *, words: int) -> Finding:
-    count = len(response.split())
+    """The response, without what was thought, has at most so many words."""
+    text = answer_text(response)
+    if text is None:
+        return Finding(False, UNCLOSED)
+    count = len(text.split())
     return Finding(count <= words, f"{count} words")
 
 

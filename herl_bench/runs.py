@@ -17,6 +17,7 @@ checkpoint that counts on them. A checkpoint that is damaged, or whose logs are,
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -195,10 +196,11 @@ def whole_checkpoint(directory: Path) -> Path | None:
         return found[-1] if found else None
     older = next((c for c in reversed(found[:-1]) if not _fault(directory, c)), None)
     if older:
-        doomed = " ".join(str(c) for c in found if c.name > older.name)
+        doomed = shlex.join(str(c) for c in found if c.name > older.name)
         cure = f"{older} is whole: delete the newer one (rm -r {doomed}) and --resume goes on from there"
     else:
-        cure = f"no earlier checkpoint is whole: delete them (rm -r {directory / 'checkpoints'}) and --resume begins again from the start"
+        doomed = shlex.quote(str(directory / "checkpoints"))
+        cure = f"no earlier checkpoint is whole: delete them (rm -r {doomed}) and --resume begins again from the start"
     raise UsageError(f"{found[-1]} cannot be resumed from: {fault}; {cure}")
 
 
@@ -217,7 +219,11 @@ def _fault(directory: Path, checkpoint: Path) -> str:
     for name, log in logs.items():
         path, wanted = directory / name, log["bytes"]
         if (there := size_of(path)) < wanted:
-            what = f"holds {there:,} of the {wanted:,} bytes that it counts on" if path.exists() else f"is gone, with the {wanted:,} bytes of it"
+            what = (
+                f"holds {there:,} of the {wanted:,} bytes that it counts on"
+                if path.exists()
+                else f"is gone, with the {wanted:,} bytes of it"
+            )
             return f"{name} {what} (put the file back where there is a copy)"
         if "sha256" in log and prefix_sum(path, wanted).hexdigest() != log["sha256"]:
             return f"{name} was changed after it was written (put the file back where there is a copy)"

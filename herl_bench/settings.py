@@ -14,9 +14,9 @@ import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
+from herl_bench import reading
 from herl_bench.budget import parse_tokens
 from herl_bench.errors import UnknownName, UsageError
 
@@ -39,11 +39,17 @@ class Settings:
     rubric: str = setting("", "name of a rubric, or a YAML file; the task's own if left out")
     template: str = setting("", "name of a hindsight template; the task's own if left out")
     sandbox: str = setting("default", "which sandbox runs untrusted code")
+    integrity: Literal["shared", "split"] = setting(
+        "shared", "`shared` also takes verdicts that a program's own objects had a word in, and counts them; `split` refuses them"
+    )
     eval_items: int = setting(200, "evaluation items, before and after", ge=1)
     difficulty: float | None = setting(None, "of the synthetic world, 0 to 1; its own if left out", ge=0, le=1)
     problems: Literal["plain", "planted"] | None = setting(
         None,
         "of the synthetic world, only those without a planted misconception (`plain`), or only those with one (`planted`); all if left out",
+    )
+    trust_remote_code: bool = setting(
+        False, "run the Python code that the model brings along; counts only where the command line asks for it"
     )
     system_instruction: str | None = setting(
         None, "told instead of the task's own instruction, in training and evaluation; without a chat template it stands before each prompt"
@@ -87,27 +93,18 @@ def parse_settings(
 
 
 def read_yaml(path: str) -> dict[str, Any]:
-    import yaml
-
-    from herl_bench.rubric import yaml_problem
-
-    try:
-        raw = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot read the configuration: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not valid YAML: {yaml_problem(error)}") from None
+    """A configuration file's mapping. Raises `UsageError`."""
+    raw = reading.read_yaml(path, "the configuration")
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: write one `key: value` per line; found {type(raw).__name__}")
     return {str(k): v for k, v in raw.items()}
 
 
 def _yaml_value(text: str) -> Any:
-    import yaml
-
+    """A value of `--set` as in a file; the words as they stand where they are no YAML."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return reading.parse_yaml(text, "--set")
+    except UsageError:
         return text
 
 

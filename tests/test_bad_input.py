@@ -95,7 +95,7 @@ def gsm8k_files(folder, train, test=(GOOD_ROW,)):
 def test_a_bad_row_is_named_by_file_and_line(cli, tmp_path, command, row, said):
     gsm8k_files(tmp_path / "d", [GOOD_ROW, GOOD_ROW, row])
     line = one_line(cli(*command), 2)
-    assert "d/gsm8k/train.jsonl, line 3: " in line
+    assert "d/gsm8k/train.jsonl:3: " in line
     assert said in line
 
 

@@ -55,8 +55,7 @@ def real() -> list[Example]:
 @pytest.mark.parametrize("answer", ["(C)", "C", "c", "(c).", "C) pink ball", "(C) pink ball", "the pink ball", "Pink Ball", "**(C)**"])
 def test_an_option_is_known_however_it_is_written(answer: str) -> None:
     example = item("tracking_shuffled_objects_three_objects", SWAPPING, "(C)")
-    found = answers.extract(example, f"So the answer is {answer}.")
-    assert found == ("(C)" if answer != "the pink ball" else "the pink ball")
+    assert answers.extract(example, f"So the answer is {answer}.") == "(C)"
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ def test_what_is_no_run_is_left_out_with_a_line(finished: tuple[Path, Comparison
 
 # ------------------------------------------------------------------------------------------------------------- killed and failed
 def test_killed_at_any_moment_it_ends_with_the_same_table(finished: tuple[Path, Comparison, str], words: list[str], tmp_path: Path):
-    """The sweep is killed twice, and in between it gets Ctrl-C and loses a cell; `benchmarks/kill_sweep.py` kills ten times."""
+    """The sweep is killed twice, and in between it gets Ctrl-C and loses a cell; `benchmarks/kills.py` kills twenty times."""
     chance = random.Random(7)
     for victim in ("sweep", "ctrl-c", "cell", "sweep"):
         torn = {log: log.stat().st_mtime_ns for log in tmp_path.glob("out/runs/*/metrics.jsonl") if not saved(log.parent)}

@@ -130,6 +130,13 @@ def test_a_training_item_equal_to_an_evaluation_item_stops(tmp_path):
         open_data(task(), folder, embedded=False)
 
 
+def test_all_overlaps_are_told_at_once(tmp_path):
+    folder = write(tmp_path / "d", train=[f"item {i}" for i in range(50)], eval=[f"Item {i}" for i in range(6)])
+    said = r"train/0 has .* item eval/0, and 5 more have one's \(train/1 that of eval/1, train/2 .*, train/3 that of eval/3, …\)"
+    with pytest.raises(LeakageError, match=said):
+        open_data(task(), folder, embedded=False)
+
+
 def test_a_world_whose_splits_overlap_stops():
     broken = task()
     leaky = World(lambda split, seed, difficulty: sums("train", 0, 0), None, "")

@@ -46,6 +46,14 @@ def said(capsys, *words):
         ("eval --model m --tasks gsm8k --device cuda:0", "not there yet"),
         ("eval --model m --tasks gsm8k --batch_size lots", "neither a whole number of responses above 0 nor auto"),
         ("eval --model m --tasks lm_eval:arc_easy --write_out", "--write_out is for our own tasks"),
+        ("score f.jsonl", "--task is missing: choose from bbh, gsm8k"),
+        ("score f.jsonl --task gsm8k --limit 3", "head -n 20 FILE | herl-bench score -"),
+        ("score f.jsonl --task gsm8k --model m", "need no model"),
+        ("validate gsm8k", "write --task gsm8k"),
+        ("validate --tasks gsm8k --limit 3", "--items N"),
+        ("validate --tasks gsm8k --template gsm", "no template named 'gsm': did you mean gsm8k?"),
+        ("eval --model m --tasks hellaswag", "a task of lm-eval's is lm_eval:hellaswag"),
+        ("run --task GSM8K", "did you mean gsm8k?"),
         ("train --task gsm8k", "it is herl-bench run here"),
         ("evaluate", "it is herl-bench eval here"),
     ],
@@ -156,3 +164,12 @@ def test_a_folder_of_that_name_is_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hf").mkdir()
     assert as_ours("hf", None) == ("hf", None)
+
+
+def test_a_group_alone_shows_its_help(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["sandbox"])
+    out, err = capsys.readouterr()
+    assert (left.value.code, out) == (2, "")
+    assert len(err.splitlines()) > 3
+    assert "Usage: herl-bench sandbox" in err

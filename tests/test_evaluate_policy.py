@@ -1,5 +1,6 @@
 """`evaluate` and `herl-bench eval` with real checkpoints, made from configs."""
 
+import hashlib
 import json
 
 import pytest
@@ -76,12 +77,71 @@ def test_a_chat_model_gets_the_instruction_and_no_stop_strings(tmp_path):
     assert (settings["instruction"], settings["stop"], settings["chat_template"]) == (TASK.instruction, [], CHAT)
 
 
+def test_samples_say_what_the_model_was_given(capsys, tmp_path):
+    chat = save(tmp_path / "m", CHAT, (Qwen2Config, Qwen2ForCausalLM))
+    policy = load_policy(chat)
+    for told in ([], ["--system_instruction", "Be brief."]):
+        out = tmp_path / f"out{len(told)}"
+        args = [
+            "--tasks",
+            "gsm8k",
+            "--model",
+            chat,
+            "--data",
+            "synthetic",
+            "--limit",
+            "2",
+            "--max_new_tokens",
+            "2",
+            "--num_fewshot",
+            "1",
+            "--write_out",
+        ]
+        code, _, err = run(capsys, *args, *told, "--output_path", str(out), "--log_samples", "--batch_size", "1")
+        assert code == 0
+        (samples,) = out.rglob("samples_gsm8k_*.jsonl")
+        row = json.loads(samples.read_text().splitlines()[0])
+        given = row["arguments"]["gen_args_0"]["arg_0"]
+        assert given.startswith(f"<system>{told[-1] if told else TASK.instruction}<user>Question: ")
+        assert given.endswith(f"#### {given.rpartition('####')[2].split()[0]}\n\n{row['doc']['prompt']}<assistant>")
+        assert row["prompt_hash"] == hashlib.sha256(given.encode()).hexdigest()
+        assert given in err
+        (results,) = out.rglob("results_*.json")
+        assert json.loads(results.read_text())["config"]["batch_size"] == 1
+    assert policy.encode(["4?"], "Sum.") == policy.tokenizer([policy.reads("4?", "Sum.")], add_special_tokens=False)["input_ids"]
+
+
+def test_lm_eval_s_hf_is_the_folder_itself(capsys, llama):
+    args = [
+        "--tasks",
+        "gsm8k",
+        "--data",
+        "synthetic",
+        "--limit",
+        "1",
+        "--max_new_tokens",
+        "2",
+        "--format",
+        "json",
+        "--batch_size",
+        "auto:4",
+    ]
+    assert (
+        run(capsys, *args, "--model", "hf", "--model_args", f"pretrained={llama},dtype=float32")[1]
+        == run(capsys, *args, "--model", llama)[1]
+    )
+
+
 def test_the_table_is_true_to_the_files(capsys, tmp_path, llama):
     args = ["--tasks", "gsm8k", "--model", llama, "--data", "synthetic", "--limit", "3", "--max_new_tokens", "5"]
     code, out, _ = run(capsys, *args, "--output_path", str(tmp_path), "--log_samples", "--format", "json")
     assert code == 0
     (folder,) = tmp_path.iterdir()
-    assert json.loads(out)["tasks"]["gsm8k"] == read_summary(folder)
+    said, stored = json.loads(out)["tasks"]["gsm8k"], read_summary(folder)
+    assert set(said) - set(stored) == {"available", "problems"}
+    for group in ("metrics", "criteria", "families", "planted"):
+        stored[group] = {name: {**score, "interval": said[group][name]["interval"]} for name, score in stored[group].items()}
+    assert {name: said[name] for name in stored} == stored
     (samples,) = folder.glob("samples_gsm8k_*.jsonl")
     assert {json.loads(line)["doc_id"] for line in samples.read_text().splitlines()} == {0, 1, 2}
     code, table, _ = run(capsys, *args)

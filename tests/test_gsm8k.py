@@ -314,7 +314,7 @@ def test_read(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, line: str, said: str) -> None:
-    with pytest.raises(DataError, match=rf"train\.jsonl, line 3: .*{re.escape(said)}"):
+    with pytest.raises(DataError, match=rf"train\.jsonl:3: .*{re.escape(said)}"):
         TASK.read(write(tmp_path, json.dumps(ROW), "", line), "train")
 
 

@@ -1,4 +1,5 @@
 import json
+from functools import partial
 from random import Random
 
 import pytest
@@ -6,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herl_bench.errors import UsageError
-from herl_bench.hindsight import HINT_LEVELS, Hindsight, HindsightBuffer, guidance, revision_prompt
+from herl_bench.hindsight import HINT_LEVELS, Hindsight, HindsightBuffer, guidance, revision_prompt, try_template
+from herl_bench.rubric import CHECKS, judge
 from herl_bench.types import Criterion, Example, HindsightTemplate, Rubric, Verdict
 
 EXAMPLE = Example("t/1", "What is 2+2?", "4")
@@ -57,10 +59,44 @@ def test_the_prompt_of_a_revision_with_and_without_the_draft():
     assert revision_prompt(SHOW_ALL, EXAMPLE, "count", None) == "What is 2+2?: count"
 
 
-@pytest.mark.parametrize("source", ["{{ nobody }}", "{% for %}", "{{ ''.__class__.__mro__ }}", "{{ example.nothing }}"])
-def test_a_bad_template_is_named(source):
-    with pytest.raises(UsageError, match="hindsight template 'bad': "):
+@pytest.mark.parametrize(
+    "source",
+    ["{{ nobody }}", "{% for %}", "{{ ''.__class__.__mro__ }}", "{{ example.nothing }}", "{{ 1 / 0 }}", "{{ draft + 1 }}", "{{ level() }}"],
+)
+def test_a_bad_template_is_named_with_field_and_line(source):
+    for fields in ({"guidance": f"a\n{source}", "prompt": ""}, {"guidance": "", "prompt": f"\n{source.replace('level', 'guidance')}\n"}):
+        template = HindsightTemplate("bad", **fields)
+        with pytest.raises(UsageError, match=rf"hindsight template 'bad': {'guidance' if fields['guidance'] else 'prompt'}, line 2: \S"):
+            try_template(template, RUBRIC, [EXAMPLE])
+    with pytest.raises(UsageError, match="hindsight template 'bad': guidance, line 1: "):
         guidance(HindsightTemplate("bad", source, ""), RUBRIC, EXAMPLE, "x", VERDICTS)
+
+
+def test_what_fails_at_one_level_or_without_a_draft_is_found_too():
+    try_template(SHOW_ALL, RUBRIC, [EXAMPLE])
+    for template in (
+        HindsightTemplate("t", "{% if level == 'evidence' %}{{ nobody }}{% endif %}", ""),
+        HindsightTemplate("t", "{% for v in unmet %}{{ v.correction[0] }}{% endfor %}", ""),
+        HindsightTemplate("t", "", "{{ draft.strip() }}"),
+        HindsightTemplate("t", None, ""),
+    ):
+        with pytest.raises(UsageError, match="hindsight template 't': "):
+            try_template(template, RUBRIC, [EXAMPLE])
+
+
+def test_a_criterion_s_text_is_there_at_every_level_and_for_checks_without_evidence():
+    template = HindsightTemplate(
+        "t", "{% for v in unmet %}{{ v.text }}{% if v.evidence %} Seen: {{ v.evidence }}.{% endif %} {% endfor %}", ""
+    )
+    checks = {"regex": {"pattern": "^Answer"}, "max_words": {"words": 5}, "json": {}}
+    texts = {"regex": "Begin with the word Answer.", "max_words": "Use at most 5 words.", "json": "The whole response is JSON."}
+    by_name = {check.name: check for check in CHECKS}
+    rubric = Rubric("general", [Criterion(n, texts[n], partial(by_name[n].function, **given)) for n, given in checks.items()])
+    draft = "one two three four five six"
+    (judgement,) = judge([EXAMPLE], [draft], rubric)
+    said = guidance(template, rubric, EXAMPLE, draft, judgement.verdicts, "evidence")
+    assert said.startswith("Begin with the word Answer. Use at most 5 words. Seen: 6 words. The whole response is JSON. Seen: not JSON")
+    assert guidance(template, rubric, EXAMPLE, draft, judgement.verdicts, "criteria") == " ".join(texts.values())
 
 
 # ----------------------------------------------------------------------------------------------------------------- buffer

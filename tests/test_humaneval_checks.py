@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from herl_bench_humaneval import TEMPLATE, checks, data
+from herl_bench_humaneval import OWN, TEMPLATE, checks, data
 from herl_bench_humaneval.world import demonstrations
 
 from herl_bench import Example
@@ -16,7 +16,7 @@ from herl_bench.hindsight import guidance, revision_prompt
 from herl_bench.locate import rubrics_path
 from herl_bench.rubric import judge, load_rubric
 from herl_bench.sandbox import Sandbox
-from herl_bench.types import Judgement
+from herl_bench.types import Criterion, Judgement, Rubric, Verdict
 
 RUBRIC = load_rubric(rubrics_path() / "humaneval.yaml", {c.name: c for c in checks.CHECKS})
 EXTRACTED, AS_IS = "pass@1,extracted", "pass@1,create_test"
@@ -129,6 +129,23 @@ def test_guidance_deepens_with_the_hint_level_and_fits_into_the_body(sandbox: Sa
         assert prompt.startswith(EXAMPLE.prompt)
         (again,) = judge([EXAMPLE], [prompt[len(EXAMPLE.prompt) :] + EXAMPLE.target], RUBRIC, checks.METRICS, sandbox)
         assert again.metrics[AS_IS] == 1
+
+
+def test_a_criterion_of_another_rubric_is_told_by_its_text_and_then_what_was_seen() -> None:
+    verdicts = [Verdict("parses", False, "line 1: bad"), Verdict("runs", False, "no"), Verdict("hidden_tests", False, "got 0", "Use >=.")]
+    own = guidance(TEMPLATE, RUBRIC, EXAMPLE, "d", verdicts)
+    brief = Criterion("brief", "Use at most 5 words.", RUBRIC.criteria[0].check)
+    rubric = Rubric("more", (*RUBRIC.criteria, brief))
+    assert own == "The code parses.\nUse >=."
+    assert (
+        guidance(TEMPLATE, rubric, EXAMPLE, "d", [*verdicts, Verdict("brief", False, "11 words")])
+        == f"{own}\nUse at most 5 words (11 words)."
+    )
+    assert guidance(TEMPLATE, rubric, EXAMPLE, "d", [Verdict("brief", False, "11 words")]) == "Use at most 5 words (11 words)."
+
+
+def test_the_template_knows_the_texts_of_its_own_rubric() -> None:
+    assert tuple(c.text for c in RUBRIC.criteria) == OWN
 
 
 def test_the_worlds_demonstrations_in_the_sandbox(sandbox: Sandbox) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from herl_bench_humaneval.code import correction, fenced_blocks, find_program
+from herl_bench_humaneval.code import correction, fenced_blocks, find_program, syntax_error
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,3 +111,52 @@ def test_a_deeply_nested_draft_does_not_break_the_comparison(depth: int) -> None
     draft = "def f(n):\n    return " + "n + " * depth + "n"
     assert isinstance(correction(draft, "def f(n):\n    return n", "f"), str)
     assert find_program('def f(n):\n    """ N. """\n', "f", draft).code is not None
+
+
+WRONG = "def add(a, b):\n    return a - b\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"<think>\n```python\n{WRONG}```\nno…\n</think>\n```python\n{FULL}```",
+        f"<think>\n```python\n{WRONG}```\n</think>\n{FULL}",
+        f"```python\n{WRONG}```\nthat is it.\n</think>\n```python\n{FULL}```",
+        f"First try:\n```python\n{WRONG}```\nThat is wrong. Corrected:\n```python\n{FULL}```",
+        f"```python\n{WRONG}```\nor rather\n```python\n{FULL}```\nwhich you call so:\n```python\nadd(1, 2)\n```",
+        f"```python\n{WRONG}```\nno:\n```\n{FULL}```\nand without a colon it breaks:\n```\n{FULL.replace(':', '')}```",
+        f"~~~python\n{WRONG}~~~\nno:\n~~~python\n{FULL}~~~",
+        f"```python\nprint(3)\n```\n```python\n{FULL}```\n```js\nfunction add(a, b) {{ return a - b }}\n```",
+        f"```python\n{WRONG}```\nbetter:\n```python\nasync def other(): pass\n{FULL}```",
+        "    return a + b\n```\nThis adds them.",
+        "    return a + b\n```\n\nCall it:\n```python\nadd(1, 2)\n```",
+        "<think>return a - b</think>    return a + b\n",
+        "".join(f"```python\n{WRONG}```\n" for _ in range(99)) + f"```python\n{FULL}```",
+    ],
+)
+def test_the_last_word_counts_and_no_thought_does(answer: str) -> None:
+    program = find_program(PROMPT, "add", answer)
+    assert program.source is not None
+    assert run(program.source) == 5
+
+
+@pytest.mark.parametrize("answer", [f"<think>\n```python\n{FULL}```\nBut wait", f"{FULL}<think>is it?", "<reasoning>" + FULL])
+def test_a_thought_that_was_never_closed_holds_no_program(answer: str) -> None:
+    program = find_program(PROMPT, "add", answer)
+    assert (program.code, program.source, program.error) == (None, None, "the thought was never closed")
+
+
+@pytest.mark.parametrize("answer", ["    return a + b if '<think>' else 0\n", '    tag = "</think>"\n    return a + b\n'])
+def test_a_tag_in_a_program_is_no_thought(answer: str) -> None:
+    program = find_program(PROMPT, "add", answer)
+    assert program.source is not None
+    assert run(program.source) == 5
+
+
+def test_a_number_of_thousands_of_digits_does_not_break_the_comparison() -> None:
+    assert correction("def f(n):\n    return 0x" + "F" * 9000, "def f(n):\n    return n", "f") == ""
+    assert correction("def f(n):\n    return n[0x" + "F" * 9000 + ":]", "def f(n):\n    return n", "f") == ""
+
+
+def test_a_program_too_long_to_parse_is_none() -> None:
+    assert syntax_error("x = 1\n" * 100_000) == "longer than 40,000 characters"

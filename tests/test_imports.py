@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 
 # A module imports only from its own unit and from those to its left; type annotations alone may look to the right.
 ORDER = [
-    "errors", "plain_text", "reading", "types", "answers", "locate", "hookspecs", "rubric", "plugins", "saving", "locking", "budget",
-    "settings", "hindsight", "sandbox", "data", "policy", "train",
+    "errors", "plain_text", "reading", "patterns", "bounded", "templates", "types", "answers", "locate", "hookspecs", "rubric", "plugins", "saving",
+    "locking", "budget", "settings", "hindsight", "sandbox", "data", "policy", "train",
     "evaluate", "compare", "runs", "manifest", "builtin", "testing", "cli", "__main__",
 ]  # fmt: skip
 MEETS_THE_HOST = {"cli", "manifest", "evaluate.bridge"}  # the last is a door of its own: lm-eval calls it by name

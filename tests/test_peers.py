@@ -84,6 +84,25 @@ def test_advantages_by_hand(tmp_path: Path, checkpoint: Path) -> None:
 
 
 @CALLS_TRL
+def test_a_response_without_a_reward_has_no_part_in_the_loss(tmp_path: Path, checkpoint: Path) -> None:
+    """Whatever the starting policy says of it, which the KL term would read."""
+    peer = Peer(make_run(tmp_path / "run", checkpoint, GRPOConfig(**SMALL, beta=0.5)))
+    next(iter(peer))
+    given = [0.25, 0.5, 1.0, None]
+    peer.rollouts = [replace(r, finish="eos", judgement=replace(r.judgement, reward=given[i % 4])) for i, r in enumerate(peer.rollouts)]
+    peer.trainer.hand_over(peer.rollouts, 8)
+    peer.trainer.model.train()
+    peer.trainer.current_gradient_accumulation_steps = 1
+    scored = peer.trainer._generate_and_score_completions([{"prompt": r.prompt, "rollout": r} for r in peer.rollouts])
+    loss = peer.trainer.compute_loss(peer.trainer.model, scored).item()
+    for row, counts in ((3, False), (0, True)):
+        moved = scored["ref_per_token_logps"].clone()
+        moved[row] -= 1
+        other = peer.trainer.compute_loss(peer.trainer.model, {**scored, "ref_per_token_logps": moved}).item()
+        assert (abs(other - loss) > 1e-4) is counts
+
+
+@CALLS_TRL
 def test_trimmed_minibatches_give_the_same_loss_and_the_first_ratio_is_one(tmp_path: Path, checkpoint: Path) -> None:
     peer = Peer(make_run(tmp_path / "run", checkpoint, GRPOConfig(**SMALL)))
     trainer, batch = peer.trainer, next(iter(peer))

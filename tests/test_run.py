@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from herl_bench.cli.scores import shown
 from herl_bench.evaluate.files import read_summary
 from herl_bench.testing import tiny_checkpoint
 from herl_bench.train.metrics import CLOCK
@@ -76,7 +77,7 @@ def test_the_table_is_true_to_the_evaluation_files(finished: tuple[Path, str]):
     after = read_summary(directory / "eval" / "after")
     for name, score in after["metrics"].items():
         (line,) = [row for row in out.splitlines() if name in row]
-        assert f"{score['value']:.3f} ± {score['stderr']:.3f}" in line
+        assert shown(score, 3) in line
     spent = logged(directory)[0][-1]["tokens"]
     assert f"Spent {spent:,} of 1,500 generated tokens" in out
     assert spent <= 1500 + 12

@@ -1,6 +1,9 @@
+import gzip
+import io
 import json
 import os
 import signal
+import threading
 from itertools import islice
 
 import pytest
@@ -8,6 +11,7 @@ import yaml
 
 from herl_bench.cli import main
 from herl_bench.cli.resolve import metrics_of, rubric_of
+from herl_bench.compare.stats import share_interval
 from herl_bench.data import EVAL_SEED
 from herl_bench.errors import HerlBenchError
 from herl_bench.evaluate import Evaluation, judge_responses, sum_up, write_evaluation
@@ -46,6 +50,7 @@ def write(path, rows):
     [
         lambda i, e, text: {"id": e.id, "response": text},
         lambda i, e, text: {"task_id": e.id, "completion": text},
+        lambda i, e, text: {"task_id": e.id, "solution": text},
         lambda i, e, text: {"doc_id": i, "resps": [[text]]},
         lambda i, e, text: {"doc_id": i, "doc": {"question": e.info["question"], "answer": e.target}, "resps": [[text]]},
         lambda i, e, text: {"doc_id": 999 - i, "doc": {"question": e.info["question"], "answer": e.target}, "resps": [[text]]},
@@ -54,10 +59,30 @@ def write(path, rows):
 def test_rows_of_many_kinds_go_in_as_they_are(capsys, tmp_path, row):
     path = write(tmp_path / "f.jsonl", [row(i, e, e.target if i < 3 else "no idea") for i, e in enumerate(ITEMS)])
     got = result(capsys, path, "--data", "synthetic")
-    assert list(got) == ["task", "items", "responses", "metrics", "criteria", "rates", "unparsed", "errors"]
+    keys = [
+        "task",
+        "items",
+        "available",
+        "responses",
+        "metrics",
+        "criteria",
+        "rates",
+        "unparsed",
+        "errors",
+        "undecided",
+        "shared",
+        "problems",
+    ]
+    assert list(got) == keys
     assert got["rates"] == {"truncated": None, "empty": 0.0, "unparsed": 0.5, "timed_out": 0.0, "error_rate": 0.0}
     assert (got["task"], got["items"], got["unparsed"], got["errors"]) == ("gsm8k", 6, 3, 0)
-    assert got["metrics"][STRICT] == {"value": 0.5, "stderr": pytest.approx((0.25 * 6 / 5 / 6) ** 0.5)}
+    assert got["metrics"][STRICT] == {
+        "value": 0.5,
+        "stderr": pytest.approx((0.25 * 6 / 5 / 6) ** 0.5),
+        "items": 6,
+        "undecided": 0,
+        "interval": list(share_interval(3, 6)),
+    }
     assert set(got["criteria"]) == {c.name for c in RUBRIC.criteria}
 
 
@@ -145,16 +170,22 @@ def test_two_answers_to_one_item_are_an_error_unless_allowed(capsys, tmp_path):
     assert code == 2
     assert f"{path}:2: " in err
     assert "in line 1" in err
-    assert result(capsys, path, "--data", "synthetic", "--allow_duplicates")["metrics"][STRICT] == {"value": 0.5, "stderr": None}
+    strict = result(capsys, path, "--data", "synthetic", "--allow_duplicates")["metrics"][STRICT]
+    assert strict == {"value": 0.5, "stderr": None, "items": 1, "undecided": 0, "interval": None}
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ('{"id": "x", "respo', ":1: not JSON, perhaps cut off"),
-        ("[1]\n", ":1: a row is a JSON object, not list"),
-        ('{"response": "4"}\n', ":1: no id: a row needs one of id, task_id, doc_id"),
-        ('{"id": "x"}\n', ":1: no response: a row needs one of response, completion, resps"),
+        ("[1]\n", ":1: a row is a JSON object, not int"),
+        ('[{"id": "x"},\n', "it begins as a JSON array: write a whole one, or one JSON object per line"),
+        ('"x"\n', ":1: a row is a JSON object, not str"),
+        ("[" * 100_000, ": JSON that is more than 100 levels deep"),
+        ('{"id": ' * 100_000, ":1: JSON that is more than 100 levels deep"),
+        ('{"response": "4"}\n', ": no ids: rows need one of id, task_id, doc_id; without any there is one row per item"),
+        ('{"id": "x", "response": "4"}\n{"response": "4"}\n', ":1: no item 'x'"),
+        ('{"id": "x"}\n', ":1: no response: a row needs one of response, completion, resps, solution"),
         ('{"id": "x", "response": 4}\n', ":1: response must be a text, not int"),
         ('{"doc_id": 0, "resps": [[-1.5, true]]}\n', ":1: resps must hold texts"),
         ('\n{"doc_id": 10000000, "response": "4"}\n', ":2: no item 10000000"),
@@ -172,6 +203,61 @@ def test_bad_rows_are_one_line_with_file_and_line(capsys, tmp_path, text, messag
     code, out, err = score(capsys, path, "--data", "synthetic")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert f"{path}{message}" in err or message in err
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Published files with two test items, whose reference answers are 5 and 6."""
+    (tmp_path / "data" / "gsm8k").mkdir(parents=True)
+    for name, numbers in (("test", (5, 6)), ("train", (7,))):
+        rows = [{"question": f"What comes before {n + 1}, and after {n - 1}?", "answer": f"It is {n}.\n#### {n}"} for n in numbers]
+        write(tmp_path / "data" / "gsm8k" / f"{name}.jsonl", rows)
+    return str(tmp_path / "data")
+
+
+ANSWERS = [{"response": "#### 5"}, {"response": "#### 0"}]
+
+
+def test_a_file_may_be_packed_or_an_array_or_a_pipe(capsys, tmp_path, folder, monkeypatch):
+    rows = [{"id": f"gsm8k/test/{i}", **row} for i, row in enumerate(ANSWERS)]
+    plain = write(tmp_path / "plain.jsonl", rows)
+    (tmp_path / "array.json").write_text(" \ufeff\n"[2:] + json.dumps(rows, indent=1))
+    (tmp_path / "packed.jsonl.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    (tmp_path / "array.json.gz").write_bytes(gzip.compress((tmp_path / "array.json").read_bytes()))
+    wanted = result(capsys, plain, "--data", folder)
+    assert wanted["metrics"][STRICT]["value"] == 0.5
+    for name in ("array.json", "packed.jsonl.gz", "array.json.gz"):
+        assert result(capsys, tmp_path / name, "--data", folder) == wanted
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes((tmp_path / "packed.jsonl.gz").read_bytes()))
+    writer.start()
+    assert result(capsys, tmp_path / "pipe", "--data", folder) == wanted
+    writer.join()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(plain.read_bytes())))
+    assert result(capsys, "-", "--data", folder) == wanted
+
+
+def test_rows_without_ids_are_the_items_in_order(capsys, tmp_path, folder):
+    assert result(capsys, write(tmp_path / "f.jsonl", ANSWERS), "--data", folder)["metrics"][STRICT]["value"] == 0.5
+    code, _, err = score(capsys, write(tmp_path / "f.jsonl", [*ANSWERS, ANSWERS[0]]), "--data", folder)
+    assert (code, "has 2 items, the file more rows" in err) == (2, True)
+    assert "has 2 items, the file only 1 rows" in score(capsys, write(tmp_path / "f.jsonl", ANSWERS[:1]), "--data", folder)[2]
+    mixed = write(tmp_path / "f.jsonl", [{"id": "gsm8k/test/0", **ANSWERS[0]}, ANSWERS[1]])
+    assert "f.jsonl:2: no id: a row needs one of id" in score(capsys, mixed, "--data", folder)[2]
+
+
+@pytest.mark.parametrize("cut", [20, -8, -1])
+def test_a_packed_file_that_is_not_whole_is_named(capsys, tmp_path, cut):
+    packed = gzip.compress(json.dumps({"id": "x", "response": "4" * 5000}).encode())
+    (tmp_path / "f.jsonl.gz").write_bytes(packed[:cut])
+    code, _, err = score(capsys, tmp_path / "f.jsonl.gz")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "f.jsonl.gz: not a whole gzip file: " in err
+
+
+def test_a_folder_is_answered_with_the_file_in_it(capsys, tmp_path):
+    (tmp_path / "samples_gsm8k_2026.jsonl").touch()
+    assert f"did you mean {tmp_path}/samples_gsm8k_2026.jsonl?" in score(capsys, tmp_path)[2]
 
 
 def test_files_that_cannot_be_used_are_named(capsys, tmp_path):

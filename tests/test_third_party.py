@@ -5,25 +5,36 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+from herl_bench.hindsight import HINT_LEVELS, guidance, revision_prompt
+from herl_bench.rubric import CHECKS, judge
+from herl_bench.types import Criterion, Example, HindsightTemplate, Rubric
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TEMPLATES = (ROOT / "docs" / "templates.md").read_text(encoding="utf-8")
 
 
-def from_readme(name):
-    """The file that the README shows after naming it."""
-    return re.search(rf"`{re.escape(name)}`:\n\n```\w+\n(.*?)^```", README, re.DOTALL | re.MULTILINE)[1]
+def from_readme(name, page=README):
+    """The file that the page shows after naming it."""
+    return re.search(rf"`{re.escape(name)}`:\n\n```\w+\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[1]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The package, as pip installs it."""
-    folder, target = tmp_path_factory.mktemp("haiku"), tmp_path_factory.mktemp("site")
+    folder = tmp_path_factory.mktemp("haiku")
     for name in ("herl_haiku.py", "pyproject.toml"):
         (folder / name).write_text(from_readme(name))
+    return installed(folder, tmp_path_factory.mktemp("site"))
+
+
+def installed(folder, target):
+    """The package, as pip installs it."""
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index", "--target", target, folder]
     subprocess.run([str(part) for part in command], check=True, capture_output=True)
     return target
@@ -111,3 +122,44 @@ def test_the_readme_s_rubric_file_trains_too(cli, checkpoint, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "brief" in done.stdout
+
+
+def test_a_package_brings_its_yaml_and_templates_along(cli, tmp_path):
+    """The one in docs/templates.md."""
+    package = tmp_path / "herl-brief" / "herl_brief"
+    package.mkdir(parents=True)
+    (package.parent / "pyproject.toml").write_text(from_readme("pyproject.toml", TEMPLATES))
+    for name in ("__init__.py", "brief.yaml"):
+        (package / name).write_text(from_readme(f"herl_brief/{name}", TEMPLATES))
+    for name in ("guidance.j2", "prompt.j2"):
+        (package / name).write_text(from_readme(name, TEMPLATES))
+    site = installed(package.parent, tmp_path / "site")
+    words = ["validate", "--tasks", "gsm8k", "--rubric", "brief", "--template", "brief", "--data", "synthetic", "--items", "3", "--strict"]
+    done = cli(*words, paths=[site])
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    (site / "herl_brief" / "guidance.j2").write_text("{{ level }}\n{% for v in unmet %}{{ v.txt }}{% endfor %}")
+    done = cli(*words, paths=[site])
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        1,
+        "gsm8k: problem: hindsight template 'brief': guidance, line 2: 'herl_bench.hindsight._Shown object' has no attribute 'txt'",
+    )
+    (site / "herl_brief" / "guidance.j2").write_text("\n\n{% for v in unmet %}{{ v.text }")
+    for words in (["plugins"], ["run", "--task", "gsm8k", "--set", "rubric=brief", "--set", "template=brief"]):
+        done = cli(*words, paths=[site])
+        assert "hindsight template 'brief': guidance, line 3: unexpected '}'" in done.stderr
+        assert not (tmp_path / "runs").exists()
+
+
+def test_the_template_in_the_docs_says_what_they_say():
+    template = HindsightTemplate("brief", *(from_readme(name, TEMPLATES).removesuffix("\n") for name in ("guidance.j2", "prompt.j2")))
+    words = next(check for check in CHECKS if check.name == "max_words")
+    rubric = Rubric("brief", [Criterion("brief", "Use at most 60 words.", partial(words.function, words=60))])
+    example, draft = Example("e", "How many?", "4"), "word " * 72
+    (judgement,) = judge([example], [draft], rubric)
+    said = {level: guidance(template, rubric, example, draft, judgement.verdicts, level) for level in HINT_LEVELS}
+    assert said == dict(zip(HINT_LEVELS, ["- Use at most 60 words.", *["- Use at most 60 words. Seen: 72 words."] * 2], strict=True))
+    assert all(f"```\n{line}\n```" in TEMPLATES or f"`{line}`" in TEMPLATES for line in said.values())
+    assert revision_prompt(template, example, said["evidence"], "Four.") == (
+        "How many?\n\nDraft: Four.\n\nTo do better:\n- Use at most 60 words. Seen: 72 words.\n\nAnswer again:"
+    )
+    assert revision_prompt(template, example, "x", None) == "How many?\n\nTo do better:\nx\n\nAnswer again:"

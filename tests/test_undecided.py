@@ -9,6 +9,7 @@ from random import Random
 
 import numpy as np
 import pytest
+import test_trainer
 import torch
 from herl_bench_humaneval import checks
 
@@ -19,8 +20,10 @@ from herl_bench.policy.answer import Answer
 from herl_bench.rubric import judge
 from herl_bench.sandbox.model import Assertion, Verdict
 from herl_bench.train import herl
-from herl_bench.train.config import HeRLConfig
+from herl_bench.train.config import GRPOConfig, HeRLConfig, PPOConfig, RLOOConfig
 from herl_bench.train.rollouts import Rollout, training_rows
+from herl_bench.train.steps import Clock, described
+from herl_bench.train.trainer import Learner
 from herl_bench.types import Criterion, Example, Finding, Judgement, Metric, Rubric, Task
 
 TASK = Task("t", "", lambda d, s: [], lambda s: [], {}, lambda e: e.target, lambda e, r: r or None, "t", "t", ("right",))
@@ -286,6 +289,41 @@ def test_an_undecided_revision_teaches_nothing():
     assert herl.lessons(drafts, [undecided]) == []
     assert len(herl.lessons(drafts, [decided])) == 1
     assert herl.replaced(drafts * 2, [undecided], 1, Random(0)) == drafts * 2
+
+
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*:FutureWarning")
+@pytest.mark.parametrize("kind", [PPOConfig, HeRLConfig, GRPOConfig, RLOOConfig])
+def test_a_run_in_which_nothing_is_decided_changes_no_weight(tmp_path, checkpoint, kind):
+    small = {"rollouts_per_step": 16, "minibatch_size": 8, "learning_rate": 1e-2}
+    run = test_trainer.make_run(tmp_path / "run", checkpoint, kind(**small), 200, lively=True)
+    run.rubric = Rubric("t", (FORM, looks(lambda e, r: None)))
+    before = {name: weights.clone() for name, weights in run.policy.model.state_dict().items()}
+    test_trainer.assert_same(before, test_trainer.train(run))
+    logged, responses = test_trainer.rows(run), test_trainer.rows(run, "rollouts.jsonl")
+    assert logged
+    for row in logged:
+        assert (row["error_rate"], row["reward"], row.get("rows", 0), row["optimizer_steps"]) == (1, None, 0, 0)
+        assert row["undecided"] == sum(r["step"] == row["step"] for r in responses)
+        assert row.get("revisions", 0) == row.get("buffer", 0) == 0
+    assert all(r["reward"] is None and r["errors"] == ["right: undecided"] for r in responses)
+
+
+@pytest.mark.parametrize("config", [HeRLConfig(), HeRLConfig(bonus="measured"), HeRLConfig(bonus="constant")])
+def test_the_metric_of_a_step_counts_undecided_as_wrong(tmp_path, checkpoint, config):
+    """The reward's mean is over what was decided; the gap between the two is over what both were."""
+    run = test_trainer.make_run(tmp_path / "run", checkpoint, config, 200, lively=True)
+    learner = Learner(run)
+    judgements = [
+        Judgement((), reward, {run.metrics[0].key: metric}) for reward, metric in ((1.0, 1.0), (0.5, 0.0), (None, None), (0.25, None))
+    ]
+    drafts = [replace(rollout(None, name=str(i)), judgement=j) for i, j in enumerate(judgements)]
+    row = described(run, 1, drafts, Clock(0.0))
+    assert (row["metric"], row["undecided"], row["error_rate"]) == (0.25, 2, 0.25)
+    assert row["reward"] == pytest.approx(1.75 / 3)
+    assert row["reward_metric_gap"] == 0.25
+    undecided = replace(rollout(None, kind="revision", draft=1, baseline=0.5), judgement=judgements[2])
+    assert learner._with_bonus(drafts, [undecided], [0.0] * 4)[2].bonus == 0
+    assert learner._with_bonus(drafts, [undecided], [0.0] * 4)[1].bonus == 0
 
 
 # ----------------------------------------------------------------------------------------------------------- refinement

@@ -1,4 +1,4 @@
-"""A comparison of four runs, seconds each, for the tests of sweeps and for `benchmarks/kill_sweep.py`: its words, and what of its outcome may not change."""
+"""A comparison of four runs, seconds each, for the tests of sweeps and for `benchmarks/kills.py`: its words, and what of its outcome may not change."""
 
 import json
 from pathlib import Path

@@ -17,6 +17,7 @@ import click
 
 from herl_bench.cli.out import open_display
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
+from herl_bench.plain_text import one_line
 from herl_bench.plugins import Host, load_host
 
 INTERRUPTED = 130
@@ -110,6 +111,9 @@ def run_command(call: Callable[[], Any]) -> int:
         return _fail(str(error), error.exit_code)
     except click.exceptions.Exit as leave:
         return leave.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return error.exit_code
     except click.UsageError as error:
         if said := _nearest(error):
             return _fail(said, 2)
@@ -161,11 +165,11 @@ def _as_sentence(message: str) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"herl-bench: {' '.join(message.split())}", file=sys.stderr)
+    print(f"herl-bench: {one_line(message)}", file=sys.stderr)
     return code
 
 
 def report_problems(host: Host) -> None:
     """Broken plugins are named on stderr; the rest works."""
     for problem in host.problems:
-        print(f"herl-bench: warning: {problem}", file=sys.stderr)
+        print(f"herl-bench: warning: {one_line(problem)}", file=sys.stderr)

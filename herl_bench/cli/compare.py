@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
+from herl_bench.cli.door import open_console
+from herl_bench.cli.resolve import TRUST, trust_option
 from herl_bench.errors import UnknownName, UsageError
 from herl_bench.plain_text import neutral
 from herl_bench.plugins import Host
@@ -25,13 +27,12 @@ if TYPE_CHECKING:
     from herl_bench.compare.read import FinishedRun
     from herl_bench.compare.sweep import Cell
 
-INTERRUPTED = 130
 GRID_KEYS = ("tasks", "methods", "arms", "seeds", "settings", "baseline")
 
 
 @click.command("compare")
 @click.argument("runs", nargs=-1, metavar="[RUN_OR_ANSWERS]…")
-@click.option("--task", "tasks", help="Tasks, separated by commas.")
+@click.option("--task", "--tasks", "tasks", help="Tasks, separated by commas.")
 @click.option("--methods", help="Methods, separated by commas; the first is the baseline.")
 @click.option("--seeds", help="How many (5 means seeds 0 to 4), or which (0,3,7).  [default: 5]")
 @click.option("--budget", help="Generated tokens per run, such as 200k.  [default: 100k]")
@@ -47,6 +48,7 @@ GRID_KEYS = ("tasks", "methods", "arms", "seeds", "settings", "baseline")
     "--margin", type=click.FloatRange(0, 1, min_open=True), default=0.05, show_default=True, help="Differences under this do not matter."
 )
 @click.option("--allow_unequal", is_flag=True, help="Compare runs that differ in more than their method; every output says so.")
+@trust_option
 @click.option(
     "--metric",
     "metrics",
@@ -82,6 +84,8 @@ def command(
     from herl_bench.manifest import command_line
 
     report_problems(host)
+    if given["trust_remote_code"]:
+        os.environ[TRUST] = "1"  # for the cells, which are processes of their own
     typed = shlex.join(command_line())
     failed: list[FailedCell] = []
     folder: Path | None
@@ -103,7 +107,7 @@ def command(
         failed, stopped = _sweep(plan, jobs, ray)
         if stopped:
             click.echo("herl-bench: interrupted; the same command goes on from here", err=True)
-            return INTERRUPTED
+            return 128 + stopped
         found = _read(plan, failed, _one(metrics))
     done = compare(found, arms, folder=folder or Path.cwd(), command=typed, failed=failed, allow_unequal=allow_unequal, margin=margin)
     return _end(done, folder, form)
@@ -158,7 +162,8 @@ def plan_cells(host: Host, given: Mapping[str, Any], output_dir: str | None, bas
     if named is not None and methods:
         raise UsageError(f"{where}: arms: each names its own method: leave out either arms or methods")
     seeds = _seeds(grid.get("seeds", 5) if given["seeds"] is None else given["seeds"])
-    run_values, method_values, _ = parse_settings({name: given[name] for name in ("budget", "model", "data")}, given["assignments"], None)
+    flags = {name: given[name] for name in ("budget", "model", "data")} | {"trust_remote_code": given.get("trust_remote_code") or None}
+    run_values, method_values, _ = parse_settings(flags, given["assignments"], None)
     fixed, varied = {**run_values, **method_values}, grid.get("settings") or {}
     if named is not None:
         arms = _named_arms(host, named, varied, fixed, where)
@@ -301,8 +306,8 @@ def _baseline_first(arms: list[Arm], baseline: str | None) -> list[Arm]:
 
 
 # ------------------------------------------------------------------------------------------------------------------------ sweeping
-def _sweep(plan: Plan, jobs: int | None, ray: str | None) -> tuple[list[FailedCell], bool]:
-    """Run what is missing. Gives the cells that failed, and whether Ctrl-C ended it."""
+def _sweep(plan: Plan, jobs: int | None, ray: str | None) -> tuple[list[FailedCell], int]:
+    """Run what is missing. Gives the cells that failed, and which signal ended it, 0 where none did."""
     from herl_bench.cli.sweeping import open_face
     from herl_bench.compare.model import FailedCell
     from herl_bench.compare.sweep import LocalPool, Pool, RayPool, finished, prepare, run_cells
@@ -311,13 +316,13 @@ def _sweep(plan: Plan, jobs: int | None, ray: str | None) -> tuple[list[FailedCe
     with locked(plan.folder, "comparison") as lock, redirect_stdout(sys.stderr):  # Ray talks on stdout, which is the comparison's alone
         prepare(plan.cells)
         if all(finished(cell.directory) for cell in plan.cells):
-            return [], False
+            return [], 0
         pool: Pool = RayPool(ray, plan.folder) if ray else LocalPool(jobs or _processors(), lock)
         with _stoppable() as stopping, open_face(plan.cells) as face:
             ended = run_cells(plan.cells, pool, face.show, stopping)
         if stopping():
-            return [], True
-    return [FailedCell(e.cell.task, e.cell.arm, e.cell.seed, str(e.cell.directory), e.reason) for e in ended], False
+            return [], stopping()
+    return [FailedCell(e.cell.task, e.cell.arm, e.cell.seed, str(e.cell.directory), e.reason) for e in ended], 0
 
 
 def _processors() -> int:
@@ -340,7 +345,7 @@ def _stoppable() -> Iterator[Any]:
     caught = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
     before = {number: signal.signal(number, on_signal) for number in caught}
     try:
-        yield lambda: bool(asked)
+        yield lambda: asked[0] if asked else 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -441,10 +446,9 @@ def _given_runs(
 # ------------------------------------------------------------------------------------------------------------------------- showing
 def show(done: Comparison) -> None:
     """Verdicts first, then the tables that they rest on."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 150, soft_wrap=False)
+    console = open_console(width=None if sys.stdout.isatty() else 150)
 
     def say(text: str, style: str = "") -> None:
         console.print(neutral(text), style=style, markup=False, highlight=False)

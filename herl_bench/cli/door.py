@@ -1,20 +1,24 @@
-"""The terminal's door: every word of a command goes out through here, so that what a stranger's file says cannot move the cursor or pose as ours."""
+"""What a stranger's words pass on their way into a table or a line of ours: they can neither move the cursor nor pose as ours.
+
+`out.py` guards the streams themselves, for everything that is printed without this.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from herl_bench.plain_text import neutral
+from herl_bench.plain_text import json_text, neutral
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def say(text: Any, *, err: bool = False) -> None:
-    """A line on stdout or stderr."""
-    click.echo(neutral(str(text)), err=err)
+def say_json(value: Any) -> None:
+    """On stdout, indented."""
+    click.echo(json_text(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def open_console(*, stderr: bool = False, width: int | None = None) -> Console:

@@ -107,8 +107,28 @@ EVALUATING = {
     "gpus": ON_CPU,
 }
 
+SCORING = {
+    **dict.fromkeys(("limit", "n", "items"), "every row is scored; some of them by head -n 20 FILE | herl-bench score - --task NAME"),
+    **dict.fromkeys(("model", "model_args"), "stored responses need no model; herl-bench eval asks one"),
+    **dict.fromkeys(("metric", "metrics", "k"), "all metrics of the task are shown; pass@k comes with --allow_duplicates"),
+    **dict.fromkeys(("output", "output_dir", "out", "o", "log_samples"), "--output_path FILE"),
+    **dict.fromkeys(("samples", "file", "input", "predictions"), "the file stands first: herl-bench score FILE --task NAME"),
+    "num_workers": "--jobs N",
+}
+VALIDATING = {
+    **dict.fromkeys(("limit", "n", "num_examples"), "every item is looked at; of an endless synthetic world --items N"),
+    **dict.fromkeys(("model", "model_args"), "gold answers are judged, without a model; herl-bench eval asks one"),
+    **dict.fromkeys(("data_dir", "dataset", "data_path"), "--data DIR"),
+    "checks": "--tasks NAME, with --rubric FILE.yaml",
+}
 COMPARING = {name: said for name, said in TRAINING.items() if name not in ("methods", "seeds")}
-TABLES: Mapping[str, Mapping[str, str]] = {"run": TRAINING, "compare": COMPARING, "eval": EVALUATING}
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "run": TRAINING,
+    "compare": COMPARING,
+    "eval": EVALUATING,
+    "score": SCORING,
+    "validate": VALIDATING,
+}
 
 
 def answer(error: click.UsageError, host: Host, typed: Sequence[str]) -> str:
@@ -118,6 +138,8 @@ def answer(error: click.UsageError, host: Host, typed: Sequence[str]) -> str:
         return _option(command, error.option_name, host, typed)
     if isinstance(error, click.MissingParameter) and command == "eval" and typed and not typed[0].startswith("-"):
         return f"{typed[0]!r} belongs to no option: write --model {shlex.quote(typed[0])}"
+    if isinstance(error, click.MissingParameter) and error.param and "--task" in error.param.opts:
+        return f"--task is missing: choose from {', '.join(sorted(host.entries('task')))}"
     if "unexpected extra argument" in error.format_message():
         return _extra(error.format_message(), host, typed)
     return ""
@@ -212,6 +234,8 @@ def as_ours(model: str, model_args: str | None) -> tuple[str, str | None]:
     given = {name: value for name, value in given.items() if value not in ALREADY_SO.get(name, ())}
     if model in LOCAL:
         for name, value in given.items():
+            if name == "trust_remote_code":
+                raise UsageError(f"--model_args trust_remote_code={value}: it is an option of its own here: --trust_remote_code")
             raise UsageError(
                 f"--model_args {name}={value}: a local model is read as it lies in its folder, in float32 on the processor: leave it out"
             )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import zip_longest
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
+from herl_bench.cli.door import open_console, say_json
 from herl_bench.cli.lm_eval import SEEDS, Asked, Limit, Seeds, lm_eval_options, prepare, split_names
-from herl_bench.cli.resolve import answerer_of, metrics_of, rubric_of, sandbox_of, template_of
-from herl_bench.errors import HerlBenchError, UsageError
+from herl_bench.cli.resolve import answerer_of, metrics_of, rubric_of, sandbox_of, template_of, trust_option
+from herl_bench.cli.scores import LEGEND, as_json, beside, integrity_option, nothing_judged, of_items, pass_at_option, shown, told
+from herl_bench.errors import UnknownName, UsageError
 from herl_bench.plugins import Host
 from herl_bench.types import Task
 
@@ -64,6 +67,9 @@ if TYPE_CHECKING:
     help="What a revision is told: unmet criteria that need no gold answer, the model's own critique, or (for study) all unmet criteria.",
 )
 @lm_eval_options
+@trust_option
+@pass_at_option
+@integrity_option
 @click.option(
     "--output_path", "-o", metavar="DIR", help="Where the results go, into a folder named after the model. Default: a run's eval/."
 )
@@ -85,6 +91,9 @@ def command(
     critique: Critique,
     output_path: str | None,
     log_samples: bool,
+    trust_remote_code: bool,
+    pass_at: tuple[int, ...] | None,
+    integrity: str | None,
     form: str,
     **more: Any,
 ) -> None:
@@ -105,28 +114,31 @@ def command(
     if names is None and not run:
         raise UsageError(f"--tasks is missing: choose from {', '.join(sorted(host.entries('task')))}")
     own_names, lm_names = split_names([run["task"]] if names is None else task_names(host, names))
-    tasks = [host.get("task", name) for name in own_names]
+    tasks = [_task(host, name) for name in own_names]
     asked = Asked(limit=limit, seeds=seed, **more)
     asked.check(own_names, lm_names)
     if output_path and Path(output_path).is_file():
         raise UsageError(f"--output_path {output_path} is a file: name a folder")
     if n > 1 and temperature == 0:
         raise UsageError(f"--n {n} needs a --temperature above 0: at 0 all {n} responses to an item are the same")
+    if pass_at and pass_at[-1] > n:
+        raise UsageError(f"--pass_at {pass_at[-1]} needs --n {pass_at[-1]} or more: so many responses to each item")
     if refine and lm_names:
         raise UsageError(f"--refine needs a rubric, and lm_eval:{lm_names[0]} has none: refine our own tasks only")
     report_problems(host)
     how = {"n": n, "seed": seed[0] or 0, "system_instruction": asked.system_instruction}
     how |= asked.own_sampling(temperature, max_new_tokens) if tasks else {}
     from herl_bench.evaluate import write_results
+    from herl_bench.evaluate.core import PASS_AT
     from herl_bench.evaluate.files import model_facts, new_stamp
     from herl_bench.policy.server import parse_model_args
     from herl_bench.saving import write_whole
 
-    started, models, done = time.time(), answerer_of(model, model_args), {}
+    started, models, done = time.time(), answerer_of(model, model_args, trust_remote_code=trust_remote_code), {}
     first = tasks[0] if tasks else None
     folder, keep = _folder(models(first), run, output_path), log_samples or not output_path
     theirs = prepare(lm_names, asked, models, data, temperature, max_new_tokens, n, own_names) if lm_names else None
-    wanted = Wanted(host, asked, run, data, how, folder, keep, refine, critique)
+    wanted = Wanted(host, asked, run, data, how, folder, keep, refine, critique, pass_at or PASS_AT, integrity)
     with ExitStack() as stack:
         for task in tasks:
             done[task.name] = _evaluate(stack, task, models(task), wanted)
@@ -143,6 +155,7 @@ def command(
                 model_args=parse_model_args(model_args) if model_args else None,
                 config={
                     "limit": limit,
+                    **({"integrity": integrity} if integrity else {}),
                     "batch_size": asked.batch_size or None,
                     "fewshot_seed": seed[3],
                     **(theirs.config(alone=not tasks) if theirs else {}),
@@ -165,18 +178,29 @@ def command(
     summaries = {name: d.evaluation.summary for name, d in done.items()}
     refined = {name: d.refinement for name, d in done.items() if d.refinement is not None}
     if form == "json":
-        shown = {"model": model, "results": results and str(results), "tasks": {name: asdict(s) for name, s in summaries.items()}}
+        shown = {"model": model, "results": results and str(results), "tasks": {name: d.as_json() for name, d in done.items()}}
         shown |= {"refined": {name: r.as_json() for name, r in refined.items()}} if refined else {}
         shown |= {"lm_eval": theirs.scores} if theirs else {}
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+        say_json(shown)
     else:
-        show_summaries({f"{name} · {models(first).name} · {done[name].source}": summary for name, summary in summaries.items()})
+        show_summaries(
+            {f"{name} · {models(first).name} · {done[name].source}": summary for name, summary in summaries.items()},
+            [d.available for d in done.values()],
+        )
         show_refinements({f"{name} · {models(first).name} · {done[name].source}": r for name, r in refined.items()})
         if theirs is not None:
             click.echo(theirs.table())
         if results is not None:
             click.echo(f"Results are in {results.parent}")
-    warn_of_rates({**summaries, **(theirs.rates if theirs else {})})
+    warn_of_rates({**summaries, **(theirs.rates if theirs else {})}, {name: d.told for name, d in done.items()})
+
+
+def _task(host: Host, name: str) -> Task:
+    try:
+        task: Task = host.get("task", name)
+    except UnknownName as error:
+        raise UsageError(f"{error}; a task of lm-eval's is lm_eval:{name}" if "choose from" in str(error) else str(error)) from None
+    return task
 
 
 def run_settings(model: str) -> dict[str, Any]:
@@ -196,7 +220,8 @@ def run_settings(model: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Done:
-    """One task's outcome. writer: of its samples, None where nothing is written. journal: a server's answers, until the results stand."""
+    """One task's outcome. writer: of its samples, None where nothing is written. journal: a server's answers, until the results stand. available:
+    the task's items before any limit, None where they are endless. told: what could not be judged, in words."""
 
     evaluation: Evaluation
     refinement: Refinement | None
@@ -204,12 +229,17 @@ class Done:
     source: str
     writer: Writer | None
     journal: Path | None
+    available: int | None
+    told: Sequence[str]
+
+    def as_json(self) -> dict[str, Any]:
+        return as_json(self.evaluation.summary, self.available, self.evaluation.problems)
 
 
 @dataclass(frozen=True)
 class Wanted:
     """What is done with every task. run: settings of the run that is evaluated, if it is one. how: the sampling. folder: None where nothing is
-    written. samples: are kept there, too. rounds: of refinement."""
+    written. samples: are kept there, too. rounds: of refinement. integrity: None for the run's own, else shared."""
 
     host: Host
     asked: Asked
@@ -220,6 +250,8 @@ class Wanted:
     samples: bool
     rounds: int
     critique: Critique
+    pass_at: Sequence[int]
+    integrity: str | None
 
 
 def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> Done:
@@ -254,15 +286,18 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
         shown = model.reads(settings["prefix"] + opened.eval[0].prompt, settings["instruction"])
         click.echo(f"{task.name}: {opened.eval[0].id} is given as\n{shown}", err=True)
     writer, journal, rows = None, None, []
-    with sandbox_of(host, task) as sandbox, progress(task.name, len(opened.eval)) as advance:
+    integrity = wanted.integrity or str(own.get("integrity") or "shared")
+    with sandbox_of(host, task, integrity=integrity) as sandbox, progress(task.name, len(opened.eval)) as advance:
         if folder is not None:
             together = {**settings, "batch_size": model.batch_size}  # sampling depends on who shares a batch
-            mark = fingerprint(model.identity, task, rubric, metrics, together, items_digest(opened.eval))
+            judging = {"integrity": integrity, "pass_at": list(wanted.pass_at)}
+            mark = fingerprint(model.identity, task, rubric, metrics, together, items_digest(opened.eval), judging)
             writer = stack.enter_context(
                 Writer(
-                    folder, task=task, rubric=rubric, metrics=metrics, settings=settings, samples=wanted.samples, resume=mark, model=model
+                    folder, task=task, rubric=rubric, metrics=metrics, settings=settings, samples=wanted.samples, resume=mark, model=model,
+                    pass_at=wanted.pass_at,
                 )
-            )
+            )  # fmt: skip
             rows = writer.restore(opened.eval, items_per_batch(how["n"], model.batch_size))
             if isinstance(model, Server) and not model.config.cache:
                 journal = folder / f"responses_{task.name}_{mark}.jsonl.part"
@@ -278,7 +313,9 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
                 writer.append(fresh)
             advance(len(fresh) // how["n"])
 
-        done = evaluate(model, task, rubric, metrics, opened.eval, sandbox=sandbox, done=rows, on_batch=on_batch, **how)
+        done = evaluate(
+            model, task, rubric, metrics, opened.eval, sandbox=sandbox, done=rows, on_batch=on_batch, pass_at=wanted.pass_at, **how
+        )
         refinement = None
         if wanted.rounds:
             rounds, critique = wanted.rounds, wanted.critique
@@ -289,7 +326,8 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
     section = writer.section(done, original=opened.available, data=origin) if writer else {}
     if section and refinement is not None:
         section[NAMESPACE]["refined"] = {task.name: refinement.as_json()}
-    return Done(done, refinement, section, opened.source, writer, journal)
+    lines = told({kind: asdict(p) for kind, p in done.problems.items()}, done.summary.responses, rubric, metrics)
+    return Done(done, refinement, section, opened.source, writer, journal, opened.available, lines)
 
 
 def _items(task: Task, source: str, asked: Asked, run_items: int | None, where: Mapping[str, Any]) -> Data:
@@ -332,27 +370,31 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda more: bar.advance(task, more)
 
 
-def show_summaries(summaries: Mapping[str, Summary]) -> None:
-    """One table each: metrics and criteria with standard errors and the number of items behind them, then what went wrong."""
-    from rich.console import Console
+def show_summaries(summaries: Mapping[str, Summary], available: Sequence[int | None] = ()) -> None:
+    """One table each: metrics and criteria with their uncertainty and the number of items behind them, then what went wrong.
+
+    available: of each, how many items there are before any limit, None where nobody knows.
+    """
     from rich.table import Table
 
     from herl_bench.evaluate import RATES
 
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    for title, summary in summaries.items():
-        table = Table(title=title)
+    console = open_console(width=None if sys.stdout.isatty() else 100)
+    for (title, summary), whole in zip_longest(summaries.items(), available[: len(summaries)]):
+        table = Table(title=title, caption=LEGEND)
         for column in ("", "value", "items"):
             table.add_column(column, justify="right" if column else "left")
+        table.add_column("")
         for name, score in summary.metrics.items():
-            table.add_row(name, with_stderr(score), str(score.items))
+            row = asdict(score)
+            table.add_row(name, shown(row), of_items(score.items, whole), beside(row, summary.items, summary.shared))
         for name, score in summary.criteria.items():
-            table.add_row(f"  {name}", with_stderr(score), str(score.items))
+            table.add_row(f"  {name}", with_stderr(score), str(score.items), beside(asdict(score), summary.items))
         for label, group in (("on problems: ", summary.planted), ("", summary.families)):
             if len(group) > 1:
                 table.add_section()
                 for name, score in group.items():
-                    table.add_row(f"  {label}{name}", with_stderr(score), str(score.items))
+                    table.add_row(f"  {label}{name}", with_stderr(score), str(score.items), beside(asdict(score), summary.items))
         table.add_section()
         for name, (label, _) in RATES.items():
             rate = getattr(summary, name)
@@ -364,12 +406,11 @@ def show_summaries(summaries: Mapping[str, Summary]) -> None:
 
 def show_refinements(refined: Mapping[str, Refinement]) -> None:
     """One table each: the primary metric after every round, and what the round did and cost."""
-    from rich.console import Console
     from rich.table import Table
 
     from herl_bench.evaluate.refine import CRITIQUES
 
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    console = open_console(width=None if sys.stdout.isatty() else 100)
     for title, found in refined.items():
         primary = next(iter(found.rounds[0].metrics))
         table = Table(title=f"{title} · refined by {CRITIQUES[found.critique]}")
@@ -381,19 +422,22 @@ def show_refinements(refined: Mapping[str, Refinement]) -> None:
         console.print(table)
 
 
-def warn_of_rates(summaries: Mapping[str, Summary | Mapping[str, Any]]) -> None:
-    """A line on stderr for every rate above 5 %. Raises `HerlBenchError` where nothing could be judged: a table of dashes is no result."""
+def warn_of_rates(summaries: Mapping[str, Summary | Mapping[str, Any]], why: Mapping[str, Sequence[str]]) -> None:
+    """A line on stderr for every rate above 5 %, and what kept responses from being judged. Raises `HerlBenchError` where none could be.
+
+    why: by task, in words.
+    """
     from herl_bench.evaluate import Summary, warnings_of
 
     for name, summary in summaries.items():
         for line in warnings_of(asdict(summary) if isinstance(summary, Summary) else summary):
             click.echo(f"herl-bench: warning: {name}: {line}", err=True)
+        for line in why.get(name, ()):
+            click.echo(f"herl-bench: warning: {name}: {line}", err=True)
     for name, summary in summaries.items():
-        if isinstance(summary, Summary) and summary.responses and summary.error_rate == 1:
-            raise HerlBenchError(f"{name}: none of the {summary.responses} responses was given or could be judged")
+        if isinstance(summary, Summary) and (error := nothing_judged(asdict(summary), why.get(name, ()), f"{name}: ")):
+            raise error
 
 
 def with_stderr(score: Score) -> str:
-    if score.value is None:
-        return "–"
-    return f"{score.value:.4f}" + (f" ± {score.stderr:.4f}" if score.stderr is not None else "")
+    return shown(asdict(score))

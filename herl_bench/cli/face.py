@@ -124,22 +124,29 @@ def open_face(run: Run) -> PlainFace:
 
 def show_outcome(run: Run) -> None:
     """The table at the end: before → after with standard errors, what was spent, the criteria that moved, where it all lies."""
-    from rich.console import Console
     from rich.table import Table
 
-    from herl_bench.evaluate import RATES, read_summary, warnings_of
+    from herl_bench.cli.door import open_console
+    from herl_bench.cli.scores import LEGEND, of_items, shown, told
+    from herl_bench.evaluate import RATES, read_problems, read_summary, warnings_of
 
     before, after = read_summary(run.directory / "eval" / "before"), read_summary(run.directory / "eval" / "after")
-    console = Console(width=None if sys.stdout.isatty() else 100, soft_wrap=False)
-    table = Table(title=f"{run.task.name} · {run.method.name} · seed {run.seed} · {len(run.data.eval)} items of {run.data.source}")
+    console = open_console(width=None if sys.stdout.isatty() else 100)
+    items = of_items(len(run.data.eval), run.data.available)
+    title = f"{run.task.name} · {run.method.name} · seed {run.seed} · {items} items of {run.data.source}"
+    table = Table(title=title, caption=LEGEND)
     for column in ("", "before", "after", "change"):
         table.add_column(column, justify="left" if not column else "right")
     for group, indent in (("metrics", ""), ("planted", "  on problems: "), ("criteria", "  ")):
         for name, now in after[group].items():
             was = before[group].get(name, {"value": None})
-            table.add_row(indent + name, _with_error(was), _with_error(now), _change(was["value"], now["value"]))
+            table.add_row(indent + name, shown(was, 3), shown(now, 3), _change(was["value"], now["value"]))
     for name, (label, _) in RATES.items():
         table.add_row(f"  {label}", *("unknown" if s.get(name) is None else f"{s[name]:.1%}" for s in (before, after)), "")
+    if any(s.get("undecided") for s in (before, after)):
+        table.add_row("  undecided", *(f"{s.get('undecided', 0)} of {s['responses']}" for s in (before, after)), "")
+    if any(s.get("shared") for s in (before, after)):
+        table.add_row("  shared", *(f"{s.get('shared', 0)} of {s['responses']}" for s in (before, after)), "")
     console.print(table)
     budget = run.budget
     say = click.echo
@@ -148,7 +155,10 @@ def show_outcome(run: Run) -> None:
         f"{budget.reward_calls:,} reward calls, {budget.optimizer_steps:,} optimiser steps. Evaluation is greedy and not charged."
     )
     say_if_worse(run, before["metrics"], after["metrics"], say)
-    for line in warnings_of(after):
+    for line in (
+        *warnings_of(after),
+        *told(read_problems(run.directory / "eval" / "after"), after["responses"], run.rubric, run.metrics),
+    ):
         say(f"Warning: after training, {line}.")
     if run.settings.model == "tiny" and run.data.source != "synthetic":
         say(
@@ -169,12 +179,6 @@ def say_if_worse(run: Run, before: Mapping[str, Any], after: Mapping[str, Any], 
         rate = getattr(run.config, "learning_rate", None)
         hint = f": a lower learning rate may keep it (--set learning_rate={rate / 10:g}, now {rate:g})" if rate else ""
         say(f"Warning: it ended below where it began, {name} {was['value']:.3f} → {now['value']:.3f}{hint}.")
-
-
-def _with_error(entry: dict[str, Any]) -> str:
-    if entry.get("value") is None:
-        return "–"
-    return f"{entry['value']:.3f}" + (f" ± {entry['stderr']:.3f}" if entry.get("stderr") is not None else "")
 
 
 def _change(before: float | None, after: float | None) -> str:

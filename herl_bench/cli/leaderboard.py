@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from herl_bench.cli import report_problems
+from herl_bench.cli.door import open_console
 from herl_bench.cli.resolve import metrics_of, rubric_of
 from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.plain_text import neutral
@@ -80,13 +81,12 @@ def rank_(runs: tuple[str, ...], form: str, output_path: str | None, metric: str
 
 
 def _show(tables: list[Table]) -> None:
-    from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
     from herl_bench.compare.leaderboard import cells
 
-    console = Console(width=None if sys.stdout.isatty() else 110)
+    console = open_console(width=None if sys.stdout.isatty() else 110)
     for table in tables:
         shown = RichTable(title=Text(neutral(f"{table.task} · {table.metric} · {table.source}")))
         for column in cells(table.standings[0]):

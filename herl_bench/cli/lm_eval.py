@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.errors import UsageError
+from herl_bench.reading import parse_json, read_text
 from herl_bench.saving import write_whole
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class KeyValues(click.ParamType):
             return value
         try:
             if value.lstrip().startswith("{"):
-                return dict(json.loads(value))
+                return dict(parse_json(value, "it"))
             pairs = [part.partition("=") for part in _top_level(value)]
         except ValueError as error:
             self.fail(f"not JSON: {error}", param, ctx)
@@ -98,9 +99,9 @@ class Samples(click.ParamType):
         if isinstance(value, dict):
             return value
         try:
-            text = value if value.lstrip().startswith("{") else Path(value).read_text(encoding="utf-8")
-            chosen = json.loads(text)
-        except (OSError, ValueError) as error:
+            text = value if value.lstrip().startswith("{") else read_text(value)
+            chosen = parse_json(text, "it")
+        except UsageError as error:
             self.fail(f"{value!r} is neither JSON nor a file of it: {error}", param, ctx)
         well = isinstance(chosen, dict) and all(
             isinstance(ids, list) and ids and all(isinstance(i, int) and i >= 0 for i in ids) for ids in chosen.values()
@@ -141,7 +142,7 @@ def _literal(text: str) -> Any:
 def lm_eval_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of `Asked`."""
     options = (
-        click.option("--num_fewshot", "-f", type=click.IntRange(0), help="Worked examples before each question. Default: the task's."),
+        click.option("--num_fewshot", "-f", type=click.IntRange(0, 1000), help="Worked examples before each question. Default: the task's."),
         click.option(
             "--apply_chat_template", is_flag=False, flag_value="true", metavar="[NAME]",
             help="lm_eval: tasks as a chat; our own tasks are one wherever the model has a template.",

@@ -12,19 +12,26 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import select
 import sys
 from typing import Any
 
+from herl_bench.plain_text import neutral
+
+_RETURN = re.compile("(\r)")
+_DRAWING = re.compile("(\r|\x1b\\[[0-9;?]*[A-HJKmhl])")
+"""What rich and progress bars move the cursor with."""
 READER_GONE = 141
 """As a shell shows a program that SIGPIPE ended."""
 
 
 class Outlet(io.RawIOBase):
-    """A file descriptor to which every write succeeds. lost: why something was not delivered, and nothing is any more."""
+    """A file descriptor (-1: of a closed stream) to which every write succeeds. lost: why something was not delivered, and nothing is any more."""
 
-    def __init__(self, descriptor: int, lost: OSError | None = None):
-        self.descriptor, self.lost = descriptor, lost
+    def __init__(self, descriptor: int):
+        self.descriptor = descriptor
+        self.lost: OSError | None = None
 
     def write(self, data: Any) -> int:
         left = memoryview(data).cast("B")
@@ -41,13 +48,26 @@ class Outlet(io.RawIOBase):
         return True
 
     def fileno(self) -> int:
+        if self.descriptor < 0:
+            raise io.UnsupportedOperation("the stream is closed")
         return self.descriptor
 
     def isatty(self) -> bool:
-        return self.lost is None and os.isatty(self.descriptor)
+        return self.lost is None and self.descriptor >= 0 and os.isatty(self.descriptor)
 
     def close(self) -> None:
         """It stays open, whoever closes it."""
+
+
+class Stream(io.TextIOWrapper):
+    """What is printed can colour and, on a terminal, draw; it cannot set a title, fill a clipboard, ask the terminal, or turn a line round."""
+
+    def write(self, text: str) -> int:
+        if (harmless := neutral(text)) != text:
+            drawing = _DRAWING if self.isatty() or "FORCE_COLOR" in os.environ else _RETURN
+            harmless = "".join(piece if i % 2 else neutral(piece) for i, piece in enumerate(drawing.split(text)))
+        super().write(harmless)
+        return len(text)
 
 
 class Display:
@@ -63,12 +83,9 @@ class Display:
             stream = getattr(sys, name)
             if stream is not None and stream is not getattr(sys, f"__{name}__"):
                 continue  # whoever exchanged it before us, such as a test, knows what to do with it
-            closed = OSError(errno.EBADF, "it is closed") if stream is None else None
-            self.outlets[name] = Outlet(number, closed)
-            if stream is not None:
-                stream.flush()
+            self.outlets[name] = Outlet(-1 if stream is None else number)
             encoding = getattr(stream, "encoding", None) or "utf-8"
-            setattr(sys, name, io.TextIOWrapper(self.outlets[name], encoding=encoding, errors="backslashreplace", write_through=True))
+            setattr(sys, name, Stream(self.outlets[name], encoding=encoding, errors="backslashreplace", write_through=True))
 
     def settled(self, code: int) -> int:
         """The exit code of a command that ended with `code`: a success that could not be shown is none."""
@@ -77,7 +94,7 @@ class Display:
             return code
         gone = lost.errno == errno.EPIPE
         if self.kept or not gone:
-            reason = "nobody reads it any more" if gone else lost.strerror
+            reason = {errno.EPIPE: "nobody reads it any more", errno.EBADF: "it is closed"}.get(lost.errno or 0, lost.strerror)
             print(f"herl-bench: stdout: {reason}" + (f"; {self.kept}" if self.kept else ""), file=sys.stderr)
         return code or (READER_GONE if gone else 1)
 

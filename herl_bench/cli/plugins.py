@@ -36,6 +36,7 @@ def show(host: Host, form: str) -> None:
         )
         return
     for plugin in host.plugins:
-        parts = [f"{len(names)} {kind}{'s' if len(names) > 1 else ''}" for kind, names in given[plugin.name].items() if names]
+        several = {kind: "es" if kind.endswith("x") else "s" for kind in KINDS}
+        parts = [f"{len(names)} {kind}{several[kind] if len(names) > 1 else ''}" for kind, names in given[plugin.name].items() if names]
         click.echo(f"{plugin.name:<12} {plugin.distribution} {plugin.version}  {plugin.error or ', '.join(parts) or 'gives nothing'}")
     report_problems(host)

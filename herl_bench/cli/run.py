@@ -17,7 +17,8 @@ import click
 from herl_bench.budget import Budget, parse_tokens
 from herl_bench.cli import report_problems
 from herl_bench.cli.out import keep
-from herl_bench.cli.resolve import metrics_of, policy_of, rubric_of, sandbox_of, template_of
+from herl_bench.cli.resolve import metrics_of, policy_of, rubric_of, sandbox_of, template_of, trust_option
+from herl_bench.cli.scores import check_evaluation, integrity_option
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.plugins import Host
 from herl_bench.types import Method, Task
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
 @click.option("--config", "config_file", help="A YAML file of settings; a run's config.yaml for example.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; may be repeated.")
 @click.option("--preset", help="article (default), or paper: the published code's form of herl. A --set wins over it.")
+@trust_option
 @click.option("--report_to", help="A tracker of accelerate's, such as tensorboard.")
+@integrity_option
 @click.option("--resume", metavar="RUN", help="Continue the run in this folder; only --budget may be changed.")
 @click.option("--allow_changed", is_flag=True, help="Resume even where data, model, rubric or settings changed; the manifest says so.")
 @click.pass_context
@@ -49,6 +52,7 @@ def command(
     assignments: tuple[str, ...],
     preset: str | None,
     resume: str | None,
+    trust_remote_code: bool,
     allow_changed: bool,
     **flags: Any,
 ) -> int:
@@ -58,9 +62,10 @@ def command(
     """
     host: Host = ctx.obj
     if resume is not None:
-        return _resume(host, resume, {**flags, "preset": preset}, assignments, config_file, allow_changed)
+        return _resume(host, resume, {**flags, "preset": preset}, assignments, config_file, allow_changed, trust_remote_code)
     if allow_changed:
         raise UsageError("--allow_changed goes with --resume")
+    flags["trust_remote_code"] = trust_remote_code or None
     from herl_bench.settings import parse_settings
 
     if preset is not None:
@@ -78,16 +83,23 @@ def settings_of(values: dict[str, Any], origin: dict[str, str]) -> Settings:
 
     built = build(Settings, values, origin)
     for name in ("model", "data"):
-        if os.path.exists(getattr(built, name)) and getattr(built, name) not in ("tiny", "auto", "synthetic", "hub"):
-            values = {**values, name: os.path.abspath(getattr(built, name))}
+        place = os.path.expanduser(getattr(built, name))  # a shell does not do it inside of --set
+        if os.path.exists(place) and place not in ("tiny", "auto", "synthetic", "hub"):
+            values = {**values, name: os.path.abspath(place)}
     if built.rubric.endswith((".yaml", ".yml")):
-        values = {**values, "rubric": os.path.abspath(built.rubric)}
+        values = {**values, "rubric": os.path.abspath(os.path.expanduser(built.rubric))}
     checked: Settings = build(Settings, values, origin)
     return checked
 
 
 def _resume(
-    host: Host, folder: str, flags: dict[str, Any], assignments: tuple[str, ...], config_file: str | None, allow_changed: bool
+    host: Host,
+    folder: str,
+    flags: dict[str, Any],
+    assignments: tuple[str, ...],
+    config_file: str | None,
+    allow_changed: bool,
+    trusted: bool,
 ) -> int:
     from herl_bench.compare.sweep import finished
     from herl_bench.locking import locked
@@ -104,6 +116,8 @@ def _resume(
         values = read_yaml(str(directory / "config.yaml"))
         method_values = values.pop("set", {})
         origin = dict.fromkeys([*values, *method_values], f"{directory}/config.yaml: ")
+        if trusted:
+            values["trust_remote_code"], origin["trust_remote_code"] = True, "--"
         before = settings_of(values, origin)
         wanted = parse_tokens(flags["budget"]) if flags.get("budget") is not None else before.budget
         if finished(directory) and wanted <= before.budget:
@@ -135,6 +149,10 @@ def _run(
     from herl_bench.locking import locked
     from herl_bench.runs import Run, new_directory
 
+    if settings.trust_remote_code and not origin.get("trust_remote_code", "").startswith("--"):
+        raise UsageError(
+            f"{origin.get('trust_remote_code', '')}trust_remote_code: no file can ask for that: pass --trust_remote_code if you mean it"
+        )
     task = narrowed(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
     config = config_of(method, method_values, origin, settings.model)
@@ -143,7 +161,7 @@ def _run(
         _check_tracker(settings.report_to)
     report_problems(host)
     with ExitStack() as stack:
-        sandbox = stack.enter_context(sandbox_of(host, task, settings.sandbox))
+        sandbox = stack.enter_context(sandbox_of(host, task, settings.sandbox, settings.integrity))
         data = open_data(
             task,
             settings.data,
@@ -155,7 +173,7 @@ def _run(
         if settings.problems and data.source != "synthetic":
             raise UsageError(f"problems={settings.problems}: only the synthetic world says which problems are planted: leave it out")
         try_template(template, rubric, data.eval[:1])
-        policy = policy_of(task, settings.model)
+        policy = policy_of(task, settings.model, trust_remote_code=settings.trust_remote_code)
         if resume is None:
             directory = new_directory(output_dir, f"{task.name}-{method.name}-s{settings.seed}")
             stack.enter_context(locked(directory))
@@ -211,6 +229,9 @@ def _execute(host: Host, run: Any, allow_changed: bool) -> int:
             face.say(_opening(run))
             if not any((run.directory / "eval" / "before").glob("results_*.json")):
                 run.evaluate("before")
+            before = check_evaluation(run.directory / "eval" / "before", run.rubric, run.metrics, "nothing was trained: before training, ")
+            for line in before:
+                face.say(f"Warning: before training, {line}.")
             run.method.train(run)
             if not run.interrupted:
                 run.save_final()
@@ -223,6 +244,7 @@ def _execute(host: Host, run: Any, allow_changed: bool) -> int:
         click.echo(f"Interrupted; to go on: herl-bench run --resume {run.directory}", err=True)
         return 128 + (signals or [signal.SIGINT])[0]
     show_outcome(run)
+    check_evaluation(run.directory / "eval" / "after", run.rubric, run.metrics, f"{run.directory}: after training, ")
     try_report(run.directory)
     host.call("herl_run_finished", run=run)
     report_problems(host)
@@ -253,9 +275,13 @@ def _record(run: Any, now: dict[str, Any], allow_changed: bool) -> dict[str, Any
         raise UsageError(f"{place} cannot be read: put it back, or pass --allow_changed to write it anew") from None
     if changed and not allow_changed:
         told = "; ".join(_in_words(row) for row in changed)
-        raise UsageError(f"{run.directory} was begun with other things: {told}: put them back, or pass --allow_changed to go on all the same")
+        raise UsageError(
+            f"{run.directory} was begun with other things: {told}: put them back, or pass --allow_changed to go on all the same"
+        )
     for row in versions:
-        click.echo(f"herl-bench: note: since this run began, {_in_words(row)}: its bytes may differ from those of one that never stopped", err=True)
+        click.echo(
+            f"herl-bench: note: since this run began, {_in_words(row)}: its bytes may differ from those of one that never stopped", err=True
+        )
     news = [{**row, "step": step_of(checkpoint)} for row in (*changed, *versions)]
     return {**old, "changed": [*old.get("changed", []), *news]} if news else old
 

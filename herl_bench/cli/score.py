@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +14,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
-from herl_bench.cli.resolve import metrics_of, rubric_of
+from herl_bench.cli.door import say_json
+from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_opener
+from herl_bench.cli.scores import as_json, integrity_option, pass_at_option, told
 from herl_bench.errors import DataError, UsageError
 from herl_bench.plugins import Host
 from herl_bench.saving import writing
 from herl_bench.types import Task
 
 if TYPE_CHECKING:
+    from herl_bench.evaluate.rescore import Place
     from herl_bench.evaluate.stored import Items
+
+FIRST = 5
+"""Missing items that are named."""
 
 
 @click.command("score")
@@ -30,6 +37,9 @@ if TYPE_CHECKING:
 @click.option("--rubric", default="", help="Another rubric's name, or a YAML file; by default its run's, else the task's own.")
 @click.option("--output_path", metavar="FILE", help="Also write one row per response to this file.")
 @click.option("--allow_duplicates", is_flag=True, help="Score every response to an item; it counts with their mean, and in pass@k.")
+@pass_at_option
+@integrity_option
+@click.option("--require_all", is_flag=True, help="Fail with exit code 2 where an evaluation item has no response.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes that judge. Default: one per available processor.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
@@ -41,6 +51,9 @@ def command(
     rubric: str,
     output_path: str | None,
     allow_duplicates: bool,
+    pass_at: tuple[int, ...] | None,
+    integrity: str | None,
+    require_all: bool,
     jobs: int | None,
     form: str,
 ) -> None:
@@ -52,12 +65,14 @@ def command(
     Items come from --data; else from the source in the config.yaml of the run that FILE lies in; else from FILE itself where its rows
     carry them whole; else from HERL_BENCH_DATA; else from the synthetic world.
 
-    With --format json, one object on stdout: {"task", "items", "responses", "metrics": {NAME: {"value", "stderr"}}, "criteria": {NAME:
-    pass rate}, "rates": {"truncated", "empty", "unparsed", "timed_out", "error_rate"}, "unparsed", "errors"}; the last two are numbers of
-    responses.
+    With --format json, one object on stdout: {"task", "items", "available", "responses", "metrics": {NAME: {"value", "stderr", "items",
+    "undecided", "interval"}}, "criteria": {NAME: pass rate}, "rates": {"truncated", "empty", "unparsed", "timed_out", "error_rate"},
+    "unparsed", "errors", "undecided", "shared", "problems"}; those between rates and problems are numbers of responses. available: the source's
+    evaluation items, null where they are endless or unknown.
     """
     from herl_bench.cli.eval import progress, show_summaries, warn_of_rates
     from herl_bench.evaluate import RATES, Tally
+    from herl_bench.evaluate.core import PASS_AT
     from herl_bench.evaluate.rescore import Job, places_of, rescore
     from herl_bench.evaluate.stored import STDIN, as_lines
 
@@ -68,14 +83,24 @@ def command(
     if output_path and Path(output_path).is_dir():
         raise UsageError(f"--output_path {output_path} is a folder: name a file")
     at_once = jobs or len(os.sched_getaffinity(0))
-    sandbox = partial(host.get("sandbox", "default").open, workers=1) if task.needs_sandbox else None
-    tally = Tally(chosen, metrics)
+    how = integrity or str(run.get("integrity") or "shared")
+    sandbox = partial(sandbox_opener(host, integrity=how), workers=1) if task.needs_sandbox else None
+    tally = Tally(chosen, metrics, pass_at or PASS_AT)
     called = "stdin" if file == STDIN else file
     with ExitStack() as stack:
         lines = stack.enter_context(as_lines(file))
-        found = partial(_items, task, called, data, run)
-        source, places = places_of(lines, found, own=not data and not run, allow_duplicates=allow_duplicates, name=called)
-        job = Job(lines, places, task, chosen, metrics, sandbox, rows=bool(output_path))
+        opened: list[Items] = []
+
+        def items() -> Items:
+            opened.append(_items(task, called, data, run))
+            return opened[0]
+
+        own = not (data or run or require_all)
+        source, places = places_of(lines, items, own=own, allow_duplicates=allow_duplicates, name=called)
+        available = _available(places, opened[0] if opened else None, require_all, called)
+        if pass_at:
+            _check_pass_at(places, pass_at[-1], called)
+        job = Job(lines, places, task, chosen, metrics, sandbox, rows=bool(output_path), pass_at=tally.pass_at)
         write = stack.enter_context(writing(Path(output_path))) if output_path else None
         advance = stack.enter_context(progress(task.name, len(places)))
         for count, part, made in rescore(job, at_once):
@@ -83,22 +108,51 @@ def command(
             if write is not None:
                 write("".join(line + "\n" for line in made))
             advance(count)
-    summary = tally.summary()
+    summary, problems = tally.summary(), {kind: asdict(problem) for kind, problem in tally.problems.items()}
     if form == "json":
         result = {
             "task": task.name,
             "items": summary.items,
+            "available": available,
             "responses": summary.responses,
-            "metrics": {key: {"value": score.value, "stderr": score.stderr} for key, score in summary.metrics.items()},
+            "metrics": as_json(summary, available, {})["metrics"],
             "criteria": {key: score.value for key, score in summary.criteria.items()},
             "rates": {name: getattr(summary, name) for name in RATES},
             "unparsed": tally.counts["unparsed"],
             "errors": summary.errors,
+            "undecided": summary.undecided,
+            "shared": summary.shared,
+            "problems": problems,
         }
-        click.echo(json.dumps(result, ensure_ascii=False, indent=2))
+        say_json(result)
     else:
-        show_summaries({f"{task.name} · {Path(called).name} · items from {source}": summary})
-    warn_of_rates({task.name: summary})
+        show_summaries({f"{task.name} · {Path(called).name} · items from {source}": summary}, [available])
+    warn_of_rates({task.name: summary}, {task.name: told(problems, summary.responses, chosen, metrics)})
+
+
+def _available(places: Sequence[Place], items: Items | None, require_all: bool, file: str) -> int | None:
+    """How many evaluation items the source has; None where it is endless or unknown, or the file answers others. Raises `UsageError`."""
+    if items is None or items.endless:
+        if require_all:
+            raise UsageError(f"--require_all: {items.name if items else file} has no end: pass --data with a folder of the task's files")
+        return None
+    wanted, there = [e.id for e in items.evaluation], {place.id for place in places}
+    missing = [name for name in wanted if name not in there]
+    if require_all and missing:
+        some = ", ".join(missing[:FIRST]) + (", …" if len(missing) > FIRST else "")
+        raise UsageError(
+            f"--require_all: {file} answers {len(wanted) - len(missing)} of {len(wanted)} items of {items.name}: {some} missing"
+        )
+    return len(wanted) if there <= set(wanted) else None
+
+
+def _check_pass_at(places: Sequence[Place], k: int, file: str) -> None:
+    count: Counter[str] = Counter()
+    for place in places:
+        count[place.id] += place.responses
+    name, fewest = min(count.items(), key=lambda pair: (pair[1], pair[0]))
+    if fewest < k:
+        raise UsageError(f"--pass_at {k}: {file} has {fewest} response{'s' * (fewest > 1)} to {name}: every item needs {k}")
 
 
 def _items(task: Task, file: str, data: str | None, run: Mapping[str, Any]) -> Items:

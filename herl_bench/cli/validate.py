@@ -4,8 +4,8 @@ An item fails where any criterion is unmet or cannot be decided, or where the pr
 first reason. Failing items are a finding about the data, not a failure of this command (MBPP is published with some), so it exits with 0; `--strict`
 makes it 1.
 
-Problems are of the task: fields that are no text, ids that come twice, metrics that raise, checks that return what nobody can write into a file, a
-template that cannot be rendered, and guidance that gives the final answer away.
+Problems are of the task: ids that come twice, metrics and final answers that cannot be computed, a template that cannot be rendered, and guidance that
+gives the final answer away. An example that no file can hold, or that a check cannot decide, fails; the reason names the check's function.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import click
 
 from herl_bench.cli import report_problems
 from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_of, template_of
+from herl_bench.data import kind_of, unfit
 from herl_bench.errors import UsageError
 from herl_bench.plugins import Host
 from herl_bench.types import Example, HindsightTemplate, Judgement, Metric, Rubric, Task
@@ -52,6 +53,8 @@ def command(host: Host, names: str | None, rubric: str, template: str, data: str
     "problems": {TASK: [sentence]}}.
     """
     tasks = [host.get("task", name) for name in task_names(host, names)]
+    if template:
+        host.get("template", template)
     report_problems(host)
     problems: dict[str, list[str]] = {task.name: [] for task in tasks}
     outcome: dict[str, dict[str, Any]] = {}
@@ -110,7 +113,7 @@ def _validate(
             problems += wrong
             try:
                 template = template_of(host, task, template_name)
-                problems += _guided(task, rubric, template, split, [e for e in examples[:GUIDED] if not _unfit(e)], sandbox)
+                problems += _guided(task, rubric, template, split, [e for e in examples[:GUIDED] if not unfit(e)], sandbox)
             except UsageError as error:
                 problems += [said for said in [str(error)] if said not in problems]
 
@@ -142,18 +145,6 @@ def _repeated(examples: Sequence[Example], split: str, seen: dict[str, str]) -> 
         yield f"{len(ids)} id{'s are' if len(ids) > 1 else ' is'} {where}, {ids[0]!r} for example: every problem needs an id of its own"
 
 
-def _unfit(example: Example) -> str:
-    """What keeps an example out of every file; empty for a sound one."""
-    for name in ("id", "prompt", "target"):
-        if not isinstance(value := getattr(example, name), str):
-            return f"{name} is a {_kind(value)}, not text: write str(…)"
-    try:
-        json.dumps(dict(example.info))
-    except (TypeError, ValueError) as error:
-        return f"info cannot be written as JSON: {error}"
-    return ""
-
-
 def _check(
     task: Task, rubric: Rubric, metrics: Sequence[Metric], split: str, examples: Sequence[Example], sandbox: Any
 ) -> tuple[dict[str, Any], list[str]]:
@@ -162,17 +153,17 @@ def _check(
 
     failed: list[dict[str, str]] = []
     raised: dict[str, list[str]] = {}
+    names = {metric.key: metric.id or metric.name for metric in metrics}
     for chunk in in_chunks(examples, f"{task.name} {split}"):
-        unfit = {e.id: said for e in chunk if (said := _unfit(e))}
-        failed += [{"id": str(id), "criterion": "", "evidence": said} for id, said in unfit.items()]
-        sound = [e for e in chunk if e.id not in unfit]
+        faulty = {e.id: said for e in chunk if (said := unfit(e))}
+        failed += [{"id": str(id), "criterion": "", "evidence": said} for id, said in faulty.items()]
+        sound = [e for e in chunk if e.id not in faulty]
         golds = [task.gold(e) for e in sound]
         for example, gold, judgement in zip(sound, golds, judge(sound, golds, rubric, metrics, sandbox), strict=True):
             if reason := _reason(rubric, metrics, judgement):
                 failed.append({"id": example.id, "criterion": reason[0], "evidence": reason[1]})
-            for metric in metrics:
-                if judgement.metrics[metric.key] is None:
-                    raised.setdefault(f"metric {metric.id or metric.name}", []).append(_why(metric, example, gold))
+            for key, why in judgement.failed.items():
+                raised.setdefault(f"metric {names[key]}", []).append(why)
             if said := _extracted(task, example, gold):
                 raised.setdefault("extract", []).append(said)
     problems = [f"{split}: {name} on {len(said)} of {len(examples)} gold answers: {said[0]}" for name, said in raised.items()]
@@ -185,11 +176,6 @@ def _reason(rubric: Rubric, metrics: Sequence[Metric], judgement: Judgement) -> 
     for verdict in judgement.verdicts:
         check = checks[verdict.criterion]
         named = f"check {getattr(check, '__module__', '?')}.{getattr(check, '__qualname__', type(check).__name__)}"
-        if verdict.met is not None and type(verdict.met) is not bool:
-            return verdict.criterion, f"{named}: met is a {_kind(verdict.met)}: write bool(…)"
-        for name in ("evidence", "correction", "part"):
-            if not isinstance(value := getattr(verdict, name), str):
-                return verdict.criterion, f"{named}: {name} is a {_kind(value)}, not text: write str(…)"
         if verdict.met is None:
             return verdict.criterion, f"could not be decided: {named}: {verdict.error or 'it says None, and not why'}"
         if not verdict.met:
@@ -202,22 +188,12 @@ def _reason(rubric: Rubric, metrics: Sequence[Metric], judgement: Judgement) -> 
     return None
 
 
-def _why(metric: Metric, example: Example, gold: str) -> str:
-    """Why a metric has no number, asked once more; what needs an observation of its own says only that it failed."""
-    if metric.observe is not None:
-        return "no number: it, or what it observes, raised"
-    try:
-        return f"{metric.score(example, gold)!r} is no finite number"
-    except Exception as error:
-        return one_line_of(error)
-
-
 def _extracted(task: Task, example: Example, gold: str) -> str:
     try:
         found = task.extract(example, gold)
     except Exception as error:
         return one_line_of(error)
-    return "finds no final answer" if found is None else "" if isinstance(found, str) else f"gives a {_kind(found)}, not text or None"
+    return "finds no final answer" if found is None else "" if isinstance(found, str) else f"gives a {kind_of(found)}, not text or None"
 
 
 def _guided(
@@ -231,11 +207,10 @@ def _guided(
     from herl_bench.rubric import judge
 
     try_template(template, rubric, examples)
-    drafts = [(example, draft) for example in examples for draft in ("", task.gold(example)[: len(task.gold(example)) // 2])]
+    tried = [(example, draft) for example in examples for draft in ("", task.gold(example)[: len(task.gold(example)) // 2])]
+    judged = judge([example for example, _ in tried], [draft for _, draft in tried], rubric, (), sandbox) if tried else []
     telling = []
-    for (example, draft), judgement in zip(
-        drafts, judge(*map(list, zip(*drafts, strict=True)), rubric, (), sandbox) if drafts else [], strict=True
-    ):
+    for (example, draft), judgement in zip(tried, judged, strict=True):
         verdicts = [replace(v, met=False) for v in judgement.verdicts if v.met is not None]
         said = guidance(template, rubric, example, draft, verdicts)
         final = task.extract(example, task.gold(example))
@@ -250,11 +225,6 @@ def _guided(
 
 def _tells(text: str, answer: str) -> bool:
     return bool(answer.strip()) and re.search(rf"(?<![\w.]){re.escape(answer.strip())}(?![\w]|\.\w)", text) is not None
-
-
-def _kind(value: Any) -> str:
-    kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
 def one_line_of(error: BaseException) -> str:

@@ -19,9 +19,10 @@ from herl_bench.compare.analyse import alone
 from herl_bench.compare.drawing import Drawing, Words, to_png
 from herl_bench.compare.model import ArmScore, BandPoint, Comparison, Contrast, RunRecord, TaskItems, from_json
 from herl_bench.compare.page import Figure, figure, number, render, signed
-from herl_bench.compare.read import FinishedRun, Sample, read_run
+from herl_bench.compare.read import UNREADABLE, FinishedRun, Sample, read_run
 from herl_bench.compare.verdict import aside
 from herl_bench.errors import UsageError
+from herl_bench.reading import read_text
 from herl_bench.saving import write_whole
 
 
@@ -122,10 +123,14 @@ def of_folder(folder: Path) -> Report:
     """Of a comparison's folder, its compare.json, or a run's folder. Raises `UsageError`."""
     path = folder / "compare.json" if folder.is_dir() else folder
     if path.name == "compare.json" and path.is_file():
-        return of_comparison(from_json(path.read_text(encoding="utf-8"), str(path)))
+        return of_comparison(from_json(read_text(path, "the comparison"), str(path)))
     if not (folder / "config.yaml").is_file():
         raise UsageError(f"{folder}: neither a run nor a comparison: name a folder with a config.yaml or a compare.json")
-    return of_run(read_run(folder))
+    run = read_run(folder)
+    try:
+        return of_run(run)
+    except UNREADABLE as error:
+        raise UsageError(f"{folder}: its files are not as a run writes them: {type(error).__name__}: {error}") from None
 
 
 def _turn(before: Sample, after: Sample) -> str:

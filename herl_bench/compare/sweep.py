@@ -13,7 +13,6 @@ Left out: moving results between machines, and stopping a cell because another d
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -24,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from herl_bench.errors import UsageError
+from herl_bench.errors import DataError, UsageError
+from herl_bench.reading import parse_json, parse_yaml, read_text
 from herl_bench.saving import saving, write_whole
 
 POLL_S = 0.2
@@ -62,8 +62,8 @@ def tokens_spent(directory: Path) -> int:
         with open(directory / "metrics.jsonl", "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
             lines = file.read().split(b"\n")
-        return int(json.loads(lines[-2])["tokens"]) if len(lines) > 1 else 0
-    except (OSError, ValueError, KeyError):
+        return int(parse_json(lines[-2], "metrics.jsonl")["tokens"]) if len(lines) > 1 else 0
+    except (OSError, DataError, ValueError, KeyError, TypeError):
         return 0
 
 
@@ -73,7 +73,7 @@ def prepare(cells: Sequence[Cell]) -> None:
     for cell in cells:
         place = cell.directory / "config.yaml"
         if place.is_file():
-            if told := difference(place.read_text(encoding="utf-8"), cell.config):
+            if told := difference(read_text(place, "the configuration"), cell.config):
                 raise UsageError(f"{cell.directory} was made with {told}: choose another --output_dir, or ask for the same")
         else:
             with saving(place):
@@ -83,9 +83,7 @@ def prepare(cells: Sequence[Cell]) -> None:
 
 def difference(there: str, wanted: str) -> str:
     """The first setting in which two configurations differ, in words; empty where they are the same."""
-    import yaml
-
-    old, new = (_flat(yaml.safe_load(text) or {}) for text in (there, wanted))
+    old, new = (_flat(parse_yaml(text, "config.yaml") or {}) for text in (there, wanted))
     for name in dict.fromkeys([*new, *old]):
         if old.get(name) != new.get(name):
             return f"{name}={old.get(name)}, and this asks for {new.get(name)}"

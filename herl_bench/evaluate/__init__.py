@@ -3,6 +3,7 @@
 from herl_bench.evaluate.core import (
     RATES,
     Evaluation,
+    Problem,
     Row,
     Score,
     Summary,
@@ -14,11 +15,12 @@ from herl_bench.evaluate.core import (
     sum_up,
     warnings_of,
 )
-from herl_bench.evaluate.files import Writer, read_summary, write_evaluation, write_results
+from herl_bench.evaluate.files import Writer, read_problems, read_summary, write_evaluation, write_results
 
 __all__ = [
     "RATES",
     "Evaluation",
+    "Problem",
     "Row",
     "Score",
     "Summary",
@@ -27,6 +29,7 @@ __all__ = [
     "evaluate",
     "judge_responses",
     "pass_at_k",
+    "read_problems",
     "read_summary",
     "sampling_settings",
     "sum_up",

@@ -99,11 +99,12 @@ class Summary:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All rows, their summary, and the settings they were sampled with."""
+    """All rows, their summary, the settings they were sampled with, and what kept responses from being judged."""
 
     rows: tuple[Row, ...]
     summary: Summary
     settings: Mapping[str, Any] = field(default_factory=dict)
+    problems: Mapping[str, Problem] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------------------------------------------------------ sampling
@@ -125,6 +126,7 @@ def evaluate(
     batch_size: int | None = None,
     done: Sequence[Row] = (),
     on_batch: Callable[[Sequence[Row]], None] | None = None,
+    pass_at: Sequence[int] = PASS_AT,
 ) -> Evaluation:
     """Sample `n` responses to each example and judge them.
 
@@ -132,6 +134,7 @@ def evaluate(
     batch_size: responses per batch; the model's own number if left out.
     on_batch: called with each batch's rows as soon as they are judged; all responses of an item come in one batch.
     done: rows of whole batches that an earlier call with the same arguments gave; they are not sampled again.
+    pass_at: the k of pass@k.
     Every response has a seed of its own, made of `seed`, the item's id and its number: what was sampled before plays no part.
     """
     settings = sampling_settings(
@@ -170,7 +173,9 @@ def evaluate(
         rows += fresh
         if on_batch is not None:
             on_batch(fresh)
-    return Evaluation(tuple(rows), sum_up(rows, rubric, metrics), settings)
+    tally = Tally(rubric, metrics, pass_at)
+    tally.add(rows)
+    return Evaluation(tuple(rows), tally.summary(), settings, tally.problems)
 
 
 def items_per_batch(n: int, batch_size: int) -> int:

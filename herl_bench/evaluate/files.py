@@ -28,10 +28,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from herl_bench.errors import UsageError
+from herl_bench.errors import DataError, UsageError
 from herl_bench.evaluate.core import PASS_AT, Evaluation, Row, Summary, pass_at_k, pass_metrics
 from herl_bench.policy.answer import Answer, Answerer
-from herl_bench.saving import append_lines, cut, saving, write_whole
+from herl_bench.reading import parse_json, read_json
+from herl_bench.saving import append_lines, cut, saving, sync, write_whole
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task, Verdict
 
 VERSION = 1.0
@@ -66,11 +67,18 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
     if not found:
         raise UsageError(f"{folder}: no results_*.json there: nothing was evaluated into it")
     try:
-        summaries = json.loads(found[-1].read_text(encoding="utf-8"))[NAMESPACE]["summary"]
+        summaries = read_json(found[-1])[NAMESPACE]["summary"]
         (summary,) = summaries.values()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"{found[-1]}: not a results file that herl-bench wrote") from None
     return dict(summary)
+
+
+def read_problems(folder: str | Path) -> dict[str, dict[str, Any]]:
+    """What kept responses from being judged, of the same file: `Problem`s as mappings, by kind. Files of older versions say nothing."""
+    newest = sorted(Path(folder).glob("results_*.json"))[-1]
+    by_task = json.loads(newest.read_text(encoding="utf-8"))[NAMESPACE].get("problems", {})
+    return dict(next(iter(by_task.values()), {}))
 
 
 # ------------------------------------------------------------------------------------------------------------ one task's samples
@@ -129,13 +137,13 @@ class Writer:
                 position += len(line)
                 item = number // filters
                 try:
-                    sample = json.loads(line)
+                    sample = parse_json(line, str(self.part))
                     if item >= len(examples) or sample["doc_id"] != item or not line.endswith(b"\n"):
                         break
                     if number % filters == 0:
                         fresh += _restored(sample, examples[item])
                     hashes.append(_hashes(sample))
-                except (ValueError, KeyError, TypeError):  # a torn line
+                except (DataError, KeyError, TypeError):  # a torn line
                     break
                 if number % filters == filters - 1 and ((item + 1) % items_per_batch == 0 or item + 1 == len(examples)):
                     rows += fresh
@@ -179,6 +187,7 @@ class Writer:
             if self.samples:
                 os.fsync(self._lock.fileno())
                 self.part.replace(path)
+                sync(self.directory)
             else:
                 self.part.unlink()
         return path
@@ -272,6 +281,7 @@ class Writer:
             "task_hashes": {name: _sha("".join(self._hashes))},
             NAMESPACE: {
                 "summary": {name: asdict(summary)},
+                "problems": {name: {kind: asdict(problem) for kind, problem in evaluation.problems.items()}},
                 "rubric": {name: self.rubric.name},
                 "settings": {name: {key: value for key, value in settings.items() if key != "chat_template"}},
                 "data": {name: dict(data or {})},
@@ -372,7 +382,10 @@ def new_stamp(folder: Path | None = None) -> str:
         found = STAMP.search(path.name)
         with suppress(ValueError, OverflowError):
             if found is not None:
-                now = max(now, datetime.fromisoformat(f"{found[1]}T{found[2].replace('-', ':')}") + timedelta(microseconds=1))
+                day, time_of_day = found[1], found[2].replace("-", ":")
+                # by name a whole second sorts behind all of its fractions
+                step = timedelta(microseconds=1) if "." in time_of_day else timedelta(seconds=1)
+                now = max(now, datetime.fromisoformat(f"{day}T{time_of_day}") + step)
     return now.isoformat(timespec="microseconds").replace(":", "-")
 
 
@@ -431,7 +444,9 @@ def criterion_column(name: str) -> str:
 
 
 def sanitized(model_name: str) -> str:
-    """As a folder name, by lm-eval's own rule."""
+    """As a folder name, by lm-eval's own rule; of a path with dots in it (`../x`), the folder that it leads to."""
+    if not {".", ".."}.isdisjoint(model_name.split("/")):
+        model_name = Path(model_name).resolve().name or "model"
     return re.sub(r"[\"<>:/|\\?*\[\]]+", "__", model_name)
 
 

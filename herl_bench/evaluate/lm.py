@@ -93,11 +93,16 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
             text: str = self.tokenizer.apply_chat_template(turns, tokenize=False, **more)
             return text
 
-        try:
-            return render(chat_history)
-        except TemplateError:
+        def either() -> tuple[str, bool]:
+            try:
+                return render(chat_history), True
+            except TemplateError:
+                return render([turn for turn in chat_history if turn["role"] != "system"]), False
+
+        text, whole = self.policy.rendered(either)
+        if not whole:
             log.warning("the chat template takes no system turn: it is left out, as lm-eval does")
-            return render([turn for turn in chat_history if turn["role"] != "system"])
+        return str(text)
 
     # --------------------------------------------------------------------------------------------------------------- generation
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from herl_bench.errors import DataError, HerlBenchError
-from herl_bench.evaluate.core import Row, Tally, judge_responses
+from herl_bench.evaluate.core import PASS_AT, Row, Tally, judge_responses
 from herl_bench.evaluate.stored import ID_FIELDS, Items, Stored, parse_row, read_stored
 from herl_bench.types import Example, Metric, Rubric, Task
 
@@ -35,18 +35,20 @@ PR_SET_PDEATHSIG = 1
 
 
 class Place(NamedTuple):
-    """Where a row stands, how many responses it has, and its item; None where the row carries that itself."""
+    """Where a row stands, how many responses it has, its item's id, and the item; None where the row carries that itself."""
 
     line: int
     start: int
     size: int
     responses: int
+    id: str
     example: Example | None
 
 
 @dataclass
 class Job:
-    """What the processes inherit. sandbox: opens one for a process, None where the task needs none. rows: one JSON line per response, too?"""
+    """What the processes inherit. sandbox: opens one for a process, None where the task needs none. rows: one JSON line per response, too? pass_at:
+    the k of pass@k."""
 
     file: Path
     places: Sequence[Place]
@@ -55,6 +57,7 @@ class Job:
     metrics: Sequence[Metric]
     sandbox: Callable[[], AbstractContextManager[Any]] | None
     rows: bool = False
+    pass_at: Sequence[int] = PASS_AT
     _opened: Any = field(default=None, repr=False)
 
     def slice(self, bounds: tuple[int, int]) -> tuple[Tally, list[str]]:
@@ -74,7 +77,7 @@ class Job:
                     answers.append(answer)
                     samples.append(sample)
         rows = judge_responses(self.task, self.rubric, self.metrics, examples, answers, samples=samples, sandbox=self._opened)
-        tally = Tally(self.rubric, self.metrics)
+        tally = Tally(self.rubric, self.metrics, self.pass_at)
         tally.add(rows)
         return tally, [_as_json(row, line) for row, line in zip(rows, lines, strict=True)] if self.rows else []
 
@@ -97,19 +100,25 @@ def places_of(file: Path, items: Callable[[], Items], *, own: bool, allow_duplic
         if row.key is None:
             if ids:
                 raise DataError(f"{row.where}: no id: a row needs one of {', '.join(ID_FIELDS)}, a text or a whole number")
+            if source is not None and len(places) == len(source.evaluation):
+                raise _uneven(name or file, source, "more")
             row = replace(row, key=len(places))
         example = source.find(row) if source else _own(row)
         if not allow_duplicates and not row.rollout and (before := first.setdefault(example.id, row.line)) != row.line:
             raise DataError(
                 f"{row.where}: {example.id} was answered already in line {before}: keep one, or pass --allow_duplicates to score them all"
             )
-        places.append(Place(row.line, row.start, row.size, len(row.answers), example if source else None))
-    if not ids and source is not None and len(places) != len(source.evaluation):
-        raise DataError(
-            f"{name or file}: no ids: rows need one of {', '.join(ID_FIELDS)}; without any there is one row per item, in their order, "
-            f"and {source.name} has {len(source.evaluation)} items to these {len(places)} rows"
-        )
+        places.append(Place(row.line, row.start, row.size, len(row.answers), example.id, example if source else None))
+    if not ids and source is not None and len(places) < len(source.evaluation):
+        raise _uneven(name or file, source, f"only {len(places)}")
     return source.name if source else "the file itself", places
+
+
+def _uneven(file: str | Path, source: Items, rows: str) -> DataError:
+    return DataError(
+        f"{file}: no ids: rows need one of {', '.join(ID_FIELDS)}; without any there is one row per item, in their order, and {source.name} has "
+        f"{len(source.evaluation)} items, the file {rows} rows"
+    )
 
 
 def _own(row: Stored) -> Example:
@@ -146,8 +155,9 @@ _job: Job | None = None
 
 
 def _begin() -> None:
-    """A forked process dies with its parent, and at once on Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """A forked process dies with its parent, and at once on Ctrl-C and whatever else its parent would end in order at."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

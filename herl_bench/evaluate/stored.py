@@ -31,6 +31,7 @@ from herl_bench.data import EVAL_SEED, read_all
 from herl_bench.errors import DataError
 from herl_bench.evaluate.files import NAMESPACE
 from herl_bench.policy.answer import Answer
+from herl_bench.reading import parse_json, raw_lines, room_of
 from herl_bench.types import Example, Task
 
 ID_FIELDS = ("id", "task_id", "doc_id")
@@ -66,8 +67,8 @@ class Stored:
         doc, info = self.doc, self.doc.get("info")
         if isinstance(info, str):  # lm-eval's copy of our items: a table cell
             try:
-                info = json.loads(info)
-            except ValueError:
+                info = parse_json(info, self.where)
+            except DataError:
                 return None
         if all(isinstance(doc.get(name), str) for name in ("id", "prompt", "target")) and isinstance(info, dict):
             return Example(doc["id"], doc["prompt"], doc["target"], info)
@@ -99,7 +100,7 @@ def _as_lines(file: str, folder: Path) -> Path:
             path = _copy(pipe, folder / "received", file)
     if _head(path).startswith(b"\x1f\x8b"):
         with gzip.open(path) as packed:
-            path = _copy(packed, folder / "unpacked", file)
+            path = _copy(packed, folder / "unpacked", file, room_of(path))
     if _head(path).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
         path = _one_per_line(path, folder / "rows", file)
     return path
@@ -110,11 +111,11 @@ def _head(path: Path) -> bytes:
         return file.read(4096)
 
 
-def _copy(source: Any, place: Path, name: str) -> Path:
+def _copy(source: Any, place: Path, name: str, room: int = UNPACKED) -> Path:
     with place.open("wb") as copy:
         while block := source.read(2**20):
-            if copy.tell() + len(block) > UNPACKED:
-                raise DataError(f"{name}: it comes to more than {UNPACKED // 2**30} GiB: no file of responses")
+            if copy.tell() + len(block) > room:
+                raise DataError(f"{name}: it comes to more than {room >> 20:,} MiB: no file of responses")
             copy.write(block)
     return place
 
@@ -122,17 +123,11 @@ def _copy(source: Any, place: Path, name: str) -> Path:
 def _one_per_line(path: Path, place: Path, name: str) -> Path:
     """A JSON array becomes its rows."""
     try:
-        rows = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{name}: begins as a JSON array, and is none: {_words(error)}; or write one JSON object per line (JSONL)"
-        ) from None
+        rows = parse_json(path.read_bytes(), name)
+    except DataError as error:
+        raise DataError(f"{error}; it begins as a JSON array: write a whole one, or one JSON object per line (JSONL)") from None
     place.write_bytes(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
     return place
-
-
-def _words(error: Exception) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def read_stored(path: str | Path, name: str = "") -> Iterator[Stored]:
@@ -142,7 +137,7 @@ def read_stored(path: str | Path, name: str = "") -> Iterator[Stored]:
     """
     filters: dict[bytes, set[str]] = {}
     some = False
-    for line, start, text in _lines(Path(path)):
+    for line, start, text in raw_lines(path, name):
         row = parse_row(text, name or path, line, start)
         some = True
         if row.filter:
@@ -158,12 +153,7 @@ def read_stored(path: str | Path, name: str = "") -> Iterator[Stored]:
 
 def parse_row(text: bytes, path: str | Path, line: int, start: int) -> Stored:
     where = f"{path}:{line}"
-    try:
-        raw = json.loads(text)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8 text (byte {error.start} of the line)") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON, perhaps cut off, or not one object per line: {_words(error)}") from None
+    raw = parse_json(text, where)
     if not isinstance(raw, dict):
         raise DataError(f"{where}: a row is a JSON object, not {type(raw).__name__}")
     lm_eval = isinstance(raw.get("filter"), str) and "resps" in raw
@@ -183,19 +173,6 @@ def parse_row(text: bytes, path: str | Path, line: int, start: int) -> Stored:
 def _digest(row: Stored) -> bytes:
     said = repr((row.key, [answer.text for answer in row.answers]))
     return hashlib.blake2b(said.encode("utf-8", "backslashreplace"), digest_size=16).digest()
-
-
-def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    """(number, where it begins, text) of each line that is not blank."""
-    start = 0
-    try:
-        with path.open("rb") as file:
-            for number, text in enumerate(file, 1):
-                if text.strip():
-                    yield number, start, text
-                start += len(text)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from None
 
 
 def _doc(raw: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -246,7 +223,7 @@ def _answer(text: str, said: Mapping[str, Any]) -> Answer:
 class Items:
     """The items of one source, read split by split, and only as far as is needed.
 
-    name: the source in words. splits: readers, the evaluation split first.
+    name: the source in words. splits: readers, the evaluation split first. endless: are there always more?
     """
 
     name: str
@@ -255,6 +232,7 @@ class Items:
     _by_id: dict[str, Example] = field(default_factory=dict)
     _prompts: dict[str, Example] = field(default_factory=dict)
     _read: int = 0
+    endless: bool = False
 
     @property
     def evaluation(self) -> Sequence[Example]:
@@ -342,7 +320,7 @@ def items_of(task: Task, place: str | Path, *, seed: int = 0, difficulty: float 
     world, dial = task.world, task.world.difficulty if difficulty is None else difficulty
     training = world.examples("train", seed, dial)  # shared by its readers: each goes on where the one before stopped
     readers = [lambda: list(islice(world.examples("eval", EVAL_SEED, dial), CHUNK))]
-    return Items("the synthetic world", [*readers, *[lambda: list(islice(training, CHUNK))] * CHUNKS])
+    return Items("the synthetic world", [*readers, *[lambda: list(islice(training, CHUNK))] * CHUNKS], endless=True)
 
 
 def _flat(text: str) -> str:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from herl_bench.bounded import Failed, TooMuch, bounded
 from herl_bench.errors import UsageError
+from herl_bench.plain_text import one_line
 from herl_bench.saving import SUMS, damage
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
     from herl_bench.policy.answer import Answer
 
+CHAT_SECONDS, CHAT_MEGABYTES = 10.0, 1024
+"""What rendering one batch of conversations may take."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -65,10 +69,19 @@ class Policy:
         With a chat template: a conversation of `instruction` (as the system turn, or at the head of the user turn where the template has
         no system role) and the prompt, up to where the assistant begins. Without one: BOS, if the tokenizer has it, and the plain text.
         """
-        texts = [self.reads(p, instruction) for p in prompts]
+        texts = self.rendered(lambda: [self.reads(p, instruction) for p in prompts]) if self.chat else list(prompts)
         rows: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         bos = self.tokenizer.bos_token_id
-        return rows if self.tokenizer.chat_template or bos is None else [[bos, *row] for row in rows]
+        return rows if self.chat or bos is None else [[bos, *row] for row in rows]
+
+    def rendered(self, make: Callable[[], Any]) -> Any:
+        """What `make` gives, which renders the chat template: a stranger's program, and bounded as one. Raises `UsageError`."""
+        try:
+            return bounded(make, seconds=CHAT_SECONDS, megabytes=CHAT_MEGABYTES)
+        except TooMuch as error:
+            raise UsageError(f"model {self.name}: its chat template takes {error}") from None
+        except Failed as error:
+            raise UsageError(f"model {self.name}: its chat template cannot be used: {one_line(str(error))[:300]}") from None
 
     def reads(self, prompt: str, instruction: str) -> str:
         """The text of `encode`, without the BOS that it puts before a plain prompt."""
@@ -142,8 +155,10 @@ class Policy:
         return text
 
 
-def load_policy(path_or_id: str | Path, *, device: Any = None, dtype: Any = None) -> Policy:
+def load_policy(path_or_id: str | Path, *, device: Any = None, dtype: Any = None, trust_remote_code: bool = False) -> Policy:
     """A policy from a checkpoint folder or a hub id; on the CPU in float32 unless told otherwise.
+
+    trust_remote_code: run the Python code that the folder or the hub's repository brings along; else a model that needs it is refused.
 
     Raises `UsageError` where the folder, its config, its weights or its tokenizer cannot be used.
     """
@@ -153,10 +168,10 @@ def load_policy(path_or_id: str | Path, *, device: Any = None, dtype: Any = None
     local = _local_folder(place)
     source = str(local) if local else place
     with _quiet_transformers():
-        config = _config(source, local)
+        config = _config(source, local, trust_remote_code)
         _switch_off_dropout_fields(config)
-        tokenizer = _tokenizer(source, local)
-        model = _model(source, config, torch.float32 if dtype is None else dtype)
+        tokenizer = _tokenizer(source, local, trust_remote_code)
+        model = _model(source, config, torch.float32 if dtype is None else dtype, trust_remote_code)
         _ensure_padding(model, tokenizer)
     _switch_off_dropout_modules(model)
     model.eval()
@@ -198,23 +213,34 @@ def _hub_problem(place: str, error: BaseException) -> UsageError:
     return UsageError(f"model {place}: no such folder, and the hub did not give it: {_one_line(error)}")
 
 
-def _config(source: str, local: Path | None) -> Any:
+def _refuse_own_code(source: str, error: BaseException) -> None:
+    """transformers says so in many words where a model cannot be loaded without code of its own. Raises `UsageError` then."""
+    if "trust_remote_code" in str(error):
+        raise UsageError(
+            f"model {source}: it brings Python code of its own (auto_map), which is not run unless you ask for it: "
+            "read that code, then pass --trust_remote_code if you trust it"
+        ) from None
+
+
+def _config(source: str, local: Path | None, trust: bool) -> Any:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(source)
+        return AutoConfig.from_pretrained(source, trust_remote_code=trust)
     except Exception as error:
+        _refuse_own_code(source, error)
         if local is None:
             raise _hub_problem(source, error) from None
         raise UsageError(f"model {source}: config.json cannot be used: {_one_line(error)}") from None
 
 
-def _tokenizer(source: str, local: Path | None) -> Any:
+def _tokenizer(source: str, local: Path | None, trust: bool) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", trust_remote_code=trust)
     except Exception as error:
+        _refuse_own_code(source, error)
         if local is None and isinstance(error, OSError):
             raise _hub_problem(source, error) from None
         raise UsageError(f"model {source}: its tokenizer cannot be loaded: {_one_line(error)}") from None
@@ -223,13 +249,16 @@ def _tokenizer(source: str, local: Path | None) -> Any:
     return tokenizer
 
 
-def _model(source: str, config: Any, dtype: Any) -> Any:
+def _model(source: str, config: Any, dtype: Any, trust: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=dtype, output_loading_info=True)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source, config=config, dtype=dtype, output_loading_info=True, trust_remote_code=trust
+        )
         model, info = loaded
     except Exception as error:
+        _refuse_own_code(source, error)
         raise UsageError(f"model {source}: its weights cannot be loaded as a causal language model: {_one_line(error)}") from None
     missing = sorted(info["missing_keys"])
     if missing:

@@ -26,8 +26,10 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from herl_bench.errors import ServerError, UsageError
+from herl_bench.errors import DataError, ServerError, UsageError
+from herl_bench.plain_text import one_line
 from herl_bench.policy.answer import Answer
+from herl_bench.reading import parse_json
 from herl_bench.saving import append_lines
 from herl_bench.settings import build, setting
 
@@ -37,10 +39,13 @@ if TYPE_CHECKING:
 LONGEST_PAUSE = 60.0
 LONGEST_WAIT = 300.0
 """A server that asks for more seconds than this is better asked again later, by whoever started the evaluation."""
+MOST_BODY = 1 << 24
+"""Bytes of a reply; what is longer is no answer. Replies are asked for uncompressed, so these are the bytes that come over the line, too."""
 SHOWN = 200
 """Characters of a server's words that an error shows."""
 MOST_STOPS = 4
 """OpenAI's limit; the others are cut here."""
+MOST_FINISH = 40
 HOPELESS = 16
 """Where at least so many requests are made at once and every one fails, going on would only collect errors."""
 REFUSALS = {
@@ -63,7 +68,7 @@ class ServerConfig:
     requests_per_minute: float = setting(0.0, "at most so many; 0 for no limit", ge=0)
     retries: int = setting(5, "how often a failed request is made again", ge=0)
     backoff: float = setting(1.0, "seconds before the first retry; doubled each time, up to a minute", ge=0)
-    timeout: float = setting(600.0, "seconds that one answer may take", gt=0)
+    timeout: float = setting(600.0, "seconds that one answer may take, from the request to its last byte", gt=0)
     cache: str = setting("", "a file that keeps all answers, for later evaluations too; else they are kept until the results stand")
 
 
@@ -86,9 +91,25 @@ def open_server(values: Mapping[str, Any]) -> Server:
             raise UsageError(f"--model openai needs --model_args {name}=…: base_url=http://127.0.0.1:8000/v1,model=NAME, for example")
     if not config.base_url.startswith(("http://", "https://")):
         raise UsageError(f"--model_args base_url={config.base_url}: begin it with http:// or https://")
-    if config.api_key_env and not os.environ.get(config.api_key_env):
-        raise UsageError(f"--model_args api_key_env={config.api_key_env}: that environment variable is not set")
+    if config.api_key_env:
+        key = os.environ.get(config.api_key_env)
+        if not key:
+            raise UsageError(f"--model_args api_key_env={config.api_key_env}: that environment variable is not set")
+        if not (key.isascii() and key.isprintable()):
+            raise UsageError(f"--model_args api_key_env={config.api_key_env}: that variable holds more than letters, digits and signs")
+    _check_address(config.base_url)
     return Server(config)
+
+
+def _check_address(base_url: str) -> None:
+    import httpx2
+
+    try:
+        host = httpx2.URL(base_url).host
+    except (httpx2.InvalidURL, ValueError) as error:
+        raise UsageError(f"--model_args base_url={base_url}: {error}") from None
+    if not host:
+        raise UsageError(f"--model_args base_url={base_url}: it names no server: http://127.0.0.1:8000/v1, for example")
 
 
 class Server:
@@ -118,9 +139,9 @@ class Server:
             with file.open("rb") as lines:
                 for line in lines:
                     try:
-                        row = json.loads(line)
-                        self._known[row["key"]] = Answer(**row["answer"])
-                    except (ValueError, KeyError, TypeError):
+                        row = parse_json(line, str(file))
+                        self._known[str(row["key"])] = _remembered(**row["answer"])
+                    except (DataError, KeyError, TypeError):
                         if line.endswith(b"\n"):
                             raise UsageError(f"{file}: not a file of answers that herl-bench wrote: name another") from None
                         break
@@ -183,7 +204,8 @@ class Server:
 
         gate = asyncio.Semaphore(self.config.concurrency)
         key = os.environ.get(self.config.api_key_env) if self.config.api_key_env else None
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}
+        headers |= {"Authorization": f"Bearer {key}"} if key else {}
         limits = httpx2.Limits(max_connections=self.config.concurrency + 1)
 
         async def one(name: str, body: dict[str, Any]) -> tuple[str, Answer]:
@@ -220,18 +242,24 @@ class Server:
                 await asyncio.sleep(min(LONGEST_PAUSE, self.config.backoff * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5))
             await self._turn()
             try:
-                reply = await client.post(self._url, json=body)
+                reply, data = await self._exchange(client, body)
             except httpx2.HTTPError as error:
-                said, reached = f"{type(error).__name__}: {error}".rstrip(": "), False
+                said, reached = _short(f"{type(error).__name__}: {error}".rstrip(": ")), False
+                continue
+            except TimeoutError:
+                said, reached = f"no whole answer within {self.config.timeout:g} seconds", False
+                continue
+            except ValueError as error:
+                said, reached = str(error), True
                 continue
             reached = True
             if reply.is_success:
                 try:
-                    return _parse(reply.text)
+                    return _parse(data)
                 except ValueError as error:
                     said = str(error)
                     continue
-            said = f"HTTP {reply.status_code} {_short(reply.text)}".rstrip()
+            said = f"HTTP {reply.status_code} {_short(data.decode('utf-8', 'replace'))}".rstrip()
             if reply.status_code in REFUSALS or reply.is_redirect:
                 raise ServerError(f"{self._url} refuses: {said}: {REFUSALS.get(reply.status_code, 'correct base_url')}")
             if reply.status_code < 500 and reply.status_code not in PASSING:
@@ -245,6 +273,18 @@ class Server:
         if not reached and not await self._alive(client):
             raise ServerError(f"{self.config.base_url} is gone ({said}): start it again and repeat the command, which goes on from here")
         return Answer("", error=f"{said}, {self.config.retries + 1} tries")
+
+    async def _exchange(self, client: httpx2.AsyncClient, body: Mapping[str, Any]) -> tuple[httpx2.Response, bytes]:
+        """The reply and its bytes, all of it within the timeout. Raises `ValueError` for a body that is too long or packed."""
+        data = bytearray()
+        async with asyncio.timeout(self.config.timeout), client.stream("POST", self._url, content=json.dumps(body).encode()) as reply:
+            if packed := reply.headers.get("content-encoding", "identity").strip().lower().replace("identity", ""):
+                raise ValueError(f"a reply in the encoding {_short(packed)}, although none was asked for")
+            async for piece in reply.aiter_raw():
+                data += piece
+                if len(data) > MOST_BODY:
+                    raise ValueError(f"a reply of more than {MOST_BODY >> 20} MiB")
+            return reply, bytes(data)
 
     async def _turn(self) -> None:
         """Wait for the rate limit, and as long as the server asked for."""
@@ -260,18 +300,28 @@ class Server:
         import httpx2
 
         try:
-            await client.get(self.config.base_url.rstrip("/") + "/models", timeout=min(10.0, self.config.timeout))
-        except httpx2.HTTPError:
+            async with asyncio.timeout(min(10.0, self.config.timeout)):
+                async with client.stream("GET", self.config.base_url.rstrip("/") + "/models"):
+                    return True
+        except (httpx2.HTTPError, TimeoutError):
             return False
-        return True
 
 
-def _parse(text: str) -> Answer:
-    """Raises `ValueError` with what is wrong with the reply."""
+def _remembered(text: str, finish: str, tokens: int, dropped: int, error: str) -> Answer:
+    """Raises `TypeError`."""
+    if not all(isinstance(word, str) for word in (text, finish, error)) or not all(type(count) is int for count in (tokens, dropped)):
+        raise TypeError("not as an answer is kept")
+    return Answer(text, finish, tokens, dropped, error)
+
+
+def _parse(body: bytes) -> Answer:
+    """Raises `ValueError` with what is wrong with the reply. It is UTF-8, as JSON is, whatever its headers say."""
+    text = body.decode("utf-8", "replace")
     try:
-        data = json.loads(text)
-    except ValueError:
-        raise ValueError(f"not JSON: {_short(text) or 'an empty reply'}") from None
+        data = parse_json(body, "reply")
+    except DataError as error:
+        problem = str(error).removeprefix("reply: ")
+        raise ValueError(f"not JSON: {_short(text) or 'an empty reply'}" if problem.startswith("not JSON, perhaps") else problem) from None
     choices = data.get("choices") if isinstance(data, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
@@ -284,7 +334,8 @@ def _parse(text: str) -> Answer:
         raise ValueError(f"no text in the reply: {_short(text)}")
     usage = data.get("usage")
     tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    return Answer(content, str(ended or ""), tokens if isinstance(tokens, int) else 0)
+    finish = _short(ended)[:MOST_FINISH] if isinstance(ended, str) else ""
+    return Answer(content, finish, tokens if type(tokens) is int and 0 <= tokens < 1 << 40 else 0)
 
 
 def _cut(answer: Answer, stop: Sequence[str]) -> Answer:
@@ -293,7 +344,7 @@ def _cut(answer: Answer, stop: Sequence[str]) -> Answer:
 
 
 def _short(text: str) -> str:
-    flat = " ".join(text.split())
+    flat = one_line(text[: 20 * SHOWN])
     return flat if len(flat) <= SHOWN else flat[: SHOWN - 1] + "…"
 
 
@@ -307,5 +358,5 @@ def _retry_after(value: str | None) -> float:
         pass
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0

@@ -276,7 +276,7 @@ class _Pool:
         tests are run on a program of ours that does nothing: what they do then is their own doing, and what they do not is the program's."""
         worker, answer = self.twice(worker, job)
         lost = answer["status"] == LOST
-        if lost or answer.get("doubt"):
+        if lost or answer.get("unproven"):
             worker, alone = self.twice(worker, {**job, "stub": True})
             if lost and alone["status"] == LOST:
                 worker, probe = self.twice(worker, READY)

@@ -191,7 +191,8 @@ def _open_trainer(peer: Peer) -> Any:
     run, config = peer.run, peer.config
     group_relative = isinstance(config, GRPOConfig)
     base: Any = trl.GRPOTrainer if group_relative else trl.RLOOTrainer
-    missing = [name for name in ("_tokenize_prompts", "_generate_single_turn", "_prepare_inputs") if not hasattr(base, name)]
+    private = ("_tokenize_prompts", "_generate_single_turn", "_generate_and_score_completions", "_prepare_inputs")
+    missing = [name for name in private if not hasattr(base, name)]
     if missing:
         raise UsageError(f"--method {run.method.name}: TRL {trl.__version__} has no {base.__name__}.{missing[0]}: install trl==1.16.0")
     if _counts_padding(run.policy):
@@ -223,6 +224,16 @@ def _open_trainer(peer: Peer) -> Any:
         def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
             written = [list(r.ids) for r in self.rollouts]
             return (written, None) if group_relative else written
+
+        def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+            """TRL gives a response without a reward no advantage; in GRPO its tokens would still be held to the starting policy: not here."""
+            scored: dict[str, Any] = super()._generate_and_score_completions(inputs)
+            unpaid = torch.tensor([reward is None for reward in peer.rewards(self.rollouts)])
+            if group_relative and unpaid.any():
+                scored["tool_mask"] = torch.ones_like(scored["completion_mask"])
+                scored["tool_mask"][unpaid] = 0
+                scored["num_items_in_batch"] = (scored["completion_mask"] * scored["tool_mask"]).sum()
+            return scored
 
         def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
             minibatch = _trimmed(super()._prepare_inputs(generation_batch))
@@ -307,7 +318,7 @@ def _trimmed(inputs: dict[str, Any]) -> dict[str, Any]:
     trimmed = dict(inputs)
     for name in ("prompt_ids", "prompt_mask"):
         trimmed[name] = inputs[name][:, -prompt:]
-    for name in ("completion_ids", "completion_mask", "old_per_token_logps", "ref_per_token_logps"):
+    for name in ("completion_ids", "completion_mask", "tool_mask", "old_per_token_logps", "ref_per_token_logps"):
         if name in inputs:
             trimmed[name] = inputs[name][:, :response]
     return trimmed

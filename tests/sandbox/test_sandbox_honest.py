@@ -379,6 +379,10 @@ ALSO_PASSING = {
     "slice": ("def f(): return slice(1,3)", "assert [0,1,2,3][f()]==[1,2]\nassert f()==slice(1,3)"),
     "memoryview": ("def f(): return memoryview(b'ab')", "assert bytes(f())==b'ab'"),
     "map obj": ("def f(a): return map(str,a)", "assert list(f([1,2]))==['1','2']"),
+    "enum": (
+        "import enum\nclass Color(enum.Enum):\n    RED=1\n    BLUE=2\ndef f(): return Color.RED",
+        "assert f() == Color.RED\nassert f() is Color.RED\nassert f().name=='RED'\nassert f().value==1\nassert f()!=Color.BLUE",
+    ),
     "dict views": ("def f(d): return d.keys()", "assert f({1:2})=={1}\nassert list(f({1:2}))==[1]\nassert sorted(f({2:1,1:1}))==[1,2]"),
 }
 
@@ -395,10 +399,6 @@ SHARED = {
     "vector ops": (
         "class f:\n    def __init__(s,x,y): s.x=x;s.y=y\n    def __add__(s,o): return f(s.x+o.x,s.y+o.y)\n    def __mul__(s,k): return f(s.x*k,s.y*k)\n    def __eq__(s,o): return (s.x,s.y)==(o.x,o.y)\n    def __repr__(s): return f'V({s.x},{s.y})'\n    def __abs__(s): return (s.x**2+s.y**2)**.5",
         "assert f(1,2)+f(3,4)==f(4,6)\nassert (f(1,2)*3).x==3\nassert str(f(1,2))=='V(1,2)'",
-    ),
-    "enum": (
-        "import enum\nclass Color(enum.Enum):\n    RED=1\n    BLUE=2\ndef f(): return Color.RED",
-        "assert f() == Color.RED\nassert f() is Color.RED\nassert f().name=='RED'\nassert f().value==1\nassert f()!=Color.BLUE",
     ),
     "more operators": (
         "class f:\n    def __init__(s,v): s.v=v\n    def __mod__(s,o): return f(s.v%o)\n    def __pow__(s,o): return f(s.v**o)\n    def __rsub__(s,o): return f(o-s.v)\n    def __xor__(s,o): return f(s.v^o.v)\n    def __iadd__(s,o):\n        s.v+=o\n        return s",

@@ -56,7 +56,7 @@ FORGED = {
 def test_numpy_is_no_way_to_forge(with_numpy: Sandbox, name: str):
     code = f"import numpy as np\n{FORGED[name]}"
     for tests in ("assert f() == 3", "import numpy as np\nassert np.array_equal(f(), [1, 2, 3])", "assert (f() == [1, 2, 3]).all()"):
-        assert with_numpy.check(code, tests, "f").status == "fail", tests
+        assert with_numpy.check(code, tests, "f").status in ("fail", "refused"), tests
 
 
 def test_nothing_else_is_there(with_numpy: Sandbox, sandbox: Sandbox):

@@ -10,14 +10,16 @@ from __future__ import annotations
 import atexit
 import builtins
 import contextlib
+import copy
 import gc
+import importlib
 import io
-import operator
 import os
 import random
 import socket
 import sys
 import threading
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -94,17 +96,15 @@ def run_to_end(awaitable: Any) -> Any:
 LOOPS: list[Any] = []
 
 
-def binary(name: str) -> Callable[[Any, Any], Any]:
-    function: Callable[[Any, Any], Any] = getattr(operator, name)
-    return function
-
-
-def reflected(name: str) -> Callable[[Any, Any], Any]:
-    return lambda value, other: binary(name)(other, value)
-
-
 def exit_arguments(error: BaseException | None) -> tuple[Any, Any, Any]:
     return (None, None, None) if error is None else (type(error), error, None)
+
+
+def special(value: Any, name: str, *args: Any) -> Any:
+    """By its class, as operators and builtin functions do."""
+    if name == "__getitem__" and not hasattr(type(value), name):
+        return value.__class_getitem__(*args)
+    return getattr(type(value), name)(value, *args)
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -112,52 +112,69 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "getattr": getattr,
     "setattr": setattr,
     "delattr": delattr,
-    "len": len,
-    "iter": iter,
+    "special": special,
     "take": take,
     "await": run_to_end,
-    "aiter": lambda value: type(value).__aiter__(value),
     "anext": lambda value: run_to_end(type(value).__anext__(value)),
     "aenter": lambda manager: run_to_end(type(manager).__aenter__(manager)),
     "aexit": lambda manager, error: bool(run_to_end(type(manager).__aexit__(manager, *exit_arguments(error)))),
-    "getitem": operator.getitem,
-    "setitem": operator.setitem,
-    "delitem": operator.delitem,
-    "bool": bool,
     "str": str,
     "repr": repr,
     "isinstance": isinstance,
     "issubclass": issubclass,
-    "enter": lambda manager: type(manager).__enter__(manager),
     "exit": lambda manager, error: bool(type(manager).__exit__(manager, *exit_arguments(error))),
     "seed": random.seed,
     "global": lambda name: vars(sys.modules["program"])[name],
     "absorb": absorb_unless_changed,
-    **{name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge", "neg", "invert")},
-    **{name: binary(f"__{name}__") for name in codec.BINARY.split()},
-    **{f"i{name}": binary(f"__i{name}__") for name in codec.BINARY.split()},
-    **{f"r{name}": reflected(f"__{name}__") for name in codec.BINARY.split()},
-    "reversed": reversed,
+    "copy": lambda value: copy.copy(value),
+    "deepcopy": lambda value: copy.deepcopy(value),
+    "type": type,
+    "plain": lambda value: value,
     "format": format,
 }
 
 
+PURE = frozenset(getattr(builtins, name) for name in codec.PURE_FUNCTIONS.split())
+
 # What gives the tests a part of the program's own state: they may change it.
 LENDING = ("getattr", "getitem", "global")
 LENT_AT_MOST = 1000
+CHAIN_AT_MOST = 10  # exceptions that come with the one that was raised, as its cause and so on
+HELD_HERE = 3  # references to a result that nobody keeps: of two frames here, and of the one that counts
+HELD_AS_ARGUMENT = 4  # to an argument: in the list of them, in that of places, in a frame, and of the one that counts
+
+
+def lendable(value: Any) -> bool:
+    return type(value) in codec.MUTABLE and len(value) <= LENT_AT_MOST
 
 
 class Callback:
-    """A callable of the tests, seen from here. payload: its number; or that, its name and its docstring."""
+    """A callable of the tests, seen from here."""
 
-    def __init__(self, server: Server, payload: Any):
-        self._server, self._payload = server, payload
-        if type(payload) is list:
-            _, self.__name__, self.__doc__ = payload
-            self.__qualname__ = self.__name__
+    def __init__(self, server: Server, number: int):
+        self._server, self._number = server, number
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._server.call_back(self._payload[0] if type(self._payload) is list else self._payload, args, kwargs)
+        return self._server.call_back(self._number, args, kwargs)
+
+
+def as_function(server: Server, payload: list[Any]) -> Any:
+    """A function of the tests, seen from here: programs look at its name, its docstring and its parameters."""
+    number, name, doc, parameters, passed_on = payload
+    space = {"_default": NOT_GIVEN, "_call": lambda *args, **kwargs: server.call_back(number, given(args), given(kwargs))}
+    function = eval(f"lambda {parameters}: _call({passed_on})", space)
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function
+
+
+NOT_GIVEN = object()
+
+
+def given(arguments: Any) -> Any:
+    if type(arguments) is dict:
+        return {name: value for name, value in arguments.items() if value is not NOT_GIVEN}
+    return tuple(value for value in arguments if value is not NOT_GIVEN)
 
 
 class CallbackIterator:
@@ -188,48 +205,89 @@ class Server:
         self.output = Output()
         self.text = io.TextIOWrapper(io.BufferedWriter(self.output, 4096), "utf-8", "backslashreplace", write_through=False)
         self.globals: dict[str, Any] = {}
+        self.words: dict[type, str] = {}
+        self.callbacks: dict[int, Any] = {}
+        self.chained = 0
+        self.lent: dict[int, Any] = {}
+        self.thrown: dict[int, tuple[int, BaseException]] = {}
 
     # ---- values
     def export(self, value: Any) -> Any:
-        if type(value) is Callback and value._server is self:
-            return {"cb": value._payload}
+        number = next((number for number, known in self.callbacks.items() if known is value), None)
+        if number is not None:
+            return {"cb": number}
+        if type(value) is types.BuiltinFunctionType and value in PURE:
+            return {"f": value.__name__}
+        if isinstance(value, BaseException):
+            thrown = self.thrown.get(id(value))
+            return {"E": self.describe(value)} if thrown is None else {"x": thrown[0]}
+        kind = type(value)
+        sort, more = sort_of(value, kind), None  # type: tuple[str, Any]
+        label = getattr(value, "__name__", "") if sort in ("class", "function", "exception") else kind.__name__
+        if sort == "exception":
+            more = error_names(value)
+        elif kind.__hash__ is not object.__hash__:
+            with contextlib.suppress(Exception):
+                more = hash(value)  # equal objects have equal ones
+        words = self.specials(kind) + (" __getitem__" if sort == "class" and hasattr(value, "__class_getitem__") else "")
+        return {"r": [self.keep(value), sort, label if type(label) is str else "", words, self.keep(kind), more]}
+
+    def keep(self, value: Any) -> int:
         number = self.numbers.get(id(value))
         if number is None:
             number = self.numbers[id(value)] = len(self.kept)
             self.kept.append(value)
-        kind = type(value)
-        is_error = isinstance(value, type) and issubclass(value, BaseException)
-        sort = "exception" if is_error else "class" if isinstance(value, type) else "object"
-        sort = "coroutine" if hasattr(kind, "__await__") and hasattr(kind, "send") else sort
-        sort = "iterator" if hasattr(kind, "__next__") else "function" if sort == "object" and callable(value) else sort
-        label = getattr(value, "__name__", "") if sort in ("class", "function", "exception") else kind.__name__
-        reference = [number, sort, label if type(label) is str else ""]
-        if sort == "object" and kind.__eq__ is not object.__eq__ and kind.__hash__ is not None:
-            with contextlib.suppress(Exception):
-                reference = [number, "hashable", reference[2], hash(value)]
-        return {"r": [*reference, error_names(value)] if is_error else reference}
+        return number
+
+    def specials(self, kind: type) -> str:
+        if kind not in self.words:
+            self.words[kind] = " ".join(special_methods(kind))
+        return self.words[kind]
 
     def resolve(self, tag: str, payload: Any) -> Any:
         if tag == "r":
             return self.kept[payload]
         if tag == "cb":
-            return Callback(self, payload)
+            number = payload[0] if type(payload) is list else payload
+            if number not in self.callbacks:
+                self.callbacks[number] = as_function(self, payload) if type(payload) is list else Callback(self, payload)
+            return self.callbacks[number]
+        if tag == "X":
+            return self.error_class(*payload)
         if tag == "it":
             return CallbackIterator(Callback(self, payload))
         if tag == "f":
             return getattr(builtins, payload)
         if tag == "e":
-            kind, arguments = [codec.decode(part, self.resolve) for part in payload]
-            return kind(*arguments)
+            kind, arguments, number = [codec.decode(part, self.resolve) for part in payload]
+            error = kind(*arguments) if kind.__module__ in ("builtins", codec.OF_TESTS) else kind.__new__(kind, *arguments)
+            self.thrown[id(error)] = (number, error)
+            return error
         return codec.no_import(tag, payload)
 
+    def error_class(self, number: int, module: str, name: str, base: Any) -> Any:
+        """An exception class of the tests, or of a library that they have imported."""
+        if number not in self.callbacks:
+            known = module.partition(".")[0] in sys.stdlib_module_names
+            members = {"__module__": codec.OF_TESTS, "__qualname__": str(number)}
+            made = getattr(importlib.import_module(module), name) if known else type(name, (codec.decode(base, self.resolve),), members)
+            self.callbacks[number] = made
+        return self.callbacks[number]
+
     def describe(self, error: BaseException) -> list[Any]:
-        """What `described` says, and its number here where its class is the program's own: it may have attributes."""
-        words = described(error)
-        if not is_own(error):
-            return [*words, None]
-        error.__traceback__ = None  # it is kept, and would keep all that its frames hold
-        return [*words, self.export(error)["r"][0]]
+        """[names of its classes, its plain args or None, its text, the last line of the program that it passed through, its number here unless
+        it is a builtin's, its attributes that are plain or exceptions]"""
+        kind = type(error)
+        number = None if kind.__module__ == "builtins" else self.keep(error)
+        words = described(error, self.export)
+        error.__traceback__ = None  # it may be kept, and would keep all that its frames hold
+        more = {name: getattr(error, name, None) for name in codec.ERROR_PARTS} if self.chained < CHAIN_AT_MOST else {}
+        more |= {} if is_own(error) else vars(error)
+        self.chained += 1
+        try:
+            return [*words, number, codec.encode({name: value for name, value in more.items() if travels(value)}, self.export)]
+        finally:
+            self.chained -= 1
 
     # ---- messages
     def send(self, message: list[Any]) -> None:
@@ -253,7 +311,7 @@ class Server:
         try:
             exec(compile(source, "<program>", "exec", dont_inherit=True), self.globals)
         except BaseException as error:
-            self.send(["loaderror", *self.describe(error)])
+            self.send(["loaderror", self.export(error)])
             return
         found = {name: self.globals[name] for name in names if name in self.globals}
         self.send(["loaded", {name: self._encoded(value) for name, value in found.items()}])
@@ -278,7 +336,7 @@ class Server:
             except SystemExit as error:
                 code = exit_status(error)
             except BaseException as error:
-                raised = raised or self.describe(error)
+                raised = raised or self.export(error)
         code = (code or int(raised is not None)) & 0xFF
         if os.getpid() == self.owner:
             self.send(["ended", raised, code])
@@ -292,64 +350,94 @@ class Server:
             self.answer(self.receive())
 
     def answer(self, message: list[Any]) -> None:
-        """One request: ["do", operation, args, kwargs] -> ["ret", value, changes] | ["exc", names, args, text, line, number, changes] | ["bad", why, …]."""
+        """One request: ["do", operation, args, kwargs] -> ["ret", value, changes] | ["exc", exception, changes] | ["bad", why, …]."""
         _, operation, encoded, encoded_keywords = message
-        args = [codec.decode(argument, self.resolve) for argument in encoded]
+        args: list[Any] = []
+        for argument in encoded:
+            twice = type(argument) is dict and "=" in argument
+            args.append(args[argument["="]] if twice else codec.decode(argument, self.resolve))
         kwargs = {name: codec.decode(argument, self.resolve) for name, argument in encoded_keywords.items()}
-        constructed = operation == "call" and isinstance(args[0], type)
         try:
             value = OPERATIONS[operation](*args, **kwargs)
-            if operation == "take":
-                value[2] = None if value[2] is None else self.describe(value[2])
-            reply = ["ret", self._result(value, args, kwargs, constructed and is_own(value))]
-            if operation in LENDING and type(value) in codec.MUTABLE and len(value) <= LENT_AT_MOST:
-                reply = ["ret", {"m": [self.export(value)["r"][0], reply[1]]}]
+            reply = ["ret", self._result(operation, value, args, kwargs)]
+            value = None  # so that `_changes` does not take it for one that the program keeps
         except codec.Unsendable as why:
             reply = ["bad", f"a value that cannot be sent: {why}"]
         except BaseException as error:
             if isinstance(error, SystemExit) and os.getpid() != self.owner:
                 os._exit(exit_status(error) & 0xFF)
-            reply = ["exc", *self.describe(error)]
+            reply = ["exc", self.export(error)]
         self.send([*reply, self._changes(operation, args, kwargs, encoded, encoded_keywords)])
 
-    def _result(self, value: Any, args: list[Any], kwargs: dict[str, Any], is_object: bool) -> Any:
-        """An argument that comes back is told apart from an equal one: tests may look at identity."""
+    def _result(self, operation: str, value: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """An argument that comes back is told apart from an equal one, and so is what the program keeps: tests may look at identity."""
+        kept = operation in LENDING or sys.getrefcount(value) > HELD_HERE
+        if operation == "plain":
+            return codec.as_data(value, self.export)
         if codec.has_mutable(value):
-            for place, argument in [*enumerate(args), *kwargs.items()]:
+            for place, argument in [*enumerate(args), *kwargs.items()][1:]:
                 if argument is value:
                     return {"a": place}
-        return codec.dressed(value, self.export) or self.export(value) if is_object else codec.encode(value, self.export)
+        if operation == "call" and is_own(value) and isinstance(args[0], type):
+            return codec.dressed(value, self.export) or self.export(value)
+        try:
+            encoded = codec.encode(value, self.export)
+        except codec.Unsendable:  # too deep for one message
+            return self.export(value)
+        return {"m": [self.lend(value, encoded), encoded]} if kept and lendable(value) else encoded
 
     def _changes(self, operation: str, args: list[Any], kwargs: dict[str, Any], encoded: list[Any], keywords: dict[str, Any]) -> Any:
         """What the call changed in its arguments: [[place, new value], …], None where nothing did."""
+        changes = self._lent_changes() if self.lent else []
         if operation != "call":
-            return None
+            return changes or None
         places = [(i, args[i], encoded[i]) for i in range(1, len(args))]
         places += [(name, kwargs[name], keywords[name]) for name in kwargs]  # type: ignore[misc]
-        changes = []
         for place, value, before in places:
-            if codec.has_mutable(value):
-                try:
-                    after = codec.encode(value, self.export)
-                except codec.Unsendable:
-                    continue
-                if after != before:
-                    changes.append([place, after])
+            if (type(before) is dict and ("r" in before or "=" in before)) or not codec.has_mutable(value):
+                continue
+            with contextlib.suppress(codec.Unsendable):
+                after = codec.encode(value, self.export)
+                kept = lendable(value) and sys.getrefcount(value) > HELD_AS_ARGUMENT
+                if kept or after != before:
+                    changes.append([place, self.lend(value, after) if kept else None, after])
         return changes or None
+
+    def lend(self, value: Any, encoded: Any) -> int:
+        """The tests and the program have this from now on: what either changes is told to the other."""
+        number = self.keep(value)
+        self.lent.pop(number, None)
+        self.lent[number] = encoded
+        if len(self.lent) > codec.LENT_AT_ONCE:
+            del self.lent[next(iter(self.lent))]
+        return number
+
+    def _lent_changes(self) -> list[Any]:
+        changes = []
+        for number, before in list(self.lent.items()):
+            with contextlib.suppress(codec.Unsendable):
+                after = codec.encode(self.kept[number], self.export)
+                if after != before:
+                    self.lent[number] = after
+                    changes.append([None, number, after])
+        return changes
 
     def call_back(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self.turn:
             encoded = [codec.encode(argument, self.export) for argument in args]
-            self.send(["cb", number, encoded, {name: codec.encode(argument, self.export) for name, argument in kwargs.items()}])
+            keywords = {name: codec.encode(argument, self.export) for name, argument in kwargs.items()}
+            self.send(["cb", number, encoded, keywords, self._lent_changes() or None])
             while True:
                 message = self.receive()
                 if message[0] == "do":  # the callback itself calls into the program
                     self.answer(message)
                 elif message[0] == "ok":
+                    for place, after in message[2]:
+                        if after != encoded[place]:
+                            codec.absorb(args[place], codec.decode(after, self.resolve))
                     return codec.decode(message[1], self.resolve)
                 else:
-                    kind = getattr(builtins, message[1], RuntimeError)
-                    raise (kind if isinstance(kind, type) and issubclass(kind, Exception) else RuntimeError)(message[2])
+                    raise codec.decode(message[1], self.resolve)
 
 
 def forget(names: dict[str, Any]) -> None:
@@ -375,14 +463,54 @@ def error_names(kind: type) -> list[str]:
     return [f"{parent.__module__}.{parent.__qualname__}" for parent in kind.__mro__]
 
 
-def described(error: BaseException) -> list[Any]:
+def sort_of(value: Any, kind: type) -> str:
+    if isinstance(value, type):
+        return "exception" if issubclass(value, BaseException) else "class"
+    if hasattr(kind, "__await__") and hasattr(kind, "send"):
+        return "coroutine"
+    if hasattr(kind, "__next__"):
+        return "generator" if kind is types.GeneratorType else "iterator"
+    return "function" if kind is types.FunctionType else "callable" if callable(value) else "object"
+
+
+SPECIAL = [f"__{word}__" for word in codec.SPECIAL.split()]
+
+
+def special_methods(kind: type) -> list[str]:
+    """Those that it has and `object` has not, and in a word how it compares: as its fields do (a dataclass), or as the builtin that it derives
+    from."""
+    words = [name for name in SPECIAL if getattr(kind, name, None) not in (None, getattr(object, name, None))]
+    if hasattr(kind, "__next__"):
+        words = [name for name in words if name not in ("__iter__", "__next__")]
+    if not isinstance(getattr(kind, "__contains__", None), types.FunctionType):
+        words = [name for name in words if name != "__contains__"]  # a builtin's, which looks at the items
+    if kind.__hash__ is None:
+        words.append("__hash__")
+    if getattr(getattr(kind.__eq__, "__code__", None), "co_filename", "") == "<string>" and hasattr(kind, "__dataclass_fields__"):
+        words.append("narrow")
+    if any(kind.__eq__ is base.__eq__ for base in codec.MUTABLE) or codec.table_name(kind) in codec.KEPT:
+        words.append("data")
+    return words
+
+
+def travels(value: Any) -> bool:
+    if value is None or isinstance(value, BaseException):
+        return value is not None
+    try:
+        codec.encode(value)
+    except Exception:
+        return False
+    return True
+
+
+def described(error: BaseException, export: codec.Export) -> list[Any]:
     """[names of its classes, its plain args or None, its text, the last line of the program that it passed through]."""
     try:
         text = str(error)[:TEXT_CAP]
     except BaseException:
         text = ""
     try:
-        arguments = codec.encode(list(error.args))
+        arguments = codec.encode(list(error.args), export)
     except BaseException:
         arguments = None
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None

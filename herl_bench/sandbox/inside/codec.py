@@ -1,15 +1,17 @@
 """Values to JSON and back: plain Python data, exactly, and nothing else. Never pickle, marshal or eval.
 
 Covers: None, bool, int of any size, float (nan and inf included), complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, deque,
-Counter, OrderedDict, defaultdict, named tuples, ranges, slices, dict views and proxies, Decimal, Fraction, dates and times (without a fold;
-naive or with a fixed offset), and the types themselves; where numpy was loaded before the first program, its arrays and scalars of numbers,
-booleans, text and times.
+Counter, OrderedDict, defaultdict, named tuples, ranges, slices, dict views and proxies, Decimal, Fraction, dates and times with their zones,
+arrays, views of constant memory, paths, UUIDs, addresses, and the types themselves; where numpy was loaded before the first program, its
+arrays and scalars of numbers, booleans, text and times.
 A subclass of one of these travels as its base, so that no `__eq__` of the sender's comes along. Everything else is handed to `export`,
 which gives a reference or raises `Unsendable`. Leaves out: shared references and cycles (a cycle is "nested too deeply").
 """
 
 from __future__ import annotations
 
+import array
+import builtins
 import collections
 import functools
 import importlib
@@ -27,17 +29,43 @@ VIEWS = {type({}.keys()): "keys", type({}.values()): "values", type({}.items()):
 
 # Types and a few pure functions that travel by name: (module, name). The receiver looks them up in its own interpreter.
 NAMED_TYPES = {
-    "builtins": "int float str bool list dict set frozenset tuple bytes bytearray complex type object range slice "
-    "Exception ArithmeticError AssertionError AttributeError EOFError ImportError IndexError KeyError LookupError NameError "
-    "NotImplementedError OSError OverflowError RecursionError RuntimeError StopIteration TypeError UnicodeError ValueError "
-    "ZeroDivisionError",
+    "builtins": "int float str bool list dict set frozenset tuple bytes bytearray complex type object range slice memoryview "
+    + " ".join(name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)),
     "collections": "Counter OrderedDict defaultdict deque",
     "decimal": "Decimal",
     "fractions": "Fraction",
-    "datetime": "date datetime time timedelta",
+    "datetime": "date datetime time timedelta timezone",
 }
-BINARY = "add sub mul truediv floordiv mod pow matmul lshift rshift and or xor"
+
+# What one call of its type with plain data makes: (module, name) to that data. The mutable ones stay where they are, unless their data is asked for.
+MADE: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("uuid", "UUID"): lambda value: [str(value)],
+    ("zoneinfo", "ZoneInfo"): lambda value: [value.key],
+    ("array", "array"): lambda value: [value.typecode, value.tobytes()],
+    **{("pathlib", name): lambda value: [str(value)] for name in ("PurePosixPath", "PureWindowsPath", "PosixPath")},
+    **{
+        ("ipaddress", f"IPv{version}{what}"): lambda value: [str(value)]
+        for version in (4, 6)
+        for what in ("Address", "Network", "Interface")
+    },
+}
+KEPT: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("types", "SimpleNamespace"): lambda value: [dict(vars(value))],
+    ("collections", "ChainMap"): lambda value: list(value.maps),
+    **{("collections", name): lambda value: [value.data] for name in ("UserDict", "UserList", "UserString")},
+}
+COMPARISONS = "eq ne lt le gt ge"
+BINARY = "add sub mul truediv floordiv mod pow matmul lshift rshift and or xor divmod"
+SPECIAL = (
+    f"{COMPARISONS} {' '.join(kind + word for kind in ('', 'r', 'i') for word in BINARY.split())} neg pos invert abs round trunc floor ceil "
+    "int float complex index len bool iter next reversed getitem setitem delitem contains bytes fspath length_hint enter exit aiter anext "
+    "aenter aexit dataclass_fields"
+)
+ERROR_PARTS = ("__cause__", "__context__", "__suppress_context__", "__notes__", "filename", "filename2", "name", "path", "obj")
 PURE_FUNCTIONS = "abs all any len max min sorted sum round pow divmod hash ord chr repr reversed enumerate zip map filter"
+
+
+LENT_AT_ONCE = 16  # lists and the like that tests and program have in common
 
 
 class Unsendable(Exception):
@@ -150,7 +178,7 @@ class Dressed:
 # What such a class may define without meaning anything else by ==, < or +.
 HARMLESS = (
     "__annotations__ __dict__ __doc__ __format__ __getnewargs__ __init__ __match_args__ __module__ __new__ __orig_bases__ __reduce_ex__ "
-    "__repr__ __slots__ __str__ __static_attributes__ __firstlineno__ __weakref__"
+    "__reduce__ __repr__ __slots__ __str__ __static_attributes__ __firstlineno__ __weakref__"
 )
 IMMUTABLE = (int, float, str, bytes, tuple, frozenset)
 
@@ -158,11 +186,18 @@ IMMUTABLE = (int, float, str, bytes, tuple, frozenset)
 def dressed(value: Any, export: Export, depth: int = 0) -> Any:
     """{"w": [reference, plain value]} for what the tests shall have as `Dressed`, else None."""
     kind = type(value)
-    if kind.__module__ == OWN_MODULE and export is not refuse:
+    if export is not refuse and (kind.__module__ == OWN_MODULE or (isinstance(value, tuple) and has_more(kind))):
         for base, plain in _BASES:
             if base in IMMUTABLE and isinstance(value, base) and _own_special(kind, base) <= set(HARMLESS.split()):
                 return {"w": [export(value), encode(plain(value), export, depth)]}
     return None
+
+
+def has_more(kind: type) -> bool:
+    """Has a tuple's class attributes of its own that are not just the names of its fields?"""
+    own = itertools.takewhile(lambda parent: parent is not tuple, kind.__mro__)
+    known = {*getattr(kind, "_fields", ()), "count", "index"}
+    return any(not name.startswith("_") and name not in known for parent in own for name in vars(parent))
 
 
 def _own_special(kind: type, base: type) -> set[str]:
@@ -170,6 +205,7 @@ def _own_special(kind: type, base: type) -> set[str]:
     return {name for parent in own for name in vars(parent) if name.startswith("__") and name.endswith("__")}
 
 
+OF_TESTS = "<tests>"  # that of their exception classes, as the program has them
 OWN_MODULE = "program"  # that of the classes which a program defines
 
 
@@ -182,6 +218,11 @@ def _encode_rare(value: Any, kind: type, export: Export, depth: int) -> Any:
     if isinstance(value, type):
         name = type_name(value)
         return {"T": name} if name else export(value)
+    if table_name(kind) in MADE:
+        return made(value, kind, export, depth)
+    if kind is memoryview:
+        plain_bytes = value.readonly and value.contiguous and value.ndim == 1
+        return {"mv": [value.tobytes().hex(), value.format]} if plain_bytes else export(value)
     module = kind.__module__
     if module in ("decimal", "fractions", "datetime"):
         encoded = _encode_number_or_date(value, kind, module)
@@ -198,6 +239,31 @@ def _encode_rare(value: Any, kind: type, export: Export, depth: int) -> Any:
     return export(value)
 
 
+def table_name(kind: type) -> tuple[str, str]:
+    """(module, name) of a class that is what its name says, else of none."""
+    module, name = kind.__module__, kind.__name__
+    return (module, name) if (module, name) in MADE | KEPT and getattr(sys.modules.get(module), name, None) is kind else ("", "")
+
+
+def made(value: Any, kind: type, export: Export, depth: int = 0) -> Any:
+    name = table_name(kind)
+    parts = (MADE | KEPT)[name](value)
+    return {"V": [*name, [encode(part, export, depth) for part in parts]]}
+
+
+def as_data(value: Any, export: Export) -> Any:
+    """By value what else stays where it is: an object whose class derives from a container, or is among those of `KEPT`."""
+    return made(value, type(value), export) if table_name(type(value)) in KEPT else encode(plain(value), export)
+
+
+def _decode_made(payload: Any, resolve: Import, depth: int) -> Any:
+    module, name, parts = payload
+    if (module, name) not in MADE and (module, name) not in KEPT:
+        raise BadValue("a type that is not made of plain data")
+    kind, values = getattr(importlib.import_module(module), name), _list(parts, resolve, depth)
+    return kind(**values[0]) if name == "SimpleNamespace" else kind(*values)
+
+
 def _encode_number_or_date(value: Any, kind: type, module: str) -> Any:
     name = kind.__name__
     if getattr(sys.modules.get(module), name, None) is not kind:
@@ -208,20 +274,16 @@ def _encode_number_or_date(value: Any, kind: type, module: str) -> Any:
         return {"F": [encode(value.numerator), encode(value.denominator)]}
     if name == "timedelta":
         return {"td": [value.days, value.seconds, value.microseconds]}
-    if getattr(value, "fold", False):
-        return None
-    zone: list[int] = []
-    if getattr(value, "tzinfo", None) is not None:
-        module_itself: Any = sys.modules["datetime"]
-        if type(value.tzinfo) is not module_itself.timezone:
-            return None
-        offset = value.tzinfo.utcoffset(None)
-        if value.tzinfo.tzname(None) != module_itself.timezone(offset).tzname(None):  # it has a name of its own
-            return None
-        zone = [offset // module_itself.timedelta(microseconds=1)]
+    if name == "timezone":
+        return {"tz": [encode(part) for part in value.__getinitargs__()]}
     clock = [value.hour, value.minute, value.second, value.microsecond] if name in ("datetime", "time") else []
     calendar = [value.year, value.month, value.day] if name in ("datetime", "date") else []
-    return {name: calendar + clock + zone} if name in ("datetime", "date", "time") else None
+    zone = getattr(value, "tzinfo", None)
+    if name not in ("datetime", "date", "time") or not (
+        zone is None or type(zone).__module__ == "datetime" or (table_name(type(zone)) in MADE and zone.key)
+    ):
+        return None
+    return {name: calendar + clock + ([encode(zone), value.fold] if clock else [])}
 
 
 NUMPY: Any = None  # the module, given by `main.py` where it is among the packages
@@ -280,6 +342,11 @@ _BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (frozenset, lambda value: frozenset(frozenset.__iter__(value))),
     (bytes, lambda value: bytes.__getitem__(value, slice(None))),
 )
+
+
+def plain(value: Any) -> Any:
+    """A copy as the builtin type that its class derives from."""
+    return next(copy(value) for base, copy in _BASES if isinstance(value, base))
 
 
 def _has_behaviour(kind: type, base: type) -> bool:
@@ -399,19 +466,22 @@ def _decode_fraction(payload: Any, resolve: Import, depth: int) -> Any:
     return fractions.Fraction(*_integers(payload))
 
 
-NAIVE_PARTS = {"datetime": 7, "time": 4}  # one more is the zone's offset in microseconds
-
-
 def _decode_date(name: str) -> Callable[[Any, Import, int], Any]:
     def decoder(payload: Any, resolve: Import, depth: int) -> Any:
         import datetime
 
-        parts: list[Any] = _integers(payload)
-        if len(parts) == NAIVE_PARTS.get(name, -2) + 1:
-            parts[-1] = datetime.timezone(datetime.timedelta(microseconds=parts[-1]))
-        return getattr(datetime, name)(*parts)
+        if name in ("datetime", "time"):
+            *parts, zone, fold = payload
+            return getattr(datetime, name)(*_integers(parts), tzinfo=decode(zone, resolve, depth), fold=fold)
+        return getattr(datetime, name)(*_integers(payload))
 
     return decoder
+
+
+def _decode_timezone(payload: Any, resolve: Import, depth: int) -> Any:
+    import datetime
+
+    return datetime.timezone(*_list(payload, resolve, depth))
 
 
 _DECODERS: dict[str, Callable[[Any, Import, int], Any]] = {
@@ -441,6 +511,9 @@ _DECODERS: dict[str, Callable[[Any, Import, int], Any]] = {
     "datetime": _decode_date("datetime"),
     "date": _decode_date("date"),
     "time": _decode_date("time"),
+    "tz": _decode_timezone,
+    "V": _decode_made,
+    "mv": lambda payload, resolve, depth: memoryview(bytes.fromhex(payload[0])).cast(payload[1]),
     "nd": _decode_array,
     "np": _decode_scalar,
 }
@@ -454,7 +527,23 @@ def has_mutable(value: Any, depth: int = 0) -> bool:
     return kind is tuple and depth < DEPTH and any(has_mutable(item, depth + 1) for item in value)
 
 
-MUTABLE = frozenset({list, dict, set, bytearray, collections.deque, collections.Counter, collections.OrderedDict, collections.defaultdict})
+MUTABLE = frozenset(
+    {list, dict, set, bytearray, collections.deque, collections.Counter, collections.OrderedDict, collections.defaultdict, array.array}
+)
+
+
+def holds_twice(value: Any) -> bool:
+    """Is one list or the like inside it in two places?"""
+    seen: set[int] = set()
+    values = [value]
+    while values:
+        value = values.pop()
+        if type(value) in MUTABLE or type(value) is tuple:
+            if id(value) in seen and type(value) in MUTABLE:
+                return True
+            seen.add(id(value))
+            values += value.values() if isinstance(value, dict) else [] if isinstance(value, bytearray | array.array) else value
+    return False
 
 
 def absorb(old: Any, new: Any) -> None:
@@ -473,7 +562,7 @@ def absorb(old: Any, new: Any) -> None:
         rest = list(new)[len(kept) :]
         old.clear()
         old.extend(kept + rest)
-    elif kind is bytearray:
+    elif kind is bytearray or kind is array.array:
         old[:] = new
     elif kind is set:
         old.clear()
@@ -485,6 +574,8 @@ def absorb(old: Any, new: Any) -> None:
 
 
 def _merged(before: Any, after: Any) -> Any:
+    if type(before) is tuple and type(after) is tuple:
+        return (*(_merged(old, new) for old, new in zip(before, after, strict=False)), *after[len(before) :])
     if type(before) is type(after) and has_mutable(before):
         absorb(before, after)
         return before

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 import symtable
 from types import CodeType
 from typing import Any, NamedTuple
@@ -52,7 +53,8 @@ class Site(NamedTuple):
 
 class Tests(NamedTuple):
     """free: global names that the source reads and nobody defines; they can only mean the program's. calls_check: it does so itself.
-    attributes: those that the source names.
+    attributes: those that the source names. replaces: which name of a module they put something else in place of. doubt: what else they do to
+    their own process that an honest program may need done to its own.
     """
 
     code: CodeType
@@ -63,6 +65,8 @@ class Tests(NamedTuple):
     calls_check: bool
     calls: tuple[Call, ...] = ()
     attributes: frozenset[str] = frozenset()
+    replaces: str = ""
+    doubt: str = ""
 
 
 def prepare(source: str) -> Tests:
@@ -82,7 +86,9 @@ def prepare(source: str) -> Tests:
     attributes = frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
     body = writer.main_body(tree.body)
     code = compile(ast.Module(body, tree.type_ignores), "<tests>", "exec", dont_inherit=True)
-    return Tests(code, tuple(writer.sites), tuple(writer.statements), free, has_check, calls_check, tuple(writer.calls), attributes)
+    said = effects(source, tree, free)
+    sites, statements = tuple(writer.sites), tuple(writer.statements)
+    return Tests(code, sites, statements, free, has_check, calls_check, tuple(writer.calls), attributes, *said)
 
 
 def free_names(source: str) -> frozenset[str]:
@@ -99,6 +105,51 @@ def free_names(source: str) -> frozenset[str]:
                 if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace():
                     bound.add(symbol.get_name())
     return frozenset(read - bound - BUILTINS)
+
+
+WORLD = (
+    "chdir mkdir makedirs touch write_text write_bytes putenv setrecursionlimit getcontext setcontext setlocale mkstemp "
+    "mkdtemp NamedTemporaryFile TemporaryDirectory"
+)  # what changes the tests' own process, files or modules
+TRACES = re.compile(rf"\b(import|open|case|{WORLD.replace(' ', '|')})\b")
+OWN_STREAMS = ("stdout", "stderr")  # where the program's output goes too
+
+
+def effects(source: str, tree: ast.Module, free: frozenset[str]) -> tuple[str, str]:
+    """What the tests replace, and what else they do, in words: in a single process the program would see it."""
+    if not TRACES.search(source):  # walking through the tree takes half as long as all else that is done with it
+        return "", ""
+    imported = {
+        (name.asname or name.name).partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in node.names
+    }
+    replaces = doubt = ""
+    for node in ast.walk(tree):
+        name = dotted(node.func if isinstance(node, ast.Call) else node)
+        words = set(name.split("."))
+        if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            if name.partition(".")[0] in imported and not words & set(OWN_STREAMS):
+                replaces = name
+        elif isinstance(node, ast.MatchClass) and dotted(node.cls) in free:
+            doubt = f"match the class {dotted(node.cls)}"
+        elif isinstance(node, ast.Call):
+            given = [*node.args, *(word.value for word in node.keywords)]
+            texts = [part.value for part in given if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+            if "patch" in words and words & imported and not any(text.endswith(OWN_STREAMS) for text in texts):
+                replaces = next(iter(texts), name)
+            elif words & set(WORLD.split()) or (name == "open" and any(set(text) & set("wax+") and len(text) < 4 for text in texts[-1:])):
+                doubt = f"call {name}"
+    return replaces, doubt
+
+
+def dotted(node: ast.AST) -> str:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return dotted(node.value) if isinstance(node, ast.Subscript) else ""
 
 
 def checks_program(tree: ast.Module, free: frozenset[str]) -> bool:
@@ -230,6 +281,19 @@ class _Writer(ast.NodeTransformer):
         else:
             report = self._call("truth", where, test)
         return ast.copy_location(self._try([self._call("start", where), report], self._call("raised", where)), node)
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        one = isinstance(node.func, ast.Name) and node.func.id == "type" and len(node.args) == 1 and not node.keywords
+        return self._type_of(node, node.args[0]) if one else node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        self.generic_visit(node)
+        return self._type_of(node, node.value) if node.attr == "__class__" and isinstance(node.ctx, ast.Load) else node
+
+    def _type_of(self, node: ast.expr, value: ast.expr) -> ast.expr:
+        """The class of the program's, where the value is an object of the program's."""
+        return ast.copy_location(self._call("type_of", value).value, node)
 
     def visit_If(self, node: ast.If) -> ast.If:
         node.test = self.visit(node.test)

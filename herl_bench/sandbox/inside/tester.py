@@ -25,8 +25,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from . import frames, kernel, stdio
-from .program import Program, Remote, RemoteDressed, Stop
+from . import codec, frames, kernel, stdio
+from .program import Program, Remote, RemoteDressed, Stop, label, type_of
 from .rewrite import RECORDER, Tests, prepare
 from .spawner import DESCRIPTOR, NUMBER, SECONDS, USED
 
@@ -70,10 +70,16 @@ class _Short(reprlib.Repr):
 
     def repr1(self, value: Any, level: int) -> str:
         if isinstance(value, Remote):
-            return f"<{object.__getattribute__(value, '_label')} of the program>"
+            return f"<{label(value)} of the program>"
         if isinstance(value, RemoteDressed):
-            value = value._plain
+            value = codec.plain(value)
         return super().repr1(value, level)
+
+    def repr_instance(self, value: Any, level: int) -> str:
+        try:
+            return repr(value)[: self.maxother]
+        except Exception:
+            return f"<{type(value).__name__}>"  # without an address: the same program gets the same verdict
 
     def repr_int(self, value: int, level: int) -> str:
         return repr(value) if value.bit_length() < 400 else f"<a whole number of {value.bit_length()} bits>"
@@ -107,6 +113,7 @@ class Recorder:
     """Reached from the instrumented tests as `__hb__`. failures: (statement, what it raised)."""
 
     Stop = Stop
+    type_of = staticmethod(type_of)
 
     def __init__(self, program: Program, tests: Tests, outcomes: list[Outcome]):
         self.program = program
@@ -233,6 +240,8 @@ class Tester:
             signal.setitimer(signal.ITIMER_REAL, left)
             return
         signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        if self.program.waiting:
+            self.program.stop("refused", "a thread of the tests waits until another one's call of the program is over")
         self.program.stop("timeout", f"no verdict within {self.wall_s:g} s")
 
     def waited(self) -> float:
@@ -500,6 +509,7 @@ class Report:
         """split: what the program had to judge itself does not hold."""
         results = [row for name in self.groups for row in self.rows(program, name)]
         status, detail = self.status(program, all(row[3] for row in results))
+        status, detail = self.undone(status) or (status, detail)
         if split and program.shared:
             why = f"integrity='split': the tests come down to what the program's own objects answer to {program.shared!r}"
             status, detail = ("refused", why) if status == "pass" else (status, detail)
@@ -512,8 +522,17 @@ class Report:
             "results": results,
             "integrity": "shared" if program.shared else "split",
             "stdout": "".join(program.output),
-            "doubt": program.doubt,
+            "unproven": program.unproven,
         }
+
+    def undone(self, status: str) -> tuple[str, str] | None:
+        """A refusal where the tests do something to their own process that an honest program may need done to its own."""
+        replaces = next((tests.replaces for tests in self.groups.values() if tests.replaces), "")
+        doubt = next((tests.doubt for tests in self.groups.values() if tests.doubt), "")
+        why = f"replace {replaces}" if replaces else doubt
+        if (status == "fail" and why) or (status == "pass" and replaces):
+            return "refused", f"the tests {why}, which the program in its own process does not see"
+        return None
 
     def status(self, program: Program, all_passed: bool) -> tuple[str, str]:
         missing = next((recorder.missing_import for recorder in self.recorders.values() if recorder.missing_import), "")

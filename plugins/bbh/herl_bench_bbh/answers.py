@@ -12,14 +12,36 @@ Left out: answers in other languages, and answers in words for numbers ("twelve"
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from herl_bench import Example
+from herl_bench import Example, answer_text
+from herl_bench.answers import leading_number
 
 ASKED_FORM = re.compile(r"the answer is (?P<answer>\S.*?)\.\s*\Z", re.IGNORECASE)
-_GIVEN = re.compile(r"\banswer\s*(?:is|:)\s*:?", re.IGNORECASE)
+_GIVEN = re.compile(
+    r"\banswer\b[*_ ]{0,4}(?:is\b|was\b|:|=)|\bcorrect (?:option|choice)\b[*_ ]{0,4}(?:is\b|:)|<answer>|\\f?box(?:ed)?\s?(?=\{)",
+    re.IGNORECASE,
+)
+_LONGEST = 2000  # characters of a place where an answer is given
+_MOST_PLACES = 50
+# "I hope this answer is helpful!", "Let me know if the answer is clear": said of an answer, none itself.
+_REMARK = re.compile(
+    r"(?:not )?(?:also |now |so |very |really |quite )?(?:helpful|clear|correct|right|wrong|incorrect|useful|obvious|simple|satisfactory"
+    r"|acceptable|fine|good|okay|ok|what|that you|whether|based on|found by|derived|given by|determined|obtained|explained|supported)\b",
+    re.IGNORECASE,
+)
+_ANNOUNCED = re.compile(r"(?:as follows|the following|this|below|here)\b[*_ ]*:?[*_ ]*$", re.IGNORECASE)
+_UNDRESSED = (
+    (re.compile(r"\\(?:f?box(?:ed)?|(?:text|math)[a-z]*)\s?\{(.*)\}"), r"\1"),
+    (re.compile(r"\\(?:f?box(?:ed)?|(?:text|math)[a-z]*)\s?\{"), ""),
+    (re.compile(r"\\[()\[\],;! ]"), " "),
+    (re.compile(r"\\([{}$%])"), r"\1"),
+    (re.compile(r"\*\*|__|\$|`|</?[A-Za-z]+>"), ""),
+)
 _LETTERED = re.compile(r"^\(([A-Z])\) ?(.*)$", re.MULTILINE)
 _DASHED = re.compile(r"^- (.+)$", re.MULTILINE)
+_WIDE = str.maketrans("（）［］｛｝：．，", "()[]{}:.,")
 _CLOSERS = set(")]}>")
 _FAMILY_KINDS = {
     "boolean_expressions": "boolean",
@@ -64,68 +86,127 @@ def kind(example: Example) -> str:
     return _FAMILY_KINDS.get(family(example), "text")
 
 
-def given_answer(response: str) -> str | None:
-    """The words after the last "the answer is" of a response, without emphasis and without the full stop; None where there are none."""
-    given = [found.end() for found in _GIVEN.finditer(response)]
-    words = response[given[-1] :].strip(" \t") if given else ""
-    line = words.splitlines()[0] if words else ""
-    answer = re.sub(r"\*\*|__|\\boxed\{(.*?)\}|\$", lambda m: m.group(1) or "", line).strip().strip('"`').strip()
-    return re.sub(r"\s*\.$", "", answer).strip() or None
+def given_answers(response: str) -> Iterator[str]:
+    """What is given as an answer, the last one first: the text after "the answer is" and the like, to the end of its place, undressed line by line."""
+    found = list(_GIVEN.finditer(response))
+    ends = [*(m.start() for m in found), len(response)][1:]
+    for mark, end in list(zip(found, ends, strict=False))[: -_MOST_PLACES - 1 : -1]:
+        place = response[mark.end() : min(end, mark.end() + _LONGEST)]
+        if mark[0].startswith("\\"):
+            place = mark[0] + place
+        lines = [_undressed(line) for line in re.split("(?i)</answer", place)[0].splitlines()]
+        if lines and _ANNOUNCED.match(lines[0]):
+            lines = lines[1:]
+        text = "\n".join(lines).strip("\n")
+        if text and not _REMARK.match(text):
+            yield text
+
+
+def _undressed(line: str) -> str:
+    """A line without LaTeX, emphasis and what stands around an answer."""
+    line = "" if line.strip().startswith("```") else line.translate(_WIDE)
+    for pattern, plain in (*_UNDRESSED[:1] * 3, *_UNDRESSED[1:]):
+        line = pattern.sub(plain, line)
+    line = line.strip().strip('*_:"').strip()
+    return re.sub(r"\s*\.$", "", line).strip('" ')
 
 
 def extract(example: Example, response: str) -> str | None:
-    """The final answer in its canonical writing, None where the response gives none."""
-    answer = given_answer(response)
-    return None if answer is None else canonical(example, answer)
+    """The final answer in its canonical writing, None where the response gives none, or never closes a thought."""
+    given = next(given_answers(answer_text(response) or ""), None)
+    return None if given is None else canonical(example, given)
 
 
 def canonical(example: Example, answer: str) -> str:
-    """One writing for all the ways of giving the same answer."""
-    answer = answer.strip()
+    """One writing for all the ways of giving the same answer; `answer` may go on after it. What gives none is left as it is."""
+    text, line = question(example), answer.strip().split("\n")[0].strip()
     match kind(example):
         case "letter":
-            return _canonical_letter(question(example), answer)
+            return _letter(text, line)
         case "choice":
-            first = answer.lower()
-            listed = [c for c in _choices(question(example)) if re.match(re.escape(c.lower()) + r"\b", first)]
-            return max(listed, key=len) if listed else answer
+            return _one_of(line, _choices(text)) or line
         case "boolean":
-            return _first_of(answer, ("True", "False"))
+            return _one_of(line.split("=")[-1], ("True", "False")) or line
         case "yes or no":
-            return _first_of(answer, ("Yes", "No")).lower()
+            return (_one_of(line, ("Yes", "No")) or line).lower()
         case "number":
-            number = re.match(r"[-−]?\s*\d[\d,]*(?:\.0+\b)?", answer.replace("(", "").replace(")", ""))
-            return str(int(re.sub(r"[,\s]|\.0+$", "", number[0].replace("−", "-")))) if number else answer
+            _, number = leading_number(line)
+            return str(number) if number is not None and number.denominator == 1 else line
         case "words":
-            return " ".join(re.sub(r"[,<\"]|\s\d+\.", " ", answer).lower().split())
+            return _words(answer, text)
         case "brackets":
-            signs = [c for c in answer if not c.isspace() and c not in "\"'`,"]
-            return " ".join(signs)
+            run = _BRACKETS.match(line)
+            return " ".join(c for c in (run[0] if run else line) if not c.isspace() and c not in "\"'`,")
         case _:
-            return " ".join(answer.split())
+            return " ".join(line.split())
 
 
-def _first_of(answer: str, words: tuple[str, ...]) -> str:
-    return next((w for w in words if re.match(w + r"\b", answer, re.IGNORECASE)), answer)
+_BRACKETS = re.compile(r"[\s\"'`,]*(?:[)\]}>][\s\"'`,]*+)++(?![\[({<]|or\b)")
+_REASON = r"(?=\s+(?:because|since|as|which|given|due|for|so|but)\b|\s*$|[,;:.)!?]|\s*\(|\s+[-–—])"
+_OR = r"\s*(?:,\s*)?(?:\bor\b|\band\b|/|&|\bor else\b)\s*(?:maybe |perhaps |possibly |either )?"
 
 
-def _canonical_letter(text: str, answer: str) -> str:
+def _one_of(line: str, choices: Sequence[str]) -> str:
+    """The choice that a line begins with, or else the only one that it names; "" for none, for two, and for a denied one."""
+    by_length = sorted(choices, key=len, reverse=True)
+    names = "|".join(map(re.escape, by_length))
+    exact = {choice.lower(): choice for choice in choices}
+    first = re.match(rf"[\s\"'(\[]*({names})(?!\w)(?!{_OR}[\"'(\[]*(?:not )?(?:{names})(?!\w))", line, re.IGNORECASE)
+    if first:
+        return exact[first[1].lower()]
+    sentence = re.split(r"[.;]\s", line)[0]
+    named = {name.lower() for name in re.findall(rf"(?<!\w)(?:{names})(?!\w)", sentence, re.IGNORECASE)}
+    denied = re.search(r"\b(?:not|neither|nor|never|isn't|or)\b", sentence, re.IGNORECASE)
+    return exact[named.pop()] if len(named) == 1 and not denied else ""
+
+
+def _words(answer: str, text: str) -> str:
+    """The given words as listed: in a line, with commas, numbered, or one below the other; what follows the last of them is no answer."""
+    listed = text.rpartition("List:")[2].lower().split()
+    said = [word for word in (token.strip("[](){}\"'`,;.:*•→<>-–") for token in re.split(r"[\s,<>→]+", answer.lower())) if word]
+    said = [word for word in said if word in listed or not re.fullmatch(r"\d+|and", word)]
+    if said[-2:-1] == ["and"] and len(said) == len(listed) + 1:  # "…, and cow" where `and` is itself a word of the list
+        del said[-2]
+    first, rest = said[: len(listed)], said[len(listed) :]
+    return " ".join(first if sorted(first) == sorted(listed) and rest[:1] != ["or"] else said)
+
+
+_OPTION_WORD = re.compile(r"^(?:the )?(?:correct )?(?:option|choice|answer|letter)\b ?:? ?", re.IGNORECASE)
+_BARE_LETTER = re.compile(rf"[(\[{{] ?([A-Za-z]) ?[)\]}}]|\(?([A-Z]){_REASON}|([a-z])(?=$|[).:])")
+
+
+def _letter(text: str, answer: str) -> str:
     listed = options(text)
     letters = {letter for letter, _ in listed}
-    plain = _plain(answer)
-    for joined in _joined_options(text):  # before the letters: "a b" may be an option's text and starts with a letter
-        if plain == _plain(joined):
-            return joined
-    for letter, words in listed:
-        if plain == _plain(words):
-            return f"({letter})"
-    bare = re.match(r"\(\s*([A-Za-z])\s*\)|([A-Za-z])(?=$|[).:])", answer)
-    letter = (bare[1] or bare[2]).upper() if bare else ""
-    return f"({letter})" if letter in letters else answer
+    whole, part = _plain(answer), _plain(re.split(r"[;.]\s|,?\s(?:because|since|as|which|given|so)\s", answer)[0])
+    for said in (whole, part):
+        for joined in _joined_options(text):  # before the letters: "a b" may be an option's text and starts with a letter
+            if said == _plain(joined):
+                return joined
+        if len(same := [letter for letter, words in listed if said == _plain(words)]) == 1:
+            return f"({same[0]})"
+    told = _OPTION_WORD.sub("", answer)
+    bare = _BARE_LETTER.match(told)
+    found = next(filter(None, bare.groups())).upper() if bare else ""
+    sentence = re.split(r"[.;!?]\s", answer)[0]
+    if not bare:  # "most likely (B)", "the one in (B)"
+        named = set(re.findall(r"\(([A-Z])\)", sentence))
+        found = named.pop() if len(named) == 1 and not re.search(r"\b(?:not|neither|nor|never|n't)\b", sentence) else ""
+    if _hedged(sentence, found, letters) or found not in letters:
+        return answer
+    return f"({found})"
+
+
+def _hedged(sentence: str, found: str, letters: set[str]) -> bool:
+    """Is another option named beside the first: "(B) or (C)", "B and C", "B/C", "(B), (C)"?"""
+    either = re.split(r"\b(?:not|neither|rather than|instead of|unlike)\b", sentence)[0]
+    beside = re.findall(r"(?:\bor\b|\band\b|/|&)\s*(?:maybe |perhaps |possibly |option |choice )?(?:\(([A-Z])\)|([A-Z])(?![\w']))", either)
+    beside += re.findall(r"^\W*(?:option )?[A-Z]\W*,\s*(?:\(([A-Z])\)|([A-Z])(?=\W*$|,))", either)
+    return any((one or other) in letters - {found} for one, other in beside)
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.lower().rstrip(".").split())
+    return re.sub(r"^(?:the|an?) (?=.)", "", " ".join(text.lower().strip("\"'").rstrip(".").split()))
 
 
 @lru_cache(maxsize=4096)

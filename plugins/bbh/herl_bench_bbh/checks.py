@@ -14,19 +14,23 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from herl_bench import Check, Example, Finding
+from herl_bench import Check, Example, Finding, answer_text
+from herl_bench.answers import UNCLOSED
 
 from . import answers, solvers, steps
 
 
 def answer_form(example: Example, response: str) -> Finding:
     """The response ends with "the answer is X." and says so once only."""
-    said = len(re.findall(r"the answer is\b", response, re.IGNORECASE))
+    text = answer_text(response)
+    if text is None:
+        return Finding(False, UNCLOSED)
+    said = len(re.findall(r"the answer is\b", text, re.IGNORECASE))
     if said > 1:
         return Finding(False, f"an answer is given {said} times")
-    if answers.ASKED_FORM.search(response):
+    if answers.ASKED_FORM.search(text):
         return Finding(True)
-    if said and re.search(r"the answer is\s*\S", response, re.IGNORECASE):
+    if said and re.search(r"the answer is\s*\S", text, re.IGNORECASE):
         return Finding(False, "something stands after the answer, or its full stop is missing")
     return Finding(False, "an answer is missing" if not said else "the answer is left open")
 
@@ -37,7 +41,7 @@ def allowed_option(example: Example, response: str) -> Finding | list[Finding]:
     if answers.kind(example) == "text":
         return []
     if found is None:
-        return Finding(False, "an answer is missing")
+        return Finding(False, UNCLOSED if answer_text(response) is None else "an answer is missing")
     met = bool(answers.allowed(example, found))
     return Finding(met, "" if met else f"{found[:60]} is not {_ASKED[answers.kind(example)]}")
 
@@ -56,7 +60,7 @@ _ASKED = {
 def steps_valid(example: Example, response: str) -> list[Finding]:
     """Each worked step follows from the one before it, as written, and from the item's text."""
     problem = solvers.read(answers.family(example), answers.question(example))
-    return steps.follow(problem, response) if problem else []
+    return steps.follow(problem, steps.working(response))[: steps.MOST_FINDINGS] if problem else []
 
 
 def steps_match(example: Example, response: str) -> list[Finding]:
@@ -64,10 +68,10 @@ def steps_match(example: Example, response: str) -> list[Finding]:
     problem = solvers.read(answers.family(example), answers.question(example))
     if problem is None:
         return []
-    found = steps.reach(problem, response)
+    found = steps.reach(problem, steps.working(response))[: steps.MOST_FINDINGS]
     reference = example.info.get("solution")
     if reference:
-        missing = len(steps.reach(problem, str(reference))) - len(found)
+        missing = len(steps.reach(problem, steps.working(str(reference)))) - len(found)
         if missing > 0:
             found.append(Finding(False, "the steps are missing" if not found else "a step is missing", "Work step by step.", "steps"))
     return [_without_answer(example, finding) for finding in found]
@@ -82,7 +86,7 @@ def _without_answer(example: Example, finding: Finding) -> Finding:
 def right_answer(example: Example, response: str) -> Finding:
     found = answers.extract(example, response)
     if found is None:
-        return Finding(False, "an answer is missing")
+        return Finding(False, UNCLOSED if answer_text(response) is None else "an answer is missing")
     met = bool(answers.robust_match(example, response))
     return Finding(met, "" if met else f"{found[:60]} is not right")
 

@@ -11,7 +11,6 @@ Left out: corrections. The published targets are kept as they are; `answers` say
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 from herl_bench import Example
 from herl_bench.errors import DataError
+from herl_bench.reading import read_json
 from herl_bench.types import Split
 
 from .world import prompt_of
@@ -76,14 +76,7 @@ def _get(folder: Path, subtask: str) -> str:
 def _items(path: Path, subtask: str) -> Iterator[Example]:
     if not path.is_file():
         raise DataError(f"{path} is missing: {_get(path.parent, subtask)}")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from None
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON: {error}") from None
+    content = read_json(path)
     rows = content.get("examples") if isinstance(content, dict) else None
     if not isinstance(rows, list):
         raise DataError(f'{path}: this is not {{"examples": [{{"input", "target"}}, …]}}')

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from functools import singledispatch
 from itertools import pairwise
 
-from herl_bench import Finding
+from herl_bench import Finding, answer_text
 from herl_bench_bbh.solvers import (
     CLOSER,
     START,
@@ -42,24 +42,28 @@ from herl_bench_bbh.solvers import (
     value,
 )
 
+_LONGEST = 20_000
+MOST_FINDINGS = 200
 _MOST_STEPS = 60  # a response that repeats itself without end is judged by its first steps
 
 
 @singledispatch
 def follow(problem: Problem, response: str) -> list[Finding]:
-    """One finding per step that can be checked against the step before it; [] where none can."""
+    """One finding per step that can be checked against the step before it; [] where none can. response: what `working` gives."""
     raise TypeError(f"no step check for {type(problem).__name__}")
 
 
 @singledispatch
 def reach(problem: Problem, response: str) -> list[Finding]:
-    """One finding per intermediate state of the right solution that the response shows; [] where it shows none."""
+    """One finding per intermediate state of the right solution that the response shows; [] where it shows none. response: as for `follow`."""
     raise TypeError(f"no step check for {type(problem).__name__}")
 
 
 def working(response: str) -> str:
-    """The response up to its final answer, whose own words are no step."""
-    return re.split(r"(?:so )?the answer is", response, flags=re.IGNORECASE)[0]
+    """What is judged of a response: no thoughts, nothing from the final answer on, whose own words are no step, and at most `_LONGEST` characters."""
+    text = answer_text(response) or ""
+    answer = re.search(r"(?:so )?the answer is", text, re.IGNORECASE)
+    return text[: min(answer.start() if answer else len(text), _LONGEST)]
 
 
 # ----------------------------------------------------------------------------------------------- expressions: A = … = …
@@ -67,7 +71,7 @@ _RUN = re.compile(r"(?:\d+|\b(?:True|False|not|and|or)\b|(?<![A-Za-z])[A-Z](?![A
 
 
 def _chains(response: str) -> Iterator[list[str]]:
-    separate = re.sub(r"\band (?=[A-Z] =)", "; ", working(response))  # "where A = (…) and B = (…)" are two chains
+    separate = re.sub(r"\band (?=[A-Z] =)", "; ", response)  # "where A = (…) and B = (…)" are two chains
     for run in _RUN.findall(separate):
         sides = [side.strip() for side in run.split("=")]
         if len(sides) > 1 and any(sides):
@@ -149,7 +153,7 @@ def _part(found: list[Finding]) -> str:
 
 # --------------------------------------------------------------------------------------------------- numbered steps: (k) …
 def _numbered(response: str) -> list[tuple[int, str]]:
-    pieces = re.split(r"(?:(?<=\n)|(?<=\. ))\((\d{1,2})\) ", "\n" + working(response))  # not the "(1)" of "we know from (1) that"
+    pieces = re.split(r"(?:(?<=\n)|(?<=\. ))\((\d{1,2})\) ", "\n" + response)  # not the "(1)" of "we know from (1) that"
     return [(int(k), text) for k, text in zip(pieces[1::2], pieces[2::2], strict=True)][:_MOST_STEPS]
 
 
@@ -200,7 +204,7 @@ def _(problem: Route, response: str) -> list[Finding]:
 
 def _verdicts(problem: Lies, response: str) -> Iterator[tuple[int, bool]]:
     for k, text in _numbered(response):
-        said = re.findall(r"\w+ (tells the truth|lies|is truthful|is lying)\b", text)
+        said = re.findall(r"(?<=\w )(tells the truth|lies|is truthful|is lying)\b", text)
         if said and 1 <= k <= len(problem.statements):
             yield k, said[-1] in ("tells the truth", "is truthful")
 
@@ -314,13 +318,13 @@ def _(problem: Ordering, response: str) -> list[Finding]:
 
 
 # ------------------------------------------------------------------------------------------------------- listed things: - x (n)
-_LISTED = re.compile(r"^\s*[-*•] *([a-z ]+?) \((\d{1,3})\)", re.MULTILINE)
+_LISTED = re.compile(r"^[^\S\n]*[-*•] *([a-z][a-z ]{0,60}?) \((\d{1,3})\)", re.MULTILINE)
 
 
 @follow.register
 def _(problem: Counting, response: str) -> list[Finding]:
     amounts = {name: n for n, name in problem.items}
-    listed = [(name.strip(), int(n)) for name, n in _LISTED.findall(working(response))][:_MOST_STEPS]
+    listed = [(name.strip(), int(n)) for name, n in _LISTED.findall(response)][:_MOST_STEPS]
     found: list[Finding] = []
     for name, n in listed:
         known = next((a for a in amounts if _same_thing(name, a)), None)
@@ -334,7 +338,7 @@ def _(problem: Counting, response: str) -> list[Finding]:
     for sides in _chains(response):
         added = re.findall(r"\d+", sides[0])
         if len(sides) == 2 and re.fullmatch(r"\d+(?: \+ \d+)*", sides[0]) and value(sides[1]) is not None:
-            complete = sorted(map(int, added)) == sorted(n for _, n in listed)
+            complete = value(sides[0]) is not None and sorted(map(int, added)) == sorted(n for _, n in listed)
             met = complete and value(sides[0]) == value(sides[1])
             help_ = "" if met else "Add up every number in the list." if not complete else f"Add {sides[0]} again."
             found.append(Finding(met, f"{sides[0]} = {sides[1]}", help_, _part(found)))
@@ -343,7 +347,7 @@ def _(problem: Counting, response: str) -> list[Finding]:
 
 @reach.register
 def _(problem: Counting, response: str) -> list[Finding]:
-    listed = [(name.strip(), int(n)) for name, n in _LISTED.findall(working(response))][:_MOST_STEPS]
+    listed = [(name.strip(), int(n)) for name, n in _LISTED.findall(response)][:_MOST_STEPS]
     if not listed:
         return []
     found: list[Finding] = []
@@ -370,7 +374,7 @@ _WHICH = re.compile(rf"\b({'|'.join(_ORDINALS)}) letters?", re.IGNORECASE)
 def _letters(problem: Sorting, response: str) -> Iterator[tuple[str, int, str, int]]:
     """(word, which letter of it from 0, the letter as written, its number as written)."""
     which = 0
-    for found in re.finditer(rf'{_WHICH.pattern}|"?([a-z][^\s":,]*)"?: "?([a-z])"? \((\d{{1,2}})\)', working(response), re.IGNORECASE):
+    for found in re.finditer(rf'{_WHICH.pattern}|"?([a-z][^\s":,]{{0,40}})"?: "?([a-z])"? \((\d{{1,2}})\)', response, re.IGNORECASE):
         if found[1]:
             which = _ORDINALS.index(found[1].lower())
         elif found[2].lower() in problem.words:
@@ -378,9 +382,9 @@ def _letters(problem: Sorting, response: str) -> Iterator[tuple[str, int, str, i
 
 
 def _sorted_runs(problem: Sorting, response: str) -> Iterator[list[str]]:
-    for line in re.split(r"[.\n]", working(response)):
+    for line in re.split(r"[.\n]", response):
         if "<" in line and "?" not in line:
-            for run in re.findall(r"[^\s<]+(?: *< *[^<\s]+)+", re.sub(r'[\[\]",]|\(\d+\)', " ", line).replace("  ", " ")):
+            for run in re.findall(r"(?<![^\s<])[^\s<]+(?: *< *[^<\s]+)+", re.sub(r'[\[\]",]|\(\d+\)', " ", line).replace("  ", " ")):
                 words = [w.strip().lower() for w in run.split("<")]
                 if len(words) > 1 and all(w in problem.words for w in words):
                     yield words
@@ -440,7 +444,7 @@ def _(problem: Dyck, response: str) -> list[Finding]:
 
 
 def _stacks(problem: Dyck, response: str) -> Iterator[tuple[int, str, list[str]]]:
-    for k, sign, after in _STACK.findall(working(response)):
+    for k, sign, after in _STACK.findall(response):
         if 1 <= int(k) <= len(problem.signs):
             yield int(k), sign, [] if after == "empty" else after.split()
 
@@ -466,7 +470,7 @@ _SAID = re.compile(
 def _(problem: Day, response: str) -> list[Finding]:
     found: list[Finding] = []
     today = problem.today
-    for words, text in _SAID.findall(working(response)):
+    for words, text in _SAID.findall(response):
         day, ahead = parsed(text), days_ahead(words)
         if ahead is None:
             continue
@@ -482,7 +486,7 @@ def _(problem: Day, response: str) -> list[Finding]:
 
 @reach.register
 def _(problem: Day, response: str) -> list[Finding]:
-    said = [parsed(text) for words, text in _SAID.findall(working(response)) if words.lower() == "today"]
+    said = [parsed(text) for words, text in _SAID.findall(response) if words.lower() == "today"]
     if not said:
         return []
     met = said[-1] == problem.today

@@ -48,11 +48,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Parsed:
-    """What all checks share of one response. text: without thoughts; None where a thought was never closed, and then nothing else is read."""
+    """What all checks share of one response.
+
+    text: without thoughts; None where a thought was never closed, and then nothing else is read. given: is the answer given as one, after
+    `####` and the like, or is it only the last number?
+    """
 
     text: str | None
     steps: tuple[Step, ...] = ()
     answer: Fraction | None = None
+    given: bool = False
     reached: frozenset[Fraction] = frozenset()
 
 
@@ -66,7 +71,7 @@ def parse(response: str) -> Parsed:
         return Parsed(None)
     text = tidy(answered)
     steps = tuple(read_note(note[1]) for note in islice(NOTE.finditer(text), MOST_NOTES))
-    answer = final_answer_in(text)
+    answer, given = final_answer_in(text)
     if steps:
         reached = {step.value for step in steps if step.value is not None}
         if answer is not None:
@@ -74,7 +79,7 @@ def parse(response: str) -> Parsed:
     else:  # a response without notes may reach its quantities in words
         numbers = {number[0] for number in islice(re.finditer(NUMBER, text), MOST_NUMBERS)}
         reached = {Fraction(number.replace(",", "")) for number in numbers if len(number) <= LONGEST_NUMBER}
-    return Parsed(text, steps, answer, frozenset(reached))
+    return Parsed(text, steps, answer, given, frozenset(reached))
 
 
 def tidy(text: str) -> str:
@@ -178,9 +183,10 @@ _MARKS: tuple[tuple[re.Pattern[str], int, Callable[[str], str] | None], ...] = (
 _MOST_PLACES = 50
 
 
-def final_answer_in(text: str) -> Fraction | None:
-    """The final answer: after the first `####`, else in `<answer>` or `\\boxed{}`, else after the last "answer is", else the last number.
+def final_answer_in(text: str) -> tuple[Fraction | None, bool]:
+    """(the final answer, is it given as one?).
 
+    After the first `####`, else in the last `<answer>` or `\\boxed{}`, else after the last "answer is", else the last number of the text.
     A place with no number at its beginning is no answer ("the answer is clear: …"); one with a calculation, a range or a choice of two is
     an answer that is no number, and no other place counts then.
     """
@@ -193,10 +199,10 @@ def final_answer_in(text: str) -> Fraction | None:
             line = next((line for line in place.splitlines() if re.search(r"\w", line)), "")
             given, value = leading_number(line)
             if given:
-                return value
+                return value, True
             if cut and re.search(r"\d", line):  # whole sentences are answers there
-                return last_number(line)
-    return last_number(text)
+                return last_number(line), True
+    return last_number(text), False
 
 
 def extract(example: Example, response: str) -> str | None:
@@ -285,9 +291,9 @@ def _correction(k: int, expression: str, secret: Fraction | None, earlier: dict[
 
 def final_answer(example: Example, seen: Parsed) -> Finding:
     """The final answer is the right number, however it is written."""
-    if seen.answer is None:
-        return Finding(False, UNCLOSED if seen.text is None else "no final answer")
-    return Finding(True) if seen.answer == Fraction(example.info["answer"]) else Finding(False, "the final answer is wrong")
+    if seen.answer == Fraction(example.info["answer"]):
+        return Finding(True)
+    return Finding(False, UNCLOSED if seen.text is None else "the final answer is wrong" if seen.given else "no final answer")
 
 
 CHECKS = (
@@ -319,7 +325,7 @@ def _plain(text: str) -> str:
 
 def robust_match(example: Example, seen: Parsed) -> float:
     """The final answer, as the criterion `final_answer` reads it, is the right number."""
-    return float(seen.answer is not None and seen.answer == Fraction(example.info["answer"]))
+    return float(seen.answer == Fraction(example.info["answer"]))
 
 
 METRICS = (

@@ -5,9 +5,8 @@ Training reads the train split, evaluation the test split. Nothing is filtered o
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from herl_bench import Example
 from herl_bench.errors import DataError
+from herl_bench.reading import json_lines
 from herl_bench.types import Split
 
 from .checks import NOTE, NUMBER
@@ -29,24 +29,7 @@ def read(directory: Path, split: Split) -> Iterable[Example]:
     path = Path(directory) / "gsm8k" / f"{name}.jsonl"
     if not path.is_file():
         raise DataError(f"{path} is missing: get it with  curl --create-dirs -o {path} {SOURCE}/{name}.jsonl")
-    return list(_rows(path, name))
-
-
-def _rows(path: Path, name: str) -> Iterator[Example]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from None
-    number = 0
-    for at, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}, line {at}: not JSON: {error}") from None
-        yield example(row, name, number, f"{path}, line {at}")
-        number += 1
+    return [example(row, name, number, f"{path}:{line}") for number, (line, row) in enumerate(json_lines(path))]
 
 
 def example(row: Any, name: str, number: int, where: str) -> Example:

@@ -2,16 +2,31 @@
 
 Per unmet part the deepest words that the hint level allows: the correct step, else what was seen, else the criterion's text. A calculator
 note that is wrong may be answered with what it should be; where that happens to be the final answer, it is left out here.
+
+What was seen speaks for itself where the task's own rubric asked (`OWN`, its texts). Of anybody else's criterion the text is said, and then in
+parentheses what was seen: "11 words" alone says nothing.
 """
 
 from __future__ import annotations
 
 from herl_bench import HindsightTemplate
 
-GUIDANCE = """\
+OWN = (
+    'The last line is "#### " and the number, and nothing follows it.',
+    "Every calculation <<expression=result>> is right.",
+    "The solution reaches every quantity on the way to the answer.",
+    "The final answer is right.",
+)
+
+GUIDANCE = (
+    f"""\
+{{% set own = {OWN} %}}
+"""
+    + """\
 {% set ns = namespace(words=[], wrong=[]) %}
 {% for v in unmet %}
-{% set said = (v.correction or v.evidence or v.text).removesuffix(", should be " ~ example.info.answer) %}
+{% set seen = (v.correction or v.evidence).removesuffix(", should be " ~ example.info.answer) %}
+{% set said = seen or v.text if v.text in own else v.text.rstrip(".") ~ (" (" ~ seen ~ ")" if seen else "") %}
 {% if said not in ns.words %}{% set ns.words = ns.words + [said] %}{% endif %}
 {% set ns.wrong = ns.wrong + [v.criterion] %}
 {% endfor %}
@@ -20,6 +35,7 @@ GUIDANCE = """\
 Met: {{ right | join(", ") | replace("_", " ") }}. {% endif %}
 Unmet: {{ ns.words | map("trim", ".") | join("; ") }}.
 """
+)
 
 PROMPT = """\
 {{ example.prompt.removesuffix("Answer:") }}\

@@ -24,17 +24,36 @@ STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 
 # Comments at the head of the body, so that a base model goes on with the body and a chat model reads them with the function.
 # Only the deepest thing that is known is said: the correction, or else what was seen, because the embedded policy's context is short.
+# A criterion that is not the task's own is said whole, its text and in parentheses what was seen.
+OWN = (
+    "The answer holds Python code.",
+    "The code parses.",
+    "The code defines the function.",
+    "The code runs without an exception.",
+    "The docstring examples hold.",
+    "The hidden tests pass.",
+)
 TEMPLATE = HindsightTemplate(
     name="humaneval",
-    guidance="""\
-{% set said = namespace(texts=[], fix="", seen="") %}
-{% for verdict in unmet %}
+    guidance=f"""\
+{{% set own = {OWN} %}}
+"""
+    """\
+{% set said = namespace(texts=[], fix="", seen="", others=[]) %}
+{% for verdict in unmet if verdict.text in own %}
 {% if verdict.text not in said.texts %}{% set said.texts = said.texts + [verdict.text] %}{% endif %}
 {% if not said.fix %}{% set said.fix = verdict.correction %}{% endif %}
 {% if not said.seen %}{% set said.seen = verdict.evidence %}{% endif %}
 {% endfor %}
+{% for verdict in unmet if verdict.text not in own %}
+{% set seen = verdict.correction or verdict.evidence %}
+{% set other = verdict.text.rstrip(".") ~ (" (" ~ seen ~ ")" if seen else "") ~ "." %}
+{% if other not in said.others %}{% set said.others = said.others + [other] %}{% endif %}
+{% endfor %}
 {{ (said.texts[:1] if said.texts|length > 2 else said.texts) | join(" ") }}
 {% if said.fix or said.seen %}{{ said.fix or said.seen }}{% endif %}
+
+{{ said.others | join(" ") }}
 """,
     prompt="""\
 {{ example.prompt }}

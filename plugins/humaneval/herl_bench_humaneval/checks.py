@@ -44,8 +44,8 @@ class Observation:
 
     @property
     def integrity(self) -> str:
-        """`shared` where either of the two was."""
-        said = {verdict.integrity for verdict in (self.verdict, self.plain) if verdict is not None}
+        """`shared` where either of the two was; empty where there is none."""
+        said = {v.integrity for v in (self.verdict, self.plain) if v is not None and v.status not in UNDECIDED}
         return "shared" if "shared" in said else min(said, default="")
 
 
@@ -87,7 +87,7 @@ def _tests(example: Example) -> dict[str, str]:
 
 # ------------------------------------------------------------------------------------------------------------------- checks
 def code_extracted(example: Example, seen: Observation) -> Finding:
-    return Finding(True) if seen.program.code is not None else Finding(False, "no Python code in the answer")
+    return Finding(True) if seen.program.code is not None else Finding(False, seen.program.error or "no Python code in the answer")
 
 
 def code_parses(example: Example, seen: Observation) -> Finding:

@@ -1,13 +1,15 @@
 """Find the program in an answer, and compare it with a working one. Pure text and syntax trees; nothing is run here.
 
-A policy answers a HumanEval prompt in one of four ways, tried in this order:
+What is thought is left out first. Then a policy answers a HumanEval prompt in one of four ways, tried in this order:
 
 1. a continuation: `prompt + answer` is a program. That is what base models write and what lm-eval runs. It also covers an answer
    that repeats the whole function, because the second definition replaces the first.
-2. code in fences, with or without the signature; of several blocks, the first that defines the function, else the first that
-   continues the prompt, else the first one.
+2. code in fences, with or without the signature; of several blocks, the last that defines the function, since an answer that
+   corrects itself gives the right one last; else an indented body before the first fence; else the first block that continues the prompt.
 3. a whole function without fences, with prose around it.
 4. a body whose indentation was lost, or that is followed by prose or by further code that does not parse.
+
+Every answer is bounded: so many characters are looked at, and so many are parsed in all attempts together.
 
 Left out: code in other languages' fences is not translated, and a program that breaks off in the middle is not repaired.
 """
@@ -24,8 +26,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from herl_bench import answer_text
+from herl_bench.answers import UNCLOSED
+
 LONGEST = 20_000
 """Characters of an answer that are looked at; anything longer is not an answer to these tasks."""
+LONGEST_SOURCE = 40_000
+"""Characters of a program that is parsed and run; Python needs seconds and gigabytes for some of a megabyte."""
+MOST_PARSED = 400_000
+"""Characters parsed in search of a program, over all pieces of one answer."""
+MOST_BLOCKS = 8
+"""Blocks that are tried: so many of the last ones that define the function, else of the first ones."""
 
 
 @dataclass(frozen=True)
@@ -47,32 +58,45 @@ class Program:
 # --------------------------------------------------------------------------------------------------------------- extraction
 def find_program(prompt: str, entry: str, answer: str) -> Program:
     """The program in `answer`, by the rules above."""
-    answer = answer[:LONGEST].replace("\r\n", "\n")
+    answered = answer_text(answer)
+    if answered is None:
+        return Program(None, None, UNCLOSED)
+    answer = answered[:LONGEST].replace("\r\n", "\n")
     if not answer.strip():
         return Program(None, None)
     blocks = fenced_blocks(answer)
     if not blocks and parses(prompt + answer):
         return _program(answer, prompt + answer, entry)
-    if blocks:
-        tried = [(block, source) for block in blocks for source in _as_source(prompt, entry, block) if parses(source)]
-        chosen = next((t for t in tried if f"def {entry}" in t[0]), tried[0] if tried else None)
-        return _program(chosen[0], chosen[1], entry) if chosen else _broken(prompt, entry, _likeliest(blocks, entry))
-    for piece in _unfenced(answer, entry):
+    pieces = list(_fenced(answer, blocks, entry)) if blocks else list(_unfenced(answer, entry))
+    left = MOST_PARSED
+    for piece in pieces:
         for source in _as_source(prompt, entry, piece):
-            if parses(source):
+            left -= len(source)
+            if left >= 0 and parses(source):
                 return _program(piece, source, entry)
+    if blocks:
+        return _broken(prompt, entry, pieces[0])
     return _broken(prompt, entry, answer) if _looks_like_code(answer, entry) else Program(None, None)
+
+
+def _fenced(answer: str, blocks: Sequence[str], entry: str) -> Iterator[str]:
+    """Pieces of an answer with fences that may be the program, likeliest first."""
+    defining = [block for block in blocks if f"def {entry}" in block]
+    yield from defining[: -MOST_BLOCKS - 1 : -1]
+    body = _FENCE.split(answer, maxsplit=1)[0].rstrip()
+    if body.strip("\n")[:1].isspace():  # the continuation of a prompt whose fence was opened before it
+        yield body + "\n"
+    yield from [block for block in blocks if block not in defining][:MOST_BLOCKS]
 
 
 def fenced_blocks(answer: str) -> list[str]:
     """The contents of the answer's ``` blocks; the last one may be left open, as a cut-off answer leaves it."""
-    found = re.findall(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", answer, re.MULTILINE | re.DOTALL)
-    blocks = [textwrap.dedent(body) if re.match(r"\s*(?:def|from|import|@|class)\b", body) else body for _, body in found]
+    found = re.findall(r"^[ \t]*(```|~~~)[^\n]*\n(.*?)(?:^[ \t]*\1|\Z)", answer, re.MULTILINE | re.DOTALL)
+    blocks = [textwrap.dedent(body) if re.match(r"\s*(?:def|from|import|@|class|async)\b", body) else body for _, body in found]
     return [body for body in blocks if body.strip()]
 
 
-def _likeliest(blocks: Sequence[str], entry: str) -> str:
-    return next((b for b in blocks if f"def {entry}" in b), blocks[0])
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 
 
 def preamble(prompt: str, entry: str) -> str:
@@ -140,9 +164,13 @@ def syntax_error(source: str, lines_before: int = 0) -> str:
     return f"line {max(1, line - lines_before)}: {message}" if line else message
 
 
-@lru_cache(maxsize=256)
 def _read(source: str) -> tuple[ast.Module | None, int, str]:
     """Tree, or line and message, whatever the parser dies of: null bytes, nesting, bad literals. Nothing is run."""
+    return _read_short(source) if len(source) <= LONGEST_SOURCE else (None, 0, f"longer than {LONGEST_SOURCE:,} characters")
+
+
+@lru_cache(maxsize=128)
+def _read_short(source: str) -> tuple[ast.Module | None, int, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -201,7 +229,7 @@ def correction(draft: str, solution: str, entry: str) -> str:
     """
     try:
         have, want, said = _features(draft, entry), _features(solution, entry), _misnamed(draft, entry)
-    except RecursionError:  # a draft nested deeply enough must not leave its tests undecided
+    except (RecursionError, ValueError):  # nesting, or a number of thousands of digits, must not leave the tests of a draft undecided
         return ""
     if have is None or want is None:
         return ""
@@ -227,8 +255,8 @@ def _misnamed(draft: str, entry: str) -> list[str]:
         if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler) and n.name
     }
     made |= {(a.asname or a.name).split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names}
-    read = [n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
-    unknown = list(dict.fromkeys(name for name in read if name not in made))
+    read = dict.fromkeys(n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
+    unknown = [name for name in read if name not in made]
     forgotten = [a.arg for a in function.args.args if a.arg not in read]
     pairs = [f"use {right} where the draft has {name}" for name, right in zip(unknown, forgotten, strict=False)]
     return pairs + [f"{name} is not defined" for name in unknown[len(forgotten) :]]
@@ -248,37 +276,37 @@ def _features(source: str, entry: str) -> dict[str, Counter[str]] | None:
     body = root.body if isinstance(root, ast.FunctionDef | ast.AsyncFunctionDef) else [root]
     for statement in body:
         if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)):  # a docstring
-            for kind, word in _words(statement, local):
-                found[kind][word] += 1
+            _count(statement, local, found)
     return found
 
 
-def _words(node: ast.AST, local: set[str]) -> Iterator[tuple[str, str]]:
+def _count(node: ast.AST, local: set[str], found: dict[str, Counter[str]]) -> None:
+    """Add what `node` is made of to `found`, by kind."""
     if isinstance(node, ast.Compare):
-        yield from (("comparison", _SIGNS[type(op)]) for op in node.ops)
+        found["comparison"].update(_SIGNS[type(op)] for op in node.ops)
     elif isinstance(node, ast.BinOp | ast.UnaryOp | ast.BoolOp | ast.AugAssign):
         if type(node.op) in _SIGNS:
-            yield "operator", _SIGNS[type(node.op)]
+            found["operator"][_SIGNS[type(node.op)]] += 1
     elif isinstance(node, ast.Call):
         if isinstance(node.func, ast.Attribute):
-            yield "call", f".{node.func.attr}"
+            found["call"][f".{node.func.attr}"] += 1
         elif isinstance(node.func, ast.Name) and node.func.id not in local:
-            yield "call", node.func.id
+            found["call"][node.func.id] += 1
     elif isinstance(node, ast.keyword) and node.arg:
-        yield "argument", f"{node.arg}={_short(node.value)}"
+        found["argument"][f"{node.arg}={_short(node.value)}"] += 1
         if _short(node.value) != "…":
             return
     elif isinstance(node, ast.Slice):
-        yield "slice", f"[{_short(node.lower)}:{_short(node.upper)}{':' + _short(node.step) if node.step else ''}]"
+        found["slice"][f"[{_short(node.lower)}:{_short(node.upper)}{':' + _short(node.step) if node.step else ''}]"] += 1
         return  # its numbers were just told
     elif isinstance(node, ast.Constant) and not isinstance(node.value, str | bytes) and node.value is not None:
-        yield "constant", repr(node.value)[:20]
+        found["constant"][repr(node.value)[:20]] += 1
     elif isinstance(node, ast.Constant) and isinstance(node.value, str) and 0 < len(node.value) <= 12:
-        yield "constant", repr(node.value)
+        found["constant"][repr(node.value)] += 1
     elif type(node) in _STATEMENTS:
-        yield "statement", _STATEMENTS[type(node)]
+        found["statement"][_STATEMENTS[type(node)]] += 1
     for child in ast.iter_child_nodes(node):
-        yield from _words(child, local)
+        _count(child, local, found)
 
 
 def _short(node: ast.expr | None) -> str:

@@ -13,8 +13,6 @@ Left out: MBPP's prompt and test parts (ids 1 to 510) are read for validation bu
 from __future__ import annotations
 
 import ast
-import gzip
-import json
 import re
 import textwrap
 import warnings
@@ -24,6 +22,7 @@ from typing import Any
 
 from herl_bench import Example
 from herl_bench.errors import DataError
+from herl_bench.reading import json_lines
 from herl_bench_humaneval.code import parse, preamble
 
 HUMANEVAL_URL = "https://github.com/openai/human-eval/raw/master/data/HumanEval.jsonl.gz"
@@ -82,22 +81,11 @@ def _find(directory: Path, names: tuple[str, ...], url: str) -> Path:
 
 
 def _rows(path: Path, fields: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    opened = gzip.open if path.suffix == ".gz" else open
-    number = 0
-    try:
-        with opened(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield f"{path}:{number}", _row(line, fields, f"{path}:{number}")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}:{number + 1}: cannot be read: {error}") from None
+    for number, row in json_lines(path):
+        yield f"{path}:{number}", _row(row, fields, f"{path}:{number}")
 
 
-def _row(line: str, fields: Iterable[str], where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON: {error}") from None
+def _row(row: Any, fields: Iterable[str], where: str) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise DataError(f"{where}: an object is needed, not {type(row).__name__}")
     missing = [name for name in fields if name not in row]

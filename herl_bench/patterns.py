@@ -1,0 +1,62 @@
+"""Search with a pattern that a stranger wrote, within bounds of time.
+
+A pattern is one of Python's `re`, and what `re` refuses is refused. It is searched for by the library `regex`, which reads the same language and can
+be told to stop; where the two would read a pattern differently, it is written so that both agree, or refused. Bounded are the pattern's length, what
+its repeats multiply to (which is what compiling costs), and the processor time of a search.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections import Counter
+from functools import lru_cache
+from typing import Any
+
+from herl_bench.errors import UsageError
+from herl_bench.plain_text import one_line
+
+LONGEST = 5_000
+MOST_WORK = 10_000_000
+"""Characters of a pattern times the least numbers of its repeats, all multiplied."""
+SECONDS = 1.0
+PATIENCE = 5
+"""A pattern that ran out of time so often is not tried again in this process: one bad criterion must not take a second for every response."""
+
+_REPEAT = re.compile(r"\{(\d{1,9})")
+_BRACE = re.compile(r"\\N\{[^}]*\}|\\.|\{(?!\d*(?:,\d*)?\})", re.DOTALL)
+
+_late: Counter[str] = Counter()
+
+
+@lru_cache(maxsize=256)
+def compiled(pattern: str) -> Any:
+    """Raises `UsageError` that says what is wrong with the pattern."""
+    import regex  # type: ignore[import-untyped]
+
+    if len(pattern) > LONGEST:
+        raise UsageError(f"a pattern of more than {LONGEST:,} characters")
+    if len(pattern) * math.prod(max(1, int(least)) for least in _REPEAT.findall(pattern)) > MOST_WORK:
+        raise UsageError("the numbers in the pattern's {…} multiply to too much")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            re.compile(pattern, re.MULTILINE)
+            same = _BRACE.sub(
+                lambda found: "\\{" if found[0] == "{" else found[0], pattern
+            )  # `regex` has a meaning for a{e}, `re` has none
+            return regex.compile(same, regex.MULTILINE)
+    except (re.error, regex.error, Warning, RecursionError, OverflowError, ValueError) as error:
+        raise UsageError(f"not a pattern of Python's re: {one_line(str(error))[:200]}") from None
+
+
+def found_in(text: str, pattern: str) -> bool | None:
+    """Does the pattern match somewhere in the text, line by line? None where that is not known within a second of processor time."""
+    if _late[pattern] >= PATIENCE:
+        return None
+    try:
+        return compiled(pattern).search(text, timeout=SECONDS) is not None
+    except TimeoutError:
+        _late[pattern] += 1
+        return None

@@ -1,0 +1,129 @@
+"""Render a plugin's Jinja template in a sandbox, so that a mistake in it is one line and no endless loop.
+
+Bounded are the turns of loops and the calls together, the processor time between them, how long the text becomes, and what a multiplication or a
+number given to a filter or a method can blow up. Not bounded is memory as such: a template comes with a plugin, and plugins are code that somebody
+chose to install. Chat templates come with models that nobody chose for their code; they are rendered in a process of their own (`bounded.py`).
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from herl_bench.errors import UsageError
+from herl_bench.plain_text import one_line
+
+MOST_TURNS = 500_000
+MOST_TEXT = 4_000_000
+SECONDS = 10.0
+CLOCK = "_clock"
+
+
+class _Clock:
+    """What one rendering has used."""
+
+    def __init__(self) -> None:
+        self.turns, self.began = 0, time.thread_time()
+
+    def tick(self) -> None:
+        from jinja2 import TemplateRuntimeError
+
+        self.turns += 1
+        if self.turns > MOST_TURNS or time.thread_time() - self.began > SECONDS:
+            raise TemplateRuntimeError(f"its loops take more than {MOST_TURNS:,} turns or {SECONDS:g} s")
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    from jinja2 import StrictUndefined, TemplateRuntimeError, pass_context
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def check(*values: Any) -> None:
+        if any(isinstance(value, int) and abs(value) > MOST_TEXT for value in values):
+            raise TemplateRuntimeError(f"a number above {MOST_TEXT:,}")
+
+    class Environment(ImmutableSandboxedEnvironment):
+        intercepted_binops = frozenset({"*", "**"})
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            if operator == "**":
+                raise TemplateRuntimeError("powers are not for templates")
+            check(*(len(a) * b for a, b in ((left, right), (right, left)) if isinstance(b, int) and hasattr(a, "__len__")))
+            return super().call_binop(context, operator, left, right)
+
+        def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+            __context[CLOCK].tick()
+            check(*args, *kwargs.values())
+            return super().call(__context, __obj, *args, **kwargs)
+
+    @pass_context
+    def counted(context: Any, values: Iterable[Any]) -> Iterator[Any]:
+        for value in values:
+            context[CLOCK].tick()
+            yield value
+
+    def guarded(function: Any) -> Any:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            check(*args, *kwargs.values())
+            return function(*args, **kwargs)
+
+        return call
+
+    made = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    made.filters = {name: guarded(function) for name, function in made.filters.items()} | {"counted": counted}
+    made.globals.pop("lipsum")
+    return made
+
+
+@lru_cache(maxsize=64)
+def _compiled(source: str) -> Any:
+    """Raises jinja2's errors."""
+    from jinja2 import TemplateSyntaxError, nodes
+
+    environment = _environment()
+    tree = environment.parse(source)
+    for loop in list(tree.find_all(nodes.For)):
+        if loop.recursive:
+            raise TemplateSyntaxError("recursive loops are not for templates", loop.lineno)
+        loop.iter = nodes.Filter(loop.iter, "counted", [], [], None, None, lineno=loop.lineno)
+    return environment.from_string(tree)
+
+
+def check(source: str, what: str) -> Any:
+    """The template, compiled. Raises `UsageError` with what, line and reason where it is none. what: the template in words."""
+    from jinja2 import TemplateSyntaxError
+
+    try:
+        return _compiled(source)
+    except TemplateSyntaxError as error:
+        raise UsageError(f"{what}, line {error.lineno}: {one_line(error.message or str(error))}") from None
+    except RecursionError:
+        raise UsageError(f"{what}: nested too deep") from None
+
+
+def render(source: str, what: str, **names: Any) -> str:
+    """Whatever goes wrong inside of a template is its author's to mend, be it Jinja's error or one of the values'. Raises `UsageError`."""
+    from jinja2 import TemplateError
+
+    template, pieces, size = check(source, what), [], 0
+    try:
+        for piece in template.generate(**names, **{CLOCK: _Clock()}):
+            pieces.append(piece)
+            size += len(piece)
+            if size > MOST_TEXT:
+                raise TemplateError(f"it makes more than {MOST_TEXT:,} characters")
+    except Exception as error:
+        kind = "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
+        raise UsageError(f"{what}{_line_of(error)}: {kind}{one_line(str(error))}") from None
+    return "".join(pieces)
+
+
+def _line_of(error: BaseException) -> str:
+    """Jinja gives a template's frames its own line numbers."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<template>"]
+    return f", line {lines[-1]}" if lines else ""
