@@ -203,7 +203,12 @@ def test_a_folder_without_results_is_named(tmp_path):
 
 def test_the_last_one_written_is_the_newest_whatever_the_clock_says(tmp_path):
     """Files of a clock that was ahead, one to the second, and names that are no stamps."""
-    for name in ("results_2999-01-02T03-04-05.678901.json", "samples_a_2999-01-02T03-04-06.jsonl", "results_2999-99-99T00-00-00.json", "results_.json"):
+    for name in (
+        "results_2999-01-02T03-04-05.678901.json",
+        "samples_a_2999-01-02T03-04-06.jsonl",
+        "results_2999-99-99T00-00-00.json",
+        "results_.json",
+    ):
         (tmp_path / name).touch()
     stamp = new_stamp(tmp_path)
     assert stamp == "2999-01-02T03-04-07.000000"
