@@ -143,7 +143,10 @@ def test_undecided_is_wrong_everywhere_and_an_arm_that_fell_is_named(finished: t
     (contrast,) = done.contrasts
     assert (contrast.items, contrast.difference.value) == (8, pytest.approx(-0.5))
     assert [(t.fixed, t.broken) for t in contrast.seed_tests] == [(0, 4)] * 2
-    assert {a.arm: (a.score.value, a.undecided, a.responses, a.fell) for a in done.arm_scores} == {"ppo": (0.5, 0, 16, True), "herl": (0.0, 12, 16, True)}
+    assert {a.arm: (a.score.value, a.undecided, a.responses, a.fell) for a in done.arm_scores} == {
+        "ppo": (0.5, 0, 16, True),
+        "herl": (0.0, 12, 16, True),
+    }
     assert contrast.verdict.sentence.endswith("12 of 16 answers of herl could not be decided and count as wrong.")
     assert done.verdicts[-1].startswith("Both arms ended below where they began on gsm8k: ppo 1.000 → 0.500, herl 1.000 → 0.000.")
     assert "than 0.001 (--set learning_rate=3e-04)" in done.verdicts[-1]

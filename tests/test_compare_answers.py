@@ -21,7 +21,15 @@ from herl_bench.plugins import load_host
 ITEMS = 40
 
 
-def lm_eval(folder: Path, right: Callable[[int], Any], *, items: int = ITEMS, metric: str = "exact_match", name: str = "model", doc: str = "How many?") -> Path:
+def lm_eval(
+    folder: Path,
+    right: Callable[[int], Any],
+    *,
+    items: int = ITEMS,
+    metric: str = "exact_match",
+    name: str = "model",
+    doc: str = "How many?",
+) -> Path:
     """lm-eval's own two files, with an item per question and a row per filter. right: the metric of an item."""
     folder.mkdir(parents=True)
     rows = [
@@ -87,7 +95,10 @@ def compared(*words: Any) -> Comparison:
 
 
 def test_two_files_of_lm_eval_are_paired_with_mcnemar(tmp_path: Path):
-    a, b = lm_eval(tmp_path / "a", lambda i: float(i < 10), name="small"), lm_eval(tmp_path / "b", lambda i: float(2 <= i < 26), name="large")
+    a, b = (
+        lm_eval(tmp_path / "a", lambda i: float(i < 10), name="small"),
+        lm_eval(tmp_path / "b", lambda i: float(2 <= i < 26), name="large"),
+    )
     done = compared(a, b)
     (contrast,) = done.contrasts
     assert (contrast.seed_tests[0].fixed, contrast.seed_tests[0].broken) == (16, 2)
@@ -118,7 +129,10 @@ def test_what_few_items_cannot_tell_is_said_with_how_many_could(tmp_path: Path):
 
 def test_undecided_items_are_wrong_and_said_in_the_verdict(tmp_path: Path):
     """lm-eval writes NaN, or null, where a metric has no value."""
-    a, b = lm_eval(tmp_path / "a", lambda i: float(i < 20), name="a"), lm_eval(tmp_path / "b", lambda i: 1.0 if i < 20 else float("nan"), name="b")
+    a, b = (
+        lm_eval(tmp_path / "a", lambda i: float(i < 20), name="a"),
+        lm_eval(tmp_path / "b", lambda i: 1.0 if i < 20 else float("nan"), name="b"),
+    )
     done = compared(a, b)
     (contrast,) = done.contrasts
     assert (contrast.difference.value, contrast.items) == (0.0, ITEMS)
@@ -237,5 +251,7 @@ def test_the_interval_over_items_is_students_and_p_exact():
     found = items_interval(a, b)
     assert (found.value, found.p) == (pytest.approx(0.3), pytest.approx(0.25))
     assert (found.low, found.high) == (pytest.approx(-0.0456, abs=1e-4), pytest.approx(0.6456, abs=1e-4))
-    assert items_interval([0.1, 0.2, 0.3], [0.4, 0.2, 0.5]).p == pytest.approx(1 - 1.88982 / (2 + 1.88982**2) ** 0.5, abs=1e-4)  # t of 2 degrees
+    assert items_interval([0.1, 0.2, 0.3], [0.4, 0.2, 0.5]).p == pytest.approx(
+        1 - 1.88982 / (2 + 1.88982**2) ** 0.5, abs=1e-4
+    )  # t of 2 degrees
     assert replace(found).stderr == pytest.approx(0.1528, abs=1e-4)

@@ -201,6 +201,22 @@ def test_a_folder_without_results_is_named(tmp_path):
         read_summary(tmp_path)
 
 
+def test_the_last_one_written_is_the_newest_whatever_the_clock_says(tmp_path):
+    """Files of a clock that was ahead, one to the second, and names that are no stamps."""
+    for name in (
+        "results_2999-01-02T03-04-05.678901.json",
+        "samples_a_2999-01-02T03-04-06.jsonl",
+        "results_2999-99-99T00-00-00.json",
+        "results_.json",
+    ):
+        (tmp_path / name).touch()
+    stamp = new_stamp(tmp_path)
+    assert stamp == "2999-01-02T03-04-07.000000"
+    (tmp_path / f"results_{stamp}.json").touch()
+    assert new_stamp(tmp_path) == "2999-01-02T03-04-07.000001"
+    assert new_stamp(tmp_path / "nowhere") < "2999"
+
+
 @pytest.mark.parametrize(
     ("name", "folder"),
     [
@@ -244,12 +260,3 @@ def test_the_newest_stands_last_even_where_the_clock_was_set_back(there, tmp_pat
     new = tmp_path / f"results_{new_stamp(tmp_path)}.json"
     assert max(new, old) == new or not there.startswith("2999")
     assert re.fullmatch(r"results_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{6}\.json", new.name)
-def test_the_last_one_written_is_the_newest_whatever_the_clock_says(tmp_path):
-    """Files of a clock that was ahead, one to the second, and names that are no stamps."""
-    for name in ("results_2999-01-02T03-04-05.678901.json", "samples_a_2999-01-02T03-04-06.jsonl", "results_2999-99-99T00-00-00.json", "results_.json"):
-        (tmp_path / name).touch()
-    stamp = new_stamp(tmp_path)
-    assert stamp == "2999-01-02T03-04-07.000000"  # by name, too: .000001.json would stand before .json
-    (tmp_path / f"results_{stamp}.json").touch()
-    assert new_stamp(tmp_path) == "2999-01-02T03-04-08.000000"
-    assert new_stamp(tmp_path / "nowhere") < "2999"

@@ -560,7 +560,11 @@ def test_files_of_lm_eval_are_left_out_with_a_line(place, tmp_path, capsys):
     (tmp_path / "all" / "results_2026-01-03T00-00-00.000000.json").write_text('{"results": [], "herl_bench": 7}')
     entries, left_out = entries_of([tmp_path / "all"])
     assert len(entries) == 1
-    assert [("lm-eval's own tasks" in line, "not a results file" in line) for line in left_out] == [(True, False), (False, True), (False, True)]
+    assert [("lm-eval's own tasks" in line, "not a results file" in line) for line in left_out] == [
+        (True, False),
+        (False, True),
+        (False, True),
+    ]
 
 
 def test_undecided_answers_rank_as_wrong_and_are_shown(capsys):

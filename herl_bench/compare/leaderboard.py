@@ -473,7 +473,9 @@ def _entry(run: FinishedRun) -> str:
         run=dataclasses.replace(run, settings=local_names(run.settings), manifest=local_names(run.manifest)),
         used=spent(run),
         beside=aside(
-            sum(s.outcome is None for s in run.after.samples), sum(s.integrity == "shared" for s in run.after.samples), len(run.after.samples)
+            sum(s.outcome is None for s in run.after.samples),
+            sum(s.integrity == "shared" for s in run.after.samples),
+            len(run.after.samples),
         ),
         scores=[(key, run.before.summary["metrics"].get(key), score) for key, score in run.after.summary["metrics"].items()],
         criteria=[(key, run.before.summary["criteria"].get(key), score) for key, score in run.after.summary["criteria"].items()],

@@ -382,7 +382,10 @@ def new_stamp(folder: Path | None = None) -> str:
         found = STAMP.search(path.name)
         with suppress(ValueError, OverflowError):
             if found is not None:
-                now = max(now, datetime.fromisoformat(f"{found[1]}T{found[2].replace('-', ':')}") + timedelta(seconds=1))
+                day, time_of_day = found[1], found[2].replace("-", ":")
+                # by name a whole second sorts behind all of its fractions
+                step = timedelta(microseconds=1) if "." in time_of_day else timedelta(seconds=1)
+                now = max(now, datetime.fromisoformat(f"{day}T{time_of_day}") + step)
     return now.isoformat(timespec="microseconds").replace(":", "-")
 
 
