@@ -434,7 +434,9 @@ def main() -> int:
     options.add_argument("--case", type=int, help="this one case alone, with its whole traceback")
     options.add_argument("--write", action="store_true", help="write results/fuzz_files.json")
     given = options.parse_args()
-    if given.seconds is None and given.cases is None:
+    if given.case is not None:
+        given.cases, given.seconds = given.case + 1, None
+    elif given.seconds is None and given.cases is None:
         given.seconds = 60.0
     with tempfile.TemporaryDirectory() as folder:
         prepared(Path(folder))
