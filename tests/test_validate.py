@@ -146,7 +146,9 @@ def test_metrics_are_tried():
     raising = Metric("m", lambda e, r: [][0], id="toy/m")
     assert reasons(metrics=[raising])[1] == ["eval: metric toy/m on 1 of 1 gold answers: IndexError: list index out of range"]
     endless = Metric("m", lambda e, r: float("nan"), id="toy/m")
-    assert reasons(metrics=[endless])[1] == ["eval: metric toy/m on 1 of 1 gold answers: ValueError: a metric gives a finite number, not nan"]
+    assert reasons(metrics=[endless])[1] == [
+        "eval: metric toy/m on 1 of 1 gold answers: ValueError: a metric gives a finite number, not nan"
+    ]
     wrong = Metric("m", lambda e, r: 0.0, id="toy/m")
     assert reasons(metrics=[wrong])[0] == ["m,none: the primary metric calls this gold answer wrong"]
     assert reasons(metrics=[replace(wrong, higher_is_better=False)]) == ([], []), "a length of 0 is no mistake"
