@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ from browser import needs_chromium, visit
 
 from herl_bench.cli.leaderboard import _judge, _show
 from herl_bench.compare.bundle import verify as verify_bundle
+from herl_bench.compare.bundle import verify_apart
 from herl_bench.compare.leaderboard import build, cells, entries_of, of_run, rank, to_csv, to_html, to_json, to_markdown
 from herl_bench.compare.model import Item
 from herl_bench.compare.read import Evaluation, FinishedRun, Sample
@@ -596,3 +598,23 @@ def test_what_reaches_markdown_and_spreadsheets_stays_text():
     assert "![a](" not in markdown
     assert "<script>" not in markdown
     assert all(row["name"].startswith("'") for row in rows)
+
+
+def hang():
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("judge", "seconds", "told"),
+    [
+        (hang, 0.3, "took more than 0.3 seconds"),
+        (lambda: bytearray(1 << 42), 60, "cannot be verified: MemoryError"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), 60, "ended by SIGKILL"),
+        (lambda: os._exit(7), 60, "ended by exit code 7"),
+    ],
+)
+def test_whatever_an_entry_makes_happen_is_bounded(judge, seconds, told, tmp_path):
+    (problem,), checked = verify_apart(tmp_path, judge, seconds)
+    assert told in problem
+    assert not checked
