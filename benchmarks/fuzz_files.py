@@ -208,7 +208,7 @@ def run_folder(folder: Path, same: bool) -> None:
     from herl_bench.compare.leaderboard import entries_of, rank, to_csv, to_html, to_json, to_markdown
     from herl_bench.compare.report import of_folder
 
-    entries = entries_of([folder])
+    entries, _ = entries_of([folder])
     for entry in entries:
         assert math.isfinite(entry.tokens or 0) and (entry.tokens or 0) >= 0, f"tokens {entry.tokens}"
         assert all(s.outcome is None or math.isfinite(s.outcome) for s in entry.samples), "an outcome that is no number"
