@@ -308,6 +308,7 @@ def test_an_extension_that_was_stopped_is_not_taken_for_finished(capsys: Any, wh
         patch.setattr("herl_bench.train.trainer.Learner.step", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or 1 / 0)
         with pytest.raises(ZeroDivisionError):
             main(["run", "--resume", str(copy), "--budget", "400"])
+    assert not (copy / "report.html").exists()  # that of the shorter run would pass for this one's
     assert herl("run", "--resume", copy) == 0
     assert "of 400 generated tokens" in capsys.readouterr().out
 

@@ -210,8 +210,9 @@ def _execute(host: Host, run: Any, allow_changed: bool) -> int:
     transformers.utils.logging.disable_progress_bar()  # it would break the display
     torch.manual_seed(run.seed)
     record = _record(run, manifest(run, host, command_line()), allow_changed)
-    with saving(run.directory):  # a run that goes on has no evaluation of its end any more
+    with saving(run.directory):  # a run that goes on has no evaluation of its end any more, and no report of that
         shutil.rmtree(run.directory / "eval" / "after", ignore_errors=True)
+        (run.directory / "report.html").unlink(missing_ok=True)
     write_whole(run.directory / "config.yaml", config_text(run.settings, run.config, run.task, run.data.source))
     write_whole(run.directory / "manifest.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     keep(f"everything is in {run.directory}")
