@@ -8,7 +8,7 @@ calls the real entry point in this process. Allowed is the outcome that a person
 What is accepted is looked at again: a bundle that verifies says the same as before, a rubric judges, a run's numbers are finite, and so on for each kind.
 A case is a hang after 20 seconds of processor time. The same seed gives the same cases, whatever the number of them.
 
-Leaves out: programs for the sandbox, which have suites of their own, and archives, of which nothing here opens any.
+Leaves out: programs for the sandbox, which have suites of their own, and inspect's `.eval` archives, whose parts are read as the `.json` logs are.
 """
 
 # ruff: noqa: PT018 (an assertion here is a condition on what was accepted)

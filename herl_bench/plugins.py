@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import pluggy
 
 from herl_bench import hookspecs
-from herl_bench.errors import PluginError, UnknownName, UsageError
+from herl_bench.errors import PluginError, UnknownName, UsageError, said
 from herl_bench.rubric import load_rubric
 from herl_bench.types import Check, HindsightTemplate, Method, Metric, Rubric, SandboxProvider, Task
 
@@ -95,7 +95,7 @@ class Host:
             try:
                 implementation(**arguments)
             except _FAILURES as error:
-                self._report(f"plugin {self._plugin(name)}: hook {hook} raised {_one_line(error)}")
+                self._report(f"plugin {self._plugin(name)}: hook {hook} raised {said(error)}")
 
     def _collect(self, kind: str) -> None:
         hook, wanted = KINDS[kind]
@@ -107,7 +107,7 @@ class Host:
                 given = implementation()
                 items = list(given) if isinstance(given, Iterable) else None
             except _FAILURES as error:
-                self._report(f"plugin {plugin}: hook {hook} raised {_one_line(error)}")
+                self._report(f"plugin {plugin}: hook {hook} raised {said(error)}")
                 continue
             if items is None:
                 self._report(f"plugin {plugin}: hook {hook} must return a list of {wanted.__name__}, not {type(given).__name__}")
@@ -155,11 +155,6 @@ class Host:
             self.problems.append(problem)
 
 
-def _one_line(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
-
-
 def load_host(entry_points: Sequence[importlib.metadata.EntryPoint] | None = None) -> Host:
     """Load every plugin of the entry-point group `herl_bench`, built-ins included (they come in by the same door)."""
     manager = pluggy.PluginManager(hookspecs.GROUP)
@@ -179,7 +174,7 @@ def load_host(entry_points: Sequence[importlib.metadata.EntryPoint] | None = Non
             _check_hook_names(module)
             manager.register(module, name=point.name)
         except _FAILURES as problem:
-            error = _one_line(problem)
+            error = said(problem)
             host._report(f"plugin {point.name} ({name} {version}) cannot be loaded: {error}")
         host.plugins.append(Plugin(point.name, name, version, error))
     return host

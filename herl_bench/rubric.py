@@ -19,7 +19,7 @@ from typing import Any
 
 from herl_bench import patterns
 from herl_bench.answers import UNCLOSED, answer_text
-from herl_bench.errors import DataError, UnknownName, UsageError
+from herl_bench.errors import DataError, UnknownName, UsageError, said
 from herl_bench.reading import parse_json, read_yaml
 from herl_bench.types import Check, Criterion, Example, Finding, Judgement, Metric, Observe, Outcome, Rubric, Verdict
 
@@ -113,11 +113,6 @@ def is_undecided(judgement: Judgement, rubric: Rubric, primary: str | None) -> b
         return True
     looking = {c.name for c in rubric.criteria if c.needs_reference}
     return any(v.met is None and v.criterion in looking for v in judgement.verdicts)
-
-
-def said(error: BaseException) -> str:
-    """Type and first line of an exception, at most 300 characters."""
-    return (f"{type(error).__name__}: {error}".splitlines() or [""])[0][:300]
 
 
 def _word(seen: Mapping[Observe | None, Any], attribute: str, first: str = "") -> str:
@@ -264,8 +259,11 @@ def _fits(value: Any, wanted: type) -> bool:
 
 # ------------------------------------------------------------------------------------------------- checks for any response
 def matches_regex(example: Example, response: str, *, pattern: str) -> Finding:
-    """Somewhere in the response, `pattern` matches (Python `re`, multi-line). Undecided where that takes too long."""
-    found = patterns.found_in(response, pattern)
+    """Somewhere in the response, without what was thought, `pattern` matches (Python `re`, multi-line). Undecided where that takes too long."""
+    text = answer_text(response)
+    if text is None:
+        return Finding(False, UNCLOSED)
+    found = patterns.found_in(text, pattern)
     return Finding(found, "" if found is not None else f"the pattern takes more than {patterns.SECONDS:g} s of processor time")
 
 

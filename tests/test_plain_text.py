@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from herl_bench.cli.door import open_console
-from herl_bench.cli.out import Stream
+from herl_bench.cli.out import Stream, open_console, show_table
 from herl_bench.plain_text import csv_cell, json_text, markdown_cell, neutral, one_line
 
 HOSTILE = {
@@ -78,6 +77,19 @@ def test_a_table_takes_words_for_words(capsys):
     assert "[bold]t[/nope] ␛[2J" in out
     assert "[/red] :smile: [U+202E]" in out
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(("width", "turned"), [(70, False), (40, True), (25, False)])
+def test_a_table_that_is_too_wide_shows_its_rows_as_columns(capsys, width, turned):
+    from rich.table import Table
+
+    table = Table(*["", *(f"column {i}" for i in range(5))], title="t")
+    for name in ("ppo", "herl"):
+        table.add_row(name, *(f"0.12{i}" for i in range(5)))
+    show_table(open_console(width=width), table)
+    out = capsys.readouterr().out
+    assert ("│ column 4 │ 0.124 │ 0.124 │" in out) == turned
+    assert ("…" in out) == (width == 25)
 
 
 def test_the_streams_let_nothing_through_but_what_draws():

@@ -190,6 +190,9 @@ def test_the_schema_accepts_every_shipped_rubric_and_refuses_what_the_loader_ref
     [
         ("regex", {"pattern": "^b"}, "a\nb", True),
         ("regex", {"pattern": "^b"}, "ab", False),
+        ("regex", {"pattern": "^b"}, "<think>\nb\n</think>a", False),
+        ("regex", {"pattern": "^b"}, "<think>a</think>b", True),
+        ("regex", {"pattern": "b"}, "<think>b", False),
         ("json", {}, '{"a": 1}', True),
         ("json", {}, "{a}", False),
         ("max_words", {"words": 2}, "a b", True),

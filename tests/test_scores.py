@@ -12,6 +12,7 @@ from herl_bench import Criterion, Example, HindsightTemplate, Metric, Rubric, Sa
 from herl_bench.cli import cli, run_command
 from herl_bench.cli.resolve import sandbox_opener
 from herl_bench.cli.scores import interval
+from herl_bench.compare.read import read_run
 from herl_bench.compare.stats import share_interval
 from herl_bench.compare.sweep import difference
 from herl_bench.errors import UsageError
@@ -100,6 +101,14 @@ def test_part_of_the_items_is_said_and_can_be_refused(capsys, tmp_path, data):
     assert command(capsys, host, "score", whole, "--task", "convert", "--data", data, "--require_all")[0] == 0
 
 
+def test_a_column_for_what_is_undecided_stands_only_where_something_is(capsys, tmp_path, data):
+    for check, columns in ((lambda e, r: r == e.target, 4), (lambda e, r: None, 5)):
+        file = responses(tmp_path / "r.jsonl", ["0000 m", "x"])
+        code, out, _ = command(capsys, convert(right=check), "score", file, "--task", "convert", "--data", data)
+        assert [line.count("┃") for line in out.splitlines() if "value" in line] == [columns]
+    assert code == 1
+
+
 def test_undecided_in_a_table_with_what_was_raised_where_and_how_often(capsys, tmp_path, data):
     def right(example, response):
         if response == "odd":
@@ -135,6 +144,18 @@ def test_where_nothing_can_be_judged_it_says_why_and_fails(capsys, tmp_path, dat
         assert "(test_scores.boom): ValueError: no unit in" in last
         assert "in 6 of 6 responses" in last
         assert "\x1b" not in err
+
+
+def test_a_budget_that_pays_for_no_step_is_said(capsys, tmp_path, data, checkpoint):
+    code, out, err = command(
+        capsys, convert(read=apart), "run", "--task", "convert", "--model", checkpoint, "--data", data, "--budget", 3, "--method", "ppo",
+        "--output_dir", tmp_path / "runs", "--set", "max_new_tokens=4",
+    )  # fmt: skip
+    assert code == 0
+    assert "Warning: nothing was trained: a step of answers of up to 4 tokens does not fit into 3: raise --budget" in out
+    assert err == ""
+    with pytest.raises(UsageError, match=r"no metrics\.jsonl, or an empty one: nothing was trained"):
+        read_run(tmp_path / "runs" / "convert-ppo-s0")
 
 
 @pytest.mark.parametrize("broken", [{"score": boom}, {"right": boom}], ids=["metric", "check"])

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
-from herl_bench.cli.door import open_console
+from herl_bench.cli.out import open_console, show_table
 from herl_bench.cli.resolve import TRUST, trust_option
 from herl_bench.errors import UnknownName, UsageError
 from herl_bench.plain_text import neutral
@@ -459,9 +459,9 @@ def show(done: Comparison) -> None:
         say(f"Failed: {cell.task} {cell.arm} seed {cell.seed}: {cell.reason}", "red")
     for items in done.tasks:
         scores = [score for score in done.arm_scores if score.task == items.task]
-        console.print(_score_table(done, items, scores))
+        show_table(console, _score_table(done, items, scores))
         if spending := _spending_table(items, scores):
-            console.print(spending)
+            show_table(console, spending)
         changed = [(c.arm, k) for c in done.contrasts if c.task == items.task for k in c.criteria if k.verdict != "unclear"]
         for arm, change in changed:
             say(f"{arm} {change.verdict} the criterion {change.criterion}: {_number(change.baseline)} → {_number(change.arm)}")
@@ -472,7 +472,7 @@ def show(done: Comparison) -> None:
         for overall in done.overall:
             chance = [_number(overall.improvement.value, ".2f"), _bounds(overall.improvement, ".2f")] if overall.improvement else ["", ""]
             together.add_row(overall.arm, _number(overall.iqm.value), _bounds(overall.iqm), *chance)
-        console.print(together)
+        show_table(console, together)
     for note in done.notes:
         say(note, "dim")
 
@@ -532,7 +532,7 @@ def _against(versus: Any) -> list[str]:
     per_seed = versus.seed_tests
     return [
         _number(versus.difference.value, "+.3f"), _bounds(versus.difference, "+.3f"),
-        "–" if versus.p_holm is None else f"{versus.p_holm:.3f}",
+        "–" if versus.p_holm is None else "< 0.001" if versus.p_holm < 0.001 else f"{versus.p_holm:.3f}",
         "/".join(str(test.fixed) for test in per_seed), "/".join(str(test.broken) for test in per_seed), _number(versus.improvement.value, ".2f"),
     ]  # fmt: skip
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
-from herl_bench.cli.door import open_console, say_json
 from herl_bench.cli.lm_eval import SEEDS, Asked, Limit, Seeds, lm_eval_options, prepare, split_names
+from herl_bench.cli.out import open_console, say_json
 from herl_bench.cli.resolve import answerer_of, metrics_of, rubric_of, sandbox_of, template_of, trust_option
 from herl_bench.cli.scores import LEGEND, as_json, beside, integrity_option, nothing_judged, of_items, pass_at_option, shown, told
 from herl_bench.errors import UnknownName, UsageError
@@ -384,17 +384,20 @@ def show_summaries(summaries: Mapping[str, Summary], available: Sequence[int | N
         table = Table(title=title, caption=LEGEND)
         for column in ("", "value", "items"):
             table.add_column(column, justify="right" if column else "left")
-        table.add_column("")
+
+        def add(name: str, score: Score, items: str, shared: int = 0, table: Table = table, summary: Summary = summary) -> None:
+            words = beside(asdict(score), summary.items, shared)
+            table.add_row(name, with_stderr(score), items, *[words] * bool(words))  # rich makes the fourth column where it is needed
+
         for name, score in summary.metrics.items():
-            row = asdict(score)
-            table.add_row(name, shown(row), of_items(score.items, whole), beside(row, summary.items, summary.shared))
+            add(name, score, of_items(score.items, whole), summary.shared)
         for name, score in summary.criteria.items():
-            table.add_row(f"  {name}", with_stderr(score), str(score.items), beside(asdict(score), summary.items))
+            add(f"  {name}", score, str(score.items))
         for label, group in (("on problems: ", summary.planted), ("", summary.families)):
             if len(group) > 1:
                 table.add_section()
                 for name, score in group.items():
-                    table.add_row(f"  {label}{name}", with_stderr(score), str(score.items), beside(asdict(score), summary.items))
+                    add(f"  {label}{name}", score, str(score.items))
         table.add_section()
         for name, (label, _) in RATES.items():
             rate = getattr(summary, name)

@@ -126,7 +126,7 @@ def show_outcome(run: Run) -> None:
     """The table at the end: before → after with standard errors, what was spent, the criteria that moved, where it all lies."""
     from rich.table import Table
 
-    from herl_bench.cli.door import open_console
+    from herl_bench.cli.out import open_console
     from herl_bench.cli.scores import LEGEND, of_items, shown, told
     from herl_bench.evaluate import RATES, read_problems, read_summary, warnings_of
 
@@ -154,6 +154,11 @@ def show_outcome(run: Run) -> None:
         f"Spent {budget.spent:,} of {budget.tokens:,} generated tokens on {budget.rollouts:,} responses; "
         f"{budget.reward_calls:,} reward calls, {budget.optimizer_steps:,} optimiser steps. Evaluation is greedy and not charged."
     )
+    if not budget.rollouts:
+        say(
+            f"Warning: nothing was trained: a step of answers of up to {run.max_new_tokens} tokens does not fit into {budget.tokens:,}: "
+            "raise --budget, or lower --set max_new_tokens."
+        )
     say_if_worse(run, before["metrics"], after["metrics"], say)
     for line in (
         *warnings_of(after),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from herl_bench.cli import report_problems
-from herl_bench.cli.door import open_console
+from herl_bench.cli.out import open_console
 from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_opener
 from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.plain_text import neutral

@@ -4,20 +4,28 @@ A command's work must not be lost because nobody can be told of it. A terminal t
 was closed from the start: what cannot be delivered is dropped, the work goes on, and the exit code tells of it in the end. Characters that the
 terminal has no signs for are written as escapes.
 
-It is the streams themselves that are exchanged, so that rich, click, warnings and a plugin's `print` all go through here.
+It is the streams themselves that are exchanged, so that rich, click, warnings and a plugin's `print` all go through here. Tables and JSON have a door
+of their own, which also keeps a stranger's words from posing as ours.
 """
 
 from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import re
 import select
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from herl_bench.plain_text import neutral
+import click
+
+from herl_bench.plain_text import json_text, neutral
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 _RETURN = re.compile("(\r)")
 _DRAWING = re.compile("(\r|\x1b\\[[0-9;?]*[A-HJKmhl])")
@@ -114,3 +122,37 @@ def keep(text: str) -> None:
     """What to say of the results if stdout is lost."""
     if DISPLAY is not None:
         DISPLAY.kept = text
+
+
+# ---------------------------------------------------------------------------------------------------------- tables and JSON
+def say_json(value: Any) -> None:
+    """On stdout, indented."""
+    click.echo(json_text(json.dumps(value, ensure_ascii=False, indent=2)))
+
+
+def open_console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """rich's console, for which words in cells, titles and lines are words: no control characters, no `[markup]`, no `:emoji:`."""
+    from rich.console import Console
+
+    class Door(Console):
+        def render_str(self, text: str, **how: Any) -> Any:
+            return super().render_str(neutral(text), **{**how, "markup": False, "emoji": False, "highlight": False})
+
+    return Door(stderr=stderr, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
+
+
+def show_table(console: Console, table: Table) -> None:
+    """With rows and columns exchanged where it fits the screen only then: half a number is none."""
+    from rich.table import Table
+
+    def fits(shown: Table) -> bool:
+        return console.measure(shown, options=console.options.update_width(10_000)).maximum <= console.width
+
+    names, *rest = table.columns
+    turned = Table(title=table.title, caption=table.caption)
+    turned.add_column(names.header)
+    for name in names.cells:
+        turned.add_column(name, justify="right")
+    for column in rest:
+        turned.add_row(column.header, *column.cells)
+    console.print(turned if fits(turned) and not fits(table) else table)

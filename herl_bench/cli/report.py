@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from herl_bench.errors import UsageError
+from herl_bench.errors import UsageError, said
 
 
 @click.command("report")
@@ -42,7 +42,4 @@ def try_report(folder: Path) -> None:
     try:
         write_report(of_folder(folder), folder / "report.html")
     except Exception as error:
-        reason = (str(error).splitlines() or [""])[0]
-        click.echo(
-            f"herl-bench: warning: no report of {folder}: {type(error).__name__}: {reason}; everything else there is whole", err=True
-        )
+        click.echo(f"herl-bench: warning: no report of {folder}: {said(error)}; everything else there is whole", err=True)

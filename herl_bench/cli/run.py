@@ -246,7 +246,8 @@ def _execute(host: Host, run: Any, allow_changed: bool) -> int:
         return 128 + (signals or [signal.SIGINT])[0]
     show_outcome(run)
     check_evaluation(run.directory / "eval" / "after", run.rubric, run.metrics, f"{run.directory}: after training, ")
-    try_report(run.directory)
+    if run.budget.rollouts:
+        try_report(run.directory)
     host.call("herl_run_finished", run=run)
     report_problems(host)
     return 0

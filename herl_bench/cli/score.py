@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
-from herl_bench.cli.door import say_json
+from herl_bench.cli.out import say_json
 from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_opener
 from herl_bench.cli.scores import as_json, integrity_option, pass_at_option, told
 from herl_bench.errors import DataError, UsageError

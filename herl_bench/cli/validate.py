@@ -26,7 +26,7 @@ import click
 from herl_bench.cli import report_problems
 from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_of, template_of
 from herl_bench.data import kind_of, unfit
-from herl_bench.errors import UsageError
+from herl_bench.errors import UsageError, said
 from herl_bench.plugins import Host
 from herl_bench.types import Example, HindsightTemplate, Judgement, Metric, Rubric, Task
 
@@ -192,7 +192,7 @@ def _extracted(task: Task, example: Example, gold: str) -> str:
     try:
         found = task.extract(example, gold)
     except Exception as error:
-        return one_line_of(error)
+        return said(error)
     return "finds no final answer" if found is None else "" if isinstance(found, str) else f"gives a {kind_of(found)}, not text or None"
 
 
@@ -225,10 +225,6 @@ def _guided(
 
 def _tells(text: str, answer: str) -> bool:
     return bool(answer.strip()) and re.search(rf"(?<![\w.]){re.escape(answer.strip())}(?![\w]|\.\w)", text) is not None
-
-
-def one_line_of(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def in_chunks(items: Sequence[Any], label: str, size: int = CHUNK) -> Iterator[Sequence[Any]]:

@@ -20,10 +20,10 @@ from typing import Any
 
 from herl_bench import reading
 from herl_bench.compare.model import Item, TaskItems
-from herl_bench.compare.page import one_line
 from herl_bench.compare.read import UNREADABLE, Sample, counted, met_by_criterion, metric_key, regular
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.files import NAMESPACE
+from herl_bench.plain_text import one_line
 
 KEYS = ("id", "doc_hash", "doc_id")
 """What items are known by, the surest first."""

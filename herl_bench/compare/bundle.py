@@ -33,7 +33,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.page import one_line
 from herl_bench.compare.read import UNREADABLE, FinishedRun, json_lines, read_json, read_run, read_settings, spent
 from herl_bench.data import items_digest
 from herl_bench.errors import HerlBenchError, NoSandbox, SaveError, UsageError
@@ -41,6 +40,7 @@ from herl_bench.evaluate.core import Summary, Tally
 from herl_bench.evaluate.files import NAMESPACE, criterion_column, doc_of, filters_of, generation_kwargs, sanitized, scores_by_key
 from herl_bench.evaluate.rescore import Job, places_of, rescore
 from herl_bench.evaluate.stored import Items
+from herl_bench.plain_text import one_line
 from herl_bench.rubric import rubric_digest
 from herl_bench.saving import saving, write_whole
 from herl_bench.types import Example, Metric, Rubric, Task

@@ -29,7 +29,7 @@ from herl_bench.compare.analyse import score_interval
 from herl_bench.compare.bundle import CLAIMS, inside, local_names
 from herl_bench.compare.drawing import series
 from herl_bench.compare.model import Interval
-from herl_bench.compare.page import Figure, bounds, figure, number, one_line, render, whole
+from herl_bench.compare.page import Figure, bounds, figure, number, render, whole
 from herl_bench.compare.read import (
     UNREADABLE,
     BareEvaluation,
@@ -43,7 +43,7 @@ from herl_bench.compare.read import (
 )
 from herl_bench.compare.verdict import aside
 from herl_bench.errors import UsageError
-from herl_bench.plain_text import csv_cell, markdown_cell
+from herl_bench.plain_text import csv_cell, markdown_cell, one_line
 from herl_bench.saving import write_whole
 from herl_bench.settings import with_defaults
 

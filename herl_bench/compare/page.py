@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from herl_bench.compare.drawing import PALETTE, Drawing, to_svg
-from herl_bench.plain_text import neutral as visible
-from herl_bench.plain_text import one_line as one_line
+from herl_bench.plain_text import neutral
 
 PAGES = Path(__file__).parent / "pages"
 WIDE, NARROW = 920.0, 340.0
@@ -37,7 +36,7 @@ class Figure:
     narrow: Drawing
 
     def __html__(self) -> str:
-        return visible(f'<div class="figure">{to_svg(self.wide, "wide")}{to_svg(self.narrow, "narrow")}</div>')
+        return neutral(f'<div class="figure">{to_svg(self.wide, "wide")}{to_svg(self.narrow, "narrow")}</div>')
 
 
 def figure(draw: Callable[[float], Drawing]) -> Figure:
@@ -55,7 +54,7 @@ def render(template: str, *, texts: Mapping[str, Any] | None = None, **context: 
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+        finalize=lambda value: neutral(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )
     environment.filters |= FILTERS
     style, script = _style(), (PAGES / "page.js").read_text(encoding="utf-8")

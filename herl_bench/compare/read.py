@@ -96,12 +96,13 @@ def read_run(directory: Path, metric: str | None = None) -> FinishedRun:
     try:
         settings = read_settings(directory)
         manifest = read_json(directory / "manifest.json")
-        rows = tuple(json_lines(directory / "metrics.jsonl"))
+        log = directory / "metrics.jsonl"
+        rows = tuple(json_lines(log)) if log.is_file() else ()
         if not rows:
-            raise UsageError(f"{directory}: metrics.jsonl is empty: nothing was trained")
-        _in_order([row["step"] for row in rows], directory / "metrics.jsonl")
+            raise UsageError(f"{directory}: no metrics.jsonl, or an empty one: nothing was trained, or its log is lost")
+        _in_order([row["step"] for row in rows], log)
         if any(later["tokens"] < earlier["tokens"] for earlier, later in pairwise(rows)):
-            raise UsageError(f"{directory}/metrics.jsonl: tokens fall from one step to a later one: its numbers cannot be trusted")
+            raise UsageError(f"{log}: tokens fall from one step to a later one: its numbers cannot be trusted")
         task, results = str(settings["task"]), read_json(_newest(directory / "eval" / "after", "results_*.json"))
         first, _ = _primary(results, task)
         chosen = first if metric is None else metric_key(metric, results[NAMESPACE]["summary"][task]["metrics"], str(directory))

@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from herl_bench.errors import said
 from herl_bench.policy.answer import Answer, Answerer
-from herl_bench.rubric import is_undecided, judge, said
+from herl_bench.rubric import is_undecided, judge
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task
 
 PASS_AT = (10, 100)
