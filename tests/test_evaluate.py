@@ -7,7 +7,17 @@ from dataclasses import asdict, dataclass, replace
 import pytest
 
 from herl_bench.errors import SaveError, UsageError
-from herl_bench.evaluate import Evaluation, Tally, Writer, judge_responses, read_summary, sum_up, warnings_of, write_evaluation
+from herl_bench.evaluate import (
+    Evaluation,
+    Tally,
+    Writer,
+    judge_responses,
+    read_problems,
+    read_summary,
+    sum_up,
+    warnings_of,
+    write_evaluation,
+)
 from herl_bench.evaluate.core import mean_and_stderr
 from herl_bench.evaluate.files import new_stamp, sanitized
 from herl_bench.policy.answer import Answer
@@ -196,9 +206,12 @@ def test_running_out_of_space_is_one_line(tmp_path):
 def test_a_folder_without_results_is_named(tmp_path):
     with pytest.raises(UsageError, match="nothing was evaluated"):
         read_summary(tmp_path)
-    (tmp_path / "results_1.json").write_text("[]")
-    with pytest.raises(UsageError, match=r"results_1\.json: not a results file"):
-        read_summary(tmp_path)
+    said = ["[]", '{"herl_bench": {"summary": {"t": "abc"}, "problems": {"t": "abc"}}}', '{"herl_bench": {"summary": [], "problems": [1]}}']
+    for text in said:
+        (tmp_path / "results_1.json").write_text(text)
+        for read in (read_summary, read_problems):
+            with pytest.raises(UsageError, match=r"results_1\.json: not a results file"):
+                read(tmp_path)
 
 
 def test_the_last_one_written_is_the_newest_whatever_the_clock_says(tmp_path):

@@ -63,22 +63,25 @@ def write_evaluation(
 
 def read_summary(folder: str | Path) -> dict[str, Any]:
     """What the newest results file in `folder` says of its task, with the fields of `Summary`. Raises `UsageError`."""
-    found = sorted(Path(folder).glob("results_*.json"))
-    if not found:
-        raise UsageError(f"{folder}: no results_*.json there: nothing was evaluated into it")
-    try:
-        summaries = read_json(found[-1])[NAMESPACE]["summary"]
-        (summary,) = summaries.values()
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UsageError(f"{found[-1]}: not a results file that herl-bench wrote") from None
-    return dict(summary)
+    return _said(folder, "summary")
 
 
 def read_problems(folder: str | Path) -> dict[str, dict[str, Any]]:
     """What kept responses from being judged, of the same file: `Problem`s as mappings, by kind. Files of older versions say nothing."""
-    newest = sorted(Path(folder).glob("results_*.json"))[-1]
-    by_task = read_json(newest)[NAMESPACE].get("problems", {})
-    return dict(next(iter(by_task.values()), {}))
+    return _said(folder, "problems", {"": {}})
+
+
+def _said(folder: str | Path, what: str, default: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Of the one task in the newest results file."""
+    found = sorted(Path(folder).glob("results_*.json"))
+    if not found:
+        raise UsageError(f"{folder}: no results_*.json there: nothing was evaluated into it")
+    try:
+        ours = read_json(found[-1])[NAMESPACE]
+        (said,) = (ours[what] if default is None else ours.get(what) or default).values()
+        return dict(said)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(f"{found[-1]}: not a results file that herl-bench wrote") from None
 
 
 # ------------------------------------------------------------------------------------------------------------ one task's samples
