@@ -44,7 +44,7 @@ def test_the_public_names():
     """Plugins import these; taking one away breaks them."""
     assert set(herl_bench.__all__) == {
         "Check", "Criterion", "Demonstration", "Example", "Finding", "HindsightTemplate", "Method", "Metric", "Rubric",
-        "SandboxProvider", "Split", "Task", "Verdict", "World", "hookimpl", "judge", "load_rubric",
+        "SandboxProvider", "Split", "Task", "Verdict", "World", "answer_text", "hookimpl", "judge", "load_rubric",
     }  # fmt: skip
     for name in herl_bench.__all__:
         assert hasattr(herl_bench, name)
