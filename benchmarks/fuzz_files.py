@@ -8,7 +8,7 @@ calls the real entry point in this process. Allowed is the outcome that a person
 What is accepted is looked at again: a bundle that verifies says the same as before, a rubric judges, a run's numbers are finite, and so on for each kind.
 A case is a hang after 20 seconds of processor time. The same seed gives the same cases, whatever the number of them.
 
-Leaves out: programs for the sandbox, which have suites of their own, and inspect's `.eval` archives, whose parts are read as the `.json` logs are.
+Leaves out: programs for the sandbox, which have suites of their own.
 """
 
 # ruff: noqa: PT018 (an assertion here is a condition on what was accepted)
@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import faulthandler
 import gzip
+import io
 import json
 import math
 import shutil
@@ -29,6 +30,7 @@ import tempfile
 import threading
 import time
 import traceback
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -269,6 +271,14 @@ def results(name: str, data: bytes) -> None:
         assert isinstance(read_summary(path.parent), dict)
 
 
+def answers(name: str, data: bytes) -> None:
+    from herl_bench.compare.answers import read_answers
+
+    with as_file(name, data) as path:
+        values = [v for found in read_answers(path).values() for item in found.items for row in item.values.values() for v in row]
+    assert all(v is None or math.isfinite(v) for v in values), "a number that is not finite"
+
+
 def template(name: str, data: bytes) -> None:
     from herl_bench import templates
 
@@ -374,6 +384,16 @@ def kinds(place: Path) -> list[Kind]:
         (".", p.encode())
         for p in (r"(a+)+$", r"^\s*#### (-?[\d,]+)$", r"(?P<n>a|aa)+\b(?=c)", r"a{2,3}(b{4}){5}[^x-z]", r"(a)(?(1)b|c)\N{BULLET}")
     ]
+    about = {"version": 2, "status": "success", "eval": {"task": "sums", "model": "m", "dataset": {"name": "d"}}}
+    logged = [
+        {"id": f"q{i}", "epoch": 1, "input": f"{i} + 1?", "target": "1", "output": {"completion": "1"}, "scores": {"match": {"value": "C"}}}
+        for i in range(3)
+    ]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part, said in (("header", about), *((f"samples/{row['id']}_epoch_1", row) for row in logged)):
+            archive.writestr(zipfile.ZipInfo(f"{part}.json"), json.dumps(said), zipfile.ZIP_DEFLATED)
+    log = json.dumps({**about, "samples": logged}).encode()
     return [
         in_folder("bundle", entry, bundle),
         in_folder(
@@ -388,6 +408,7 @@ def kinds(place: Path) -> list[Kind]:
             constant((".gz", gzip.compress(humaneval, mtime=0))),
             partial(benchmark_file, "humaneval", "humaneval/HumanEval.jsonl.gz"),
         ),
+        Kind("answers", constant(("samples_gsm8k_1.jsonl", samples), ("log.json", log), ("log.eval", packed.getvalue())), answers),
         Kind("config", constant(("c.yaml", (run / "config.yaml").read_bytes())), config),
         Kind("results", constant(("r.json", next((run / "eval" / "after").glob("results_*.json")).read_bytes())), results),
         Kind("server", constant(("b.json", body), ("raw", whole)), Replies().attempt),

@@ -219,6 +219,8 @@ BROKEN: dict[str, Any] = {
     "an epoch twice": lambda p: _changed(p, '"q1"', '"q0"'),
     "a log of another shape": lambda p: _changed(p, '"scores": {', '"scores": [], "x": {'),
     "no zip": lambda p: _written(p / "x.eval", b"PK no zip"),
+    "a damaged zip": lambda p: _damaged(inspect_log(p / "x.eval", lambda i: "C")),
+    "words for our numbers": lambda p: _renamed(ours(p, lambda i: True), '"robust_match,numeric": 1.0', '"robust_match,numeric": "1"'),
     "a zip without header": lambda p: _written(p / "x.eval", b"PK\x05\x06" + bytes(18)),
     "results alone": lambda p: broken(p, lambda rows: rows) and (next(p.glob("samples_*")).unlink() or p),
 }  # fmt: skip
@@ -226,6 +228,20 @@ BROKEN: dict[str, Any] = {
 
 def _changed(folder: Path, old: str, new: str) -> Path:
     path = inspect_log(folder / "x.json", lambda i: "C")
+    path.write_text(path.read_text().replace(old, new))
+    return folder
+
+
+def _damaged(path: Path) -> Path:
+    data = bytearray(path.read_bytes())
+    data[60:70] = bytes(10)  # in the first part's packed bytes
+    path.write_bytes(data)
+    return path
+
+
+def _renamed(folder: Path, old: str, new: str) -> Path:
+    path = next(folder.glob("samples_*"))
+    assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
     return folder
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +29,8 @@ from herl_bench.plain_text import one_line
 
 KEYS = ("id", "doc_hash", "doc_id")
 """What items are known by, the surest first."""
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, struct.error)
+"""What Python's zipfile raises of an archive, besides."""
 PARTS, PART = 200_000, 64 << 20
 """Of an inspect archive: how many parts, and how many bytes in each."""
 INSPECT_WORDS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
@@ -75,7 +79,9 @@ def read_answers(place: Path) -> dict[str, Answers]:
             found[one.task] = one if before is None or before.settings != one.settings or before.seed == one.seed else _both(before, one)
     except UsageError:
         raise
-    except (*UNREADABLE, zipfile.BadZipFile, NotImplementedError) as error:
+    except DAMAGED as error:
+        raise UsageError(f"{place}: no zip archive, damaged or cut off: {one_line(str(error))[:200]}") from None
+    except UNREADABLE as error:
         raise UsageError(f"{place}: cannot be read as answers: {type(error).__name__}: {one_line(str(error))[:200]}") from None
     if not found:
         raise UsageError(
@@ -231,7 +237,7 @@ def _sample(row: Mapping[str, Any], values: dict[str, tuple[float | None, ...]])
     prompt = doc.get("prompt") or (given.get("gen_args_0", {}).get("arg_0") if isinstance(given, dict) else None) or ""
     responses = row[NAMESPACE]["responses"] if NAMESPACE in row else ()
     for key in {key for said in responses for key in said["metrics"]}:
-        values[key] = tuple(said["metrics"].get(key) for said in responses)
+        values[key] = tuple(_number_or_none(said["metrics"].get(key)) for said in responses)
     item = doc.get("id", doc.get("task_id"))
     keys = {"id": item, "doc_hash": row.get("doc_hash"), "doc_id": row["doc_id"]}
     answer = row.get("filtered_resps") or row.get("resps") or [""]
@@ -247,6 +253,12 @@ def _sample(row: Mapping[str, Any], values: dict[str, tuple[float | None, ...]])
         info,
         sum(said.get("integrity", "") == "shared" for said in responses),
     )
+
+
+def _number_or_none(value: Any) -> float | None:
+    if value is not None and not isinstance(value, (int, float)):
+        raise TypeError(f"a metric is a number, not {type(value).__name__}")
+    return None if value is None else float(value)
 
 
 def _text(value: Any) -> str:
