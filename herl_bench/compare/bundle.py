@@ -319,8 +319,8 @@ def _consistent(run: FinishedRun, judge: Judge) -> Iterator[str]:
         elif any(later[name] < earlier[name] for earlier, later in pairwise(rows)):
             yield f"metrics.jsonl: {name} falls from one step to a later one"
     longest = int(run.after.generation["max_gen_toks"])
-    lengths = [row.get("response_tokens") for row in rows if "response_tokens" in rows[0] or "response_tokens" in row]  # all, or none
-    if not all(type(length) in (int, float) and 0 <= length <= longest for length in lengths):
+    lengths = [row["response_tokens"] for row in rows if "response_tokens" in row]
+    if len(lengths) not in (0, len(rows)) or not all(type(length) in (int, float) and 0 <= length <= longest for length in lengths):
         yield f"metrics.jsonl: response_tokens is not between 0 and {longest}, the longest answer, in every step"
     if rows[-1]["tokens"] > 1.1 * int(settings["budget"]) + longest:
         yield f"metrics.jsonl: {rows[-1]['tokens']:,} tokens were spent, config.yaml allows {settings['budget']:,}"
