@@ -220,6 +220,7 @@ BROKEN: dict[str, Any] = {
     "a log of another shape": lambda p: _changed(p, '"scores": {', '"scores": [], "x": {'),
     "no zip": lambda p: _written(p / "x.eval", b"PK no zip"),
     "a damaged zip": lambda p: _damaged(inspect_log(p / "x.eval", lambda i: "C")),
+    "a zip that unfolds without end": lambda p: _swollen(inspect_log(p / "x.eval", lambda i: "C")),
     "words for our numbers": lambda p: _renamed(ours(p, lambda i: True), '"robust_match,numeric": 1.0', '"robust_match,numeric": "1"'),
     "a zip without header": lambda p: _written(p / "x.eval", b"PK\x05\x06" + bytes(18)),
     "results alone": lambda p: broken(p, lambda rows: rows) and (next(p.glob("samples_*")).unlink() or p),
@@ -236,6 +237,12 @@ def _damaged(path: Path) -> Path:
     data = bytearray(path.read_bytes())
     data[60:70] = bytes(10)  # in the first part's packed bytes
     path.write_bytes(data)
+    return path
+
+
+def _swollen(path: Path) -> Path:
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("samples/bomb_epoch_1.json", b'"' + b"a" * (20 << 20) + b'"')
     return path
 
 

@@ -278,6 +278,8 @@ def _unpacked(path: Path) -> tuple[Mapping[str, Any], Iterator[Any]]:
         )
     if len(parts) > PARTS or any(part.file_size > PART for part in parts):
         raise UsageError(f"{path}: more than {PARTS:,} samples, or one of more than {PART >> 20} MiB")
+    if sum(part.file_size for part in parts) > reading.room_of(path):
+        raise UsageError(f"{path}: unfolds to more than {reading.RATIO} times its size: not read")
 
     def read(part: zipfile.ZipInfo) -> Any:
         with zipfile.ZipFile(path) as archive, archive.open(part) as file:
