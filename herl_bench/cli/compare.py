@@ -19,7 +19,7 @@ from herl_bench.cli import report_problems
 from herl_bench.cli.out import open_console, show_table
 from herl_bench.cli.resolve import TRUST, trust_option
 from herl_bench.errors import UnknownName, UsageError
-from herl_bench.plain_text import neutral
+from herl_bench.plain_text import json_text, neutral
 from herl_bench.plugins import Host
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _end(done: Comparison, folder: Path | None, form: str) -> int:
         write_whole(folder / "compare.json", to_json(done))
         try_report(folder)
     if form == "json":
-        click.echo(to_json(done), nl=False)
+        click.echo(json_text(to_json(done)), nl=False)
     else:
         show(done)
         if folder is not None:

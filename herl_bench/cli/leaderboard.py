@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from herl_bench.cli import report_problems
-from herl_bench.cli.out import open_console
+from herl_bench.cli.out import open_console, say_json
 from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_opener
 from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.plain_text import neutral
@@ -127,7 +126,7 @@ def verify(host: Host, folder: str, data: str | None, jobs: int | None, time_lim
     report_problems(host)
     problems, checked = bundles.verify_apart(Path(folder), partial(_judge, host, Path(folder), data, jobs), time_limit)
     if form == "json":
-        click.echo(json.dumps({"bundle": folder, "problems": problems, "items_checked": checked}, indent=2, ensure_ascii=False))
+        say_json({"bundle": folder, "problems": problems, "items_checked": checked})
     else:
         for problem in problems:
             click.echo(problem)
