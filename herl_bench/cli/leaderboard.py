@@ -15,7 +15,7 @@ from herl_bench.cli import report_problems
 from herl_bench.cli.out import open_console, say_json
 from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_opener
 from herl_bench.errors import HerlBenchError, UsageError
-from herl_bench.plain_text import neutral
+from herl_bench.plain_text import json_text, neutral
 from herl_bench.plugins import Host
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def rank_(runs: tuple[str, ...], form: str, output_path: str | None, metric: str
         write_whole(Path(output_path), text)
         click.echo(output_path)
     else:
-        click.echo(text, nl=False)
+        click.echo(json_text(text) if form == "json" else text, nl=False)
 
 
 def _show(tables: list[Table]) -> None:

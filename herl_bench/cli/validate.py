@@ -10,7 +10,6 @@ gives the final answer away. An example that no file can hold, or that a check c
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections import Counter
@@ -24,6 +23,7 @@ from typing import Any
 import click
 
 from herl_bench.cli import report_problems
+from herl_bench.cli.out import say_json
 from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_of, template_of
 from herl_bench.data import kind_of, unfit
 from herl_bench.errors import UsageError, said
@@ -66,7 +66,7 @@ def command(host: Host, names: str | None, rubric: str, template: str, data: str
                 raise
             problems[task.name].append(str(error))  # the others can be looked at all the same
     if form == "json":
-        click.echo(json.dumps({"tasks": outcome, "problems": problems}, ensure_ascii=False, indent=2))
+        say_json({"tasks": outcome, "problems": problems})
     failed = sum(len(found["failed"]) for splits in outcome.values() for found in splits.values())
     if form == "text":
         for name in problems:
