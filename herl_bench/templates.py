@@ -104,6 +104,8 @@ def check(source: str, what: str) -> Any:
         raise UsageError(f"{what}, line {error.lineno}: {one_line(error.message or str(error))}") from None
     except RecursionError:
         raise UsageError(f"{what}: nested too deep") from None
+    except (ValueError, ArithmeticError, MemoryError) as error:  # Jinja reads and folds constants, such as a number of 5,000 digits
+        raise UsageError(f"{what}: {type(error).__name__}: {one_line(str(error))[:200]}") from None
 
 
 def render(source: str, what: str, **names: Any) -> str:

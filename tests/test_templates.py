@@ -56,6 +56,7 @@ def test_a_template_reaches_nothing_else(source):
         ("{{ x|nope }}", "t, line 1: No filter named 'nope'"),
         ("{% for a in x recursive %}{% endfor %}", "t, line 1: recursive loops"),
         ("{{" + "(" * 900 + "1" + ")" * 900 + "}}", "t: nested too deep"),
+        ("{{ " + "9" * 5000 + " }}", "t: ValueError: Exceeds the limit"),
     ],
 )
 def test_a_template_is_checked_before_it_is_used(source, said):
