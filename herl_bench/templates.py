@@ -40,13 +40,13 @@ class _Clock:
 @lru_cache(maxsize=1)
 def _environment() -> Any:
     from jinja2 import StrictUndefined, TemplateRuntimeError, pass_context
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from jinja2.sandbox import SandboxedEnvironment
 
     def check(*values: Any) -> None:
         if any(isinstance(value, int) and abs(value) > MOST_TEXT for value in values):
             raise TemplateRuntimeError(f"a number above {MOST_TEXT:,}")
 
-    class Environment(ImmutableSandboxedEnvironment):
+    class Environment(SandboxedEnvironment):
         intercepted_binops = frozenset({"*", "**"})
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:

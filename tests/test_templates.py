@@ -36,7 +36,6 @@ def test_a_template_ends(source):
     "source",
     [
         "{{ x.__class__.__mro__ }}",
-        "{{ x.append(1) }}",
         "{{ ''.__class__.__base__.__subclasses__() }}",
         "{% include '/etc/passwd' %}",
         "{{ nope }}",
@@ -68,6 +67,8 @@ def test_a_template_is_checked_before_it_is_used(source, said):
 def test_an_honest_template_is_rendered():
     source = "{% for u in unmet %}{{ loop.index }}/{{ loop.length }} {{ u.text|upper }}{% if not loop.last %}; {% endif %}{% endfor %}"
     assert render(source, "t", unmet=[{"text": "a"}, {"text": "b"}]) == "1/2 A; 2/2 B"
+    gathered = "{% set said = [] %}{% for u in unmet %}{% set _ = said.append(u) %}{% endfor %}{{ said|join('; ') }}"
+    assert render(gathered, "t", unmet=["a", "b"]) == "a; b"  # as templates do that were written for plain Jinja
 
 
 # ---------------------------------------------------------------------------------------------------------- chat templates
