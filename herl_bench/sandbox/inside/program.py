@@ -234,9 +234,8 @@ class Program:
     def decode(self, message: Any) -> Any:
         try:
             return codec.decode(message, self.resolve)
-        except (
-            Exception
-        ) as error:  # in a set or a dictionary, its objects may have to be compared: by the program, which may raise anything
+        except Exception as error:
+            # In a set or a dictionary its objects may have to be compared: by the program, which may raise anything.
             why = str(error) if isinstance(error, codec.BadValue) else type(error).__name__
             self.stop("protocol", f"the program's process sent no proper value: {why}")
 
