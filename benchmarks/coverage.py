@@ -2,11 +2,12 @@
 
     python benchmarks/coverage.py --draws 1000
 
-A draw is a comparison of two arms on items of known difficulty: an answer is right with chance sigmoid(item + effect of the arm + effect of
-the seed + effect of the seed on the item), all normal, so the true difference is an integral that quadrature gives. `planted` is closer to
-what a synthetic world does: half the items are hopeless for the baseline, and how many of them the arm gets right depends on the seed. Reported
-beside the interval that verdicts rest on (`crossed`): a hierarchical percentile bootstrap; the t interval over seeds that knows nothing of items; and the
-same variance with estimated degrees of freedom, df = (var_seed + var_item)^2 / (var_seed^2 / (S - 1)) (Hillis 2007).
+A draw is a comparison of two arms on items of known difficulty: an answer is right with chance sigmoid(item + effect of
+the arm + effect of the seed + effect of the seed on the item), all normal, so the true difference is an integral that
+quadrature gives. `planted` is closer to what a synthetic world does: half the items are hopeless for the baseline, and
+how many of them the arm gets right depends on the seed. Reported beside the interval that verdicts rest on (`crossed`):
+a hierarchical percentile bootstrap; the t interval over seeds that knows nothing of items; and the same variance with
+estimated degrees of freedom, df = (var_seed + var_item)^2 / (var_seed^2 / (S - 1)) (Hillis 2007).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from herl_bench.compare import stats
+from herl_bench.compare import statistics
 
 RESULTS = Path(__file__).parent / "results" / "coverage.json"
 BOOTSTRAP_DRAWS = 500
@@ -65,7 +66,10 @@ def truth(world: World) -> float:
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)
     spread = np.sqrt(world.item**2 + world.seed**2 + world.seed_item**2)
     means = [
-        sum(share * float((weights * _sigmoid(level + spread * nodes)).sum() / weights.sum()) for share, level in _levels(world, arm))
+        sum(
+            share * float((weights * _sigmoid(level + spread * nodes)).sum() / weights.sum())
+            for share, level in _levels(world, arm)
+        )
         for arm in (0, 1)
     ]
     return means[1] - means[0]
@@ -78,7 +82,9 @@ def draw(world: World, seeds: int, items: int, rng: np.random.Generator, arms: t
     for arm in arms:
         levels = _levels(world, arm)
         level = np.where(hard, levels[-1][1], levels[0][1])
-        logits = level + difficulty + rng.normal(0, world.seed, (seeds, 1)) + rng.normal(0, world.seed_item, (seeds, items))
+        logits = (
+            level + difficulty + rng.normal(0, world.seed, (seeds, 1)) + rng.normal(0, world.seed_item, (seeds, items))
+        )
         out.append((rng.random((seeds, items)) < _sigmoid(logits)).astype(float))
     return out
 
@@ -98,19 +104,19 @@ def coverage(world: World, *, seeds: int, items: int, draws: int, first: int, bo
     for number in range(first, first + draws):
         baseline, arm = draw(world, seeds, items, np.random.default_rng(number))
         gain = arm - baseline
-        found = stats.crossed_interval(gain)
+        found = statistics.crossed_interval(gain)
         crossed += found.low <= true <= found.high
         width += (found.high - found.low) / draws
         if bootstrap:
-            low, high = stats.hierarchical_bootstrap(gain, draws=BOOTSTRAP_DRAWS, seed=number)
+            low, high = statistics.hierarchical_bootstrap(gain, draws=BOOTSTRAP_DRAWS, seed=number)
             resampled += low <= true <= high
-            low, high = stats.mean_interval(gain.mean(1))
+            low, high = statistics.mean_interval(gain.mean(1))
             alone += low <= true <= high
             estimated += estimated_df_p(found, true) > 0.05
     return Hits(crossed, resampled, alone, estimated, width)
 
 
-def estimated_df_p(found: stats.Crossed, null: float = 0.0) -> float:
+def estimated_df_p(found: statistics.Crossed, null: float = 0.0) -> float:
     """The p-value of Hillis's test that the mean is `null`."""
     if found.stderr == 0:
         return 1.0
@@ -118,8 +124,11 @@ def estimated_df_p(found: stats.Crossed, null: float = 0.0) -> float:
     return float(2 * student.sf(abs(found.value - null) / found.stderr, min(df, 1e6)))
 
 
-def false_positives(*, seeds: int, items: int, tasks: int, arms: int, draws: int, first: int, p_value: Any = lambda found: found.p) -> int:
-    """In how many of `draws` comparisons of equal arms any corrected p-value is under 0.05. Arms share the baseline's runs."""
+def false_positives(
+    *, seeds: int, items: int, tasks: int, arms: int, draws: int, first: int, p_value: Any = lambda found: found.p
+) -> int:
+    """In how many of `draws` comparisons of equal arms any corrected p-value is under 0.05. Arms share the baseline's
+    runs."""
     world = World("no effect", 0.0, 2.0, 0.4, 0.5)
     wrong = 0
     for number in range(first, first + draws):
@@ -127,8 +136,8 @@ def false_positives(*, seeds: int, items: int, tasks: int, arms: int, draws: int
         p_values = []
         for _ in range(tasks):
             baseline, *others = draw(world, seeds, items, rng, arms=(0,) * (arms + 1))
-            p_values += [p_value(stats.crossed_interval(other - baseline)) for other in others]
-        wrong += min(stats.holm(p_values)) < 0.05
+            p_values += [p_value(statistics.crossed_interval(other - baseline)) for other in others]
+        wrong += min(statistics.holm(p_values)) < 0.05
     return wrong
 
 
@@ -141,21 +150,36 @@ def main() -> None:
     for world in worlds():
         for seeds in (3, 5, 10):
             hits = coverage(world, seeds=seeds, items=given.items, draws=given.draws, first=0, bootstrap=True)
-            shares = {name: getattr(hits, name) / given.draws for name in ("crossed", "bootstrap", "seeds_alone", "estimated_df")}
+            shares = {
+                name: getattr(hits, name) / given.draws
+                for name in ("crossed", "bootstrap", "seeds_alone", "estimated_df")
+            }
             rows.append(
-                {"world": world.name, "seeds": seeds, "truth": round(truth(world), 4), **shares, "mean_width": round(hits.width, 4)}
+                {
+                    "world": world.name,
+                    "seeds": seeds,
+                    "truth": round(truth(world), 4),
+                    **shares,
+                    "mean_width": round(hits.width, 4),
+                }
             )
             print(rows[-1], flush=True)
     wrong = []
     for seeds in (3, 5, 10):
         design = {"seeds": seeds, "tasks": 3, "arms": 2}
         rates = {
-            name: false_positives(**design, items=given.items, draws=given.draws, first=0, p_value=p_value) / given.draws
+            name: false_positives(**design, items=given.items, draws=given.draws, first=0, p_value=p_value)
+            / given.draws
             for name, p_value in (("crossed", lambda found: found.p), ("estimated_df", estimated_df_p))
         }
         wrong.append({**design, "any_false_positive": rates})
         print(wrong[-1], flush=True)
-    how = {"command": " ".join(["python", *sys.argv]), "draws": given.draws, "items": given.items, "level": stats.LEVEL}
+    how = {
+        "command": " ".join(["python", *sys.argv]),
+        "draws": given.draws,
+        "items": given.items,
+        "level": statistics.LEVEL,
+    }
     RESULTS.write_text(json.dumps({**how, "coverage": rows, "no_effect": wrong}, indent=1) + "\n", encoding="utf-8")
 
 

@@ -3,8 +3,8 @@
     python benchmarks/embedded.py --seeds 1 --budget 100k --output_dir runs/embedded      run what is missing, one run after the other
     python benchmarks/embedded.py --output_dir runs/embedded --collect                    only write the results of what is there
 
-Each cell is one `herl-bench run` in a process of its own. The results file holds, per run, the evaluation before and after, what was spent, and
-the command. It says nothing about significance: with so few seeds nothing can be said.
+Each cell is one `herl-bench run` in a process of its own. The results file holds, per run, the evaluation before and
+after, what was spent, and the command. It says nothing about significance: with so few seeds nothing can be said.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from herl_bench.evaluate.files import read_summary
+from herl_bench.evaluate.result_files import read_summary
 
 TASKS, METHODS = ("gsm8k", "humaneval", "bbh"), ("ppo", "herl")
 RESULTS = Path(__file__).parent / "results" / "embedded.json"
@@ -31,19 +31,39 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--collect", action="store_true", help="run nothing")
     given = parser.parse_args()
-    cells = [(task, method, seed) for task in given.tasks.split(",") for seed in range(given.seeds) for method in METHODS]
+    cells = [
+        (task, method, seed) for task in given.tasks.split(",") for seed in range(given.seeds) for method in METHODS
+    ]
     for task, method, seed in cells:
         if not given.collect and not (given.output_dir / f"{task}-{method}-s{seed}" / "eval" / "after").is_dir():
             subprocess.run(command(task, method, seed, given.budget, given.output_dir), check=True)
     found = [result(given.output_dir / f"{task}-{method}-s{seed}") for task, method, seed in cells]
     RESULTS.parent.mkdir(exist_ok=True)
-    how = {"command": " ".join(["OMP_NUM_THREADS=1" if os.environ.get("OMP_NUM_THREADS") == "1" else "", "python", *sys.argv]).strip()}
+    how = {
+        "command": (
+            " ".join(
+                ["OMP_NUM_THREADS=1" if os.environ.get("OMP_NUM_THREADS") == "1" else "", "python", *sys.argv]
+            ).strip()
+        )
+    }
     RESULTS.write_text(json.dumps({**how, "runs": found}, indent=1) + "\n", encoding="utf-8")
     print(table(found))
 
 
 def command(task: str, method: str, seed: int, budget: str, output_dir: Path) -> list[str]:
-    words = ["run", "--task", task, "--method", method, "--budget", budget, "--seed", str(seed), "--output_dir", str(output_dir)]
+    words = [
+        "run",
+        "--task",
+        task,
+        "--method",
+        method,
+        "--budget",
+        budget,
+        "--seed",
+        str(seed),
+        "--output_dir",
+        str(output_dir),
+    ]
     return [sys.executable, "-m", "herl_bench", *words]
 
 
@@ -69,10 +89,13 @@ def table(found: list[dict[str, Any]]) -> str:
     lines = ["| task | method | before | after | planted, before → after | tokens |", "|---|---|---|---|---|---|"]
     for run in found:
         primary = next(iter(run["after"]["metrics"]))
-        before, after = ((run[when]["metrics"][primary], run[when]["planted"]["planted"]) for when in ("before", "after"))
+        before, after = (
+            (run[when]["metrics"][primary], run[when]["planted"]["planted"]) for when in ("before", "after")
+        )
         lines.append(
-            f"| {run['task']} | {run['method']} | {before[0]['value']:.3f} ± {before[0]['stderr']:.3f} | {after[0]['value']:.3f} ± "
-            f"{after[0]['stderr']:.3f} | {before[1]['value']:.2f} → {after[1]['value']:.2f} | {run['spent']['tokens']:,} |"
+            f"| {run['task']} | {run['method']} | {before[0]['value']:.3f} ± {before[0]['stderr']:.3f} |"
+            f" {after[0]['value']:.3f} ± {after[0]['stderr']:.3f} | {before[1]['value']:.2f} → {after[1]['value']:.2f}"
+            f" | {run['spent']['tokens']:,} |"
         )
     return "\n".join(lines)
 

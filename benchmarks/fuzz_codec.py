@@ -2,9 +2,10 @@
 
     python benchmarks/fuzz_codec.py -max_total_time=600          exits 1 at the first input that breaks a property
 
-Each input becomes a message, half of the time any JSON at all, half of the time a tree of the codec's own tags. Properties: `decode` gives a
-value or raises BadValue, nothing else; the value is made of plain types alone, none with an `__eq__` of its own; it goes back through
-`encode` and arrives as the same value of the same type. Leaves out: references, which the tester resolves (`inside/program.py`).
+Each input becomes a message, half of the time any JSON at all, half of the time a tree of the codec's own tags.
+Properties: `decode` gives a value or raises BadValue, nothing else; the value is made of plain types alone, none with
+an `__eq__` of its own; it goes back through `encode` and arrives as the same value of the same type. Leaves out:
+references, which the tester resolves (`inside/program.py`).
 """
 
 from __future__ import annotations
@@ -22,14 +23,37 @@ with atheris.instrument_imports():
     from inside import codec, frames
 
 TAGS = [*codec._DECODERS, "r", "cb", "f"]
-WORDS = ["builtins.int", "builtins.eval", "collections.Counter", "P", "x", "_x", "Ellipsis", "1e9", "0x10", "00ff", "NaN", "\ud800", ""]
-PLAIN = {"builtins", "collections", "decimal", "fractions", "datetime", *(module for module, _ in codec.MADE | codec.KEPT)}
+WORDS = [
+    "builtins.int",
+    "builtins.eval",
+    "collections.Counter",
+    "P",
+    "x",
+    "_x",
+    "Ellipsis",
+    "1e9",
+    "0x10",
+    "00ff",
+    "NaN",
+    "\ud800",
+    "",
+]
+PLAIN = {
+    "builtins",
+    "collections",
+    "decimal",
+    "fractions",
+    "datetime",
+    *(module for module, _ in codec.MADE | codec.KEPT),
+}
 
 
 def tree(data: Any, depth: int = 0) -> Any:
     kind = data.ConsumeIntInRange(0, 9 if depth < 6 else 5)
     if kind <= 1:
-        return data.PickValueInList([None, True, False, 0, 1, -1, 0.0, -0.0, 1.0, math.nan, math.inf, 1 << 53, -(1 << 70)])
+        return data.PickValueInList(
+            [None, True, False, 0, 1, -1, 0.0, -0.0, 1.0, math.nan, math.inf, 1 << 53, -(1 << 70)]
+        )
     if kind == 2:
         return data.ConsumeInt(9)
     if kind == 3:
@@ -57,7 +81,8 @@ def check_plain(value: Any) -> None:
 
 
 def spelled(value: Any) -> str:
-    """The value's own message: the bits, not only equality, so that 0.0 is not -0.0 and 1 is not True. Sets have no order."""
+    """The value's own message: the bits, not only equality, so that 0.0 is not -0.0 and 1 is not True. Sets have no
+    order."""
     return json.dumps(sorted_sets(codec.encode(value)))
 
 

@@ -3,10 +3,11 @@
     python benchmarks/fuzz_files.py --seconds 60 --seed 0            for a minute
     python benchmarks/fuzz_files.py --cases 10000 --write            so many cases; writes results/fuzz_files.json
 
-Each case mutates a whole file (bits, cuts, lines, encodings) or what stands in it (keys gone or doubled, types changed, huge, deep, NaN, controls), and
-calls the real entry point in this process. Allowed is the outcome that a person could get: an accepted file, or one `HerlBenchError` of one line.
-What is accepted is looked at again: a bundle that verifies says the same as before, a rubric judges, a run's numbers are finite, and so on for each kind.
-A case is a hang after 20 seconds of processor time. The same seed gives the same cases, whatever the number of them.
+Each case mutates a whole file (bits, cuts, lines, encodings) or what stands in it (keys gone or doubled, types changed,
+huge, deep, NaN, controls), and calls the real entry point in this process. Allowed is the outcome that a person could
+get: an accepted file, or one `HerlBenchError` of one line. What is accepted is looked at again: a bundle that verifies
+says the same as before, a rubric judges, a run's numbers are finite, and so on for each kind. A case is a hang after 20
+seconds of processor time. The same seed gives the same cases, whatever the number of them.
 
 Leaves out: programs for the sandbox, which have suites of their own.
 """
@@ -51,20 +52,82 @@ WALL_S = 300
 
 HOST = load_host()
 TASK = HOST.get("task", "gsm8k")
-EXAMPLE = Example("a", "Question: 2 + 2?\nAnswer:", "2 + 2 = 4\n#### 4", {"answer": "4", "steps": [], "question": "2 + 2?"})
+EXAMPLE = Example(
+    "a", "Question: 2 + 2?\nAnswer:", "2 + 2 = 4\n#### 4", {"answer": "4", "steps": [], "question": "2 + 2?"}
+)
 
 SCALARS: list[Any] = [
-    None, True, False, 0, -1, 1, 3.5, 10**18, -(10**400), 1e308, math.nan, math.inf, "", "x", "\ud800", "x" * 20_000, "\x1b]0;owned\x07\x1b[2J",
-    "\u202egnp", "=HYPERLINK(1)", "2023-13-45", "../../etc/passwd", "{{ 7*7 }}", "\0", [], {}, [[]], {"": None}, ["a"] * 300,
-]  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    3.5,
+    10**18,
+    -(10**400),
+    1e308,
+    math.nan,
+    math.inf,
+    "",
+    "x",
+    "\ud800",
+    "x" * 20_000,
+    "\x1b]0;owned\x07\x1b[2J",
+    "\u202egnp",
+    "=HYPERLINK(1)",
+    "2023-13-45",
+    "../../etc/passwd",
+    "{{ 7*7 }}",
+    "\0",
+    [],
+    {},
+    [[]],
+    {"": None},
+    ["a"] * 300,
+]
 WORDS = [
-    b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r", b"NaN", b"1e999", b"9" * 5000, b"[" * 3000, b'{"a":' * 2000, b"*a", b"&a [*a]", b"!!python/name:os.system",
-    b"!!int abc", b"!!binary x", b"!!timestamp x", b"<<: *a", b"{{", b"{% for i in range(99999) %}", b"(a+)+$", b"\\", b"'", b'"', b"\x1b[2J", b"\xed\xa0\x80",
-    b"- ", b"? ", b"%YAML 9.9\n", b"---\n", b"\t", b"2023-13-45", b"1" + b":59" * 500, b"0x" + b"f" * 4000, b".nan", b"null", b"#", b"|", b">",
-]  # fmt: skip
+    b"\0",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\r",
+    b"NaN",
+    b"1e999",
+    b"9" * 5000,
+    b"[" * 3000,
+    b'{"a":' * 2000,
+    b"*a",
+    b"&a [*a]",
+    b"!!python/name:os.system",
+    b"!!int abc",
+    b"!!binary x",
+    b"!!timestamp x",
+    b"<<: *a",
+    b"{{",
+    b"{% for i in range(99999) %}",
+    b"(a+)+$",
+    b"\\",
+    b"'",
+    b'"',
+    b"\x1b[2J",
+    b"\xed\xa0\x80",
+    b"- ",
+    b"? ",
+    b"%YAML 9.9\n",
+    b"---\n",
+    b"\t",
+    b"2023-13-45",
+    b"1" + b":59" * 500,
+    b"0x" + b"f" * 4000,
+    b".nan",
+    b"null",
+    b"#",
+    b"|",
+    b">",
+]
 
 
-# --------------------------------------------------------------------------------------------------------------- mutations
+# ------------------------------------------------------------------------------------------------------------ mutations
 def of_bytes(data: bytes, rng: Random) -> bytes:
     lines = data.split(b"\n")
     at, other = rng.randrange(len(data) + 1), rng.randrange(len(data) + 1)
@@ -99,7 +162,11 @@ def of_bytes(data: bytes, rng: Random) -> bytes:
         case 9:
             return data[:at] + rng.randbytes(rng.randrange(1, 40)) + data[at:]
         case _:
-            return data[: max(at, other)] + data[min(at, other) : max(at, other)] * rng.randrange(2, 5) + data[max(at, other) :]
+            return (
+                data[: max(at, other)]
+                + data[min(at, other) : max(at, other)] * rng.randrange(2, 5)
+                + data[max(at, other) :]
+            )
     return b"\n".join(lines)
 
 
@@ -129,7 +196,11 @@ def of_value(value: Any, rng: Random) -> Any:
         case 4 if isinstance(inner, dict):
             inner[rng.choice(["", "x", "\x1b[2J", "id", "set"])] = inner.pop(key)
         case _:
-            inner[key] = rng.choice(places)[0] if rng.random() < 0.1 and not isinstance(inner[key], (dict, list)) else str(inner[key])
+            inner[key] = (
+                rng.choice(places)[0]
+                if rng.random() < 0.1 and not isinstance(inner[key], (dict, list))
+                else str(inner[key])
+            )
     return value
 
 
@@ -157,19 +228,24 @@ def mutated(name: str, data: bytes, rng: Random) -> bytes:
     return data
 
 
-# ------------------------------------------------------------------------------------------------------------------- kinds
+# ---------------------------------------------------------------------------------------------------------------- kinds
 @dataclass(frozen=True)
 class Kind:
-    """name: of what is mutated. pick: a file's name and bytes. attempt: hands the mutated bytes in; raises `AssertionError` for what was wrongly accepted."""
+    """name: of what is mutated. pick: a file's name and bytes. attempt: hands the mutated bytes in; raises
+    `AssertionError` for what was wrongly accepted."""
 
     name: str
     pick: Callable[[Random], tuple[str, bytes]]
     attempt: Callable[[str, bytes], None]
 
 
-def in_folder(name: str, folder: Path, attempt: Callable[[Path, bool], None], only: Callable[[str], bool] = lambda name: True) -> Kind:
+def in_folder(
+    name: str, folder: Path, attempt: Callable[[Path, bool], None], only: Callable[[str], bool] = lambda name: True
+) -> Kind:
     """A whole folder with one file mutated in place, and put back afterwards."""
-    files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and only(str(p.relative_to(folder))))
+    files = sorted(
+        str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and only(str(p.relative_to(folder)))
+    )
 
     def pick(rng: Random) -> tuple[str, bytes]:
         chosen = rng.choice(files)
@@ -198,17 +274,19 @@ def _means(name: str, data: bytes) -> Any:
 
 def bundle(folder: Path, same: bool) -> None:
     from herl_bench.cli.leaderboard import _judge
-    from herl_bench.compare.bundle import verify
+    from herl_bench.leaderboard.bundle import verify
 
     problems = verify(folder, _judge(HOST, folder, None, 1))
-    assert all(problem == one_line(problem) for problem in problems), "a problem of several lines, or with control characters"
+    assert all(problem == one_line(problem) for problem in problems), (
+        "a problem of several lines, or with control characters"
+    )
     assert problems or same, "verified, although a file says something else"
     refused(problems[0] if problems else "")
 
 
 def run_folder(folder: Path, same: bool) -> None:
-    from herl_bench.compare.leaderboard import entries_of, rank, to_csv, to_html, to_json, to_markdown
-    from herl_bench.compare.report import of_folder
+    from herl_bench.leaderboard.ranking import entries_of, rank, to_csv, to_html, to_json, to_markdown
+    from herl_bench.report.report import of_folder
 
     entries, _ = entries_of([folder])
     for entry in entries:
@@ -226,14 +304,16 @@ def rubric(name: str, data: bytes) -> None:
 
     with as_file("r.yaml", data) as path:
         loaded = load_rubric(path, HOST.items("check"))
-    assert loaded.criteria and all(0 < c.weight < math.inf and c.text and c.name for c in loaded.criteria), "a criterion that cannot be"
+    assert loaded.criteria and all(0 < c.weight < math.inf and c.text and c.name for c in loaded.criteria), (
+        "a criterion that cannot be"
+    )
     (found,) = judge([EXAMPLE], ["2 + 2 = 4\n#### 4"], loaded)
     assert {v.criterion for v in found.verdicts} <= {c.name for c in loaded.criteria}, "a verdict on no criterion"
     assert found.reward is None or 0 <= found.reward <= 1, f"reward {found.reward}"
 
 
 def stored(name: str, data: bytes) -> None:
-    from herl_bench.evaluate.stored import items_of, read_stored
+    from herl_bench.evaluate.stored_responses import items_of, read_stored
 
     items = items_of(TASK, "synthetic")
     with as_file(name, data) as path:
@@ -247,7 +327,7 @@ def benchmark_file(task: str, place: str, name: str, data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / place).parent.mkdir(parents=True)
         (Path(folder) / place).write_bytes(data)
-        from herl_bench.data import read_all
+        from herl_bench.data.sources import read_all
 
         for e in read_all(partial(found.read, Path(folder), "eval"), "it"):
             assert all(isinstance(word, str) for word in (e.id, e.prompt, e.target)), "an example that is no text"
@@ -265,17 +345,23 @@ def config(name: str, data: bytes) -> None:
 
 
 def results(name: str, data: bytes) -> None:
-    from herl_bench.evaluate.files import read_summary
+    from herl_bench.evaluate.result_files import read_summary
 
     with as_file("results_1.json", data) as path:
         assert isinstance(read_summary(path.parent), dict)
 
 
 def answers(name: str, data: bytes) -> None:
-    from herl_bench.compare.answers import read_answers
+    from herl_bench.compare.answer_sets import read_answers
 
     with as_file(name, data) as path:
-        values = [v for found in read_answers(path).values() for item in found.items for row in item.values.values() for v in row]
+        values = [
+            v
+            for found in read_answers(path).values()
+            for item in found.items
+            for row in item.values.values()
+            for v in row
+        ]
     assert all(v is None or math.isfinite(v) for v in values), "a number that is not finite"
 
 
@@ -328,7 +414,9 @@ class Replies:
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
-                self.wfile.write(outer.data if outer.raw else head + b"Content-Length: %d\r\n\r\n" % len(outer.data) + outer.data)
+                self.wfile.write(
+                    outer.data if outer.raw else head + b"Content-Length: %d\r\n\r\n" % len(outer.data) + outer.data
+                )
                 self.close_connection = True
 
             def do_GET(self) -> None:
@@ -346,10 +434,16 @@ class Replies:
         from herl_bench.policy.server import open_server
 
         self.raw, self.data = name == "raw", data
-        server = open_server({"base_url": f"http://127.0.0.1:{self.server.server_port}/v1", "model": "m", "retries": "0", "timeout": "5"})
+        server = open_server(
+            {"base_url": f"http://127.0.0.1:{self.server.server_port}/v1", "model": "m", "retries": "0", "timeout": "5"}
+        )
         (answer,) = server.answer(["2 + 2?"], instruction="", stop=["Q:"], temperature=0.0, max_new_tokens=8, seeds=[1])
         assert isinstance(answer.text, str) and not (answer.text and answer.error)
-        assert answer.error == one_line(answer.error) and answer.finish == one_line(answer.finish) and 0 <= answer.tokens < 1 << 40
+        assert (
+            answer.error == one_line(answer.error)
+            and answer.finish == one_line(answer.finish)
+            and 0 <= answer.tokens < 1 << 40
+        )
         refused(answer.error)
 
 
@@ -361,14 +455,24 @@ def kinds(place: Path) -> list[Kind]:
     run, entry = place / "runs" / "gsm8k-herl-s0", place / "entry"
     rows = b"".join(json.dumps({"id": e.id, "response": e.target}).encode() + b"\n" for e in _some_items())
     samples = next((run / "eval" / "after").glob("samples_*.jsonl")).read_bytes()
-    reply = {"choices": [{"message": {"content": "#### 4"}, "finish_reason": "stop"}], "usage": {"completion_tokens": 3}}
+    reply = {
+        "choices": [{"message": {"content": "#### 4"}, "finish_reason": "stop"}],
+        "usage": {"completion_tokens": 3},
+    }
     body = json.dumps(reply).encode()
-    whole = b"HTTP/1.1 429 Slow\r\nContent-Type: application/json\r\nRetry-After: 0\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    whole = (
+        b"HTTP/1.1 429 Slow\r\nContent-Type: application/json\r\nRetry-After: 0\r\nContent-Length: %d\r\n\r\n"
+        % len(body)
+        + body
+    )
     from herl_bench.locate import rubrics_path
 
     rubrics = [(p.name, p.read_bytes()) for p in sorted(rubrics_path().rglob("*.yaml"))]
     rubrics += [
-        ("own.yaml", b"name: own\ncriteria:\n  - {name: a, text: t, check: regex, with: {pattern: '(a|b)+c{2,3}'}, weight: 2}\n")
+        (
+            "own.yaml",
+            b"name: own\ncriteria:\n  - {name: a, text: t, check: regex, with: {pattern: '(a|b)+c{2,3}'}, weight: 2}\n",
+        )
     ] * 3
     guide = HOST.get("template", TASK.template).guidance.encode()
     gsm8k = b'{"question": "2 + 2?", "answer": "2 + 2 = <<2+2=4>>4\\n#### 4"}\n' * 3
@@ -382,11 +486,24 @@ def kinds(place: Path) -> list[Kind]:
     humaneval = (json.dumps(code) + "\n").encode()
     patterns = [
         (".", p.encode())
-        for p in (r"(a+)+$", r"^\s*#### (-?[\d,]+)$", r"(?P<n>a|aa)+\b(?=c)", r"a{2,3}(b{4}){5}[^x-z]", r"(a)(?(1)b|c)\N{BULLET}")
+        for p in (
+            r"(a+)+$",
+            r"^\s*#### (-?[\d,]+)$",
+            r"(?P<n>a|aa)+\b(?=c)",
+            r"a{2,3}(b{4}){5}[^x-z]",
+            r"(a)(?(1)b|c)\N{BULLET}",
+        )
     ]
     about = {"version": 2, "status": "success", "eval": {"task": "sums", "model": "m", "dataset": {"name": "d"}}}
     logged = [
-        {"id": f"q{i}", "epoch": 1, "input": f"{i} + 1?", "target": "1", "output": {"completion": "1"}, "scores": {"match": {"value": "C"}}}
+        {
+            "id": f"q{i}",
+            "epoch": 1,
+            "input": f"{i} + 1?",
+            "target": "1",
+            "output": {"completion": "1"},
+            "scores": {"match": {"value": "C"}},
+        }
         for i in range(3)
     ]
     packed = io.BytesIO()
@@ -397,20 +514,37 @@ def kinds(place: Path) -> list[Kind]:
     return [
         in_folder("bundle", entry, bundle),
         in_folder(
-            "run folder", run, run_folder, lambda name: not name.startswith(("checkpoints", "final/model", "final/tokenizer", "report"))
+            "run folder",
+            run,
+            run_folder,
+            lambda name: not name.startswith(("checkpoints", "final/model", "final/tokenizer", "report")),
         ),
         Kind("rubric", constant(*rubrics), rubric),
-        Kind("stored responses", constant(("r.jsonl", rows), ("s.jsonl", samples), ("r.jsonl.gz", gzip.compress(rows, mtime=0))), stored),
+        Kind(
+            "stored responses",
+            constant(("r.jsonl", rows), ("s.jsonl", samples), ("r.jsonl.gz", gzip.compress(rows, mtime=0))),
+            stored,
+        ),
         Kind("gsm8k data", constant((".jsonl", gsm8k)), partial(benchmark_file, "gsm8k", "gsm8k/test.jsonl")),
-        Kind("humaneval data", constant((".jsonl", humaneval)), partial(benchmark_file, "humaneval", "humaneval/HumanEval.jsonl")),
+        Kind(
+            "humaneval data",
+            constant((".jsonl", humaneval)),
+            partial(benchmark_file, "humaneval", "humaneval/HumanEval.jsonl"),
+        ),
         Kind(
             "humaneval gz",
             constant((".gz", gzip.compress(humaneval, mtime=0))),
             partial(benchmark_file, "humaneval", "humaneval/HumanEval.jsonl.gz"),
         ),
-        Kind("answers", constant(("samples_gsm8k_1.jsonl", samples), ("log.json", log), ("log.eval", packed.getvalue())), answers),
+        Kind(
+            "answers",
+            constant(("samples_gsm8k_1.jsonl", samples), ("log.json", log), ("log.eval", packed.getvalue())),
+            answers,
+        ),
         Kind("config", constant(("c.yaml", (run / "config.yaml").read_bytes())), config),
-        Kind("results", constant(("r.json", next((run / "eval" / "after").glob("results_*.json")).read_bytes())), results),
+        Kind(
+            "results", constant(("r.json", next((run / "eval" / "after").glob("results_*.json")).read_bytes())), results
+        ),
         Kind("server", constant(("b.json", body), ("raw", whole)), Replies().attempt),
         Kind("template", constant(("t.j2", guide)), template),
         Kind("pattern", constant(*patterns), pattern),
@@ -420,7 +554,7 @@ def kinds(place: Path) -> list[Kind]:
 def _some_items() -> list[Example]:
     from itertools import islice
 
-    from herl_bench.data import EVAL_SEED
+    from herl_bench.data.sources import EVAL_SEED
 
     return list(islice(TASK.world.examples("eval", EVAL_SEED, TASK.world.difficulty), 5))
 
@@ -432,7 +566,20 @@ def prepared(place: Path) -> None:
     model = tiny_checkpoint(place / "llama")
     small = ["rollouts_per_step=16", "max_new_tokens=8", "eval_items=4", "learning_rate=1e-3"]
     settings = [word for setting in small for word in ("--set", setting)]
-    run = ["run", "--task", "gsm8k", "--method", "herl", "--model", str(model), "--data", "synthetic", "--budget", "300", *settings]
+    run = [
+        "run",
+        "--task",
+        "gsm8k",
+        "--method",
+        "herl",
+        "--model",
+        str(model),
+        "--data",
+        "synthetic",
+        "--budget",
+        "300",
+        *settings,
+    ]
     for words in (run, ["leaderboard", "bundle", "runs/gsm8k-herl-s0", "-o", "entry"]):
         subprocess.run([sys.executable, "-m", "herl_bench", *words], cwd=place, check=True, capture_output=True)
     shutil.rmtree(place / "runs" / "gsm8k-herl-s0" / "checkpoints", ignore_errors=True)
@@ -471,7 +618,9 @@ def fuzz(all_kinds: list[Kind], given: argparse.Namespace) -> int:
     failures: list[dict[str, Any]] = []
     began, used = time.monotonic(), time.process_time()
     case = -1
-    while (given.cases is None or case + 1 < given.cases) and (given.seconds is None or time.monotonic() - began < given.seconds):
+    while (given.cases is None or case + 1 < given.cases) and (
+        given.seconds is None or time.monotonic() - began < given.seconds
+    ):
         case += 1
         kind = all_kinds[case % len(all_kinds)]
         if given.only not in kind.name or given.case not in (None, case):
@@ -504,13 +653,18 @@ def fuzz(all_kinds: list[Kind], given: argparse.Namespace) -> int:
             failures.append({"case": case, "kind": kind.name, "file": name, "told": one_line(told)[:400]})
             print(f"case {case}  {kind.name}  {name}: {failures[-1]['told']}", flush=True)
     outcome = {
-        "seed": given.seed, "cases": sum(tried.values()), "by_kind": {name: {"tried": n, "accepted": accepted[name]} for name, n in tried.items()},
-        "failures": len(failures), "processor_seconds": round(time.process_time() - used), "seconds": round(time.monotonic() - began),
-    }  # fmt: skip
+        "seed": given.seed,
+        "cases": sum(tried.values()),
+        "by_kind": {name: {"tried": n, "accepted": accepted[name]} for name, n in tried.items()},
+        "failures": len(failures),
+        "processor_seconds": round(time.process_time() - used),
+        "seconds": round(time.monotonic() - began),
+    }
     print(json.dumps(outcome, indent=2))
     if given.write:
         (RESULTS / "fuzz_files.json").write_text(
-            json.dumps({"command": "python benchmarks/fuzz_files.py " + " ".join(sys.argv[1:]), **outcome}, indent=2) + "\n"
+            json.dumps({"command": "python benchmarks/fuzz_files.py " + " ".join(sys.argv[1:]), **outcome}, indent=2)
+            + "\n"
         )
     return 1 if failures else 0
 

@@ -2,10 +2,11 @@
 
     python benchmarks/fuzz_protocol.py --seconds 60        exits 1 at the first answer that breaks a property
 
-Each program reads the tester's requests and answers them with random messages: mutations of honest ones, values of every tag, references and
-exceptions of all sorts, halves of frames. None of them solves its tests. Properties: the verdict is about the program, so never `pass`, `infra`
-or, but for what only an object could answer itself, `refused`; an honest program passes afterwards; the workers live on.
-Leaves out: the codec by itself (`fuzz_codec.py`), and what a program does to its own process (the attacks of `tests/sandbox`).
+Each program reads the tester's requests and answers them with random messages: mutations of honest ones, values of
+every tag, references and exceptions of all sorts, halves of frames. None of them solves its tests. Properties: the
+verdict is about the program, so never `pass`, `infra` or, but for what only an object could answer itself, `refused`;
+an honest program passes afterwards; the workers live on. Leaves out: the codec by itself (`fuzz_codec.py`), and what a
+program does to its own process (the attacks of `tests/sandbox`).
 """
 
 from __future__ import annotations
@@ -57,18 +58,33 @@ USES = (
     "assert f'{add(1, 2):>5} {add(1, 2)!r}' == '%s' % add(1, 2)\nassert str(add(1, 2)) in str([add(1, 2)])",
     "assert add(lambda x, y=1: x * y, [1, 2]) == 3\nassert add(iter([1, 2]), map(str, [3])) == 3",
     "a = [[1], {2: [3]}]\nassert add(a, b=a) is a\nassert a == [[1], {2: [3]}]",
-    "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(add(1, 2), 3)\n"
-    "        with self.assertRaises(ValueError): add(1, 2)\nr = unittest.TestResult()\n"
-    "unittest.defaultTestLoader.loadTestsFromTestCase(T).run(r)\nassert r.wasSuccessful() and r.testsRun == 1",
-    "x = add(1, 2)\nassert isinstance(x, (int, add)) and len(x) == 2 and x[0] == 1 and 3 in x and x.y == 4 and {x} == {x}",
-    "import math, json, copy\nassert math.isclose(add(1, 2), 3.0)\nassert json.dumps(add(1, 2)) == '3'\nassert copy.deepcopy(add(1, 2)) == 3",
-    "import asyncio\nasync def go():\n    async for x in add(1, 2):\n        assert x == await add(3, 4)\nasyncio.run(go())",
-    "x = add(1, 2)\nx += 1\nx.y = x\ndel x.z\nassert x + x == 2 * x\nassert divmod(x, 2) < (1, 1)\nassert [*x] + [*reversed(x)]",
+    (
+        "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(add(1, 2), 3)\n"
+        "        with self.assertRaises(ValueError): add(1, 2)\nr = unittest.TestResult()\n"
+        "unittest.defaultTestLoader.loadTestsFromTestCase(T).run(r)\nassert r.wasSuccessful() and r.testsRun == 1"
+    ),
+    (
+        "x = add(1, 2)\nassert isinstance(x, (int, add)) and len(x) == 2 and x[0] == 1 and 3 in x and x.y == 4 and {x}"
+        " == {x}"
+    ),
+    (
+        "import math, json, copy\nassert math.isclose(add(1, 2), 3.0)\nassert json.dumps(add(1, 2)) == '3'\nassert"
+        " copy.deepcopy(add(1, 2)) == 3"
+    ),
+    (
+        "import asyncio\nasync def go():\n    async for x in add(1, 2):\n        assert x == await add(3,"
+        " 4)\nasyncio.run(go())"
+    ),
+    (
+        "x = add(1, 2)\nx += 1\nx.y = x\ndel x.z\nassert x + x == 2 * x\nassert divmod(x, 2) < (1, 1)\nassert [*x] +"
+        " [*reversed(x)]"
+    ),
 )
 LAST = "\nassert add('a', 'b') == 'a fuzzer does not find this: 48151623'\n"
 
 NAMES = (
-    "ValueError KeyError SystemExit KeyboardInterrupt GeneratorExit StopIteration MemoryError RecursionError UnicodeDecodeError OSError "
+    "ValueError KeyError SystemExit KeyboardInterrupt GeneratorExit StopIteration MemoryError RecursionError"
+    " UnicodeDecodeError OSError "
 )
 NAMES += "ExceptionGroup BaseException AssertionError SyntaxError ImportError AttributeError int eval"
 WORDS = [
@@ -89,9 +105,15 @@ WORDS = [
     "a" * 700,
     "[<m>]",
 ]
-TAGS = "i t d s z b ba c range slice q n o dd keys values items S T nt D F td datetime date time nd np r cb it f e E x w a m"
+TAGS = (
+    "i t d s z b ba c range slice q n o dd keys values items S T nt D F td datetime date time nd np r cb it f e E x"
+    " w a m"
+)
 SORTS = "object class function callable exception iterator generator coroutine hashable other"
-SPECIAL = "eq ne lt hash len iter next getitem contains bool call enter exit add radd sub rsub mul abs float int index round getattr"
+SPECIAL = (
+    "eq ne lt hash len iter next getitem contains bool call enter exit add radd sub rsub mul abs float int index round"
+    " getattr"
+)
 
 
 class Fuzzer:
@@ -130,7 +152,9 @@ class Fuzzer:
         sort = draw(SORTS.split())
         more = draw([None, None, None, number(9), "x"]) if sort != "exception" else self.names()
         kind = number(6)  # a number is one object's, and its class another's
-        return {"r": [1 + number(20), sort, draw([*WORDS, "E"]), words + draw(["", " data", " narrow"]), 30 + kind, more]}
+        return {
+            "r": [1 + number(20), sort, draw([*WORDS, "E"]), words + draw(["", " data", " narrow"]), 30 + kind, more]
+        }
 
     def names(self) -> Any:
         names = [f"builtins.{self.random.choice(NAMES.split())}" for _ in range(1 + self.random.randrange(3))]
@@ -138,14 +162,36 @@ class Fuzzer:
         if self.random.randrange(40) == 0:
             return [*names, 3]
         return self.random.choice(
-            [names, [*names, "builtins.object"], own + names, own + names, ["asyncio.exceptions.CancelledError", *names]]
+            [
+                names,
+                [*names, "builtins.object"],
+                own + names,
+                own + names,
+                ["asyncio.exceptions.CancelledError", *names],
+            ]
         )
 
     def error(self) -> Any:
         draw = self.random.choice
-        more = draw([{"d": []}, {"d": []}, {"d": [[draw([*WORDS, "__cause__", "args", "<known>"]), self.value(4)]]}, self.plain()])
+        more = draw(
+            [
+                {"d": []},
+                {"d": []},
+                {"d": [[draw([*WORDS, "__cause__", "args", "<known>"]), self.value(4)]]},
+                self.plain(),
+            ]
+        )
         args = draw([[], [self.value(2)], [self.reference()], None, [self.plain(), self.reference()]])
-        return {"E": [self.names(), args, draw(WORDS), draw([None, 1, "x"]), draw([None, 50 + self.random.randrange(6)]), more]}
+        return {
+            "E": [
+                self.names(),
+                args,
+                draw(WORDS),
+                draw([None, 1, "x"]),
+                draw([None, 50 + self.random.randrange(6)]),
+                more,
+            ]
+        }
 
     def value(self, depth: int = 0) -> Any:
         kind = self.random.randrange(12 if depth < 4 else 4)
@@ -171,13 +217,29 @@ class Fuzzer:
             "td": [number(9), 10 ** number(15), 1],
         }
         right = {
-            **dict.fromkeys(("t", "s", "z", "keys", "values"), items), **dict.fromkeys(("d", "n", "o", "items"), pairs), **dates,
-            "i": hex(1 << number(20000)), "b": "00ff", "ba": "61" * number(9), "c": [1.5, float("nan")], "range": [0, 10**number(20), 1 + number(3)],
-            "slice": [None, *items, None][:3], "q": [draw([None, number(5)]), items], "dd": [draw([None, "builtins.list"]), pairs], "S": "Ellipsis",
-            "T": draw(["builtins.int", "builtins.type", "collections.deque", "builtins.ValueError"]), "D": draw(["1e999999", "NaN", "sNaN", "0.1"]),
-            "nt": [draw(["P", "int", "list"]), [f"x{i}" for i in range(len(items))], items], "F": [1, number(3)], "a": 1 + number(2), "m": [number(6), items],
-            "cb": number(2), "x": number(2), "V": ["types", "SimpleNamespace", [{"d": pairs}]], "mv": ["00ff", "B"],
-        }  # fmt: skip
+            **dict.fromkeys(("t", "s", "z", "keys", "values"), items),
+            **dict.fromkeys(("d", "n", "o", "items"), pairs),
+            **dates,
+            "i": hex(1 << number(20000)),
+            "b": "00ff",
+            "ba": "61" * number(9),
+            "c": [1.5, float("nan")],
+            "range": [0, 10 ** number(20), 1 + number(3)],
+            "slice": [None, *items, None][:3],
+            "q": [draw([None, number(5)]), items],
+            "dd": [draw([None, "builtins.list"]), pairs],
+            "S": "Ellipsis",
+            "T": draw(["builtins.int", "builtins.type", "collections.deque", "builtins.ValueError"]),
+            "D": draw(["1e999999", "NaN", "sNaN", "0.1"]),
+            "nt": [draw(["P", "int", "list"]), [f"x{i}" for i in range(len(items))], items],
+            "F": [1, number(3)],
+            "a": 1 + number(2),
+            "m": [number(6), items],
+            "cb": number(2),
+            "x": number(2),
+            "V": ["types", "SimpleNamespace", [{"d": pairs}]],
+            "mv": ["00ff", "B"],
+        }
         tag = draw(list(right) if number(9) else TAGS.split())
         return {tag: right[tag] if tag in right and number(9) else draw([items, pairs, self.plain()])}
 
@@ -199,7 +261,14 @@ class Fuzzer:
             ]
         )
         if number(25) == 0:
-            honest = draw([["loaded", {"add": value}, ""], ["loaderror", self.error(), ""], ["ended", self.error(), 0, ""], self.value()])
+            honest = draw(
+                [
+                    ["loaded", {"add": value}, ""],
+                    ["loaderror", self.error(), ""],
+                    ["ended", self.error(), 0, ""],
+                    self.value(),
+                ]
+            )
         if number(25) == 0 and type(honest) is list and honest:
             honest[number(len(honest))] = self.value()
         return honest
@@ -217,7 +286,8 @@ class Fuzzer:
 
     def program(self) -> Job:
         loaded = self.random.choice(
-            [{"r": [0, self.random.choice(["function", "class", "callable"]), "add", "__call__", 9, None]}] * 20 + [self.value()]
+            [{"r": [0, self.random.choice(["function", "class", "callable"]), "add", "__call__", 9, None]}] * 20
+            + [self.value()]
         )
         answers = [["loaded", {"add": loaded}, ""] if self.random.randrange(15) else ["loaderror", self.error(), ""]]
         answers += [self.message() for _ in range(self.random.randrange(1, 25))]
@@ -226,7 +296,9 @@ class Fuzzer:
 
 
 def breaks(status: str, detail: str) -> bool:
-    return status in ("pass", "infra") or (status == "refused" and "only the program" not in detail and "two places" not in detail)
+    return status in ("pass", "infra") or (
+        status == "refused" and "only the program" not in detail and "two places" not in detail
+    )
 
 
 def fuzz(sandbox: Sandbox, seeds: range) -> Iterator[tuple[int, Any]]:

@@ -1,12 +1,14 @@
-"""Kill -9 at random moments of each command that writes, then let it finish: are the bytes those of one that was never killed?
+"""Kill -9 at random moments of each command that writes, then let it finish: are the bytes those of one that was never
+killed?
 
     OMP_NUM_THREADS=1 python benchmarks/kills.py --kills 20
 
-`run`, `eval`, `compare` and `score` take turns, with an untrained policy of a few thousand parameters. Each is run once to its end. Then it is
-run again, killed after a random share of the time that the whole took (a comparison: itself or one of its runs, in turn), and finished: `run` by
-`--resume` where there is something to resume, the others by the same words. Compared is every file that the command leaves, without clocks, and
-without what names folders or the command; of a checkpoint, the state in it. The commands are forked from one process that has the libraries loaded, so
-that kills fall on the work; a comparison starts its runs as ever.
+`run`, `eval`, `compare` and `score` take turns, with an untrained policy of a few thousand parameters. Each is run once
+to its end. Then it is run again, killed after a random share of the time that the whole took (a comparison: itself or
+one of its runs, in turn), and finished: `run` by `--resume` where there is something to resume, the others by the same
+words. Compared is every file that the command leaves, without clocks, and without what names folders or the command; of
+a checkpoint, the state in it. The commands are forked from one process that has the libraries loaded, so that kills
+fall on the work; a comparison starts its runs as ever.
 """
 
 from __future__ import annotations
@@ -77,10 +79,20 @@ def measure() -> None:
                 with suppress(ProcessLookupError):  # a comparison's run that ended meanwhile
                     os.kill(victim, signal.SIGKILL)
             process.join()
-            left = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) if folder.exists() else []
+            left = (
+                sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) if folder.exists() else []
+            )
             same = finished(commands[command], folder) == whole[command]
             shutil.rmtree(folder)
-            kills.append({"command": command, "after_s": round(after, 1), "killed": killed, "files_left": len(left), "same_bytes": same})
+            kills.append(
+                {
+                    "command": command,
+                    "after_s": round(after, 1),
+                    "killed": killed,
+                    "files_left": len(left),
+                    "same_bytes": same,
+                }
+            )
             print(kills[-1], flush=True)
             result = {
                 "command": " ".join(["OMP_NUM_THREADS=1", "python", *sys.argv]),
@@ -104,17 +116,43 @@ def words_of(place: Path, budget: str) -> dict[str, list[str]]:
     finished(run, first)
     return {
         "run": run,
-        "eval": ["eval", "--tasks", "gsm8k,bbh", *world, "--limit", "40", "--max_new_tokens", "8", "--n", "2", "--temperature", "1",
-                 "--log_samples", "--output_path", "{}"],
+        "eval": [
+            "eval",
+            "--tasks",
+            "gsm8k,bbh",
+            *world,
+            "--limit",
+            "40",
+            "--max_new_tokens",
+            "8",
+            "--n",
+            "2",
+            "--temperature",
+            "1",
+            "--log_samples",
+            "--output_path",
+            "{}",
+        ],
         "compare": ["compare", *tiny_comparison(model), "-o", "{}"],
-        "score": ["score", str(first / "gsm8k-herl-s0" / "rollouts.jsonl"), "--task", "gsm8k", "--output_path", "{}/scored.jsonl"],
-    }  # fmt: skip
+        "score": [
+            "score",
+            str(first / "gsm8k-herl-s0" / "rollouts.jsonl"),
+            "--task",
+            "gsm8k",
+            "--output_path",
+            "{}/scored.jsonl",
+        ],
+    }
 
 
 def start(words: list[str], folder: Path) -> BaseProcess:
     """The command; of a run that was begun, what goes on with it."""
     begun = next(folder.glob("*/config.yaml"), None)
-    told = ["run", "--resume", str(begun.parent)] if words[0] == "run" and begun else [word.replace("{}", str(folder)) for word in words]
+    told = (
+        ["run", "--resume", str(begun.parent)]
+        if words[0] == "run" and begun
+        else [word.replace("{}", str(folder)) for word in words]
+    )
     if words[0] == "run" and not begun and folder.exists():
         shutil.rmtree(folder)  # killed before it had a configuration to go on from
     process = FORK.Process(target=command, args=(told, folder.with_name(f"{folder.name}.log")))
@@ -149,7 +187,9 @@ def finished(words: list[str], folder: Path) -> dict[str, Any]:
     if words[0] == "compare":  # its runs are looked at through it
         return lasting((folder / "compare.json").read_text())
     return {
-        STAMP.sub("STAMP", str(p.relative_to(folder))): content(p) for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix != ".html"
+        STAMP.sub("STAMP", str(p.relative_to(folder))): content(p)
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.suffix != ".html"
     }
 
 
@@ -162,14 +202,18 @@ def content(path: Path) -> Any:
     if path.suffix == ".json":
         return {k: v for k, v in json.loads(path.read_text()).items() if k not in CLOCKS}
     if path.name == "metrics.jsonl":
-        return [{k: v for k, v in json.loads(line).items() if k not in CLOCKS} for line in path.read_text().splitlines()]
+        return [
+            {k: v for k, v in json.loads(line).items() if k not in CLOCKS} for line in path.read_text().splitlines()
+        ]
     return path.read_bytes()
 
 
 def digest(value: Any) -> str:
     """sha256 over a checkpoint's state, to its last bit."""
     if isinstance(value, torch.Tensor):
-        return hashlib.sha256(str(value.dtype).encode() + value.contiguous().view(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
+        return hashlib.sha256(
+            str(value.dtype).encode() + value.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+        ).hexdigest()
     if isinstance(value, dict):
         return hashlib.sha256(repr([(key, digest(v)) for key, v in value.items()]).encode()).hexdigest()
     if isinstance(value, list | tuple):

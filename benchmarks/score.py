@@ -1,14 +1,17 @@
-"""Scoring speed: 20,000 stored GSM8K responses, by `herl-bench score` and by lm-eval's own `gsm8k` task, in turns, in the same run.
+"""Scoring speed: 20,000 stored GSM8K responses, by `herl-bench score` and by lm-eval's own `gsm8k` task, in turns, in
+the same run.
 
     HERL_BENCH_DATA=DIR python benchmarks/score.py --output benchmarks/results/score.json
 
-Both start from the same JSONL file and end with means and standard errors; each measurement is a process of its own that does its imports
-before the clock starts. lm-eval's side is what its evaluator does once a model has answered (filters, `process_results` of every document
-and filter, aggregation), without building prompts, hashes and logs, so the ratio is a lower bound of one against `simple_evaluate`. It computes two metrics
-per response; ours computes three, and four criteria with evidence. lm-eval's clock leaves out reading the items, ours includes it.
+Both start from the same JSONL file and end with means and standard errors; each measurement is a process of its own
+that does its imports before the clock starts. lm-eval's side is what its evaluator does once a model has answered
+(filters, `process_results` of every document and filter, aggregation), without building prompts, hashes and logs, so
+the ratio is a lower bound of one against `simple_evaluate`. It computes two metrics per response; ours computes three,
+and four criteria with evidence. lm-eval's clock leaves out reading the items, ours includes it.
 
-The responses: gold answers, 30 % of them with another final number, 20 % that say "The answer is N." only. Both sides must agree on the two
-metrics that they share. Peak memory is the largest process's; ours is also measured on other numbers of responses, to see that it stays.
+The responses: gold answers, 30 % of them with another final number, 20 % that say "The answer is N." only. Both sides
+must agree on the two metrics that they share. Peak memory is the largest process's; ours is also measured on other
+numbers of responses, to see that it stays.
 """
 
 from __future__ import annotations
@@ -48,13 +51,16 @@ def write_responses(path: Path, data: Path, count: int) -> None:
             name, doc = known[i % len(known)]
             kind, number = rng.random(), rng.randrange(1000)
             worked = doc["answer"].rpartition("#### ")[0]
-            text = f"{worked}#### {number}" if kind < 0.3 else f"The answer is {number}." if kind < 0.5 else doc["answer"]
+            text = (
+                f"{worked}#### {number}" if kind < 0.3 else f"The answer is {number}." if kind < 0.5 else doc["answer"]
+            )
             file.write(json.dumps({"id": name, "response": text}, ensure_ascii=False) + "\n")
 
 
-# ------------------------------------------------------------------------------------------------------------ the two sides
+# -------------------------------------------------------------------------------------------------------- the two sides
 def clocks() -> complex:
-    """Wall-clock seconds, and as the imaginary part the processor's, of this process and of those that it waited for."""
+    """Wall-clock seconds, and as the imaginary part the processor's, of this process and of those that it waited
+    for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return complex(time.perf_counter(), sum(u.ru_utime + u.ru_stime for u in used))
 
@@ -64,7 +70,19 @@ def ours(path: Path, data: Path, jobs: int) -> dict[str, Any]:
     from herl_bench.plugins import load_host
 
     host, out = load_host(), io.StringIO()
-    arguments = ["score", str(path), "--task", "gsm8k", "--data", str(data), "--allow_duplicates", "--format", "json", "--jobs", str(jobs)]
+    arguments = [
+        "score",
+        str(path),
+        "--task",
+        "gsm8k",
+        "--data",
+        str(data),
+        "--allow_duplicates",
+        "--format",
+        "json",
+        "--jobs",
+        str(jobs),
+    ]
     before = clocks()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
         cli.main(arguments, standalone_mode=False, obj=host)
@@ -90,7 +108,10 @@ def theirs(path: Path, data: Path) -> dict[str, Any]:
             "tag": None,
             "dataset_path": "json",
             "dataset_name": None,
-            "dataset_kwargs": {"data_files": {s: str(data / "gsm8k" / f"{s}.jsonl") for s in ("train", "test")}, "cache_dir": folder},
+            "dataset_kwargs": {
+                "data_files": {s: str(data / "gsm8k" / f"{s}.jsonl") for s in ("train", "test")},
+                "cache_dir": folder,
+            },
         }
         (Path(folder) / "stock.yaml").write_text(yaml.safe_dump(spec))
         manager = TaskManager(include_path=[folder])
@@ -101,7 +122,9 @@ def theirs(path: Path, data: Path) -> dict[str, Any]:
     with path.open(encoding="utf-8") as file:
         for i, line in enumerate(file):
             row = json.loads(line)
-            one = Instance("generate_until", docs[row["id"]], ("", {}), 0, metadata=("stock", i, 1), resps=[row["response"]])
+            one = Instance(
+                "generate_until", docs[row["id"]], ("", {}), 0, metadata=("stock", i, 1), resps=[row["response"]]
+            )
             instances.append(one)
     loaded._instances = instances
     loaded.apply_filters()
@@ -115,7 +138,11 @@ def theirs(path: Path, data: Path) -> dict[str, Any]:
         mean(found)
         stderr_for_metric(mean, bootstrap_iters=100)(found)
     spent = clocks() - before
-    return {"seconds": spent.real, "cpu": spent.imag, "scores": {key: by_item(instances, found) for key, found in values.items()}}
+    return {
+        "seconds": spent.real,
+        "cpu": spent.imag,
+        "scores": {key: by_item(instances, found) for key, found in values.items()},
+    }
 
 
 def by_item(instances: list[Any], values: list[float]) -> float:
@@ -138,7 +165,9 @@ def measured(side: str, path: Path, data: Path, jobs: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=os.environ.get("HERL_BENCH_DATA"), help="folder with gsm8k/{train,test}.jsonl")
+    parser.add_argument(
+        "--data", default=os.environ.get("HERL_BENCH_DATA"), help="folder with gsm8k/{train,test}.jsonl"
+    )
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--output", help="also write the numbers to this file")
     parser.add_argument("--side", choices=["ours", "theirs"], help=argparse.SUPPRESS)
@@ -167,9 +196,13 @@ def main() -> None:
         for count in OTHERS:
             write_responses(path, data, count)
             other[count] = measured("ours", path, data, asked.jobs)["peak_mb"]
-    ratios = [theirs_["seconds"] / ours_["seconds"] for ours_, theirs_ in zip(runs["ours"], runs["theirs"], strict=True)]
+    ratios = [
+        theirs_["seconds"] / ours_["seconds"] for ours_, theirs_ in zip(runs["ours"], runs["theirs"], strict=True)
+    ]
     result = {
-        "command": "HERL_BENCH_DATA=DIR OMP_NUM_THREADS=1 python benchmarks/score.py --output benchmarks/results/score.json",
+        "command": (
+            "HERL_BENCH_DATA=DIR OMP_NUM_THREADS=1 python benchmarks/score.py --output benchmarks/results/score.json"
+        ),
         "responses": RESPONSES,
         "jobs": asked.jobs,
         "processors": len(os.sched_getaffinity(0)),
@@ -177,7 +210,10 @@ def main() -> None:
         "seconds": {side: [round(run["seconds"], 2) for run in found] for side, found in runs.items()},
         "cpu_seconds": {side: round(median(run["cpu"] for run in found), 2) for side, found in runs.items()},
         "peak_mb": {side: max(run["peak_mb"] for run in found) for side, found in runs.items()},
-        "our_peak_mb_by_responses": {**{str(k): v for k, v in other.items()}, str(RESPONSES): max(r["peak_mb"] for r in runs["ours"])},
+        "our_peak_mb_by_responses": {
+            **{str(k): v for k, v in other.items()},
+            str(RESPONSES): max(r["peak_mb"] for r in runs["ours"]),
+        },
         "scores_of_both": numbers["ours"],
     }
     text = json.dumps(result, indent=2)

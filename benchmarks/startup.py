@@ -1,11 +1,12 @@
-"""How long until a small evaluation is done: `herl-bench eval` on four items against `lm_eval run` on the same four, and the two `ls` commands.
+"""How long until a small evaluation is done: `herl-bench eval` on four items against `lm_eval run` on the same four,
+and the two `ls` commands.
 
     HERL_BENCH_DATA=DIR python benchmarks/startup.py --pairs 7
 
-Both evaluate one checkpoint of a few thousand parameters on the first four published GSM8K test items, with the same prompts, stop strings and
-length; both write results and samples. Each command is a process of its own, the two take turns, and the ratio is of wall times within a pair.
-lm-eval reads the items through its own `gsm8k` task file with local data in place of the hub's. Left out: models whose loading takes time, where
-both wait for the same thing.
+Both evaluate one checkpoint of a few thousand parameters on the first four published GSM8K test items, with the same
+prompts, stop strings and length; both write results and samples. Each command is a process of its own, the two take
+turns, and the ratio is of wall times within a pair. lm-eval reads the items through its own `gsm8k` task file with
+local data in place of the hub's. Left out: models whose loading takes time, where both wait for the same thing.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ ITEMS, TOKENS = 4, 32
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--only", choices=["eval", "ls"], help="measure this alone, and keep what the results say of the other")
+    parser.add_argument(
+        "--only", choices=["eval", "ls"], help="measure this alone, and keep what the results say of the other"
+    )
     args = parser.parse_args()
     found = json.loads(RESULTS.read_text()) if args.only and RESULTS.exists() else {}
     with tempfile.TemporaryDirectory() as name:
@@ -49,8 +52,23 @@ def main() -> None:
 
 def ours(checkpoint: Path, folder: Path) -> list[str]:
     samples = json.dumps({"gsm8k": list(range(ITEMS))})
-    return ["herl-bench", "eval", "--tasks", "gsm8k", "--model", str(checkpoint), "--data", os.environ["HERL_BENCH_DATA"], "--samples", samples,
-            "--max_new_tokens", str(TOKENS), "--output_path", str(folder / "ours"), "--log_samples"]  # fmt: skip
+    return [
+        "herl-bench",
+        "eval",
+        "--tasks",
+        "gsm8k",
+        "--model",
+        str(checkpoint),
+        "--data",
+        os.environ["HERL_BENCH_DATA"],
+        "--samples",
+        samples,
+        "--max_new_tokens",
+        str(TOKENS),
+        "--output_path",
+        str(folder / "ours"),
+        "--log_samples",
+    ]
 
 
 def theirs(checkpoint: Path, folder: Path) -> list[str]:
@@ -71,13 +89,36 @@ def theirs(checkpoint: Path, folder: Path) -> list[str]:
     tasks = folder / "tasks"
     tasks.mkdir()
     (tasks / "gsm8k_local.yaml").write_text(json.dumps(task))
-    return ["lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={checkpoint}", "--device", "cpu", "--tasks", "gsm8k_local",
-            "--include_path", str(tasks), "--num_fewshot", "0", "--limit", str(ITEMS), "--batch_size", str(ITEMS), "--gen_kwargs",
-            f"max_gen_toks={TOKENS}", "--output_path", str(folder / "theirs"), "--log_samples"]  # fmt: skip
+    return [
+        "lm_eval",
+        "run",
+        "--model",
+        "hf",
+        "--model_args",
+        f"pretrained={checkpoint}",
+        "--device",
+        "cpu",
+        "--tasks",
+        "gsm8k_local",
+        "--include_path",
+        str(tasks),
+        "--num_fewshot",
+        "0",
+        "--limit",
+        str(ITEMS),
+        "--batch_size",
+        str(ITEMS),
+        "--gen_kwargs",
+        f"max_gen_toks={TOKENS}",
+        "--output_path",
+        str(folder / "theirs"),
+        "--log_samples",
+    ]
 
 
 def compare(one: list[str], other: list[str], pairs: int) -> dict[str, object]:
-    """Seconds of wall time of each, pair by pair, after one of each that is not counted (files come into the cache, data sets are prepared)."""
+    """Seconds of wall time of each, pair by pair, after one of each that is not counted (files come into the cache,
+    data sets are prepared)."""
     seconds: list[tuple[float, float]] = []
     for number in range(pairs + 1):
         taken = (timed(one), timed(other)) if number % 2 else (timed(other), timed(one))[::-1]
@@ -98,7 +139,9 @@ def compare(one: list[str], other: list[str], pairs: int) -> dict[str, object]:
 def timed(command: list[str]) -> float:
     program = Path(sys.executable).with_name(command[0])
     started = time.perf_counter()
-    done = subprocess.run([str(program), *command[1:]], capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    done = subprocess.run(
+        [str(program), *command[1:]], capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+    )
     if done.returncode:
         raise SystemExit(f"{shlex.join(command)} failed:\n{done.stderr[-2000:]}")
     return time.perf_counter() - started

@@ -1,16 +1,20 @@
-"""What a response answers: its text without what was thought, and a number as people write one. For checks and metrics of any plugin.
+"""What a response answers: its text without what was thought, and a number as people write one. For checks and metrics
+of any plugin.
 
-`answer_text` leaves out the thoughts of a reasoning model: `<think>…</think>` and the like. What is thought is not the answer, and
-a thought that was never closed has none. Where the chat template opened the thought, its end stands alone, and the text before it
-is thought too. A tag in quotes is a word that is spoken of, not a thought.
+`answer_text` leaves out the thoughts of a reasoning model: `<think>…</think>` and the like. What is thought is not the
+answer, and a thought that was never closed has none. Where the chat template opened the thought, its end stands alone,
+and the text before it is thought too. A tag in quotes is a word that is spoken of, not a thought.
 
-`leading_number` reads one number in usual notation: `1,234.50`, `70{,}000`, `70 000`, `-$5`, `18 €`, `50%`, `~18`, `(18)`, `1e3`, `2 × 10^3`,
-`5/2`, `2 1/2`, `\\frac{5}{2}`, `\\text{18}`, `x = 18`, `9 * 2 = 18`, `70 thousand`, with words behind it. What only begins like a number is
+`leading_number` reads one number in usual notation: `1,234.50`, `70{,}000`, `70 000`, `-$5`, `18 €`, `50%`, `~18`,
+`(18)`, `1e3`, `2 × 10^3`, `5/2`, `2 1/2`, `\\frac{5}{2}`, `\\text{18}`, `x = 18`, `9 * 2 = 18`, `70 thousand`, with
+words behind it. What only begins like a number is
 none: a calculation without its result, a range, a ratio, two numbers of which one is meant, `18,50`.
 
-Both take time that grows with the length of the text, however it was made; `leading_number` looks at the first `LONGEST_PLACE` characters.
+Both take time that grows with the length of the text, however it was made; `leading_number` looks at the first
+`LONGEST_PLACE` characters.
 
-Left out: numbers in words ("twelve"), and a thought that the template opened and that was cut off before its end: nothing in the text tells.
+Left out: numbers in words ("twelve"), and a thought that the template opened and that was cut off before its end:
+nothing in the text tells.
 """
 
 from __future__ import annotations
@@ -20,15 +24,19 @@ from fractions import Fraction
 
 LONGEST_PLACE = 300
 LONGEST_NUMBER = 50
-"""Characters of a number; what is longer is none. It bounds the work, and Python itself refuses to read 4,301 digits."""
+"""Characters of a number; what is longer is none. It bounds the work, and Python itself refuses to read 4,301
+digits."""
 
-# ----------------------------------------------------------------------------------------------------------------- thoughts
-_TAG = re.compile(r"(?<![\"'`])(?:<(/?)(think|thinking|thought|reasoning)(?:\s[^<>]*)?>|\[(/?)(THINK)\])(?![\"'`])", re.IGNORECASE)
+# ------------------------------------------------------------------------------------------------------------- thoughts
+_TAG = re.compile(
+    r"(?<![\"'`])(?:<(/?)(think|thinking|thought|reasoning)(?:\s[^<>]*)?>|\[(/?)(THINK)\])(?![\"'`])", re.IGNORECASE
+)
 UNCLOSED = "the thought was never closed"
 
 
 def answer_text(response: str) -> str | None:
-    """The response without its thoughts; the response itself where it holds none, None where a thought was never closed."""
+    """The response without its thoughts; the response itself where it holds none, None where a thought was never
+    closed."""
     kept: list[str] = []
     start, inside = 0, ""
     for tag in _TAG.finditer(response):
@@ -43,12 +51,15 @@ def answer_text(response: str) -> str | None:
     return None if inside else "".join([*kept, response[start:]])
 
 
-# ------------------------------------------------------------------------------------------------------------------ numbers
+# -------------------------------------------------------------------------------------------------------------- numbers
 _SIGNS = {
     **{ord(odd): plain for odd, plain in zip("−–－＋×÷⁄＝％，：（）", "---+*//=%,:()", strict=True)},
     **dict.fromkeys(map(ord, "\u00a0\u2007\u2008\u2009\u200a\u202f\u3000"), " "),
     **dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"), ""),
-    **{ord(one): f" {over}" for one, over in zip("½⅓⅔¼¾⅕⅛", ("1/2", "1/3", "2/3", "1/4", "3/4", "1/5", "1/8"), strict=True)},
+    **{
+        ord(one): f" {over}"
+        for one, over in zip("½⅓⅔¼¾⅕⅛", ("1/2", "1/3", "2/3", "1/4", "3/4", "1/5", "1/8"), strict=True)
+    },
 }
 _LATEX = (
     (re.compile(r"<<[^<>\n]*>>"), ""),  # calculator notes
@@ -62,7 +73,10 @@ _LATEX = (
     (re.compile(r"\\(?=[$%#&_])"), ""),
     (re.compile(r"\\!"), ""),
     (re.compile(r"\\[,;:> ()\[\]]"), " "),
-    (re.compile(r"\\(?:[dD]isplaystyle|left|right|[a-z]*box(?:ed)?|(?:text|math)[a-z]*|bf|rm|it|quad|qquad)\b\*?"), " "),
+    (
+        re.compile(r"\\(?:[dD]isplaystyle|left|right|[a-z]*box(?:ed)?|(?:text|math)[a-z]*|bf|rm|it|quad|qquad)\b\*?"),
+        " ",
+    ),
     (re.compile(r"</?[A-Za-z]+ ?/?>"), " "),
     (re.compile(r"<(\d[\d,.]{0,40})>"), r"\1"),
     (re.compile(r"[{}`]"), ""),
@@ -80,8 +94,18 @@ _NUMBER = re.compile(
     r"(?P<half> and a half\b)?"
     r"(?: ?-?(?P<scale>hundred|thousand|million|billion|trillion|dozen|lakh|crore)\b|(?P<k>[kKM])(?![A-Za-z]))?"
 )
-_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12, "lakh": 10**5,
-           "crore": 10**7, "k": 1000, "m": 10**6}  # fmt: skip
+_SCALES = {
+    "hundred": 100,
+    "thousand": 1000,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+    "dozen": 12,
+    "lakh": 10**5,
+    "crore": 10**7,
+    "k": 1000,
+    "m": 10**6,
+}
 _BIG = r"(?:hours?|hrs?|days?|weeks?|years?|minutes?|mins?|feet|foot|ft|dollars?|pounds?|lbs?|euros?)"
 _GOES_ON = re.compile(
     r"[,.'’_ ]\d"  # 18,50 and 1.234.567
@@ -99,7 +123,8 @@ _WORDS = (
 _CAME_FROM = re.compile(r"[\d)] ?(?:\*\*|[-+*/^x:]) ?\(?\Z|\d[,.'’_]\Z|\d(?: [^\W\d_]+)? or (?:[^\W\d_]+ )?\Z")
 _OPENING = re.compile(rf"(?:[\s:*_~≈\"“”'(\[#=]+|(?:{_WORDS})\b)+", re.IGNORECASE)
 _REFUSED = re.compile(
-    r"(?:not|neither|never|either|between|(?:less|more|fewer|greater|higher|lower) than|at least|at most|over|under)\b|[<>≤≥≠±]",
+    r"(?:not|neither|never|either|between|(?:less|more|fewer|greater|higher|lower) than|at least|at"
+    r" most|over|under)\b|[<>≤≥≠±]",
     re.IGNORECASE,
 )
 _EQUATION = re.compile(rf"(?P<equals>[=≈])|(?P<number>{_UNSIGNED})|(?P<sign>[-+*/^]|\bx\b)")
@@ -135,7 +160,8 @@ def last_number(text: str) -> Fraction | None:
 
 
 def plain_signs(text: str) -> str:
-    """Typographic signs, LaTeX, emphasis and currency signs as they are typed on a keyboard, or left out. For short texts."""
+    """Typographic signs, LaTeX, emphasis and currency signs as they are typed on a keyboard, or left out. For short
+    texts."""
     text = text.translate(_SIGNS)
     for pattern, plain in _LATEX:
         text = pattern.sub(plain, text)
@@ -143,7 +169,8 @@ def plain_signs(text: str) -> str:
 
 
 def _sides(text: str) -> list[str]:
-    """The sides of the equation that the text begins with. Two numbers without a sign between them end it: `18, as 2 + 3 = 5`."""
+    """The sides of the equation that the text begins with. Two numbers without a sign between them end it: `18, as 2 +
+    3 = 5`."""
     starts, number = [0], False
     for token in _EQUATION.finditer(text):
         if token["equals"]:

@@ -1,4 +1,5 @@
-"""Make something in a process of its own, within bounds of processor time and memory: what a stranger's template or file can make endless."""
+"""Make something in a process of its own, within bounds of processor time and memory: what a stranger's template or
+file can make endless."""
 
 from __future__ import annotations
 

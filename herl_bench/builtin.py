@@ -1,4 +1,5 @@
-"""What the core itself contributes, through the same hooks as any plugin: the methods, the sandbox, the general checks."""
+"""What the core itself contributes, through the same hooks as any plugin: the methods, the sandbox, the general
+checks."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ def _train(run: Run) -> None:
 
 
 def _train_peer(run: Run) -> None:
-    from herl_bench.train.peers import train
+    from herl_bench.train.trl_methods import train
 
     train(run)
 
@@ -42,7 +43,9 @@ def herl_checks() -> Iterable[Check]:
 def herl_methods() -> Iterable[Method]:
     return [
         Method("ppo", PPOConfig, _train, "proximal policy optimisation with a value critic"),
-        Method("herl", HeRLConfig, _train, "PPO, guided revisions of failures, and a critic-estimated improvement bonus"),
+        Method(
+            "herl", HeRLConfig, _train, "PPO, guided revisions of failures, and a critic-estimated improvement bonus"
+        ),
         Method("grpo", GRPOConfig, _train_peer, "group-relative policy optimisation, trained by TRL"),
         Method("rloo", RLOOConfig, _train_peer, "REINFORCE with a leave-one-out baseline, trained by TRL"),
     ]
@@ -51,6 +54,12 @@ def herl_methods() -> Iterable[Method]:
 @hookimpl
 def herl_sandboxes() -> Iterable[SandboxProvider]:
     return [
-        SandboxProvider("default", _open_sandbox, "namespaces, Landlock and seccomp; needs bubblewrap, no root, no daemon"),
-        SandboxProvider("landlock", partial(_open_sandbox, isolation="landlock"), "Landlock and seccomp alone, for containers; weaker"),
+        SandboxProvider(
+            "default", _open_sandbox, "namespaces, Landlock and seccomp; needs bubblewrap, no root, no daemon"
+        ),
+        SandboxProvider(
+            "landlock",
+            partial(_open_sandbox, isolation="landlock"),
+            "Landlock and seccomp alone, for containers; weaker",
+        ),
     ]

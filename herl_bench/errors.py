@@ -39,7 +39,9 @@ class UnknownName(UsageError):
         choices = sorted(known)
         spelt = {choice.lower(): choice for choice in reversed(choices)}
         near = [spelt[word] for word in get_close_matches(name.lower(), spelt, n=3, cutoff=0.5)]
-        hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(choices) or '(none installed)'}"
+        hint = (
+            f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(choices) or '(none installed)'}"
+        )
         super().__init__(f"no {kind} named {name!r}: {hint}")
 
 

@@ -1,7 +1,7 @@
 """Turn unmet verdicts into guidance in words, and keep what was learnt from each attempt in a bounded buffer.
 
-Guidance has three depths. `criteria` says which criteria were missed, `evidence` adds what was seen, `reference` adds the correct
-step. None of them contains the final answer: checks keep it out of `evidence` and `correction`.
+Guidance has three depths. `criteria` says which criteria were missed, `evidence` adds what was seen, `reference` adds
+the correct step. None of them contains the final answer: checks keep it out of `evidence` and `correction`.
 """
 
 from __future__ import annotations
@@ -50,11 +50,19 @@ def guidance(
     for v in verdicts:
         if v.met is not None and v.criterion not in hidden:
             shown[v.met].append(
-                _Shown(v.criterion, text[v.criterion], v.part, v.evidence if depth >= 1 else "", v.correction if depth >= 2 else "")
+                _Shown(
+                    v.criterion,
+                    text[v.criterion],
+                    v.part,
+                    v.evidence if depth >= 1 else "",
+                    v.correction if depth >= 2 else "",
+                )
             )
     if not shown[False]:
         return ""
-    return _render(template, "guidance", example=example, draft=draft, met=shown[True], unmet=shown[False], level=level).strip()
+    return _render(
+        template, "guidance", example=example, draft=draft, met=shown[True], unmet=shown[False], level=level
+    ).strip()
 
 
 def revision_prompt(template: HindsightTemplate, example: Example, guidance_text: str, draft: str | None) -> str:
@@ -63,9 +71,11 @@ def revision_prompt(template: HindsightTemplate, example: Example, guidance_text
 
 
 def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence[Example] = ()) -> None:
-    """Compile both fields, and render them for each example with every criterion unmet, at every hint level, with and without a draft.
+    """Compile both fields, and render them for each example with every criterion unmet, at every hint level, with and
+    without a draft.
 
-    Raises `UsageError` that names template, field and line: what is wrong with a template is to be found before anything is sampled.
+    Raises `UsageError` that names template, field and line: what is wrong with a template is to be found before
+    anything is sampled.
     """
     for name in FIELDS:
         templates.check(*_source(template, name))
@@ -82,7 +92,8 @@ def _source(template: HindsightTemplate, name: str) -> tuple[str, str]:
     source = getattr(template, name)
     if not isinstance(source, str):
         raise UsageError(
-            f"hindsight template {template.name!r}: {name} is a {type(source).__name__}: give the text, such as Path(…).read_text()"
+            f"hindsight template {template.name!r}: {name} is a {type(source).__name__}: give the text, such as"
+            " Path(…).read_text()"
         )
     return source, f"hindsight template {template.name!r}: {name}"
 
@@ -91,7 +102,7 @@ def _render(template: HindsightTemplate, name: str, **names: Any) -> str:
     return templates.render(*_source(template, name), **names)
 
 
-# ----------------------------------------------------------------------------------------------------------------- buffer
+# --------------------------------------------------------------------------------------------------------------- buffer
 @dataclass(frozen=True)
 class Hindsight:
     """One lesson: what was tried, what was said about it, and what came of it (None until a revision was judged)."""
@@ -112,7 +123,8 @@ class Hindsight:
 class HindsightBuffer:
     """At most `capacity` lessons, the oldest dropped first; retrieval for the same prompt, or for similar ones by BM25.
 
-    Seeded: the same additions and the same `rng` give the same draws. `state_dict` / `load_state_dict` go into checkpoints.
+    Seeded: the same additions and the same `rng` give the same draws. `state_dict` / `load_state_dict` go into
+    checkpoints.
     """
 
     def __init__(self, capacity: int = 2000):

@@ -1,4 +1,5 @@
-"""Where the data folders `rubrics/` and `tasks/` lie: inside the installed package, or beside it in a source checkout."""
+"""Where the data folders `rubrics/` and `tasks/` lie: inside the installed package, or beside it in a source
+checkout."""
 
 from __future__ import annotations
 

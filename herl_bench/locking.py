@@ -1,8 +1,9 @@
 """A folder is one process's at a time: a lock that says who holds it, and that no death leaves behind.
 
-The kernel keeps the lock (`flock`), so a holder that is killed holds nothing. What the file says of its holder is for people, with one exception: on
-a file system without `flock` a holder on this machine counts as dead once its process is gone, and one on another machine has to be believed.
-There the last of several that begin in the same moment gets the folder.
+The kernel keeps the lock (`flock`), so a holder that is killed holds nothing. What the file says of its holder is for
+people, with one exception: on a file system without `flock` a holder on this machine counts as dead once its process is
+gone, and one on another machine has to be believed. There the last of several that begin in the same moment gets the
+folder.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def _taken(path: Path) -> int | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if _flocked(descriptor, path) and _same(descriptor, path):  # not the same: its holder left, and took the file along
+        if _flocked(descriptor, path) and _same(
+            descriptor, path
+        ):  # not the same: its holder left, and took the file along
             return descriptor
     except BaseException:
         os.close(descriptor)
@@ -69,7 +72,12 @@ def _taken(path: Path) -> int | None:
 
 
 def _flocked(descriptor: int, path: Path) -> bool:
-    me = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds"), "born": _born()}
+    me = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        "born": _born(),
+    }
     supported = True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -97,13 +105,18 @@ def _holder(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             found = json.loads(file.read(1000))
-        return found if isinstance(found, dict) and isinstance(found.get("pid"), int) and isinstance(found.get("host"), str) else {}
+        return (
+            found
+            if isinstance(found, dict) and isinstance(found.get("pid"), int) and isinstance(found.get("host"), str)
+            else {}
+        )
     except (OSError, ValueError, RecursionError):
         return {}
 
 
 def _gone(holder: dict[str, Any]) -> bool:
-    """Is it known that the holder no longer runs? A process number that another process has since got is told by when that one began."""
+    """Is it known that the holder no longer runs? A process number that another process has since got is told by when
+    that one began."""
     if not holder:
         return True
     if holder["host"] != socket.gethostname():
@@ -117,11 +130,14 @@ def _gone(holder: dict[str, Any]) -> bool:
         return True
     except OSError:
         return False
-    return Path("/proc/self/stat").exists()  # there, and yet without a beginning: it died, and nobody has asked after it
+    return Path(
+        "/proc/self/stat"
+    ).exists()  # there, and yet without a beginning: it died, and nobody has asked after it
 
 
 def _born(pid: int | str = "self") -> int | None:
-    """When a process began, in clock ticks since the machine's start; None where it cannot be told, or the process is a zombie."""
+    """When a process began, in clock ticks since the machine's start; None where it cannot be told, or the process is a
+    zombie."""
     try:
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):
@@ -133,5 +149,8 @@ def _told(holder: dict[str, Any], path: Path) -> str:
     if not holder:
         return f"{path} is locked: wait for whoever holds it"
     there = holder["host"] == socket.gethostname()
-    words = f"process {holder['pid']} on {holder['host']}, since {holder.get('since', 'an unknown time')}: wait for it, or stop it"
+    words = (
+        f"process {holder['pid']} on {holder['host']}, since {holder.get('since', 'an unknown time')}: wait for it, or"
+        " stop it"
+    )
     return words if there else f"{words}; if it is over, delete {path}"

@@ -1,8 +1,9 @@
 """Search with a pattern that a stranger wrote, within bounds of time.
 
-A pattern is one of Python's `re`, and what `re` refuses is refused. It is searched for by the library `regex`, which reads the same language and can
-be told to stop; where the two would read a pattern differently, it is written so that both agree, or refused. Bounded are the pattern's length, what
-its repeats multiply to (which is what compiling costs), and the processor time of a search.
+A pattern is one of Python's `re`, and what `re` refuses is refused. It is searched for by the library `regex`, which
+reads the same language and can be told to stop; where the two would read a pattern differently, it is written so that
+both agree, or refused. Bounded are the pattern's length, what its repeats multiply to (which is what compiling costs),
+and the processor time of a search.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ MOST_WORK = 10_000_000
 """Characters of a pattern times the least numbers of its repeats, all multiplied."""
 SECONDS = 1.0
 PATIENCE = 5
-"""A pattern that ran out of time so often is not tried again in this process: one bad criterion must not take a second for every response."""
+"""A pattern that ran out of time so often is not tried again in this process: one bad criterion must not take a second
+for every response."""
 
 _REPEAT = re.compile(r"\{(\d{1,9})")
 _BRACE = re.compile(r"\\N\{[^}]*\}|\\.|\{(?!\d*(?:,\d*)?\})", re.DOTALL)
@@ -52,7 +54,8 @@ def compiled(pattern: str) -> Any:
 
 
 def found_in(text: str, pattern: str) -> bool | None:
-    """Does the pattern match somewhere in the text, line by line? None where that is not known within a second of processor time."""
+    """Does the pattern match somewhere in the text, line by line? None where that is not known within a second of
+    processor time."""
     if _late[pattern] >= PATIENCE:
         return None
     try:

@@ -1,8 +1,8 @@
 """The host: finds plugins by entry point, asks each for what it contributes, and names the one that is broken.
 
-pluggy's own `load_setuptools_entrypoints` stops at the first plugin that cannot be imported. Here each entry point is loaded in a
-`try` of its own and each hook is called plugin by plugin, so that a broken plugin costs only itself and is reported with its
-distribution, its hook and the error.
+pluggy's own `load_setuptools_entrypoints` stops at the first plugin that cannot be imported. Here each entry point is
+loaded in a `try` of its own and each hook is called plugin by plugin, so that a broken plugin costs only itself and is
+reported with its distribution, its hook and the error.
 """
 
 from __future__ import annotations
@@ -66,17 +66,21 @@ class Host:
     _claims: dict[str, dict[str, list[Plugin]]] = field(default_factory=dict)
 
     def entries(self, kind: str) -> dict[str, Entry[Any]]:
-        """All objects of a kind (`task`, `rubric`, …) by name. What a broken plugin would have given is missing; see `problems`."""
+        """All objects of a kind (`task`, `rubric`, …) by name. What a broken plugin would have given is missing; see
+        `problems`."""
         if kind not in self._entries:
             self._collect(kind)
         return self._entries[kind]
 
     def get(self, kind: str, name: str) -> Any:
-        """The object called `name`. Raises `UnknownName` with the nearest names, `PluginError` where two plugins claim it."""
+        """The object called `name`. Raises `UnknownName` with the nearest names, `PluginError` where two plugins claim
+        it."""
         entries = self.entries(kind)
         claims = self._claims[kind].get(name, [])
         if len(claims) > 1:
-            raise PluginError(f"the {kind} {name!r} is claimed by {' and by '.join(map(str, claims))}: uninstall one of them")
+            raise PluginError(
+                f"the {kind} {name!r} is claimed by {' and by '.join(map(str, claims))}: uninstall one of them"
+            )
         if name not in entries:
             raise UnknownName(kind, name, entries)
         return entries[name].item
@@ -110,7 +114,9 @@ class Host:
                 self._report(f"plugin {plugin}: hook {hook} raised {said(error)}")
                 continue
             if items is None:
-                self._report(f"plugin {plugin}: hook {hook} must return a list of {wanted.__name__}, not {type(given).__name__}")
+                self._report(
+                    f"plugin {plugin}: hook {hook} must return a list of {wanted.__name__}, not {type(given).__name__}"
+                )
                 continue
             for item in items:
                 if kind == "rubric" and isinstance(item, Path):
@@ -120,7 +126,9 @@ class Host:
                         self._report(f"plugin {plugin}: {error}")
                         continue
                 if not isinstance(item, wanted):
-                    self._report(f"plugin {plugin}: hook {hook} gave a {type(item).__name__} where a {wanted.__name__} belongs")
+                    self._report(
+                        f"plugin {plugin}: hook {hook} gave a {type(item).__name__} where a {wanted.__name__} belongs"
+                    )
                     continue
                 key = str(getattr(item, "id", "") or item.name)  # type: ignore[attr-defined]
                 claims.setdefault(key, []).append(plugin)
@@ -128,7 +136,9 @@ class Host:
         for key, owners in claims.items():
             if len(owners) > 1:
                 del entries[key]
-                self._report(f"the {kind} {key!r} is claimed by {' and by '.join(map(str, owners))}: uninstall one of them")
+                self._report(
+                    f"the {kind} {key!r} is claimed by {' and by '.join(map(str, owners))}: uninstall one of them"
+                )
         self._entries[kind], self._claims[kind] = entries, claims
 
     def _check_references(self) -> None:
@@ -139,7 +149,9 @@ class Host:
             for kind, reference in wanted:
                 # A name that two plugins claim was reported as that already.
                 if reference not in self.entries(kind) and reference not in self._claims[kind]:
-                    self._report(f"plugin {entry.plugin}: task {name!r} names the {kind} {reference!r}, which no plugin provides")
+                    self._report(
+                        f"plugin {entry.plugin}: task {name!r} names the {kind} {reference!r}, which no plugin provides"
+                    )
 
     def _implementations(self, hook: str) -> list[tuple[str, Any]]:
         caller = getattr(self.manager.hook, hook)
@@ -184,5 +196,9 @@ def _check_hook_names(module: Any) -> None:
     """A misspelt hook would silently never be called; say so."""
     known = {name for name in dir(hookspecs) if name.startswith("herl_")}
     for name, value in vars(module).items():
-        if name.startswith("herl_") and getattr(value, f"{hookspecs.GROUP}_impl", None) is not None and name not in known:
+        if (
+            name.startswith("herl_")
+            and getattr(value, f"{hookspecs.GROUP}_impl", None) is not None
+            and name not in known
+        ):
             raise PluginError(str(UnknownName("hook", name, known)))

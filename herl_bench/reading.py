@@ -1,13 +1,16 @@
 """Read files that strangers wrote: YAML, JSON and JSON lines, plain or gzipped.
 
-Whatever a file holds, reading it ends, takes a bounded amount of memory, and runs nobody's code; what is wrong with it is one line that names the
-file and, where there is one, the line in it. The limits are far above what any honest file needs:
+Whatever a file holds, reading it ends, takes a bounded amount of memory, and runs nobody's code; what is wrong with it
+is one line that names the file and, where there is one, the line in it. The limits are far above what any honest file
+needs:
 
-* a YAML file: 256 KiB, 50 levels, 20,000 values after its aliases are followed; no key twice; no tags beyond plain values, lists and mappings;
+* a YAML file: 256 KiB, 50 levels, 20,000 values after its aliases are followed; no key twice; no tags beyond plain
+values, lists and mappings;
 * a JSON document: 256 MiB, 100 levels, whole numbers of up to 300 digits;
 * a line of a JSONL file: 64 MiB; a `.gz` may unfold to 16 MiB, or 200 times its size where that is more.
 
-Texts are UTF-8, with or without a byte-order mark. A date in YAML is text, as everything else that is neither a number nor true or false.
+Texts are UTF-8, with or without a byte-order mark. A date in YAML is text, as everything else that is neither a number
+nor true or false.
 """
 
 from __future__ import annotations
@@ -37,8 +40,10 @@ DIGITS = 300
 """More than a float can hold."""
 
 
-# ------------------------------------------------------------------------------------------------------------------- text
-def read_text(path: str | Path, what: str = "the file", most: int = MOST_TEXT, kind: type[UsageError] = UsageError) -> str:
+# ----------------------------------------------------------------------------------------------------------------- text
+def read_text(
+    path: str | Path, what: str = "the file", most: int = MOST_TEXT, kind: type[UsageError] = UsageError
+) -> str:
     """The text of a file of at most `most` bytes. Raises `kind`, which says that `what` cannot be read."""
     try:
         with open(path, "rb") as file:
@@ -63,7 +68,7 @@ def _size(count: int) -> str:
     return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
 
 
-# ------------------------------------------------------------------------------------------------------------------- YAML
+# ----------------------------------------------------------------------------------------------------------------- YAML
 def read_yaml(path: str | Path, what: str = "the file") -> Any:
     """The one document of a YAML file. Raises `UsageError`."""
     return parse_yaml(read_text(path, what, MOST_YAML), str(path))
@@ -95,7 +100,8 @@ def _loader() -> Any:
         return yaml.constructor.ConstructorError(None, None, problem, mark)
 
     implicit = {
-        first: [(tag, seen) for tag, seen in found if tag in core] for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        first: [(tag, seen) for tag, seen in found if tag in core]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
     class Loader(yaml.SafeLoader):
@@ -147,7 +153,7 @@ def _loader() -> Any:
     return Loader
 
 
-# ------------------------------------------------------------------------------------------------------------------- JSON
+# ----------------------------------------------------------------------------------------------------------------- JSON
 def read_json(path: str | Path, *, strict: bool = False) -> Any:
     """The document of a JSON file. Raises `DataError`."""
     return parse_json(read_text(path, "it", kind=DataError), str(path), strict=strict)
@@ -177,7 +183,10 @@ def _deep(value: Any) -> bool:
     level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(DEPTH):
         level = [
-            inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer) if isinstance(inner, (dict, list))
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
         ]
     return bool(level)
 
@@ -209,10 +218,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _USUAL: dict[str, Any] = {"parse_int": _whole}
-_STRICT: dict[str, Any] = {"parse_int": _whole, "parse_float": _finite, "parse_constant": _no_constant, "object_pairs_hook": _unique}
+_STRICT: dict[str, Any] = {
+    "parse_int": _whole,
+    "parse_float": _finite,
+    "parse_constant": _no_constant,
+    "object_pairs_hook": _unique,
+}
 
 
-# ------------------------------------------------------------------------------------------------------------- JSON lines
+# ----------------------------------------------------------------------------------------------------------- JSON lines
 def json_lines(path: str | Path, *, strict: bool = False) -> Iterator[tuple[int, Any]]:
     """(number, value) of each line that is not blank, numbers from 1. Raises `DataError` with file and line."""
     for number, _, line in raw_lines(path):
@@ -220,7 +234,8 @@ def json_lines(path: str | Path, *, strict: bool = False) -> Iterator[tuple[int,
 
 
 def raw_lines(path: str | Path, name: str = "") -> Iterator[tuple[int, int, bytes]]:
-    """(number, where it begins, bytes) of each line that is not blank; of a name in `.gz`, of what it unfolds to. name: what messages call the file."""
+    """(number, where it begins, bytes) of each line that is not blank; of a name in `.gz`, of what it unfolds to. name:
+    what messages call the file."""
     number = start = 0
     name = name or str(path)
     try:
@@ -232,7 +247,9 @@ def raw_lines(path: str | Path, name: str = "") -> Iterator[tuple[int, int, byte
                 if len(line) > MOST_LINE:
                     raise DataError(f"{name}:{number}: a line of more than {_size(MOST_LINE)}")
                 if room is not None and start + len(line) > room:
-                    raise DataError(f"{name}:{number}: unfolds to more than {RATIO} times its size: not read any further")
+                    raise DataError(
+                        f"{name}:{number}: unfolds to more than {RATIO} times its size: not read any further"
+                    )
                 if line.strip():
                     yield number, start, line
                 start += len(line)

@@ -1,9 +1,10 @@
 """Judge responses against named criteria; load rubrics from YAML.
 
-`judge` is the one place where a response meets its checks: each distinct `observe` function among the rubric's criteria and the
-metrics runs once for the whole batch, then every check reads what it observed. A check that raises gives a verdict `met=None` with
-the error: undecided. That is never paid for: it stays in the reward's denominator, and where the check looks at the gold answer or at hidden
-tests the response has no reward at all, because without it a wrong answer cannot be told from a right one.
+`judge` is the one place where a response meets its checks: each distinct `observe` function among the rubric's criteria
+and the metrics runs once for the whole batch, then every check reads what it observed. A check that raises gives a
+verdict `met=None` with the error: undecided. That is never paid for: it stays in the reward's denominator, and where
+the check looks at the gold answer or at hidden tests the response has no reward at all, because without it a wrong
+answer cannot be told from a right one.
 """
 
 from __future__ import annotations
@@ -45,8 +46,13 @@ def judge(
 
     A criterion's weight is shared evenly by its parts; see `share_met`.
     """
-    observed = _observe_all([*(c.observe for c in rubric.criteria), *(m.observe for m in metrics)], examples, responses, sandbox)
-    return [_judge_one(example, rubric, metrics, {name: seen[i] for name, seen in observed.items()}) for i, example in enumerate(examples)]
+    observed = _observe_all(
+        [*(c.observe for c in rubric.criteria), *(m.observe for m in metrics)], examples, responses, sandbox
+    )
+    return [
+        _judge_one(example, rubric, metrics, {name: seen[i] for name, seen in observed.items()})
+        for i, example in enumerate(examples)
+    ]
 
 
 def _observe_all(
@@ -65,7 +71,10 @@ def _observe(observe: Observe, examples: Sequence[Example], responses: Sequence[
     try:
         seen = observe(examples, responses, sandbox)
         if len(seen) != len(responses):
-            raise ValueError(f"{getattr(observe, '__name__', 'observe')} gave {len(seen)} observations for {len(responses)} responses")
+            raise ValueError(
+                f"{getattr(observe, '__name__', 'observe')} gave {len(seen)} observations for {len(responses)}"
+                " responses"
+            )
     except Exception as error:
         if len(responses) == 1:
             return [_Failed(error)]
@@ -73,7 +82,9 @@ def _observe(observe: Observe, examples: Sequence[Example], responses: Sequence[
     return seen
 
 
-def _judge_one(example: Example, rubric: Rubric, metrics: Sequence[Metric], seen: Mapping[Observe | None, Any]) -> Judgement:
+def _judge_one(
+    example: Example, rubric: Rubric, metrics: Sequence[Metric], seen: Mapping[Observe | None, Any]
+) -> Judgement:
     verdicts = [v for criterion in rubric.criteria for v in _apply(criterion, example, seen[criterion.observe])]
     values: dict[str, float | None] = {}
     failed: dict[str, str] = {}
@@ -85,14 +96,21 @@ def _judge_one(example: Example, rubric: Rubric, metrics: Sequence[Metric], seen
         except Exception as error:
             values[metric.key], failed[metric.key] = None, said(error)
     return Judgement(
-        tuple(verdicts), share_met(rubric.criteria, verdicts), values, _word(seen, "status"), _word(seen, "integrity", "shared"), failed
+        tuple(verdicts),
+        share_met(rubric.criteria, verdicts),
+        values,
+        _word(seen, "status"),
+        _word(seen, "integrity", "shared"),
+        failed,
     )
 
 
 def share_met(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -> float | None:
-    """The weight of these criteria that is met, divided by what applies to the response. Over all criteria it is the reward.
+    """The weight of these criteria that is met, divided by what applies to the response. Over all criteria it is the
+    reward.
 
-    What is undecided stays in the denominator. None where a criterion that looks at the gold answer has an undecided part, or nothing is decided.
+    What is undecided stays in the denominator. None where a criterion that looks at the gold answer has an undecided
+    part, or nothing is decided.
     """
     met = applicable = 0.0
     decided = False
@@ -108,7 +126,8 @@ def share_met(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -> flo
 
 
 def is_undecided(judgement: Judgement, rubric: Rubric, primary: str | None) -> bool:
-    """Could it not be told whether the response is right? So where the primary metric, or a part that looks at the gold answer, is undecided."""
+    """Could it not be told whether the response is right? So where the primary metric, or a part that looks at the gold
+    answer, is undecided."""
     if primary is not None and judgement.metrics.get(primary) is None:
         return True
     looking = {c.name for c in rubric.criteria if c.needs_reference}
@@ -116,7 +135,8 @@ def is_undecided(judgement: Judgement, rubric: Rubric, primary: str | None) -> b
 
 
 def _word(seen: Mapping[Observe | None, Any], attribute: str, first: str = "") -> str:
-    """What the observations say under that name: `first` where any of them says so, else the first that says anything."""
+    """What the observations say under that name: `first` where any of them says so, else the first that says
+    anything."""
     words = [word for observed in seen.values() if isinstance(word := getattr(observed, attribute, None), str) and word]
     return first if first in words else next(iter(words), "")
 
@@ -146,7 +166,9 @@ def _as_findings(outcome: Outcome) -> list[Finding]:
 def _verdict(criterion: str, finding: Finding) -> Verdict:
     """The one door through which a plugin's finding becomes data that files can hold."""
     met = _truth(finding.met, "Finding.met is True, False or None")
-    evidence, correction, part = ("" if text is None else _cut(str(text)) for text in (finding.evidence, finding.correction, finding.part))
+    evidence, correction, part = (
+        "" if text is None else _cut(str(text)) for text in (finding.evidence, finding.correction, finding.part)
+    )
     return Verdict(criterion, met, evidence, correction, part, "" if met is not None else evidence or "undecided")
 
 
@@ -167,7 +189,7 @@ def _number(value: Any) -> float:
     return number
 
 
-# ------------------------------------------------------------------------------------------------------------ rubric files
+# --------------------------------------------------------------------------------------------------------- rubric files
 def _rubric_model() -> Any:
     from pydantic import BaseModel, ConfigDict, Field
 
@@ -191,7 +213,8 @@ def _rubric_model() -> Any:
 
 
 def rubric_digest(rubric: Rubric) -> str:
-    """sha256 over name, text, weight and check of every criterion: the check's name and parameters, but not its code."""
+    """sha256 over name, text, weight and check of every criterion: the check's name and parameters, but not its
+    code."""
 
     def told(criterion: Criterion) -> list[Any]:
         check = getattr(criterion.check, "func", criterion.check)
@@ -199,7 +222,9 @@ def rubric_digest(rubric: Rubric) -> str:
         named = f"{check.__module__}.{getattr(check, '__qualname__', type(check).__qualname__)}"
         return [criterion.name, criterion.text, criterion.weight, criterion.needs_reference, named, params]
 
-    return hashlib.sha256(json.dumps([told(c) for c in rubric.criteria], default=lambda value: type(value).__name__).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps([told(c) for c in rubric.criteria], default=lambda value: type(value).__name__).encode()
+    ).hexdigest()
 
 
 def rubric_schema() -> dict[str, Any]:
@@ -244,7 +269,9 @@ def _criterion(spec: Any, checks: Mapping[str, Check], path: Path) -> Criterion:
     hints = typing.get_type_hints(check.function) if inspect.isfunction(check.function) else {}
     for name, value in spec.params.items():
         if (wanted := hints.get(name)) in (str, int, float, bool) and not _fits(value, wanted):
-            raise UsageError(f"{path}: criterion {spec.name!r}: with.{name} must be {wanted.__name__}, not {type(value).__name__}")
+            raise UsageError(
+                f"{path}: criterion {spec.name!r}: with.{name} must be {wanted.__name__}, not {type(value).__name__}"
+            )
     if check.function is matches_regex:
         try:
             patterns.compiled(spec.params["pattern"])
@@ -257,14 +284,17 @@ def _fits(value: Any, wanted: type) -> bool:
     return type(value) is wanted or (wanted is float and type(value) is int)
 
 
-# ------------------------------------------------------------------------------------------------- checks for any response
+# ---------------------------------------------------------------------------------------------- checks for any response
 def matches_regex(example: Example, response: str, *, pattern: str) -> Finding:
-    """Somewhere in the response, without what was thought, `pattern` matches (Python `re`, multi-line). Undecided where that takes too long."""
+    """Somewhere in the response, without what was thought, `pattern` matches (Python `re`, multi-line). Undecided where
+    that takes too long."""
     text = answer_text(response)
     if text is None:
         return Finding(False, UNCLOSED)
     found = patterns.found_in(text, pattern)
-    return Finding(found, "" if found is not None else f"the pattern takes more than {patterns.SECONDS:g} s of processor time")
+    return Finding(
+        found, "" if found is not None else f"the pattern takes more than {patterns.SECONDS:g} s of processor time"
+    )
 
 
 def is_json(example: Example, response: str) -> Finding:

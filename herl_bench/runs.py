@@ -9,9 +9,10 @@
       final/           the trained policy as a Hugging Face checkpoint, and the critics
       eval/            before/ and after/, each in lm-eval's results and samples schema
 
-A step's rows are appended as the step ends. A checkpoint remembers how long both files were and what they held, and a resumed run cuts them back to
-that, so that a run that was killed and resumed leaves the same bytes as one that was not (wall-clock fields aside). The disk has the logs before the
-checkpoint that counts on them. A checkpoint that is damaged, or whose logs are, is never gone on from.
+A step's rows are appended as the step ends. A checkpoint remembers how long both files were and what they held, and a
+resumed run cuts them back to that, so that a run that was killed and resumed leaves the same bytes as one that was not
+(wall-clock fields aside). The disk has the logs before the checkpoint that counts on them. A checkpoint that is
+damaged, or whose logs are, is never gone on from.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from herl_bench.settings import Settings
 from herl_bench.types import HindsightTemplate, Method, Metric, Rubric, Task
 
 if TYPE_CHECKING:
-    from herl_bench.data import Data
+    from herl_bench.data.sources import Data
     from herl_bench.policy.load import Policy
     from herl_bench.train.rollouts import Rollout
 
@@ -41,8 +42,8 @@ LOGS = ("metrics.jsonl", "rollouts.jsonl")
 
 @dataclass
 class Run:
-    """What a method's `train(run)` gets. It spends `budget`, logs with `log_step`, saves with `save_checkpoint`, and stops at the end of a step
-    once `interrupted` is set."""
+    """What a method's `train(run)` gets. It spends `budget`, logs with `log_step`, saves with `save_checkpoint`, and
+    stops at the end of a step once `interrupted` is set."""
 
     directory: Path
     settings: Settings
@@ -66,7 +67,7 @@ class Run:
     def __post_init__(self) -> None:
         self._logs = {name: Log(self.directory / name) for name in LOGS}
 
-    # ---------------------------------------------------------------------------------------------- what the policy is asked
+    # ----------------------------------------------------------------------------------------- what the policy is asked
     @property
     def seed(self) -> int:
         return self.settings.seed
@@ -83,7 +84,11 @@ class Run:
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
         """Token ids of what the policy is given of each prompt, as `evaluate` gives it."""
-        opening = f"{self.settings.system_instruction}\n\n" if self.settings.system_instruction and not self.policy.chat else ""
+        opening = (
+            f"{self.settings.system_instruction}\n\n"
+            if self.settings.system_instruction and not self.policy.chat
+            else ""
+        )
         return self.policy.encode([opening + prompt for prompt in prompts], self.instruction)
 
     @property
@@ -96,9 +101,13 @@ class Run:
         own = getattr(self.config, "max_new_tokens", None)
         if own:
             return int(own)
-        return self.task.world.max_new_tokens if self.data.source == "synthetic" and self.task.world else self.task.max_new_tokens
+        return (
+            self.task.world.max_new_tokens
+            if self.data.source == "synthetic" and self.task.world
+            else self.task.max_new_tokens
+        )
 
-    # ------------------------------------------------------------------------------------------------------------- the files
+    # -------------------------------------------------------------------------------------------------------- the files
     def log_step(self, row: Mapping[str, Any], rollouts: Sequence[Rollout]) -> None:
         self._logs["rollouts.jsonl"].append([r.as_json(row["step"], i) for i, r in enumerate(rollouts)])
         self._logs["metrics.jsonl"].append([row])
@@ -140,7 +149,8 @@ class Run:
         return state
 
     def evaluate(self, label: str) -> dict[str, float | None]:
-        """Evaluate the policy as it is now into `eval/LABEL/`; the mean of each metric. Greedy, not charged to the budget."""
+        """Evaluate the policy as it is now into `eval/LABEL/`; the mean of each metric. Greedy, not charged to the
+        budget."""
         from herl_bench.evaluate import Writer, evaluate, sampling_settings
 
         folder = self.directory / "eval" / label
@@ -156,18 +166,31 @@ class Run:
             seen += len(rows)
             writer.append(rows)
             self.on_eval(label, seen, len(self.data.eval))
-            if self.interrupted and label in ("before", "after"):  # outside of a step nothing is lost by stopping at once
+            if self.interrupted and label in (
+                "before",
+                "after",
+            ):  # outside of a step nothing is lost by stopping at once
                 raise KeyboardInterrupt
 
-        with Writer(folder, task=self.task, rubric=self.rubric, metrics=self.metrics, settings=settings, model=self.policy) as writer:
+        with Writer(
+            folder, task=self.task, rubric=self.rubric, metrics=self.metrics, settings=settings, model=self.policy
+        ) as writer:
             done = evaluate(
-                self.policy, self.task, self.rubric, self.metrics, self.data.eval, sandbox=self.sandbox, on_batch=on_batch, **how
+                self.policy,
+                self.task,
+                self.rubric,
+                self.metrics,
+                self.data.eval,
+                sandbox=self.sandbox,
+                on_batch=on_batch,
+                **how,
             )
             writer.finish(done, model_name=self.settings.model, config={"data": self.data.source, "label": label})
         return {key: score.value for key, score in done.summary.metrics.items()}
 
     def save_final(self) -> None:
-        """`final/`: the policy and tokenizer as `from_pretrained` loads them, and each critic's weights. Renamed into place when whole."""
+        """`final/`: the policy and tokenizer as `from_pretrained` loads them, and each critic's weights. Renamed into
+        place when whole."""
         from safetensors.torch import save_file
 
         final, beside = self.directory / "final", self.directory / ".final.tmp"
@@ -176,21 +199,25 @@ class Run:
             self.policy.model.save_pretrained(beside)
             self.policy.tokenizer.save_pretrained(beside)
             for name, critic in self.critics.items():
-                save_file({k: v.contiguous().clone() for k, v in critic.state_dict().items()}, str(beside / f"{name}.safetensors"))
+                save_file(
+                    {k: v.contiguous().clone() for k, v in critic.state_dict().items()},
+                    str(beside / f"{name}.safetensors"),
+                )
             write_sums(beside)
             shutil.rmtree(final, ignore_errors=True)
             os.replace(beside, final)
             sync(self.directory)
 
 
-# ------------------------------------------------------------------------------------------------------------------- reading
+# -------------------------------------------------------------------------------------------------------------- reading
 def checkpoints(directory: Path) -> list[Path]:
     """Whole checkpoints, oldest first."""
     return sorted(p.parent for p in (directory / "checkpoints").glob("step-*/state.pt"))
 
 
 def whole_checkpoint(directory: Path) -> Path | None:
-    """The newest checkpoint; None where there is none. Raises `UsageError` where it cannot be gone on from, with what can be done instead."""
+    """The newest checkpoint; None where there is none. Raises `UsageError` where it cannot be gone on from, with what
+    can be done instead."""
     found = checkpoints(directory)
     if not found or not (fault := _fault(directory, found[-1])):
         return found[-1] if found else None
@@ -213,7 +240,9 @@ def _fault(directory: Path, checkpoint: Path) -> str:
     if told := damage(checkpoint):
         return told
     try:
-        logs = read_sums(checkpoint).get("logs") or {name: {"bytes": n} for name, n in _read_state(checkpoint)["written"].items()}
+        logs = read_sums(checkpoint).get("logs") or {
+            name: {"bytes": n} for name, n in _read_state(checkpoint)["written"].items()
+        }
     except UsageError as error:
         return str(error)
     for name, log in logs.items():

@@ -1,4 +1,5 @@
-"""What a run is asked to do: its settings and its method's configuration, from a YAML file, `--set` and flags, checked with named errors.
+"""What a run is asked to do: its settings and its method's configuration, from a YAML file, `--set` and flags, checked
+with named errors.
 
 A configuration file is flat for the run and nested for the method, exactly as a run writes it into `config.yaml`:
 
@@ -40,25 +41,31 @@ class Settings:
     template: str = setting("", "name of a hindsight template; the task's own if left out")
     sandbox: str = setting("default", "which sandbox runs untrusted code")
     integrity: Literal["shared", "split"] = setting(
-        "shared", "`shared` also takes verdicts that a program's own objects had a word in, and counts them; `split` refuses them"
+        "shared",
+        "`shared` also takes verdicts that a program's own objects had a word in, and counts them; `split` refuses"
+        " them",
     )
     eval_items: int = setting(200, "evaluation items, before and after", ge=1)
     difficulty: float | None = setting(None, "of the synthetic world, 0 to 1; its own if left out", ge=0, le=1)
     problems: Literal["plain", "planted"] | None = setting(
         None,
-        "of the synthetic world, only those without a planted misconception (`plain`), or only those with one (`planted`); all if left out",
+        "of the synthetic world, only those without a planted misconception (`plain`), or only those with one"
+        " (`planted`); all if left out",
     )
     trust_remote_code: bool = setting(
         False, "run the Python code that the model brings along; counts only where the command line asks for it"
     )
     system_instruction: str | None = setting(
-        None, "told instead of the task's own instruction, in training and evaluation; without a chat template it stands before each prompt"
+        None,
+        "told instead of the task's own instruction, in training and evaluation; without a chat template it stands"
+        " before each prompt",
     )
     report_to: str = setting("", "a tracker of accelerate's, such as tensorboard")
 
 
 def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A config.yaml of an older version says nothing of the settings that came later: they had what is now the default."""
+    """A config.yaml of an older version says nothing of the settings that came later: they had what is now the
+    default."""
     return {**{f.name: f.default for f in dataclasses.fields(Settings)}, **values}
 
 
@@ -76,7 +83,10 @@ def parse_settings(
         for name, value in read_yaml(config_file).items():
             if name == "set":
                 if not isinstance(value, dict):
-                    raise UsageError(f"{config_file}: set: write a mapping of the method's settings, such as {{learning_rate: 1.0e-4}}")
+                    raise UsageError(
+                        f"{config_file}: set: write a mapping of the method's settings, such as {{learning_rate:"
+                        " 1.0e-4}"
+                    )
                 method |= value
                 origin |= dict.fromkeys(value, f"{config_file}: set.")
             else:
@@ -114,7 +124,8 @@ def _yaml_value(text: str) -> Any:
 
 
 def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also: Sequence[str] = ()) -> Any:
-    """An instance of the dataclass `kind`. Raises `UnknownName` with the nearest keys, `UsageError` naming key and choices.
+    """An instance of the dataclass `kind`. Raises `UnknownName` with the nearest keys, `UsageError` naming key and
+    choices.
 
     also: further names to suggest for a misspelt one.
     """
@@ -127,7 +138,8 @@ def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also
     hints = typing.get_type_hints(kind)
     limits = {"ge", "gt", "le", "lt"}
     spec: dict[str, Any] = {
-        name: (hints[name], Field(default=f.default, **{k: v for k, v in f.metadata.items() if k in limits})) for name, f in fields.items()
+        name: (hints[name], Field(default=f.default, **{k: v for k, v in f.metadata.items() if k in limits}))
+        for name, f in fields.items()
     }
     model = create_model(kind.__name__, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **spec)
     given = {**getattr(kind, "presets", {}).get(str(values.get("preset")), {}), **values}

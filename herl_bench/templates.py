@@ -1,8 +1,9 @@
 """Render a plugin's Jinja template in a sandbox, so that a mistake in it is one line and no endless loop.
 
-Bounded are the turns of loops and the calls together, the processor time between them, how long the text becomes, and what a multiplication or a
-number given to a filter or a method can blow up. Not bounded is memory as such: a template comes with a plugin, and plugins are code that somebody
-chose to install. Chat templates come with models that nobody chose for their code; they are rendered in a process of their own (`bounded.py`).
+Bounded are the turns of loops and the calls together, the processor time between them, how long the text becomes, and
+what a multiplication or a number given to a filter or a method can blow up. Not bounded is memory as such: a template
+comes with a plugin, and plugins are code that somebody chose to install. Chat templates come with models that nobody
+chose for their code; they are rendered in a process of their own (`bounded.py`).
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def _environment() -> Any:
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             if operator == "**":
                 raise TemplateRuntimeError("powers are not for templates")
-            check(*(len(a) * b for a, b in ((left, right), (right, left)) if isinstance(b, int) and hasattr(a, "__len__")))
+            check(
+                *(len(a) * b for a, b in ((left, right), (right, left)) if isinstance(b, int) and hasattr(a, "__len__"))
+            )
             return super().call_binop(context, operator, left, right)
 
         def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
@@ -95,7 +98,8 @@ def _compiled(source: str) -> Any:
 
 
 def check(source: str, what: str) -> Any:
-    """The template, compiled. Raises `UsageError` with what, line and reason where it is none. what: the template in words."""
+    """The template, compiled. Raises `UsageError` with what, line and reason where it is none. what: the template in
+    words."""
     from jinja2 import TemplateSyntaxError
 
     try:
@@ -104,12 +108,17 @@ def check(source: str, what: str) -> Any:
         raise UsageError(f"{what}, line {error.lineno}: {one_line(error.message or str(error))}") from None
     except RecursionError:
         raise UsageError(f"{what}: nested too deep") from None
-    except (ValueError, ArithmeticError, MemoryError) as error:  # Jinja reads and folds constants, such as a number of 5,000 digits
+    except (
+        ValueError,
+        ArithmeticError,
+        MemoryError,
+    ) as error:  # Jinja reads and folds constants, such as a number of 5,000 digits
         raise UsageError(f"{what}: {type(error).__name__}: {one_line(str(error))[:200]}") from None
 
 
 def render(source: str, what: str, **names: Any) -> str:
-    """Whatever goes wrong inside of a template is its author's to mend, be it Jinja's error or one of the values'. Raises `UsageError`."""
+    """Whatever goes wrong inside of a template is its author's to mend, be it Jinja's error or one of the values'.
+    Raises `UsageError`."""
     from jinja2 import TemplateError
 
     template, pieces, size = check(source, what), [], 0

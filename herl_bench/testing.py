@@ -1,11 +1,12 @@
-"""Toys for people who write plugins or methods: a task that needs no data, and checkpoints of real architectures with a few thousand parameters.
+"""Toys for people who write plugins or methods: a task that needs no data, and checkpoints of real architectures with a
+few thousand parameters.
 
     from herl_bench.testing import TOY_TASK, tiny_checkpoint
 
     checkpoint = tiny_checkpoint(tmp_path / "model", "qwen2", chat_template=True)
 
-The toy task asks for the sum of two numbers under 1,000. Its untrained checkpoints answer at random: enough to drive every code path, never enough to
-measure anything.
+The toy task asks for the sum of two numbers under 1,000. Its untrained checkpoints answer at random: enough to drive
+every code path, never enough to measure anything.
 """
 
 from __future__ import annotations
@@ -17,7 +18,18 @@ from random import Random
 from typing import Any
 
 from herl_bench.errors import DataError
-from herl_bench.types import Criterion, Demonstration, Example, Finding, HindsightTemplate, Metric, Rubric, Split, Task, World
+from herl_bench.types import (
+    Criterion,
+    Demonstration,
+    Example,
+    Finding,
+    HindsightTemplate,
+    Metric,
+    Rubric,
+    Split,
+    Task,
+    World,
+)
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}\n{% endfor %}"
@@ -31,7 +43,9 @@ def answer_of(example: Example, response: str) -> str | None:
 
 
 def _has_number(example: Example, response: str) -> Finding:
-    return Finding(answer_of(example, response) is not None, "" if answer_of(example, response) else "no digit in the answer")
+    return Finding(
+        answer_of(example, response) is not None, "" if answer_of(example, response) else "no digit in the answer"
+    )
 
 
 def _is_short(example: Example, response: str) -> Finding:
@@ -46,7 +60,10 @@ def _is_right(example: Example, response: str) -> Finding:
 
 def _example(split: Split, a: int, b: int) -> Example:
     return Example(
-        f"toy/{split}/{a}+{b}", f"{a}+{b}=", str(a + b), {"terms": [a, b], "family": "even" if b % 2 == 0 else "odd", "planted": b % 2 == 1}
+        f"toy/{split}/{a}+{b}",
+        f"{a}+{b}=",
+        str(a + b),
+        {"terms": [a, b], "family": "even" if b % 2 == 0 else "odd", "planted": b % 2 == 1},
     )
 
 
@@ -87,7 +104,9 @@ TOY_TEMPLATE = HindsightTemplate(
     guidance="{% for v in unmet %}{{ v.text }}{% if v.correction %} {{ v.correction }}{% endif %} {% endfor %}",
     prompt="{% if draft is not none %}{{ draft }}? {% endif %}{{ guidance }} {{ example.prompt }}",
 )
-TOY_METRIC = Metric("exact_match", lambda example, response: float(answer_of(example, response) == example.target), id="toy/exact_match")
+TOY_METRIC = Metric(
+    "exact_match", lambda example, response: float(answer_of(example, response) == example.target), id="toy/exact_match"
+)
 TOY_TASK = Task(
     name="toy",
     description="the sum of two numbers under 1,000",
@@ -119,7 +138,11 @@ def tiny_checkpoint(
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>", clean_up_tokenization_spaces=False
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        clean_up_tokenization_spaces=False,
     )
     if chat_template:
         fast.chat_template = CHAT_TEMPLATE
@@ -138,7 +161,9 @@ def tiny_checkpoint(
     }
     state = torch.random.get_rng_state()
     torch.manual_seed(seed)
-    model = LlamaForCausalLM(LlamaConfig(**shape)) if architecture == "llama" else Qwen2ForCausalLM(Qwen2Config(**shape))
+    model = (
+        LlamaForCausalLM(LlamaConfig(**shape)) if architecture == "llama" else Qwen2ForCausalLM(Qwen2Config(**shape))
+    )
     torch.random.set_rng_state(state)
     model.save_pretrained(folder)
     fast.save_pretrained(folder)

@@ -1,10 +1,11 @@
 """The vocabulary: frozen data and the shapes of the functions that plugins contribute. Standard library only.
 
-Data (`Example`, `Finding`, `Verdict`, `Judgement`, …) never changes after it is made. Behaviour is plain functions held in
-small records (`Check`, `Criterion`, `Rubric`, `Metric`, `World`, `Task`, `Method`), so that a plugin is a list of records
-and the host can show, name and validate each of them without importing torch.
+Data (`Example`, `Finding`, `Verdict`, `Judgement`, …) never changes after it is made. Behaviour is plain functions held
+in small records (`Check`, `Criterion`, `Rubric`, `Metric`, `World`, `Task`, `Method`), so that a plugin is a list of
+records and the host can show, name and validate each of them without importing torch.
 
-Shape suffixes used in the numerical modules: `_BT` is (batch, token), `_B` is (batch,), `_BTV` is (batch, token, vocabulary).
+Shape suffixes used in the numerical modules: `_BT` is (batch, token), `_B` is (batch,), `_BTV` is (batch, token,
+vocabulary).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ HintLevel = Literal["criteria", "evidence", "reference"]
 Kind = Literal["plain", "guided", "revision"]
 
 
-# ---------------------------------------------------------------------------------------------------------------- problems
+# ------------------------------------------------------------------------------------------------------------- problems
 @dataclass(frozen=True)
 class Example:
     """One problem.
@@ -30,8 +31,9 @@ class Example:
     id: unique within its task and split, stable across runs (`gsm8k/test/17`).
     prompt: the text that the policy continues.
     target: the gold answer in the benchmark's own form (for GSM8K the whole worked solution).
-    info: whatever else the task's checks read; JSON-serialisable. Two keys have a meaning everywhere: `family` (the problem
-        family, for breakdowns) and `planted` (True where the synthetic world taught the embedded policy a misconception).
+    info: whatever else the task's checks read; JSON-serialisable. Two keys have a meaning everywhere: `family` (the
+        problem family, for breakdowns) and `planted` (True where the synthetic world taught the embedded policy a
+        misconception).
     """
 
     id: str
@@ -42,19 +44,21 @@ class Example:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What the embedded policy is warm-started on: an answer to `example`, plainly or (with `draft`) as the revision of it."""
+    """What the embedded policy is warm-started on: an answer to `example`, plainly or (with `draft`) as the revision of
+    it."""
 
     example: Example
     response: str
     draft: str | None = None
 
 
-# ---------------------------------------------------------------------------------------------------------------- judging
+# -------------------------------------------------------------------------------------------------------------- judging
 @dataclass(frozen=True)
 class Finding:
     """What a check says of one response, or of one `part` of it (a step, an assertion).
 
-    met: True, False, or None where the check itself could not be carried out: neither met nor unmet, and never paid for.
+    met: True, False, or None where the check itself could not be carried out: neither met nor unmet, and never paid
+    for.
     evidence: what was seen; may be shown to the policy. It must not contain the final answer.
     correction: the correct step in words; shown only at hint level `reference`. Never the final answer either.
     """
@@ -81,10 +85,12 @@ class Verdict:
 class Judgement:
     """Everything that was found out about one response.
 
-    reward: met weight / applicable weight, in [0, 1]; None where a criterion that looks at the gold answer is undecided, or all are.
+    reward: met weight / applicable weight, in [0, 1]; None where a criterion that looks at the gold answer is
+    undecided, or all are.
     metrics: one number per metric; None where the metric could not be computed.
-    status, integrity: how the response's program ended (`timeout`, `memory`, …), and whether the tests' process alone compared (`split`) or
-        the program's own objects had a word in it (`shared`), where an observation has such attributes; else empty.
+    status, integrity: how the response's program ended (`timeout`, `memory`, …), and whether the tests' process alone
+        compared (`split`) or the program's own objects had a word in it (`shared`), where an observation has such
+        attributes; else empty.
     failed: by metric, why it could not be computed.
     """
 
@@ -97,7 +103,8 @@ class Judgement:
 
     @property
     def criteria(self) -> dict[str, bool | None]:
-        """Per criterion: unmet if any of its parts is, met if all are, else None: undecided. Criteria that do not apply are absent."""
+        """Per criterion: unmet if any of its parts is, met if all are, else None: undecided. Criteria that do not apply
+        are absent."""
         parts: dict[str, set[bool | None]] = {}
         for verdict in self.verdicts:
             parts.setdefault(verdict.criterion, set()).add(verdict.met)
@@ -107,7 +114,11 @@ class Judgement:
     def errors(self) -> tuple[str, ...]:
         """What could not be decided, and why: `criterion: reason`, `metric,filter: reason`."""
         undecided = [f"{v.criterion}: {v.error}" for v in self.verdicts if v.met is None]
-        undecided += [f"{key}: {self.failed.get(key, 'could not be computed')}" for key, value in self.metrics.items() if value is None]
+        undecided += [
+            f"{key}: {self.failed.get(key, 'could not be computed')}"
+            for key, value in self.metrics.items()
+            if value is None
+        ]
         return tuple(undecided)
 
 
@@ -115,10 +126,10 @@ Outcome = Union[bool, None, Finding, Sequence[Finding]]
 """What a check may return. An empty sequence means: this criterion does not apply to this example."""
 
 Observe = Callable[[Sequence[Example], Sequence[str], Any], Sequence[Any]]
-"""`observe(examples, responses, sandbox) -> one observation per response`. Called once per batch, so that parsing or execution is
-shared by all checks and metrics that name the same function. `sandbox` is an object with `map(jobs)`, or None where the task needs none.
-An observation may have the attributes `status`, how the response's program ended, and `integrity`, `split` or `shared` (see `Judgement`);
-`timeout` and `shared` are counted in every table."""
+"""`observe(examples, responses, sandbox) -> one observation per response`. Called once per batch, so that parsing or
+execution is shared by all checks and metrics that name the same function. `sandbox` is an object with `map(jobs)`, or
+None where the task needs none. An observation may have the attributes `status`, how the response's program ended, and
+`integrity`, `split` or `shared` (see `Judgement`); `timeout` and `shared` are counted in every table."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +171,9 @@ class Rubric:
 class Metric:
     """What is reported, always apart from the training reward.
 
-    score: `score(example, observed) -> float`; raising, or a number that is not finite, means that it could not be computed. In means such
-        an item counts as wrong where higher is better, and is left out where lower is; its number stands beside.
+    score: `score(example, observed) -> float`; raising, or a number that is not finite, means that it could not be
+        computed. In means such an item counts as wrong where higher is better, and is left out where lower is; its
+        number stands beside.
     filter: lm-eval's filter name; the results key is `name,filter`.
     id: the host-wide name, by which a task lists the metric; `name` where left empty.
     """
@@ -179,14 +191,15 @@ class Metric:
         return f"{self.name},{self.filter}"
 
 
-# -------------------------------------------------------------------------------------------------------------- hindsight
+# ------------------------------------------------------------------------------------------------------------ hindsight
 @dataclass(frozen=True)
 class HindsightTemplate:
     """How unmet verdicts become words. Both fields are Jinja2 sources.
 
-    guidance: sees `example`, `draft`, `met` and `unmet` (verdicts, each with `.criterion .text .part .evidence .correction`, the last two
-        emptied where the hint level does not allow them), `level`.
-    prompt: sees `example`, `guidance`, `draft` (None when guidance of another attempt is reused); gives the text that the policy continues.
+    guidance: sees `example`, `draft`, `met` and `unmet` (verdicts, each with `.criterion .text .part .evidence
+        .correction`, the last two emptied where the hint level does not allow them), `level`.
+    prompt: sees `example`, `guidance`, `draft` (None when guidance of another attempt is reused); gives the text that
+    the policy continues.
     """
 
     name: str
@@ -195,12 +208,13 @@ class HindsightTemplate:
     description: str = ""
 
 
-# ------------------------------------------------------------------------------------------------------------------ tasks
+# ---------------------------------------------------------------------------------------------------------------- tasks
 @dataclass(frozen=True)
 class World:
     """A synthetic source of a task's examples, endless and seeded.
 
-    examples: `examples(split, seed, difficulty) -> endless iterator`; the splits are disjoint for every seed and difficulty.
+    examples: `examples(split, seed, difficulty) -> endless iterator`; the splits are disjoint for every seed and
+    difficulty.
     demonstrations: `demonstrations(seed) -> endless iterator` for the warm start, over the train split.
     difficulty: the default dial, 0 (easiest) to 1.
     planted: what was planted, in one sentence.
@@ -217,8 +231,10 @@ class World:
 class Task:
     """A named source of examples with its default rubric, hindsight template and metrics.
 
-    read: `read(directory, split) -> examples` from the benchmark's own published files; a bad row raises `DataError` with file and line.
-    hub: `hub(split) -> examples`, through `datasets`. Both are None for a task that is nothing but its world, whatever the model.
+    read: `read(directory, split) -> examples` from the benchmark's own published files; a bad row raises `DataError`
+    with file and line.
+    hub: `hub(split) -> examples`, through `datasets`. Both are None for a task that is nothing but its world, whatever
+    the model.
     splits: what `validate` walks through: display name -> `(reader of directory)`; e.g. `{"train": …, "test": …}`.
     gold: the response that a perfect policy gives.
     extract: the final answer found in a response, or None where there is none ("unparsed").
@@ -247,10 +263,11 @@ class Task:
     policy: Path | None = None
 
 
-# ---------------------------------------------------------------------------------------------------------------- methods
+# -------------------------------------------------------------------------------------------------------------- methods
 @dataclass(frozen=True)
 class Method:
-    """A way to spend a budget. `config` is a dataclass whose fields are the `--set` keys; `train(run)` does the work."""
+    """A way to spend a budget. `config` is a dataclass whose fields are the `--set` keys; `train(run)` does the
+    work."""
 
     name: str
     config: type
@@ -260,7 +277,8 @@ class Method:
 
 @dataclass(frozen=True)
 class SandboxProvider:
-    """A named way to run untrusted code. `open(**options)` returns a context manager with the API of `herl_bench.sandbox.Sandbox`."""
+    """A named way to run untrusted code. `open(**options)` returns a context manager with the API of
+    `herl_bench.sandbox.Sandbox`."""
 
     name: str
     open: Callable[..., Any]

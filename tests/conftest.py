@@ -1,4 +1,5 @@
-"""Shared by the tests: the command line as a process of its own, and a real checkpoint with a few thousand parameters."""
+"""Shared by the tests: the command line as a process of its own, and a real checkpoint with a few thousand
+parameters."""
 
 import os
 import signal
@@ -9,7 +10,9 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # for models of a few thousand parameters more threads only wait for each other
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # for models of a few thousand parameters more threads only wait for each other
 
 # A shell that starts this in the background leaves Ctrl-C ignored, for the processes under test too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -19,7 +22,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def cli(tmp_path):
     """`cli("ls", "tasks", paths=[…], **environment)` runs `python -m herl_bench ls tasks` in an empty folder.
 
-    paths: folders put in front of `sys.path`, such as one that a package was installed into. An environment variable given as None is unset.
+    paths: folders put in front of `sys.path`, such as one that a package was installed into. An environment variable
+    given as None is unset.
     """
 
     def run(*args, paths=(), cwd=None, timeout=300, preexec_fn=None, **environment):

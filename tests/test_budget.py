@@ -28,7 +28,11 @@ def test_what_is_not_a_budget(text):
         parse_tokens(text)
 
 
-@given(st.integers(1, 10_000), st.lists(st.tuples(st.integers(0, 500), st.integers(1, 20)), max_size=20), st.integers(1, 200))
+@given(
+    st.integers(1, 10_000),
+    st.lists(st.tuples(st.integers(0, 500), st.integers(1, 20)), max_size=20),
+    st.integers(1, 200),
+)
 def test_charges_add_up_and_what_is_affordable_fits(limit, charges, wanted):
     budget = Budget(limit)
     assert budget.affordable(wanted, 50) == min(wanted, limit // 50)
@@ -43,6 +47,9 @@ def test_charges_add_up_and_what_is_affordable_fits(limit, charges, wanted):
 
 
 def test_a_restored_budget_keeps_what_was_spent_and_takes_the_new_limit():
-    before, after = Budget(100, spent=60, rollouts=6, reward_calls=7, optimizer_steps=8, forward_tokens=9, trained_tokens=10), Budget(200)
+    before, after = (
+        Budget(100, spent=60, rollouts=6, reward_calls=7, optimizer_steps=8, forward_tokens=9, trained_tokens=10),
+        Budget(200),
+    )
     after.load_state_dict(before.state_dict())
     assert after == Budget(200, 60, 6, 7, 8, 9, 10)

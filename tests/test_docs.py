@@ -15,7 +15,7 @@ import yaml
 
 from herl_bench import errors, hookspecs
 from herl_bench.cli import COMMANDS
-from herl_bench.manifest import manifest
+from herl_bench.experiment.manifest import manifest
 from herl_bench.plugins import KINDS, load_host
 from herl_bench.policy.server import ServerConfig
 from herl_bench.rubric import CHECKS, load_rubric
@@ -34,7 +34,8 @@ def hooks(contributing):
     given = {hook for hook, _ in KINDS.values()} | {"herl_commands"}
     specs = [getattr(hookspecs, name) for name in vars(hookspecs) if name.startswith("herl_")]
     return "\n\n".join(
-        f"### `{spec.__name__}`\n```python\ndef {spec.__name__}{str(inspect.signature(spec)).replace(chr(39), '')}: ...\n```\n{spec.__doc__}"
+        f"### `{spec.__name__}`\n```python\ndef {spec.__name__}{str(inspect.signature(spec)).replace(chr(39), '')}:"
+        f" ...\n```\n{spec.__doc__}"
         for spec in specs
         if (spec.__name__ in given) == contributing
     )
@@ -45,7 +46,9 @@ def settings_table(kind, without=()):
     rows = ["| key | default | |", "|---|---|---|"]
     for field in dataclasses.fields(kind):
         if field.name not in without:
-            choices = typing.get_args(hints[field.name]) if typing.get_origin(hints[field.name]) is typing.Literal else ()
+            choices = (
+                typing.get_args(hints[field.name]) if typing.get_origin(hints[field.name]) is typing.Literal else ()
+            )
             said = field.metadata["help"] + (f" ({', '.join(f'`{c}`' for c in choices)})" if choices else "")
             default = yaml.safe_dump(field.default).split("\n")[0]
             rows.append(f"| `{field.name}` | {'' if field.default == '' else f'`{default}`'} | {said} |")
@@ -73,7 +76,9 @@ def generated():
         ("configuration.md", "GRPOConfig"): settings_table(GRPOConfig, peer),
         ("configuration.md", "RLOOConfig"): settings_table(RLOOConfig, peer),
         ("evaluation.md", "ServerConfig"): settings_table(ServerConfig),
-        ("run-directory.md", "metrics"): "\n".join(["| field | |", "|---|---|", *(f"| `{k}` | {v} |" for k, v in METRICS.items())]),
+        ("run-directory.md", "metrics"): "\n".join(
+            ["| field | |", "|---|---|", *(f"| `{k}` | {v} |" for k, v in METRICS.items())]
+        ),
     }
 
 
@@ -122,12 +127,17 @@ def test_every_command_line_in_the_docs_exists():
             if command is None:
                 assert not re.search(r"--\w", line), f"{page.name}: herl-bench {line}"
                 continue
-            if isinstance(command, click.Group) and len(words) > 1:  # `leaderboard RUNS…` is short for `leaderboard rank RUNS…`
+            if (
+                isinstance(command, click.Group) and len(words) > 1
+            ):  # `leaderboard RUNS…` is short for `leaderboard rank RUNS…`
                 command = command.commands.get(words[1]) or command.commands.get("rank", command)
             options = {option for parameter in command.params for option in parameter.opts}
             for flag in re.findall(r"(?<!\S)(--[\w-]+)", line):
                 seen += 1
-                assert flag.replace("-", "_").replace("__", "--", 1) in {*options, "--help"}, f"{page.name}: herl-bench {line}"
+                assert flag.replace("-", "_").replace("__", "--", 1) in {
+                    *options,
+                    "--help",
+                }, f"{page.name}: herl-bench {line}"
     assert seen > 20
 
 
@@ -164,7 +174,9 @@ def test_python_in_the_docs_makes_what_it_says():
     found = 0
     for page in PAGES:
         for code in blocks(page, "python"):
-            if "@hookimpl" not in code or "__file__" in code:  # the latter is a package of several files: see test_third_party.py
+            if (
+                "@hookimpl" not in code or "__file__" in code
+            ):  # the latter is a package of several files: see test_third_party.py
                 continue
             names = {}
             exec(compile(code, str(page), "exec"), names)
@@ -212,11 +224,17 @@ def test_fields_of_the_run_files_are_documented():
 
     def first_column(heading):
         section = said.partition(f"## `{heading}`")[2].partition("\n## ")[0]
-        return {name for row in re.findall(r"^\| (`[^|]*`) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+        return {
+            name
+            for row in re.findall(r"^\| (`[^|]*`) \|", section, re.MULTILINE)
+            for name in re.findall(r"`(\w+)`", row)
+        }
 
     written = {node.value for node in _keys(Rollout.as_json)}
     assert first_column("rollouts.jsonl") == written
-    assert first_column("manifest.json") == {node.value for node in _keys(manifest)} | {"changed"}  # a resumed run may add it
+    assert first_column("manifest.json") == {node.value for node in _keys(manifest)} | {
+        "changed"
+    }  # a resumed run may add it
     assert first_column("metrics.jsonl") == set(METRICS)
     assert tuple(METRICS)[-3:] == CLOCK, "the page says: the last three fields"
 
@@ -224,9 +242,13 @@ def test_fields_of_the_run_files_are_documented():
 def _keys(function):
     """The constant keys of the dictionary that a function returns."""
     tree = ast.parse(
-        inspect.cleandoc("\n" + inspect.getsource(function)) if function is manifest else "class _:\n" + inspect.getsource(function)
+        inspect.cleandoc("\n" + inspect.getsource(function))
+        if function is manifest
+        else "class _:\n" + inspect.getsource(function)
     )
-    returned = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return) and isinstance(node.value, ast.Dict)]
+    returned = [
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Return) and isinstance(node.value, ast.Dict)
+    ]
     return returned[0].keys
 
 
@@ -244,4 +266,6 @@ if __name__ == "__main__":
         path = DOCS / page
         old = path.read_text(encoding="utf-8")
         pattern = rf"(<!-- generated: {name} -->\n).*?\n?(<!-- end -->)"
-        path.write_text(re.sub(pattern, lambda m, text=text: f"{m[1]}{text}\n{m[2]}", old, flags=re.DOTALL), encoding="utf-8")
+        path.write_text(
+            re.sub(pattern, lambda m, text=text: f"{m[1]}{text}\n{m[2]}", old, flags=re.DOTALL), encoding="utf-8"
+        )

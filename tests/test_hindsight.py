@@ -27,15 +27,17 @@ VERDICTS = [
 ]
 SHOW_ALL = HindsightTemplate(
     "all",
-    "{{ level }}{% for v in unmet %}|{{ v.criterion }};{{ v.text }};{{ v.part }};{{ v.evidence }};{{ v.correction }}{% endfor %}"
-    "{% for v in met %}|met {{ v.part }}{% endfor %}|{{ draft }}",
+    "{{ level }}{% for v in unmet %}|{{ v.criterion }};{{ v.text }};{{ v.part }};{{ v.evidence }};{{ v.correction }}{%"
+    " endfor %}{% for v in met %}|met {{ v.part }}{% endfor %}|{{ draft }}",
     "{{ example.prompt }}{% if draft is not none %} you wrote {{ draft }}{% endif %}: {{ guidance }}",
 )
 
 
 def test_each_level_shows_what_the_one_before_does_and_more():
     said = {level: guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS, level) for level in HINT_LEVELS}
-    assert said["criteria"] == "criteria|form;Write a number.;line 1;;|steps;Each step is right.;step 1;;|met step 2|five"
+    assert (
+        said["criteria"] == "criteria|form;Write a number.;line 1;;|steps;Each step is right.;step 1;;|met step 2|five"
+    )
     assert "no digit" in said["evidence"]
     assert "write digits" not in said["evidence"]
     assert "no digit" in said["reference"]
@@ -61,12 +63,25 @@ def test_the_prompt_of_a_revision_with_and_without_the_draft():
 
 @pytest.mark.parametrize(
     "source",
-    ["{{ nobody }}", "{% for %}", "{{ ''.__class__.__mro__ }}", "{{ example.nothing }}", "{{ 1 / 0 }}", "{{ draft + 1 }}", "{{ level() }}"],
+    [
+        "{{ nobody }}",
+        "{% for %}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ example.nothing }}",
+        "{{ 1 / 0 }}",
+        "{{ draft + 1 }}",
+        "{{ level() }}",
+    ],
 )
 def test_a_bad_template_is_named_with_field_and_line(source):
-    for fields in ({"guidance": f"a\n{source}", "prompt": ""}, {"guidance": "", "prompt": f"\n{source.replace('level', 'guidance')}\n"}):
+    for fields in (
+        {"guidance": f"a\n{source}", "prompt": ""},
+        {"guidance": "", "prompt": f"\n{source.replace('level', 'guidance')}\n"},
+    ):
         template = HindsightTemplate("bad", **fields)
-        with pytest.raises(UsageError, match=rf"hindsight template 'bad': {'guidance' if fields['guidance'] else 'prompt'}, line 2: \S"):
+        with pytest.raises(
+            UsageError, match=rf"hindsight template 'bad': {'guidance' if fields['guidance'] else 'prompt'}, line 2: \S"
+        ):
             try_template(template, RUBRIC, [EXAMPLE])
     with pytest.raises(UsageError, match="hindsight template 'bad': guidance, line 1: "):
         guidance(HindsightTemplate("bad", source, ""), RUBRIC, EXAMPLE, "x", VERDICTS)
@@ -89,17 +104,25 @@ def test_a_criterion_s_text_is_there_at_every_level_and_for_checks_without_evide
         "t", "{% for v in unmet %}{{ v.text }}{% if v.evidence %} Seen: {{ v.evidence }}.{% endif %} {% endfor %}", ""
     )
     checks = {"regex": {"pattern": "^Answer"}, "max_words": {"words": 5}, "json": {}}
-    texts = {"regex": "Begin with the word Answer.", "max_words": "Use at most 5 words.", "json": "The whole response is JSON."}
+    texts = {
+        "regex": "Begin with the word Answer.",
+        "max_words": "Use at most 5 words.",
+        "json": "The whole response is JSON.",
+    }
     by_name = {check.name: check for check in CHECKS}
-    rubric = Rubric("general", [Criterion(n, texts[n], partial(by_name[n].function, **given)) for n, given in checks.items()])
+    rubric = Rubric(
+        "general", [Criterion(n, texts[n], partial(by_name[n].function, **given)) for n, given in checks.items()]
+    )
     draft = "one two three four five six"
     (judgement,) = judge([EXAMPLE], [draft], rubric)
     said = guidance(template, rubric, EXAMPLE, draft, judgement.verdicts, "evidence")
-    assert said.startswith("Begin with the word Answer. Use at most 5 words. Seen: 6 words. The whole response is JSON. Seen: not JSON")
+    assert said.startswith(
+        "Begin with the word Answer. Use at most 5 words. Seen: 6 words. The whole response is JSON. Seen: not JSON"
+    )
     assert guidance(template, rubric, EXAMPLE, draft, judgement.verdicts, "criteria") == " ".join(texts.values())
 
 
-# ----------------------------------------------------------------------------------------------------------------- buffer
+# --------------------------------------------------------------------------------------------------------------- buffer
 def lesson(number, prompt="a prompt", example=None):
     return Hindsight(example or f"e{number}", prompt, f"draft {number}", f"guidance {number}", 0.25, "revision", 1.0)
 
@@ -114,7 +137,9 @@ def test_same_finds_only_lessons_about_this_very_prompt():
 
 def test_similar_finds_the_nearest_other_prompts():
     buffer = HindsightBuffer()
-    cooking = [lesson(i, f"stir the soup with {n} onions", f"soup/{i}") for i, n in enumerate(["two", "three", "four", "five"])]
+    cooking = [
+        lesson(i, f"stir the soup with {n} onions", f"soup/{i}") for i, n in enumerate(["two", "three", "four", "five"])
+    ]
     buffer.add([*cooking, *(lesson(i, f"drive a train to station {i}", f"train/{i}") for i in range(10, 20))])
     query = Example("soup/0", "stir the soup with two onions", "")
     drawn = {buffer.similar(query, Random(i), k=3).example_id for i in range(40)}
@@ -142,7 +167,10 @@ def test_the_oldest_lessons_are_dropped(capacity, sizes):
     assert [row["draft"] for row in buffer.state_dict()["lessons"]] == [h.draft for h in everything[-capacity:]]
 
 
-@given(st.lists(st.sampled_from(["red pears", "green apples", "blue plums and pears"]), min_size=1, max_size=6), st.integers(0, 5))
+@given(
+    st.lists(st.sampled_from(["red pears", "green apples", "blue plums and pears"]), min_size=1, max_size=6),
+    st.integers(0, 5),
+)
 def test_the_same_lessons_and_seed_give_the_same_draws_also_after_saving(prompts, seed):
     buffer, restored = HindsightBuffer(50), HindsightBuffer(1)
     buffer.add([lesson(i, p, f"e{i % 2}") for i, p in enumerate(prompts)])

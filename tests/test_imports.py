@@ -4,6 +4,7 @@ import ast
 import resource
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from statistics import median
 
@@ -11,31 +12,38 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# A module imports only from its own unit and from those to its left; type annotations alone may look to the right.
+# A module imports only from its own room and from rooms above it, inside functions and for type annotations too.
 ORDER = [
-    "errors", "plain_text", "reading", "patterns", "bounded", "templates", "types", "answers", "locate", "hookspecs", "rubric", "plugins", "saving",
-    "locking", "budget", "settings", "hindsight", "sandbox", "data", "policy", "train",
-    "evaluate", "compare", "runs", "manifest", "builtin", "testing", "cli", "__main__",
-]  # fmt: skip
+    *("errors", "plain_text", "reading", "patterns", "bounded", "templates", "types", "answers", "locate", "hookspecs"),
+    *("rubric", "plugins", "saving", "locking", "budget", "settings", "hindsight", "sandbox", "data", "policy"),
+    *("evaluate", "runs", "train", "compare", "sweep", "report", "leaderboard", "builtin", "experiment", "testing"),
+    *("cli", "__main__"),
+]
 MEETS_THE_HOST = {"cli", "manifest", "evaluate.bridge"}  # the last is a door of its own: lm-eval calls it by name
-HEAVY = {"torch", "transformers", "trl", "lm_eval", "datasets", "accelerate", "scipy", "numpy", "pyarrow", "huggingface_hub", "httpx2"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "trl",
+    "lm_eval",
+    "datasets",
+    "accelerate",
+    "scipy",
+    "numpy",
+    "pyarrow",
+    "huggingface_hub",
+    "httpx2",
+}
 
 
 def imported(path):
-    """(module, line) of everything a file imports at run time, inside functions too."""
-
-    def walk(node):
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-                yield from (found for other in child.orelse for found in walk(other))
-                continue
-            if isinstance(child, ast.ImportFrom) and child.module and not child.level:
-                yield from ((f"{child.module}.{alias.name}", child.lineno) for alias in child.names)
-            elif isinstance(child, ast.Import):
-                yield from ((alias.name, child.lineno) for alias in child.names)
-            yield from walk(child)
-
-    return list(walk(ast.parse(path.read_text(encoding="utf-8"))))
+    """(module, line) of everything a file imports, inside functions and under TYPE_CHECKING too."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found += ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            found += ((alias.name, node.lineno) for alias in node.names)
+    return found
 
 
 def unit(module):
@@ -55,7 +63,7 @@ def test_every_module_has_its_place():
     assert {unit(dotted(p)) or p.name for p in CORE} <= {*ORDER, "__init__.py"}
 
 
-def test_modules_import_only_to_their_left():
+def test_modules_import_only_from_rooms_above():
     wrong = []
     for path in CORE:
         here = unit(dotted(path))
@@ -68,13 +76,28 @@ def test_modules_import_only_to_their_left():
     assert wrong == []
 
 
+def test_no_files_import_each_other_in_a_circle():
+    files = {dotted(path).removesuffix(".__init__"): path for path in CORE}
+    arrows = {
+        name: {found for module, _ in imported(path) for found in (module, module.rpartition(".")[0]) if found in files}
+        for name, path in files.items()
+    }
+    arrows = {name: {other for other in others if other != name} for name, others in arrows.items()}
+    try:
+        list(TopologicalSorter(arrows).static_order())
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+
+
 def test_only_the_command_line_meets_the_plugin_host():
     meeting = {
         dotted(path).removeprefix("herl_bench.")
         for path in CORE
         if any(module.startswith("herl_bench.plugins") for module, _ in imported(path))
     }
-    assert {name for name in meeting if name.split(".")[0] not in MEETS_THE_HOST and name not in MEETS_THE_HOST} == set()
+    assert {
+        name for name in meeting if name.split(".")[0] not in MEETS_THE_HOST and name not in MEETS_THE_HOST
+    } == set()
 
 
 def test_the_core_knows_no_built_in_plugin():
@@ -97,12 +120,22 @@ def test_built_in_plugins_use_the_public_door():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["ls"], ["plugins"], ["ls", "tasks"], ["--help"], ["run", "--help"], ["compare", "--help"], ["schema"], ["tasks", "path"]]
+    "arguments",
+    [
+        ["ls"],
+        ["plugins"],
+        ["ls", "tasks"],
+        ["--help"],
+        ["run", "--help"],
+        ["compare", "--help"],
+        ["schema"],
+        ["tasks", "path"],
+    ],
 )
 def test_what_only_looks_loads_nothing_heavy(arguments):
     code = (
-        "import sys\nfrom herl_bench.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as e:\n    assert not e.code, e.code\n"
-        f"print(sorted(set(sys.modules) & {HEAVY!r}), file=sys.stderr)"
+        "import sys\nfrom herl_bench.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as e:\n   "
+        f" assert not e.code, e.code\nprint(sorted(set(sys.modules) & {HEAVY!r}), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.stdout.strip()

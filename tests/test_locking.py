@@ -60,7 +60,9 @@ STALE = {
 
 
 @pytest.mark.parametrize(
-    "content", [*map(json.dumps, STALE.values()), "", "\0\0\0", "{", "[" * 5000], ids=[*STALE, "empty", "NUL", "torn", "deep"]
+    "content",
+    [*map(json.dumps, STALE.values()), "", "\0\0\0", "{", "[" * 5000],
+    ids=[*STALE, "empty", "NUL", "torn", "deep"],
 )
 def test_what_a_dead_holder_left_is_taken_over(tmp_path, flock, content):
     (tmp_path / ".lock").write_text(content)
@@ -76,7 +78,9 @@ def test_another_machine_s_holder_is_believed_only_where_the_kernel_keeps_no_loc
             pass
     else:
         with (
-            pytest.raises(UsageError, match=rf"process 7 on elsewhere, since 2026-.*if it is over, delete {tmp_path}/\.lock"),
+            pytest.raises(
+                UsageError, match=rf"process 7 on elsewhere, since 2026-.*if it is over, delete {tmp_path}/\.lock"
+            ),
             locked(tmp_path),
         ):
             pass

@@ -43,7 +43,13 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_everything_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
-    assert tops == {"herl_bench", "herl_bench_gsm8k", "herl_bench_humaneval", "herl_bench_bbh", f"herl_bench-{__version__}.dist-info"}
+    assert tops == {
+        "herl_bench",
+        "herl_bench_gsm8k",
+        "herl_bench_humaneval",
+        "herl_bench_bbh",
+        f"herl_bench-{__version__}.dist-info",
+    }
     for path in rubrics_path().glob("*.yaml"):
         assert f"herl_bench/_data/rubrics/{path.name}" in names
     for path in tasks_path().rglob("*.yaml"):
@@ -93,28 +99,39 @@ def test_dependencies_are_those_that_the_code_imports():
     """lm-eval is imported by whoever uses the files in tasks/, tokenizer and data libraries inside functions."""
     owners = packages_distributions()
     tops = {module.split(".")[0] for path in (*CORE, *BUILT_IN) for module, _ in imported(path)}
-    used = {canonicalize_name(owner) for top in tops if top not in sys.stdlib_module_names for owner in owners.get(top, [top])}
+    used = {
+        canonicalize_name(owner)
+        for top in tops
+        if top not in sys.stdlib_module_names
+        for owner in owners.get(top, [top])
+    }
     used = {name for name in used if not name.startswith("herl-bench")}
     optional = {name for extra in ("plots", "ray") for name in requirements(PROJECT["optional-dependencies"][extra])}
     assert (used | {"lm-eval"}) - optional == set(requirements(PROJECT["dependencies"]))
 
 
 def test_constraints_pin_every_dependency_to_a_public_version():
-    pinned = requirements(line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#"))
+    pinned = requirements(
+        line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")
+    )
     extras = PROJECT["optional-dependencies"]
     for name, needed in requirements([*PROJECT["dependencies"], *extras["test"], *extras["tensorboard"]]).items():
         assert name in pinned, name
         exact = str(pinned[name].specifier).removeprefix("==")
         assert name == "torch" or needed.specifier.contains(exact), name
     for name, pin in pinned.items():
-        assert re.fullmatch(r"==[0-9a-z.]+", str(pin.specifier)) or name == "torch", f"{name}: one version, no local build"
+        assert re.fullmatch(r"==[0-9a-z.]+", str(pin.specifier)) or name == "torch", (
+            f"{name}: one version, no local build"
+        )
     assert str(pinned["torch"].specifier) == "<2.14"
     assert "<" not in str(requirements(PROJECT["dependencies"])["torch"].specifier), "GPU users may want a newer one"
 
 
 def test_what_is_installed_is_what_is_pinned():
     """True wherever the README's command made the environment."""
-    pinned = requirements(line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#"))
+    pinned = requirements(
+        line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")
+    )
     for name in requirements(PROJECT["dependencies"]):
         assert pinned[name].specifier.contains(distribution(name).version.partition("+")[0]), name
 
@@ -130,7 +147,11 @@ def test_ci_runs_the_readme_s_command():
 
 
 def test_the_readme_s_two_commands_install_alike():
-    lines = [line for line in (ROOT / "README.md").read_text().splitlines() if "pip install -c" in line and line.startswith("(")]
+    lines = [
+        line
+        for line in (ROOT / "README.md").read_text().splitlines()
+        if "pip install -c" in line and line.startswith("(")
+    ]
     assert len(lines) == 2
     run, test = lines
     assert run.replace(" herl-bench run --task gsm8k --method herl", " pytest").replace("-e .", "-e '.[test]'") == test

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from herl_bench.cli.out import Stream, open_console, show_table
+from herl_bench.cli.output import Stream, open_console, show_table
 from herl_bench.plain_text import csv_cell, json_text, markdown_cell, neutral, one_line
 
 HOSTILE = {

@@ -66,9 +66,12 @@ def install(target, *folders):
 BROKEN = {
     "herl-cannot-import": "import a_module_that_is_not_there",
     "herl-exits": "raise SystemExit(3)",
-    "herl-raises": "from herl_bench import hookimpl\n@hookimpl\ndef herl_rubrics():\n    raise KeyError('first\\nsecond')",
+    "herl-raises": (
+        "from herl_bench import hookimpl\n@hookimpl\ndef herl_rubrics():\n    raise KeyError('first\\nsecond')"
+    ),
     "herl-raises-late": (
-        "from herl_bench import hookimpl\n@hookimpl\ndef herl_metrics():\n    yield from []\n    raise ValueError('while listing')"
+        "from herl_bench import hookimpl\n@hookimpl\ndef herl_metrics():\n    yield from []\n    raise"
+        " ValueError('while listing')"
     ),
     "herl-no-list": "from herl_bench import hookimpl\n@hookimpl\ndef herl_methods():\n    return 3",
     "herl-wrong-type": "from herl_bench import hookimpl\n@hookimpl\ndef herl_checks():\n    return ['three_lines']",
@@ -78,29 +81,46 @@ BROKEN = {
     "herl-misspelt": "from herl_bench import hookimpl\n@hookimpl\ndef herl_rubric():\n    return []",
     "herl-wrong-arguments": "from herl_bench import hookimpl\n@hookimpl\ndef herl_run_finished(run, nobody):\n    pass",
     "herl-bad-file": (
-        "from pathlib import Path\nfrom herl_bench import hookimpl\n@hookimpl\ndef herl_rubrics():\n    return [Path('/nowhere/r.yaml')]"
+        "from pathlib import Path\nfrom herl_bench import hookimpl\n@hookimpl\ndef herl_rubrics():\n    return"
+        " [Path('/nowhere/r.yaml')]"
     ),
     "herl-no-rubric": (
-        "from herl_bench import hookimpl, Task\nfrom dataclasses import replace\nfrom herl_bench.testing import TOY_TASK\n"
-        "@hookimpl\ndef herl_tasks():\n    return [replace(TOY_TASK, rubric='missing', template='gsm8k', metrics=[])]"
+        "from herl_bench import hookimpl, Task\nfrom dataclasses import replace\nfrom herl_bench.testing import"
+        " TOY_TASK\n@hookimpl\ndef herl_tasks():\n    return [replace(TOY_TASK, rubric='missing', template='gsm8k',"
+        " metrics=[])]"
     ),
     "herl-bad-command": "from herl_bench import hookimpl\n@hookimpl\ndef herl_commands(cli):\n    cli.nothing()",
 }
 
 SAID = {
-    "herl-cannot-import": "plugin herl_cannot_import (herl-cannot-import 1.2.3) cannot be loaded: ModuleNotFoundError: No module named",
+    "herl-cannot-import": (
+        "plugin herl_cannot_import (herl-cannot-import 1.2.3) cannot be loaded: ModuleNotFoundError: No module named"
+    ),
     "herl-exits": "plugin herl_exits (herl-exits 1.2.3) cannot be loaded: SystemExit: 3",
     "herl-raises": "plugin herl_raises (herl-raises 1.2.3): hook herl_rubrics raised KeyError: 'first",
-    "herl-raises-late": "plugin herl_raises_late (herl-raises-late 1.2.3): hook herl_metrics raised ValueError: while listing",
+    "herl-raises-late": (
+        "plugin herl_raises_late (herl-raises-late 1.2.3): hook herl_metrics raised ValueError: while listing"
+    ),
     "herl-no-list": "plugin herl_no_list (herl-no-list 1.2.3): hook herl_methods must return a list of Method, not int",
-    "herl-wrong-type": "plugin herl_wrong_type (herl-wrong-type 1.2.3): hook herl_checks gave a str where a Check belongs",
-    "herl-first-owner": "the rubric 'twice' is claimed by herl_first_owner (herl-first-owner 1.2.3) and by herl_second_owner (herl-second-",
+    "herl-wrong-type": (
+        "plugin herl_wrong_type (herl-wrong-type 1.2.3): hook herl_checks gave a str where a Check belongs"
+    ),
+    "herl-first-owner": (
+        "the rubric 'twice' is claimed by herl_first_owner (herl-first-owner 1.2.3) and by herl_second_owner"
+        " (herl-second-"
+    ),
     "herl-second-owner": "herl_second_owner (herl-second-owner 1.2.3): uninstall one of them",
     "herl-same-as-built-in": "and by herl_same_as_built_in (herl-same-as-built-in 1.2.3): uninstall one of them",
-    "herl-misspelt": "(herl-misspelt 1.2.3) cannot be loaded: PluginError: no hook named 'herl_rubric': did you mean herl_rubrics",
+    "herl-misspelt": (
+        "(herl-misspelt 1.2.3) cannot be loaded: PluginError: no hook named 'herl_rubric': did you mean herl_rubrics"
+    ),
     "herl-wrong-arguments": "(herl-wrong-arguments 1.2.3) cannot be loaded: PluginValidationError: ",
-    "herl-bad-file": "plugin herl_bad_file (herl-bad-file 1.2.3): /nowhere/r.yaml: cannot read the rubric: No such file",
-    "herl-no-rubric": "plugin herl_no_rubric (herl-no-rubric 1.2.3): task 'toy' names the rubric 'missing', which no plugin provides",
+    "herl-bad-file": (
+        "plugin herl_bad_file (herl-bad-file 1.2.3): /nowhere/r.yaml: cannot read the rubric: No such file"
+    ),
+    "herl-no-rubric": (
+        "plugin herl_no_rubric (herl-no-rubric 1.2.3): task 'toy' names the rubric 'missing', which no plugin provides"
+    ),
     "herl-bad-command": "plugin herl_bad_command (herl-bad-command 1.2.3): hook herl_commands raised AttributeError: ",
 }
 
@@ -110,7 +130,9 @@ def broken_site(tmp_path_factory):
     """All broken packages and a good one, installed together."""
     folder, target = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("site")
     install(
-        target, *(source(folder, name, code) for name, code in BROKEN.items()), source(folder, "herl-good", RUBRICS.replace("NAME", "good"))
+        target,
+        *(source(folder, name, code) for name, code in BROKEN.items()),
+        source(folder, "herl-good", RUBRICS.replace("NAME", "good")),
     )
     return target
 

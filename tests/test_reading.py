@@ -15,7 +15,10 @@ LAUGHS = "a: &a [l,l,l,l,l,l,l,l,l]\n" + "".join(
 )
 REFUSED = {
     LAUGHS: "more than 20,000 values",
-    "a: &a {x: 1}\n" + "".join(f"{b}: &{b} {{<<: [{','.join([f'*{a}'] * 9)}]}}\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)): "more than 20,000",
+    "a: &a {x: 1}\n"
+    + "".join(
+        f"{b}: &{b} {{<<: [{','.join([f'*{a}'] * 9)}]}}\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+    ): "more than 20,000",
     "a: [" + "1," * 30_000 + "]": "more than 20,000 values",
     "a: &a\n  - *a\n": "line 2, column 5: the alias *a stands inside of what it names",
     "a: &a {b: {c: *a}}\n": "the alias *a stands inside",
@@ -44,7 +47,7 @@ REFUSED = {
     "<<: 5\n": "merging",
     "a: *b": "undefined alias",
     "x" * (1 << 19): "longer than 256 KiB",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("text", REFUSED, ids=lambda text: repr(text[:24]))
@@ -82,7 +85,7 @@ def test_a_yaml_file_may_have_a_mark_and_any_line_ends(tmp_path):
         read_yaml(tmp_path / "g.yaml", "the rubric")
 
 
-# ------------------------------------------------------------------------------------------------------------------- JSON
+# ----------------------------------------------------------------------------------------------------------------- JSON
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -103,7 +106,9 @@ def test_json_that_harms_is_one_line(text, said):
         parse_json(text.encode(), "f:3", strict=True)
 
 
-@pytest.mark.parametrize("text", ["NaN", "-Infinity", "1e999", '{"a": NaN}', '{"a": 1, "a": 2}', '[{"b": {"a": 1, "a": 1}}]'])
+@pytest.mark.parametrize(
+    "text", ["NaN", "-Infinity", "1e999", '{"a": NaN}', '{"a": 1, "a": 2}', '[{"b": {"a": 1, "a": 1}}]']
+)
 def test_strict_json_is_as_we_write_it(text):
     parse_json(text, "f")
     with pytest.raises(DataError, match=r"not finite|stands twice"):
@@ -123,7 +128,7 @@ def test_json_is_utf8_and_nothing_else():
             parse_json('{"é": 1}'.encode(encoding), "f")
 
 
-# ------------------------------------------------------------------------------------------------------------- JSON lines
+# ----------------------------------------------------------------------------------------------------------- JSON lines
 ROWS = b"".join(b'{"id": "%d", "x": "%s"}\n' % (i, os.urandom(30).hex().encode()) for i in range(2_000))
 
 
@@ -169,7 +174,10 @@ def test_a_damaged_gz_is_one_line(tmp_path):
 @pytest.mark.parametrize("bomb", [b" " * (70 << 20), (b'"' + b" " * 4094 + b"\n") * (5 << 12), b'"x' * (40 << 20)])
 def test_a_bomb_is_read_no_further_than_its_limit(tmp_path, bomb):
     began = time.process_time()
-    with pytest.raises(DataError, match=r"f.jsonl.gz:\d+: (unfolds to more than 200 times its size|a line of more than 64 MiB|not JSON)"):
+    with pytest.raises(
+        DataError,
+        match=r"f.jsonl.gz:\d+: (unfolds to more than 200 times its size|a line of more than 64 MiB|not JSON)",
+    ):
         read(tmp_path / "f.jsonl.gz", gzip.compress(bomb, 6))
     assert time.process_time() - began < 20
 

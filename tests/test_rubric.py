@@ -33,7 +33,8 @@ def giving(outcome, **fields):
     )
 )
 def test_reward_is_met_weight_over_applicable_weight(specs):
-    """And there is none where a part that looks at the gold answer is undecided; what is undecided pays no more than what is unmet."""
+    """And there is none where a part that looks at the gold answer is undecided; what is undecided pays no more than
+    what is unmet."""
 
     def reward_of(specs):
         return judged(
@@ -50,7 +51,10 @@ def test_reward_is_met_weight_over_applicable_weight(specs):
     else:
         assert reward == pytest.approx(sum(share for share, met in shares if met) / sum(share for share, _ in shares))
         assert 0 <= reward <= 1
-        assert reward <= reward_of([(weight, [bool(met) for met in parts], looks) for weight, parts, looks in specs]) + 1e-12
+        assert (
+            reward
+            <= reward_of([(weight, [bool(met) for met in parts], looks) for weight, parts, looks in specs]) + 1e-12
+        )
 
 
 @pytest.mark.parametrize("outcome", [True, False, None, Finding(True), [Finding(False), Finding(True, part="2")], []])
@@ -94,7 +98,11 @@ def test_observation_runs_once_per_batch_and_is_shared():
 
 @pytest.mark.parametrize("observe", [lambda e, r, s: 1 / 0, lambda e, r, s: []])
 def test_a_broken_observation_costs_only_those_who_use_it(observe):
-    metrics = [Metric("m", lambda e, o: 1.0, observe=observe), Metric("n", lambda e, o: 1.0), Metric("k", lambda e, o: 1 / 0)]
+    metrics = [
+        Metric("m", lambda e, o: 1.0, observe=observe),
+        Metric("n", lambda e, o: 1.0),
+        Metric("k", lambda e, o: 1 / 0),
+    ]
     judgement = judged(giving(True, observe=observe), giving(True), metrics=metrics)
     assert [v.met for v in judgement.verdicts] == [None, True]
     assert judgement.metrics == {"m,none": None, "n,none": 1.0, "k,none": None}
@@ -103,7 +111,9 @@ def test_a_broken_observation_costs_only_those_who_use_it(observe):
 # ---------------------------------------------------------------------------------------------------------------- files
 GOOD = {
     "name": "short",
-    "criteria": [{"name": "brief", "text": "At most 3 words.", "check": "max_words", "with": {"words": 3}, "weight": 2}],
+    "criteria": [
+        {"name": "brief", "text": "At most 3 words.", "check": "max_words", "with": {"words": 3}, "weight": 2}
+    ],
 }
 
 
@@ -148,7 +158,10 @@ def test_needs_reference_and_observation_come_from_the_check(tmp_path):
         (changed(weight=float("inf")), r"criteria\.0\.weight: "),
         (changed(name="Not snake"), r"criteria\.0\.name: string should match pattern"),
         (changed(text=""), r"criteria\.0\.text: string should have at least 1 character"),
-        (changed(**{"with": {"words": 3, "max": 4}}), r"criterion 'brief': check 'max_words': got an unexpected keyword argument 'max'"),
+        (
+            changed(**{"with": {"words": 3, "max": 4}}),
+            r"criterion 'brief': check 'max_words': got an unexpected keyword argument 'max'",
+        ),
         (changed(**{"with": {}}), r"criterion 'brief': check 'max_words': missing a required"),
         ({**GOOD, "criteria": GOOD["criteria"] * 2}, r"criteria: the name 'brief' is used 2 times"),
     ],
@@ -167,10 +180,12 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path):
         load_rubric(tmp_path / "latin.yaml", KNOWN)
 
 
-# ----------------------------------------------------------------------------------------------------------------- schema
+# --------------------------------------------------------------------------------------------------------------- schema
 def test_the_published_schema_is_the_code_s():
     committed = Path(__file__).parent.parent / "docs" / "rubric.schema.json"
-    assert json.loads(committed.read_text()) == rubric_schema(), "write it anew: herl-bench schema > docs/rubric.schema.json"
+    assert json.loads(committed.read_text()) == rubric_schema(), (
+        "write it anew: herl-bench schema > docs/rubric.schema.json"
+    )
 
 
 def test_the_schema_accepts_every_shipped_rubric_and_refuses_what_the_loader_refuses():
@@ -180,11 +195,17 @@ def test_the_schema_accepts_every_shipped_rubric_and_refuses_what_the_loader_ref
     for path in shipped:
         validator.validate(yaml.safe_load(path.read_text()))
     validator.validate(GOOD)
-    for bad in ({"name": "x"}, {**GOOD, "critera": []}, changed(weight=-1), changed(name="Not snake"), changed(text="")):
+    for bad in (
+        {"name": "x"},
+        {**GOOD, "critera": []},
+        changed(weight=-1),
+        changed(name="Not snake"),
+        changed(text=""),
+    ):
         assert not validator.is_valid(bad)
 
 
-# ----------------------------------------------------------------------------------------------------- checks for any text
+# -------------------------------------------------------------------------------------------------- checks for any text
 @pytest.mark.parametrize(
     ("check", "params", "response", "met"),
     [
@@ -214,7 +235,10 @@ CRITERION = "name: r\ncriteria:\n  - {{name: a, text: t, check: {}, with: {}}}\n
             CRITERION.format("regex", "{pattern: '('}"),
             "criterion 'a': with.pattern: not a pattern of Python's re: missing ), unterminated subpattern",
         ),
-        (CRITERION.format("regex", "{pattern: '(?:(?:a{1000}){1000}){1000}'}"), "criterion 'a': with.pattern: the numbers in the pattern"),
+        (
+            CRITERION.format("regex", "{pattern: '(?:(?:a{1000}){1000}){1000}'}"),
+            "criterion 'a': with.pattern: the numbers in the pattern",
+        ),
         (CRITERION.format("regex", "{pattern: 5}"), "criterion 'a': with.pattern must be str, not int"),
         (CRITERION.format("max_words", "{words: many}"), "criterion 'a': with.words must be int, not str"),
         (CRITERION.format("max_words", "{words: yes}"), "criterion 'a': with.words must be int, not bool"),

@@ -21,7 +21,11 @@ def test_a_whole_file_or_the_one_before(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["a.json"]
 
 
-@given(st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20) | st.integers() | st.none(), max_size=3), max_size=5))
+@given(
+    st.lists(
+        st.dictionaries(st.text(max_size=5), st.text(max_size=20) | st.integers() | st.none(), max_size=3), max_size=5
+    )
+)
 def test_every_text_survives_as_one_json_row_per_line(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("rows") / "a.jsonl"
     append_lines(path, rows)
@@ -43,7 +47,9 @@ def test_a_lone_surrogate_can_be_stored_and_read_back(tmp_path):
 def test_a_full_disk_is_one_clear_line(tmp_path):
     full = tmp_path / "metrics.jsonl"
     full.symlink_to("/dev/full")
-    with pytest.raises(SaveError, match=r"cannot write .*metrics\.jsonl: No space left on device; what was saved before is whole"):
+    with pytest.raises(
+        SaveError, match=r"cannot write .*metrics\.jsonl: No space left on device; what was saved before is whole"
+    ):
         append_lines(full, [{"a": 1}])
 
 
@@ -51,7 +57,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     """A file-size limit makes the write itself fail, in a process of its own."""
     path = tmp_path / "a.json"
     write_whole(path, "old")
-    code = f"from pathlib import Path; from herl_bench.saving import write_whole; write_whole(Path({str(path)!r}), 'x' * 100_000)"
+    code = (
+        f"from pathlib import Path; from herl_bench.saving import write_whole; write_whole(Path({str(path)!r}), 'x' *"
+        " 100_000)"
+    )
 
     def limit():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -17,7 +17,13 @@ def from_set(kind, *assignments):
 
 def test_set_reads_yaml_values():
     config = from_set(
-        HeRLConfig, "learning_rate=3e-5", "num_generations=4", "hindsight=false", "bonus=none", "target_kl=null", "revise-epsilon=0"
+        HeRLConfig,
+        "learning_rate=3e-5",
+        "num_generations=4",
+        "hindsight=false",
+        "bonus=none",
+        "target_kl=null",
+        "revise-epsilon=0",
     )
     assert (config.learning_rate, config.num_generations, config.hindsight) == (3e-5, 4, False)
     assert (config.bonus, config.target_kl, config.revise_epsilon) == ("none", None, 0.0)
@@ -45,7 +51,11 @@ def test_a_malformed_set_says_how(assignment):
     [
         (HeRLConfig, "learning_rat=1", r"--set no setting named 'learning_rat': did you mean learning_rate"),
         (PPOConfig, "hindsight=false", r"--set no setting named 'hindsight'"),
-        (HeRLConfig, "bonus=big", r"--set bonus=big: input should be 'critic', 'measured', 'none', 'constant' or 'shuffled'"),
+        (
+            HeRLConfig,
+            "bonus=big",
+            r"--set bonus=big: input should be 'critic', 'measured', 'none', 'constant' or 'shuffled'",
+        ),
         (HeRLConfig, "gamma=1.5", r"--set gamma=1\.5: input should be less than or equal to 1"),
         (HeRLConfig, "learning_rate=.nan", r"--set learning_rate=nan: "),
         (HeRLConfig, "num_generations=1.5", r"--set num_generations=1\.5: "),
@@ -70,7 +80,12 @@ def test_file_then_set_then_flags(tmp_path):
     run, method, origin = parse_settings({"seed": 3, "model": None}, ["gamma=0.7", "budget=6k"], str(path))
     assert (run, method) == ({"task": "gsm8k", "budget": "6k", "seed": 3}, {"gamma": 0.7, "lam": 0.5})
     assert build(Settings, run, origin) == Settings(task="gsm8k", budget=6000, seed=3)
-    assert (origin["task"], origin["lam"], origin["gamma"], origin["seed"]) == (f"{path}: ", f"{path}: set.", "--set ", "--")
+    assert (origin["task"], origin["lam"], origin["gamma"], origin["seed"]) == (
+        f"{path}: ",
+        f"{path}: set.",
+        "--set ",
+        "--",
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from herl_bench.testing import tiny_checkpoint
 
 ENDLESS = {
     "two loops": "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
-    "a macro that calls itself twice": "{% macro m(n) %}{% if n %}{{ m(n-1) }}{{ m(n-1) }}{% endif %}{% endmacro %}{{ m(60) }}",
+    "a macro that calls itself twice": (
+        "{% macro m(n) %}{% if n %}{{ m(n-1) }}{{ m(n-1) }}{% endif %}{% endmacro %}{{ m(60) }}"
+    ),
     "a macro that calls itself": "{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(1) }}",
     "a long product": "{{ 'a' * 999999999 }}",
     "a long product of a list": "{{ 999999999 * [0] }}",
@@ -65,15 +67,18 @@ def test_a_template_is_checked_before_it_is_used(source, said):
 
 
 def test_an_honest_template_is_rendered():
-    source = "{% for u in unmet %}{{ loop.index }}/{{ loop.length }} {{ u.text|upper }}{% if not loop.last %}; {% endif %}{% endfor %}"
+    source = (
+        "{% for u in unmet %}{{ loop.index }}/{{ loop.length }} {{ u.text|upper }}{% if not loop.last %}; {% endif %}{%"
+        " endfor %}"
+    )
     assert render(source, "t", unmet=[{"text": "a"}, {"text": "b"}]) == "1/2 A; 2/2 B"
     gathered = "{% set said = [] %}{% for u in unmet %}{% set _ = said.append(u) %}{% endfor %}{{ said|join('; ') }}"
     assert render(gathered, "t", unmet=["a", "b"]) == "a; b"  # as templates do that were written for plain Jinja
 
 
-# ---------------------------------------------------------------------------------------------------------- chat templates
+# ------------------------------------------------------------------------------------------------------- chat templates
 def chat(tmp_path, template):
-    from herl_bench.policy import load_policy
+    from herl_bench.policy.load import load_policy
 
     policy = load_policy(tiny_checkpoint(tmp_path / "model", chat_template=True))
     policy.tokenizer.chat_template = template
@@ -109,7 +114,7 @@ def test_what_is_bounded_comes_back_as_it_is():
         bounded(lambda: "a" * 10_000, seconds=5, megabytes=200, most=1_000)
 
 
-# ----------------------------------------------------------------------------------------------------------------- patterns
+# ------------------------------------------------------------------------------------------------------------- patterns
 CATASTROPHES = {
     r"(a|aa)+$": "a" * 100_000 + "!",
     r"\s*\s*\s*\s*$": " " * 100_000 + "x",

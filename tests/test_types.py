@@ -31,7 +31,9 @@ def test_a_criterion_is_unmet_if_any_part_is_and_met_only_if_all_are(parts, expe
 
 
 def test_undecided_verdicts_are_errors_with_their_reason():
-    judgement = Judgement((Verdict("right", None, error="ValueError: no target"), Verdict("short", False, "12 words")), 0.0)
+    judgement = Judgement(
+        (Verdict("right", None, error="ValueError: no target"), Verdict("short", False, "12 words")), 0.0
+    )
     assert judgement.errors == ("right: ValueError: no target",)
 
 

@@ -1,8 +1,10 @@
-"""From the folders of finished runs to one small JSON file per part of the study: everything that docs/results.md is made of, and nothing else.
+"""From the folders of finished runs to one small JSON file per part of the study: everything that docs/results.md is
+made of, and nothing else.
 
-A part may be there in part: of what is finished, those seeds are taken that every arm with any finished run has, so that what is compared stays
-paired. A run that diverged has ended, too: its seed is missing in its own arm alone. Scores and contrasts are `herl-bench compare`'s own; what it
-calls unequal is kept, for the page to say. Left out: responses, which stay in the runs' folders; and any judgement (`page.py`).
+A part may be there in part: of what is finished, those seeds are taken that every arm with any finished run has, so
+that what is compared stays paired. A run that diverged has ended, too: its seed is missing in its own arm alone. Scores
+and contrasts are `herl-bench compare`'s own; what it calls unequal is kept, for the page to say. Left out: responses,
+which stay in the runs' folders; and any judgement (`page.py`).
 """
 
 from __future__ import annotations
@@ -15,13 +17,24 @@ from typing import Any
 from herl_bench.cli.compare import Plan, plan_cells
 from herl_bench.compare.analyse import compare
 from herl_bench.compare.fairness import version_notes
-from herl_bench.compare.model import Comparison, Contrast, Evaluated, RunRecord
-from herl_bench.compare.read import FinishedRun, read_run
-from herl_bench.compare.sweep import Cell, difference, finished
+from herl_bench.compare.finished_runs import FinishedRun, read_run
+from herl_bench.compare.schema import Comparison, Contrast, Evaluated, RunRecord
 from herl_bench.errors import UsageError
 from herl_bench.plugins import load_host
+from herl_bench.sweep.sweep import Cell, difference, finished
 
-CURVE = ("tokens", "metric", "metric_planted", "metric_plain", "reward", "gap", "bonus", "revision_metric", "kl", "entropy")
+CURVE = (
+    "tokens",
+    "metric",
+    "metric_planted",
+    "metric_plain",
+    "reward",
+    "gap",
+    "bonus",
+    "revision_metric",
+    "kl",
+    "entropy",
+)
 DIGITS = 5
 Runs = dict[str, list[FinishedRun]]
 """By arm, of one task."""
@@ -38,25 +51,34 @@ def done_cells(plan: Plan) -> list[Cell]:
     there = [cell for cell in plan.cells if finished(cell.directory)]
     for cell in there:
         if told := difference((cell.directory / "config.yaml").read_text(encoding="utf-8"), cell.config):
-            raise UsageError(f"{cell.directory} was made with {told}: collect it with the settings that it was made with, or move it away")
+            raise UsageError(
+                f"{cell.directory} was made with {told}: collect it with the settings that it was made with, or move it"
+                " away"
+            )
     return there
 
 
 def diverged(plan: Plan) -> list[Cell]:
     """Not finished, and stopped by the trainer, which looks for it: they stay so, however often they are run."""
-    return [cell for cell in plan.cells if not finished(cell.directory) and any((cell.directory / "checkpoints").glob("diverged-*"))]
+    return [
+        cell
+        for cell in plan.cells
+        if not finished(cell.directory) and any((cell.directory / "checkpoints").glob("diverged-*"))
+    ]
 
 
 def collected(plan: Plan, baselines: Sequence[str]) -> dict[str, Any] | None:
-    """What a results file holds of a part's runs; None while there is nothing to compare. baselines: arms that all others are compared with; other
-    parts may have run them."""
+    """What a results file holds of a part's runs; None while there is nothing to compare. baselines: arms that all
+    others are compared with; other parts may have run them."""
     cells = done_cells(plan)
     by_task: dict[str, Runs] = {}
     for cell in cells:
         by_task.setdefault(cell.task, {}).setdefault(cell.arm, []).append(read_run(cell.directory))
     gone = diverged(plan)
     ended = {(cell.task, cell.arm, cell.seed) for cell in (*cells, *gone)}
-    tasks = [found for task, runs in by_task.items() if (found := _task(plan, task, _paired(task, runs, ended), baselines))]
+    tasks = [
+        found for task, runs in by_task.items() if (found := _task(plan, task, _paired(task, runs, ended), baselines))
+    ]
     if not tasks:
         return None
     manifest = next(run.manifest for runs in by_task.values() for group in runs.values() for run in group)
@@ -81,7 +103,10 @@ def _without_model(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _paired(task: str, runs: Runs, ended: Container[tuple[str, str, int]]) -> Runs:
     """Only the seeds with which every arm's run has ended."""
-    kept = {arm: [run for run in group if all((task, other, run.seed) in ended for other in runs)] for arm, group in runs.items()}
+    kept = {
+        arm: [run for run in group if all((task, other, run.seed) in ended for other in runs)]
+        for arm, group in runs.items()
+    }
     return {arm: group for arm, group in kept.items() if group}
 
 
@@ -140,12 +165,15 @@ def _contrast(contrast: Contrast) -> dict[str, Any]:
         **{name: getattr(contrast, name) for name in kept},
         **{name: asdict(getattr(contrast, name)) for name in ("difference", "hierarchical", "improvement", "verdict")},
         "kinds": {kind: asdict(one) for kind, one in contrast.kinds.items()},
-        "per_seed": [[test.seed, test.difference.value, test.fixed, test.broken, test.p_mcnemar] for test in contrast.seed_tests],
+        "per_seed": [
+            [test.seed, test.difference.value, test.fixed, test.broken, test.p_mcnemar] for test in contrast.seed_tests
+        ],
     }
 
 
 def _run(record: RunRecord, run: FinishedRun) -> dict[str, Any]:
-    """One finished run. curve: a row per step of what `CURVE` names. bonus: the bonus critic's last row of measurements, empty without one."""
+    """One finished run. curve: a row per step of what `CURVE` names. bonus: the bonus critic's last row of
+    measurements, empty without one."""
     last = run.rows[-1]
     return {
         "arm": record.arm,

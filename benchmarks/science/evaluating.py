@@ -1,7 +1,9 @@
-"""The parts that evaluate what other parts trained, by `herl-bench eval` with other options than a run's own evaluation has.
+"""The parts that evaluate what other parts trained, by `herl-bench eval` with other options than a run's own evaluation
+has.
 
-`refine-*`: self-improvement at test time. The base policy is improved without any training: best of revision. `sampled-*`: several responses per
-problem at a temperature, for pass@1 and pass@k. Left out: sampling several revisions; intervals and words (`page.py`).
+`refine-*`: self-improvement at test time. The base policy is improved without any training: best of revision.
+`sampled-*`: several responses per problem at a temperature, for pass@1 and pass@k. Left out: sampling several
+revisions; intervals and words (`page.py`).
 """
 
 from __future__ import annotations
@@ -16,14 +18,15 @@ from typing import Any
 
 from collect import marks
 
-from herl_bench.compare.sweep import finished
+from herl_bench.sweep.sweep import finished
 
 ROUND = ("revised", "kept", "fixed", "broken", "tokens", "errors")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """policy: base, or the method that trained it. seed: of that training. way: a critique, or `sampled`. options: of `herl-bench eval`. model,
+    """policy: base, or the method that trained it. seed: of that training. way: a critique, or `sampled`. options: of
+    `herl-bench eval`. model,
     directory: what is evaluated, and where the results go."""
 
     policy: str
@@ -50,19 +53,26 @@ class Evaluation:
 def evaluations(asked: Mapping[str, Any], runs: Path, directory: Path) -> list[Evaluation]:
     """asked: the part's file. runs: where the trained policies lie."""
     policies: list[tuple[str, int | None, str]] = [("base", None, "tiny")]
-    policies += [(m, seed, str(runs / f"{asked['task']}-{m}-s{seed}")) for seed in asked["seeds"] for m in asked["methods"]]
-    ways = {critique: ("--refine", str(asked["rounds"]), "--critique", critique) for critique in asked.get("critiques", ())}
+    policies += [
+        (m, seed, str(runs / f"{asked['task']}-{m}-s{seed}")) for seed in asked["seeds"] for m in asked["methods"]
+    ]
+    ways = {
+        critique: ("--refine", str(asked["rounds"]), "--critique", critique) for critique in asked.get("critiques", ())
+    }
     if "n" in asked:
         ways["sampled"] = ("--temperature", str(asked["temperature"]), "--n", str(asked["n"]), "--log_samples")
     return [
-        Evaluation(policy, seed, way, options, model, directory / f"{policy}{'' if seed is None else f'-s{seed}'}-{way}")
+        Evaluation(
+            policy, seed, way, options, model, directory / f"{policy}{'' if seed is None else f'-s{seed}'}-{way}"
+        )
         for policy, seed, model in policies
         for way, options in ways.items()
     ]
 
 
 def run(asked: Mapping[str, Any], runs: Path, directory: Path) -> int:
-    """Make the evaluations that are missing, one after the other. Gives 1 where a policy is not there, or the exit code of the first that fails."""
+    """Make the evaluations that are missing, one after the other. Gives 1 where a policy is not there, or the exit code
+    of the first that fails."""
     failed = 0
     for one in evaluations(asked, runs, directory):
         if one.model != "tiny" and not finished(Path(one.model)):
@@ -80,13 +90,22 @@ def run(asked: Mapping[str, Any], runs: Path, directory: Path) -> int:
 def collected(asked: Mapping[str, Any], runs: Path, directory: Path) -> dict[str, Any] | None:
     """One row per evaluation that is there, and what they have in common."""
     every = evaluations(asked, runs, directory)
-    there = [(one, json.loads(place.read_text(encoding="utf-8"))["herl_bench"]) for one in every if (place := one.results()) is not None]
+    there = [
+        (one, json.loads(place.read_text(encoding="utf-8"))["herl_bench"])
+        for one in every
+        if (place := one.results()) is not None
+    ]
     if not there:
         return None
     head = {"planned": len(every), "finished": len(there), **{name: asked[name] for name in ("task", "items", "seeds")}}
     head["versions"] = {"herl_bench": there[0][1]["version"]}
     if "n" not in asked:
-        return {**head, "rounds": asked["rounds"], "round": ("metric", *ROUND), "runs": [_refined(asked["task"], *one) for one in there]}
+        return {
+            **head,
+            "rounds": asked["rounds"],
+            "round": ("metric", *ROUND),
+            "runs": [_refined(asked["task"], *one) for one in there],
+        }
     samples = [one.samples() for one, _ in there]
     planted = marks(row["doc"]["info"].get("planted") for row in samples[0])
     rows = [_sampled(one, its) for (one, _), its in zip(there, samples, strict=True)]
@@ -95,7 +114,10 @@ def collected(asked: Mapping[str, Any], runs: Path, directory: Path) -> dict[str
 
 def _refined(task: str, one: Evaluation, ours: Mapping[str, Any]) -> dict[str, Any]:
     """After each round the primary metric, what was revised, fixed and broken, and the tokens."""
-    rounds = [[round(next(iter(r["metrics"].values()))["value"], 5), *(r[name] for name in ROUND)] for r in ours["refined"][task]["rounds"]]
+    rounds = [
+        [round(next(iter(r["metrics"].values()))["value"], 5), *(r[name] for name in ROUND)]
+        for r in ours["refined"][task]["rounds"]
+    ]
     return {"policy": one.policy, "seed": one.seed, "critique": one.way, "rounds": rounds}
 
 
@@ -104,4 +126,9 @@ def _sampled(one: Evaluation, samples: Iterable[Mapping[str, Any]]) -> dict[str,
     responses = [row["herl_bench"]["responses"] for row in samples]
     outcomes = [[next(iter(r["metrics"].values())) for r in group] for group in responses]
     right = [None if None in values else round(sum(values)) for values in outcomes]
-    return {"policy": one.policy, "seed": one.seed, "tokens": sum(r["tokens"] for group in responses for r in group), "right": right}
+    return {
+        "policy": one.policy,
+        "seed": one.seed,
+        "tokens": sum(r["tokens"] for group in responses for r in group),
+        "right": right,
+    }

@@ -1,7 +1,8 @@
 """docs/results.md, from the study's results files alone: the same files give the same bytes.
 
-Every word that depends on a number is chosen by a rule that stands here and, in short, on the page. What somebody concludes from it all stands
-in `notes.md`, which quotes no numbers, and stands under the first tables as it is. Left out: anything that is not in a results file.
+Every word that depends on a number is chosen by a rule that stands here and, in short, on the page. What somebody
+concludes from it all stands in `notes.md`, which quotes no numbers, and stands under the first tables as it is. Left
+out: anything that is not in a results file.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare import stats
+from herl_bench.compare import statistics
 from herl_bench.compare.analyse import by_kind, interval, score_interval
-from herl_bench.evaluate.core import pass_at_k
+from herl_bench.evaluate.evaluation import pass_at_k
 
 ARTICLE = {"gsm8k": 4.1, "humaneval": 3.7, "bbh": 3.8}
 """HeRL's gain over PPO in the article's table, in points."""
@@ -41,7 +42,8 @@ unless said otherwise. What passes HeRL would choose is under tune-herl-*.
 
 
 def markdown(parts: Sequence[Any], results: Path, notes: Path) -> str:
-    """parts: `study.py`'s, in the order of the page. results: the folder of their files. notes: what stands under the first tables."""
+    """parts: `study.py`'s, in the order of the page. results: the folder of their files. notes: what stands under the
+    first tables."""
     files = {part.name: results / f"{part.name}.json" for part in parts}
     found = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.is_file()}
     seen = {view: [found[part.name] for part in parts if part.view == view and part.name in found] for view in VIEWS}
@@ -49,7 +51,9 @@ def markdown(parts: Sequence[Any], results: Path, notes: Path) -> str:
     sections += [_depth(found), notes.read_text(encoding="utf-8") if notes.is_file() else ""]
     for part in parts:
         if part.name in found:
-            sections.append(f"## {part.name}\n{_head(part, found[part.name])}\n\n{VIEWS[part.view](part, found[part.name])}")
+            sections.append(
+                f"## {part.name}\n{_head(part, found[part.name])}\n\n{VIEWS[part.view](part, found[part.name])}"
+            )
     missing = [part for part in parts if part.name not in found or unfinished(found[part.name])]
     if missing:
         sections.append(_missing(missing, found))
@@ -63,7 +67,11 @@ def unfinished(result: Results) -> int:
 
 def _head(part: Any, result: Results) -> str:
     done = f" **So far {result['finished']} of {result['planned']}.**" if unfinished(result) else ""
-    done += f" **Diverged, stopped by the trainer, and left out: {', '.join(gone)}.**" if (gone := result.get("diverged")) else ""
+    done += (
+        f" **Diverged, stopped by the trainer, and left out: {', '.join(gone)}.**"
+        if (gone := result.get("diverged"))
+        else ""
+    )
     how = [f"`{result['command']}`"]
     how += [f"{result['budget']:,} generated tokens a run"] if "budget" in result else []
     how += [f"with {', '.join(result['settings'])}"] if result["settings"] else []
@@ -79,7 +87,7 @@ def _missing(parts: Sequence[Any], found: Mapping[str, Results]) -> str:
     return f"## Not run yet\n{table(('part', 'state', 'what', 'command'), rows)}"
 
 
-# ---------------------------------------------------------------------------------------------------------------------- at a glance
+# ---------------------------------------------------------------------------------------------------------- at a glance
 def _glance(found: Mapping[str, Results]) -> str:
     rows, sentences = [], []
     for name, result in found.items():
@@ -98,24 +106,45 @@ def _glance(found: Mapping[str, Results]) -> str:
         )
         rows.append(
             (
-                task["task"], len(contrast["seeds"]), percent(task["before"]["metric"]), bounds(scores["ppo"]["score"]),
-                bounds(scores["herl"]["score"]), signed_bounds(contrast["difference"]), ends(contrast["hierarchical"]), f"+{ARTICLE[task['task']]}",
+                task["task"],
+                len(contrast["seeds"]),
+                percent(task["before"]["metric"]),
+                bounds(scores["ppo"]["score"]),
+                bounds(scores["herl"]["score"]),
+                signed_bounds(contrast["difference"]),
+                ends(contrast["hierarchical"]),
+                f"+{ARTICLE[task['task']]}",
                 "never" if reached is None else f"{100 * reached / result['budget']:.0f} %",
             )
-        )  # fmt: skip
-        sentences += [f"- {gain_sentence(task['task'], contrast)}", f"- {tokens_sentence(task['task'], reached, result['budget'])}"]
+        )
+        sentences += [
+            f"- {gain_sentence(task['task'], contrast)}",
+            f"- {tokens_sentence(task['task'], reached, result['budget'])}",
+        ]
         tried = found.get(f"curves-{task['task']}-faster")
         sentences += [f"- {told}"] if tried and (told := tried_sentence(tried)) else []
     if not rows:
         return ""
-    columns = ("task", "seeds", "base", "PPO", "HeRL", "HeRL − PPO", "bootstrap", "the article's", "tokens to PPO's end")
+    columns = (
+        "task",
+        "seeds",
+        "base",
+        "PPO",
+        "HeRL",
+        "HeRL − PPO",
+        "bootstrap",
+        "the article's",
+        "tokens to PPO's end",
+    )
     return (
-        f"## HeRL against PPO\n{table(columns, rows)}\n\n{chr(10).join(sentences)}\n\nRules: the gain is reproduced where the whole interval lies above "
-        "the article's gain on the published benchmark, and it takes 3 seeds or more. Bootstrap: the same interval by a hierarchical bootstrap over seeds "
-        "and problems, which with so few seeds covers the truth less often than it says ([comparison.md](comparison.md)); no verdict rests on it. "
-        "Tokens to PPO's end: where HeRL's accuracy on the held-out problems, mean over seeds, first reaches and then keeps on average what PPO ended "
-        "with (the parts curves-*; where one is missing, the same of sampled accuracy in training, and of PPO's last quarter of tokens), as a share of "
-        "the budget, which PPO spent whole; the target is a third."
+        f"## HeRL against PPO\n{table(columns, rows)}\n\n{chr(10).join(sentences)}\n\nRules: the gain is reproduced"
+        " where the whole interval lies above the article's gain on the published benchmark, and it takes 3 seeds or"
+        " more. Bootstrap: the same interval by a hierarchical bootstrap over seeds and problems, which with so few"
+        " seeds covers the truth less often than it says ([comparison.md](comparison.md)); no verdict rests on it."
+        " Tokens to PPO's end: where HeRL's accuracy on the held-out problems, mean over seeds, first reaches and then"
+        " keeps on average what PPO ended with (the parts curves-*; where one is missing, the same of sampled accuracy"
+        " in training, and of PPO's last quarter of tokens), as a share of the budget, which PPO spent whole; the"
+        " target is a third."
     )
 
 
@@ -134,23 +163,35 @@ def gain_sentence(task: str, contrast: Mapping[str, Any]) -> str:
 
 
 def tried_sentence(result: Results) -> str:
-    """Of the settings that were tried because the target of tokens was missed, the one that reaches PPO's end first; empty where none does."""
+    """Of the settings that were tried because the target of tokens was missed, the one that reaches PPO's end first;
+    empty where none does."""
     (task,) = result["tasks"]
     own = {name for name, arm in result["arms"].items() if arm["method"] == "herl" and name != "herl"}
-    reached = [(arm["tokens_to_final"], arm["arm"]) for arm in task["arms"] if arm["arm"] in own and arm["tokens_to_final"] is not None]
+    reached = [
+        (arm["tokens_to_final"], arm["arm"])
+        for arm in task["arms"]
+        if arm["arm"] in own and arm["tokens_to_final"] is not None
+    ]
     if not reached:
         return ""
     tokens, first = min(reached)
     return (
-        f"Of the settings of HeRL that were tried for that on {task['task']} ({result['part']}), `{first}` is the first to have it, after {tokens:,} tokens: "
-        f"**{_target_word(tokens, result['budget'])}**. They were tried on the seeds that are compared."
+        f"Of the settings of HeRL that were tried for that on {task['task']} ({result['part']}), `{first}` is the first"
+        f" to have it, after {tokens:,} tokens: **{_target_word(tokens, result['budget'])}**. They were tried on the"
+        " seeds that are compared."
     )
 
 
 def tokens_sentence(task: str, reached: int | None, budget: int) -> str:
     if reached is None:
-        return f"HeRL's learning curve on {task} does not reach what PPO ended with: the target of a third of the tokens is **missed**."
-    return f"HeRL on {task} has what PPO ended with after {reached:,} of {budget:,} tokens: the target of a third is **{_target_word(reached, budget)}**."
+        return (
+            f"HeRL's learning curve on {task} does not reach what PPO ended with: the target of a third of the tokens"
+            " is **missed**."
+        )
+    return (
+        f"HeRL on {task} has what PPO ended with after {reached:,} of {budget:,} tokens: the target of a third is"
+        f" **{_target_word(reached, budget)}**."
+    )
 
 
 def _target_word(reached: int, budget: int) -> str:
@@ -161,7 +202,7 @@ def to_target(curve: Sequence[Sequence[float]], target: float | None) -> int | N
     """Tokens after which a mean learning curve is at the target and stays there on average."""
     if target is None:
         return None
-    return stats.tokens_to_target([int(point[0]) for point in curve], [point[1] for point in curve], target)
+    return statistics.tokens_to_target([int(point[0]) for point in curve], [point[1] for point in curve], target)
 
 
 def _carries(results: Sequence[Results]) -> str:
@@ -182,15 +223,19 @@ def _carries(results: Sequence[Results]) -> str:
             changed = _settings({key: value for key, value in result["arms"][name].items() if whole.get(key) != value})
             row = (world, f"`{name}`", changed, _repaired(task["task"], arm), signed_bounds(to_ppo["difference"]))
             keeps = _whole(kept[name]) if name in kept else "–"
-            rows[world, name] = (*row, *((keeps, signed_bounds(to_herl["difference"]), _word(to_herl)) if to_herl else ("", "", "")))
+            rows[world, name] = (
+                *row,
+                *((keeps, signed_bounds(to_herl["difference"]), _word(to_herl)) if to_herl else ("", "", "")),
+            )
     if not rows:
         return ""
     worlds = list(dict.fromkeys(world for world, _ in rows))
     grouped = sorted(rows.values(), key=lambda row: worlds.index(row[0]))
     columns = ("task", "arm", "HeRL with", "repaired, %", "− PPO", "keeps, %", "− HeRL", "than HeRL")
     return (
-        "## What carries the gain\nHeRL, and HeRL with something changed; more of each under its part. Repaired: of the revisions of a wrong answer in "
-        f"training, how many were right. Keeps: of HeRL's gain over PPO.\n\n{table(columns, grouped)}"
+        "## What carries the gain\nHeRL, and HeRL with something changed; more of each under its part. Repaired: of"
+        " the revisions of a wrong answer in training, how many were right. Keeps: of HeRL's gain over"
+        f" PPO.\n\n{table(columns, grouped)}"
     )
 
 
@@ -207,7 +252,9 @@ def _kept(task: Mapping[str, Any]) -> dict[str, float]:
         return {}
     gain = whole["difference"]["value"]
     return {
-        arm: c["difference"]["value"] / gain for (arm, baseline), c in against.items() if baseline == "ppo" and (arm, "herl") in against
+        arm: c["difference"]["value"] / gain
+        for (arm, baseline), c in against.items()
+        if baseline == "ppo" and (arm, "herl") in against
     }
 
 
@@ -228,7 +275,15 @@ def _unplanted(found: Mapping[str, Results]) -> str:
         contrast = next((c for c in task["contrasts"] if (c["arm"], c["baseline"]) == ("herl", "ppo")), None)
         if contrast is not None:
             scores = (bounds(arms[arm]["score"]) for arm in ("ppo", "herl"))
-            rows.append((name, percent(task["before"]["metric"]), *scores, signed_bounds(contrast["difference"]), _word(contrast)))
+            rows.append(
+                (
+                    name,
+                    percent(task["before"]["metric"]),
+                    *scores,
+                    signed_bounds(contrast["difference"]),
+                    _word(contrast),
+                )
+            )
     if not rows:
         return ""
     return f"## Where nothing is planted\n{table(('part', 'base', 'PPO', 'HeRL', 'HeRL − PPO', 'than PPO'), rows)}"
@@ -248,22 +303,38 @@ def _depth(found: Mapping[str, Results]) -> str:
         contrast = next((c for c in task["contrasts"] if c["arm"] == "herl"), None)
         if contrast is None:
             continue
-        kinds = [signed_bounds(contrast["kinds"][kind]) if kind in contrast["kinds"] else "–" for kind in ("planted", "plain")]
+        kinds = [
+            signed_bounds(contrast["kinds"][kind]) if kind in contrast["kinds"] else "–"
+            for kind in ("planted", "plain")
+        ]
         base = task["before"]
         rows.append(
             (
-                f"{share} %", percent(base["metric"]), percent(base.get("planted")), *(bounds(arms[arm]["score"]) for arm in ("ppo", "herl")),
-                signed_bounds(contrast["difference"]), *kinds,
+                f"{share} %",
+                percent(base["metric"]),
+                percent(base.get("planted")),
+                *(bounds(arms[arm]["score"]) for arm in ("ppo", "herl")),
+                signed_bounds(contrast["difference"]),
+                *kinds,
             )
-        )  # fmt: skip
-    columns = ("planted", "base", "base, planted families", "PPO", "HeRL", "HeRL − PPO", "on planted families", "on plain ones")
+        )
+    columns = (
+        "planted",
+        "base",
+        "base, planted families",
+        "PPO",
+        "HeRL",
+        "HeRL − PPO",
+        "on planted families",
+        "on plain ones",
+    )
     return (
-        "## How deeply the error is planted\nShare of the planted families' plain demonstrations that showed the misconception to the starting policy:"
-        f"\n\n{table(columns, rows)}"
+        "## How deeply the error is planted\nShare of the planted families' plain demonstrations that showed the"
+        f" misconception to the starting policy:\n\n{table(columns, rows)}"
     )
 
 
-# --------------------------------------------------------------------------------------------------------------------------- tuning
+# --------------------------------------------------------------------------------------------------------------- tuning
 def tuning(part: Any, result: Results) -> str:
     """Every setting's final accuracy, and whether the study's own is the best of them."""
     (task,) = result["tasks"]
@@ -277,10 +348,14 @@ def tuning(part: Any, result: Results) -> str:
         for arm in ranked
     ]
     chosen = part.chosen
-    own = [arm["arm"] for arm in ranked if all(chosen[k] == v for k, v in result["arms"][arm["arm"]].items() if k in chosen)]
+    own = [
+        arm["arm"]
+        for arm in ranked
+        if all(chosen[k] == v for k, v in result["arms"][arm["arm"]].items() if k in chosen)
+    ]
     return (
-        f"{table(('settings', 'accuracy', 'planted', 'plain'), rows)}\n\nBase: {percent(task['before']['metric'])}. The other parts train with "
-        f"{_settings(chosen)}: {_under_the_best(task, ranked[0], own)}."
+        f"{table(('settings', 'accuracy', 'planted', 'plain'), rows)}\n\nBase: {percent(task['before']['metric'])}. The"
+        f" other parts train with {_settings(chosen)}: {_under_the_best(task, ranked[0], own)}."
     )
 
 
@@ -295,20 +370,30 @@ def _under_the_best(task: Mapping[str, Any], best: Mapping[str, Any], own: Seque
     gain = np.array([float(a) - float(b) for a, b in pairs])
     if not gain.any():
         return "the best of these"
-    low, high = stats.mean_interval(gain)
+    low, high = statistics.mean_interval(gain)
     told = signed_bounds({"value": float(gain.mean()), "low": low, "high": high})
-    return f"the best of these is {told} points off, {'which these problems cannot tell from none' if low <= 0 <= high else 'and better'}"
+    return (
+        f"the best of these is {told} points off,"
+        f" {'which these problems cannot tell from none' if low <= 0 <= high else 'and better'}"
+    )
 
 
 def _settings(arm: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in arm.items() if name not in ("method", "budget", "eval_items"))
 
 
-# ------------------------------------------------------------------------------------------------------------------------ the methods
+# ---------------------------------------------------------------------------------------------------------- the methods
 def methods(part: Any, result: Results) -> str:
     out = []
     for task in result["tasks"]:
-        out += [_scores(task), _verdicts(task), _curves(task), _families(task), _gaming(task, result["curve"]), _critic(task)]
+        out += [
+            _scores(task),
+            _verdicts(task),
+            _curves(task),
+            _families(task),
+            _gaming(task, result["curve"]),
+            _critic(task),
+        ]
     return "\n\n".join(filter(None, out))
 
 
@@ -355,7 +440,9 @@ def _scores(task: Mapping[str, Any]) -> str:
         cells = []
         for name in baselines:
             contrast = against.get((arm["arm"], name))
-            cells += ["", ""] if contrast is None else [signed_bounds(contrast["difference"]), p_value(contrast["p_holm"])]
+            cells += (
+                ["", ""] if contrast is None else [signed_bounds(contrast["difference"]), p_value(contrast["p_holm"])]
+            )
         kinds = [bounds(arm["kinds"][kind]) if kind in arm["kinds"] else "–" for kind in ("planted", "plain")]
         spent = arm["spent"]
         rows.append(
@@ -369,7 +456,16 @@ def _scores(task: Mapping[str, Any]) -> str:
                 f"{spent['wall_s'] / 60:.1f}",
             )
         )
-    columns = ("", "seeds", "accuracy", "planted", "plain", *(c for name in baselines for c in (f"− {name}", "p")), "tokens", "minutes")
+    columns = (
+        "",
+        "seeds",
+        "accuracy",
+        "planted",
+        "plain",
+        *(c for name in baselines for c in (f"− {name}", "p")),
+        "tokens",
+        "minutes",
+    )
     return first + table(columns, rows)
 
 
@@ -396,8 +492,15 @@ def _curves(task: Mapping[str, Any]) -> str:
         reached = to_target(curve, task["target"])
         own = next(a for a in task["arms"] if a["arm"] == arm)["tokens_to_target"]
         per_seed = ", ".join("never" if tokens is None else f"{tokens / 1000:.0f}k" for tokens in own)
-        rows.append((f"`{arm}`", *(percent(h) for h in heights), "never" if reached is None else f"{reached:,}", per_seed))
-    columns = ("sampled accuracy after", *(f"{tokens / 1000:.0f}k" for tokens in grid), f"to {percent(task['target'])}", "each seed")
+        rows.append(
+            (f"`{arm}`", *(percent(h) for h in heights), "never" if reached is None else f"{reached:,}", per_seed)
+        )
+    columns = (
+        "sampled accuracy after",
+        *(f"{tokens / 1000:.0f}k" for tokens in grid),
+        f"to {percent(task['target'])}",
+        "each seed",
+    )
     return f"Learning curves, mean over seeds, against generated tokens:\n\n{table(columns, rows)}"
 
 
@@ -440,24 +543,45 @@ def _families(task: Mapping[str, Any]) -> str:
     return f"Per family of problems:\n\n{table(('family', 'base', *(f'`{arm}`' for arm in arms)), rows)}"
 
 
-# ------------------------------------------------------------------------------------------- is the reward gamed, is the critic any good
+# -------------------------------------------------------------------------- is the reward gamed, is the critic any good
 def _gaming(task: Mapping[str, Any], columns: Sequence[str]) -> str:
-    """The reward beside the metric after training, and the reward without and with the bonus at the start and the end of training."""
+    """The reward beside the metric after training, and the reward without and with the bonus at the start and the end
+    of training."""
     base = task["before"]["reward"] - task["before"]["metric"]
     rows, grew = [], []
     for arm, runs in _by_arm(task).items():
-        reward, gap = mean(run["after"]["reward"] for run in runs), mean(run["after"]["reward"] - run["after"]["metric"] for run in runs)
+        reward, gap = (
+            mean(run["after"]["reward"] for run in runs),
+            mean(run["after"]["reward"] - run["after"]["metric"] for run in runs),
+        )
         assert gap is not None
         grew += [f"`{arm}`"] if gap - base > GREW else []
         plain = [mean(_quarter(run, columns.index("reward"), last) for run in runs) for last in (False, True)]
-        bonus = [mean((_quarter(run, columns.index("bonus"), last) or 0.0) * run["bonus_coef"] for run in runs) for last in (False, True)]
+        bonus = [
+            mean((_quarter(run, columns.index("bonus"), last) or 0.0) * run["bonus_coef"] for run in runs)
+            for last in (False, True)
+        ]
         with_bonus = [(r or 0.0) + (b or 0.0) for r, b in zip(plain, bonus, strict=True)]
-        rows.append((f"`{arm}`", percent(reward), signed(gap), signed(gap - base), *map(percent, plain), *map(percent, with_bonus)))
-    told = "No arm's reward outgrew its accuracy" if not grew else f"The reward outgrew the accuracy with {', '.join(grew)}"
+        rows.append(
+            (
+                f"`{arm}`",
+                percent(reward),
+                signed(gap),
+                signed(gap - base),
+                *map(percent, plain),
+                *map(percent, with_bonus),
+            )
+        )
+    told = (
+        "No arm's reward outgrew its accuracy"
+        if not grew
+        else f"The reward outgrew the accuracy with {', '.join(grew)}"
+    )
     return (
-        f"Is the reward gamed? Reward − accuracy was {signed(base)} before training; in training, first and last quarter of the steps:\n\n"
-        f"{table(('', 'reward', '− accuracy', 'grew', 'reward, first', 'last', 'with bonus, first', 'last'), rows)}\n\n"
-        f"{told} by more than {percent(GREW)} points."
+        f"Is the reward gamed? Reward − accuracy was {signed(base)} before training; in training, first and last"
+        " quarter of the"
+        f" steps:\n\n{table(('', 'reward', '− accuracy', 'grew', 'reward, first', 'last', 'with bonus, first', 'last'), rows)}\n\n{told}"
+        f" by more than {percent(GREW)} points."
     )
 
 
@@ -475,11 +599,18 @@ def _quarter(run: Mapping[str, Any], column: int, last: bool) -> float | None:
 
 
 CRITIC = (
-    ("mean absolute error", "mae", ".3f"), ("of a constant", "mae_constant", ".3f"), ("of c (1 − r)", "mae_headroom", ".3f"),
-    ("explained variance", "explained_variance", "+.2f"), ("of a constant", "explained_variance_constant", "+.2f"),
-    ("of c (1 − r)", "explained_variance_headroom", "+.2f"), ("Spearman", "spearman", "+.2f"), ("AUROC for a gain", "auroc", ".2f"),
-    ("calibration error", "ece", ".3f"), ("bias", "bias", "+.3f"), ("drift", "drift", "+.3f"),
-)  # fmt: skip
+    ("mean absolute error", "mae", ".3f"),
+    ("of a constant", "mae_constant", ".3f"),
+    ("of c (1 − r)", "mae_headroom", ".3f"),
+    ("explained variance", "explained_variance", "+.2f"),
+    ("of a constant", "explained_variance_constant", "+.2f"),
+    ("of c (1 − r)", "explained_variance_headroom", "+.2f"),
+    ("Spearman", "spearman", "+.2f"),
+    ("AUROC for a gain", "auroc", ".2f"),
+    ("calibration error", "ece", ".3f"),
+    ("bias", "bias", "+.3f"),
+    ("drift", "drift", "+.3f"),
+)
 
 
 def _critic(task: Mapping[str, Any]) -> str:
@@ -495,14 +626,18 @@ def _critic(task: Mapping[str, Any]) -> str:
     shares = [mean(mean(run["gate_open"]) for run in runs) for runs in arms.values()]
     rows.append(("gate open, % of the steps", *map(percent, shares)))
     rows.append(
-        ("gate open at the end, runs", *(f"{sum(bool(run['gate_open'][-1]) for run in runs)} of {len(runs)}" for runs in arms.values()))
+        (
+            "gate open at the end, runs",
+            *(f"{sum(bool(run['gate_open'][-1]) for run in runs)} of {len(runs)}" for runs in arms.values()),
+        )
     )
     return (
-        f"The bonus critic, on drafts it had not learnt from, at the end of training:\n\n{table(('', *(f'`{arm}`' for arm in arms)), rows)}"
+        "The bonus critic, on drafts it had not learnt from, at the end of"
+        f" training:\n\n{table(('', *(f'`{arm}`' for arm in arms)), rows)}"
     )
 
 
-# ------------------------------------------------------------------------------------------------------------ sampled, not greedy
+# -------------------------------------------------------------------------------------------------- sampled, not greedy
 SAMPLED = ("metric", "base", "PPO", "HeRL", "HeRL − PPO", "on planted families", "on plain ones")
 
 
@@ -514,9 +649,9 @@ def _decoded(results: Sequence[Results]) -> str:
         return ""
     sentences = [f"- {sampled_sentence(name, found['pass@1']['gain'])}" for name, found in compared.items()]
     return (
-        "## Sampled instead of greedy\nThe policies of the first table, and where a variant of HeRL is named beside the task, that one's; at the "
-        "temperature of training. pass@1: the share of sampled responses that are right; pass@k: of problems, that any of k is.\n\n"
-        f"{table(('task', *SAMPLED), rows)}\n\n{chr(10).join(sentences)}"
+        "## Sampled instead of greedy\nThe policies of the first table, and where a variant of HeRL is named beside"
+        " the task, that one's; at the temperature of training. pass@1: the share of sampled responses that are right;"
+        f" pass@k: of problems, that any of k is.\n\n{table(('task', *SAMPLED), rows)}\n\n{chr(10).join(sentences)}"
     )
 
 
@@ -540,8 +675,9 @@ def sampled(part: Any, result: Results) -> str:
     tokens = {policy: mean(run["tokens"] for run in result["runs"] if run["policy"] == policy) for policy in policies}
     spent = ", ".join(f"`{policy}` {count:,.0f}" for policy, count in tokens.items() if count)
     return (
-        f"{table(SAMPLED, _sampled_rows(_passes(result)))}\n\nOver {result['items']} problems and {len(result['seeds'])} seeds of training, "
-        f"{result['n']} responses to each problem at temperature {result['temperature']}. Tokens of one evaluation: {spent}."
+        f"{table(SAMPLED, _sampled_rows(_passes(result)))}\n\nOver {result['items']} problems and"
+        f" {len(result['seeds'])} seeds of training, {result['n']} responses to each problem at temperature"
+        f" {result['temperature']}. Tokens of one evaluation: {spent}."
     )
 
 
@@ -557,8 +693,8 @@ def _sampled_rows(found: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...
 
 
 def _passes(result: Results) -> dict[str, dict[str, Mapping[str, Any]]]:
-    """By metric the intervals of base, ppo and herl (whatever arms stand for them), of HeRL's gain over PPO, and of that by kind of problem.
-    Undecided problems are left out, and so are seeds that a method lacks."""
+    """By metric the intervals of base, ppo and herl (whatever arms stand for them), of HeRL's gain over PPO, and of
+    that by kind of problem. Undecided problems are left out, and so are seeds that a method lacks."""
     import numpy as np
 
     n, runs = result["n"], {(run["policy"], run["seed"]): run["right"] for run in result["runs"]}
@@ -567,7 +703,11 @@ def _passes(result: Results) -> dict[str, dict[str, Mapping[str, Any]]]:
     if not seeds or ("base", None) not in runs:
         return {}
     planted = [None if mark == "?" else mark == "1" for mark in result["planted"]]
-    stands = {"base": [("base", None)], "ppo": [(ppo, seed) for seed in seeds], "herl": [(herl, seed) for seed in seeds]}
+    stands = {
+        "base": [("base", None)],
+        "ppo": [(ppo, seed) for seed in seeds],
+        "herl": [(herl, seed) for seed in seeds],
+    }
     out = {}
     for k in (1, n):
         has = {
@@ -585,7 +725,7 @@ def _passes(result: Results) -> dict[str, dict[str, Mapping[str, Any]]]:
     return out
 
 
-# --------------------------------------------------------------------------------------------------------- self-improvement at test time
+# ---------------------------------------------------------------------------------------- self-improvement at test time
 def refined(part: Any, result: Results) -> str:
     """Means over the seeds of a policy. fixed, broken: of all items, against the drafts."""
     names, groups = result["round"], dict[tuple[str, str], list[Any]]()
@@ -597,22 +737,43 @@ def refined(part: Any, result: Results) -> str:
         last, at = means[-1], names.index
         rows.append(
             (
-                f"`{policy}`", critique.upper() if critique == "oracle" else critique, len(runs), *(percent(one[0]) for one in means),
-                signed(last[0] - means[0][0]), *(f"{last[at(name)]:.0f}" for name in ("fixed", "broken")),
-                f"{means[0][at('tokens')]:,.0f}", f"{sum(one[at('tokens')] for one in means[1:]):,.0f}",
+                f"`{policy}`",
+                critique.upper() if critique == "oracle" else critique,
+                len(runs),
+                *(percent(one[0]) for one in means),
+                signed(last[0] - means[0][0]),
+                *(f"{last[at(name)]:.0f}" for name in ("fixed", "broken")),
+                f"{means[0][at('tokens')]:,.0f}",
+                f"{sum(one[at('tokens')] for one in means[1:]):,.0f}",
             )
-        )  # fmt: skip
+        )
     rounds = [f"round {i}" for i in range(1, result["rounds"] + 1)]
-    columns = ("policy", "critique", "runs", "drafts", *rounds, "gain", "fixed", "broken", "tokens, drafts", "tokens, rounds")
+    columns = (
+        "policy",
+        "critique",
+        "runs",
+        "drafts",
+        *rounds,
+        "gain",
+        "fixed",
+        "broken",
+        "tokens, drafts",
+        "tokens, rounds",
+    )
     return (
-        f"{table(columns, rows)}\n\nAccuracy over {result['items']} problems; fixed and broken are problems, after the last round. `ORACLE` sees the gold "
-        "answer and is no method. The base policy's rows are best of revision without training."
+        f"{table(columns, rows)}\n\nAccuracy over {result['items']} problems; fixed and broken are problems, after the"
+        " last round. `ORACLE` sees the gold answer and is no method. The base policy's rows are best of revision"
+        " without training."
     )
 
 
-# ------------------------------------------------------------------------------------------------------------------------ small things
+# --------------------------------------------------------------------------------------------------------- small things
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [" | ".join(map(str, columns)), "|".join("---" for _ in columns), *(" | ".join(map(str, row)) for row in rows)]
+    lines = [
+        " | ".join(map(str, columns)),
+        "|".join("---" for _ in columns),
+        *(" | ".join(map(str, row)) for row in rows),
+    ]
     return "\n".join(f"| {line} |" if i != 1 else f"|{line}|" for i, line in enumerate(lines))
 
 

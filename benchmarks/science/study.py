@@ -1,16 +1,19 @@
-"""The study of HeRL against its peers: run its parts, collect them into `results/`, and write `docs/results.md` from those files.
+"""The study of HeRL against its peers: run its parts, collect them into `results/`, and write `docs/results.md` from
+those files.
 
     python benchmarks/science/study.py                                   run everything that is missing, part by part
     python benchmarks/science/study.py --parts main-gsm8k,controls-bbh   run these parts
     python benchmarks/science/study.py --collect                         run nothing; read what is there, finished or not
     python benchmarks/science/study.py --list                            the parts, and what they cost
 
-A part is a grid of `herl-bench compare` (`grids/PART.yaml`), run with the settings that `tuned.yaml` holds for its task; some evaluate what others
-trained (`evaluating.py`). Killed at any moment, the same command goes on. Parts of one task share a folder, so that an arm that two of them have,
-with the same settings, is run once. Collecting rewrites the results file of every part that has finished runs in
---output_dir, unless the file there holds more of them; parts that lie elsewhere keep their files.
+A part is a grid of `herl-bench compare` (`grids/PART.yaml`), run with the settings that `tuned.yaml` holds for its
+task; some evaluate what others trained (`evaluating.py`). Killed at any moment, the same command goes on. Parts of one
+task share a folder, so that an arm that two of them have, with the same settings, is run once. Collecting rewrites the
+results file of every part that has finished runs in --output_dir, unless the file there holds more of them; parts that
+lie elsewhere keep their files.
 
-Left out: anything that decides what the numbers mean (`page.py`, by rules), and arms or statistics of its own: both are `herl-bench compare`'s.
+Left out: anything that decides what the numbers mean (`page.py`, by rules), and arms or statistics of its own: both are
+`herl-bench compare`'s.
 """
 
 from __future__ import annotations
@@ -41,10 +44,10 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Part:
-    """name: of the results file, and of the grid where that has no other name. baselines: arms that all others are compared with. view: which of
-    `page.py`'s. tuned: takes `tuned.yaml`'s settings. alone: shares its folder, and so its runs, with no other part of its task. beside: the part
-    whose folder it shares instead. policy: settings of `herl-bench warmstart` in which its own policy differs from the embedded one; none for that
-    one itself."""
+    """name: of the results file, and of the grid where that has no other name. baselines: arms that all others are
+    compared with. view: which of `page.py`'s. tuned: takes `tuned.yaml`'s settings. alone: shares its folder, and so
+    its runs, with no other part of its task. beside: the part whose folder it shares instead. policy: settings of
+    `herl-bench warmstart` in which its own policy differs from the embedded one; none for that one itself."""
 
     name: str
     task: str
@@ -73,7 +76,10 @@ class Part:
     def about(self) -> str:
         """The grid's own first line."""
         if not self.grid.is_file():
-            return f"PPO's passes per step and entropy bonus at the best setting of tune-{self.task}, which comes first. 5 runs, about 8 CPU minutes."
+            return (
+                f"PPO's passes per step and entropy bonus at the best setting of tune-{self.task}, which comes first. 5"
+                " runs, about 8 CPU minutes."
+            )
         return (
             self.grid.read_text(encoding="utf-8")
             .splitlines()[0]
@@ -103,22 +109,40 @@ class Part:
 
 
 PARTS = (
-    *(Part(f"tune-{task}", task, ("ppo learning_rate=0.0003 rollouts_per_step=64",), "tuning", tuned=False, alone=True) for task in TASKS),
+    *(
+        Part(
+            f"tune-{task}", task, ("ppo learning_rate=0.0003 rollouts_per_step=64",), "tuning", tuned=False, alone=True
+        )
+        for task in TASKS
+    ),
     *(Part(f"tune-more-{task}", task, ("as-tuned",), "tuning", tuned=False, alone=True) for task in TASKS),
     *(Part(f"tune-herl-{task}", task, ("one-pass",), "tuning", tuned=False, alone=True) for task in TASKS),
     *(Part(f"main-{task}", task) for task in TASKS),
     *(Part(f"curves-{task}", task, view="curves", alone=True) for task in ("gsm8k", "bbh")),
     Part("curves-gsm8k-faster", "gsm8k", view="curves", tuned=False, beside="curves-gsm8k"),
     *(Part(f"controls-{task}", task, ("ppo", "herl"), view="variants") for task in ("bbh", "gsm8k", "humaneval")),
-    *(Part(f"ablations-{what}", "gsm8k", ("ppo", "herl"), view="variants") for what in ("bonus", "training", "guidance")),
+    *(
+        Part(f"ablations-{what}", "gsm8k", ("ppo", "herl"), view="variants")
+        for what in ("bonus", "training", "guidance")
+    ),
     Part("ablations-training-bbh", "bbh", ("ppo", "herl"), view="variants"),
     Part("ablations-bonus-humaneval", "humaneval", ("ppo", "herl"), view="variants"),
     *(Part(f"sampled-{task}", task, view="sampled") for task in TASKS),
     Part("sampled-gsm8k-faster", "gsm8k", view="sampled", beside="curves-gsm8k"),
     *(Part(f"refine-{task}", task, view="refined") for task in ("bbh", "gsm8k")),
     *(Part(f"plain-{task}", task, alone=True) for task in ("gsm8k", "bbh")),
-    Part("controls-followed", "gsm8k", ("ppo", "herl"), view="variants", alone=True, policy="off_topic=0.2 schedule=cosine"),
-    *(Part(f"depth-{share}", "gsm8k", view="scores", alone=True, policy=f"planted_share={share / 100}") for share in (50, 70, 85)),
+    Part(
+        "controls-followed",
+        "gsm8k",
+        ("ppo", "herl"),
+        view="variants",
+        alone=True,
+        policy="off_topic=0.2 schedule=cosine",
+    ),
+    *(
+        Part(f"depth-{share}", "gsm8k", view="scores", alone=True, policy=f"planted_share={share / 100}")
+        for share in (50, 70, 85)
+    ),
     Part("reasoning_gym", "reasoning_gym", alone=True),
 )
 
@@ -147,18 +171,31 @@ class Asked:
 
     def evaluated(self, part: Part) -> tuple[dict[str, Any], Path, Path]:
         """What `evaluating.py` asks for: the part's file, where trained policies lie, where the evaluations go."""
-        return yaml.safe_load(part.grid.read_text(encoding="utf-8")), self.folder(part) / "runs", self.output_dir / part.name
+        return (
+            yaml.safe_load(part.grid.read_text(encoding="utf-8")),
+            self.folder(part) / "runs",
+            self.output_dir / part.name,
+        )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", default=",".join(part.name for part in PARTS), help="comma-separated; all if left out")
+    parser.add_argument(
+        "--parts", default=",".join(part.name for part in PARTS), help="comma-separated; all if left out"
+    )
     parser.add_argument("--output_dir", type=Path, default=Path("runs/science"), help="where the runs lie or go")
-    parser.add_argument("--results", type=Path, help="where results files and results.md go, instead of the committed ones")
+    parser.add_argument(
+        "--results", type=Path, help="where results files and results.md go, instead of the committed ones"
+    )
     parser.add_argument("--jobs", type=int, help="runs at a time; one per processor if left out")
     parser.add_argument("--seeds", help="instead of the grids'; needs --results")
     parser.add_argument(
-        "--set", dest="more", action="append", default=[], metavar="KEY=VALUE", help="instead of the grids'; needs --results"
+        "--set",
+        dest="more",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="instead of the grids'; needs --results",
     )
     parser.add_argument("--collect", action="store_true", help="run nothing")
     parser.add_argument("--list", action="store_true", help="say what parts there are, and run nothing")
@@ -168,7 +205,9 @@ def main() -> int:
     if unknown := [name for name in names if name not in known]:
         parser.error(f"no part {', '.join(unknown)}: choose from {', '.join(known)}")
     if (given.seeds or given.more) and not given.results:
-        parser.error("--seeds and --set make another study than the committed one: say with --results where its results go")
+        parser.error(
+            "--seeds and --set make another study than the committed one: say with --results where its results go"
+        )
     parts = [known[name] for name in names]
     if given.list:
         print("\n".join(f"{part.name:<20} {part.about}" for part in parts))
@@ -203,7 +242,8 @@ def run(part: Part, asked: Asked) -> int:
 
 
 def write_second_grid(part: Part, tuning: Path) -> bool:
-    """The grid of the second round of tuning, out of the finished first: its best setting with more passes per step, and with an entropy bonus."""
+    """The grid of the second round of tuning, out of the finished first: its best setting with more passes per step,
+    and with an entropy bonus."""
     tuned: dict[str, Any] = json.loads(tuning.read_text(encoding="utf-8")) if tuning.is_file() else {}
     if not tuned or page.unfinished(tuned):
         print(f"{part.name}: run part tune-{part.task} first, all of it", file=sys.stderr)
@@ -218,13 +258,23 @@ def write_second_grid(part: Part, tuning: Path) -> bool:
         "high-entropy": {"entropy_coef": 0.01},
     }
     arms = {word: {"method": "ppo", **settings, **change} for word, change in more.items()}
-    grid = {"tasks": [part.task], "arms": arms, "seeds": [100], "settings": {"budget": "100k", "eval_items": 500}, "baseline": "as-tuned"}
-    write_whole(part.grid, f"# {part.about}\n# Written by study.py from the tuning's results.\n{yaml.safe_dump(grid, sort_keys=False)}")
+    grid = {
+        "tasks": [part.task],
+        "arms": arms,
+        "seeds": [100],
+        "settings": {"budget": "100k", "eval_items": 500},
+        "baseline": "as-tuned",
+    }
+    write_whole(
+        part.grid,
+        f"# {part.about}\n# Written by study.py from the tuning's results.\n{yaml.safe_dump(grid, sort_keys=False)}",
+    )
     return True
 
 
 def warmstart(part: Part, folder: Path) -> int:
-    """Train the part's own policy, where it is not there: by the embedded policy's command and the part's settings after its own."""
+    """Train the part's own policy, where it is not there: by the embedded policy's command and the part's settings
+    after its own."""
     if (folder / "warmstart.json").is_file():
         return 0
     embedded = load_host().get("task", part.task).policy
@@ -251,13 +301,19 @@ def collect(part: Part, asked: Asked) -> None:
         return
     kept: dict[str, Any] = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {"finished": 0}
     if kept["finished"] > found["finished"]:
-        print(f"{part.name}: {place.name} holds {kept['finished']} runs and is kept; here are {found['finished']}", file=sys.stderr)
+        print(
+            f"{part.name}: {place.name} holds {kept['finished']} runs and is kept; here are {found['finished']}",
+            file=sys.stderr,
+        )
         return
     head: dict[str, Any] = {"part": part.name, "about": part.about, "command": part.command}
     head["settings"] = [] if part.evaluates else [*part.settings(), *asked.more]
     if part.policy:
         made = json.loads((asked.policy(part) / "warmstart.json").read_text(encoding="utf-8"))
-        head["policy"] = {"changed": part.policy, **{name: made[name] for name in ("command", "versions", "minutes", "evaluation")}}
+        head["policy"] = {
+            "changed": part.policy,
+            **{name: made[name] for name in ("command", "versions", "minutes", "evaluation")},
+        }
     write_whole(place, compact({**head, **found}))
     print(f"{part.name}: {found['finished']} of {found['planned']} runs", file=sys.stderr)
 
@@ -270,7 +326,9 @@ def compact(found: dict[str, Any]) -> str:
         deeper = indent + " "
         if isinstance(value, list) and value and isinstance(value[0], dict):
             return "[\n" + ",\n".join(deeper + text(one, deeper) for one in value) + f"\n{indent}]"
-        if isinstance(value, dict) and any(isinstance(one, list) and one and isinstance(one[0], dict) for one in value.values()):
+        if isinstance(value, dict) and any(
+            isinstance(one, list) and one and isinstance(one[0], dict) for one in value.values()
+        ):
             rows = (f"{deeper}{json.dumps(name)}: {text(one, deeper)}" for name, one in value.items())
             return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
         return json.dumps(value, ensure_ascii=False, allow_nan=False)

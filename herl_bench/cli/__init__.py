@@ -1,7 +1,8 @@
 """The command line: thin. It resolves names through the plugin host and passes objects down.
 
-Each command lives in a module of its own, imported only when it is called or asked for help, so that `herl-bench ls` stays fast. Every
-error that herl-bench raises on purpose becomes one line on stderr and the exit code of `errors.py`; nothing else is caught.
+Each command lives in a module of its own, imported only when it is called or asked for help, so that `herl-bench ls`
+stays fast. Every error that herl-bench raises on purpose becomes one line on stderr and the exit code of `errors.py`;
+nothing else is caught.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import click
 
-from herl_bench.cli.out import open_display
+from herl_bench.cli.output import open_display
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.plain_text import one_line
 from herl_bench.plugins import Host, load_host
@@ -54,9 +55,11 @@ class Commands(click.Group):
             return command
         return super().get_command(ctx, name)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and self.get_command(ctx, args[0]) is None:
-            from herl_bench.cli.elsewhere import COMMANDS as ELSEWHERE
+            from herl_bench.cli.suggestions import COMMANDS as ELSEWHERE
 
             if args[0] in ELSEWHERE:
                 raise UsageError(f"no command {args[0]!r}: it is herl-bench {ELSEWHERE[args[0]]} here")
@@ -67,7 +70,8 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = list(COMMANDS.items())
         rows += [
-            (name, (super(Commands, self).get_command(ctx, name) or click.Command(name)).get_short_help_str()) for name in self.commands
+            (name, (super(Commands, self).get_command(ctx, name) or click.Command(name)).get_short_help_str())
+            for name in self.commands
         ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
@@ -95,7 +99,9 @@ def main(args: Sequence[str] | None = None) -> None:
     def work() -> Any:
         host = load_host()
         host.call("herl_commands", cli=cli)
-        return cli.main(underscored(sys.argv[1:] if args is None else args), "herl-bench", standalone_mode=False, obj=host)
+        return cli.main(
+            underscored(sys.argv[1:] if args is None else args), "herl-bench", standalone_mode=False, obj=host
+        )
 
     with _ending_in_order():
         code = run_command(work)
@@ -123,7 +129,11 @@ def run_command(call: Callable[[], Any]) -> int:
         return _fail(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, click.Abort) as error:
         stop = error if isinstance(error, Stopped) else error.__cause__  # click's Abort stands for any of them
-        return _fail(f"stopped by {stop.signal.name}", stop.exit_code) if isinstance(stop, Stopped) else _fail("interrupted", INTERRUPTED)
+        return (
+            _fail(f"stopped by {stop.signal.name}", stop.exit_code)
+            if isinstance(stop, Stopped)
+            else _fail("interrupted", INTERRUPTED)
+        )
 
 
 class Stopped(KeyboardInterrupt):
@@ -153,7 +163,7 @@ def _ending_in_order() -> Iterator[None]:
 
 
 def _nearest(error: click.UsageError) -> str:
-    from herl_bench.cli.elsewhere import answer
+    from herl_bench.cli.suggestions import answer
 
     ctx = error.ctx
     return answer(error, ctx.obj, ctx.meta.get(TYPED, [])) if ctx is not None and isinstance(ctx.obj, Host) else ""

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
-from herl_bench.cli.out import open_console, show_table
-from herl_bench.cli.resolve import TRUST, trust_option
+from herl_bench.cli.output import open_console, show_table
 from herl_bench.errors import UnknownName, UsageError
+from herl_bench.experiment.resolve import TRUST, trust_option
 from herl_bench.plain_text import json_text, neutral
 from herl_bench.plugins import Host
 
 if TYPE_CHECKING:
-    from herl_bench.compare.model import Arm, ArmScore, Comparison, FailedCell, TaskItems
-    from herl_bench.compare.read import FinishedRun
-    from herl_bench.compare.sweep import Cell
+    from herl_bench.compare.finished_runs import FinishedRun
+    from herl_bench.compare.schema import Arm, ArmScore, Comparison, FailedCell, TaskItems
+    from herl_bench.sweep.sweep import Cell
 
 GRID_KEYS = ("tasks", "methods", "arms", "seeds", "settings", "baseline")
 
@@ -38,16 +38,33 @@ GRID_KEYS = ("tasks", "methods", "arms", "seeds", "settings", "baseline")
 @click.option("--budget", help="Generated tokens per run, such as 200k.  [default: 100k]")
 @click.option("--model", help="As for run; the same for all.")
 @click.option("--data", help="As for run; the same for all.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, of all methods that have it; may be repeated.")
-@click.option("--grid", "grid_file", metavar="FILE", help="A YAML file of tasks, methods or arms, seeds and settings; options win over it.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any setting, of all methods that have it; may be repeated.",
+)
+@click.option(
+    "--grid",
+    "grid_file",
+    metavar="FILE",
+    help="A YAML file of tasks, methods or arms, seeds and settings; options win over it.",
+)
 @click.option("-o", "--output_dir", metavar="DIR", help="Where runs and results go.  [default: runs/compare-TASK]")
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time.  [default: one per processor]")
 @click.option("--ray", metavar="ADDRESS", help="Run on this Ray cluster instead (auto: the one of this machine).")
 @click.option("--baseline", help="The arm that others are compared with.  [default: the first; among run folders: ppo]")
 @click.option(
-    "--margin", type=click.FloatRange(0, 1, min_open=True), default=0.05, show_default=True, help="Differences under this do not matter."
+    "--margin",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.05,
+    show_default=True,
+    help="Differences under this do not matter.",
 )
-@click.option("--allow_unequal", is_flag=True, help="Compare runs that differ in more than their method; every output says so.")
+@click.option(
+    "--allow_unequal", is_flag=True, help="Compare runs that differ in more than their method; every output says so."
+)
 @trust_option
 @click.option(
     "--metric",
@@ -73,15 +90,16 @@ def command(
 ) -> int:
     """Compare methods over tasks and seeds: run what is missing, or take finished run folders.
 
-    Or pair two or more sets of answers to the same items, that nothing need have been trained for: what herl-bench eval, lm-eval (--log_samples) or
-    inspect wrote, as a folder or a file.
+    Or pair two or more sets of answers to the same items, that nothing need have been trained for: what herl-bench
+    eval, lm-eval (--log_samples) or inspect wrote, as a folder or a file.
 
-    The same command goes on where it stopped, after a kill too. Exit code 1 where a run failed; the others are compared.
+    The same command goes on where it stopped, after a kill too. Exit code 1 where a run failed; the others are
+    compared.
     """
     import shlex
 
     from herl_bench.compare.analyse import compare
-    from herl_bench.manifest import command_line
+    from herl_bench.experiment.manifest import command_line
 
     report_problems(host)
     if given["trust_remote_code"]:
@@ -91,7 +109,9 @@ def command(
     folder: Path | None
     if runs:
         words = [
-            f"--{name}" for name in ("grid_file", "methods", "seeds", "budget", "model", "data", "assignments", "tasks") if given[name]
+            f"--{name}"
+            for name in ("grid_file", "methods", "seeds", "budget", "model", "data", "assignments", "tasks")
+            if given[name]
         ]
         if words or ray or jobs:
             raise UsageError("name run folders, or say what to run with --task and --methods: not both")
@@ -109,14 +129,22 @@ def command(
             click.echo("herl-bench: interrupted; the same command goes on from here", err=True)
             return 128 + stopped
         found = _read(plan, failed, _one(metrics))
-    done = compare(found, arms, folder=folder or Path.cwd(), command=typed, failed=failed, allow_unequal=allow_unequal, margin=margin)
+    done = compare(
+        found,
+        arms,
+        folder=folder or Path.cwd(),
+        command=typed,
+        failed=failed,
+        allow_unequal=allow_unequal,
+        margin=margin,
+    )
     return _end(done, folder, form)
 
 
 def _end(done: Comparison, folder: Path | None, form: str) -> int:
     """Keep and show it. folder: None where nothing is kept."""
     from herl_bench.cli.report import try_report
-    from herl_bench.compare.model import to_json
+    from herl_bench.compare.schema import to_json
     from herl_bench.saving import write_whole
 
     if folder is not None:
@@ -137,7 +165,7 @@ def _one(metrics: Sequence[str]) -> str | None:
     return metrics[0] if metrics else None
 
 
-# --------------------------------------------------------------------------------------------------------------------- what to run
+# ---------------------------------------------------------------------------------------------------------- what to run
 @dataclass(frozen=True)
 class Plan:
     folder: Path
@@ -145,35 +173,47 @@ class Plan:
     cells: list[Cell]
 
 
-def plan_cells(host: Host, given: Mapping[str, Any], output_dir: str | None, baseline: str | None, allow_unequal: bool = False) -> Plan:
+def plan_cells(
+    host: Host, given: Mapping[str, Any], output_dir: str | None, baseline: str | None, allow_unequal: bool = False
+) -> Plan:
     """Every cell of the grid, checked before anything is made. Raises `UsageError`."""
     from herl_bench.cli.run import config_of, config_text, settings_of
-    from herl_bench.compare.sweep import Cell
-    from herl_bench.data import resolve_source
+    from herl_bench.data.sources import resolve_source
     from herl_bench.settings import parse_settings, read_yaml
+    from herl_bench.sweep.sweep import Cell
 
     where = given["grid_file"]
     grid = read_yaml(where) if where else {}
     for name in grid:
         if name not in GRID_KEYS:
             raise UsageError(f"{where}: {UnknownName('key', name, GRID_KEYS)}")
-    tasks = _names(given["tasks"] or grid.get("tasks"), f"--task is missing: choose from {', '.join(sorted(host.entries('task')))}")
+    tasks = _names(
+        given["tasks"] or grid.get("tasks"), f"--task is missing: choose from {', '.join(sorted(host.entries('task')))}"
+    )
     named, methods = grid.get("arms"), given["methods"] or grid.get("methods")
     if named is not None and methods:
         raise UsageError(f"{where}: arms: each names its own method: leave out either arms or methods")
     seeds = _seeds(grid.get("seeds", 5) if given["seeds"] is None else given["seeds"])
-    flags = {name: given[name] for name in ("budget", "model", "data")} | {"trust_remote_code": given.get("trust_remote_code") or None}
+    flags = {name: given[name] for name in ("budget", "model", "data")} | {
+        "trust_remote_code": given.get("trust_remote_code") or None
+    }
     run_values, method_values, _ = parse_settings(flags, given["assignments"], None)
     fixed, varied = {**run_values, **method_values}, grid.get("settings") or {}
     if named is not None:
         arms = _named_arms(host, named, varied, fixed, where)
     else:
         arms = _arms(
-            host, _names(methods, f"--methods is missing: choose from {', '.join(sorted(host.entries('method')))}"), varied, fixed, where
+            host,
+            _names(methods, f"--methods is missing: choose from {', '.join(sorted(host.entries('method')))}"),
+            varied,
+            fixed,
+            where,
         )
     arms = _baseline_first(arms, baseline or grid.get("baseline"))
     if len(arms) < 2:
-        raise UsageError("one arm is nothing to compare: name two methods, or several values of a setting in a --grid file")
+        raise UsageError(
+            "one arm is nothing to compare: name two methods, or several values of a setting in a --grid file"
+        )
     if not allow_unequal:
         _refuse_unequal(arms)
     folder = Path(output_dir or Path("runs") / f"compare-{'-'.join(tasks)}")
@@ -216,7 +256,7 @@ def _seeds(given: Any) -> list[int]:
 
 def _arms(host: Host, methods: Sequence[str], varied: Any, fixed: Mapping[str, Any], where: str | None) -> list[Arm]:
     """Methods × values of the varied settings; a method that lacks a setting is there once, not once per value."""
-    from herl_bench.compare.model import Arm
+    from herl_bench.compare.schema import Arm
 
     of_run = _run_settings()
     own = {name: _method_settings(host, name) for name in methods}
@@ -229,14 +269,16 @@ def _arms(host: Host, methods: Sequence[str], varied: Any, fixed: Mapping[str, A
             values = dict(zip(mine, chosen, strict=True))
             told = {name: value for name, value in values.items() if len(mine[name]) > 1}
             label = " ".join([method, *(f"{name}={value}" for name, value in told.items())])
-            arms.append(Arm(label, method, {**values, **{k: v for k, v in fixed.items() if k in of_run or k in own[method]}}))
+            arms.append(
+                Arm(label, method, {**values, **{k: v for k, v in fixed.items() if k in of_run or k in own[method]}})
+            )
     return arms
 
 
 def _named_arms(host: Host, named: Any, shared: Any, fixed: Mapping[str, Any], where: str | None) -> list[Arm]:
     """Arms that the grid names one by one. shared: settings of all arms that have them; an arm's own win over these."""
     from herl_bench.cli.run import config_of
-    from herl_bench.compare.model import Arm
+    from herl_bench.compare.schema import Arm
 
     form = "write `name: {method: METHOD, setting: value}` lines"
     if not isinstance(named, dict) or not named:
@@ -244,7 +286,8 @@ def _named_arms(host: Host, named: Any, shared: Any, fixed: Mapping[str, Any], w
     for name, given in named.items():
         if not isinstance(name, str) or not re.fullmatch(r"[\w.+=-]+", name):
             raise UsageError(
-                f"{where}: arms: {name}: a name is a word of letters, digits, _ . + = -, in quotes where YAML takes it for a value"
+                f"{where}: arms: {name}: a name is a word of letters, digits, _ . + = -, in quotes where YAML takes it"
+                " for a value"
             )
         if not isinstance(given, dict) or "method" not in given:
             raise UsageError(f"{where}: arms: {name}: {form}")
@@ -253,7 +296,9 @@ def _named_arms(host: Host, named: Any, shared: Any, fixed: Mapping[str, Any], w
     _check_settings(shared, fixed, set[str]().union(*known.values()), where)
     for name, value in shared.items():
         if isinstance(value, list):
-            raise UsageError(f"{where}: settings: {name}: {value}: beside arms, a setting has one value: write an arm for each")
+            raise UsageError(
+                f"{where}: settings: {name}: {value}: beside arms, a setting has one value: write an arm for each"
+            )
     arms = []
     for name, given in named.items():
         method, own = str(given["method"]), {key: value for key, value in given.items() if key != "method"}
@@ -294,7 +339,10 @@ def _refuse_unequal(arms: Sequence[Arm]) -> None:
         values = {arm.name: arm.settings.get(name) for arm in arms}
         if len({str(value) for value in values.values()}) > 1:
             told = "; ".join(f"{arm} has {value}" for arm, value in values.items())
-            raise UsageError(f"not a fair comparison: {name}: {told}: give one value, or pass --allow_unequal to compare all the same")
+            raise UsageError(
+                f"not a fair comparison: {name}: {told}: give one value, or pass --allow_unequal to compare all the"
+                " same"
+            )
 
 
 def _baseline_first(arms: list[Arm], baseline: str | None) -> list[Arm]:
@@ -305,15 +353,18 @@ def _baseline_first(arms: list[Arm], baseline: str | None) -> list[Arm]:
     return sorted(arms, key=lambda arm: arm.name != baseline)
 
 
-# ------------------------------------------------------------------------------------------------------------------------ sweeping
+# ------------------------------------------------------------------------------------------------------------- sweeping
 def _sweep(plan: Plan, jobs: int | None, ray: str | None) -> tuple[list[FailedCell], int]:
     """Run what is missing. Gives the cells that failed, and which signal ended it, 0 where none did."""
-    from herl_bench.cli.sweeping import open_face
-    from herl_bench.compare.model import FailedCell
-    from herl_bench.compare.sweep import LocalPool, Pool, RayPool, finished, prepare, run_cells
+    from herl_bench.cli.sweep_progress import open_face
+    from herl_bench.compare.schema import FailedCell
     from herl_bench.locking import locked
+    from herl_bench.sweep.sweep import LocalPool, Pool, RayPool, finished, prepare, run_cells
 
-    with locked(plan.folder, "comparison") as lock, redirect_stdout(sys.stderr):  # Ray talks on stdout, which is the comparison's alone
+    with (
+        locked(plan.folder, "comparison") as lock,
+        redirect_stdout(sys.stderr),
+    ):  # Ray talks on stdout, which is the comparison's alone
         prepare(plan.cells)
         if all(finished(cell.directory) for cell in plan.cells):
             return [], 0
@@ -342,7 +393,11 @@ def _stoppable() -> Iterator[Any]:
         asked.append(number)
         print("Letting the running cells finish a step and save. Ctrl-C again stops at once.", file=sys.stderr)
 
-    caught = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
+    caught = [
+        n
+        for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN
+    ]
     before = {number: signal.signal(number, on_signal) for number in caught}
     try:
         yield lambda: asked[0] if asked else 0
@@ -351,9 +406,9 @@ def _stoppable() -> Iterator[Any]:
             signal.signal(number, handler)
 
 
-# ------------------------------------------------------------------------------------------------------------------------- reading
+# -------------------------------------------------------------------------------------------------------------- reading
 def _read(plan: Plan, failed: Sequence[FailedCell], metric: str | None) -> dict[str, dict[str, list[FinishedRun]]]:
-    from herl_bench.compare.read import read_run
+    from herl_bench.compare.finished_runs import read_run
 
     missing = {cell.directory for cell in failed}
     found: dict[str, dict[str, list[FinishedRun]]] = {}
@@ -364,8 +419,9 @@ def _read(plan: Plan, failed: Sequence[FailedCell], metric: str | None) -> dict[
 
 
 def _sorted_out(places: Sequence[str]) -> tuple[list[Path], list[Path]]:
-    """(folders of runs, sets of answers). Beside runs, what is no run, such as a sweep's logs, is left out with a line. Raises `UsageError`."""
-    from herl_bench.compare.answers import holds_answers
+    """(folders of runs, sets of answers). Beside runs, what is no run, such as a sweep's logs, is left out with a line.
+    Raises `UsageError`."""
+    from herl_bench.compare.answer_sets import holds_answers
 
     named = [Path(place) for place in dict.fromkeys(places)]
     for place in named:
@@ -375,13 +431,16 @@ def _sorted_out(places: Sequence[str]) -> tuple[list[Path], list[Path]]:
     others = [place for place in named if place not in runs]
     if not runs:
         if len(others) < 2:
-            raise UsageError(f"{others[0]}: no config.yaml there, so it is no run; to pair sets of answers, name two or more")
+            raise UsageError(
+                f"{others[0]}: no config.yaml there, so it is no run; to pair sets of answers, name two or more"
+            )
         return [], others
     answers = [place for place in others if holds_answers(place)]
     if answers or (len(runs) < 2 and others):
         others = answers or others
         raise UsageError(
-            f"{runs[0]} is a run and {others[0]} is not: a run is compared with runs; to pair its answers with others, name {runs[0] / 'eval' / 'after'}"
+            f"{runs[0]} is a run and {others[0]} is not: a run is compared with runs; to pair its answers with others,"
+            f" name {runs[0] / 'eval' / 'after'}"
         )
     for place in others:
         click.echo(f"herl-bench: {neutral(str(place))}: no config.yaml there, so it is no run: left out", err=True)
@@ -389,12 +448,17 @@ def _sorted_out(places: Sequence[str]) -> tuple[list[Path], list[Path]]:
 
 
 def _compare_answers(
-    places: Sequence[Path], baseline: str | None, metrics: Sequence[str], allow_unequal: bool, margin: float, command: str
+    places: Sequence[Path],
+    baseline: str | None,
+    metrics: Sequence[str],
+    allow_unequal: bool,
+    margin: float,
+    command: str,
 ) -> Comparison:
     """Every place is an arm, named by its model, or by its path where models have the same name."""
     from herl_bench.compare.analyse import compare_answers
-    from herl_bench.compare.answers import pair, read_answers
-    from herl_bench.compare.model import Arm
+    from herl_bench.compare.answer_sets import pair, read_answers
+    from herl_bench.compare.schema import Arm
 
     sets = [read_answers(place) for place in places]
     models = [next(iter(found.values())).name for found in sets]
@@ -415,18 +479,22 @@ def _compare_answers(
     if not groups:
         told = "; ".join(f"{name} has {', '.join(found)}" for name, found in by_arm.items())
         raise UsageError(f"no task is in all of them: {told}")
-    return compare_answers([pair(group, metrics, allow_unequal=allow_unequal) for group in groups], ordered, command=command, margin=margin)
+    return compare_answers(
+        [pair(group, metrics, allow_unequal=allow_unequal) for group in groups], ordered, command=command, margin=margin
+    )
 
 
 def _given_runs(
     folders: Sequence[Path], baseline: str | None, metric: str | None
 ) -> tuple[list[Arm], dict[str, dict[str, list[FinishedRun]]]]:
     """Arms are methods; runs of one method whose settings differ are arms of their own, named by what differs."""
-    from herl_bench.compare.model import Arm
-    from herl_bench.compare.read import read_run
+    from herl_bench.compare.finished_runs import read_run
+    from herl_bench.compare.schema import Arm
 
     runs = [read_run(folder, metric) for folder in folders]
-    settings = {run.directory: {**(run.settings.get("set") or {}), "rubric": run.settings.get("rubric")} for run in runs}
+    settings = {
+        run.directory: {**(run.settings.get("set") or {}), "rubric": run.settings.get("rubric")} for run in runs
+    }
     arms: dict[str, Arm] = {}
     found: dict[str, dict[str, list[FinishedRun]]] = {}
     for run in sorted(runs, key=lambda run: run.seed):
@@ -438,12 +506,15 @@ def _given_runs(
         group = found.setdefault(run.task, {}).setdefault(label, [])
         twin = next((other for other in group if other.seed == run.seed), None)
         if twin is not None:
-            raise UsageError(f"{twin.directory} and {run.directory} are the same method with the same settings and seed: name one of them")
+            raise UsageError(
+                f"{twin.directory} and {run.directory} are the same method with the same settings and seed: name one of"
+                " them"
+            )
         group.append(run)
     return _baseline_first(list(arms.values()), baseline or ("ppo" if "ppo" in arms else None)), found
 
 
-# ------------------------------------------------------------------------------------------------------------------------- showing
+# -------------------------------------------------------------------------------------------------------------- showing
 def show(done: Comparison) -> None:
     """Verdicts first, then the tables that they rest on."""
     from rich.table import Table
@@ -462,15 +533,24 @@ def show(done: Comparison) -> None:
         show_table(console, _score_table(done, items, scores))
         if spending := _spending_table(items, scores):
             show_table(console, spending)
-        changed = [(c.arm, k) for c in done.contrasts if c.task == items.task for k in c.criteria if k.verdict != "unclear"]
+        changed = [
+            (c.arm, k) for c in done.contrasts if c.task == items.task for k in c.criteria if k.verdict != "unclear"
+        ]
         for arm, change in changed:
-            say(f"{arm} {change.verdict} the criterion {change.criterion}: {_number(change.baseline)} → {_number(change.arm)}")
+            say(
+                f"{arm} {change.verdict} the criterion {change.criterion}: {_number(change.baseline)} →"
+                f" {_number(change.arm)}"
+            )
     if done.overall:
         together = Table(title=f"all {len(done.tasks)} tasks together")
         for column in ("", "IQM", "95 %", "beats", "95 %"):
             together.add_column(column, justify="right" if column else "left")
         for overall in done.overall:
-            chance = [_number(overall.improvement.value, ".2f"), _bounds(overall.improvement, ".2f")] if overall.improvement else ["", ""]
+            chance = (
+                [_number(overall.improvement.value, ".2f"), _bounds(overall.improvement, ".2f")]
+                if overall.improvement
+                else ["", ""]
+            )
             together.add_row(overall.arm, _number(overall.iqm.value), _bounds(overall.iqm), *chance)
         show_table(console, together)
     for note in done.notes:
@@ -488,7 +568,16 @@ def _score_table(done: Comparison, items: TaskItems, scores: Sequence[ArmScore])
     contrasts = {c.arm: c for c in done.contrasts if c.task == items.task}
     asides = {score.arm: aside(score.undecided, score.shared, score.responses) for score in scores}
     asides |= {s.arm: "; ".join(filter(None, ["below where it began", asides[s.arm]])) for s in scores if s.fell}
-    columns = ["", *(["seeds", "before", "after"] if trained else ["score"]), "95 %", "difference", "95 %", "p", "fixed", "broken"]
+    columns = [
+        "",
+        *(["seeds", "before", "after"] if trained else ["score"]),
+        "95 %",
+        "difference",
+        "95 %",
+        "p",
+        "fixed",
+        "broken",
+    ]
     columns += [*(["beats", "area", "to target"] if trained else []), *([" "] if any(asides.values()) else [])]
     table = Table(title=Text(f"{items.task} · {items.metric} · {len(items.items)} items of {items.source}"))
     for column in columns:
@@ -502,7 +591,12 @@ def _score_table(done: Comparison, items: TaskItems, scores: Sequence[ArmScore])
         ]
         cells += _against(versus) if versus else [""] * 6
         cells = [*cells, _number(score.curve_area.value), _tokens(score.tokens_to_target)] if trained else cells[:-1]
-        table.add_row(*(Text(neutral(cell)) for cell in (score.arm, *cells, *([asides[score.arm]] if any(asides.values()) else []))))
+        table.add_row(
+            *(
+                Text(neutral(cell))
+                for cell in (score.arm, *cells, *([asides[score.arm]] if any(asides.values()) else []))
+            )
+        )
     return table
 
 
@@ -515,26 +609,47 @@ def _spending_table(items: TaskItems, scores: Sequence[ArmScore]) -> Any:
     if not spent:
         return None
     table = Table(title=Text(f"{items.task} · spent per run"))
-    columns = ("", "tokens", "responses", "reward calls", "optimiser steps", "FLOP", "seconds", "reward − metric", "cut off", "errors")
+    columns = (
+        "",
+        "tokens",
+        "responses",
+        "reward calls",
+        "optimiser steps",
+        "FLOP",
+        "seconds",
+        "reward − metric",
+        "cut off",
+        "errors",
+    )
     for column in columns:
         table.add_column(column, justify="right" if column else "left")
     for score in scores:
         used = spent[score.arm]
         table.add_row(
-            Text(neutral(score.arm)), f"{used.tokens:,}", f"{used.rollouts:,}", f"{used.reward_calls:,}", f"{used.optimizer_steps:,}",
-            "–" if used.flops is None else f"{used.flops:.2e}", f"{used.wall_s:,.0f}", _number(score.gap, "+.3f"),
-            ", ".join(f"{n} {how}" for how, n in score.endings.items()) or "0", str(score.errors),
-        )  # fmt: skip
+            Text(neutral(score.arm)),
+            f"{used.tokens:,}",
+            f"{used.rollouts:,}",
+            f"{used.reward_calls:,}",
+            f"{used.optimizer_steps:,}",
+            "–" if used.flops is None else f"{used.flops:.2e}",
+            f"{used.wall_s:,.0f}",
+            _number(score.gap, "+.3f"),
+            ", ".join(f"{n} {how}" for how, n in score.endings.items()) or "0",
+            str(score.errors),
+        )
     return table
 
 
 def _against(versus: Any) -> list[str]:
     per_seed = versus.seed_tests
     return [
-        _number(versus.difference.value, "+.3f"), _bounds(versus.difference, "+.3f"),
+        _number(versus.difference.value, "+.3f"),
+        _bounds(versus.difference, "+.3f"),
         "–" if versus.p_holm is None else "< 0.001" if versus.p_holm < 0.001 else f"{versus.p_holm:.3f}",
-        "/".join(str(test.fixed) for test in per_seed), "/".join(str(test.broken) for test in per_seed), _number(versus.improvement.value, ".2f"),
-    ]  # fmt: skip
+        "/".join(str(test.fixed) for test in per_seed),
+        "/".join(str(test.broken) for test in per_seed),
+        _number(versus.improvement.value, ".2f"),
+    ]
 
 
 def _number(value: float | None, form: str = ".3f") -> str:

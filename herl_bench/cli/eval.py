@@ -16,19 +16,29 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
-from herl_bench.cli.lm_eval import SEEDS, Asked, Limit, Seeds, lm_eval_options, prepare, split_names
-from herl_bench.cli.out import open_console, say_json
-from herl_bench.cli.resolve import answerer_of, metrics_of, rubric_of, sandbox_of, template_of, trust_option
-from herl_bench.cli.scores import LEGEND, as_json, beside, integrity_option, nothing_judged, of_items, pass_at_option, shown, told
+from herl_bench.cli.lm_eval_options import SEEDS, Asked, Limit, Seeds, lm_eval_options, prepare, split_names
+from herl_bench.cli.output import open_console, say_json
+from herl_bench.cli.score_tables import (
+    LEGEND,
+    as_json,
+    beside,
+    integrity_option,
+    nothing_judged,
+    of_items,
+    pass_at_option,
+    shown,
+    told,
+)
 from herl_bench.errors import UnknownName, UsageError
+from herl_bench.experiment.resolve import answerer_of, metrics_of, rubric_of, sandbox_of, template_of, trust_option
 from herl_bench.plugins import Host
 from herl_bench.types import Task
 
 if TYPE_CHECKING:
-    from herl_bench.data import Data
+    from herl_bench.data.sources import Data
     from herl_bench.evaluate import Evaluation, Row, Score, Summary, Writer
     from herl_bench.evaluate.refine import Critique, Refinement
-    from herl_bench.policy.answer import Answerer
+    from herl_bench.policy.answerer import Answerer
 
 
 @click.command("eval")
@@ -40,7 +50,12 @@ if TYPE_CHECKING:
     metavar="RUN_OR_PATH",
     help="A run's folder, tiny, a checkpoint folder, a hub id, or openai for a server.",
 )
-@click.option("--model_args", "-a", metavar="KEY=VALUE,…", help="With --model openai: base_url, model, and more; with hf: pretrained.")
+@click.option(
+    "--model_args",
+    "-a",
+    metavar="KEY=VALUE,…",
+    help="With --model openai: base_url, model, and more; with hf: pretrained.",
+)
 @click.option("--data", help="auto, synthetic, hub or a folder. Default: a run's own source, else auto.")
 @click.option(
     "--limit",
@@ -49,8 +64,16 @@ if TYPE_CHECKING:
     help="At most so many items per task, or a share of them. Default: a run's own number, else all (200 synthetic).",
 )
 @click.option("--max_new_tokens", type=click.IntRange(1), help="Longest answer. Default: the task's.")
-@click.option("--temperature", type=click.FloatRange(0), default=0.0, show_default=True, help="0 takes the likeliest token.")
-@click.option("--n", type=click.IntRange(1), default=1, show_default=True, help="Responses per item, for pass@k; needs a temperature.")
+@click.option(
+    "--temperature", type=click.FloatRange(0), default=0.0, show_default=True, help="0 takes the likeliest token."
+)
+@click.option(
+    "--n",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Responses per item, for pass@k; needs a temperature.",
+)
 @click.option(
     "--seed",
     type=Seeds(),
@@ -58,20 +81,32 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of the sampling, or four as lm-eval's; our own tasks take first and last.",
 )
-@click.option("--refine", type=click.IntRange(0), default=0, show_default=True, help="Let the model revise its answers for so many rounds.")
+@click.option(
+    "--refine",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Let the model revise its answers for so many rounds.",
+)
 @click.option(
     "--critique",
     type=click.Choice(["reference_free", "self", "oracle"]),
     default="reference_free",
     show_default=True,
-    help="What a revision is told: unmet criteria that need no gold answer, the model's own critique, or (for study) all unmet criteria.",
+    help=(
+        "What a revision is told: unmet criteria that need no gold answer, the model's own critique, or (for study) all"
+        " unmet criteria."
+    ),
 )
 @lm_eval_options
 @trust_option
 @pass_at_option
 @integrity_option
 @click.option(
-    "--output_path", "-o", metavar="DIR", help="Where the results go, into a folder named after the model. Default: a run's eval/."
+    "--output_path",
+    "-o",
+    metavar="DIR",
+    help="Where the results go, into a folder named after the model. Default: a run's eval/.",
 )
 @click.option("--log_samples", "-s", is_flag=True, help="Also keep every sample (always done inside a run).")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -101,12 +136,14 @@ def command(
 
     Samples are appended as they are made, and the same command goes on where a killed one stopped.
 
-    With --refine K, every answer is criticised and revised K times; the table says what became of the metric after each round.
+    With --refine K, every answer is criticised and revised K times; the table says what became of the metric after each
+    round.
 
-    With --format json, one object on stdout: {"model", "results": path of the results file or null, "tasks": {TASK: summary}},
-    under "refined" the rounds per task, and under "lm_eval" the results of lm-eval's tasks, where any were asked for.
+    With --format json, one object on stdout: {"model", "results": path of the results file or null, "tasks": {TASK:
+    summary}}, under "refined" the rounds per task, and under "lm_eval" the results of lm-eval's tasks, where any were
+    asked for.
     """
-    from herl_bench.cli.elsewhere import as_ours
+    from herl_bench.cli.suggestions import as_ours
     from herl_bench.cli.validate import task_names
 
     model, model_args = as_ours(model, model_args)
@@ -129,8 +166,8 @@ def command(
     how = {"n": n, "seed": seed[0] or 0, "system_instruction": asked.system_instruction}
     how |= asked.own_sampling(temperature, max_new_tokens) if tasks else {}
     from herl_bench.evaluate import write_results
-    from herl_bench.evaluate.core import PASS_AT
-    from herl_bench.evaluate.files import model_facts, new_stamp
+    from herl_bench.evaluate.evaluation import PASS_AT
+    from herl_bench.evaluate.result_files import model_facts, new_stamp
     from herl_bench.policy.server import parse_model_args
     from herl_bench.saving import write_whole
 
@@ -178,7 +215,11 @@ def command(
     summaries = {name: d.evaluation.summary for name, d in done.items()}
     refined = {name: d.refinement for name, d in done.items() if d.refinement is not None}
     if form == "json":
-        shown = {"model": model, "results": results and str(results), "tasks": {name: d.as_json() for name, d in done.items()}}
+        shown = {
+            "model": model,
+            "results": results and str(results),
+            "tasks": {name: d.as_json() for name, d in done.items()},
+        }
         shown |= {"refined": {name: r.as_json() for name, r in refined.items()}} if refined else {}
         shown |= {"lm_eval": theirs.scores} if theirs else {}
         say_json(shown)
@@ -199,12 +240,15 @@ def _task(host: Host, name: str) -> Task:
     try:
         task: Task = host.get("task", name)
     except UnknownName as error:
-        raise UsageError(f"{error}; a task of lm-eval's is lm_eval:{name}" if "choose from" in str(error) else str(error)) from None
+        raise UsageError(
+            f"{error}; a task of lm-eval's is lm_eval:{name}" if "choose from" in str(error) else str(error)
+        ) from None
     return task
 
 
 def run_settings(model: str) -> dict[str, Any]:
-    """The settings of a run's folder; empty where `model` is none. Raises `UsageError` for a run without a trained policy."""
+    """The settings of a run's folder; empty where `model` is none. Raises `UsageError` for a run without a trained
+    policy."""
     folder = Path(model)
     if not (folder / "config.yaml").is_file() or (folder / "config.json").is_file():
         return {}
@@ -220,8 +264,9 @@ def run_settings(model: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Done:
-    """One task's outcome. writer: of its samples, None where nothing is written. journal: a server's answers, until the results stand. available:
-    the task's items before any limit, None where they are endless. told: what could not be judged, in words."""
+    """One task's outcome. writer: of its samples, None where nothing is written. journal: a server's answers, until the
+    results stand. available: the task's items before any limit, None where they are endless. told: what could not be
+    judged, in words."""
 
     evaluation: Evaluation
     refinement: Refinement | None
@@ -238,8 +283,9 @@ class Done:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is done with every task. run: settings of the run that is evaluated, if it is one. how: the sampling. folder: None where nothing is
-    written. samples: are kept there, too. rounds: of refinement. integrity: None for the run's own, else shared."""
+    """What is done with every task. run: settings of the run that is evaluated, if it is one. how: the sampling.
+    folder: None where nothing is written. samples: are kept there, too. rounds: of refinement. integrity: None for the
+    run's own, else shared."""
 
     host: Host
     asked: Asked
@@ -256,11 +302,11 @@ class Wanted:
 
 def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> Done:
     """stack: keeps the writer open. An earlier attempt in the folder is gone on from."""
-    from herl_bench.data import items_digest, narrowed, worked_examples
+    from herl_bench.data.sources import items_digest, narrowed, worked_examples
     from herl_bench.evaluate import Writer, evaluate, sampling_settings
-    from herl_bench.evaluate.core import items_per_batch
-    from herl_bench.evaluate.files import NAMESPACE, fingerprint
+    from herl_bench.evaluate.evaluation import items_per_batch
     from herl_bench.evaluate.refine import refine
+    from herl_bench.evaluate.result_files import NAMESPACE, fingerprint
     from herl_bench.hindsight import try_template
     from herl_bench.policy.server import Server
 
@@ -273,7 +319,11 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
     opened = _items(task, source, asked, own.get("eval_items"), where)
     shots = worked_examples(task, source, asked.num_fewshot or 0, seed=asked.seeds[3], **where)
     rubric, metrics = rubric_of(host, task, str(own.get("rubric") or "")), metrics_of(host, task)
-    how = {**wanted.how, "max_new_tokens": wanted.how["max_new_tokens"] or _longest(task, opened.source, own), "shots": shots}
+    how = {
+        **wanted.how,
+        "max_new_tokens": wanted.how["max_new_tokens"] or _longest(task, opened.source, own),
+        "shots": shots,
+    }
     if how["system_instruction"] is None and own.get("system_instruction") is not None:
         how["system_instruction"] = str(own["system_instruction"])
     settings = sampling_settings(model, task, **how)
@@ -294,17 +344,26 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
             mark = fingerprint(model.identity, task, rubric, metrics, together, items_digest(opened.eval), judging)
             writer = stack.enter_context(
                 Writer(
-                    folder, task=task, rubric=rubric, metrics=metrics, settings=settings, samples=wanted.samples, resume=mark, model=model,
+                    folder,
+                    task=task,
+                    rubric=rubric,
+                    metrics=metrics,
+                    settings=settings,
+                    samples=wanted.samples,
+                    resume=mark,
+                    model=model,
                     pass_at=wanted.pass_at,
                 )
-            )  # fmt: skip
+            )
             rows = writer.restore(opened.eval, items_per_batch(how["n"], model.batch_size))
             if isinstance(model, Server) and not model.config.cache:
                 journal = folder / f"responses_{task.name}_{mark}.jsonl.part"
                 model.remember(journal)
             if rows:
                 click.echo(
-                    f"{task.name}: {len(rows) // how['n']} of {len(opened.eval)} items are in {writer.part} already: going on", err=True
+                    f"{task.name}: {len(rows) // how['n']} of {len(opened.eval)} items are in {writer.part} already:"
+                    " going on",
+                    err=True,
                 )
         advance(len(rows) // how["n"])
 
@@ -314,13 +373,31 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
             advance(len(fresh) // how["n"])
 
         done = evaluate(
-            model, task, rubric, metrics, opened.eval, sandbox=sandbox, done=rows, on_batch=on_batch, pass_at=wanted.pass_at, **how
+            model,
+            task,
+            rubric,
+            metrics,
+            opened.eval,
+            sandbox=sandbox,
+            done=rows,
+            on_batch=on_batch,
+            pass_at=wanted.pass_at,
+            **how,
         )
         refinement = None
         if wanted.rounds:
             rounds, critique = wanted.rounds, wanted.critique
             refinement = refine(
-                model, task, rubric, template, metrics, done.rows, rounds=rounds, critique=critique, settings=settings, sandbox=sandbox
+                model,
+                task,
+                rubric,
+                template,
+                metrics,
+                done.rows,
+                rounds=rounds,
+                critique=critique,
+                settings=settings,
+                sandbox=sandbox,
             )
     origin = {"source": opened.source, "sha256": dict(opened.fingerprint)}
     section = writer.section(done, original=opened.available, data=origin) if writer else {}
@@ -332,10 +409,12 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
 
 def _items(task: Task, source: str, asked: Asked, run_items: int | None, where: Mapping[str, Any]) -> Data:
     """The evaluation items: those that `--samples` numbers, or as many as `--limit` says, or as the run had."""
-    from herl_bench.data import open_eval, select
+    from herl_bench.data.sources import open_eval, select
 
     chosen, limit = (asked.samples or {}).get(task.name), asked.limit
-    opened = open_eval(task, source, eval_items=None if chosen or isinstance(limit, float) else limit or run_items, **where)
+    opened = open_eval(
+        task, source, eval_items=None if chosen or isinstance(limit, float) else limit or run_items, **where
+    )
     if isinstance(limit, float):
         return replace(opened, eval=select(opened.eval, ceil(limit * len(opened.eval))))
     if chosen and chosen[-1] >= len(opened.eval):
@@ -352,7 +431,7 @@ def _longest(task: Task, source: str, own: Mapping[str, Any]) -> int:
 
 
 def _folder(model: Answerer, run: Mapping[str, Any], output_path: str | None) -> Path | None:
-    from herl_bench.evaluate.files import sanitized
+    from herl_bench.evaluate.result_files import sanitized
 
     if output_path:
         return Path(output_path) / sanitized(model.name)
@@ -371,7 +450,8 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def show_summaries(summaries: Mapping[str, Summary], available: Sequence[int | None] = ()) -> None:
-    """One table each: metrics and criteria with their uncertainty and the number of items behind them, then what went wrong.
+    """One table each: metrics and criteria with their uncertainty and the number of items behind them, then what went
+    wrong.
 
     available: of each, how many items there are before any limit, None where nobody knows.
     """
@@ -385,9 +465,13 @@ def show_summaries(summaries: Mapping[str, Summary], available: Sequence[int | N
         for column in ("", "value", "items"):
             table.add_column(column, justify="right" if column else "left")
 
-        def add(name: str, score: Score, items: str, shared: int = 0, table: Table = table, summary: Summary = summary) -> None:
+        def add(
+            name: str, score: Score, items: str, shared: int = 0, table: Table = table, summary: Summary = summary
+        ) -> None:
             words = beside(asdict(score), summary.items, shared)
-            table.add_row(name, with_stderr(score), items, *[words] * bool(words))  # rich makes the fourth column where it is needed
+            table.add_row(
+                name, with_stderr(score), items, *[words] * bool(words)
+            )  # rich makes the fourth column where it is needed
 
         for name, score in summary.metrics.items():
             add(name, score, of_items(score.items, whole), summary.shared)
@@ -421,12 +505,17 @@ def show_refinements(refined: Mapping[str, Refinement]) -> None:
             table.add_column(column, justify="right")
         for state in found.rounds:
             counts = (state.revised, state.kept, state.fixed, state.broken, state.errors, state.tokens)
-            table.add_row(str(state.round) if state.round else "draft", with_stderr(state.metrics[primary]), *(f"{c:,}" for c in counts))
+            table.add_row(
+                str(state.round) if state.round else "draft",
+                with_stderr(state.metrics[primary]),
+                *(f"{c:,}" for c in counts),
+            )
         console.print(table)
 
 
 def warn_of_rates(summaries: Mapping[str, Summary | Mapping[str, Any]], why: Mapping[str, Sequence[str]]) -> None:
-    """A line on stderr for every rate above 5 %, and what kept responses from being judged. Raises `HerlBenchError` where none could be.
+    """A line on stderr for every rate above 5 %, and what kept responses from being judged. Raises `HerlBenchError`
+    where none could be.
 
     why: by task, in words.
     """

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import click
 
 from herl_bench.cli import report_problems
-from herl_bench.cli.out import open_console, say_json
-from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_opener
+from herl_bench.cli.output import open_console, say_json
 from herl_bench.errors import HerlBenchError, UsageError
+from herl_bench.experiment.resolve import metrics_of, rubric_of, sandbox_opener
 from herl_bench.plain_text import json_text, neutral
 from herl_bench.plugins import Host
 
 if TYPE_CHECKING:
-    from herl_bench.compare.bundle import Judge
-    from herl_bench.compare.leaderboard import Table
+    from herl_bench.leaderboard.bundle import Judge
+    from herl_bench.leaderboard.ranking import Table
 
 RANK = "rank"
 TIME_LIMIT = click.option(
@@ -45,13 +45,16 @@ class Leaderboard(click.Group):
 def command() -> None:
     """Rank runs, bundles and evaluations: herl-bench leaderboard RUNS…
 
-    An entry is a bundle: what a run says of itself, its evaluations with every response, and their hashes. A folder of bundles is a leaderboard.
+    An entry is a bundle: what a run says of itself, its evaluations with every response, and their hashes. A folder of
+    bundles is a leaderboard.
     """
 
 
 @command.command(RANK)
 @click.argument("runs", nargs=-1, required=True, metavar="RUNS…")
-@click.option("--format", "form", type=click.Choice(["table", "md", "csv", "json", "html"]), default="table", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "md", "csv", "json", "html"]), default="table", show_default=True
+)
 @click.option("-o", "--output_path", metavar="FILE", help="Write to this file instead of the terminal.")
 @click.option("--metric", metavar="NAME[,FILTER]", help="What to rank by.  [default: each task's first]")
 def rank_(runs: tuple[str, ...], form: str, output_path: str | None, metric: str | None) -> None:
@@ -59,18 +62,23 @@ def rank_(runs: tuple[str, ...], form: str, output_path: str | None, metric: str
 
     What cannot be ranked is named in one line on stderr; the rest is ranked.
     """
-    from herl_bench.compare import leaderboard
+    from herl_bench.leaderboard import ranking
     from herl_bench.saving import write_whole
 
-    entries, left_out = leaderboard.entries_of([Path(run) for run in runs], metric)
+    entries, left_out = ranking.entries_of([Path(run) for run in runs], metric)
     for line in left_out:
         click.echo(f"herl-bench: {line}", err=True)
-    tables = leaderboard.rank(entries)
+    tables = ranking.rank(entries)
     if form == "table":
         if output_path:
             raise UsageError("--output_path needs a --format: md, csv, json or html")
         return _show(tables)
-    makers = {"md": leaderboard.to_markdown, "csv": leaderboard.to_csv, "json": leaderboard.to_json, "html": leaderboard.to_html}
+    makers = {
+        "md": ranking.to_markdown,
+        "csv": ranking.to_csv,
+        "json": ranking.to_json,
+        "html": ranking.to_html,
+    }
     text = makers[form](tables)
     if output_path:
         write_whole(Path(output_path), text)
@@ -83,7 +91,7 @@ def _show(tables: list[Table]) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    from herl_bench.compare.leaderboard import cells
+    from herl_bench.leaderboard.ranking import cells
 
     console = open_console(width=None if sys.stdout.isatty() else 110)
     for table in tables:
@@ -102,7 +110,7 @@ def _show(tables: list[Table]) -> None:
 @click.option("-o", "--output_dir", required=True, metavar="DIR", help="A new folder for the bundle.")
 def bundle(run: str, output_dir: str) -> None:
     """Make a leaderboard entry of a finished run."""
-    from herl_bench.compare.bundle import make
+    from herl_bench.leaderboard.bundle import make
 
     click.echo(make(Path(run), Path(output_dir)))
 
@@ -110,7 +118,10 @@ def bundle(run: str, output_dir: str) -> None:
 @command.command("verify")
 @click.argument("folder", metavar="BUNDLE")
 @click.option(
-    "--data", help="Where the items come from, to check the reference answers too. Default: the synthetic world for its own runs."
+    "--data",
+    help=(
+        "Where the items come from, to check the reference answers too. Default: the synthetic world for its own runs."
+    ),
 )
 @click.option("--jobs", type=click.IntRange(1), help="Processes that judge. Default: one per available processor.")
 @TIME_LIMIT
@@ -119,9 +130,10 @@ def bundle(run: str, output_dir: str) -> None:
 def verify(host: Host, folder: str, data: str | None, jobs: int | None, time_limit: float, form: str) -> int:
     """Hash the bundle's files, judge its responses again, and name whatever differs; exit code 1 where something does.
 
-    With --format json, one object on stdout: {"bundle", "problems": [one line each], "items_checked": against their source?}.
+    With --format json, one object on stdout: {"bundle", "problems": [one line each], "items_checked": against their
+    source?}.
     """
-    from herl_bench.compare import bundle as bundles
+    from herl_bench.leaderboard import bundle as bundles
 
     report_problems(host)
     problems, checked = bundles.verify_apart(Path(folder), partial(_judge, host, Path(folder), data, jobs), time_limit)
@@ -130,18 +142,23 @@ def verify(host: Host, folder: str, data: str | None, jobs: int | None, time_lim
     else:
         for problem in problems:
             click.echo(problem)
-        click.echo(f"{folder}: {len(problems)} problems" if problems else f"{folder}: verified; every response was judged again")
+        click.echo(
+            f"{folder}: {len(problems)} problems"
+            if problems
+            else f"{folder}: verified; every response was judged again"
+        )
         if not checked:
             click.echo(
-                "The problems and reference answers were taken from the bundle itself: pass --data to check them against their source."
+                "The problems and reference answers were taken from the bundle itself: pass --data to check them"
+                " against their source."
             )
     return 1 if problems else 0
 
 
 def _judge(host: Host, folder: Path, data: str | None, jobs: int | None) -> Judge:
-    from herl_bench.compare.bundle import Judge, settings_of
-    from herl_bench.data import resolve_source
-    from herl_bench.evaluate.stored import Items, items_of
+    from herl_bench.data.sources import resolve_source
+    from herl_bench.evaluate.stored_responses import Items, items_of
+    from herl_bench.leaderboard.bundle import Judge, settings_of
 
     settings = settings_of(folder)
     task = host.get("task", str(settings.get("task")))
@@ -165,19 +182,21 @@ def _judge(host: Host, folder: Path, data: str | None, jobs: int | None) -> Judg
 @TIME_LIMIT
 @click.option("--metric", metavar="NAME[,FILTER]", help="As for rank.")
 @click.pass_obj
-def build(host: Host, folder: str, output_dir: str, data: str | None, jobs: int | None, time_limit: float, metric: str | None) -> int:
+def build(
+    host: Host, folder: str, output_dir: str, data: str | None, jobs: int | None, time_limit: float, metric: str | None
+) -> int:
     """Verify every bundle in DIR and make a static site of them; an entry that fails is named there and not ranked."""
-    from herl_bench.compare import bundle as bundles
-    from herl_bench.compare import leaderboard
+    from herl_bench.leaderboard import bundle as bundles
+    from herl_bench.leaderboard import ranking
 
     report_problems(host)
     problems: dict[Path, list[str]] = {}
-    for found in leaderboard.bundles_in(Path(folder)):
+    for found in ranking.bundles_in(Path(folder)):
         try:
             problems[found], _ = bundles.verify_apart(found, partial(_judge, host, found, data, jobs), time_limit)
         except HerlBenchError as error:  # one that cannot be begun with is refused like others; the rest is built
             problems[found] = [bundles.inside(found, str(error))]
-    refused = leaderboard.build(Path(folder), Path(output_dir), problems, metric)
+    refused = ranking.build(Path(folder), Path(output_dir), problems, metric)
     for place, lines in refused.items():
         for line in lines:
             click.echo(neutral(f"{place}: {line}"), err=True)

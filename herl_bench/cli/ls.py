@@ -11,8 +11,15 @@ from herl_bench.cli import report_problems
 from herl_bench.errors import UnknownName
 from herl_bench.plugins import KINDS, Host
 
-PLURALS = {"tasks": "task", "rubrics": "rubric", "methods": "method", "metrics": "metric", "templates": "template",
-           "sandboxes": "sandbox", "checks": "check"}  # fmt: skip
+PLURALS = {
+    "tasks": "task",
+    "rubrics": "rubric",
+    "methods": "method",
+    "metrics": "metric",
+    "templates": "template",
+    "sandboxes": "sandbox",
+    "checks": "check",
+}
 
 
 @click.command("ls")
@@ -20,7 +27,8 @@ PLURALS = {"tasks": "task", "rubrics": "rubric", "methods": "method", "metrics":
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
 def command(host: Host, kind: str | None, form: str) -> None:
-    """List what is installed. KIND: tasks, rubrics, methods, metrics, templates, sandboxes, checks or plugins; all if left out."""
+    """List what is installed. KIND: tasks, rubrics, methods, metrics, templates, sandboxes, checks or plugins; all if
+    left out."""
     if kind == "plugins":
         from herl_bench.cli.plugins import show
 

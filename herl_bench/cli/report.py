@@ -12,15 +12,26 @@ from herl_bench.errors import UsageError, said
 @click.command("report")
 @click.argument("folder", metavar="RUN_OR_COMPARISON")
 @click.option(
-    "-o", "--output_path", metavar="FILE", help="Where it goes.  [default: report.html in the folder; with --format png, plots/ there]"
+    "-o",
+    "--output_path",
+    metavar="FILE",
+    help="Where it goes.  [default: report.html in the folder; with --format png, plots/ there]",
 )
-@click.option("--format", "form", type=click.Choice(["html", "png"]), default="html", show_default=True, help="png: the main plots.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "png"]),
+    default="html",
+    show_default=True,
+    help="png: the main plots.",
+)
 def command(folder: str, output_path: str | None, form: str) -> None:
     """Write the report of a run or a comparison: one HTML file that needs no network.
 
-    With --format png, the main plots go as images into the folder --output_path; this needs matplotlib (the extra `plots`).
+    With --format png, the main plots go as images into the folder --output_path; this needs matplotlib (the extra
+    `plots`).
     """
-    from herl_bench.compare.report import of_folder, write_plots, write_report
+    from herl_bench.report.report import of_folder, write_plots, write_report
 
     place = Path(folder)
     inside = place if place.is_dir() else place.parent
@@ -36,10 +47,13 @@ def command(folder: str, output_path: str | None, form: str) -> None:
 
 
 def try_report(folder: Path) -> None:
-    """For commands whose result is whole by now: whatever is wrong with its page is one line on stderr, and `herl-bench report` makes it again."""
-    from herl_bench.compare.report import of_folder, write_report
+    """For commands whose result is whole by now: whatever is wrong with its page is one line on stderr, and `herl-bench
+    report` makes it again."""
+    from herl_bench.report.report import of_folder, write_report
 
     try:
         write_report(of_folder(folder), folder / "report.html")
     except Exception as error:
-        click.echo(f"herl-bench: warning: no report of {folder}: {said(error)}; everything else there is whole", err=True)
+        click.echo(
+            f"herl-bench: warning: no report of {folder}: {said(error)}; everything else there is whole", err=True
+        )

@@ -16,10 +16,10 @@ import click
 
 from herl_bench.budget import Budget, parse_tokens
 from herl_bench.cli import report_problems
-from herl_bench.cli.out import keep
-from herl_bench.cli.resolve import metrics_of, policy_of, rubric_of, sandbox_of, template_of, trust_option
-from herl_bench.cli.scores import check_evaluation, integrity_option
+from herl_bench.cli.output import keep
+from herl_bench.cli.score_tables import check_evaluation, integrity_option
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
+from herl_bench.experiment.resolve import metrics_of, policy_of, rubric_of, sandbox_of, template_of, trust_option
 from herl_bench.plugins import Host
 from herl_bench.types import Method, Task
 
@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 @click.option("--data", help="auto (default), synthetic, hub, or a folder with the benchmark's files.")
 @click.option("--budget", help="Generated tokens to spend, such as 200k (default 100k).")
 @click.option("--seed", type=int, help="Seed of everything random (default 0).")
-@click.option("--system_instruction", metavar="TEXT", help="Told instead of the task's own instruction, in training and evaluation.")
+@click.option(
+    "--system_instruction",
+    metavar="TEXT",
+    help="Told instead of the task's own instruction, in training and evaluation.",
+)
 @click.option("--output_dir", default="runs", show_default=True, help="Folder for run directories.")
 @click.option("--config", "config_file", help="A YAML file of settings; a run's config.yaml for example.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; may be repeated.")
@@ -43,7 +47,11 @@ if TYPE_CHECKING:
 @click.option("--report_to", help="A tracker of accelerate's, such as tensorboard.")
 @integrity_option
 @click.option("--resume", metavar="RUN", help="Continue the run in this folder; only --budget may be changed.")
-@click.option("--allow_changed", is_flag=True, help="Resume even where data, model, rubric or settings changed; the manifest says so.")
+@click.option(
+    "--allow_changed",
+    is_flag=True,
+    help="Resume even where data, model, rubric or settings changed; the manifest says so.",
+)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -62,7 +70,9 @@ def command(
     """
     host: Host = ctx.obj
     if resume is not None:
-        return _resume(host, resume, {**flags, "preset": preset}, assignments, config_file, allow_changed, trust_remote_code)
+        return _resume(
+            host, resume, {**flags, "preset": preset}, assignments, config_file, allow_changed, trust_remote_code
+        )
     if allow_changed:
         raise UsageError("--allow_changed goes with --resume")
     flags["trust_remote_code"] = trust_remote_code or None
@@ -101,9 +111,9 @@ def _resume(
     allow_changed: bool,
     trusted: bool,
 ) -> int:
-    from herl_bench.compare.sweep import finished
     from herl_bench.locking import locked
     from herl_bench.settings import read_yaml
+    from herl_bench.sweep.sweep import finished
 
     directory = Path(folder)
     if not (directory / "config.yaml").is_file():
@@ -111,7 +121,9 @@ def _resume(
     given = [f"--{name}" for name, value in flags.items() if value is not None and name != "budget"]
     given += ["--set"] * bool(assignments) + ["--config"] * (config_file is not None)
     if given:
-        raise UsageError(f"--resume takes every setting but --budget from {directory}/config.yaml: leave out {', '.join(given)}")
+        raise UsageError(
+            f"--resume takes every setting but --budget from {directory}/config.yaml: leave out {', '.join(given)}"
+        )
     with locked(directory):
         values = read_yaml(str(directory / "config.yaml"))
         method_values = values.pop("set", {})
@@ -122,7 +134,9 @@ def _resume(
         wanted = parse_tokens(flags["budget"]) if flags.get("budget") is not None else before.budget
         if finished(directory) and wanted <= before.budget:
             return _already_finished(directory, before.budget)
-        return _run(host, replace(before, budget=wanted), method_values, origin, resume=directory, allow_changed=allow_changed)
+        return _run(
+            host, replace(before, budget=wanted), method_values, origin, resume=directory, allow_changed=allow_changed
+        )
 
 
 def _already_finished(directory: Path, budget: int) -> int:
@@ -130,7 +144,9 @@ def _already_finished(directory: Path, budget: int) -> int:
 
     if not (directory / "report.html").is_file():  # all that a stop can still have left out
         try_report(directory)
-    click.echo(f"{directory} is finished, its {budget:,} tokens are spent: to go on from its end, pass a larger --budget")
+    click.echo(
+        f"{directory} is finished, its {budget:,} tokens are spent: to go on from its end, pass a larger --budget"
+    )
     return 0
 
 
@@ -144,19 +160,24 @@ def _run(
     allow_changed: bool = False,
 ) -> int:
     """Everything that can be wrong with the request is found before a folder is made."""
-    from herl_bench.data import narrowed, open_data
+    from herl_bench.data.sources import narrowed, open_data
     from herl_bench.hindsight import try_template
     from herl_bench.locking import locked
     from herl_bench.runs import Run, new_directory
 
     if settings.trust_remote_code and not origin.get("trust_remote_code", "").startswith("--"):
         raise UsageError(
-            f"{origin.get('trust_remote_code', '')}trust_remote_code: no file can ask for that: pass --trust_remote_code if you mean it"
+            f"{origin.get('trust_remote_code', '')}trust_remote_code: no file can ask for that: pass"
+            " --trust_remote_code if you mean it"
         )
     task = narrowed(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
     config = config_of(method, method_values, origin, settings.model)
-    rubric, template, metrics = rubric_of(host, task, settings.rubric), template_of(host, task, settings.template), metrics_of(host, task)
+    rubric, template, metrics = (
+        rubric_of(host, task, settings.rubric),
+        template_of(host, task, settings.template),
+        metrics_of(host, task),
+    )
     if settings.report_to:
         _check_tracker(settings.report_to)
     report_problems(host)
@@ -171,7 +192,9 @@ def _run(
             difficulty=settings.difficulty,
         )
         if settings.problems and data.source != "synthetic":
-            raise UsageError(f"problems={settings.problems}: only the synthetic world says which problems are planted: leave it out")
+            raise UsageError(
+                f"problems={settings.problems}: only the synthetic world says which problems are planted: leave it out"
+            )
         try_template(template, rubric, data.eval[:1])
         policy = policy_of(task, settings.model, trust_remote_code=settings.trust_remote_code)
         if resume is None:
@@ -180,9 +203,20 @@ def _run(
         else:
             directory = resume  # locked by now
         run = Run(
-            directory, settings, task, rubric, template, metrics, method, config, data, policy, Budget(settings.budget),
-            sandbox=sandbox, resuming=resume is not None,
-        )  # fmt: skip
+            directory,
+            settings,
+            task,
+            rubric,
+            template,
+            metrics,
+            method,
+            config,
+            data,
+            policy,
+            Budget(settings.budget),
+            sandbox=sandbox,
+            resuming=resume is not None,
+        )
         return _execute(host, run, allow_changed)
 
 
@@ -190,11 +224,13 @@ def config_of(method: Method, values: dict[str, Any], origin: dict[str, str], mo
     """The method's own configuration, checked; what is not given suits the model. Raises `UsageError`."""
     import dataclasses
 
-    from herl_bench.cli.resolve import is_embedded
+    from herl_bench.experiment.resolve import is_embedded
     from herl_bench.settings import Settings, build
 
     own = {f.name for f in dataclasses.fields(method.config)}
-    suited = {} if is_embedded(model) else {k: v for k, v in getattr(method.config, "other_models", {}).items() if k in own}
+    suited = (
+        {} if is_embedded(model) else {k: v for k, v in getattr(method.config, "other_models", {}).items() if k in own}
+    )
     return build(method.config, {**suited, **values}, origin, also=[f.name for f in dataclasses.fields(Settings)])
 
 
@@ -202,9 +238,9 @@ def _execute(host: Host, run: Any, allow_changed: bool) -> int:
     import torch
     import transformers
 
-    from herl_bench.cli.face import open_face, show_outcome
+    from herl_bench.cli.progress import open_face, show_outcome
     from herl_bench.cli.report import try_report
-    from herl_bench.manifest import command_line, manifest
+    from herl_bench.experiment.manifest import command_line, manifest
     from herl_bench.saving import saving, write_whole
 
     transformers.utils.logging.disable_progress_bar()  # it would break the display
@@ -230,7 +266,9 @@ def _execute(host: Host, run: Any, allow_changed: bool) -> int:
             face.say(_opening(run))
             if not any((run.directory / "eval" / "before").glob("results_*.json")):
                 run.evaluate("before")
-            before = check_evaluation(run.directory / "eval" / "before", run.rubric, run.metrics, "nothing was trained: before training, ")
+            before = check_evaluation(
+                run.directory / "eval" / "before", run.rubric, run.metrics, "nothing was trained: before training, "
+            )
             for line in before:
                 face.say(f"Warning: before training, {line}.")
             run.method.train(run)
@@ -240,7 +278,9 @@ def _execute(host: Host, run: Any, allow_changed: bool) -> int:
     except KeyboardInterrupt:
         run.interrupted = True
     except HerlBenchError as error:
-        raise type(error)(f"{error} (run: {run.directory})") if str(run.directory) not in str(error) else error from None
+        raise (
+            type(error)(f"{error} (run: {run.directory})") if str(run.directory) not in str(error) else error
+        ) from None
     if run.interrupted:
         click.echo(f"Interrupted; to go on: herl-bench run --resume {run.directory}", err=True)
         return 128 + (signals or [signal.SIGINT])[0]
@@ -258,7 +298,7 @@ def _record(run: Any, now: dict[str, Any], allow_changed: bool) -> dict[str, Any
 
     Raises `UsageError` where something changed that the result hangs on, or its checkpoint is damaged.
     """
-    from herl_bench.manifest import VERSIONS, differences
+    from herl_bench.experiment.manifest import VERSIONS, differences
     from herl_bench.runs import step_of, whole_checkpoint
 
     if not run.resuming:
@@ -270,7 +310,9 @@ def _record(run: Any, now: dict[str, Any], allow_changed: bool) -> dict[str, Any
     except FileNotFoundError:
         if checkpoint is None or allow_changed:
             return now
-        raise UsageError(f"{place} is gone, so nobody knows what the run was begun with: put it back, or pass --allow_changed") from None
+        raise UsageError(
+            f"{place} is gone, so nobody knows what the run was begun with: put it back, or pass --allow_changed"
+        ) from None
     except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError):
         if allow_changed:
             return now
@@ -278,11 +320,14 @@ def _record(run: Any, now: dict[str, Any], allow_changed: bool) -> dict[str, Any
     if changed and not allow_changed:
         told = "; ".join(_in_words(row) for row in changed)
         raise UsageError(
-            f"{run.directory} was begun with other things: {told}: put them back, or pass --allow_changed to go on all the same"
+            f"{run.directory} was begun with other things: {told}: put them back, or pass --allow_changed to go on all"
+            " the same"
         )
     for row in versions:
         click.echo(
-            f"herl-bench: note: since this run began, {_in_words(row)}: its bytes may differ from those of one that never stopped", err=True
+            f"herl-bench: note: since this run began, {_in_words(row)}: its bytes may differ from those of one that"
+            " never stopped",
+            err=True,
         )
     news = [{**row, "step": step_of(checkpoint)} for row in (*changed, *versions)]
     return {**old, "changed": [*old.get("changed", []), *news]} if news else old
@@ -296,7 +341,8 @@ def _in_words(row: dict[str, Any]) -> str:
 def _opening(run: Any) -> str:
     data = "synthetic problems" if run.data.source == "synthetic" else run.data.source
     text = (
-        f"{run.task.name}: {run.method.name} on {data}, {run.budget.tokens:,} tokens, model {run.settings.model}; writing {run.directory}"
+        f"{run.task.name}: {run.method.name} on {data}, {run.budget.tokens:,} tokens, model {run.settings.model};"
+        f" writing {run.directory}"
     )
     if run.data.source == "synthetic" and run.task.world and run.task.world.planted:
         text += f"\nPlanted: {run.task.world.planted}"
@@ -328,9 +374,11 @@ def _check_tracker(name: str) -> None:
 
 @contextmanager
 def _interruptible(run: Any, face: Any, seen: list[int]) -> Iterator[None]:
-    """The first Ctrl-C, SIGTERM or SIGHUP ends the run after this step with a checkpoint; a second Ctrl-C or SIGTERM ends it at once.
+    """The first Ctrl-C, SIGTERM or SIGHUP ends the run after this step with a checkpoint; a second Ctrl-C or SIGTERM
+    ends it at once.
 
-    seen: gets the signals. A terminal that goes away sends SIGHUP more than once. Under `nohup` it is ignored, and stays so.
+    seen: gets the signals. A terminal that goes away sends SIGHUP more than once. Under `nohup` it is ignored, and
+    stays so.
     """
 
     def on_signal(number: int, frame: Any) -> None:

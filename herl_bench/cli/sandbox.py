@@ -14,7 +14,11 @@ def command() -> None:
 
 @command.command("check")
 @click.option(
-    "--isolation", type=click.Choice(["namespaces", "landlock"]), default="namespaces", show_default=True, help="which tier to try"
+    "--isolation",
+    type=click.Choice(["namespaces", "landlock"]),
+    default="namespaces",
+    show_default=True,
+    help="which tier to try",
 )
 def check(isolation: str) -> None:
     """Try what this machine can isolate, then attack it."""

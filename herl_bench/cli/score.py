@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
-from herl_bench.cli.out import say_json
-from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_opener
-from herl_bench.cli.scores import as_json, integrity_option, pass_at_option, told
+from herl_bench.cli.output import say_json
+from herl_bench.cli.score_tables import as_json, integrity_option, pass_at_option, told
 from herl_bench.errors import DataError, UsageError
+from herl_bench.experiment.resolve import metrics_of, rubric_of, sandbox_opener
 from herl_bench.plugins import Host
 from herl_bench.saving import writing
 from herl_bench.types import Task
 
 if TYPE_CHECKING:
     from herl_bench.evaluate.rescore import Place
-    from herl_bench.evaluate.stored import Items
+    from herl_bench.evaluate.stored_responses import Items
 
 FIRST = 5
 """Missing items that are named."""
@@ -34,9 +34,15 @@ FIRST = 5
 @click.argument("file", metavar="FILE.jsonl")
 @click.option("--task", "--tasks", "name", required=True, help="Name of the task that the responses answer.")
 @click.option("--data", help="Where the items come from: a folder, hub or synthetic. Default: see below.")
-@click.option("--rubric", default="", help="Another rubric's name, or a YAML file; by default its run's, else the task's own.")
+@click.option(
+    "--rubric", default="", help="Another rubric's name, or a YAML file; by default its run's, else the task's own."
+)
 @click.option("--output_path", metavar="FILE", help="Also write one row per response to this file.")
-@click.option("--allow_duplicates", is_flag=True, help="Score every response to an item; it counts with their mean, and in pass@k.")
+@click.option(
+    "--allow_duplicates",
+    is_flag=True,
+    help="Score every response to an item; it counts with their mean, and in pass@k.",
+)
 @pass_at_option
 @integrity_option
 @click.option("--require_all", is_flag=True, help="Fail with exit code 2 where an evaluation item has no response.")
@@ -59,22 +65,24 @@ def command(
 ) -> None:
     """Re-score stored responses; no model needed.
 
-    A row of FILE has an id (id, task_id or doc_id) and a response (response, completion, resps or solution): plain rows, a run's rollouts.jsonl,
-    and samples of lm-eval, human-eval, EvalPlus or herl-bench go in as they are. FILE may be packed (.gz), one JSON array, or - for stdin.
+    A row of FILE has an id (id, task_id or doc_id) and a response (response, completion, resps or solution): plain
+    rows, a run's rollouts.jsonl, and samples of lm-eval, human-eval, EvalPlus or herl-bench go in as they are. FILE may
+    be packed (.gz), one JSON array, or - for stdin.
 
-    Items come from --data; else from the source in the config.yaml of the run that FILE lies in; else from FILE itself where its rows
-    carry them whole; else from HERL_BENCH_DATA; else from the synthetic world.
+    Items come from --data; else from the source in the config.yaml of the run that FILE lies in; else from FILE itself
+    where its rows carry them whole; else from HERL_BENCH_DATA; else from the synthetic world.
 
-    With --format json, one object on stdout: {"task", "items", "available", "responses", "metrics": {NAME: {"value", "stderr", "items",
-    "undecided", "interval"}}, "criteria": {NAME: pass rate}, "rates": {"truncated", "empty", "unparsed", "timed_out", "error_rate"},
-    "unparsed", "errors", "undecided", "shared", "problems"}; those between rates and problems are numbers of responses. available: the source's
-    evaluation items, null where they are endless or unknown.
+    With --format json, one object on stdout: {"task", "items", "available", "responses", "metrics": {NAME: {"value",
+    "stderr", "items", "undecided", "interval"}}, "criteria": {NAME: pass rate}, "rates": {"truncated", "empty",
+    "unparsed", "timed_out", "error_rate"}, "unparsed", "errors", "undecided", "shared", "problems"}; those between
+    rates and problems are numbers of responses. available: the source's evaluation items, null where they are endless
+    or unknown.
     """
     from herl_bench.cli.eval import progress, show_summaries, warn_of_rates
     from herl_bench.evaluate import RATES, Tally
-    from herl_bench.evaluate.core import PASS_AT
+    from herl_bench.evaluate.evaluation import PASS_AT
     from herl_bench.evaluate.rescore import Job, places_of, rescore
-    from herl_bench.evaluate.stored import STDIN, as_lines
+    from herl_bench.evaluate.stored_responses import STDIN, as_lines
 
     task: Task = host.get("task", name)
     run = _run_settings(Path(file)) if file != "-" else {}
@@ -131,17 +139,22 @@ def command(
 
 
 def _available(places: Sequence[Place], items: Items | None, require_all: bool, file: str) -> int | None:
-    """How many evaluation items the source has; None where it is endless or unknown, or the file answers others. Raises `UsageError`."""
+    """How many evaluation items the source has; None where it is endless or unknown, or the file answers others. Raises
+    `UsageError`."""
     if items is None or items.endless:
         if require_all:
-            raise UsageError(f"--require_all: {items.name if items else file} has no end: pass --data with a folder of the task's files")
+            raise UsageError(
+                f"--require_all: {items.name if items else file} has no end: pass --data with a folder of the task's"
+                " files"
+            )
         return None
     wanted, there = [e.id for e in items.evaluation], {place.id for place in places}
     missing = [name for name in wanted if name not in there]
     if require_all and missing:
         some = ", ".join(missing[:FIRST]) + (", …" if len(missing) > FIRST else "")
         raise UsageError(
-            f"--require_all: {file} answers {len(wanted) - len(missing)} of {len(wanted)} items of {items.name}: {some} missing"
+            f"--require_all: {file} answers {len(wanted) - len(missing)} of {len(wanted)} items of {items.name}: {some}"
+            " missing"
         )
     return len(wanted) if there <= set(wanted) else None
 
@@ -152,12 +165,14 @@ def _check_pass_at(places: Sequence[Place], k: int, file: str) -> None:
         count[place.id] += place.responses
     name, fewest = min(count.items(), key=lambda pair: (pair[1], pair[0]))
     if fewest < k:
-        raise UsageError(f"--pass_at {k}: {file} has {fewest} response{'s' * (fewest > 1)} to {name}: every item needs {k}")
+        raise UsageError(
+            f"--pass_at {k}: {file} has {fewest} response{'s' * (fewest > 1)} to {name}: every item needs {k}"
+        )
 
 
 def _items(task: Task, file: str, data: str | None, run: Mapping[str, Any]) -> Items:
-    from herl_bench.data import files_of, resolve_source
-    from herl_bench.evaluate.stored import items_of
+    from herl_bench.data.sources import files_of, resolve_source
+    from herl_bench.evaluate.stored_responses import items_of
 
     source = data or run.get("data") or files_of(task) or ("synthetic" if task.world else None)
     if source is None:
@@ -167,7 +182,8 @@ def _items(task: Task, file: str, data: str | None, run: Mapping[str, Any]) -> I
 
 
 def _run_settings(file: Path) -> dict[str, Any]:
-    """The settings of the run that the file lies in (`RUN/rollouts.jsonl`, `RUN/eval/after/samples…`); empty where it lies in none."""
+    """The settings of the run that the file lies in (`RUN/rollouts.jsonl`, `RUN/eval/after/samples…`); empty where it
+    lies in none."""
     from herl_bench.settings import read_yaml
 
     for folder in list(file.absolute().parents)[:4]:

@@ -1,11 +1,12 @@
 """`herl-bench validate`: does every example's gold answer meet its own rubric, and is the task sound otherwise?
 
-An item fails where any criterion is unmet or cannot be decided, or where the primary metric calls its gold answer wrong; it is listed once, with the
-first reason. Failing items are a finding about the data, not a failure of this command (MBPP is published with some), so it exits with 0; `--strict`
-makes it 1.
+An item fails where any criterion is unmet or cannot be decided, or where the primary metric calls its gold answer
+wrong; it is listed once, with the first reason. Failing items are a finding about the data, not a failure of this
+command (MBPP is published with some), so it exits with 0; `--strict` makes it 1.
 
-Problems are of the task: ids that come twice, metrics and final answers that cannot be computed, a template that cannot be rendered, and guidance that
-gives the final answer away. An example that no file can hold, or that a check cannot decide, fails; the reason names the check's function.
+Problems are of the task: ids that come twice, metrics and final answers that cannot be computed, a template that cannot
+be rendered, and guidance that gives the final answer away. An example that no file can hold, or that a check cannot
+decide, fails; the reason names the check's function.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from typing import Any
 import click
 
 from herl_bench.cli import report_problems
-from herl_bench.cli.out import say_json
-from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_of, template_of
-from herl_bench.data import kind_of, unfit
+from herl_bench.cli.output import say_json
+from herl_bench.data.sources import kind_of, unfit
 from herl_bench.errors import UsageError, said
+from herl_bench.experiment.resolve import metrics_of, rubric_of, sandbox_of, template_of
 from herl_bench.plugins import Host
 from herl_bench.types import Example, HindsightTemplate, Judgement, Metric, Rubric, Task
 
@@ -41,16 +42,28 @@ GUIDED = 16
 @click.option("--tasks", "--task", "names", help="Comma-separated names of tasks; all installed if left out.")
 @click.option("--rubric", default="", help="Another rubric's name, or a YAML file, instead of the task's own.")
 @click.option("--template", default="", help="Another hindsight template's name, instead of the task's own.")
-@click.option("--data", help="A folder with the benchmarks' files, hub, or synthetic. Default: HERL_BENCH_DATA if set, else synthetic.")
-@click.option("--items", default=200, show_default=True, type=click.IntRange(1), help="Items per split of an endless synthetic world.")
+@click.option(
+    "--data",
+    help="A folder with the benchmarks' files, hub, or synthetic. Default: HERL_BENCH_DATA if set, else synthetic.",
+)
+@click.option(
+    "--items",
+    default=200,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Items per split of an endless synthetic world.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 if a gold answer fails, or for any problem.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
-def command(host: Host, names: str | None, rubric: str, template: str, data: str | None, items: int, strict: bool, form: str) -> int:
-    """Check that every example's gold answer meets all criteria of its own rubric, and try metrics and hindsight template.
+def command(
+    host: Host, names: str | None, rubric: str, template: str, data: str | None, items: int, strict: bool, form: str
+) -> int:
+    """Check that every example's gold answer meets all criteria of its own rubric, and try metrics and hindsight
+    template.
 
-    With --format json, one object on stdout: {"tasks": {TASK: {SPLIT: {"items", "gold_ok", "failed": [{"id", "criterion", "evidence"}]}}},
-    "problems": {TASK: [sentence]}}.
+    With --format json, one object on stdout: {"tasks": {TASK: {SPLIT: {"items", "gold_ok", "failed": [{"id",
+    "criterion", "evidence"}]}}}, "problems": {TASK: [sentence]}}.
     """
     tasks = [host.get("task", name) for name in task_names(host, names)]
     if template:
@@ -71,7 +84,9 @@ def command(host: Host, names: str | None, rubric: str, template: str, data: str
     if form == "text":
         for name in problems:
             for split, found in outcome.get(name, {}).items():
-                click.echo(f"{name} {split}: {found['gold_ok']:,} of {found['items']:,} gold answers meet every criterion")
+                click.echo(
+                    f"{name} {split}: {found['gold_ok']:,} of {found['items']:,} gold answers meet every criterion"
+                )
                 alike = Counter((row["criterion"], row["evidence"]) for row in found["failed"])
                 shown: Counter[tuple[str, str]] = Counter()
                 for row in found["failed"]:
@@ -80,7 +95,10 @@ def command(host: Host, names: str | None, rubric: str, template: str, data: str
                     if shown[reason] <= ALIKE:
                         click.echo(f"  {row['id']}  {row['criterion']}: {row['evidence']}")
                     elif shown[reason] == ALIKE + 1:
-                        click.echo(f"  … and {alike[reason] - ALIKE} more for this reason ({reason[0]}); --format json lists them all")
+                        click.echo(
+                            f"  … and {alike[reason] - ALIKE} more for this reason ({reason[0]}); --format json lists"
+                            " them all"
+                        )
             for problem in problems[name]:
                 click.echo(f"{name}: problem: {problem}")
     return int(strict and (failed > 0 or any(problems.values())))
@@ -99,7 +117,7 @@ def task_names(host: Host, names: str | None) -> list[str]:
 def _validate(
     host: Host, task: Task, rubric_name: str, template_name: str, data: str | None, items: int, problems: list[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    from herl_bench.data import files_of, read_all
+    from herl_bench.data.sources import files_of, read_all
 
     rubric, metrics = rubric_of(host, task, rubric_name), metrics_of(host, task)
     source = data or files_of(task) or "synthetic"
@@ -113,13 +131,15 @@ def _validate(
             problems += wrong
             try:
                 template = template_of(host, task, template_name)
-                problems += _guided(task, rubric, template, split, [e for e in examples[:GUIDED] if not unfit(e)], sandbox)
+                problems += _guided(
+                    task, rubric, template, split, [e for e in examples[:GUIDED] if not unfit(e)], sandbox
+                )
             except UsageError as error:
                 problems += [said for said in [str(error)] if said not in problems]
 
 
 def _splits(task: Task, source: str, items: int) -> dict[str, Callable[[], Iterable[Example]]]:
-    from herl_bench.data import EVAL_SEED, resolve_source
+    from herl_bench.data.sources import EVAL_SEED, resolve_source
 
     place = resolve_source(task, source, embedded=False)
     if isinstance(place, Path):
@@ -129,7 +149,10 @@ def _splits(task: Task, source: str, items: int) -> dict[str, Callable[[], Itera
         return {"train": partial(task.hub, "train"), "eval": partial(task.hub, "eval")}
     world = task.world
     assert world is not None
-    streams = {"train": world.examples("train", 0, world.difficulty), "eval": world.examples("eval", EVAL_SEED, world.difficulty)}
+    streams = {
+        "train": world.examples("train", 0, world.difficulty),
+        "eval": world.examples("eval", EVAL_SEED, world.difficulty),
+    }
     return {split: partial(islice, stream, items) for split, stream in streams.items()}
 
 
@@ -142,7 +165,10 @@ def _repeated(examples: Sequence[Example], split: str, seen: dict[str, str]) -> 
         seen.setdefault(example.id, split)
     for other, ids in twice.items():
         where = f"twice in {split}" if other == split else f"in {other} and in {split}"
-        yield f"{len(ids)} id{'s are' if len(ids) > 1 else ' is'} {where}, {ids[0]!r} for example: every problem needs an id of its own"
+        yield (
+            f"{len(ids)} id{'s are' if len(ids) > 1 else ' is'} {where}, {ids[0]!r} for example: every problem needs an"
+            " id of its own"
+        )
 
 
 def _check(
@@ -166,7 +192,9 @@ def _check(
                 raised.setdefault(f"metric {names[key]}", []).append(why)
             if said := _extracted(task, example, gold):
                 raised.setdefault("extract", []).append(said)
-    problems = [f"{split}: {name} on {len(said)} of {len(examples)} gold answers: {said[0]}" for name, said in raised.items()]
+    problems = [
+        f"{split}: {name} on {len(said)} of {len(examples)} gold answers: {said[0]}" for name, said in raised.items()
+    ]
     return {"items": len(examples), "gold_ok": len(examples) - len(failed), "failed": failed}, problems
 
 
@@ -193,13 +221,20 @@ def _extracted(task: Task, example: Example, gold: str) -> str:
         found = task.extract(example, gold)
     except Exception as error:
         return said(error)
-    return "finds no final answer" if found is None else "" if isinstance(found, str) else f"gives a {kind_of(found)}, not text or None"
+    return (
+        "finds no final answer"
+        if found is None
+        else ""
+        if isinstance(found, str)
+        else f"gives a {kind_of(found)}, not text or None"
+    )
 
 
 def _guided(
     task: Task, rubric: Rubric, template: HindsightTemplate, split: str, examples: Sequence[Example], sandbox: Any
 ) -> Iterator[str]:
-    """Renders guidance and prompts of the first examples, for an empty and for half a gold answer, every criterion unmet.
+    """Renders guidance and prompts of the first examples, for an empty and for half a gold answer, every criterion
+    unmet.
 
     Raises `UsageError` where the template cannot.
     """
@@ -207,8 +242,12 @@ def _guided(
     from herl_bench.rubric import judge
 
     try_template(template, rubric, examples)
-    tried = [(example, draft) for example in examples for draft in ("", task.gold(example)[: len(task.gold(example)) // 2])]
-    judged = judge([example for example, _ in tried], [draft for _, draft in tried], rubric, (), sandbox) if tried else []
+    tried = [
+        (example, draft) for example in examples for draft in ("", task.gold(example)[: len(task.gold(example)) // 2])
+    ]
+    judged = (
+        judge([example for example, _ in tried], [draft for _, draft in tried], rubric, (), sandbox) if tried else []
+    )
     telling = []
     for (example, draft), judgement in zip(tried, judged, strict=True):
         verdicts = [replace(v, met=False) for v in judgement.verdicts if v.met is not None]
@@ -218,8 +257,9 @@ def _guided(
             telling.append((example.id, final))
     if telling:
         yield (
-            f"{split}: guidance holds the final answer of {len(dict(telling))} of {len(examples)} examples, {telling[0][1]!r} of {telling[0][0]} for "
-            "one: a check's evidence or correction, or the template, gives it away"
+            f"{split}: guidance holds the final answer of {len(dict(telling))} of {len(examples)} examples,"
+            f" {telling[0][1]!r} of {telling[0][0]} for one: a check's evidence or correction, or the template, gives"
+            " it away"
         )
 
 
@@ -228,7 +268,8 @@ def _tells(text: str, answer: str) -> bool:
 
 
 def in_chunks(items: Sequence[Any], label: str, size: int = CHUNK) -> Iterator[Sequence[Any]]:
-    """`items` in slices, with a progress bar on stderr where that is a terminal, so that stdout stays the result's own."""
+    """`items` in slices, with a progress bar on stderr where that is a terminal, so that stdout stays the result's
+    own."""
     starts = range(0, len(items), size)
     if not sys.stderr.isatty():
         yield from (items[start : start + size] for start in starts)

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from herl_bench.cli.resolve import metrics_of, rubric_of, sandbox_of, template_of
 from herl_bench.errors import UsageError
+from herl_bench.experiment.resolve import metrics_of, rubric_of, sandbox_of, template_of
 from herl_bench.plugins import Host
 
 
@@ -19,15 +19,33 @@ from herl_bench.plugins import Host
 @click.option("--steps", type=int, help="Optimiser steps (default 1200).")
 @click.option("--batch_size", type=int, help="Demonstrations per step (default 64).")
 @click.option("--seed", type=int, help="Of demonstrations, initial weights and order (default 0).")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting, listed by --list_settings; may be repeated.")
-@click.option("--list_settings", is_flag=True, is_eager=True, expose_value=False, callback=lambda ctx, _, on: _list(ctx) if on else None,
-              help="List what --set takes, and leave.")  # fmt: skip
-@click.option("--sandbox", default="default", show_default=True, help="Which sandbox runs untrusted code, where the task needs one.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any setting, listed by --list_settings; may be repeated.",
+)
+@click.option(
+    "--list_settings",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _, on: _list(ctx) if on else None,
+    help="List what --set takes, and leave.",
+)
+@click.option(
+    "--sandbox",
+    default="default",
+    show_default=True,
+    help="Which sandbox runs untrusted code, where the task needs one.",
+)
 @click.pass_obj
 def command(host: Host, task: str, output_dir: str, assignments: tuple[str, ...], sandbox: str, **flags: Any) -> None:
-    """Train a tiny policy from scratch on a task's demonstrations, plain and guided; save it, and say how good it is."""
-    from herl_bench.policy.warmstart import WarmstartConfig, warmstart
+    """Train a tiny policy from scratch on a task's demonstrations, plain and guided; save it, and say how good it
+    is."""
     from herl_bench.settings import build, parse_settings
+    from herl_bench.train.warmstart.fitting import WarmstartConfig, warmstart
 
     _, values, origin = parse_settings({}, [a for a in assignments if not a.startswith("seed=")], None)
     seeds = [a.partition("=")[2] for a in assignments if a.startswith("seed=")]  # `seed` is a run's setting too
@@ -41,13 +59,20 @@ def command(host: Host, task: str, output_dir: str, assignments: tuple[str, ...]
         raise UsageError(f"task {task!r} has no synthetic world, so there are no demonstrations to learn from")
     with sandbox_of(host, found, sandbox) as box:
         record = warmstart(
-            found, rubric_of(host, found), template_of(host, found), output_dir, config, box, _say, metric=metrics_of(host, found)[0]
+            found,
+            rubric_of(host, found),
+            template_of(host, found),
+            output_dir,
+            config,
+            box,
+            _say,
+            metric=metrics_of(host, found)[0],
         )
     click.echo(f"{record['parameters']:,} parameters in {record['minutes']} minutes; saved in {output_dir}")
 
 
 def _list(ctx: click.Context) -> None:
-    from herl_bench.policy.warmstart import WarmstartConfig
+    from herl_bench.train.warmstart.fitting import WarmstartConfig
 
     for f in dataclasses.fields(WarmstartConfig):
         click.echo(f"{f.name}={f.default}  {f.metadata['help']}")
@@ -60,15 +85,22 @@ def _say(row: Mapping[str, Any]) -> None:
         click.echo(f"{row['demonstrations']} demonstrations{extra}; vocabulary {row['vocab']}; {row['seconds']:.0f} s")
     elif "loss" in row:
         left = row["seconds"] / row["step"] * (row["steps"] - row["step"])
-        click.echo(f"step {row['step']}/{row['steps']}  loss {row['loss']:.3f}  {row['seconds']:.0f} s, about {left / 60:.0f} min left")
+        click.echo(
+            f"step {row['step']}/{row['steps']}  loss {row['loss']:.3f}  {row['seconds']:.0f} s, about {left / 60:.0f}"
+            " min left"
+        )
     else:
         click.echo(_table(row["evaluation"]))
 
 
 def _table(evaluation: Mapping[str, Any]) -> str:
     def line(name: str, shares: Mapping[str, float | None]) -> str:
-        return f"  {name:<22}" + "".join(f"{column} {'  -  ' if v is None else format(v, '.3f')}   " for column, v in shares.items())
+        return f"  {name:<22}" + "".join(
+            f"{column} {'  -  ' if v is None else format(v, '.3f')}   " for column, v in shares.items()
+        )
 
     rows = [line("right, greedy", evaluation["plain"]), line("right, sampled", evaluation["sampled"])]
     rows += [line(f"repaired, {level}", shares) for level, shares in evaluation["repaired"].items()]
-    return "\n".join([f"  on {evaluation['examples']} evaluation examples; cut off {evaluation['truncated']:.3f}", *rows])
+    return "\n".join(
+        [f"  on {evaluation['examples']} evaluation examples; cut off {evaluation['truncated']:.3f}", *rows]
+    )

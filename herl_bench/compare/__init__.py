@@ -1,0 +1,1 @@
+"""Statistics over runs and over sets of answers: what can be concluded."""

@@ -1,8 +1,10 @@
-"""From finished runs to a finished comparison: everything that `model.py` names, computed with `stats.py` and put into words by `verdict.py`.
+"""From finished runs to a finished comparison: everything that `model.py` names, computed with `statistics.py` and put
+into words by `verdict.py`.
 
-Every arm is compared with the baseline, on each task, over the seeds that both have. An answer that could not be decided counts as wrong, in every mean,
-interval, test and rank; how many there were stands beside. Only where less is better is its item left out of that contrast, for both, and the
-notes say how many there were. `compare_answers` does the same with sets of answers that no training belongs to, over items alone.
+Every arm is compared with the baseline, on each task, over the seeds that both have. An answer that could not be
+decided counts as wrong, in every mean, interval, test and rank; how many there were stands beside. Only where less is
+better is its item left out of that contrast, for both, and the notes say how many there were. `compare_answers` does
+the same with sets of answers that no training belongs to, over items alone.
 
 Left out: contrasts between two arms neither of which is the baseline.
 """
@@ -18,9 +20,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from herl_bench.compare import stats
+from herl_bench.compare import statistics
 from herl_bench.compare.fairness import differences, version_notes
-from herl_bench.compare.model import (
+from herl_bench.compare.finished_runs import (
+    FinishedRun,
+    Sample,
+    calibration,
+    counted,
+    curve,
+    evaluated,
+    held_out,
+    revisions,
+    spent,
+)
+from herl_bench.compare.schema import (
     Arm,
     ArmScore,
     BandPoint,
@@ -37,15 +50,14 @@ from herl_bench.compare.model import (
     SeedTest,
     Spent,
     TaskItems,
-)  # fmt: skip
-from herl_bench.compare.read import FinishedRun, Sample, calibration, counted, curve, evaluated, held_out, revisions, spent
+)
 from herl_bench.compare.verdict import ALPHA, MARGIN, Evidence, aside, change, count, fell_note, undecided_note, verdict
 from herl_bench.errors import HerlBenchError, UsageError
-from herl_bench.evaluate.core import mean_and_stderr
+from herl_bench.evaluate.evaluation import mean_and_stderr
 
 if TYPE_CHECKING:
-    from herl_bench.compare.answers import Paired
-    from herl_bench.compare.stats import Array
+    from herl_bench.compare.answer_sets import Paired
+    from herl_bench.compare.statistics import Array
 
 BAND_POINTS = 40
 CROSSED = "seeds and items random, Behrens-Fisher"
@@ -71,16 +83,25 @@ def compare(
 
     Raises `UsageError` naming what is unequal, unless that is allowed; then every word that comes out says so.
     """
-    runs = {task: _without_failed(by_arm, {cell.seed for cell in failed if cell.task == task}) for task, by_arm in runs.items()}
+    runs = {
+        task: _without_failed(by_arm, {cell.seed for cell in failed if cell.task == task})
+        for task, by_arm in runs.items()
+    }
     arms = [arm for arm in arms if any(arm.name in by_arm for by_arm in runs.values())]
     runs = {task: by_arm for task, by_arm in runs.items() if arms and arms[0].name in by_arm and len(by_arm) > 1}
     if not runs:
         told = "; ".join(f"{cell.task} {cell.arm} seed {cell.seed}: {cell.reason}" for cell in failed)
         kind = HerlBenchError if failed else UsageError
-        raise kind(f"nothing to compare: no task has finished runs of the baseline and of another arm{': ' if told else ''}{told}")
+        raise kind(
+            "nothing to compare: no task has finished runs of the baseline and of another"
+            f" arm{': ' if told else ''}{told}"
+        )
     unequal = tuple(sentence for by_arm in runs.values() for sentence in differences(by_arm))
     if unequal and not allow_unequal:
-        raise UsageError(f"not a fair comparison: {'; '.join(unequal)}: make them equal, or pass --allow_unequal to compare all the same")
+        raise UsageError(
+            f"not a fair comparison: {'; '.join(unequal)}: make them equal, or pass --allow_unequal to compare all the"
+            " same"
+        )
     everything = [run for by_arm in runs.values() for group in by_arm.values() for run in group]
     tables = {task: _Table(task, by_arm, arms, folder) for task, by_arm in runs.items()}
     contrasts = _contrasts([pair for table in tables.values() for pair in table.pairs(arms[0].name)], margin)
@@ -110,18 +131,24 @@ def compare(
         ),
         command=command,
         version=importlib.metadata.version("herl-bench"),
-        level=stats.LEVEL,
+        level=statistics.LEVEL,
     )
 
 
-def compare_answers(paired: Sequence[Paired], arms: Sequence[Arm], *, command: str, margin: float = MARGIN) -> Comparison:
-    """Sets of answers to the same items, one `Paired` per task, that nothing was trained for: over items alone. The first arm is the baseline."""
+def compare_answers(
+    paired: Sequence[Paired], arms: Sequence[Arm], *, command: str, margin: float = MARGIN
+) -> Comparison:
+    """Sets of answers to the same items, one `Paired` per task, that nothing was trained for: over items alone. The
+    first arm is the baseline."""
     tables = [_Answers(one) for one in paired]
     contrasts = _contrasts([pair for table in tables for pair in table.pairs(arms[0].name)], margin)
-    unequal = tuple(f"{one.items.task}: {count(one.left_out, 'item')} not in every set" for one in paired if one.left_out)
+    unequal = tuple(
+        f"{one.items.task}: {count(one.left_out, 'item')} not in every set" for one in paired if one.left_out
+    )
     several = any(most > 1 for one in paired for most in one.repeats.values())
     notes = [
-        f"{one.items.task}: items were paired by {one.by}; {'outcomes are means over samples of an item' if several else 'one sample of each'}."
+        f"{one.items.task}: items were paired by {one.by};"
+        f" {'outcomes are means over samples of an item' if several else 'one sample of each'}."
         for one in paired
     ]
     return Comparison(
@@ -143,7 +170,7 @@ def compare_answers(paired: Sequence[Paired], arms: Sequence[Arm], *, command: s
         ),
         command=command,
         version=importlib.metadata.version("herl-bench"),
-        level=stats.LEVEL,
+        level=statistics.LEVEL,
     )
 
 
@@ -171,7 +198,7 @@ def alone(run: FinishedRun) -> Comparison:
         ),
         command=str(run.manifest.get("command", "")),
         version=importlib.metadata.version("herl-bench"),
-        level=stats.LEVEL,
+        level=statistics.LEVEL,
     )
 
 
@@ -181,7 +208,7 @@ def _without_failed(by_arm: Runs, seeds: set[int]) -> Runs:
     return {arm: group for arm, group in kept.items() if group}
 
 
-# --------------------------------------------------------------------------------------------------------------------- one task
+# ------------------------------------------------------------------------------------------------------------- one task
 class _Outcomes:
     """One task's outcomes as matrices. samples: by arm and seed, in the order of `items`."""
 
@@ -209,7 +236,11 @@ class _Outcomes:
         return sum(sample.integrity == "shared" for own in self.after[arm].values() for sample in own)
 
     def pairs(self, baseline: str) -> list[_Pair]:
-        return [_Pair(self, arm, baseline) for arm in self.after if arm != baseline and set(self.after[arm]) & set(self.after[baseline])]
+        return [
+            _Pair(self, arm, baseline)
+            for arm in self.after
+            if arm != baseline and set(self.after[arm]) & set(self.after[baseline])
+        ]
 
 
 class _Answers(_Outcomes):
@@ -264,15 +295,21 @@ class _Table(_Outcomes):
         self.runs = {arm.name: {run.seed: run for run in by_arm[arm.name]} for arm in arms if arm.name in by_arm}
         first = next(iter(self.runs.values()))
         one = next(iter(first.values()))
-        common = set.intersection(*(set(run.after.summary["criteria"]) for group in self.runs.values() for run in group.values()))
+        common = set.intersection(
+            *(set(run.after.summary["criteria"]) for group in self.runs.values() for run in group.values())
+        )
         self.criteria = tuple(name for name in one.after.summary["criteria"] if name in common)
         # Under --allow_unequal runs may have been evaluated on other items: what is in all of them is compared.
-        shared = set.intersection(*({s.item.id for s in run.after.samples} for group in self.runs.values() for run in group.values()))
+        shared = set.intersection(
+            *({s.item.id for s in run.after.samples} for group in self.runs.values() for run in group.values())
+        )
         self.ids = [s.item.id for s in one.after.samples if s.item.id in shared]
         if not self.ids:
             raise UsageError(f"{task}: the runs share no evaluation item")
         items = tuple(s.item for s in one.after.samples if s.item.id in shared)
-        self.items = TaskItems(task, one.metric, one.higher_is_better, str(one.manifest["data"]["source"]), items, self.criteria)
+        self.items = TaskItems(
+            task, one.metric, one.higher_is_better, str(one.manifest["data"]["source"]), items, self.criteria
+        )
         self.after = {arm: {seed: self._by_id(run) for seed, run in group.items()} for arm, group in self.runs.items()}
         curves = [curve(run) for group in self.runs.values() for run in group.values()]
         self.start, self.stop = max(c[0].tokens for c in curves), min(c[-1].tokens for c in curves)
@@ -285,7 +322,8 @@ class _Table(_Outcomes):
         return [by_id[item] for item in self.ids]
 
     def _held_out(self, runs: Sequence[FinishedRun]) -> tuple[BandPoint, ...]:
-        """Empty where a run was not evaluated while training, or on items that are not compared: those evaluations have no outcome per item."""
+        """Empty where a run was not evaluated while training, or on items that are not compared: those evaluations have
+        no outcome per item."""
         curves = [held_out(run) for run in runs]
         same = all(len(run.after.samples) == len(run.before.samples) == len(self.ids) for run in runs)
         return _bands(curves, _metric) if same and all(curves) else ()
@@ -296,7 +334,10 @@ class _Table(_Outcomes):
         tokens, values = [t for t, _ in known], [v for _, v in known]
         whole = len(known) > 1 and self.stop > self.start
         repairs, audits = revisions(run)
-        kept = [dataclasses.replace(e, samples=tuple(s for s in e.samples if s.item.id in set(self.ids))) for e in (run.before, run.after)]
+        kept = [
+            dataclasses.replace(e, samples=tuple(s for s in e.samples if s.item.id in set(self.ids)))
+            for e in (run.before, run.after)
+        ]
         before, after = (evaluated(run, e, self.criteria) for e in kept)
         inside = os.path.relpath(run.directory, folder)
         return RunRecord(
@@ -310,8 +351,8 @@ class _Table(_Outcomes):
             before=before,
             after=after,
             curve=points,
-            curve_area=stats.curve_area(tokens, values, self.start, self.stop) if whole else None,
-            tokens_to_target=None if self.target is None else stats.tokens_to_target(tokens, values, self.target),
+            curve_area=statistics.curve_area(tokens, values, self.start, self.stop) if whole else None,
+            tokens_to_target=None if self.target is None else statistics.tokens_to_target(tokens, values, self.target),
             calibration=calibration(run),
             repairs=repairs,
             audits=audits,
@@ -321,14 +362,14 @@ class _Table(_Outcomes):
     def of(self, arm: str) -> list[RunRecord]:
         return [record for record in self.records if record.arm == arm]
 
-    # ------------------------------------------------------------------------------------------------------------- matrices
+    # --------------------------------------------------------------------------------------------------------- matrices
     def run_means(self, arm: str) -> list[float]:
         """The primary metric after training, per seed."""
         import numpy as np
 
         return [float(v) for v in np.nanmean(self.matrix(arm, self.runs[arm], self.outcome), axis=1)]
 
-    # ------------------------------------------------------------------------------------------------------------ arm scores
+    # ------------------------------------------------------------------------------------------------------- arm scores
     def arm_scores(self) -> list[ArmScore]:
         return [self._arm_score(arm) for arm in self.runs]
 
@@ -339,10 +380,15 @@ class _Table(_Outcomes):
         drawn = [as_drawn(record.curve) for record in records]
         after = self.matrix(arm, seeds, self.outcome)
         higher = self.items.higher_is_better
-        before = np.array([[math.nan if (v := counted(outcome, higher)) is None else v for outcome in r.before.outcomes] for r in records])
+        before = np.array(
+            [
+                [math.nan if (v := counted(outcome, higher)) is None else v for outcome in r.before.outcomes]
+                for r in records
+            ]
+        )
         undecided, responses = self.undecided(arm)
         means = np.array(self.run_means(arm))[:, None]
-        low, high = stats.stratified_bootstrap(stats.iqm, [means]) if len(seeds) > 1 else (None, None)
+        low, high = statistics.stratified_bootstrap(statistics.iqm, [means]) if len(seeds) > 1 else (None, None)
         areas = [r.curve_area for r in records if r.curve_area is not None]
         held, final = self.held_out[arm], next(iter(self.held_out.values()))[-1:]
         return ArmScore(
@@ -351,8 +397,12 @@ class _Table(_Outcomes):
             seeds=seeds,
             before=mean_and_stderr([float(v) for v in np.nanmean(before, axis=0) if not math.isnan(v)]),
             score=score_interval(after),
-            gain=interval(after - before) if after.shape == before.shape else Interval(None, None, None, "other items before than after"),
-            iqm=Interval(stats.iqm(means), low, high, "percentile bootstrap over seeds; too narrow under 10"),
+            gain=(
+                interval(after - before)
+                if after.shape == before.shape
+                else Interval(None, None, None, "other items before than after")
+            ),
+            iqm=Interval(statistics.iqm(means), low, high, "percentile bootstrap over seeds; too narrow under 10"),
             curve_area=_over_seeds(areas),
             target=self.target,
             tokens_to_target=tuple(r.tokens_to_target for r in records) if self.target is not None else (),
@@ -361,7 +411,8 @@ class _Table(_Outcomes):
             criteria_curves={name: _bands(drawn, _pass_rate(name)) for name in self.criteria},
             plain_vs_guided=_plain_vs_guided(drawn),
             co_failure=tuple(
-                tuple(sum(r.after.co_failure[a][b] for r in records) for b in range(len(self.criteria))) for a in range(len(self.criteria))
+                tuple(sum(r.after.co_failure[a][b] for r in records) for b in range(len(self.criteria)))
+                for a in range(len(self.criteria))
             ),
             responses=responses,
             repairs=_added(records),
@@ -370,7 +421,11 @@ class _Table(_Outcomes):
             gap=_mean([r.after.gap for r in records]),
             kinds=by_kind(after, [item.planted for item in self.items.items], score_interval),
             held_out=held,
-            tokens_to_final=stats.tokens_to_target([p.tokens for p in held], [p.mean for p in held], final[0].mean) if final else None,
+            tokens_to_final=(
+                statistics.tokens_to_target([p.tokens for p in held], [p.mean for p in held], final[0].mean)
+                if final
+                else None
+            ),
             undecided=undecided,
             shared=self.shared(arm),
             fell=after.shape == before.shape and _fell(after - before, higher),
@@ -379,14 +434,20 @@ class _Table(_Outcomes):
     def fell(self, scores: Sequence[ArmScore]) -> str:
         """The sentence on the arms that ended below where they began; empty where there are none."""
         ends = {a.arm: (a.before.value, a.score.value) for a in scores if a.fell and a.task == self.task}
-        known = {arm: (before, after) for arm, (before, after) in ends.items() if before is not None and after is not None}
-        rates = {arm: (next(iter(group.values())).settings.get("set") or {}).get("learning_rate") for arm, group in self.runs.items()}
+        known = {
+            arm: (before, after) for arm, (before, after) in ends.items() if before is not None and after is not None
+        }
+        rates = {
+            arm: (next(iter(group.values())).settings.get("set") or {}).get("learning_rate")
+            for arm, group in self.runs.items()
+        }
         numbers = {arm: float(rate) if isinstance(rate, (int, float)) else None for arm, rate in rates.items()}
         return fell_note(self.task, list(self.runs), known, numbers) if known else ""
 
 
 class _Pair:
-    """An arm beside the baseline on one task: matrices over the seeds that both have; where less is better, over the items that all their runs decided.
+    """An arm beside the baseline on one task: matrices over the seeds that both have; where less is better, over the
+    items that all their runs decided.
 
     Of sets of answers there is no seed: the test is over items alone."""
 
@@ -403,31 +464,42 @@ class _Pair:
             raise UsageError(f"{table.task}: fewer than two items were judged in all runs of {arm} and {baseline}")
         self.crossed = self._tested(self.a, self.b)
 
-    def _tested(self, a: Array, b: Array) -> stats.Crossed | None:
+    def _tested(self, a: Array, b: Array) -> statistics.Crossed | None:
         """None for one seed of a training, which says nothing of others."""
         if self.table.repeats is not None:
-            return stats.items_interval(a[0], b[0])
-        return stats.crossed_interval(b - a) if len(self.seeds) > 1 else None
+            return statistics.items_interval(a[0], b[0])
+        return statistics.crossed_interval(b - a) if len(self.seeds) > 1 else None
 
     def contrast(self, p_holm: float | None, contrasts: int, margin: float) -> Contrast:
         table, crossed, gain = self.table, self.crossed, self.b - self.a
         higher, seeds, items = table.items.higher_is_better, len(self.seeds), gain.shape[1]
         repeats = None if table.repeats is None else [table.repeats[arm] for arm in (self.baseline, self.arm)]
         difference = (
-            interval(gain) if repeats is None or crossed is None else Interval(crossed.value, crossed.low, crossed.high, OVER_ITEMS)
+            interval(gain)
+            if repeats is None or crossed is None
+            else Interval(crossed.value, crossed.low, crossed.high, OVER_ITEMS)
         )
         scores = [m.mean(axis=1)[:, None] for m in ((self.a, self.b) if higher else (self.b, self.a))]
-        chance = stats.probability_of_improvement(*scores)
-        low, high = stats.hierarchical_bootstrap(gain) if crossed else (None, None)
+        chance = statistics.probability_of_improvement(*scores)
+        low, high = statistics.hierarchical_bootstrap(gain) if crossed else (None, None)
         evidence = Evidence(
-            table.task, self.arm, self.baseline, seeds, items, float(gain.mean()), difference.low, difference.high, p_holm, contrasts,
-            detectable=stats.detectable(crossed) if crossed else None,
-            seeds_needed=stats.seeds_needed(crossed, margin) if crossed and repeats is None else None,
+            table.task,
+            self.arm,
+            self.baseline,
+            seeds,
+            items,
+            float(gain.mean()),
+            difference.low,
+            difference.high,
+            p_holm,
+            contrasts,
+            detectable=statistics.detectable(crossed) if crossed else None,
+            seeds_needed=statistics.seeds_needed(crossed, margin) if crossed and repeats is None else None,
             higher_is_better=higher,
             undecided={arm: table.undecided(arm) for arm in (self.baseline, self.arm)},
             repeats=repeats,
-            items_needed=stats.items_needed(crossed, items, margin) if crossed and repeats is not None else None,
-        )  # fmt: skip
+            items_needed=statistics.items_needed(crossed, items, margin) if crossed and repeats is not None else None,
+        )
         once = Interval(None, None, None, "nothing was trained")
         return Contrast(
             task=table.task,
@@ -439,7 +511,11 @@ class _Pair:
             p=crossed.p if crossed else None,
             p_holm=p_holm,
             hierarchical=Interval(float(gain.mean()), low, high, "hierarchical percentile bootstrap"),
-            improvement=once if repeats else Interval(chance, *stats.improvement_interval(chance, seeds, seeds), "Newcombe's method 5"),
+            improvement=(
+                once
+                if repeats
+                else Interval(chance, *statistics.improvement_interval(chance, seeds, seeds), "Newcombe's method 5")
+            ),
             seed_share=crossed.seed_share if crossed and repeats is None else None,
             detectable=evidence.detectable,
             verdict=verdict(evidence, margin),
@@ -452,14 +528,17 @@ class _Pair:
     def _flips(self) -> tuple[Flip, ...]:
         table, out = self.table, []
         for seed in self.seeds:
-            for i, (was, now) in enumerate(zip(table.after[self.baseline][seed], table.after[self.arm][seed], strict=True)):
+            for i, (was, now) in enumerate(
+                zip(table.after[self.baseline][seed], table.after[self.arm][seed], strict=True)
+            ):
                 if {table.outcome(was), table.outcome(now)} == {0.0, 1.0}:
                     fixed = (table.outcome(now) == 1.0) == table.items.higher_is_better
                     out.append(Flip(seed, i, fixed, was.response, now.response, _missed(was), _missed(now)))
         return tuple(out)
 
     def _criteria(self) -> tuple[CriterionChange, ...]:
-        """Items to which a criterion does not apply, or in which it could not be decided, are left out of it. Corrected over the criteria."""
+        """Items to which a criterion does not apply, or in which it could not be decided, are left out of it. Corrected
+        over the criteria."""
         import numpy as np
 
         found: list[tuple[str, float | None, float | None, Interval, float | None]] = []
@@ -473,9 +552,11 @@ class _Pair:
             test = self._tested(a, b)
             found.append((name, float(a.mean()), float(b.mean()), interval(b - a), test.p if test else None))
         tested = [(name, p) for name, _, _, _, p in found if p is not None]
-        corrected = dict(zip([name for name, _ in tested], stats.holm([p for _, p in tested]), strict=True))
+        corrected = dict(zip([name for name, _ in tested], statistics.holm([p for _, p in tested]), strict=True))
         return tuple(
-            CriterionChange(name, was, now, difference, p, corrected.get(name), _changed(difference.value, corrected.get(name)))
+            CriterionChange(
+                name, was, now, difference, p, corrected.get(name), _changed(difference.value, corrected.get(name))
+            )
             for name, was, now, difference, p in found
         )
 
@@ -483,7 +564,7 @@ class _Pair:
 def _contrasts(pairs: Sequence[_Pair], margin: float) -> tuple[Contrast, ...]:
     """With p-values corrected over all of them."""
     tested = [pair.crossed.p for pair in pairs if pair.crossed]
-    corrected = iter(stats.holm(tested))
+    corrected = iter(statistics.holm(tested))
     return tuple(pair.contrast(next(corrected) if pair.crossed else None, len(tested), margin) for pair in pairs)
 
 
@@ -502,11 +583,15 @@ def _overall(tables: Sequence[_Table], arms: Sequence[Arm]) -> tuple[Overall, ..
     baseline = matrices.get(arms[0].name)
     method = "stratified percentile bootstrap over seeds; too narrow under 10"
     for name, matrix in matrices.items():
-        iqm = Interval(stats.iqm(matrix), *stats.stratified_bootstrap(stats.iqm, [matrix]), method)
+        iqm = Interval(statistics.iqm(matrix), *statistics.stratified_bootstrap(statistics.iqm, [matrix]), method)
         improvement = None
         if baseline is not None and name != arms[0].name:
-            chance = stats.probability_of_improvement(baseline, matrix)
-            improvement = Interval(chance, *stats.stratified_bootstrap(stats.probability_of_improvement, [baseline, matrix]), method)
+            chance = statistics.probability_of_improvement(baseline, matrix)
+            improvement = Interval(
+                chance,
+                *statistics.stratified_bootstrap(statistics.probability_of_improvement, [baseline, matrix]),
+                method,
+            )
         out.append(Overall(name, iqm, improvement))
     return tuple(out)
 
@@ -518,18 +603,25 @@ def _notes(tables: Sequence[_Table], contrasts: Sequence[Contrast]) -> tuple[str
     if synthetic:
         world = "its synthetic world, which was" if len(synthetic) == 1 else "their synthetic worlds, which were"
         notes.append(
-            f"{', '.join(synthetic)}: measured on {world} built so that hindsight can help; this says nothing about real models on the "
-            "published problems."
+            f"{', '.join(synthetic)}: measured on {world} built so that hindsight can help; this says nothing about"
+            " real models on the published problems."
         )
     for table in tables:
         errors = sum(r.after.errors for r in table.records)
         if errors:
-            notes.append(f"{table.task}: {count(errors, 'answer')} after training had something that could not be judged.")
+            notes.append(
+                f"{table.task}: {count(errors, 'answer')} after training had something that could not be judged."
+            )
     notes += _left_out(tables, contrasts)
     if any(not run.primary for table in tables for group in table.runs.values() for run in group.values()):
-        notes.append("The metric was chosen with --metric: learning curves are of each task's first one, and so are not shown.")
+        notes.append(
+            "The metric was chosen with --metric: learning curves are of each task's first one, and so are not shown."
+        )
     if any(len(c.seeds) < 5 for c in contrasts):
-        notes.append("With fewer than 5 seeds, only differences far larger than the noise can be found; the intervals allow for that.")
+        notes.append(
+            "With fewer than 5 seeds, only differences far larger than the noise can be found; the intervals allow for"
+            " that."
+        )
     return tuple(notes)
 
 
@@ -543,12 +635,14 @@ def _left_out(tables: Sequence[_Outcomes], contrasts: Sequence[Contrast]) -> lis
                 notes.append(f"{arm} on {table.task}: {aside(undecided, 0, of)}; they count as wrong.")
             if shared := table.shared(arm):
                 notes.append(
-                    f"{arm} on {table.task}: {shared:,} of {of:,} verdicts are shared: they rest on a comparison that the program itself took part in."
+                    f"{arm} on {table.task}: {shared:,} of {of:,} verdicts are shared: they rest on a comparison that"
+                    " the program itself took part in."
                 )
         for c in contrasts:
             if c.task == table.task and (left_out := len(table.items.items) - c.items):
                 notes.append(
-                    f"{c.arm} and {c.baseline} on {c.task}: {count(left_out, 'item')} not judged in every run, so left out for both."
+                    f"{c.arm} and {c.baseline} on {c.task}: {count(left_out, 'item')} not judged in every run, so left"
+                    " out for both."
                 )
     return notes
 
@@ -561,39 +655,44 @@ def _fell(change_SI: Array, higher_is_better: bool) -> bool:
     by_item = by_item[~np.isnan(by_item)]
     if len(by_item) < 2:
         return False
-    low, high = stats.mean_interval(by_item)
+    low, high = statistics.mean_interval(by_item)
     return high < 0 if higher_is_better else low > 0
 
 
-# ----------------------------------------------------------------------------------------------------------------- small things
+# --------------------------------------------------------------------------------------------------------- small things
 def interval(values_SI: Array) -> Interval:
-    """Of a mean over seeds and items; items with an undecided value are left out. With one seed it speaks of that seed only."""
+    """Of a mean over seeds and items; items with an undecided value are left out. With one seed it speaks of that seed
+    only."""
     import numpy as np
 
     values = values_SI[:, ~np.isnan(values_SI).any(axis=0)]
     if values.shape[1] < 2:
         return Interval(float(values.mean()) if values.size else None, None, None, "too few items")
     if len(values) > 1:
-        found = stats.crossed_interval(values)
+        found = statistics.crossed_interval(values)
         return Interval(found.value, found.low, found.high, CROSSED)
-    return Interval(float(values.mean()), *stats.mean_interval(values[0]), ONE_SEED)
+    return Interval(float(values.mean()), *statistics.mean_interval(values[0]), ONE_SEED)
 
 
 def score_interval(values_SI: Array) -> Interval:
-    """`interval` of a score in [0, 1]: within these bounds, and by Wilson for one seed of right-or-wrong items, which none or all may have right."""
+    """`interval` of a score in [0, 1]: within these bounds, and by Wilson for one seed of right-or-wrong items, which
+    none or all may have right."""
     import numpy as np
 
     values = values_SI[:, ~np.isnan(values_SI).any(axis=0)]
     if len(values) == 1 and values.size > 1 and set(np.unique(values)) <= {0.0, 1.0}:
-        return Interval(float(values.mean()), *stats.share_interval(int(values.sum()), values.size), WILSON)
+        return Interval(float(values.mean()), *statistics.share_interval(int(values.sum()), values.size), WILSON)
     found = interval(values)
     if found.low is None or found.high is None:
         return found
     return dataclasses.replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
 
-def by_kind(values_SI: Array, planted: Sequence[bool | None], of: Callable[[Array], Interval] = interval) -> dict[str, Interval]:
-    """The mean over items with a planted misconception and over the others apart; empty unless all items say and both kinds occur."""
+def by_kind(
+    values_SI: Array, planted: Sequence[bool | None], of: Callable[[Array], Interval] = interval
+) -> dict[str, Interval]:
+    """The mean over items with a planted misconception and over the others apart; empty unless all items say and both
+    kinds occur."""
     import numpy as np
 
     if set(planted) != {True, False}:
@@ -607,7 +706,7 @@ def _over_seeds(values: Sequence[float]) -> Interval:
         return Interval(_mean(values), None, None, OVER_SEEDS)
     import numpy as np
 
-    return Interval(math.fsum(values) / len(values), *stats.mean_interval(np.array(values)), OVER_SEEDS)
+    return Interval(math.fsum(values) / len(values), *statistics.mean_interval(np.array(values)), OVER_SEEDS)
 
 
 def _seed_test(seed: int, a_I: Array, b_I: Array, higher: bool) -> SeedTest:
@@ -615,9 +714,11 @@ def _seed_test(seed: int, a_I: Array, b_I: Array, higher: bool) -> SeedTest:
     gained, lost = int((b_I > a_I).sum()), int((b_I < a_I).sum())
     fixed, broken = (gained, lost) if higher else (lost, gained)
     gain = b_I - a_I
-    bounds = stats.paired_bootstrap(gain, seed=seed)
-    p = stats.mcnemar(fixed, broken) if binary else None
-    return SeedTest(seed, len(gain), fixed, broken, Interval(float(gain.mean()), *bounds, "paired bootstrap over items"), p)
+    bounds = statistics.paired_bootstrap(gain, seed=seed)
+    p = statistics.mcnemar(fixed, broken) if binary else None
+    return SeedTest(
+        seed, len(gain), fixed, broken, Interval(float(gain.mean()), *bounds, "paired bootstrap over items"), p
+    )
 
 
 def _changed(difference: float | None, p: float | None) -> Any:
@@ -650,7 +751,8 @@ def _mean(values: Iterable[float | None]) -> float | None:
 def _mean_spent(spendings: Sequence[Spent]) -> Spent:
     n = len(spendings)
     whole = {
-        name: round(sum(getattr(s, name) for s in spendings) / n) for name in ("tokens", "rollouts", "reward_calls", "optimizer_steps")
+        name: round(sum(getattr(s, name) for s in spendings) / n)
+        for name in ("tokens", "rollouts", "reward_calls", "optimizer_steps")
     }
     return Spent(**whole, wall_s=sum(s.wall_s for s in spendings) / n, flops=_mean([s.flops for s in spendings]))
 
@@ -665,7 +767,8 @@ def _added(records: Sequence[RunRecord]) -> tuple[Repair, ...]:
 
 
 def _grid(curves: Sequence[Sequence[Point]]) -> list[int]:
-    """Token counts that all curves span: those of their own points, or as many evenly spaced ones where these are too many."""
+    """Token counts that all curves span: those of their own points, or as many evenly spaced ones where these are too
+    many."""
     start, stop = max(c[0].tokens for c in curves), min(c[-1].tokens for c in curves)
     own = sorted({p.tokens for c in curves for p in c if start <= p.tokens <= stop})
     if len(own) <= BAND_POINTS:
@@ -674,7 +777,8 @@ def _grid(curves: Sequence[Sequence[Point]]) -> list[int]:
 
 
 def as_drawn(points: Sequence[Point]) -> tuple[Point, ...]:
-    """The curve for the eye: a last step of under half the mean step's tokens, whose few responses are mostly noise, is one with the step before.
+    """The curve for the eye: a last step of under half the mean step's tokens, whose few responses are mostly noise, is
+    one with the step before.
 
     What it shows is then their mean, weighted by tokens. Never used for areas, tokens to a target, or what was spent.
     """
@@ -693,7 +797,10 @@ def as_drawn(points: Sequence[Point]) -> tuple[Point, ...]:
     joined = dataclasses.replace(
         last,
         metric=both(before.metric, last.metric),
-        criteria={name: both(before.criteria.get(name), last.criteria.get(name)) for name in {**before.criteria, **last.criteria}},
+        criteria={
+            name: both(before.criteria.get(name), last.criteria.get(name))
+            for name in {**before.criteria, **last.criteria}
+        },
         revision_metric=both(before.revision_metric, last.revision_metric),
     )
     return (*points[:-2], joined)
@@ -707,19 +814,24 @@ def _bands(curves: Sequence[Sequence[Point]], value: Callable[[Point], float | N
     heights = np.array([np.interp(grid, [t for t, _ in points], [v for _, v in points]) for points in known if points])
     if not len(heights) or not grid:
         return ()
-    return tuple(BandPoint(t, float(h.mean()), float(h.min()), float(h.max()), len(heights)) for t, h in zip(grid, heights.T, strict=True))
+    return tuple(
+        BandPoint(t, float(h.mean()), float(h.min()), float(h.max()), len(heights))
+        for t, h in zip(grid, heights.T, strict=True)
+    )
 
 
 def ended_with(band: Sequence[BandPoint]) -> float | None:
-    """The mean height of the curve's last quarter of tokens. By tokens and not by points, for the last step is smaller than the others and noisier."""
+    """The mean height of the curve's last quarter of tokens. By tokens and not by points, for the last step is smaller
+    than the others and noisier."""
     if not band:
         return None
     tokens, start, stop = [p.tokens for p in band], band[0].tokens, band[-1].tokens
     means = [p.mean for p in band]
-    return stats.curve_area(tokens, means, stop - (stop - start) / 4, stop) if stop > start else means[-1]
+    return statistics.curve_area(tokens, means, stop - (stop - start) / 4, stop) if stop > start else means[-1]
 
 
 def _plain_vs_guided(curves: Sequence[Sequence[Point]]) -> tuple[tuple[int, float, float], ...]:
-    """(tokens, primary metric of plain responses, of revisions under guidance), means over seeds; empty for a method without guidance."""
+    """(tokens, primary metric of plain responses, of revisions under guidance), means over seeds; empty for a method
+    without guidance."""
     guided = _bands(curves, lambda p: p.revision_metric)
     return tuple((g.tokens, p.mean, g.mean) for p, g in zip(_bands(curves, _metric), guided, strict=bool(guided)))

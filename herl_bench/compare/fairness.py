@@ -1,8 +1,9 @@
 """Is a comparison fair? Names every difference between arms that is not the one they are compared for.
 
-Compared are: the base checkpoint's hash, the data that prompts come from, the seeds, the evaluation items, how their answers were generated, the
-budget, and what was spent of it. The method and its settings may differ, for that is what an arm is; its rubric too, since it is part of
-the training reward. Left out: versions of libraries, which are told apart in `notes`.
+Compared are: the base checkpoint's hash, the data that prompts come from, the seeds, the evaluation items, how their
+answers were generated, the budget, and what was spent of it. The method and its settings may differ, for that is what
+an arm is; its rubric too, since it is part of the training reward. Left out: versions of libraries, which are told
+apart in `notes`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from herl_bench.compare.read import FinishedRun
+from herl_bench.compare.finished_runs import FinishedRun
 
 SPENT_WITHIN = 0.05
 """Share of the budget by which what two arms spent may differ."""
@@ -25,10 +26,15 @@ def differences(runs: Mapping[str, Sequence[FinishedRun]]) -> tuple[str, ...]:
     for name in next(iter(facts.values()))[0]:
         values = {arm: list(dict.fromkeys(fact[name] for fact in group)) for arm, group in facts.items()}
         if len({value for given in values.values() for value in given}) > 1:
-            found.append(f"{task}: {name}: " + "; ".join(f"{arm} has {' and '.join(map(_short, given))}" for arm, given in values.items()))
+            found.append(
+                f"{task}: {name}: "
+                + "; ".join(f"{arm} has {' and '.join(map(_short, given))}" for arm, given in values.items())
+            )
     seeds = {arm: tuple(sorted(run.seed for run in group)) for arm, group in runs.items()}
     if len(set(seeds.values())) > 1:
-        found.append(f"{task}: seeds: " + "; ".join(f"{arm} has {', '.join(map(str, own))}" for arm, own in seeds.items()))
+        found.append(
+            f"{task}: seeds: " + "; ".join(f"{arm} has {', '.join(map(str, own))}" for arm, own in seeds.items())
+        )
     return (*found, *_spending(task, runs))
 
 
@@ -40,7 +46,9 @@ def _facts(run: FinishedRun) -> dict[str, Any]:
         "prompts": (manifest["data"]["source"], *sorted(manifest["data"]["sha256"].items())),
         "difficulty": "the world's own" if settings.get("difficulty") is None else settings["difficulty"],
         "problems": settings.get("problems") or "all",
-        "system instruction": "the task's own" if settings.get("system_instruction") is None else settings["system_instruction"],
+        "system instruction": "the task's own"
+        if settings.get("system_instruction") is None
+        else settings["system_instruction"],
         "integrity": settings.get("integrity") or "shared",
         "evaluation items": _digest(run),
         "primary metric": run.metric,
@@ -78,7 +86,10 @@ def version_notes(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     """What differs and need not matter: versions of the package and of its libraries."""
     notes = []
     for name in sorted({"herl_bench", *(library for run in runs for library in run.manifest["libraries"])}):
-        found = {str(run.manifest["herl_bench"] if name == "herl_bench" else run.manifest["libraries"].get(name)) for run in runs}
+        found = {
+            str(run.manifest["herl_bench"] if name == "herl_bench" else run.manifest["libraries"].get(name))
+            for run in runs
+        }
         if len(found) > 1:
             notes.append(f"The runs were made with different versions of {name}: {', '.join(sorted(found))}.")
     return tuple(notes)

@@ -1,17 +1,20 @@
 """Words for numbers, by fixed rules, so that nobody's hopes choose them.
 
-For an arm against the baseline on one task, with the interval of the difference at 95 % and the p-value corrected over all contrasts (Holm):
+For an arm against the baseline on one task, with the interval of the difference at 95 % and the p-value corrected over
+all contrasts (Holm):
 
 1. fewer than 3 seeds: **not enough seeds**, whatever the difference;
 2. corrected p under 0.05, and the interval on one side of 0: **better** or **worse**;
-3. otherwise, where every value in the interval is closer to 0 than the margin (0.05 unless asked otherwise): **no difference larger than X**,
-   X being the end of the interval that is farther from 0, rounded up;
+3. otherwise, where every value in the interval is closer to 0 than the margin (0.05 unless asked otherwise): **no
+   difference larger than X**, X being the end of the interval that is farther from 0, rounded up;
 4. otherwise: **not enough seeds**, with what these seeds could have found.
 
-Where two sets of answers are compared and nothing was trained, seeds play no part: the same rules without the first, over items alone, and the sentence
-says what that cannot tell. Where more than 1 % of an arm's answers were undecided, the sentence says so too.
+Where two sets of answers are compared and nothing was trained, seeds play no part: the same rules without the first,
+over items alone, and the sentence says what that cannot tell. Where more than 1 % of an arm's answers were undecided,
+the sentence says so too.
 
-"Better" respects metrics of which less is more. Left out: the size that a difference must have to matter to anybody; only rule 3 has a margin.
+"Better" respects metrics of which less is more. Left out: the size that a difference must have to matter to anybody;
+only rule 3 has a margin.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from herl_bench.compare.model import Interval, Verdict
+from herl_bench.compare.schema import Interval, Verdict
 
 FEWEST_SEEDS = 3
 ALPHA = 0.05
@@ -31,9 +34,11 @@ LOUD = 0.01
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the rules look at. difference: arm minus baseline, with its interval. p: corrected. detectable, seeds_needed, items_needed: see `stats.py`.
+    """What the rules look at. difference: arm minus baseline, with its interval. p: corrected. detectable,
+    seeds_needed, items_needed: see `stats.py`.
 
-    undecided: by arm, of how many answers. repeats: samples of each item, where sets of answers are compared and nothing was trained; else None.
+    undecided: by arm, of how many answers. repeats: samples of each item, where sets of answers are compared and
+    nothing was trained; else None.
     """
 
     task: str
@@ -65,8 +70,9 @@ def _over_seeds(given: Evidence, margin: float) -> Verdict:
     if given.seeds < FEWEST_SEEDS or given.low is None or given.high is None or given.p is None:
         return Verdict(
             "not enough seeds",
-            f"Not enough seeds to compare {who}: with {count(given.seeds, 'seed')} the difference is {signed(given.difference)}, and how much "
-            f"of it another seed would change is not known; at least {FEWEST_SEEDS} are needed.",
+            f"Not enough seeds to compare {who}: with {count(given.seeds, 'seed')} the difference is"
+            f" {signed(given.difference)}, and how much of it another seed would change is not known; at least"
+            f" {FEWEST_SEEDS} are needed.",
         )
     interval = f"{signed(given.difference)}, 95 % interval {signed(given.low)} to {signed(given.high)}"
     corrected = f", corrected for {given.contrasts} comparisons" if given.contrasts > 1 else ""
@@ -74,16 +80,20 @@ def _over_seeds(given: Evidence, margin: float) -> Verdict:
         word = "better" if (given.difference > 0) == given.higher_is_better else "worse"
         return Verdict(
             "better" if word == "better" else "worse",
-            f"{given.arm} is {word} than {given.baseline} on {given.task}: {interval} ({design}; {probability(given.p)}{corrected}).",
+            f"{given.arm} is {word} than {given.baseline} on {given.task}: {interval} ({design};"
+            f" {probability(given.p)}{corrected}).",
         )
     bound = math.ceil(round(max(abs(given.low), abs(given.high)) * 1000, 6)) / 1000
     if bound <= margin:
         return Verdict(
-            "no difference larger than", f"There is no difference larger than {bound:g} between {who}: {interval} ({design}).", bound
+            "no difference larger than",
+            f"There is no difference larger than {bound:g} between {who}: {interval} ({design}).",
+            bound,
         )
     return Verdict(
         "not enough seeds",
-        f"Not enough seeds to tell {who} apart: {interval} ({design}; {probability(given.p)}{corrected}). {power_note(given, margin)}",
+        f"Not enough seeds to tell {who} apart: {interval} ({design}; {probability(given.p)}{corrected})."
+        f" {power_note(given, margin)}",
     )
 
 
@@ -94,11 +104,15 @@ def _over_items(given: Evidence, margin: float) -> Verdict:
     assert p is not None
     who = f"{given.arm} and {given.baseline} on {given.task}"
     fewest, most = min(repeats), max(repeats)
-    samples = "one sample" if most == 1 else count(most, "sample") if fewest == most else f"{fewest:,} to {most:,} samples"
+    samples = (
+        "one sample" if most == 1 else count(most, "sample") if fewest == most else f"{fewest:,} to {most:,} samples"
+    )
     design = f"{count(given.items, 'item')}, {samples} of each"
     interval = f"{signed(given.difference)}, 95 % interval over items {signed(low)} to {signed(high)}"
     found = probability(p) + (f", corrected for {given.contrasts} comparisons" if given.contrasts > 1 else "")
-    limits = "This is about these answers, on items like these: what another training seed would give, they cannot tell."
+    limits = (
+        "This is about these answers, on items like these: what another training seed would give, they cannot tell."
+    )
     if p < ALPHA and (low > 0 or high < 0):
         word = "better" if (given.difference > 0) == given.higher_is_better else "worse"
         said = f"{given.arm} is {word} than {given.baseline} on {given.task}: {interval} ({design}; {found}). {limits}"
@@ -109,13 +123,22 @@ def _over_items(given: Evidence, margin: float) -> Verdict:
         return Verdict("no difference larger than", said, bound)
     power = ""
     if given.detectable is not None and given.items_needed is not None:
-        power = f" With {count(given.items, 'item')} a difference under {given.detectable:.3f} cannot be told from noise"
-        power += f"; finding one of {margin:g} takes about {given.items_needed:,} items." if given.detectable > margin else "."
-    return Verdict("not enough items", f"Not enough items to tell {who} apart: {interval} ({design}; {found}).{power} {limits}")
+        power = (
+            f" With {count(given.items, 'item')} a difference under {given.detectable:.3f} cannot be told from noise"
+        )
+        power += (
+            f"; finding one of {margin:g} takes about {given.items_needed:,} items."
+            if given.detectable > margin
+            else "."
+        )
+    return Verdict(
+        "not enough items", f"Not enough items to tell {who} apart: {interval} ({design}; {found}).{power} {limits}"
+    )
 
 
 def undecided_note(undecided: Mapping[str, tuple[int, int]], higher_is_better: bool = True) -> str:
-    """A sentence for each arm of which more than 1 % were undecided, with a space in front; else nothing. undecided: (how many, of how many)."""
+    """A sentence for each arm of which more than 1 % were undecided, with a space in front; else nothing. undecided:
+    (how many, of how many)."""
     become = "count as wrong" if higher_is_better else "are left out"
     loud = [(arm, n, of) for arm, (n, of) in undecided.items() if n > LOUD * of]
     return "".join(f" {n:,} of {of:,} answers of {arm} could not be decided and {become}." for arm, n, of in loud)
@@ -126,21 +149,32 @@ def aside(undecided: int, shared: int, of: int) -> str:
     return ", ".join([f"{undecided:,} of {of:,} undecided"] * bool(undecided) + [f"{shared:,} shared"] * bool(shared))
 
 
-def fell_note(task: str, arms: Sequence[str], scores: Mapping[str, tuple[float, float]], rates: Mapping[str, float | None]) -> str:
-    """arms: all of the task. scores: before and after, of those that ended below where they began. rates: their learning rates, where known."""
+def fell_note(
+    task: str, arms: Sequence[str], scores: Mapping[str, tuple[float, float]], rates: Mapping[str, float | None]
+) -> str:
+    """arms: all of the task. scores: before and after, of those that ended below where they began. rates: their
+    learning rates, where known."""
     many = len(scores) > 1
     everyone = "both arms" if len(arms) == 2 else f"all {len(arms)} arms"
     subject = everyone if many and len(scores) == len(arms) else " and ".join(scores)
     told = ", ".join(f"{arm} {before:.3f} → {after:.3f}" for arm, (before, after) in scores.items())
     used = sorted({rate for arm in scores if (rate := rates.get(arm)) is not None})
-    advice = f" than {' and '.join(f'{rate:g}' for rate in used)} (--set learning_rate={min(used) / 3:.0e})" if used else ""
+    advice = (
+        f" than {' and '.join(f'{rate:g}' for rate in used)} (--set learning_rate={min(used) / 3:.0e})" if used else ""
+    )
     they, where = ("they", "they began") if many else ("it", "it began")
     first = f"{subject[0].upper()}{subject[1:]}" if subject == everyone else subject
-    return f"{first} ended below where {where} on {task}: {told}. What {they} did in training made the policy worse: try a lower learning rate{advice}."
+    return (
+        f"{first} ended below where {where} on {task}: {told}. What {they} did in training made the policy worse: try a"
+        f" lower learning rate{advice}."
+    )
 
 
-def change(task: str, method: str, before: float | None, after: float | None, gain: Interval, higher_is_better: bool = True) -> str:
-    """One run, before and after training. gain: over the items of its one seed; only an interval on one side of 0 is called a change."""
+def change(
+    task: str, method: str, before: float | None, after: float | None, gain: Interval, higher_is_better: bool = True
+) -> str:
+    """One run, before and after training. gain: over the items of its one seed; only an interval on one side of 0 is
+    called a change."""
     if before is None or after is None or gain.value is None:
         return f"{method} on {task}: nothing that was evaluated could be judged."
     what = f"{before:.3f} before training, {after:.3f} after"
@@ -151,7 +185,9 @@ def change(task: str, method: str, before: float | None, after: float | None, ga
         return f"No change that these items could show: {method} on {task} scores {what} ({interval})."
     better = (gain.value > 0) == higher_is_better
     advice = "" if better else " It ended below where it began: try a lower learning rate."
-    return f"This {method} run made the policy {'better' if better else 'worse'} on {task}: {what} ({interval}).{advice}"
+    return (
+        f"This {method} run made the policy {'better' if better else 'worse'} on {task}: {what} ({interval}).{advice}"
+    )
 
 
 def power_note(given: Evidence, margin: float = MARGIN) -> str:
@@ -159,7 +195,8 @@ def power_note(given: Evidence, margin: float = MARGIN) -> str:
     if given.detectable is None:
         return ""
     note = (
-        f"With {count(given.seeds, 'seed')} and {count(given.items, 'item')} a gain under {given.detectable:.3f} cannot be told from noise"
+        f"With {count(given.seeds, 'seed')} and {count(given.items, 'item')} a gain under {given.detectable:.3f} cannot"
+        " be told from noise"
     )
     if given.detectable <= margin:
         return f"{note}."

@@ -1,6 +1,6 @@
 """Evaluate policies, servers and stored responses; write and read lm-eval's files."""
 
-from herl_bench.evaluate.core import (
+from herl_bench.evaluate.evaluation import (
     RATES,
     Evaluation,
     Problem,
@@ -15,7 +15,7 @@ from herl_bench.evaluate.core import (
     sum_up,
     warnings_of,
 )
-from herl_bench.evaluate.files import Writer, read_problems, read_summary, write_evaluation, write_results
+from herl_bench.evaluate.result_files import Writer, read_problems, read_summary, write_evaluation, write_results
 
 __all__ = [
     "RATES",

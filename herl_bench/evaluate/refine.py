@@ -1,10 +1,12 @@
 """Self-improvement at test time: draft, critique, revise, for some rounds, and what each round did to the metric.
 
-There is no gold answer at test time, so a critique is made of the rubric's criteria that need none (`reference_free`), or of the model's own words
-(`self`). With the gold answer (`oracle`) it is for study only, and every output says so. A revision replaces its draft where the score by
-the criteria that need no gold answer does not fall, and never where it made one of them undecidable; the metric is looked at for the report alone.
+There is no gold answer at test time, so a critique is made of the rubric's criteria that need none (`reference_free`),
+or of the model's own words (`self`). With the gold answer (`oracle`) it is for study only, and every output says so. A
+revision replaces its draft where the score by the criteria that need no gold answer does not fall, and never where it
+made one of them undecidable; the metric is looked at for the report alone.
 
-Left out: several revisions per draft, and going on with rounds that were killed: they start anew from the drafts (a server's kept answers aside).
+Left out: several revisions per draft, and going on with rounds that were killed: they start anew from the drafts (a
+server's kept answers aside).
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from herl_bench.evaluate.core import Row, Score, judge_responses, response_seed, sum_up
+from herl_bench.evaluate.evaluation import Row, Score, judge_responses, response_seed, sum_up
 from herl_bench.hindsight import guidance, revision_prompt
-from herl_bench.policy.answer import Answer, Answerer
+from herl_bench.policy.answerer import Answer, Answerer
 from herl_bench.rubric import share_met
 from herl_bench.types import HindsightTemplate, Metric, Rubric, Task
 
@@ -30,7 +32,8 @@ ASK = "{prompt}{apart}{draft}\n\nWhat is wrong with this answer? Name the first 
 
 @dataclass(frozen=True)
 class Revision:
-    """One revision in one round. critique: what the model was told. kept: it replaced its draft. tokens: of the critique and the revision."""
+    """One revision in one round. critique: what the model was told. kept: it replaced its draft. tokens: of the
+    critique and the revision."""
 
     round: int
     critique: str
@@ -44,8 +47,9 @@ class Revision:
 class Round:
     """The state after a round; round 0 is the drafts.
 
-    metrics, reward: means over items. revised: drafts that there was something to say about. kept: of these, replaced. fixed: responses that were
-    wrong as drafts of round 0 and are right now (primary metric). broken: those that were right and are not any more, undecided ones among them.
+    metrics, reward: means over items. revised: drafts that there was something to say about. kept: of these, replaced.
+    fixed: responses that were wrong as drafts of round 0 and are right now (primary metric). broken: those that were
+    right and are not any more, undecided ones among them.
     tokens: generated in this round, critiques included.
     """
 
@@ -68,7 +72,11 @@ class Refinement:
 
     def as_json(self) -> dict[str, Any]:
         """For results files: the rounds, without the texts."""
-        return {"critique": self.critique, "critique_is": CRITIQUES[self.critique], "rounds": [asdict(r) for r in self.rounds]}
+        return {
+            "critique": self.critique,
+            "critique_is": CRITIQUES[self.critique],
+            "rounds": [asdict(r) for r in self.rounds],
+        }
 
     def lines(self) -> list[dict[str, Any]]:
         """One JSON object per revision, with the texts."""
@@ -107,7 +115,8 @@ def refine(
     settings: Mapping[str, Any],
     sandbox: Any = None,
 ) -> Refinement:
-    """Revise `drafts` (rows of `evaluate`) for so many rounds. settings: those the drafts were sampled with; revisions are sampled alike.
+    """Revise `drafts` (rows of `evaluate`) for so many rounds. settings: those the drafts were sampled with; revisions
+    are sampled alike.
 
     Every critique and revision has a seed of its own, made of the settings' seed, the item, the sample and the round.
     """
@@ -132,7 +141,8 @@ def reference_free_score(rubric: Rubric, row: Row) -> float:
 
 
 def replaces(rubric: Rubric, revision: Row, draft: Row) -> bool:
-    """Is the revision at least as good, as far as can be told without the gold answer, and nothing undecided that was decided before?"""
+    """Is the revision at least as good, as far as can be told without the gold answer, and nothing undecided that was
+    decided before?"""
     if revision.answer.error or _undecided(rubric, revision) - _undecided(rubric, draft):
         return False
     return reference_free_score(rubric, revision) >= reference_free_score(rubric, draft)
@@ -196,7 +206,11 @@ def _critiques(
     """One per draft; without text where there is nothing to say."""
     if critique == "self":
         prompts = [
-            ASK.format(prompt=row.example.prompt, apart="" if row.example.prompt[-1:].isspace() else " ", draft=row.response.strip())
+            ASK.format(
+                prompt=row.example.prompt,
+                apart="" if row.example.prompt[-1:].isspace() else " ",
+                draft=row.response.strip(),
+            )
             for row in batch
         ]
         answers = _ask(model, prompts, batch, f"critique/{number}", settings)
@@ -217,7 +231,9 @@ def _critiques(
     ]
 
 
-def _ask(model: Answerer, prompts: Sequence[str], rows: Sequence[Row], purpose: str, settings: Mapping[str, Any]) -> list[Answer]:
+def _ask(
+    model: Answerer, prompts: Sequence[str], rows: Sequence[Row], purpose: str, settings: Mapping[str, Any]
+) -> list[Answer]:
     return model.answer(
         [settings["prefix"] + prompt for prompt in prompts],
         instruction=settings["instruction"],
@@ -229,11 +245,18 @@ def _ask(model: Answerer, prompts: Sequence[str], rows: Sequence[Row], purpose: 
 
 
 def _state(
-    number: int, rows: Sequence[Row], drafts: Sequence[Row], rubric: Rubric, metrics: Sequence[Metric], fresh: Sequence[Revision]
+    number: int,
+    rows: Sequence[Row],
+    drafts: Sequence[Row],
+    rubric: Rubric,
+    metrics: Sequence[Metric],
+    fresh: Sequence[Revision],
 ) -> Round:
     summary = sum_up(rows, rubric, metrics)
     primary = metrics[0].key
-    pairs = [(d.judgement.metrics.get(primary), r.judgement.metrics.get(primary)) for d, r in zip(drafts, rows, strict=True)]
+    pairs = [
+        (d.judgement.metrics.get(primary), r.judgement.metrics.get(primary)) for d, r in zip(drafts, rows, strict=True)
+    ]
     return Round(
         round=number,
         metrics=summary.metrics,

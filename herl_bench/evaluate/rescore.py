@@ -1,8 +1,8 @@
 """Judge a file of stored responses again, on several processes, in memory that does not grow with the responses.
 
-The file is read twice. First in one go, which finds every row's item and everything that is wrong with the file before anything is judged;
-all that is kept of a row is where it stands. Then in slices, by processes forked after that: each reads its slices itself, judges them (in
-a sandbox of its own, where the task runs code) and gives back a `Tally`.
+The file is read twice. First in one go, which finds every row's item and everything that is wrong with the file before
+anything is judged; all that is kept of a row is where it stands. Then in slices, by processes forked after that: each
+reads its slices itself, judges them (in a sandbox of its own, where the task runs code) and gives back a `Tally`.
 
 Left out: other machines than Linux, where fork is not safe to use.
 """
@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from herl_bench.errors import DataError, HerlBenchError
-from herl_bench.evaluate.core import PASS_AT, Row, Tally, judge_responses
-from herl_bench.evaluate.stored import ID_FIELDS, Items, Stored, parse_row, read_stored
+from herl_bench.evaluate.evaluation import PASS_AT, Row, Tally, judge_responses
+from herl_bench.evaluate.stored_responses import ID_FIELDS, Items, Stored, parse_row, read_stored
 from herl_bench.types import Example, Metric, Rubric, Task
 
 SLICE = 256
@@ -35,7 +35,8 @@ PR_SET_PDEATHSIG = 1
 
 
 class Place(NamedTuple):
-    """Where a row stands, how many responses it has, its item's id, and the item; None where the row carries that itself."""
+    """Where a row stands, how many responses it has, its item's id, and the item; None where the row carries that
+    itself."""
 
     line: int
     start: int
@@ -47,8 +48,8 @@ class Place(NamedTuple):
 
 @dataclass
 class Job:
-    """What the processes inherit. sandbox: opens one for a process, None where the task needs none. rows: one JSON line per response, too? pass_at:
-    the k of pass@k."""
+    """What the processes inherit. sandbox: opens one for a process, None where the task needs none. rows: one JSON line
+    per response, too? pass_at: the k of pass@k."""
 
     file: Path
     places: Sequence[Place]
@@ -76,18 +77,22 @@ class Job:
                     examples.append(example)
                     answers.append(answer)
                     samples.append(sample)
-        rows = judge_responses(self.task, self.rubric, self.metrics, examples, answers, samples=samples, sandbox=self._opened)
+        rows = judge_responses(
+            self.task, self.rubric, self.metrics, examples, answers, samples=samples, sandbox=self._opened
+        )
         tally = Tally(self.rubric, self.metrics, self.pass_at)
         tally.add(rows)
         return tally, [_as_json(row, line) for row, line in zip(rows, lines, strict=True)] if self.rows else []
 
 
-def places_of(file: Path, items: Callable[[], Items], *, own: bool, allow_duplicates: bool, name: str = "") -> tuple[str, list[Place]]:
-    """Where the items come from, and the place of every row. own: take the items from the file where its first row carries its own. name: what the
-    file is called in messages.
+def places_of(
+    file: Path, items: Callable[[], Items], *, own: bool, allow_duplicates: bool, name: str = ""
+) -> tuple[str, list[Place]]:
+    """Where the items come from, and the place of every row. own: take the items from the file where its first row
+    carries its own. name: what the file is called in messages.
 
-    Raises `DataError` that names file and line: broken rows, unknown ids, and, unless allowed, two answers to one item (of rollouts, many
-    answers to one item are the rule).
+    Raises `DataError` that names file and line: broken rows, unknown ids, and, unless allowed, two answers to one item
+    (of rollouts, many answers to one item are the rule).
     """
     places: list[Place] = []
     first: dict[str, int] = {}
@@ -99,14 +104,17 @@ def places_of(file: Path, items: Callable[[], Items], *, own: bool, allow_duplic
             source = None if own else items()
         if row.key is None:
             if ids:
-                raise DataError(f"{row.where}: no id: a row needs one of {', '.join(ID_FIELDS)}, a text or a whole number")
+                raise DataError(
+                    f"{row.where}: no id: a row needs one of {', '.join(ID_FIELDS)}, a text or a whole number"
+                )
             if source is not None and len(places) == len(source.evaluation):
                 raise _uneven(name or file, source, "more")
             row = replace(row, key=len(places))
         example = source.find(row) if source else _own(row)
         if not allow_duplicates and not row.rollout and (before := first.setdefault(example.id, row.line)) != row.line:
             raise DataError(
-                f"{row.where}: {example.id} was answered already in line {before}: keep one, or pass --allow_duplicates to score them all"
+                f"{row.where}: {example.id} was answered already in line {before}: keep one, or pass --allow_duplicates"
+                " to score them all"
             )
         places.append(Place(row.line, row.start, row.size, len(row.answers), example.id, example if source else None))
     if not ids and source is not None and len(places) < len(source.evaluation):
@@ -116,14 +124,17 @@ def places_of(file: Path, items: Callable[[], Items], *, own: bool, allow_duplic
 
 def _uneven(file: str | Path, source: Items, rows: str) -> DataError:
     return DataError(
-        f"{file}: no ids: rows need one of {', '.join(ID_FIELDS)}; without any there is one row per item, in their order, and {source.name} has "
-        f"{len(source.evaluation)} items, the file {rows} rows"
+        f"{file}: no ids: rows need one of {', '.join(ID_FIELDS)}; without any there is one row per item, in their"
+        f" order, and {source.name} has {len(source.evaluation)} items, the file {rows} rows"
     )
 
 
 def _own(row: Stored) -> Example:
     if row.own_example is None:
-        raise DataError(f"{row.where}: its item is not whole in it, as in the rows before: pass --data with where the items come from")
+        raise DataError(
+            f"{row.where}: its item is not whole in it, as in the rows before: pass --data with where the items come"
+            " from"
+        )
     return row.own_example
 
 
@@ -155,7 +166,8 @@ _job: Job | None = None
 
 
 def _begin() -> None:
-    """A forked process dies with its parent, and at once on Ctrl-C and whatever else its parent would end in order at."""
+    """A forked process dies with its parent, and at once on Ctrl-C and whatever else its parent would end in order
+    at."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -179,7 +191,8 @@ def _as_json(row: Row, line: int) -> str:
         "integrity": row.judgement.integrity,
         "errors": list(row.errors),
         "verdicts": [
-            {"criterion": v.criterion, "part": v.part, "met": v.met, "evidence": v.evidence or v.error} for v in row.judgement.verdicts
+            {"criterion": v.criterion, "part": v.part, "met": v.met, "evidence": v.evidence or v.error}
+            for v in row.judgement.verdicts
         ],
     }
     return json.dumps(said, ensure_ascii=False)

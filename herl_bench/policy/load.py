@@ -1,8 +1,9 @@
 """Load any causal language model of transformers as a policy: a checkpoint folder or a hub id.
 
-What is made sure of here, so that nobody after has to: float32 on the CPU unless asked otherwise, dropout off everywhere (log-probs must
-not depend on the weather), padding on the left with a token that is not EOS, no randomly initialised weights, and one clear line for
-everything that can be wrong with a path. Left out: quantisation, adapters (merge them first), encoder-decoder models.
+What is made sure of here, so that nobody after has to: float32 on the CPU unless asked otherwise, dropout off
+everywhere (log-probs must not depend on the weather), padding on the left with a token that is not EOS, no randomly
+initialised weights, and one clear line for everything that can be wrong with a path. Left out: quantisation, adapters
+(merge them first), encoder-decoder models.
 """
 
 from __future__ import annotations
@@ -23,16 +24,24 @@ from herl_bench.saving import SUMS, damage
 if TYPE_CHECKING:
     import torch
 
-    from herl_bench.policy.answer import Answer
+    from herl_bench.policy.answerer import Answer
 
 CHAT_SECONDS, CHAT_MEGABYTES = 10.0, 1024
 """What rendering one batch of conversations may take."""
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt", "spiece.model")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+)
 
 
 @dataclass
 class Policy:
-    """A model and its tokenizer. `name` is for tables, `path` is what it was loaded from; `batch_size` prompts are answered at once."""
+    """A model and its tokenizer. `name` is for tables, `path` is what it was loaded from; `batch_size` prompts are
+    answered at once."""
 
     model: Any
     tokenizer: Any
@@ -52,7 +61,8 @@ class Policy:
 
     @property
     def eos_ids(self) -> frozenset[int]:
-        """Every token that ends a response: the tokenizer's EOS and those of the generation config (chat models have several)."""
+        """Every token that ends a response: the tokenizer's EOS and those of the generation config (chat models have
+        several)."""
         listed = self.model.generation_config.eos_token_id if self.model.generation_config else None
         several = listed if isinstance(listed, list) else [listed]
         return frozenset(int(i) for i in [*several, self.tokenizer.eos_token_id] if i is not None)
@@ -66,8 +76,9 @@ class Policy:
     def encode(self, prompts: Sequence[str], instruction: str = "") -> list[list[int]]:
         """Token ids of each prompt, ready to be continued.
 
-        With a chat template: a conversation of `instruction` (as the system turn, or at the head of the user turn where the template has
-        no system role) and the prompt, up to where the assistant begins. Without one: BOS, if the tokenizer has it, and the plain text.
+        With a chat template: a conversation of `instruction` (as the system turn, or at the head of the user turn where
+        the template has no system role) and the prompt, up to where the assistant begins. Without one: BOS, if the
+        tokenizer has it, and the plain text.
         """
         texts = self.rendered(lambda: [self.reads(p, instruction) for p in prompts]) if self.chat else list(prompts)
         rows: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
@@ -75,13 +86,16 @@ class Policy:
         return rows if self.chat or bos is None else [[bos, *row] for row in rows]
 
     def rendered(self, make: Callable[[], Any]) -> Any:
-        """What `make` gives, which renders the chat template: a stranger's program, and bounded as one. Raises `UsageError`."""
+        """What `make` gives, which renders the chat template: a stranger's program, and bounded as one. Raises
+        `UsageError`."""
         try:
             return bounded(make, seconds=CHAT_SECONDS, megabytes=CHAT_MEGABYTES)
         except TooMuch as error:
             raise UsageError(f"model {self.name}: its chat template takes {error}") from None
         except Failed as error:
-            raise UsageError(f"model {self.name}: its chat template cannot be used: {one_line(str(error))[:300]}") from None
+            raise UsageError(
+                f"model {self.name}: its chat template cannot be used: {one_line(str(error))[:300]}"
+            ) from None
 
     def reads(self, prompt: str, instruction: str) -> str:
         """The text of `encode`, without the BOS that it puts before a plain prompt."""
@@ -93,10 +107,13 @@ class Policy:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The checkpoint's files with their sizes and times of change, which cost nothing to look up, or the hub's revision."""
+        """The checkpoint's files with their sizes and times of change, which cost nothing to look up, or the hub's
+        revision."""
         folder = Path(self.path)
         files = (
-            {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.iterdir()) if p.is_file()} if folder.is_dir() else {}
+            {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.iterdir()) if p.is_file()}
+            if folder.is_dir()
+            else {}
         )
         return {
             "path": self.path,
@@ -115,11 +132,12 @@ class Policy:
         max_new_tokens: int,
         seeds: Sequence[int],
     ) -> list[Answer]:
-        """As `herl_bench.policy.answer.Answerer` says. The batch is sampled as one, from a random state made of all its seeds."""
+        """As `herl_bench.policy.answerer.Answerer` says. The batch is sampled as one, from a random state made of all
+        its seeds."""
         import torch
 
-        from herl_bench.policy.answer import Answer
-        from herl_bench.policy.generate import generate
+        from herl_bench.policy.answerer import Answer
+        from herl_bench.policy.generation import generate
 
         state = int.from_bytes(hashlib.sha256(repr(list(seeds)).encode()).digest()[:8], "big", signed=True)
         written = generate(
@@ -155,10 +173,13 @@ class Policy:
         return text
 
 
-def load_policy(path_or_id: str | Path, *, device: Any = None, dtype: Any = None, trust_remote_code: bool = False) -> Policy:
+def load_policy(
+    path_or_id: str | Path, *, device: Any = None, dtype: Any = None, trust_remote_code: bool = False
+) -> Policy:
     """A policy from a checkpoint folder or a hub id; on the CPU in float32 unless told otherwise.
 
-    trust_remote_code: run the Python code that the folder or the hub's repository brings along; else a model that needs it is refused.
+    trust_remote_code: run the Python code that the folder or the hub's repository brings along; else a model that needs
+    it is refused.
 
     Raises `UsageError` where the folder, its config, its weights or its tokenizer cannot be used.
     """
@@ -179,7 +200,7 @@ def load_policy(path_or_id: str | Path, *, device: Any = None, dtype: Any = None
     return Policy(model.to("cpu" if device is None else device), tokenizer, name, source)
 
 
-# ---------------------------------------------------------------------------------------------------------------- places
+# --------------------------------------------------------------------------------------------------------------- places
 def _local_folder(place: str) -> Path | None:
     """The checkpoint folder, or None where `place` can only be a hub id."""
     folder = Path(place).expanduser()
@@ -191,9 +212,14 @@ def _local_folder(place: str) -> Path | None:
             hint = f"did you mean {inside}?" if (inside / "config.json").is_file() else "that is no checkpoint folder"
             raise UsageError(f"model {place}: no config.json in it: {hint}")
         if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-            raise UsageError(f"model {place}: no tokenizer in it (looked for {', '.join(TOKENIZER_FILES)}): save the tokenizer there too")
+            raise UsageError(
+                f"model {place}: no tokenizer in it (looked for {', '.join(TOKENIZER_FILES)}): save the tokenizer"
+                " there too"
+            )
         if told := damage(folder):
-            raise UsageError(f"model {place}: {told}: restore the folder, or delete {folder / SUMS} if that change was meant")
+            raise UsageError(
+                f"model {place}: {told}: restore the folder, or delete {folder / SUMS} if that change was meant"
+            )
         return folder
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", place):
         raise UsageError(f"model {place}: no such folder, and not the form of a hub id (owner/name)")
@@ -209,12 +235,16 @@ def _hub_problem(place: str, error: BaseException) -> UsageError:
     import huggingface_hub.constants as hub
 
     if hub.HF_HUB_OFFLINE:
-        return UsageError(f"model {place}: no such folder, and not in the local hub cache (HF_HUB_OFFLINE is set, so nothing is fetched)")
+        return UsageError(
+            f"model {place}: no such folder, and not in the local hub cache (HF_HUB_OFFLINE is set, so nothing is"
+            " fetched)"
+        )
     return UsageError(f"model {place}: no such folder, and the hub did not give it: {_one_line(error)}")
 
 
 def _refuse_own_code(source: str, error: BaseException) -> None:
-    """transformers says so in many words where a model cannot be loaded without code of its own. Raises `UsageError` then."""
+    """transformers says so in many words where a model cannot be loaded without code of its own. Raises `UsageError`
+    then."""
     if "trust_remote_code" in str(error):
         raise UsageError(
             f"model {source}: it brings Python code of its own (auto_map), which is not run unless you ask for it: "
@@ -245,7 +275,9 @@ def _tokenizer(source: str, local: Path | None, trust: bool) -> Any:
             raise _hub_problem(source, error) from None
         raise UsageError(f"model {source}: its tokenizer cannot be loaded: {_one_line(error)}") from None
     if tokenizer.eos_token_id is None:
-        raise UsageError(f"model {source}: its tokenizer has no EOS token, so a response could never end: set eos_token")
+        raise UsageError(
+            f"model {source}: its tokenizer has no EOS token, so a response could never end: set eos_token"
+        )
     return tokenizer
 
 
@@ -259,10 +291,15 @@ def _model(source: str, config: Any, dtype: Any, trust: bool) -> Any:
         model, info = loaded
     except Exception as error:
         _refuse_own_code(source, error)
-        raise UsageError(f"model {source}: its weights cannot be loaded as a causal language model: {_one_line(error)}") from None
+        raise UsageError(
+            f"model {source}: its weights cannot be loaded as a causal language model: {_one_line(error)}"
+        ) from None
     missing = sorted(info["missing_keys"])
     if missing:
-        raise UsageError(f"model {source}: {len(missing)} weights are not in the checkpoint, {missing[0]} among them: not a causal LM?")
+        raise UsageError(
+            f"model {source}: {len(missing)} weights are not in the checkpoint, {missing[0]} among them: not a"
+            " causal LM?"
+        )
     return model
 
 
@@ -282,7 +319,7 @@ def _quiet_transformers() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-# --------------------------------------------------------------------------------------------------- dropout and padding
+# -------------------------------------------------------------------------------------------------- dropout and padding
 def _switch_off_dropout_fields(config: Any) -> None:
     for part in {id(c): c for c in (config, config.get_text_config())}.values():
         for name, value in vars(part).items():
@@ -300,14 +337,19 @@ def _switch_off_dropout_modules(model: Any) -> None:
 def _ensure_padding(model: Any, tokenizer: Any) -> None:
     """A padding token that is not EOS: trained on, EOS must mean the end and nothing else.
 
-    An unused special token is taken where there is one; else one is added, and the embedding grows only if it has no spare row (many
-    published models have). A grown row starts at the mean of the others, so that it is as improbable as any.
+    An unused special token is taken where there is one; else one is added, and the embedding grows only if it has no
+    spare row (many published models have). A grown row starts at the mean of the others, so that it is as improbable as
+    any.
     """
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         taken = {tokenizer.eos_token, tokenizer.bos_token}
         special = [t for t in map(str, tokenizer.all_special_tokens) if t not in taken]
-        special += [t.content for _, t in sorted(tokenizer.added_tokens_decoder.items()) if t.special and t.content not in taken]
-        spare = [t for t in special if "pad" in t.lower()] or [t for t in special if "unk" in t.lower() or "reserved" in t.lower()]
+        special += [
+            t.content for _, t in sorted(tokenizer.added_tokens_decoder.items()) if t.special and t.content not in taken
+        ]
+        spare = [t for t in special if "pad" in t.lower()] or [
+            t for t in special if "unk" in t.lower() or "reserved" in t.lower()
+        ]
         if spare:
             tokenizer.pad_token = spare[0]
         else:

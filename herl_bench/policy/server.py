@@ -2,11 +2,14 @@
 
     herl-bench eval --model openai --model_args base_url=http://127.0.0.1:8000/v1,model=NAME --tasks gsm8k
 
-Several requests run at once, within a rate limit if one is set; what fails is asked again, after a growing pause or as long as the server
-asks for. Every answer goes into a file as it arrives, so that nothing is asked twice. What can go wrong is of three kinds:
+Several requests run at once, within a rate limit if one is set; what fails is asked again, after a growing pause or as
+long as the server asks for. Every answer goes into a file as it arrives, so that nothing is asked twice. What can go
+wrong is of three kinds:
 
-* the server is gone, or refuses everything (no such model, wrong key): `ServerError`, and the evaluation stops with one line;
-* one request fails for good (garbage, status 500, too long a prompt): an `Answer` with `error`, never an empty response;
+* the server is gone, or refuses everything (no such model, wrong key): `ServerError`, and the evaluation stops with one
+line;
+* one request fails for good (garbage, status 500, too long a prompt): an `Answer` with `error`, never an empty
+response;
 * a pause helps (status 429, 503, a dropped connection): nobody notices.
 
 Left out: streaming, tools, images, log-probs, several choices per request.
@@ -28,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from herl_bench.errors import DataError, ServerError, UsageError
 from herl_bench.plain_text import one_line
-from herl_bench.policy.answer import Answer
+from herl_bench.policy.answerer import Answer
 from herl_bench.reading import parse_json
 from herl_bench.saving import append_lines
 from herl_bench.settings import build, setting
@@ -40,7 +43,8 @@ LONGEST_PAUSE = 60.0
 LONGEST_WAIT = 300.0
 """A server that asks for more seconds than this is better asked again later, by whoever started the evaluation."""
 MOST_BODY = 1 << 24
-"""Bytes of a reply; what is longer is no answer. Replies are asked for uncompressed, so these are the bytes that come over the line, too."""
+"""Bytes of a reply; what is longer is no answer. Replies are asked for uncompressed, so these are the bytes that come
+over the line, too."""
 SHOWN = 200
 """Characters of a server's words that an error shows."""
 MOST_STOPS = 4
@@ -69,7 +73,9 @@ class ServerConfig:
     retries: int = setting(5, "how often a failed request is made again", ge=0)
     backoff: float = setting(1.0, "seconds before the first retry; doubled each time, up to a minute", ge=0)
     timeout: float = setting(600.0, "seconds that one answer may take, from the request to its last byte", gt=0)
-    cache: str = setting("", "a file that keeps all answers, for later evaluations too; else they are kept until the results stand")
+    cache: str = setting(
+        "", "a file that keeps all answers, for later evaluations too; else they are kept until the results stand"
+    )
 
 
 def parse_model_args(text: str) -> dict[str, str]:
@@ -88,7 +94,9 @@ def open_server(values: Mapping[str, Any]) -> Server:
     config: ServerConfig = build(ServerConfig, values, dict.fromkeys(values, "--model_args "))
     for name in ("base_url", "model"):
         if not getattr(config, name):
-            raise UsageError(f"--model openai needs --model_args {name}=…: base_url=http://127.0.0.1:8000/v1,model=NAME, for example")
+            raise UsageError(
+                f"--model openai needs --model_args {name}=…: base_url=http://127.0.0.1:8000/v1,model=NAME, for example"
+            )
     if not config.base_url.startswith(("http://", "https://")):
         raise UsageError(f"--model_args base_url={config.base_url}: begin it with http:// or https://")
     if config.api_key_env:
@@ -96,7 +104,10 @@ def open_server(values: Mapping[str, Any]) -> Server:
         if not key:
             raise UsageError(f"--model_args api_key_env={config.api_key_env}: that environment variable is not set")
         if not (key.isascii() and key.isprintable()):
-            raise UsageError(f"--model_args api_key_env={config.api_key_env}: that variable holds more than letters, digits and signs")
+            raise UsageError(
+                f"--model_args api_key_env={config.api_key_env}: that variable holds more than letters, digits and"
+                " signs"
+            )
     _check_address(config.base_url)
     return Server(config)
 
@@ -113,7 +124,7 @@ def _check_address(base_url: str) -> None:
 
 
 class Server:
-    """See `herl_bench.policy.answer.Answerer`."""
+    """See `herl_bench.policy.answerer.Answerer`."""
 
     def __init__(self, config: ServerConfig):
         self.config, self.name = config, config.model
@@ -143,7 +154,9 @@ class Server:
                         self._known[str(row["key"])] = _remembered(**row["answer"])
                     except (DataError, KeyError, TypeError):
                         if line.endswith(b"\n"):
-                            raise UsageError(f"{file}: not a file of answers that herl-bench wrote: name another") from None
+                            raise UsageError(
+                                f"{file}: not a file of answers that herl-bench wrote: name another"
+                            ) from None
                         break
                     whole += len(line)
             os.truncate(file, whole)
@@ -164,16 +177,21 @@ class Server:
         seeds: Sequence[int],
     ) -> list[Answer]:
         bodies = [
-            self._body(prompt, instruction, stop, temperature, max_new_tokens, seed) for prompt, seed in zip(prompts, seeds, strict=True)
+            self._body(prompt, instruction, stop, temperature, max_new_tokens, seed)
+            for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        keys = [hashlib.sha256(json.dumps([self.identity, body], sort_keys=True).encode()).hexdigest() for body in bodies]
+        keys = [
+            hashlib.sha256(json.dumps([self.identity, body], sort_keys=True).encode()).hexdigest() for body in bodies
+        ]
         wanted = {key: body for key, body in zip(keys, bodies, strict=True) if key not in self._known}
         fresh = asyncio.run(self._ask_all(wanted)) if wanted else {}
         if len(fresh) >= HOPELESS and all(answer.error for answer in fresh.values()):
-            raise ServerError(f"{self._url}: not one of {len(fresh)} requests was answered: {next(iter(fresh.values())).error}")
+            raise ServerError(
+                f"{self._url}: not one of {len(fresh)} requests was answered: {next(iter(fresh.values())).error}"
+            )
         return [_cut(fresh.get(key) or self._known[key], stop) for key in keys]
 
-    # ------------------------------------------------------------------------------------------------------------- requests
+    # --------------------------------------------------------------------------------------------------------- requests
     @property
     def _url(self) -> str:
         return self.config.base_url.rstrip("/") + ("/chat/completions" if self.chat else "/completions")
@@ -239,7 +257,9 @@ class Server:
         said, reached = "", True
         for attempt in range(self.config.retries + 1):
             if attempt:
-                await asyncio.sleep(min(LONGEST_PAUSE, self.config.backoff * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5))
+                await asyncio.sleep(
+                    min(LONGEST_PAUSE, self.config.backoff * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
+                )
             await self._turn()
             try:
                 reply, data = await self._exchange(client, body)
@@ -267,17 +287,25 @@ class Server:
             wait = _retry_after(reply.headers.get("retry-after"))
             if wait > LONGEST_WAIT:
                 raise ServerError(
-                    f"{self._url} takes no requests for {wait:,.0f} seconds ({said}): repeat the command then, which goes on from here"
+                    f"{self._url} takes no requests for {wait:,.0f} seconds ({said}): repeat the command then, which"
+                    " goes on from here"
                 )
             self._next = max(self._next, time.monotonic() + wait)
         if not reached and not await self._alive(client):
-            raise ServerError(f"{self.config.base_url} is gone ({said}): start it again and repeat the command, which goes on from here")
+            raise ServerError(
+                f"{self.config.base_url} is gone ({said}): start it again and repeat the command, which goes on from"
+                " here"
+            )
         return Answer("", error=f"{said}, {self.config.retries + 1} tries")
 
     async def _exchange(self, client: httpx2.AsyncClient, body: Mapping[str, Any]) -> tuple[httpx2.Response, bytes]:
-        """The reply and its bytes, all of it within the timeout. Raises `ValueError` for a body that is too long or packed."""
+        """The reply and its bytes, all of it within the timeout. Raises `ValueError` for a body that is too long or
+        packed."""
         data = bytearray()
-        async with asyncio.timeout(self.config.timeout), client.stream("POST", self._url, content=json.dumps(body).encode()) as reply:
+        async with (
+            asyncio.timeout(self.config.timeout),
+            client.stream("POST", self._url, content=json.dumps(body).encode()) as reply,
+        ):
             if packed := reply.headers.get("content-encoding", "identity").strip().lower().replace("identity", ""):
                 raise ValueError(f"a reply in the encoding {_short(packed)}, although none was asked for")
             async for piece in reply.aiter_raw():
@@ -309,7 +337,9 @@ class Server:
 
 def _remembered(text: str, finish: str, tokens: int, dropped: int, error: str) -> Answer:
     """Raises `TypeError`."""
-    if not all(isinstance(word, str) for word in (text, finish, error)) or not all(type(count) is int for count in (tokens, dropped)):
+    if not all(isinstance(word, str) for word in (text, finish, error)) or not all(
+        type(count) is int for count in (tokens, dropped)
+    ):
         raise TypeError("not as an answer is kept")
     return Answer(text, finish, tokens, dropped, error)
 
@@ -321,7 +351,9 @@ def _parse(body: bytes) -> Answer:
         data = parse_json(body, "reply")
     except DataError as error:
         problem = str(error).removeprefix("reply: ")
-        raise ValueError(f"not JSON: {_short(text) or 'an empty reply'}" if problem.startswith("not JSON, perhaps") else problem) from None
+        raise ValueError(
+            f"not JSON: {_short(text) or 'an empty reply'}" if problem.startswith("not JSON, perhaps") else problem
+        ) from None
     choices = data.get("choices") if isinstance(data, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):

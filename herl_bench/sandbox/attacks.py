@@ -1,7 +1,8 @@
 """A dozen attacks that `herl-bench sandbox check` runs on the spot. The test suite has many more.
 
-Each program would pass its test only if its attack worked: it defines the right `add` after it got through, or it answers with something
-that claims to be right. Covers one of each kind: files, processes, network, kernel, resources, forged results.
+Each program would pass its test only if its attack worked: it defines the right `add` after it got through, or it
+answers with something that claims to be right. Covers one of each kind: files, processes, network, kernel, resources,
+forged results.
 """
 
 from __future__ import annotations
@@ -35,19 +36,27 @@ class Attack:
 def tries(name: str, body: str) -> Attack:
     """An attack that says so itself when it got through."""
     indented = "\n".join(f"    {line}" for line in body.strip().splitlines())
-    return Attack(name, f"{IF_IT_WORKS}try:\n{indented}\n    got_through()\nexcept Exception as error:\n    print(repr(error))\n")
+    return Attack(
+        name, f"{IF_IT_WORKS}try:\n{indented}\n    got_through()\nexcept Exception as error:\n    print(repr(error))\n"
+    )
 
 
 ATTACKS = (
     tries("read a host file", "print(open('/etc/passwd').read())"),
-    tries("read the processes", "import os\nif not [name for name in os.listdir('/proc') if name.isdigit()]: raise OSError"),
+    tries(
+        "read the processes",
+        "import os\nif not [name for name in os.listdir('/proc') if name.isdigit()]: raise OSError",
+    ),
     tries("write to the interpreter", "import os\nopen(os.__file__, 'a').close()"),
     tries("fork", "import os\nif os.fork() == 0: os._exit(0)"),
     tries("run a program", "import os\nos.execv('/usr/bin/env', ['env'])"),
     tries("connect", "import socket\nsocket.create_connection(('127.0.0.1', 80), 1)"),
     tries("new user namespace", "import ctypes\nif ctypes.CDLL(None).unshare(0x10000000): raise OSError"),
     tries("100 GB of memory", "block = bytearray(100 << 30)"),
-    tries("fill the disk", "with open('fill', 'wb') as file:\n    for _ in range(64): file.write(bytes(1 << 20)); file.flush()"),
+    tries(
+        "fill the disk",
+        "with open('fill', 'wb') as file:\n    for _ in range(64): file.write(bytes(1 << 20)); file.flush()",
+    ),
     Attack("equal to everything", "class Any:\n    __eq__ = lambda *_: True\n\ndef add(a, b):\n    return Any()\n"),
     Attack("exit as if all were well", "import os\n\ndef add(a, b):\n    os._exit(0)\n"),
     Attack("run for ever", "def add(a, b):\n    while True:\n        pass\n"),

@@ -1,8 +1,8 @@
 """The forms in which tests come, turned into what the tester reads: Python source, or pairs of input and output.
 
-Covers: source, lists of assertions (as in MBPP), functions `check(candidate)` (as in HumanEval), stdio tests, examples in docstrings.
-Leaves out: running them (`inside/tester.py`, `inside/stdio.py`); ellipses and other options of doctest, and examples whose expected text
-is printed by the program itself (write a `Stdio` for those).
+Covers: source, lists of assertions (as in MBPP), functions `check(candidate)` (as in HumanEval), stdio tests, examples
+in docstrings. Leaves out: running them (`inside/tester.py`, `inside/stdio.py`); ellipses and other options of doctest,
+and examples whose expected text is printed by the program itself (write a `Stdio` for those).
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def _group(name: str, group: Any) -> Any:
     if isinstance(group, str):
         return group
     if isinstance(group, Sequence) and group:
-        if all(isinstance(item, Stdio) and isinstance(item.stdin, str) and isinstance(item.stdout, str) for item in group):
+        if all(
+            isinstance(item, Stdio) and isinstance(item.stdin, str) and isinstance(item.stdout, str) for item in group
+        ):
             return [[item.stdin, item.stdout] for item in group]
         if all(isinstance(item, str) for item in group):
             return "\n".join(group)
@@ -39,8 +41,8 @@ def _group(name: str, group: Any) -> Any:
 def docstring_examples(source: str) -> str:
     """The `>>>` examples of a module, function or docstring as Python source for `Job.tests`.
 
-    An expected literal is compared as a value, any other expected text with the value's repr (its str under `print`), an expected
-    exception by name and message. Empty where there is no example; UsageError where one does not parse.
+    An expected literal is compared as a value, any other expected text with the value's repr (its str under `print`),
+    an expected exception by name and message. Empty where there is no example; UsageError where one does not parse.
     """
     lines: list[str] = []
     for text in _docstrings(source):

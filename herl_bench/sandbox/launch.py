@@ -1,9 +1,10 @@
 """How a worker is started: the bubblewrap command line and the interpreter inside it.
 
-Covers: the file tree that the worker sees (this interpreter, the system's libraries and programs, our own `inside` modules, all read-only;
-no installed packages but those that were asked for; an empty /tmp; no /home, /etc, /sys, /var), new namespaces, no network, no environment;
-the weaker tiers without bubblewrap. As root the worker leaves root for uid 65534 before any candidate runs: a user namespace alone would
-leave it the host's uid 0. Leaves out: what each candidate loses on top (`inside/spawner.py`).
+Covers: the file tree that the worker sees (this interpreter, the system's libraries and programs, our own `inside`
+modules, all read-only; no installed packages but those that were asked for; an empty /tmp; no /home, /etc, /sys, /var),
+new namespaces, no network, no environment; the weaker tiers without bubblewrap. As root the worker leaves root for uid
+65534 before any candidate runs: a user namespace alone would leave it the host's uid 0. Leaves out: what each candidate
+loses on top (`inside/spawner.py`).
 """
 
 from __future__ import annotations
@@ -44,14 +45,16 @@ START = "import sys; sys.path.insert(0, {home!r}); from inside.main import main;
 
 
 def interpreter() -> tuple[str, list[str]]:
-    """The base interpreter behind any virtual environment, and the trees that it needs beside the system's libraries."""
+    """The base interpreter behind any virtual environment, and the trees that it needs beside the system's
+    libraries."""
     executable = os.path.realpath(sys.executable)
     prefixes = {os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix)}
     return executable, sorted(prefix for prefix in prefixes if prefix not in ("/usr", "/usr/local"))
 
 
 def may_leave_root() -> bool:
-    """Root that can become uid 65534. Root of a user namespace without that number is an ordinary user outside, and treated as one."""
+    """Root that can become uid 65534. Root of a user namespace without that number is an ordinary user outside, and
+    treated as one."""
     if os.geteuid() != 0:
         return False
     ranges = [[int(word) for word in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
@@ -59,7 +62,8 @@ def may_leave_root() -> bool:
 
 
 class Package(NamedTuple):
-    """An installed package that programs may import. places: its directory (or file) and that of its shared libraries."""
+    """An installed package that programs may import. places: its directory (or file) and that of its shared
+    libraries."""
 
     name: str
     places: tuple[str, ...]
@@ -72,7 +76,9 @@ def package(name: str) -> Package:
     except (ImportError, ValueError):
         found = None
     if found is None or not (found.submodule_search_locations or found.origin):
-        raise UsageError(f"packages={name!r}: no package of that name is installed here; pip install it, or leave it out")
+        raise UsageError(
+            f"packages={name!r}: no package of that name is installed here; pip install it, or leave it out"
+        )
     folder = (found.submodule_search_locations or [str(found.origin)])[0]
     place = os.path.realpath(folder)
     libraries = os.path.join(os.path.dirname(place), f"{name}.libs")
@@ -80,19 +86,27 @@ def package(name: str) -> Package:
 
 
 def installed(prefixes: list[str]) -> list[str]:
-    """Where the base interpreter keeps installed packages: hidden, because a benchmark's own tests may be among them."""
+    """Where the base interpreter keeps installed packages: hidden, because a benchmark's own tests may be among
+    them."""
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    folders = {os.path.realpath(folder) for folder in site.getsitepackages([*prefixes, sys.base_prefix, "/usr", "/usr/local"])}
+    folders = {
+        os.path.realpath(folder) for folder in site.getsitepackages([*prefixes, sys.base_prefix, "/usr", "/usr/local"])
+    }
     folders |= {
-        f"{prefix}/lib/{name}" for prefix in ("/usr", "/usr/local") for name in ("python3/dist-packages", f"{version}/dist-packages")
+        f"{prefix}/lib/{name}"
+        for prefix in ("/usr", "/usr/local")
+        for name in ("python3/dist-packages", f"{version}/dist-packages")
     }
     trees = [*LIBRARIES, *prefixes]
-    return sorted(folder for folder in folders if os.path.isdir(folder) and any(folder.startswith(tree + "/") for tree in trees))
+    return sorted(
+        folder for folder in folders if os.path.isdir(folder) and any(folder.startswith(tree + "/") for tree in trees)
+    )
 
 
 @functools.cache
 def compile_inside() -> None:
-    """Workers import these modules from a read-only tree; without cached bytecode each start would compile them again."""
+    """Workers import these modules from a read-only tree; without cached bytecode each start would compile them
+    again."""
     with contextlib.suppress(OSError):
         compileall.compile_dir(INSIDE, quiet=2)
 
@@ -127,11 +141,14 @@ def command(bwrap: str, descriptor: int, root: bool, packages: Sequence[Package]
         for place in wanted.places:
             line += ["--ro-bind", place, f"{PACKAGES}/{os.path.basename(place)}"]
     line += ["--remount-ro", "/", "--chdir", "/tmp", "--"]
-    return line + python("namespaces", "/hb", descriptor, NOBODY if root else 0, [item.name for item in packages], [PACKAGES], [PACKAGES])
+    return line + python(
+        "namespaces", "/hb", descriptor, NOBODY if root else 0, [item.name for item in packages], [PACKAGES], [PACKAGES]
+    )
 
 
 def landlock_command(descriptor: int, root: bool, packages: Sequence[Package] = ()) -> list[str]:
-    """No namespaces: the worker sees the host's tree, of which Landlock lets it read what bubblewrap would have shown."""
+    """No namespaces: the worker sees the host's tree, of which Landlock lets it read what bubblewrap would have
+    shown."""
     return _in_place("landlock", descriptor, NOBODY if root else 0, packages)
 
 
@@ -147,14 +164,22 @@ def _in_place(tier: str, descriptor: int, drop_to: int, packages: Sequence[Packa
     return python(tier, str(INSIDE.parent), descriptor, drop_to, [item.name for item in packages], paths, places)
 
 
-def python(tier: str, home: str, descriptor: int, drop_to: int, packages: list[str], paths: list[str], places: list[str]) -> list[str]:
+def python(
+    tier: str, home: str, descriptor: int, drop_to: int, packages: list[str], paths: list[str], places: list[str]
+) -> list[str]:
     """packages: what to import before the first fork; paths: where from; places: what of it may be read."""
     executable, prefixes = interpreter()
     options = json.dumps(
         {
             "tier": tier,
             "drop_to": drop_to,
-            "readable": [*LIBRARIES, *(path for path in TOP_LEVEL if path != "/bin"), *prefixes, *places, "/dev/urandom"],
+            "readable": [
+                *LIBRARIES,
+                *(path for path in TOP_LEVEL if path != "/bin"),
+                *prefixes,
+                *places,
+                "/dev/urandom",
+            ],
             "programs": [*PROGRAMS, "/bin", executable],
             "packages": packages,
             "paths": paths,

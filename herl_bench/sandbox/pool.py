@@ -1,8 +1,9 @@
 """`Sandbox`: a pool of workers on the host's side.
 
-Covers: starting workers, one thread per worker that hands it jobs, deadlines, replacing a hung or dead worker and trying its job once more;
-one job, many in order, and the same for asyncio. A worker's thread lives as long as the worker does, because the kernel ties "die with the
-parent" to the thread. Leaves out: what happens inside a worker (`inside/`).
+Covers: starting workers, one thread per worker that hands it jobs, deadlines, replacing a hung or dead worker and
+trying its job once more; one job, many in order, and the same for asyncio. A worker's thread lives as long as the
+worker does, because the kernel ties "die with the parent" to the thread. Leaves out: what happens inside a worker
+(`inside/`).
 """
 
 from __future__ import annotations
@@ -118,7 +119,11 @@ class Worker:
         except (frames.Closed, frames.BadFrame, OSError) as error:
             self.close()
             assert self.process.stderr is not None
-            silence = f"no answer within {START_S:g} s" if isinstance(error, TimeoutError) else f"no answer ({type(error).__name__})"
+            silence = (
+                f"no answer within {START_S:g} s"
+                if isinstance(error, TimeoutError)
+                else f"no answer ({type(error).__name__})"
+            )
             raise WorkerLost((self.said.strip().splitlines() or [silence])[-1]) from error
         self.clock = self.tester_clock()
 
@@ -163,7 +168,8 @@ class Worker:
             seconds = 0.5
 
     def tester_clock(self) -> int:
-        """A descriptor for the processor time of the tester, the first process below bubblewrap's own two; -1 where there is none."""
+        """A descriptor for the processor time of the tester, the first process below bubblewrap's own two; -1 where
+        there is none."""
         pid = str(self.process.pid)
         try:
             for _ in range(2 if self.isolated else 0):
@@ -206,8 +212,8 @@ def as_message(limits: Limits) -> dict[str, Any]:
 
 
 def places(workers: int) -> list[set[int]]:
-    """On which processors each worker runs: where there is one for every processor, its processes stay on it, and hand each other what
-    they work on without waking another one; fewer workers may spread."""
+    """On which processors each worker runs: where there is one for every processor, its processes stay on it, and hand
+    each other what they work on without waking another one; fewer workers may spread."""
     processors = sorted(os.sched_getaffinity(0))
     if workers < len(processors):
         return [set(processors)] * workers
@@ -220,7 +226,8 @@ async def _each(jobs: Iterable[Job]) -> AsyncIterator[Job]:
 
 
 class _Pool:
-    """What the workers' threads share. They hold no reference to the `Sandbox`, so that a forgotten one can be collected."""
+    """What the workers' threads share. They hold no reference to the `Sandbox`, so that a forgotten one can be
+    collected."""
 
     def __init__(self, workers: int, tier: str, packages: Sequence[launch.Package]):
         self.tier = tier
@@ -232,7 +239,8 @@ class _Pool:
         self.changing = threading.Lock()
         self.running: set[Worker] = set()
         self.threads = [
-            threading.Thread(target=self.serve, args=[place], name=f"sandbox-{i}", daemon=True) for i, place in enumerate(places(workers))
+            threading.Thread(target=self.serve, args=[place], name=f"sandbox-{i}", daemon=True)
+            for i, place in enumerate(places(workers))
         ]
         for thread in self.threads:
             thread.start()
@@ -265,15 +273,17 @@ class _Pool:
             self.drop(worker)
 
     def next_task(self, block: bool) -> Task | None:
-        """The next job that nobody has called off, or None at the end. Raises `queue.Empty` rather than wait, unless it may block."""
+        """The next job that nobody has called off, or None at the end. Raises `queue.Empty` rather than wait, unless it
+        may block."""
         while True:
             task = self.tasks.get(block)
             if task is None or task[1].set_running_or_notify_cancel():
                 return task
 
     def attempt(self, worker: Worker | None, job: dict[str, Any]) -> tuple[Worker | None, Verdict]:
-        """Run a job. Where its worker is lost with it, twice, or the tests were refused for what a program may have made them do, the same
-        tests are run on a program of ours that does nothing: what they do then is their own doing, and what they do not is the program's."""
+        """Run a job. Where its worker is lost with it, twice, or the tests were refused for what a program may have
+        made them do, the same tests are run on a program of ours that does nothing: what they do then is their own
+        doing, and what they do not is the program's."""
         worker, answer = self.twice(worker, job)
         lost = answer["status"] == LOST
         if lost or answer.get("unproven"):
@@ -281,7 +291,11 @@ class _Pool:
             if lost and alone["status"] == LOST:
                 worker, probe = self.twice(worker, READY)
                 ready = probe["status"] == "pass"
-                answer = decided("refused", "the tests end the process that runs them") if ready else decided("infra", WORKER_ENDS)
+                answer = (
+                    decided("refused", "the tests end the process that runs them")
+                    if ready
+                    else decided("infra", WORKER_ENDS)
+                )
             elif lost:
                 worker, answer = self.once(worker, job)
                 if answer["status"] == LOST:
@@ -314,7 +328,11 @@ class _Pool:
             self.drop(worker)
             if self.closing:
                 return None, CLOSED
-            return None, decided("timeout", "the tests did not come to an end") if isinstance(why, Stuck) else decided(LOST, str(why))
+            return None, (
+                decided("timeout", "the tests did not come to an end")
+                if isinstance(why, Stuck)
+                else decided(LOST, str(why))
+            )
 
     def start(self) -> Worker:
         worker = Worker(self.tier, self.packages)
@@ -382,13 +400,15 @@ def writable(value: Any) -> Any:
 class Sandbox:
     """Runs untrusted programs against tests.
 
-    workers: how many jobs run at the same time; each is one warm process tree of about 30 MB. isolation: "auto" or "namespaces" (both: full
-    isolation or none of it runs), "landlock" (weaker, see `GAPS`; never chosen by itself), "none" (only with
-    HERL_ALLOW_UNSAFE_EXECUTION=1: programs then have all the rights of the caller).
-    integrity: "shared" also accepts what the program's own objects had to judge (`Verdict.integrity` says so); with "split" nothing passes by
+    workers: how many jobs run at the same time; each is one warm process tree of about 30 MB. isolation: "auto" or
+    "namespaces" (both: full isolation or none of it runs), "landlock" (weaker, see `GAPS`; never chosen by itself),
+    "none" (only with HERL_ALLOW_UNSAFE_EXECUTION=1: programs then have all the rights of the caller).
+    integrity: "shared" also accepts what the program's own objects had to judge (`Verdict.integrity` says so); with
+    "split" nothing passes by
     that: such an assertion does not hold, and where nothing else failed the verdict is "refused".
-    limits: for jobs that bring none of their own. packages: names of installed packages that programs and tests may import ("numpy");
-    what they depend on is named too. Raises NoSandbox at the first use where this machine cannot isolate.
+    limits: for jobs that bring none of their own. packages: names of installed packages that programs and tests may
+    import ("numpy"); what they depend on is named too. Raises NoSandbox at the first use where this machine cannot
+    isolate.
 
     >>> with Sandbox(workers=1) as sandbox:
     ...     sandbox.check("def f(x): return x + 1", "assert f(1) == 2", "f").status
@@ -410,7 +430,9 @@ class Sandbox:
         if isinstance(packages, str):
             raise UsageError(f"packages={packages!r}: write a tuple of names, ({packages!r},)")
         if isolation == "none" and os.environ.get(UNSAFE) != "1":
-            raise NoSandbox(f"isolation='none' runs untrusted programs with all your rights: set {UNSAFE}=1 if you mean it")
+            raise NoSandbox(
+                f"isolation='none' runs untrusted programs with all your rights: set {UNSAFE}=1 if you mean it"
+            )
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
             raise UsageError(f"workers={workers!r}: a whole number above 0 is needed")
         self.workers = workers
@@ -433,13 +455,16 @@ class Sandbox:
         """Run one program, given in parts as for `Job`, or as a job."""
         return self.submit(code if isinstance(code, Job) else Job(code, entry, tests, limits)).result()
 
-    async def acheck(self, code: str | Job, tests: Tests = "", entry: str = "", limits: Limits | None = None) -> Verdict:
+    async def acheck(
+        self, code: str | Job, tests: Tests = "", entry: str = "", limits: Limits | None = None
+    ) -> Verdict:
         """`check` for asyncio."""
         job = code if isinstance(code, Job) else Job(code, entry, tests, limits)
         return await asyncio.wrap_future(self.submit(job))
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Verdict]:
-        """Verdicts in the order of the jobs, as they come; reads at most `AHEAD` jobs per worker ahead of what was taken."""
+        """Verdicts in the order of the jobs, as they come; reads at most `AHEAD` jobs per worker ahead of what was
+        taken."""
         waiting: collections.deque[Future[Verdict]] = collections.deque()
         try:
             for job in jobs:
@@ -467,7 +492,8 @@ class Sandbox:
                 future.cancel()
 
     def submit(self, job: Job) -> Future[Verdict]:
-        """Start a job; the future gives its verdict (or raises NoSandbox). The queue has no end: `map` and `amap` keep it short."""
+        """Start a job; the future gives its verdict (or raises NoSandbox). The queue has no end: `map` and `amap` keep
+        it short."""
         future: Future[Verdict] = Future()
         limits = job.limits or self.limits
         if not isinstance(job.code, str) or not isinstance(job.entry, str):
@@ -486,7 +512,8 @@ class Sandbox:
                     find_bwrap()
                 if self.tier == "landlock" and landlock.abi() < landlock.WITHOUT_NAMESPACES:
                     raise NoSandbox(
-                        f"isolation='landlock' needs Landlock ABI {landlock.WITHOUT_NAMESPACES} (Linux 6.12), here is {landlock.abi()}"
+                        f"isolation='landlock' needs Landlock ABI {landlock.WITHOUT_NAMESPACES} (Linux 6.12), here is"
+                        f" {landlock.abi()}"
                     )
                 self._pool = _Pool(self.workers, self.tier, self.packages)
                 self._finalizer = weakref.finalize(self, self._pool.close)

@@ -1,7 +1,7 @@
 """What this machine can do, found out by trying: each probe is a real attempt, with the cure where it fails.
 
-Covers: the system, bubblewrap, namespaces, the interpreter inside, Landlock, seccomp. Leaves out: the attacks that `herl-bench sandbox
-check` runs afterwards (`attacks.py`).
+Covers: the system, bubblewrap, namespaces, the interpreter inside, Landlock, seccomp. Leaves out: the attacks that
+`herl-bench sandbox check` runs afterwards (`attacks.py`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def namespaces() -> Probe:
     usual = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--ro-bind", "/", "/", "--proc", "/proc"]
     said = _try([bwrap, *user, *usual, "--", shutil.which("true") or "/bin/true"])
     cure = (
-        "sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000 kernel.apparmor_restrict_unprivileged_userns=0"
+        "sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000"
+        " kernel.apparmor_restrict_unprivileged_userns=0"
         if user
         else "this container forbids namespaces: start it with --security-opt seccomp=unconfined --cap-add SYS_ADMIN"
     )
@@ -69,7 +70,9 @@ def namespaces() -> Probe:
 def _try(line: list[str]) -> str | None:
     """None where the command works, else what it said."""
     try:
-        done = subprocess.run(line, capture_output=True, text=True, timeout=TRY_S, stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(
+            line, capture_output=True, text=True, timeout=TRY_S, stdin=subprocess.DEVNULL, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return type(error).__name__
     return None if done.returncode == 0 else " ".join(done.stderr.split())[:200] or f"exit code {done.returncode}"
@@ -82,9 +85,18 @@ def landlock(tier: str = "namespaces") -> Probe:
     found = f"ABI {version}" if version else "none"
     if tier == "landlock":
         return Probe(
-            "landlock", version >= WITHOUT_NAMESPACES, found, f"a kernel from 6.12 on (ABI {WITHOUT_NAMESPACES}) with lsm=landlock"
+            "landlock",
+            version >= WITHOUT_NAMESPACES,
+            found,
+            f"a kernel from 6.12 on (ABI {WITHOUT_NAMESPACES}) with lsm=landlock",
         )
-    return Probe("landlock", version > 0, found, "a kernel from 5.13 on with lsm=landlock; the namespaces hold without it", needed=False)
+    return Probe(
+        "landlock",
+        version > 0,
+        found,
+        "a kernel from 5.13 on with lsm=landlock; the namespaces hold without it",
+        needed=False,
+    )
 
 
 def worker(tier: str = "namespaces") -> Probe:

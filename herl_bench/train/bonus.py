@@ -1,14 +1,18 @@
-"""The bonus critic: predicts how much a response would improve if it were revised, and is used only once it has earned it.
+"""The bonus critic: predicts how much a response would improve if it were revised, and is used only once it has earned
+it.
 
-b(x, y) is trained by Huber regression on measured improvements Δ = r(revision) − r(draft), the recent ones only. Every new measurement is
-predicted *before* it is learnt from, and a prediction counts only if the critic was never trained on that prompt; one prompt in five is never
-trained on at all. The gate opens while, over the last measurements, the critic's squared error is under that of a constant and that of
-c · (1 − r), both fitted on the past, by more than a standard error; it closes again when that stops being true.
+b(x, y) is trained by Huber regression on measured improvements Δ = r(revision) − r(draft), the recent ones only. Every
+new measurement is predicted *before* it is learnt from, and a prediction counts only if the critic was never trained on
+that prompt; one prompt in five is never trained on at all. The gate opens while, over the last measurements, the
+critic's squared error is under that of a constant and that of c · (1 − r), both fitted on the past, by more than a
+standard error; it closes again when that stops being true.
 
-`calibration` is what is logged of it: how it compares with both baselines, how it ranks, whether what it says comes true, and whether what there
-is to predict drifts. `shuffled` makes the control: the same critic on targets that belong to other drafts.
+`calibration` is what is logged of it: how it compares with both baselines, how it ranks, whether what it says comes
+true, and whether what there is to predict drifts. `shuffled` makes the control: the same critic on targets that belong
+to other drafts.
 
-Left out: a two-part model of P(Δ > 0) and E[Δ | Δ > 0]; reweighting by the propensities, which are recorded with every measurement.
+Left out: a two-part model of P(Δ > 0) and E[Δ | Δ > 0]; reweighting by the propensities, which are recorded with every
+measurement.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from herl_bench.train.scoring import Critic, Pair, microbatches
+from herl_bench.train.forward import Critic, Pair, microbatches
 
 HELD_OUT_ONE_IN = 5
 MIN_JUDGED = 32  # fewer predictions than this say nothing about who is better
@@ -32,7 +36,8 @@ MIN_JUDGED = 32  # fewer predictions than this say nothing about who is better
 
 @dataclass(frozen=True)
 class Measurement:
-    """A draft whose revision was judged. reward: the draft's; improvement: Δ in [−1, 1]; propensity: its chance of being revised."""
+    """A draft whose revision was judged. reward: the draft's; improvement: Δ in [−1, 1]; propensity: its chance of
+    being revised."""
 
     example_id: str
     prompt: tuple[int, ...]
@@ -56,7 +61,9 @@ class Prediction:
 class BonusCritic:
     """See the module's first paragraph. `predict` is (rows,) clipped to [0, 1 − r]; `observe` judges, then learns."""
 
-    def __init__(self, policy_model: Any, learning_rate: float, window: int, epochs: int, max_tokens: int, pad: int, device: Any):
+    def __init__(
+        self, policy_model: Any, learning_rate: float, window: int, epochs: int, max_tokens: int, pad: int, device: Any
+    ):
         self.model = Critic(policy_model, extra=1).to(device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=learning_rate, eps=1e-5, weight_decay=0.0)
         self.window, self.epochs, self.max_tokens, self.pad, self.device = window, epochs, max_tokens, pad, device
@@ -74,12 +81,15 @@ class BonusCritic:
         out = [0.0] * len(pairs)
         reward_N = torch.tensor(list(rewards), device=self.device)
         for batch in microbatches(pairs, self.max_tokens, self.pad, self.device):
-            for row, value in zip(batch.rows.tolist(), self.model.last(batch, reward_N[batch.rows]).tolist(), strict=True):
+            for row, value in zip(
+                batch.rows.tolist(), self.model.last(batch, reward_N[batch.rows]).tolist(), strict=True
+            ):
                 out[row] = value
         return out
 
     def observe(self, step: int, measured: Sequence[Measurement], generator: torch.Generator) -> int:
-        """Predict the new measurements, decide the gate, then learn from those that are not held out; gives the number of tokens learnt from."""
+        """Predict the new measurements, decide the gate, then learn from those that are not held out; gives the number
+        of tokens learnt from."""
         if not measured:
             return 0
         guesses = self._raw([Pair(m.prompt, m.response) for m in measured], [m.reward for m in measured])
@@ -91,7 +101,9 @@ class BonusCritic:
         ]
         self.predictions = [p for p in self.predictions if p.step > step - self.window]
         self.open = self._beats_baselines()
-        self.past = [row for row in self.past if row[0] > step - self.window] + [(step, m.reward, m.improvement) for m in measured]
+        self.past = [row for row in self.past if row[0] > step - self.window] + [
+            (step, m.reward, m.improvement) for m in measured
+        ]
         return self._learn([m for m in measured if _key(m.example_id) % HELD_OUT_ONE_IN], generator)
 
     def _baselines(self) -> tuple[float, float]:
@@ -112,7 +124,9 @@ class BonusCritic:
                 self.optimizer.zero_grad()
                 for batch in microbatches(pairs, self.max_tokens, self.pad, self.device, rows.tolist()):
                     guess_B = self.model.last(batch, reward_N[batch.rows])
-                    loss = nn.functional.huber_loss(guess_B, target_N[batch.rows], reduction="sum", delta=0.5) / len(rows)
+                    loss = nn.functional.huber_loss(guess_B, target_N[batch.rows], reduction="sum", delta=0.5) / len(
+                        rows
+                    )
                     loss.backward()
                 nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
                 self.optimizer.step()
@@ -149,7 +163,9 @@ class BonusCritic:
         fell = [g for g, a in zip(guess, actual, strict=True) if a <= 0]
         bins = _bins(guess, actual)
         newest = self.predictions[-1].step
-        now, before = ([p.measured for p in self.predictions if (p.step == newest) == is_new] for is_new in (True, False))
+        now, before = (
+            [p.measured for p in self.predictions if (p.step == newest) == is_new] for is_new in (True, False)
+        )
         return {
             "bonus_gate": float(self.open),
             "bonus_judged": len(self.predictions),
@@ -163,7 +179,9 @@ class BonusCritic:
             "bonus_explained_variance_constant": explained_variance(torch.tensor(constant), torch.tensor(actual)),
             "bonus_explained_variance_headroom": explained_variance(torch.tensor(headroom), torch.tensor(actual)),
             "bonus_spearman": float(stats.spearmanr(guess, actual).statistic) if varies else None,
-            "bonus_auroc": float(stats.mannwhitneyu(rose, fell).statistic) / (len(rose) * len(fell)) if rose and fell else None,
+            "bonus_auroc": float(stats.mannwhitneyu(rose, fell).statistic) / (len(rose) * len(fell))
+            if rose and fell
+            else None,
             "bonus_reliability": bins,
             "bonus_ece": sum(count * abs(said - came) for said, came, count in bins) / len(guess),
             "bonus_bias": (sum(guess) - sum(actual)) / len(guess),
@@ -189,7 +207,8 @@ class BonusCritic:
 
 
 def shuffled(measured: Sequence[Measurement], step: int) -> list[Measurement]:
-    """Each draft with another one's improvement: a critic that still beats its baselines on these has fooled its gate."""
+    """Each draft with another one's improvement: a critic that still beats its baselines on these has fooled its
+    gate."""
     improvements = [m.improvement for m in measured]
     Random(step).shuffle(improvements)
     return [replace(m, improvement=improvement) for m, improvement in zip(measured, improvements, strict=True)]

@@ -1,7 +1,7 @@
 """What can be set on the built-in methods. Standard library only: `herl-bench ls` lists methods without torch.
 
-Units: a *rollout* is one sampled response (drafts and revisions alike); a *step* is one iteration of sample, judge, learn; a token count
-is of generated tokens. Each field's `help` is its documentation, on the command line too.
+Units: a *rollout* is one sampled response (drafts and revisions alike); a *step* is one iteration of sample, judge,
+learn; a token count is of generated tokens. Each field's `help` is its documentation, on the command line too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from herl_bench.errors import UsageError
 from herl_bench.settings import setting
 
 OTHER_MODELS: Mapping[str, float] = {"learning_rate": 1e-5, "critic_learning_rate": 1e-4, "bonus_learning_rate": 1e-4}
-"""Defaults for a policy that is neither a task's embedded one nor made by `herl-bench warmstart`; docs/configuration.md says where they come from."""
+"""Defaults for a policy that is neither a task's embedded one nor made by `herl-bench warmstart`; docs/configuration.md
+says where they come from."""
 
 
 @dataclass(frozen=True)
@@ -27,25 +28,31 @@ class PPOConfig:
     num_generations: int = setting(1, "responses per prompt", ge=1)
     temperature: float = setting(1.0, "sampling temperature; log-probs are scored at it", gt=0)
     max_new_tokens: int | None = setting(None, "longest response; None takes the task's", ge=1)
-    learning_rate: float = setting(3e-4, "of the policy (AdamW, eps 1e-5); 1e-5 for models other than the embedded", ge=0)
+    learning_rate: float = setting(
+        3e-4, "of the policy (AdamW, eps 1e-5); 1e-5 for models other than the embedded", ge=0
+    )
     critic_learning_rate: float = setting(3e-4, "of the value critic; 1e-4 for models other than the embedded", ge=0)
     num_ppo_epochs: int = setting(1, "passes over each step's rollouts", ge=1)
     minibatch_size: int = setting(32, "rollouts per optimiser step", ge=1)
     microbatch_tokens: int | None = setting(
         None,
-        "tokens (prompt and response, padding included) per forward pass; changes memory and speed, not the gradient; None: 2048 on a CPU, "
-        "16384 on a GPU",
+        "tokens (prompt and response, padding included) per forward pass; changes memory and speed, not the gradient;"
+        " None: 2048 on a CPU, 16384 on a GPU",
         ge=1,
     )
     cliprange: float = setting(0.2, "PPO's clip on the ratio, below (and above unless cliprange_high is set)", gt=0)
     cliprange_high: float | None = setting(None, "clip-higher (DAPO): the clip above", gt=0)
     cliprange_value: float = setting(0.2, "clip on the value's move", gt=0)
-    dual_clip: float | None = setting(None, "dual-clip PPO's bound on the loss where the advantage is negative (for example 3)", gt=1)
+    dual_clip: float | None = setting(
+        None, "dual-clip PPO's bound on the loss where the advantage is negative (for example 3)", gt=1
+    )
     gamma: float = setting(1.0, "discount", gt=0, le=1)
     lam: float = setting(1.0, "GAE's lambda", ge=0, le=1)
     whiten_advantages: bool = setting(True, "zero mean, unit variance over the step's response tokens")
     kl_coef: float = setting(0.02, "weight of the KL to the starting policy in the loss (k3 estimator)", ge=0)
-    target_kl: float | None = setting(0.1, "stop a step's epochs once a minibatch has moved this far (approximate KL per token)", gt=0)
+    target_kl: float | None = setting(
+        0.1, "stop a step's epochs once a minibatch has moved this far (approximate KL per token)", gt=0
+    )
     max_kl: float = setting(5.0, "mean KL per token to the starting policy at which the run stops as diverged", gt=0)
     entropy_coef: float = setting(0.0, "weight of an entropy bonus in the loss", ge=0)
     max_grad_norm: float = setting(1.0, "gradient clip", gt=0)
@@ -59,11 +66,13 @@ class PPOConfig:
 
 @dataclass(frozen=True)
 class HeRLConfig(PPOConfig):
-    """PPO plus hindsight: guided revisions that also train the plain policy, and a bonus for responses with potential to improve."""
+    """PPO plus hindsight: guided revisions that also train the plain policy, and a bonus for responses with potential
+    to improve."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "article": {},
-        # The published code (sikelifei/HeRL) as far as it is a matter of settings. Learning rate, sizes and the depth of the guidance stay.
+        # The published code (sikelifei/HeRL) as far as it is a matter of settings. Learning rate, sizes and the depth
+        # of the guidance stay.
         "paper": {
             "num_generations": 8,
             "advantage": "group",
@@ -82,61 +91,86 @@ class HeRLConfig(PPOConfig):
     }
 
     preset: Literal["article", "paper"] = setting(
-        "article", "the defaults below, or those of the article's published code; a setting that is given wins over its preset"
+        "article",
+        "the defaults below, or those of the article's published code; a setting that is given wins over its preset",
     )
-    hindsight: bool = setting(True, "revise responses under guidance; without it, and with bonus=none, this is PPO to the bit")
+    hindsight: bool = setting(
+        True, "revise responses under guidance; without it, and with bonus=none, this is PPO to the bit"
+    )
     hindsight_threshold: float = setting(1.0, "responses with a reward under this may be revised", gt=0, le=1)
     revise: Literal["best_of_group", "best_ties", "all", "critic"] = setting(
         "all",
-        "which failures: the best one of each prompt's group, all that tie for the best of a group without a success, any, or those for which "
-        "the bonus critic predicts most",
+        "which failures: the best one of each prompt's group, all that tie for the best of a group without a success,"
+        " any, or those for which the bonus critic predicts most",
     )
     revise_fraction: float = setting(0.35, "largest share of a step's rollouts that are revisions", ge=0, lt=1)
     revise_epsilon: float = setting(
-        0.1, "share of the revisions chosen at random among all failures, so that the critic's data is not biased", ge=0, le=1
+        0.1,
+        "share of the revisions chosen at random among all failures, so that the critic's data is not biased",
+        ge=0,
+        le=1,
     )
     revision_temperature: float = setting(0.7, "sampling temperature of revisions", gt=0)
-    hint_level: Literal["criteria", "evidence", "reference"] = setting("reference", "how deep guidance goes; never the final answer")
+    hint_level: Literal["criteria", "evidence", "reference"] = setting(
+        "reference", "how deep guidance goes; never the final answer"
+    )
     guidance: Literal["own", "shuffled", "none"] = setting(
         "own",
-        "whose guidance a revision gets: its draft's, or, as controls, another problem's, or none: failures are tried again under the plain "
-        "prompt, which is PPO with HeRL's extra samples (set bonus=none too)",
+        "whose guidance a revision gets: its draft's, or, as controls, another problem's, or none: failures are tried"
+        " again under the plain prompt, which is PPO with HeRL's extra samples (set bonus=none too)",
     )
     replace_top_n: int = setting(
-        0, "revisions at least as good as their group's best that take the place of a random response of it; 0: all stand beside", ge=0
+        0,
+        "revisions at least as good as their group's best that take the place of a random response of it; 0: all stand"
+        " beside",
+        ge=0,
     )
     advantage: Literal["critic", "group"] = setting(
-        "critic", "relative to the value critic (GAE), or to the mean and deviation of the prompt's group (GRPO), without a critic"
+        "critic",
+        "relative to the value critic (GAE), or to the mean and deviation of the prompt's group (GRPO), without a"
+        " critic",
     )
     train_context: Literal["original", "hindsight", "both"] = setting(
         "both", "improved revisions train the plain prompt, all revisions the prompt they were written in, or both"
     )
     off_policy: Literal["awr", "shaped", "clipped_is"] = setting("awr", "the loss of revisions under the plain prompt")
-    hindsight_loss: Literal["ppo", "shaped"] = setting("ppo", "the loss of revisions in the prompt that they were written in")
+    hindsight_loss: Literal["ppo", "shaped"] = setting(
+        "ppo", "the loss of revisions in the prompt that they were written in"
+    )
     shaping_gamma: float = setting(0.1, "gamma of the shaped ratio x / (x + gamma)", gt=0)
     bonus: Literal["critic", "measured", "none", "constant", "shuffled"] = setting(
         "critic",
-        "who says how far a response could improve; as controls, the mean improvement so far, or a critic whose targets are shuffled",
+        "who says how far a response could improve; as controls, the mean improvement so far, or a critic whose targets"
+        " are shuffled",
     )
-    bonus_signed: bool = setting(False, "a measured bonus may be negative: a revision that came out worse counts against its draft")
+    bonus_signed: bool = setting(
+        False, "a measured bonus may be negative: a revision that came out worse counts against its draft"
+    )
     bonus_gate: bool = setting(
         True, "use the critic's bonus only while it beats its baselines; false for studies of what the gate keeps out"
     )
     bonus_coef: float = setting(0.05, "alpha: weight of the bonus in the reward", ge=0)
     bonus_learning_rate: float = setting(3e-4, "of the bonus critic; 1e-4 for models other than the embedded", ge=0)
     bonus_window: int = setting(
-        18, "steps that the gate is judged by and the baselines are fitted on; the critic learns from the newest step only", ge=1
+        18,
+        "steps that the gate is judged by and the baselines are fitted on; the critic learns from the newest step only",
+        ge=1,
     )
     bonus_epochs: int = setting(2, "passes of the bonus critic over the newest measurements per step", ge=1)
     guide_prob: float = setting(0.0, "chance that a prompt carries guidance out of the buffer", ge=0, le=1)
     guide_from: Literal["both", "same", "similar"] = setting(
-        "both", "guidance that was given for the same prompt, for similar ones (BM25), or for similar ones where the same has none"
+        "both",
+        "guidance that was given for the same prompt, for similar ones (BM25), or for similar ones where the same has"
+        " none",
     )
     buffer_size: int = setting(2000, "lessons kept", ge=1)
 
     def __post_init__(self) -> None:
         if self.hindsight and self.revise == "critic" and self.bonus not in ("critic", "shuffled"):
-            raise UsageError(f"revise=critic needs a critic to ask, but bonus={self.bonus}: set bonus=critic, or another way to revise")
+            raise UsageError(
+                f"revise=critic needs a critic to ask, but bonus={self.bonus}: set bonus=critic, or another way to"
+                " revise"
+            )
 
 
 HINDSIGHT_OFF = {"hindsight": False, "bonus": "none", "guide_prob": 0.0}
@@ -145,7 +179,8 @@ HINDSIGHT_OFF = {"hindsight": False, "bonus": "none", "guide_prob": 0.0}
 
 @dataclass(frozen=True)
 class PeerConfig:
-    """What the methods that TRL trains share. Names that PPO has mean what they mean there; the others are TRL's own."""
+    """What the methods that TRL trains share. Names that PPO has mean what they mean there; the others are TRL's
+    own."""
 
     other_models: ClassVar[Mapping[str, float]] = OTHER_MODELS
 
@@ -153,15 +188,20 @@ class PeerConfig:
     num_generations: int = setting(8, "responses per prompt, whose rewards are compared with each other", ge=2)
     temperature: float = setting(1.0, "sampling temperature; log-probs are scored at it", gt=0)
     max_new_tokens: int | None = setting(None, "longest response; None takes the task's", ge=1)
-    learning_rate: float = setting(3e-4, "of the policy (AdamW, eps 1e-5); 1e-5 for models other than the embedded", ge=0)
+    learning_rate: float = setting(
+        3e-4, "of the policy (AdamW, eps 1e-5); 1e-5 for models other than the embedded", ge=0
+    )
     minibatch_size: int = setting(32, "fewest rollouts per optimiser step; a step's rollouts are divided evenly", ge=1)
     num_iterations: int = setting(1, "passes over each step's rollouts", ge=1)
     epsilon: float = setting(0.2, "clip on the ratio, below (and above unless epsilon_high is set)", gt=0)
     epsilon_high: float | None = setting(None, "clip-higher (DAPO): the clip above", gt=0)
-    max_kl: float = setting(5.0, "mean KL per token to the starting policy at which the run stops as diverged (with beta above 0)", gt=0)
+    max_kl: float = setting(
+        5.0, "mean KL per token to the starting policy at which the run stops as diverged (with beta above 0)", gt=0
+    )
     max_grad_norm: float = setting(1.0, "gradient clip", gt=0)
     truncation: Literal["penalise", "mask"] = setting(
-        "penalise", "a response cut off by max_new_tokens gets reward 0, or none: it is left out of its group and gets advantage 0"
+        "penalise",
+        "a response cut off by max_new_tokens gets reward 0, or none: it is left out of its group and gets advantage 0",
     )
     eval_steps: int = setting(0, "also evaluate every so many steps; 0: only before and after", ge=0)
     save_steps: int = setting(20, "checkpoint every so many steps", ge=1)
@@ -178,13 +218,16 @@ class GRPOConfig(PeerConfig):
     scale_rewards: Literal["group", "batch", "none"] = setting(
         "batch", "what the group's advantages are divided by: its own deviation, the whole step's, or nothing"
     )
-    importance_sampling_level: Literal["token", "sequence"] = setting("token", "a ratio per token, or one per response (GSPO)")
+    importance_sampling_level: Literal["token", "sequence"] = setting(
+        "token", "a ratio per token, or one per response (GSPO)"
+    )
     entropy_coef: float = setting(0.0, "weight of an entropy bonus in the loss", ge=0)
 
 
 @dataclass(frozen=True)
 class RLOOConfig(PeerConfig):
-    """REINFORCE with a leave-one-out baseline (Ahmadian et al. 2024) by TRL's RLOOTrainer: one ratio and one advantage per response."""
+    """REINFORCE with a leave-one-out baseline (Ahmadian et al. 2024) by TRL's RLOOTrainer: one ratio and one advantage
+    per response."""
 
     beta: float = setting(0.01, "weight of the response's whole KL to the starting policy in its reward", ge=0)
     normalize_advantages: bool = setting(True, "zero mean, unit variance over the step")

@@ -1,11 +1,13 @@
 """The hindsight phase: which responses to revise, under what guidance, and what became of it.
 
-Where this departs from the article: 1. revisions are drawn at their own temperature and scored at it; 2. guidance out of the buffer is off by
-default (`guide_prob`), because no gain from it has been measured yet. Where it departs from the published code (sikelifei/HeRL): 3. a value
-critic instead of group-relative advantages; 4. improved revisions also train the plain prompt; 5. revisions are added to the batch, they
-overwrite nothing; 6. token ids are kept, nothing is decoded and encoded again; 7. the bonus is predicted for every response, and only once the
-predictor beats its baselines; 8. every choice is seeded. `preset=paper` takes 3, 4, 5 and 7 back: group-relative advantages without a critic,
-training in the rewrite prompt with the shaped ratio, the best revision in a random place of its group, the measured and signed bonus.
+Where this departs from the article: 1. revisions are drawn at their own temperature and scored at it; 2. guidance out
+of the buffer is off by default (`guide_prob`), because no gain from it has been measured yet. Where it departs from the
+published code (sikelifei/HeRL): 3. a value critic instead of group-relative advantages; 4. improved revisions also
+train the plain prompt; 5. revisions are added to the batch, they overwrite nothing; 6. token ids are kept, nothing is
+decoded and encoded again; 7. the bonus is predicted for every response, and only once the predictor beats its
+baselines; 8. every choice is seeded. `preset=paper` takes 3, 4, 5 and 7 back: group-relative advantages without a
+critic, training in the rewrite prompt with the shaped ratio, the best revision in a random place of its group, the
+measured and signed bonus.
 """
 
 from __future__ import annotations
@@ -19,11 +21,15 @@ from herl_bench.train.rollouts import Assignment, Rollout
 from herl_bench.types import Example, HindsightTemplate, Rubric
 
 
-def choose(drafts: Sequence[Rollout], slots: int, config: HeRLConfig, predicted: Sequence[float], rng: Random) -> dict[int, float]:
-    """Which drafts to revise: index → propensity. A share `revise_epsilon` of the slots is drawn at random among all candidates.
+def choose(
+    drafts: Sequence[Rollout], slots: int, config: HeRLConfig, predicted: Sequence[float], rng: Random
+) -> dict[int, float]:
+    """Which drafts to revise: index → propensity. A share `revise_epsilon` of the slots is drawn at random among all
+    candidates.
 
-    predicted: the bonus critic's improvement for each draft, read by `revise=critic` only. With `all` every candidate has the same chance.
-    A propensity is the chance, before any draw, of being picked by the strategy or else by the random share.
+    predicted: the bonus critic's improvement for each draft, read by `revise=critic` only. With `all` every candidate
+    has the same chance. A propensity is the chance, before any draw, of being picked by the strategy or else by the
+    random share.
     """
     failed = [i for i, r in enumerate(drafts) if r.reward is not None and r.reward < config.hindsight_threshold]
     if not failed or slots < 1:
@@ -45,11 +51,14 @@ def choose(drafts: Sequence[Rollout], slots: int, config: HeRLConfig, predicted:
         by_strategy = dict.fromkeys(picked, 1.0)
     else:  # shuffled: each of the ranked had the same chance
         by_strategy = dict.fromkeys(ranked, len(picked) / len(ranked) if ranked else 0.0)
-    return {i: by_strategy.get(i, 0.0) + (1 - by_strategy.get(i, 0.0)) * chance for i in sorted([*picked, *random_picks])}
+    return {
+        i: by_strategy.get(i, 0.0) + (1 - by_strategy.get(i, 0.0)) * chance for i in sorted([*picked, *random_picks])
+    }
 
 
 def _best(drafts: Sequence[Rollout], failed: Sequence[int], ties: bool) -> list[int]:
-    """The best failure of each prompt, the first of equals; with `ties`, all of them, of prompts without a success only."""
+    """The best failure of each prompt, the first of equals; with `ties`, all of them, of prompts without a success
+    only."""
     groups: dict[str, list[int]] = {}
     for i in failed:
         groups.setdefault(drafts[i].example.id, []).append(i)
@@ -63,7 +72,8 @@ def _best(drafts: Sequence[Rollout], failed: Sequence[int], ties: bool) -> list[
 def assign_drafts(
     examples: Sequence[Example], buffer: HindsightBuffer, template: HindsightTemplate, config: HeRLConfig, rng: Random
 ) -> list[Assignment]:
-    """Plain prompts, some of them carrying guidance that an earlier attempt at this prompt, or at a similar one, was given."""
+    """Plain prompts, some of them carrying guidance that an earlier attempt at this prompt, or at a similar one, was
+    given."""
     assigned = []
     for i, example in enumerate(examples):
         lesson, group = None, i // config.num_generations
@@ -83,9 +93,13 @@ def assign_drafts(
 def assign_revisions(
     drafts: Sequence[Rollout], chosen: dict[int, float], template: HindsightTemplate, rubric: Rubric, config: HeRLConfig
 ) -> list[Assignment]:
-    """A prompt with guidance for each chosen draft that there is something to say about; what `config.guidance` makes of it."""
+    """A prompt with guidance for each chosen draft that there is something to say about; what `config.guidance` makes
+    of it."""
     said = {
-        i: guidance(template, rubric, drafts[i].example, drafts[i].text, drafts[i].judgement.verdicts, config.hint_level) for i in chosen
+        i: guidance(
+            template, rubric, drafts[i].example, drafts[i].text, drafts[i].judgement.verdicts, config.hint_level
+        )
+        for i in chosen
     }
     said = {i: words for i, words in said.items() if words}
     if config.guidance == "shuffled":
@@ -102,7 +116,8 @@ def assign_revisions(
 
 
 def _swapped(said: dict[int, str], drafts: Sequence[Rollout]) -> dict[int, str]:
-    """Each draft with the guidance of the next one of another problem; drafts are in no order that means anything, so nothing is drawn."""
+    """Each draft with the guidance of the next one of another problem; drafts are in no order that means anything, so
+    nothing is drawn."""
     order = list(said)
     swapped = {}
     for k, i in enumerate(order):
@@ -113,8 +128,9 @@ def _swapped(said: dict[int, str], drafts: Sequence[Rollout]) -> dict[int, str]:
 
 
 def replaced(drafts: Sequence[Rollout], revisions: Sequence[Rollout], most: int, rng: Random) -> list[Rollout]:
-    """What is trained on where revisions take the place of drafts: in each group at most `most` revisions, the best first, that are at least as
-    good as its best draft, each in a random draft's place; other revisions train nothing. Revised drafts stay: they hold the measured bonus.
+    """What is trained on where revisions take the place of drafts: in each group at most `most` revisions, the best
+    first, that are at least as good as its best draft, each in a random draft's place; other revisions train nothing.
+    Revised drafts stay: they hold the measured bonus.
     """
     kept = set(range(len(drafts)))
     placed = []

@@ -1,7 +1,9 @@
-"""Judge a step's responses: what a sandbox must run is judged while other responses are still being written, the rest in one batch at the end.
+"""Judge a step's responses: what a sandbox must run is judged while other responses are still being written, the rest
+in one batch at the end.
 
-A program waits for its processes, not for Python, so threads are enough to keep the sandbox at work beside the policy. Responses that no
-sandbox runs stay in the caller's thread and in one batch: there is nothing to wait for, and a check of somebody else's may rely on both.
+A program waits for its processes, not for Python, so threads are enough to keep the sandbox at work beside the policy.
+Responses that no sandbox runs stay in the caller's thread and in one batch: there is nothing to wait for, and a check
+of somebody else's may rely on both.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from herl_bench.types import Example, Judgement, Metric, Rubric
 
 
 class Judging:
-    """`begin` may be called for a response as soon as it is known; `finish` gives the judgements of all. Equal responses are judged once."""
+    """`begin` may be called for a response as soon as it is known; `finish` gives the judgements of all. Equal
+    responses are judged once."""
 
     def __init__(self, rubric: Rubric, metrics: Sequence[Metric], sandbox: Any):
         self.rubric, self.metrics, self.sandbox = rubric, metrics, sandbox
@@ -25,7 +28,9 @@ class Judging:
 
     def begin(self, example: Example, response: str) -> None:
         if self._threads is not None and (example.id, response) not in self._begun:
-            self._begun[example.id, response] = self._threads.submit(judge, [example], [response], self.rubric, self.metrics, self.sandbox)
+            self._begun[example.id, response] = self._threads.submit(
+                judge, [example], [response], self.rubric, self.metrics, self.sandbox
+            )
 
     def finish(self, examples: Sequence[Example], responses: Sequence[str]) -> list[Judgement]:
         """One judgement per pair, in order, whether it was begun or not."""

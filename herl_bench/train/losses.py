@@ -1,5 +1,5 @@
-"""Advantages and losses: tensors in, tensors out, nothing else. Shapes: B responses, T response positions, right-padded; `mask_BT` is 1.0 on
-response tokens (the end-of-sequence token included) and 0.0 on padding.
+"""Advantages and losses: tensors in, tensors out, nothing else. Shapes: B responses, T response positions,
+right-padded; `mask_BT` is 1.0 on response tokens (the end-of-sequence token included) and 0.0 on padding.
 
 Left out: anything that knows of prompts, models or budgets.
 """
@@ -20,9 +20,11 @@ def terminal_rewards(reward_B: Tensor, mask_BT: Tensor) -> Tensor:
 
 
 def gae(rewards_BT: Tensor, values_BT: Tensor, mask_BT: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
-    """Generalised advantage estimation (Schulman et al. 2016, eq. 16). Returns (advantages_BT, returns_BT), both 0 on padding.
+    """Generalised advantage estimation (Schulman et al. 2016, eq. 16). Returns (advantages_BT, returns_BT), both 0 on
+    padding.
 
-    values_BT[:, t] is the value of the state before token t; after the last valid token the value is 0 (every response is an episode).
+    values_BT[:, t] is the value of the state before token t; after the last valid token the value is 0 (every response
+    is an episode).
     """
     _same(rewards_BT, values_BT, mask_BT)
     steps = rewards_BT.shape[1]
@@ -41,8 +43,8 @@ def whiten(x_BT: Tensor, mask_BT: Tensor, by_BT: Tensor | None = None, eps: floa
     """Zero mean and unit variance over the valid positions of the whole batch; padding stays 0.
 
     by_BT: the positions whose mean and variance are used for all (the on-policy ones); `mask_BT` if left out.
-    eps: added to the variance. Rewards lie in [0, 1]: where they spread by less than 0.01 there is nothing to learn but the critic's noise,
-    and the usual 1e-8 would blow that up to full size.
+    eps: added to the variance. Rewards lie in [0, 1]: where they spread by less than 0.01 there is nothing to learn but
+    the critic's noise, and the usual 1e-8 would blow that up to full size.
     """
     by_BT = mask_BT if by_BT is None else by_BT
     _same(x_BT, mask_BT, by_BT)
@@ -53,9 +55,11 @@ def whiten(x_BT: Tensor, mask_BT: Tensor, by_BT: Tensor | None = None, eps: floa
 
 
 def group_advantages(reward_N: Tensor, group_N: Tensor, counted_N: Tensor, eps: float = 1e-4) -> Tensor:
-    """(N,): each reward minus its group's mean, over its group's standard deviation plus `eps` (GRPO: Shao et al. 2024, section 4.1.2).
+    """(N,): each reward minus its group's mean, over its group's standard deviation plus `eps` (GRPO: Shao et al. 2024,
+    section 4.1.2).
 
-    counted_N: the rows that make mean and deviation (the on-policy ones). A group of one has nothing to compare with: advantage 0.
+    counted_N: the rows that make mean and deviation (the on-policy ones). A group of one has nothing to compare with:
+    advantage 0.
     """
     groups = int(group_N.max()) + 1
     weight_N = counted_N.to(reward_N.dtype)
@@ -74,8 +78,8 @@ def ppo_loss(
 ) -> tuple[Tensor, Tensor]:
     """PPO's clipped surrogate per token (Schulman et al. 2017, eq. 7), negated. Returns (loss_BT, was_clipped_BT).
 
-    low, high: the ratio is clipped to [1 - low, 1 + high]. dual_clip: with a negative advantage the loss is at most dual_clip · |A|
-    (Ye et al. 2020, eq. 5).
+    low, high: the ratio is clipped to [1 - low, 1 + high]. dual_clip: with a negative advantage the loss is at most
+    dual_clip · |A| (Ye et al. 2020, eq. 5).
     """
     _same(logp_BT, old_logp_BT, advantage_BT)
     ratio_BT = (logp_BT - old_logp_BT).exp()
@@ -110,14 +114,16 @@ def value_loss(value_BT: Tensor, old_value_BT: Tensor, return_BT: Tensor, clip: 
 
 
 def kl_k3(logp_BT: Tensor, reference_BT: Tensor) -> Tensor:
-    """Schulman's k3 estimate of KL(π ‖ reference) per token: e^d − 1 − d with d = log reference − log π. Never negative."""
+    """Schulman's k3 estimate of KL(π ‖ reference) per token: e^d − 1 − d with d = log reference − log π. Never
+    negative."""
     _same(logp_BT, reference_BT)
     d_BT = reference_BT - logp_BT
     return d_BT.exp() - 1 - d_BT
 
 
 def masked_sum(x_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Sum over valid positions; divide by the *global* minibatch's token count so that micro-batches add up to the same gradient."""
+    """Sum over valid positions; divide by the *global* minibatch's token count so that micro-batches add up to the same
+    gradient."""
     _same(x_BT, mask_BT)
     return (x_BT * mask_BT).sum()
 

@@ -1,7 +1,7 @@
 """What one sampled response is, as the trainer, the log and observers see it; and the training rows made of it.
 
-A *rollout* is data about what happened. A *row* is one thing to learn from: an improved revision gives two, one in the prompt it was written
-in and one in the plain prompt that never showed the guidance.
+A *rollout* is data about what happened. A *row* is one thing to learn from: an improved revision gives two, one in the
+prompt it was written in and one in the plain prompt that never showed the guidance.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from herl_bench.train.config import PPOConfig
-from herl_bench.train.scoring import Pair
+from herl_bench.train.forward import Pair
 from herl_bench.types import Example, Judgement, Kind
 
 
@@ -30,8 +30,9 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Rollout:
-    """prompt_ids: what the policy saw. plain_ids: the same example's prompt without guidance. baseline: the reward that the attempt behind the
-    guidance had. draft: index of the revised rollout in the same step. bonus: predicted or measured improvement, not yet weighted.
+    """prompt_ids: what the policy saw. plain_ids: the same example's prompt without guidance. baseline: the reward that
+    the attempt behind the guidance had. draft: index of the revised rollout in the same step. bonus: predicted or
+    measured improvement, not yet weighted.
     propensity: the chance with which the draft was chosen for revision. group: as of the assignment."""
 
     example: Example
@@ -83,7 +84,12 @@ class Rollout:
             "verdicts": [
                 {
                     k: v
-                    for k, v in (("criterion", x.criterion), ("part", x.part), ("met", x.met), ("evidence", x.evidence or x.error))
+                    for k, v in (
+                        ("criterion", x.criterion),
+                        ("part", x.part),
+                        ("met", x.met),
+                        ("evidence", x.evidence or x.error),
+                    )
                     if v != ""
                 }
                 for x in self.judgement.verdicts
@@ -99,7 +105,8 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Row:
-    """One thing to learn from. behaviour: the pair as it was sampled, where that is not this one (then the row is off-policy).
+    """One thing to learn from. behaviour: the pair as it was sampled, where that is not this one (then the row is
+    off-policy).
     revision: a revision in the prompt that it was written in."""
 
     pair: Pair
@@ -126,6 +133,12 @@ def training_rows(rollouts: Sequence[Rollout], config: PPOConfig) -> list[Row]:
         unguided = r.prompt_ids == r.plain_ids
         if unguided or context in ("hindsight", "both"):
             rows.append(Row(r.pair, reward, group=r.group, revision=r.kind == "revision"))
-        if not unguided and context in ("original", "both") and r.improvement is not None and r.improvement > 0 and not truncated:
+        if (
+            not unguided
+            and context in ("original", "both")
+            and r.improvement is not None
+            and r.improvement > 0
+            and not truncated
+        ):
             rows.append(Row(Pair(r.plain_ids, r.ids, config.temperature), reward, behaviour=r.pair, group=r.group))
     return rows

@@ -1,8 +1,10 @@
-"""One actor-critic trainer for PPO and HeRL: sample, judge, hindsight, bonus, advantage, loss, step. With hindsight switched off, HeRL is PPO.
+"""One actor-critic trainer for PPO and HeRL: sample, judge, hindsight, bonus, advantage, loss, step. With hindsight
+switched off, HeRL is PPO.
 
-Departures from the article and from the published code are listed in `herl.py`. Departures from common PPO for language models: the KL to the
-starting policy is a term of the loss (k3), not of the reward; the value critic is a network of its own, trained on on-policy rows only;
-advantages of off-policy rows are whitened with the on-policy rows' mean and deviation.
+Departures from the article and from the published code are listed in `herl.py`. Departures from common PPO for language
+models: the KL to the starting policy is a term of the loss (k3), not of the reward; the value critic is a network of
+its own, trained on on-policy rows only; advantages of off-policy rows are whitened with the on-policy rows' mean and
+deviation.
 
 Left out: more than one process (the run refuses), and sampling on another device than training.
 """
@@ -25,11 +27,11 @@ from herl_bench.hindsight import HindsightBuffer
 from herl_bench.train import herl, losses
 from herl_bench.train.bonus import BonusCritic, Measurement, shuffled
 from herl_bench.train.config import HINDSIGHT_OFF, HeRLConfig
+from herl_bench.train.forward import Critic, Pair, logprobs, microbatches
 from herl_bench.train.judging import Judging
 from herl_bench.train.metrics import checked
 from herl_bench.train.rollouts import Rollout, Row, training_rows
-from herl_bench.train.scoring import Critic, Pair, logprobs, microbatches
-from herl_bench.train.steps import FEWEST_ROLLOUTS, Clock, described, judged, mean, mean_metric, sample
+from herl_bench.train.sampling import FEWEST_ROLLOUTS, Clock, described, judged, mean, mean_metric, sample
 from herl_bench.types import Example
 
 if TYPE_CHECKING:
@@ -64,14 +66,23 @@ class Learner:
         self.run = run
         given = run.config
         # PPO's configuration is HeRL's with hindsight off, so that the code below knows one kind only.
-        self.config: HeRLConfig = given if isinstance(given, HeRLConfig) else HeRLConfig(**{**vars(given), **HINDSIGHT_OFF})
-        self.accelerator = Accelerator(log_with=run.report_to or None, project_dir=str(run.directory), step_scheduler_with_optimizer=False)
+        self.config: HeRLConfig = (
+            given if isinstance(given, HeRLConfig) else HeRLConfig(**{**vars(given), **HINDSIGHT_OFF})
+        )
+        self.accelerator = Accelerator(
+            log_with=run.report_to or None, project_dir=str(run.directory), step_scheduler_with_optimizer=False
+        )
         if self.accelerator.num_processes > 1:
-            raise UsageError(f"training runs in one process, not in {self.accelerator.num_processes}: start it without a launcher")
+            raise UsageError(
+                f"training runs in one process, not in {self.accelerator.num_processes}: start it without a launcher"
+            )
         if run.report_to:
-            self.accelerator.init_trackers("logs", config={k: v for k, v in vars(self.config).items() if isinstance(v, int | float | str)})
+            self.accelerator.init_trackers(
+                "logs", config={k: v for k, v in vars(self.config).items() if isinstance(v, int | float | str)}
+            )
         self.device = self.accelerator.device
-        # Short passes suit a processor: rows of like length share one, with little padding, and what they hold stays in the cache.
+        # Short passes suit a processor: rows of like length share one, with little padding, and what they hold stays in
+        # the cache.
         self.microbatch_tokens = self.config.microbatch_tokens or (2048 if self.device.type == "cpu" else 16384)
         self.policy = run.policy
         self.policy.model.to(self.device)
@@ -86,19 +97,29 @@ class Learner:
             {"params": list(self.critic.parameters()), "lr": self.config.critic_learning_rate},
         ]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.0)
-        self.policy.model, self.critic, self.optimizer = self.accelerator.prepare(self.policy.model, self.critic, self.optimizer)
+        self.policy.model, self.critic, self.optimizer = self.accelerator.prepare(
+            self.policy.model, self.critic, self.optimizer
+        )
         self.bonus = (
-            BonusCritic(self.policy.model, self.config.bonus_learning_rate, self.config.bonus_window, self.config.bonus_epochs,
-                        self.microbatch_tokens, self.pad, self.device)
+            BonusCritic(
+                self.policy.model,
+                self.config.bonus_learning_rate,
+                self.config.bonus_window,
+                self.config.bonus_epochs,
+                self.microbatch_tokens,
+                self.pad,
+                self.device,
+            )
             if self.config.hindsight and self.config.bonus in ("critic", "shuffled")
             else None
-        )  # fmt: skip
+        )
         self.improvements: list[tuple[int, float]] = []  # (step, measured improvement) of the last `bonus_window` steps
         self.buffer = HindsightBuffer(self.config.buffer_size)
         self.judging = Judging(run.rubric, run.metrics, run.sandbox)
         # One random stream per purpose: what hindsight draws must not move what PPO draws.
         self.sampling, self.revising, self.shuffling, self.judging_bonus = (
-            torch.Generator(self.device if purpose < 2 else "cpu").manual_seed(run.seed * 1000 + purpose) for purpose in range(4)
+            torch.Generator(self.device if purpose < 2 else "cpu").manual_seed(run.seed * 1000 + purpose)
+            for purpose in range(4)
         )
         self.choosing = Random(run.seed)
         self.steps = 0
@@ -106,9 +127,10 @@ class Learner:
         self._stream: Iterator[Example] | None = None
         self.started = time.monotonic()
 
-    # ------------------------------------------------------------------------------------------------------------- one step
+    # --------------------------------------------------------------------------------------------------------- one step
     def plan(self) -> tuple[int, int] | None:
-        """(prompts, revision slots) of the next step; None when the budget is spent. The last step is made smaller to fit."""
+        """(prompts, revision slots) of the next step; None when the budget is spent. The last step is made smaller to
+        fit."""
         config, budget = self.config, self.run.budget
         rollouts = budget.affordable(config.rollouts_per_step, self.run.max_new_tokens)
         if self.steps and rollouts < min(FEWEST_ROLLOUTS, config.rollouts_per_step):
@@ -147,7 +169,9 @@ class Learner:
             drafts = self._with_bonus(drafts, revisions, predicted)
 
         rollouts = [*drafts, *revisions]
-        taught = herl.replaced(drafts, revisions, config.replace_top_n, self.choosing) if config.replace_top_n else rollouts
+        taught = (
+            herl.replaced(drafts, revisions, config.replace_top_n, self.choosing) if config.replace_top_n else rollouts
+        )
         rows = training_rows(taught, config)
         learnt: dict[str, Any] = {}
         if any(not row.off_policy for row in rows):
@@ -165,14 +189,22 @@ class Learner:
         self.position += count
         return [next(self._stream) for _ in range(count)]
 
-    def _with_bonus(self, drafts: Sequence[Rollout], revisions: Sequence[Rollout], predicted: Sequence[float]) -> list[Rollout]:
-        """Drafts with their bonus: measured where revised, or predicted for all while the gate is open. The critic learns from this step."""
+    def _with_bonus(
+        self, drafts: Sequence[Rollout], revisions: Sequence[Rollout], predicted: Sequence[float]
+    ) -> list[Rollout]:
+        """Drafts with their bonus: measured where revised, or predicted for all while the gate is open. The critic
+        learns from this step."""
         config = self.config
         measured = {r.draft: r for r in revisions if r.draft is not None and r.improvement is not None}
         if self.bonus:
             news = [
                 Measurement(
-                    drafts[i].example.id, drafts[i].prompt_ids, drafts[i].ids, r.baseline or 0.0, r.improvement or 0.0, r.propensity or 1.0
+                    drafts[i].example.id,
+                    drafts[i].prompt_ids,
+                    drafts[i].ids,
+                    r.baseline or 0.0,
+                    r.improvement or 0.0,
+                    r.propensity or 1.0,
                 )
                 for i, r in measured.items()
                 if i is not None
@@ -182,10 +214,16 @@ class Learner:
                 news = shuffled(news, self.steps)
             self.run.budget.forward_tokens += sum(len(n.prompt) + len(n.response) for n in news)
             self.run.budget.trained_tokens += self.bonus.observe(self.steps + 1, news, self.judging_bonus)
-            return [replace(d, bonus=b) if used and d.reward is not None else d for d, b in zip(drafts, predicted, strict=True)]
+            return [
+                replace(d, bonus=b) if used and d.reward is not None else d
+                for d, b in zip(drafts, predicted, strict=True)
+            ]
         if config.hindsight and config.bonus == "measured":
             lowest = -1.0 if config.bonus_signed else 0.0
-            return [replace(d, bonus=max(lowest, measured[i].improvement or 0.0)) if i in measured else d for i, d in enumerate(drafts)]
+            return [
+                replace(d, bonus=max(lowest, measured[i].improvement or 0.0)) if i in measured else d
+                for i, d in enumerate(drafts)
+            ]
         if config.hindsight and config.bonus == "constant":
             usual = max(0.0, mean(delta for _, delta in self.improvements) or 0.0)
             recent = self.steps + 1 - config.bonus_window
@@ -194,10 +232,11 @@ class Learner:
             return [replace(d, bonus=min(usual, 1.0 - d.reward)) if d.reward is not None else d for d in drafts]
         return list(drafts)
 
-    # ------------------------------------------------------------------------------------------------------------ learning
+    # --------------------------------------------------------------------------------------------------------- learning
     @torch.no_grad()
     def _score(self, rows: Sequence[Row]) -> dict[str, Tensor]:
-        """What the policy, the starting policy and the critic say of each row before the update; (row, response position), 0 on padding."""
+        """What the policy, the starting policy and the critic say of each row before the update; (row, response
+        position), 0 on padding."""
         width = max(len(row.pair.response) for row in rows)
         scored = {
             name: torch.zeros(len(rows), width, device=self.device)
@@ -219,13 +258,16 @@ class Learner:
         if off and self.config.off_policy != "awr":
             sampled = [row.behaviour or row.pair for row in rows]
             for batch in microbatches(sampled, self.microbatch_tokens, self.pad, self.device, off):
-                scored["behaviour"][batch.rows, : batch.mask_BT.shape[1]] = logprobs(self.policy.model, batch)[0] * batch.mask_BT
+                scored["behaviour"][batch.rows, : batch.mask_BT.shape[1]] = (
+                    logprobs(self.policy.model, batch)[0] * batch.mask_BT
+                )
             self.run.budget.forward_tokens += sum(len(sampled[i]) for i in off)
         return scored
 
     @torch.no_grad()
     def _values(self, rows: Sequence[Row], like_NT: Tensor) -> Tensor:
-        """What the critic says now; apart from the rest of the scores, because it alone is asked again after its warm-up."""
+        """What the critic says now; apart from the rest of the scores, because it alone is asked again after its
+        warm-up."""
         values_NT = torch.zeros_like(like_NT)
         for batch in microbatches([row.pair for row in rows], self.microbatch_tokens, self.pad, self.device):
             values_NT[batch.rows, : batch.mask_BT.shape[1]] = self.critic(batch) * batch.mask_BT
@@ -261,15 +303,21 @@ class Learner:
                 self.optimizer.zero_grad()
                 moved = self._policy_pass(rows, chosen, scored, advantages_NT, on_N)
                 if with_critic:
-                    moved["value_loss"] = self._critic_pass(rows, chosen, scored["value"], returns_NT, on_mask_NT, alone=False)
+                    moved["value_loss"] = self._critic_pass(
+                        rows, chosen, scored["value"], returns_NT, on_mask_NT, alone=False
+                    )
                 if not all(map(math.isfinite, moved.values())):
                     self._diverged("the loss is not a number")
                 if minibatches == 0:
                     first_ratio = moved["ratio_distance"]
                     self._check_first_ratio(first_ratio)
-                moved["grad_norm"] = float(self.accelerator.clip_grad_norm_(self.policy.model.parameters(), config.max_grad_norm))
+                moved["grad_norm"] = float(
+                    self.accelerator.clip_grad_norm_(self.policy.model.parameters(), config.max_grad_norm)
+                )
                 if with_critic:
-                    moved["value_grad_norm"] = float(self.accelerator.clip_grad_norm_(self.critic.parameters(), config.max_grad_norm))
+                    moved["value_grad_norm"] = float(
+                        self.accelerator.clip_grad_norm_(self.critic.parameters(), config.max_grad_norm)
+                    )
                 if not math.isfinite(moved["grad_norm"] + moved.get("value_grad_norm", 0.0)):
                     self._diverged("a gradient is not a number")
                 self.optimizer.step()
@@ -306,18 +354,22 @@ class Learner:
             learnt |= {
                 "value_loss": sums["value_loss"] / minibatches,
                 "value_grad_norm": sums["value_grad_norm"] / minibatches,
-                "explained_variance": losses.explained_variance(scored["value"][on_mask_NT > 0], returns_NT[on_mask_NT > 0]),
+                "explained_variance": losses.explained_variance(
+                    scored["value"][on_mask_NT > 0], returns_NT[on_mask_NT > 0]
+                ),
                 "return_mean": float(losses.masked_mean(returns_NT, on_mask_NT)),
                 "value_mean": float(losses.masked_mean(scored["value"], on_mask_NT)),
             }
         return learnt
 
     def _check_first_ratio(self, distance: float) -> None:
-        """Before anything was learnt, new and old probabilities are the same; lower precisions than float32 round too much to tell."""
+        """Before anything was learnt, new and old probabilities are the same; lower precisions than float32 round too
+        much to tell."""
         if self.policy.model.dtype == torch.float32 and distance > 0.01:
             raise HerlBenchError(
-                f"step {self.steps + 1}: the ratio of the first minibatch is off 1 by {distance:.3g}: {self.policy.name} scores the same tokens "
-                "differently from one batch to the next (is a dropout or a noise still on?), so PPO's ratio would mean nothing"
+                f"step {self.steps + 1}: the ratio of the first minibatch is off 1 by {distance:.3g}:"
+                f" {self.policy.name} scores the same tokens differently from one batch to the next (is a dropout or a"
+                " noise still on?), so PPO's ratio would mean nothing"
             )
 
     def _minibatches(self, count: int) -> list[Tensor]:
@@ -333,12 +385,16 @@ class Learner:
         pairs: list[Pair] = [row.pair for row in rows]
         for batch in microbatches(pairs, self.microbatch_tokens, self.pad, self.device, chosen.tolist()):
             t, mask_BT = batch.mask_BT.shape[1], batch.mask_BT
-            old_BT, reference_BT, behaviour_BT = (scored[name][batch.rows, :t] for name in ("old", "reference", "behaviour"))
+            old_BT, reference_BT, behaviour_BT = (
+                scored[name][batch.rows, :t] for name in ("old", "reference", "behaviour")
+            )
             advantage_BT, on_B = advantages_NT[batch.rows, :t], on_N[batch.rows]
             logp_BT, entropy_BT = logprobs(self.policy.model, batch, with_entropy=config.entropy_coef > 0)
             logp_BT = logp_BT * mask_BT
             high = config.cliprange if config.cliprange_high is None else config.cliprange_high
-            on_loss_BT, clipped_BT = losses.ppo_loss(logp_BT, old_BT, advantage_BT, config.cliprange, high, config.dual_clip)
+            on_loss_BT, clipped_BT = losses.ppo_loss(
+                logp_BT, old_BT, advantage_BT, config.cliprange, high, config.dual_clip
+            )
             if config.off_policy == "awr":
                 off_loss_BT = losses.awr_loss(logp_BT, advantage_BT)
             elif config.off_policy == "shaped":
@@ -371,7 +427,8 @@ class Learner:
     def _critic_pass(
         self, rows: Sequence[Row], chosen: Tensor, old_NT: Tensor, returns_NT: Tensor, on_mask_NT: Tensor, alone: bool
     ) -> float:
-        """Accumulate the value critic's gradient over a minibatch; with `alone`, also take the step (no clip on the value: it starts at 0)."""
+        """Accumulate the value critic's gradient over a minibatch; with `alone`, also take the step (no clip on the
+        value: it starts at 0)."""
         kept = [i for i in chosen.tolist() if not rows[i].off_policy]  # the others have no weight in it
         total = on_mask_NT[chosen].sum().clamp(min=1)
         clip = math.inf if alone else self.config.cliprange_value
@@ -393,11 +450,11 @@ class Learner:
     def _diverged(self, why: str) -> None:
         where = self.run.save_checkpoint(self.steps, self.state_dict(), label="diverged")
         raise DivergedError(
-            f"stopped at step {self.steps + 1}: {why}; the state is in {where}: lower learning_rate (now {self.config.learning_rate:g}) "
-            f"or raise kl_coef (now {self.config.kl_coef:g})"
+            f"stopped at step {self.steps + 1}: {why}; the state is in {where}: lower learning_rate (now"
+            f" {self.config.learning_rate:g}) or raise kl_coef (now {self.config.kl_coef:g})"
         )
 
-    # ------------------------------------------------------------------------------------------------------------- logging
+    # ---------------------------------------------------------------------------------------------------------- logging
     def _log(
         self,
         rollouts: Sequence[Rollout],
@@ -432,7 +489,7 @@ class Learner:
         if run.report_to:
             self.accelerator.log({k: v for k, v in row.items() if isinstance(v, int | float)}, step=self.steps)
 
-    # ---------------------------------------------------------------------------------------------------------- checkpoint
+    # ------------------------------------------------------------------------------------------------------- checkpoint
     def state_dict(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""
         return {

@@ -5,7 +5,7 @@ from typing import Any
 
 from herl_bench_bbh.world import prompt_of
 
-from herl_bench.evaluate.bridge import documents, judged
+from herl_bench.evaluate.lm_eval_tasks import documents, judged
 
 custom_dataset = documents("bbh")
 process_results = judged("bbh")

@@ -1,6 +1,6 @@
 """What herl_humaneval.yaml refers to."""
 
-from herl_bench.evaluate.bridge import documents, judged
+from herl_bench.evaluate.lm_eval_tasks import documents, judged
 
 custom_dataset = documents("humaneval")
 process_results = judged("humaneval")

@@ -1,8 +1,10 @@
-"""The candidate's process: runs untrusted code and answers the tester's calls. Nothing in here is trusted once the code has started.
+"""The candidate's process: runs untrusted code and answers the tester's calls. Nothing in here is trusted once the code
+has started.
 
-Covers: loading the program; calls, attribute and operator requests on what it defined; arguments changed in place; callables of the
-tests as arguments (reverse calls); objects that cannot travel (they stay here, the tester gets a reference); captured output, capped.
-Leaves out: tests, expected values, verdicts. None of them ever enters this process.
+Covers: loading the program; calls, attribute and operator requests on what it defined; arguments changed in place;
+callables of the tests as arguments (reverse calls); objects that cannot travel (they stay here, the tester gets a
+reference); captured output, capped. Leaves out: tests, expected values, verdicts. None of them ever enters this
+process.
 """
 
 from __future__ import annotations
@@ -161,7 +163,10 @@ class Callback:
 def as_function(server: Server, payload: list[Any]) -> Any:
     """A function of the tests, seen from here: programs look at its name, its docstring and its parameters."""
     number, name, doc, parameters, passed_on = payload
-    space = {"_default": NOT_GIVEN, "_call": lambda *args, **kwargs: server.call_back(number, given(args), given(kwargs))}
+    space = {
+        "_default": NOT_GIVEN,
+        "_call": lambda *args, **kwargs: server.call_back(number, given(args), given(kwargs)),
+    }
     function = eval(f"lambda {parameters}: _call({passed_on})", space)
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
@@ -191,7 +196,8 @@ class CallbackIterator:
 
 
 class Server:
-    """Made before the fork, where it costs every candidate nothing; `main` then gives it the largest message in bytes."""
+    """Made before the fork, where it costs every candidate nothing; `main` then gives it the largest message in
+    bytes."""
 
     limit: int
     owner: int
@@ -203,7 +209,9 @@ class Server:
         self.numbers: dict[int, int] = {}
         self.turn = threading.RLock()
         self.output = Output()
-        self.text = io.TextIOWrapper(io.BufferedWriter(self.output, 4096), "utf-8", "backslashreplace", write_through=False)
+        self.text = io.TextIOWrapper(
+            io.BufferedWriter(self.output, 4096), "utf-8", "backslashreplace", write_through=False
+        )
         self.globals: dict[str, Any] = {}
         self.callbacks: dict[int, Any] = {}
         self.chained = 0
@@ -228,7 +236,9 @@ class Server:
         elif kind.__hash__ is not object.__hash__:
             with contextlib.suppress(Exception):
                 more = hash(value)  # equal objects have equal ones
-        words = special_methods(kind) + (" __getitem__" if sort == "class" and hasattr(value, "__class_getitem__") else "")
+        words = special_methods(kind) + (
+            " __getitem__" if sort == "class" and hasattr(value, "__class_getitem__") else ""
+        )
         return {"r": [self.keep(value), sort, label if type(label) is str else "", words, self.keep(kind), more]}
 
     def keep(self, value: Any) -> int:
@@ -244,7 +254,9 @@ class Server:
         if tag == "cb":
             number = payload[0] if type(payload) is list else payload
             if number not in self.callbacks:
-                self.callbacks[number] = as_function(self, payload) if type(payload) is list else Callback(self, payload)
+                self.callbacks[number] = (
+                    as_function(self, payload) if type(payload) is list else Callback(self, payload)
+                )
             return self.callbacks[number]
         if tag == "X":
             return self.error_class(*payload)
@@ -254,7 +266,9 @@ class Server:
             return getattr(builtins, payload)
         if tag == "e":
             kind, arguments, number = [codec.decode(part, self.resolve) for part in payload]
-            error = kind(*arguments) if kind.__module__ in ("builtins", codec.OF_TESTS) else kind.__new__(kind, *arguments)
+            error = (
+                kind(*arguments) if kind.__module__ in ("builtins", codec.OF_TESTS) else kind.__new__(kind, *arguments)
+            )
             self.thrown[id(error)] = (number, error)
             return error
         return codec.no_import(tag, payload)
@@ -264,13 +278,17 @@ class Server:
         if number not in self.callbacks:
             known = module.partition(".")[0] in sys.stdlib_module_names
             members = {"__module__": codec.OF_TESTS, "__qualname__": str(number)}
-            made = getattr(importlib.import_module(module), name) if known else type(name, (codec.decode(base, self.resolve),), members)
+            made = (
+                getattr(importlib.import_module(module), name)
+                if known
+                else type(name, (codec.decode(base, self.resolve),), members)
+            )
             self.callbacks[number] = made
         return self.callbacks[number]
 
     def describe(self, error: BaseException) -> list[Any]:
-        """[names of its classes, its plain args or None, its text, the last line of the program that it passed through, its number here unless
-        it is a builtin's, its attributes that are plain or exceptions]"""
+        """[names of its classes, its plain args or None, its text, the last line of the program that it passed through,
+        its number here unless it is a builtin's, its attributes that are plain or exceptions]"""
         kind = type(error)
         number = None if kind.__module__ == "builtins" else self.keep(error)
         words = described(error, self.export)
@@ -279,13 +297,19 @@ class Server:
         more |= {} if is_own(error) else vars(error)
         self.chained += 1
         try:
-            return [*words, number, codec.encode({name: value for name, value in more.items() if travels(value)}, self.export)]
+            return [
+                *words,
+                number,
+                codec.encode({name: value for name, value in more.items() if travels(value)}, self.export),
+            ]
         finally:
             self.chained -= 1
 
     # ---- messages
     def send(self, message: list[Any]) -> None:
-        if os.getpid() != self.owner:  # a process that the program forked has come back here: the tester talks to its parent
+        if (
+            os.getpid() != self.owner
+        ):  # a process that the program forked has come back here: the tester talks to its parent
             os._exit(0 if message[0] == "ret" else 1)
         self.text.flush()
         packed = frames.pack([*message, self.output.take()])
@@ -344,7 +368,8 @@ class Server:
             self.answer(self.receive())
 
     def answer(self, message: list[Any]) -> None:
-        """One request: ["do", operation, args, kwargs] -> ["ret", value, changes] | ["exc", exception, changes] | ["bad", why, …]."""
+        """One request: ["do", operation, args, kwargs] -> ["ret", value, changes] | ["exc", exception, changes] |
+        ["bad", why, …]."""
         _, operation, encoded, encoded_keywords = message
         args: list[Any] = []
         for argument in encoded:
@@ -364,7 +389,8 @@ class Server:
         self.send([*reply, self._changes(operation, args, kwargs, encoded, encoded_keywords)])
 
     def _result(self, operation: str, value: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """An argument that comes back is told apart from an equal one, and so is what the program keeps: tests may look at identity."""
+        """An argument that comes back is told apart from an equal one, and so is what the program keeps: tests may look
+        at identity."""
         kept = operation in LENDING or sys.getrefcount(value) > HELD_HERE
         if operation == "plain":
             return codec.as_data(value, self.export)
@@ -380,7 +406,9 @@ class Server:
             return self.export(value)
         return {"m": [self.lend(value, encoded), encoded]} if kept and lendable(value) else encoded
 
-    def _changes(self, operation: str, args: list[Any], kwargs: dict[str, Any], encoded: list[Any], keywords: dict[str, Any]) -> Any:
+    def _changes(
+        self, operation: str, args: list[Any], kwargs: dict[str, Any], encoded: list[Any], keywords: dict[str, Any]
+    ) -> Any:
         """What the call changed in its arguments: [[place, new value], …], None where nothing did."""
         changes = self._lent_changes() if self.lent else []
         if operation != "call":
@@ -480,8 +508,8 @@ def special_methods(kind: type) -> str:
 
 
 def list_special_methods(kind: type) -> list[str]:
-    """Those that it has and `object` has not, and in a word how it compares: as its fields do (a dataclass), or as the builtin that it derives
-    from."""
+    """Those that it has and `object` has not, and in a word how it compares: as its fields do (a dataclass), or as the
+    builtin that it derives from."""
     words = [name for name in SPECIAL if getattr(kind, name, None) not in (None, getattr(object, name, None))]
     if hasattr(kind, "__next__"):
         words = [name for name in words if name not in ("__iter__", "__next__")]
@@ -489,7 +517,9 @@ def list_special_methods(kind: type) -> list[str]:
         words = [name for name in words if name != "__contains__"]  # a builtin's, which looks at the items
     if kind.__hash__ is None:
         words.append("__hash__")
-    if getattr(getattr(kind.__eq__, "__code__", None), "co_filename", "") == "<string>" and hasattr(kind, "__dataclass_fields__"):
+    if getattr(getattr(kind.__eq__, "__code__", None), "co_filename", "") == "<string>" and hasattr(
+        kind, "__dataclass_fields__"
+    ):
         words.append("narrow")
     if any(kind.__eq__ is base.__eq__ for base in codec.MUTABLE) or codec.table_name(kind) in codec.KEPT:
         words.append("data")
@@ -526,7 +556,8 @@ def described(error: BaseException, export: codec.Export) -> list[Any]:
 
 
 def prepare(stream: int) -> Server:
-    """What is the same for every candidate; stream: the descriptor of its socket. The spawner itself prints nothing and reads nothing."""
+    """What is the same for every candidate; stream: the descriptor of its socket. The spawner itself prints nothing and
+    reads nothing."""
     rehearse()
     server = Server(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=stream))
     sys.stdout = sys.stderr = server.text
@@ -567,8 +598,8 @@ REHEARSALS = 48
 
 
 def rehearse() -> None:
-    """Do, before the first fork, what every candidate does: the interpreter then has its caches filled and its bytecode specialised, for which
-    each candidate would otherwise write to, and so copy, pages of its own."""
+    """Do, before the first fork, what every candidate does: the interpreter then has its caches filled and its bytecode
+    specialised, for which each candidate would otherwise write to, and so copy, pages of its own."""
     ours, theirs = socket.socketpair()
     for _ in range(REHEARSALS):
         server = Server(theirs)

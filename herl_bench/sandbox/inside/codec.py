@@ -1,11 +1,12 @@
 """Values to JSON and back: plain Python data, exactly, and nothing else. Never pickle, marshal or eval.
 
-Covers: None, bool, int of any size, float (nan and inf included), complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, deque,
-Counter, OrderedDict, defaultdict, named tuples, ranges, slices, dict views and proxies, Decimal, Fraction, dates and times with their zones,
-arrays, views of constant memory, paths, UUIDs, addresses, and the types themselves; where numpy was loaded before the first program, its
-arrays and scalars of numbers, booleans, text and times.
-A subclass of one of these travels as its base, so that no `__eq__` of the sender's comes along. Everything else is handed to `export`,
-which gives a reference or raises `Unsendable`. Leaves out: shared references and cycles (a cycle is "nested too deeply").
+Covers: None, bool, int of any size, float (nan and inf included), complex, str, bytes, bytearray, list, tuple, dict,
+set, frozenset, deque, Counter, OrderedDict, defaultdict, named tuples, ranges, slices, dict views and proxies, Decimal,
+Fraction, dates and times with their zones, arrays, views of constant memory, paths, UUIDs, addresses, and the types
+themselves; where numpy was loaded before the first program, its arrays and scalars of numbers, booleans, text and
+times. A subclass of one of these travels as its base, so that no `__eq__` of the sender's comes along. Everything else
+is handed to `export`, which gives a reference or raises `Unsendable`. Leaves out: shared references and cycles (a cycle
+is "nested too deeply").
 """
 
 from __future__ import annotations
@@ -29,15 +30,20 @@ VIEWS = {type({}.keys()): "keys", type({}.values()): "values", type({}.items()):
 
 # Types and a few pure functions that travel by name: (module, name). The receiver looks them up in its own interpreter.
 NAMED_TYPES = {
-    "builtins": "int float str bool list dict set frozenset tuple bytes bytearray complex type object range slice memoryview "
-    + " ".join(name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)),
+    "builtins": (
+        "int float str bool list dict set frozenset tuple bytes bytearray complex type object range slice memoryview "
+        + " ".join(
+            name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)
+        )
+    ),
     "collections": "Counter OrderedDict defaultdict deque",
     "decimal": "Decimal",
     "fractions": "Fraction",
     "datetime": "date datetime time timedelta timezone",
 }
 
-# What one call of its type with plain data makes: (module, name) to that data. The mutable ones stay where they are, unless their data is asked for.
+# What one call of its type with plain data makes: (module, name) to that data. The mutable ones stay where they are,
+# unless their data is asked for.
 MADE: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("uuid", "UUID"): lambda value: [str(value)],
     ("zoneinfo", "ZoneInfo"): lambda value: [value.key],
@@ -57,12 +63,24 @@ KEPT: dict[tuple[str, str], Callable[[Any], Any]] = {
 COMPARISONS = "eq ne lt le gt ge"
 BINARY = "add sub mul truediv floordiv mod pow matmul lshift rshift and or xor divmod"
 SPECIAL = (
-    f"{COMPARISONS} {' '.join(kind + word for kind in ('', 'r', 'i') for word in BINARY.split())} neg pos invert abs round trunc floor ceil "
-    "int float complex index len bool iter next reversed getitem setitem delitem contains bytes fspath length_hint enter exit aiter anext "
-    "aenter aexit dataclass_fields"
+    f"{COMPARISONS} {' '.join(kind + word for kind in ('', 'r', 'i') for word in BINARY.split())} neg pos invert abs"
+    " round trunc floor ceil int float complex index len bool iter next reversed getitem setitem delitem contains"
+    " bytes fspath length_hint enter exit aiter anext aenter aexit dataclass_fields"
 )
-ERROR_PARTS = ("__cause__", "__context__", "__suppress_context__", "__notes__", "filename", "filename2", "name", "path", "obj")
-PURE_FUNCTIONS = "abs all any len max min sorted sum round pow divmod hash ord chr repr reversed enumerate zip map filter"
+ERROR_PARTS = (
+    "__cause__",
+    "__context__",
+    "__suppress_context__",
+    "__notes__",
+    "filename",
+    "filename2",
+    "name",
+    "path",
+    "obj",
+)
+PURE_FUNCTIONS = (
+    "abs all any len max min sorted sum round pow divmod hash ord chr repr reversed enumerate zip map filter"
+)
 
 
 LENT_AT_ONCE = 16  # lists and the like that tests and program have in common
@@ -134,9 +152,13 @@ _ENCODERS: dict[type, Callable[[Any, Export, int], Any]] = {
     bytearray: lambda value, export, depth: {"ba": value.hex()},
     complex: lambda value, export, depth: {"c": [value.real, value.imag]},
     range: lambda value, export, depth: {"range": [encode(part) for part in (value.start, value.stop, value.step)]},
-    slice: lambda value, export, depth: {"slice": [encode(part, export, depth) for part in (value.start, value.stop, value.step)]},
+    slice: lambda value, export, depth: {
+        "slice": [encode(part, export, depth) for part in (value.start, value.stop, value.step)]
+    },
     type(type.__dict__): lambda value, export, depth: {"d": _pairs(value.items(), export, depth)},
-    collections.deque: lambda value, export, depth: {"q": [value.maxlen, [encode(item, export, depth) for item in value]]},
+    collections.deque: lambda value, export, depth: {
+        "q": [value.maxlen, [encode(item, export, depth) for item in value]]
+    },
     collections.Counter: lambda value, export, depth: {"n": _pairs(value.items(), export, depth)},
     collections.OrderedDict: lambda value, export, depth: {"o": _pairs(value.items(), export, depth)},
     collections.defaultdict: _encode_defaultdict,
@@ -150,7 +172,8 @@ SINGLETONS = {"Ellipsis": Ellipsis, "NotImplemented": NotImplemented}
 
 
 def type_name(value: Any) -> str | None:
-    """`module.name` of a type that travels by name, else None. Compared by identity, so an impostor's name does not help it."""
+    """`module.name` of a type that travels by name, else None. Compared by identity, so an impostor's name does not
+    help it."""
     if value is type(None):
         return "builtins.NoneType"
     module, name = getattr(value, "__module__", None), getattr(value, "__name__", None)
@@ -171,14 +194,16 @@ def named_type(name: Any) -> Any:
 
 
 class Dressed:
-    """A builtin's immutable value that a class of the program's own only adds to (a named tuple, a member of an `IntEnum`), as the tests have it:
-    what it is worth is a copy, compared as such, and what else it has is asked of the original."""
+    """A builtin's immutable value that a class of the program's own only adds to (a named tuple, a member of an
+    `IntEnum`), as the tests have it: what it is worth is a copy, compared as such, and what else it has is asked of the
+    original."""
 
 
 # What such a class may define without meaning anything else by ==, < or +.
 HARMLESS = (
-    "__annotations__ __dict__ __doc__ __format__ __getnewargs__ __init__ __match_args__ __module__ __new__ __orig_bases__ __reduce_ex__ "
-    "__reduce__ __repr__ __slots__ __str__ __static_attributes__ __firstlineno__ __weakref__"
+    "__annotations__ __dict__ __doc__ __format__ __getnewargs__ __init__ __match_args__ __module__ __new__"
+    " __orig_bases__ __reduce_ex__ __reduce__ __repr__ __slots__ __str__ __static_attributes__ __firstlineno__"
+    " __weakref__"
 )
 IMMUTABLE = (int, float, str, bytes, tuple, frozenset)
 
@@ -242,7 +267,11 @@ def _encode_rare(value: Any, kind: type, export: Export, depth: int) -> Any:
 def table_name(kind: type) -> tuple[str, str]:
     """(module, name) of a class that is what its name says, else of none."""
     module, name = kind.__module__, kind.__name__
-    return (module, name) if (module, name) in MADE | KEPT and getattr(sys.modules.get(module), name, None) is kind else ("", "")
+    return (
+        (module, name)
+        if (module, name) in MADE | KEPT and getattr(sys.modules.get(module), name, None) is kind
+        else ("", "")
+    )
 
 
 def made(value: Any, kind: type, export: Export, depth: int = 0) -> Any:
@@ -252,7 +281,8 @@ def made(value: Any, kind: type, export: Export, depth: int = 0) -> Any:
 
 
 def as_data(value: Any, export: Export) -> Any:
-    """By value what else stays where it is: an object whose class derives from a container, or is among those of `KEPT`."""
+    """By value what else stays where it is: an object whose class derives from a container, or is among those of
+    `KEPT`."""
     return made(value, type(value), export) if table_name(type(value)) in KEPT else encode(plain(value), export)
 
 
@@ -354,13 +384,14 @@ def _has_behaviour(kind: type, base: type) -> bool:
     return any(not name.startswith("_") and callable(member) for parent in own for name, member in vars(parent).items())
 
 
-# ------------------------------------------------------------------------------------------------------------------- back
+# ----------------------------------------------------------------------------------------------------------------- back
 def no_import(tag: str, payload: Any) -> Any:
     raise BadValue(f"unknown tag {tag[:20]!r}")
 
 
 def decode(message: Any, resolve: Import = no_import, depth: int = 0) -> Any:
-    """The value that `encode` was given; BadValue for anything that `encode` does not write. `resolve(tag, payload)` reads references."""
+    """The value that `encode` was given; BadValue for anything that `encode` does not write. `resolve(tag, payload)`
+    reads references."""
     kind = type(message)
     if kind in DEFINITE or kind is int:
         return message
@@ -433,7 +464,9 @@ def _decode_defaultdict(payload: Any, resolve: Import, depth: int) -> Any:
 def _decode_named_tuple(payload: Any, resolve: Import, depth: int) -> Any:
     name, fields, items = payload
     words = [name, *fields]
-    if not all(type(word) is str and word.isidentifier() for word in words) or any(field.startswith("_") for field in fields):
+    if not all(type(word) is str and word.isidentifier() for word in words) or any(
+        field.startswith("_") for field in fields
+    ):
         raise BadValue("a named tuple has identifiers for names")
     values = _list(items, resolve, depth)
     if len(fields) != len(values) or len(set(fields)) != len(fields):
@@ -443,7 +476,8 @@ def _decode_named_tuple(payload: Any, resolve: Import, depth: int) -> Any:
 
 @functools.lru_cache(maxsize=256)
 def _named_tuple(name: str, fields: tuple[str, ...]) -> Any:
-    """collections.namedtuple would build its class with eval. Kept: classes are dear, and only the garbage collector takes them away."""
+    """collections.namedtuple would build its class with eval. Kept: classes are dear, and only the garbage collector
+    takes them away."""
     members: dict[str, Any] = {field: property(operator.itemgetter(i)) for i, field in enumerate(fields)}
     return type(name, (tuple,), {**members, "_fields": fields, "__slots__": ()})
 
@@ -499,7 +533,7 @@ _DECODERS: dict[str, Callable[[Any, Import, int], Any]] = {
     "n": lambda payload, resolve, depth: collections.Counter(_dict(payload, resolve, depth)),
     "o": _decode_ordered,
     "dd": _decode_defaultdict,
-    "keys": lambda payload, resolve, depth: {item: None for item in _list(payload, resolve, depth)}.keys(),  # noqa: C420 (as for sets)
+    "keys": (lambda payload, resolve, depth: {item: None for item in _list(payload, resolve, depth)}.keys()),  # noqa: C420 (as for sets)
     "values": lambda payload, resolve, depth: dict(enumerate(_list(payload, resolve, depth))).values(),
     "items": lambda payload, resolve, depth: _dict(payload, resolve, depth).items(),
     "S": lambda payload, resolve, depth: SINGLETONS[payload],
@@ -528,7 +562,17 @@ def has_mutable(value: Any, depth: int = 0) -> bool:
 
 
 MUTABLE = frozenset(
-    {list, dict, set, bytearray, collections.deque, collections.Counter, collections.OrderedDict, collections.defaultdict, array.array}
+    {
+        list,
+        dict,
+        set,
+        bytearray,
+        collections.deque,
+        collections.Counter,
+        collections.OrderedDict,
+        collections.defaultdict,
+        array.array,
+    }
 )
 
 
@@ -542,7 +586,13 @@ def holds_twice(value: Any) -> bool:
             if id(value) in seen and type(value) in MUTABLE:
                 return True
             seen.add(id(value))
-            values += value.values() if isinstance(value, dict) else [] if isinstance(value, bytearray | array.array) else value
+            values += (
+                value.values()
+                if isinstance(value, dict)
+                else []
+                if isinstance(value, bytearray | array.array)
+                else value
+            )
     return False
 
 

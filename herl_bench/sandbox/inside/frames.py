@@ -1,7 +1,7 @@
 """Length-prefixed JSON over a stream socket. Leaves out what the JSON means.
 
-A frame is four bytes of length and that many bytes of JSON in UTF-8, halves of surrogate pairs included. The reader refuses a frame above
-its cap before reading it.
+A frame is four bytes of length and that many bytes of JSON in UTF-8, halves of surrogate pairs included. The reader
+refuses a frame above its cap before reading it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 
 HEADER = struct.Struct("=I")
 PIECE = 1 << 16
-# Both made once, and without what `json.dumps` and `json.loads` do around them for each message. Each nan is a new one: containers take the same
-# object for equal. Text is not escaped: two halves of a surrogate pair would come back as one character.
+# Both made once, and without what `json.dumps` and `json.loads` do around them for each message. Each nan is a new one:
+# containers take the same object for equal. Text is not escaped: two halves of a surrogate pair would come back as one
+# character.
 ENCODE = json.encoder.c_make_encoder(None, None, json.encoder.encode_basestring, None, ":", ",", False, False, True)  # type: ignore[attr-defined]
 SCAN = json.JSONDecoder(parse_constant=float).scan_once  # type: ignore[attr-defined]
 
@@ -55,7 +56,8 @@ def send(stream: socket.socket, message: Any) -> None:
 
 
 class Reader:
-    """The frames that arrive on a socket. What came along with a frame is kept for the next one: a call to the kernel is dear."""
+    """The frames that arrive on a socket. What came along with a frame is kept for the next one: a call to the kernel
+    is dear."""
 
     def __init__(self, stream: socket.socket):
         self.stream = stream

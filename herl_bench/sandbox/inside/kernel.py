@@ -1,9 +1,10 @@
-"""Thin ctypes wrappers over the Linux calls that confinement needs: namespaces, mounts, capabilities, resource limits, prctl.
+"""Thin ctypes wrappers over the Linux calls that confinement needs: namespaces, mounts, capabilities, resource limits,
+prctl.
 
-Covers: unshare, setns, mount, uid maps, dropping capabilities, rlimits. Each function gives a `Call`, which `make` makes. A child that was just
-forked so only makes calls: what it would touch to put them together, the kernel would have to copy for it.
-Leaves out: Landlock (`landlock.py`) and seccomp (`seccomp.py`).
-Numbers are from the kernel's uapi headers and are the same on x86-64 and aarch64.
+Covers: unshare, setns, mount, uid maps, dropping capabilities, rlimits. Each function gives a `Call`, which `make`
+makes. A child that was just forked so only makes calls: what it would touch to put them together, the kernel would have
+to copy for it. Leaves out: Landlock (`landlock.py`) and seccomp (`seccomp.py`). Numbers are from the kernel's uapi
+headers and are the same on x86-64 and aarch64.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc_with_lock = ctypes.PyDLL(None)
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (
+    1,
+    2,
+    4,
+    8,
+    32,
+    4096,
+    16384,
+    1 << 18,
+)
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 CAPABILITY_VERSION_3 = 0x20080522
 SIGKILL = 9
@@ -58,11 +68,14 @@ def setns(descriptor: int, kind: int) -> Call:
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> Call:
     data = options.encode() or None
-    return Call(f"mount {target}", libc.mount, (source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data))
+    return Call(
+        f"mount {target}", libc.mount, (source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data)
+    )
 
 
 def make_read_only(path: str) -> Call:
-    """Of a mount point; what else its mount forbids stays forbidden, as the kernel insists. Devices can still be written to."""
+    """Of a mount point; what else its mount forbids stays forbidden, as the kernel insists. Devices can still be
+    written to."""
     flags = os.statvfs(path).f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC)
     return mount("none", path, "none", flags | MS_REMOUNT | MS_BIND | MS_RDONLY)
 
@@ -98,12 +111,14 @@ def drop_to(uid: int) -> None:
 
 
 def drop_capabilities() -> Call:
-    """Permitted, effective and inheritable. The bounding set only matters to a later exec, which seccomp and no_new_privs both rule out."""
+    """Permitted, effective and inheritable. The bounding set only matters to a later exec, which seccomp and
+    no_new_privs both rule out."""
     return Call("capset", libc.capset, (struct.pack("Ii", CAPABILITY_VERSION_3, 0), bytes(24)))
 
 
 def fork() -> int:
-    """os.fork() for a process with one thread, without the interpreter's own work after a fork, which touches (and so copies) 80 pages."""
+    """os.fork() for a process with one thread, without the interpreter's own work after a fork, which touches (and so
+    copies) 80 pages."""
     return make(_FORK)
 
 
@@ -115,9 +130,11 @@ def limit(kind: int, value: int) -> Call:
 
 
 def limit_resources(memory: int, cpu: int, file: int, tasks: int | None) -> list[Call]:
-    """Bytes, seconds, bytes, a count. `tasks` counts threads and processes of the same user in this user namespace; None outside of one.
+    """Bytes, seconds, bytes, a count. `tasks` counts threads and processes of the same user in this user namespace;
+    None outside of one.
 
-    The hard CPU limit is the soft one: the candidate is init of its pid namespace, and init never gets the soft limit's SIGXCPU.
+    The hard CPU limit is the soft one: the candidate is init of its pid namespace, and init never gets the soft limit's
+    SIGXCPU.
     """
     limits = [limit(resource.RLIMIT_AS, memory), limit(resource.RLIMIT_CPU, cpu), limit(resource.RLIMIT_FSIZE, file)]
     return limits if tasks is None else [*limits, limit(resource.RLIMIT_NPROC, tasks)]
@@ -129,5 +146,11 @@ def limit_descriptors(count: int) -> Call:
 
 def limit_what_nobody_needs() -> list[Call]:
     """The same for every candidate, so the spawner does it once and they inherit it."""
-    kinds = (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_NICE, resource.RLIMIT_RTPRIO)
+    kinds = (
+        resource.RLIMIT_CORE,
+        resource.RLIMIT_MEMLOCK,
+        resource.RLIMIT_MSGQUEUE,
+        resource.RLIMIT_NICE,
+        resource.RLIMIT_RTPRIO,
+    )
     return [limit(kind, 0) for kind in kinds]

@@ -1,7 +1,8 @@
 """Landlock: which paths a candidate may touch, enforced by the kernel below any mount trick. ctypes only.
 
-Covers: read-only and writable trees, no execution, no devices, sockets or fifos; from ABI 4 no TCP, from ABI 6 no abstract sockets and
-no signals to the outside. Leaves out: where the kernel has no Landlock, `abi()` is 0 and the namespaces alone stand (the caller says so).
+Covers: read-only and writable trees, no execution, no devices, sockets or fifos; from ABI 4 no TCP, from ABI 6 no
+abstract sockets and no signals to the outside. Leaves out: where the kernel has no Landlock, `abi()` is 0 and the
+namespaces alone stand (the caller says so).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from .kernel import Call, libc, make
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 RULE_PATH_BENEATH = 1
-WITHOUT_NAMESPACES = 6  # the ABI from which it also keeps signals in, without which a program could kill others of the same user
+WITHOUT_NAMESPACES = (
+    6  # the ABI from which it also keeps signals in, without which a program could kill others of the same user
+)
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
 MAKE_CHAR, MAKE_SOCK, MAKE_FIFO, MAKE_BLOCK = 1 << 6, 1 << 9, 1 << 10, 1 << 11
 REFER, TRUNCATE, IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
@@ -31,7 +34,9 @@ def abi() -> int:
 
 def every_right(version: int) -> int:
     rights = (1 << 13) - 1
-    return rights | (REFER if version >= 2 else 0) | (TRUNCATE if version >= 3 else 0) | (IOCTL_DEV if version >= 5 else 0)
+    return (
+        rights | (REFER if version >= 2 else 0) | (TRUNCATE if version >= 3 else 0) | (IOCTL_DEV if version >= 5 else 0)
+    )
 
 
 def rule(path: str, rights: int) -> Rule:
@@ -52,7 +57,9 @@ def readable(paths: Iterable[str], more: int = 0) -> list[Rule]:
 
 def ruleset(version: int, rules: Sequence[Rule], scratch: str | None) -> int:
     """A descriptor of: what the rules allow, and anything but execution below `scratch`."""
-    attributes = struct.pack("QQQ", every_right(version), 3 if version >= 4 else 0, 3 if version >= 6 else 0)  # files, network, scope
+    attributes = struct.pack(
+        "QQQ", every_right(version), 3 if version >= 4 else 0, 3 if version >= 6 else 0
+    )  # files, network, scope
     size = ctypes.c_size_t(24 if version >= 6 else 16 if version >= 4 else 8)
     made = make(Call("landlock_create", libc.syscall, (CREATE_RULESET, attributes, size, 0)))
     below = None if scratch is None else rule(scratch, every_right(version) & ~NOT_FOR_SCRATCH)

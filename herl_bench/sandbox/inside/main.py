@@ -1,4 +1,5 @@
-"""Entry point inside the sandbox: split into spawner and tester. argv: the descriptor of the host's socket, options as JSON."""
+"""Entry point inside the sandbox: split into spawner and tester. argv: the descriptor of the host's socket, options as
+JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +16,10 @@ from typing import Any
 from . import codec, kernel, landlock, spawner
 
 # What programs import often. Every module here makes every fork dearer (hashlib alone maps all of libcrypto).
-PRELOAD = "abc bisect collections collections.abc copy enum functools heapq io itertools json math operator random re string threading time typing"
+PRELOAD = (
+    "abc bisect collections collections.abc copy enum functools heapq io itertools json math operator random re string"
+    " threading time typing"
+)
 TESTER_MEMORY = 1 << 30
 
 
@@ -25,7 +29,9 @@ def confine(options: dict[str, Any]) -> None:
         kernel.drop_to(options["drop_to"])
     library = os.path.dirname(os.__file__)
     if not os.access(library, os.R_OK | os.X_OK):
-        raise SystemExit(f"uid {os.getuid()} may not read {library}: use a Python that everybody may read, or another user than root")
+        raise SystemExit(
+            f"uid {os.getuid()} may not read {library}: use a Python that everybody may read, or another user than root"
+        )
     if options["tier"] == "landlock":
         rules = landlock.ruleset(landlock.abi(), landlock.readable([*options["readable"], "/proc"]), None)
         kernel.make(kernel.no_new_privileges(), landlock.restrict(rules))

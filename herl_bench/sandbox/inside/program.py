@@ -1,11 +1,12 @@
 """The program under test, seen from the tester: calls go over the socket, values come back through the codec.
 
-Covers: calls, exceptions, arguments changed in place, the tests' own functions and iterators as arguments, coroutines, references to objects
-that stay in the candidate's process, lists and the like that both sides keep. A reference is never compared with a plain value: where its class
-has a comparison of its own the tests are refused, else the two differ, so an object whose `__eq__` says True to everything wins nothing. Where
-two references are compared the candidate has to be asked; `shared` then says so.
-What comes from the program is data: it is put into words by `Program.words` alone, which asks the program nothing and never fails.
-Leaves out: which names of the program the tests may see (`tester.py`).
+Covers: calls, exceptions, arguments changed in place, the tests' own functions and iterators as arguments, coroutines,
+references to objects that stay in the candidate's process, lists and the like that both sides keep. A reference is
+never compared with a plain value: where its class has a comparison of its own the tests are refused, else the two
+differ, so an object whose `__eq__` says True to everything wins nothing. Where two references are compared the
+candidate has to be asked; `shared` then says so. What comes from the program is data: it is put into words by
+`Program.words` alone, which asks the program nothing and never fails. Leaves out: which names of the program the tests
+may see (`tester.py`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from . import codec, frames
 from .rewrite import Call
 
 CATCHABLE = {
-    f"builtins.{name}": kind for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)
+    f"builtins.{name}": kind
+    for name, kind in vars(builtins).items()
+    if isinstance(kind, type) and issubclass(kind, BaseException)
 }
 PURE = {getattr(builtins, name): name for name in codec.PURE_FUNCTIONS.split()}
 OF_TESTS = ("unittest", "doctest")  # whose exceptions are words to the one who runs the tests
@@ -46,12 +49,12 @@ AHEAD = 16 << 10  # bytes
 REFERENCES_AT_MOST = 100_000  # what the program may have the tester remember: its memory is bounded too
 CLASSES_AT_MOST = 1000
 
-# What an object is asked without any value but the key, the name or the arguments of the question itself. Whatever is not among these is an
-# operator: it hands the program what its answer will be held against, or lets it compare.
+# What an object is asked without any value but the key, the name or the arguments of the question itself. Whatever is
+# not among these is an operator: it hands the program what its answer will be held against, or lets it compare.
 QUESTIONS = (
-    "call getattr setattr delattr getitem setitem delitem len iter take await aiter anext aenter aexit enter exit bool str repr format seed global "
-    "absorb neg pos invert abs int float complex index round trunc floor ceil hash reversed contains send throw close dir next bytes fspath "
-    "length_hint copy deepcopy type plain"
+    "call getattr setattr delattr getitem setitem delitem len iter take await aiter anext aenter aexit enter exit bool"
+    " str repr format seed global absorb neg pos invert abs int float complex index round trunc floor ceil hash"
+    " reversed contains send throw close dir next bytes fspath length_hint copy deepcopy type plain"
 )
 NO_OPERATORS = frozenset(QUESTIONS.split())
 
@@ -63,7 +66,8 @@ VERDICTS_OF_BUILTINS = frozenset(
 
 
 class Stop(BaseException):
-    """The job cannot go on. Derived from BaseException, and raised again at every later call, so that no test can swallow it."""
+    """The job cannot go on. Derived from BaseException, and raised again at every later call, so that no test can
+    swallow it."""
 
 
 class Silent(Exception):
@@ -71,12 +75,13 @@ class Silent(Exception):
 
 
 class Program:
-    """dead: (status, detail) once nothing more can be asked. unproven: a refusal may be the program's doing, so the same tests have to be seen to
-    do it without it. calls: how often the tests called anything of the program. upcoming: calls that they will make next. ahead: those of them
-    that were sent, with the reply where it was read.
+    """dead: (status, detail) once nothing more can be asked. unproven: a refusal may be the program's doing, so the
+    same tests have to be seen to do it without it. calls: how often the tests called anything of the program. upcoming:
+    calls that they will make next. ahead: those of them that were sent, with the reply where it was read.
 
-    shared: what the program's objects were asked to judge, "" where nothing; see `judged`. named: the numbers of the functions and classes that
-    the tests name. spelled: the attributes that they name. bare: they are at an assertion that compares nothing.
+    shared: what the program's objects were asked to judge, "" where nothing; see `judged`. named: the numbers of the
+    functions and classes that the tests name. spelled: the attributes that they name. bare: they are at an assertion
+    that compares nothing.
     """
 
     def __init__(self, stream: socket.socket, limit: int):
@@ -123,7 +128,8 @@ class Program:
         self.stop("refused", why)
 
     def words(self, make: Callable[[], str], otherwise: str = "") -> str:
-        """Text for people of what came from the program: the one place where such a value's `str` or `repr` is taken. Bounded."""
+        """Text for people of what came from the program: the one place where such a value's `str` or `repr` is taken.
+        Bounded."""
         before, self.silent = self.silent, True
         try:
             return make()[:TEXT_CAP]
@@ -394,11 +400,14 @@ class Program:
         return self.decode(value)
 
     def judged(self, operation: str, asked: Any, args: tuple[Any, ...], kwargs: dict[str, Any], answer: Any) -> bool:
-        """Was an object of the program's given a value, and did it answer no more than yes or no? Then the tests have nothing to hold that against.
+        """Was an object of the program's given a value, and did it answer no more than yes or no? Then the tests have
+        nothing to hold that against.
 
         What the tests call by its name is the function under test, and a value its argument.
         """
-        if not (args or kwargs) or not (type(answer) is bool or empty(answer) or (self.bare and type(answer) in (int, float))):
+        if not (args or kwargs) or not (
+            type(answer) is bool or empty(answer) or (self.bare and type(answer) in (int, float))
+        ):
             return False
         if operation == "call":
             return asked.get("r") not in self.named
@@ -412,7 +421,8 @@ class Program:
         return payload[0], self.decode(payload[1])
 
     def lend(self, number: int, new: Any, own: Any = None) -> Any:
-        """A list or the like that the program keeps and the tests have (own: they gave it): one object for both, however often it changes."""
+        """A list or the like that the program keeps and the tests have (own: they gave it): one object for both,
+        however often it changes."""
         value = self.lent.pop(number, (new if own is None else own, None))[0]
         if value is not new:
             codec.absorb(value, new)
@@ -422,7 +432,8 @@ class Program:
         return value
 
     def by_reference(self, args: tuple[Any, ...], encoded: list[Any]) -> None:
-        """What the program keeps already, and what is given twice, is told by its number or place: it is one object there, too."""
+        """What the program keeps already, and what is given twice, is told by its number or place: it is one object
+        there, too."""
         for place, value in enumerate(args):
             if type(value) in codec.MUTABLE:
                 first = next(i for i, other in enumerate(args) if other is value)
@@ -434,10 +445,14 @@ class Program:
         """Tell the program what the tests changed in that, unless it has changed it itself meanwhile."""
         lent, self.lent = self.lent, {}
         for number, (value, before) in lent.items():
-            with contextlib.suppress(Exception):  # the tests have put into it what cannot be sent, or the program cannot compare it
+            with contextlib.suppress(
+                Exception
+            ):  # the tests have put into it what cannot be sent, or the program cannot compare it
                 after = codec.encode(value, self.export)
                 if after != before:
-                    self.exchange("absorb", (remote(Remote, Known(self, number, "object")), self.decode_sent(before), value), {})
+                    self.exchange(
+                        "absorb", (remote(Remote, Known(self, number, "object")), self.decode_sent(before), value), {}
+                    )
                 self.lent[number] = (value, after)
 
     def ask(self, message: list[Any]) -> list[Any] | None:
@@ -450,16 +465,23 @@ class Program:
         return None
 
     def ask_ahead(self, function: Any) -> None:
-        """Send the next calls, so that the program works on them while the tests look at what it gave: neither waits for the other at every call.
+        """Send the next calls, so that the program works on them while the tests look at what it gave: neither waits
+        for the other at every call.
 
-        Only as far as the program cannot tell: up to the first result of which more may be asked, and not where it may call back, for it
-        would read the next request in place of the answer. In one piece that surely fits into the socket, so that nobody waits for room in it.
+        Only as far as the program cannot tell: up to the first result of which more may be asked, and not where it may
+        call back, for it would read the next request in place of the answer. In one piece that surely fits into the
+        socket, so that nobody waits for room in it.
         """
         if self.ahead or self.callbacks or self.iterators:
             return
         pieces, size = [], 0
         for call in self.upcoming:
-            message = ["do", "call", [function, *map(self.encode, call.args)], {name: self.encode(x) for name, x in call.kwargs.items()}]
+            message = [
+                "do",
+                "call",
+                [function, *map(self.encode, call.args)],
+                {name: self.encode(x) for name, x in call.kwargs.items()},
+            ]
             piece = frames.pack(message)
             size += len(piece)
             if size > min(AHEAD, self.limit):
@@ -492,7 +514,12 @@ class Program:
 
     def call_back(self, parts: list[Any]) -> None:
         number, args, kwargs = parts
-        if type(number) is not int or not 0 <= number < len(self.callbacks) or type(args) is not list or type(kwargs) is not dict:
+        if (
+            type(number) is not int
+            or not 0 <= number < len(self.callbacks)
+            or type(args) is not list
+            or type(kwargs) is not dict
+        ):
             self.stop("protocol", "the program's process called a function that it was not given")
         values = [self.decode(argument) for argument in args]
         keywords = {name: self.decode(argument) for name, argument in kwargs.items()}
@@ -538,7 +565,9 @@ class Program:
         try:
             arguments = values if type(values) is list else [text]
             plain = issubclass(kind, RemoteError) or kind.__module__ == "builtins"
-            error = kind(*arguments) if plain else kind.__new__(kind, *arguments)  # which may want other arguments than it keeps
+            error = (
+                kind(*arguments) if plain else kind.__new__(kind, *arguments)
+            )  # which may want other arguments than it keeps
         except Exception:
             return RuntimeError(f"{kind.__name__}: {text}")
         for name, value in more.items() if type(more) is dict else ():
@@ -565,7 +594,8 @@ class Program:
         return base
 
     def error_kind(self, name: str) -> type[BaseException] | None:
-        """The class of that name, where tests may know it: one of the program's, a builtin, or the standard library's if it is loaded."""
+        """The class of that name, where tests may know it: one of the program's, a builtin, or the standard library's
+        if it is loaded."""
         module, _, short = name.rpartition(".")
         kind: Any = self.errors.get(name) or CATCHABLE.get(name)
         root = module.partition(".")[0]
@@ -585,8 +615,8 @@ class Untravelled(codec.Unsendable):
 
 
 def made_by_tests(why: codec.Unsendable) -> bool:
-    """No operation on plain data, which a program may choose, makes a value of this type: generic aliases and descriptors are `builtins`' or
-    `types`', and an array's type is its items'."""
+    """No operation on plain data, which a program may choose, makes a value of this type: generic aliases and
+    descriptors are `builtins`' or `types`', and an array's type is its items'."""
     return isinstance(why, Untravelled) and why.kind.__module__ not in ("builtins", "types", "numpy")
 
 
@@ -598,8 +628,9 @@ def empty(answer: Any) -> bool:
 class Known:
     """What the tester knows of an object that stays in the candidate's process.
 
-    told: it came out of an operation that told the program a value of the tests'. copied: of a container, how much the program had been asked
-    for, and its data then. ahead, ended, taken: of an iterator, the items fetched and not yet given, its end, and how many were fetched.
+    told: it came out of an operation that told the program a value of the tests'. copied: of a container, how much the
+    program had been asked for, and its data then. ahead, ended, taken: of an iterator, the items fetched and not yet
+    given, its end, and how many were fetched.
     """
 
     __slots__ = ("ahead", "copied", "ended", "hash", "label", "number", "program", "taken", "told")
@@ -672,17 +703,24 @@ def remote(kind: type[Remote], what: Known) -> Remote:
 
 @functools.lru_cache(maxsize=256)
 def remote_class(sort: str, name: str, words: tuple[str, ...]) -> type[Remote]:
-    """The tester's class for one of the program's: a base by its sort, and the special methods that it says it has. Kept: classes are dear."""
+    """The tester's class for one of the program's: a base by its sort, and the special methods that it says it has.
+    Kept: classes are dear."""
     base = REMOTES.get(sort, Remote)
     compares = compared_as_data if "data" in words else compared_in_its_kind if "narrow" in words else compared
     members = {name: compares(name) if name in COMPARISONS else SPECIAL[name] for name in words if name in SPECIAL}
     members.setdefault("__hash__", Remote.__hash__)  # not None, as Python has it beside __eq__
-    return type(name, (base,), {**members, "__slots__": (), "__doc__": vars(Remote)["__doc__"], "__module__": codec.OWN_MODULE})
+    return type(
+        name, (base,), {**members, "__slots__": (), "__doc__": vars(Remote)["__doc__"], "__module__": codec.OWN_MODULE}
+    )
 
 
 def reference(payload: Any) -> tuple[int, str, str, list[str], int, Any]:
     """(number, sort, name, special methods, number of the class, what more there is)"""
-    if type(payload) is not list or [type(part) for part in payload[:5]] != [int, str, str, str, int] or len(payload) != 6:
+    if (
+        type(payload) is not list
+        or [type(part) for part in payload[:5]] != [int, str, str, str, int]
+        or len(payload) != 6
+    ):
         raise codec.BadValue("a reference has six parts")
     number, sort, label, words, class_number, more = payload
     return number, sort, identifier(label), words.split(), class_number, more
@@ -701,8 +739,11 @@ def ask(remote: Any, operation: str, *args: Any) -> Any:
 
 
 def refuse(remote: Any, what: str) -> NoReturn:
-    """What an honest program could answer, but only by itself, where its word must not count, and what has no meaning across two processes."""
-    known(remote).program.refuse(f"the tests {what} of an object of the program's ({label(remote)}), which only the program could answer")
+    """What an honest program could answer, but only by itself, where its word must not count, and what has no meaning
+    across two processes."""
+    known(remote).program.refuse(
+        f"the tests {what} of an object of the program's ({label(remote)}), which only the program could answer"
+    )
 
 
 def is_own(value: Any) -> bool:
@@ -715,7 +756,8 @@ def asked(name: str) -> Callable[..., Any]:
 
 
 def compared(name: str) -> Callable[[Any, Any], Any]:
-    """Two objects of the program can only be compared by it. Whether one equals a value of the tests is not for the program to say."""
+    """Two objects of the program can only be compared by it. Whether one equals a value of the tests is not for the
+    program to say."""
 
     def method(self: Any, other: Any) -> Any:
         if is_own(other):
@@ -746,7 +788,8 @@ def compared_as_data(name: str) -> Callable[[Any, Any], Any]:
 
 
 def data(value: Remote) -> Any:
-    """A copy, the same one until the program was asked for something else: it must not be one list after another, until the tests like one."""
+    """A copy, the same one until the program was asked for something else: it must not be one list after another, until
+    the tests like one."""
     state = known(value)
     if state.copied is None or state.copied[0] != state.program.requests:
         state.copied = (state.program.requests, ask(value, "plain"))
@@ -757,8 +800,8 @@ def data(value: Remote) -> Any:
 
 
 def combined(name: str) -> Callable[..., Any]:
-    """An operator. Where the program is told a value of the tests', only one more object may come out: a plain result would be whatever the
-    tests want to hear."""
+    """An operator. Where the program is told a value of the tests', only one more object may come out: a plain result
+    would be whatever the tests want to hear."""
 
     def method(self: Any, *others: Any) -> Any:
         if all(map(is_own, others)):
@@ -814,7 +857,9 @@ def type_of(value: Any) -> Any:
         return value.__class__ if isinstance(value, Remote) else type(value)
     kind = ask(value, "type")
     return (
-        kind if isinstance(kind, Remote) else known(value).program.stop("protocol", "the program's process sent a type that is not its own")
+        kind
+        if isinstance(kind, Remote)
+        else known(value).program.stop("protocol", "the program's process sent a type that is not its own")
     )
 
 
@@ -825,9 +870,16 @@ def every(words: str) -> list[str]:
 ROUNDED = every("neg pos invert abs round trunc floor ceil")
 COMPARISONS = every(codec.COMPARISONS)
 SPECIAL: dict[str, Any] = {
-    **{name: asked(name) for name in every("len bool iter next reversed getitem setitem delitem bytes fspath length_hint enter aiter")},
+    **{
+        name: asked(name)
+        for name in every("len bool iter next reversed getitem setitem delitem bytes fspath length_hint enter aiter")
+    },
     **dict.fromkeys(COMPARISONS),
-    **{name: combined(name) for kind in ("", "r", "i") for name in every(" ".join(kind + word for word in codec.BINARY.split()))},
+    **{
+        name: combined(name)
+        for kind in ("", "r", "i")
+        for name in every(" ".join(kind + word for word in codec.BINARY.split()))
+    },
     **{name: as_number(name) for name in [*ROUNDED, *every("int float complex index")]},
     "__contains__": contains,
     "__exit__": lambda self, kind, error, trace: ask(self, "exit", error) is True,
@@ -940,9 +992,9 @@ collections.abc.Coroutine.register(RemoteCoroutine)
 
 
 class RemoteIterator(Remote):
-    """The first items are fetched one by one, as the tests ask for them, for what they do between may matter to the program; then in growing
-    pieces, so that a long generator costs few messages. Never in pieces where the tests do more than iterate, or an item lives as long as it is
-    the last one."""
+    """The first items are fetched one by one, as the tests ask for them, for what they do between may matter to the
+    program; then in growing pieces, so that a long generator costs few messages. Never in pieces where the tests do
+    more than iterate, or an item lives as long as it is the last one."""
 
     __slots__ = ()
 

@@ -1,7 +1,8 @@
 """Test source to instrumented code: every `assert` reports to a recorder instead of stopping the tests.
 
-Covers: asserts anywhere in the source (loops, helpers, nested functions); a failing or raising statement of the main body is reported and
-the next one is still tried. Leaves out: running anything (`tester.py`). The recorder is reached under the global name `__hb__`:
+Covers: asserts anywhere in the source (loops, helpers, nested functions); a failing or raising statement of the main
+body is reported and the next one is still tried. Leaves out: running anything (`tester.py`). The recorder is reached
+under the global name `__hb__`:
 
     assert f(x) == y   →   try: __hb__.start(0); __hb__.compare(0, "Eq", f(x), y)
                            except __hb__.Stop: raise
@@ -28,7 +29,8 @@ ANYWHERE: Any = {
 
 
 class Call(NamedTuple):
-    """A call of the program's `function` with plain data. final: nothing more is asked of what it returns, whatever that is."""
+    """A call of the program's `function` with plain data. final: nothing more is asked of what it returns, whatever
+    that is."""
 
     function: str
     args: list[Any]
@@ -40,7 +42,8 @@ class Site(NamedTuple):
     """One assert statement.
 
     conditional: it sits in a branch (`if`, `except`, `else` of `try`, `case`), so that not reaching it says nothing.
-    ahead: where in `Tests.calls` those begin and end that the assert statements right after this one make, if reading them is enough to tell.
+    ahead: where in `Tests.calls` those begin and end that the assert statements right after this one make, if reading
+    them is enough to tell.
     bare: it compares nothing.
     """
 
@@ -52,9 +55,10 @@ class Site(NamedTuple):
 
 
 class Tests(NamedTuple):
-    """free: global names that the source reads and nobody defines; they can only mean the program's. calls_check: it does so itself.
-    attributes: those that the source names. replaces: which name of a module they put something else in place of. doubt: what else they do to
-    their own process that an honest program may need done to its own.
+    """free: global names that the source reads and nobody defines; they can only mean the program's. calls_check: it
+    does so itself.
+    attributes: those that the source names. replaces: which name of a module they put something else in place of.
+    doubt: what else they do to their own process that an honest program may need done to its own.
     """
 
     code: CodeType
@@ -107,10 +111,10 @@ def free_names(source: str) -> frozenset[str]:
     return frozenset(read - bound - BUILTINS)
 
 
-WORLD = (
-    "chdir mkdir makedirs touch write_text write_bytes putenv setrecursionlimit getcontext setcontext setlocale mkstemp "
-    "mkdtemp NamedTemporaryFile TemporaryDirectory"
-)  # what changes the tests' own process, files or modules
+WORLD = (  # what changes the tests' own process, files or modules
+    "chdir mkdir makedirs touch write_text write_bytes putenv setrecursionlimit getcontext setcontext setlocale mkstemp"
+    " mkdtemp NamedTemporaryFile TemporaryDirectory"
+)
 TRACES = re.compile(rf"\b(import|open|case|{WORLD.replace(' ', '|')})\b")
 OWN_STREAMS = ("stdout", "stderr")  # where the program's output goes too
 
@@ -139,7 +143,9 @@ def effects(source: str, tree: ast.Module, free: frozenset[str]) -> tuple[str, s
             texts = [part.value for part in given if isinstance(part, ast.Constant) and isinstance(part.value, str)]
             if "patch" in words and words & imported and not any(text.endswith(OWN_STREAMS) for text in texts):
                 replaces = next(iter(texts), name)
-            elif words & set(WORLD.split()) or (name == "open" and any(set(text) & set("wax+") and len(text) < 4 for text in texts[-1:])):
+            elif words & set(WORLD.split()) or (
+                name == "open" and any(set(text) & set("wax+") and len(text) < 4 for text in texts[-1:])
+            ):
                 doubt = f"call {name}"
     return replaces, doubt
 
@@ -153,8 +159,11 @@ def dotted(node: ast.AST) -> str:
 
 
 def checks_program(tree: ast.Module, free: frozenset[str]) -> bool:
-    """Is `check` only ever given what the program defines? A wrapper of the tests' own may call it otherwise than `check` shows."""
-    given = [node.args[0] for node in ast.walk(tree) if isinstance(node, ast.Call) and is_check(node.func) and node.args]
+    """Is `check` only ever given what the program defines? A wrapper of the tests' own may call it otherwise than
+    `check` shows."""
+    given = [
+        node.args[0] for node in ast.walk(tree) if isinstance(node, ast.Call) and is_check(node.func) and node.args
+    ]
     uses = sum(is_check(node) for node in ast.walk(tree))
     return uses == len(given) and all(isinstance(argument, ast.Name) and argument.id in free for argument in given)
 
@@ -186,7 +195,9 @@ def only_call(test: ast.expr, names: frozenset[str]) -> Call | None:
                 nodes += node.args
             else:
                 return None
-        elif isinstance(node, ast.Compare) and any(isinstance(part, ast.Call) for last in node.comparators[1:] for part in ast.walk(last)):
+        elif isinstance(node, ast.Compare) and any(
+            isinstance(part, ast.Call) for last in node.comparators[1:] for part in ast.walk(last)
+        ):
             return None  # a chain may end before it comes to this
         elif isinstance(node, AROUND):
             nodes += ast.iter_child_nodes(node)
@@ -200,7 +211,9 @@ def only_call(test: ast.expr, names: frozenset[str]) -> Call | None:
     except (ValueError, TypeError, RecursionError, MemoryError):
         return None
     assert isinstance(found.func, ast.Name)
-    final = isinstance(test, ast.Compare) and isinstance(test.ops[0], FINAL) and found in (test.left, test.comparators[0])
+    final = (
+        isinstance(test, ast.Compare) and isinstance(test.ops[0], FINAL) and found in (test.left, test.comparators[0])
+    )
     return Call(found.func.id, args, kwargs, final)
 
 
@@ -242,7 +255,8 @@ class _Writer(ast.NodeTransformer):
         return new
 
     def _foresee(self, run: list[tuple[int, Call]]) -> None:
-        """Assert statements in a row, each of them with one call that is known: each site gets those of the sites behind it."""
+        """Assert statements in a row, each of them with one call that is known: each site gets those of the sites
+        behind it."""
         first = len(self.calls)
         self.calls += [call for _, call in run]
         for i, (site, _) in enumerate(run):
@@ -251,7 +265,9 @@ class _Writer(ast.NodeTransformer):
     def _guarded(self, node: ast.stmt) -> ast.stmt:
         if isinstance(node, ast.FunctionDef) and node.name == "check":
             names = self.names
-            stored = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)}
+            stored = {
+                part.id for part in ast.walk(node) if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)
+            }
             stored |= {part.name for part in ast.walk(node) if isinstance(part, ast.FunctionDef | ast.ClassDef)}
             given = node.args.args[:1] if self.checks_program and not node.decorator_list else []
             self.names = frozenset({*names, *(argument.arg for argument in given)} - stored)
@@ -270,7 +286,9 @@ class _Writer(ast.NodeTransformer):
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         test = node.test
         left_call = isinstance(test, ast.Compare) and isinstance(test.left, ast.Call)
-        never = isinstance(test, ast.Constant) and not test.value  # `assert False` marks a place that must not be reached
+        never = (
+            isinstance(test, ast.Constant) and not test.value
+        )  # `assert False` marks a place that must not be reached
         number = len(self.sites)
         bare = not isinstance(test, ast.Compare)
         self.sites.append(Site(self._text(node), never or self.branches > 0, left_call, bare=bare))

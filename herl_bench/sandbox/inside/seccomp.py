@@ -1,11 +1,12 @@
 """The system-call filter: an allow-list, built here as classic BPF and loaded with prctl.
 
-Covers: everything that is not listed gets EPERM; a call of another architecture's table kills the process. Of the listed ones a few are
-narrowed by argument: `clone` only makes threads, `clone3` does not exist, `prlimit64` only asks, `socketpair` is AF_UNIX only, `sendto`
-names no address, `prctl`, `ioctl`, `fcntl`, `setsockopt` and `getsockopt` know a handful of requests, `futex` only a process's own. There is
-no fork, no exec, no socket, no kill, no mount, no namespace; for programs that may make processes there are fork, exec and kill, the locks and
-futexes that processes share, still no namespace.
-Leaves out: arguments behind pointers (paths), which BPF cannot see; Landlock and the mount namespace are for those.
+Covers: everything that is not listed gets EPERM; a call of another architecture's table kills the process. Of the
+listed ones a few are narrowed by argument: `clone` only makes threads, `clone3` does not exist, `prlimit64` only asks,
+`socketpair` is AF_UNIX only, `sendto` names no address, `prctl`, `ioctl`, `fcntl`, `setsockopt` and `getsockopt` know a
+handful of requests, `futex` only a process's own. There is no fork, no exec, no socket, no kill, no mount, no
+namespace; for programs that may make processes there are fork, exec and kill, the locks and futexes that processes
+share, still no namespace. Leaves out: arguments behind pointers (paths), which BPF cannot see; Landlock and the mount
+namespace are for those.
 """
 
 from __future__ import annotations
@@ -24,12 +25,24 @@ DONE, EPERM, EAGAIN, ENOTTY, ENOSYS = 0, 1, 11, 25, 38
 NUMBER_AT, ARCH_AT, ARGUMENTS_AT = 0, 4, 16
 X32_BIT = 0x40000000
 CLONE_THREAD, AF_UNIX = 0x10000, 1
-CLONE_NEW_OR_STRANGE = 0x7E020000 | 0x8000 | 0x2000 | 0x800000  # any namespace; CLONE_PARENT, CLONE_PTRACE, CLONE_UNTRACED
+CLONE_NEW_OR_STRANGE = (
+    0x7E020000 | 0x8000 | 0x2000 | 0x800000
+)  # any namespace; CLONE_PARENT, CLONE_PTRACE, CLONE_UNTRACED
 PR_SET_NAME, PR_GET_NAME, PR_SET_VMA = 15, 16, 0x53564D41
 TTY_AND_DESCRIPTOR_REQUESTS = (0x5401, 0x5451, 0x5450, 0x5421, 0x541B)  # TCGETS, FIOCLEX, FIONCLEX, FIONBIO, FIONREAD
-DESCRIPTOR_REQUESTS = (0, 1, 2, 3, 4, 1030, 1031, 1032)  # DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC, SETPIPE_SZ, GETPIPE_SZ
-# SETLK, SETLKW. All programs have /dev/null open for writing: a lock on it would tell another one something. A process never waits for its own
-# locks, so one that is alone is told that it has them. Nobody may ask for the locks that there are; and flock is not listed at all.
+DESCRIPTOR_REQUESTS = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    1030,
+    1031,
+    1032,
+)  # DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC, SETPIPE_SZ, GETPIPE_SZ
+# SETLK, SETLKW. All programs have /dev/null open for writing: a lock on it would tell another one something. A process
+# never waits for its own locks, so one that is alone is told that it has them. Nobody may ask for the locks that there
+# are; and flock is not listed at all.
 LOCK_REQUESTS = (6, 7)
 FUTEX_PRIVATE = 128
 SIZES_AND_TIMES = (2, 7, 8, 20, 21)  # SO_REUSEADDR, SNDBUF, RCVBUF, RCVTIMEO, SNDTIMEO; no filters, no credentials
@@ -50,21 +63,30 @@ def high_word(argument: int) -> Instruction:
 
 
 def one_of(argument: int, values: tuple[int, ...], otherwise: int) -> list[Instruction]:
-    """Allow when the argument's low 32 bits equal one of the values (the kernel reads these arguments as 32 bits too)."""
+    """Allow when the argument's low 32 bits equal one of the values (the kernel reads these arguments as 32 bits
+    too)."""
     tests = [(EQUAL, len(values) - i, 0, value) for i, value in enumerate(values)]
     return [low_word(argument), *tests, give(otherwise), give(ALLOW)]
 
 
 def null(argument: int) -> list[Instruction]:
     """Allow when the 64-bit pointer argument is null."""
-    return [low_word(argument), (EQUAL, 0, 3, 0), high_word(argument), (EQUAL, 0, 1, 0), give(ALLOW), give(ERRNO | EPERM)]
+    return [
+        low_word(argument),
+        (EQUAL, 0, 3, 0),
+        high_word(argument),
+        (EQUAL, 0, 1, 0),
+        give(ALLOW),
+        give(ERRNO | EPERM),
+    ]
 
 
 def blocks(names: dict[str, int], processes: bool) -> dict[int, list[Instruction]]:
     """Per system-call number, the instructions that decide it."""
     strange = (ANY_BIT, 1, 0, CLONE_NEW_OR_STRANGE)
     only_threads = [low_word(0), strange, (ANY_BIT, 1, 0, CLONE_THREAD), give(ERRNO | EPERM), give(ALLOW)]
-    # Other programs have the same library's page, at which one could wait and the other wake. That nobody waited is a legal answer to all of it.
+    # Other programs have the same library's page, at which one could wait and the other wake. That nobody waited is a
+    # legal answer to all of it.
     only_private = [low_word(1), (ANY_BIT, 1, 0, FUTEX_PRIVATE), give(ERRNO | EAGAIN), give(ALLOW)]
     first, second = LOCK_REQUESTS
     locks_are_had = [low_word(1), (EQUAL, 1, 0, first), (EQUAL, 0, 1, second), give(ERRNO | DONE)]
@@ -88,8 +110,8 @@ def blocks(names: dict[str, int], processes: bool) -> dict[int, list[Instruction
 
 
 def search(intervals: list[tuple[int, list[Instruction]]]) -> list[Instruction]:
-    """A balanced tree over (first number, block): the kernel emulates the filter once per system call when it is loaded, so a linear list
-    would cost about 0.3 ms per candidate."""
+    """A balanced tree over (first number, block): the kernel emulates the filter once per system call when it is
+    loaded, so a linear list would cost about 0.3 ms per candidate."""
     if len(intervals) == 1:
         return list(intervals[0][1])
     middle = len(intervals) // 2
@@ -103,8 +125,8 @@ def search(intervals: list[tuple[int, list[Instruction]]]) -> list[Instruction]:
 def program(machine: str, processes: bool = False, own_files: bool = True) -> bytes:
     """The filter for `platform.machine()`; KeyError where there is no table.
 
-    processes: fork, exec and kill are allowed, for a program in a pid namespace of its own. own_files: all that it can reach is its own
-    or read-only.
+    processes: fork, exec and kill are allowed, for a program in a pid namespace of its own. own_files: all that it can
+    reach is its own or read-only.
     """
     audit, table = ARCHITECTURES[machine]
     without = (frozenset() if processes else PROCESSES) | (frozenset() if own_files else FILE_OWNERS)
@@ -129,4 +151,8 @@ def load(code: bytes) -> Call:
     """Needs `no_new_privileges`."""
     loaded = _Program(len(code) // 8, code)
     zero = ctypes.c_ulong(0)
-    return Call("seccomp", libc.prctl, (ctypes.c_int(PR_SET_SECCOMP), ctypes.c_ulong(MODE_FILTER), ctypes.byref(loaded), zero, zero))
+    return Call(
+        "seccomp",
+        libc.prctl,
+        (ctypes.c_int(PR_SET_SECCOMP), ctypes.c_ulong(MODE_FILTER), ctypes.byref(loaded), zero, zero),
+    )

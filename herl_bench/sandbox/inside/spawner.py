@@ -1,17 +1,18 @@
 """The spawner: a small warm process that forks one confined candidate per request. It never sees a candidate's code.
 
-Covers: per candidate its own user, pid and mount namespace, an empty /tmp of bounded size, no /proc, no capabilities, resource limits,
-Landlock, seccomp; killing it (it is init of its pid namespace, so nothing of it survives) and reporting what it used.
-Leaves out: the network and ipc namespaces, which the candidates share: the one is empty and without a loopback device that is up, the other
-cannot be reached by any call that seccomp lets through; and threads' own stacks.
+Covers: per candidate its own user, pid and mount namespace, an empty /tmp of bounded size, no /proc, no capabilities,
+resource limits, Landlock, seccomp; killing it (it is init of its pid namespace, so nothing of it survives) and
+reporting what it used. Leaves out: the network and ipc namespaces, which the candidates share: the one is empty and
+without a loopback device that is up, the other cannot be reached by any call that seccomp lets through; and threads'
+own stacks.
 
-What can be done before the fork is done there, and what must be done after it is made up before: the kernel copies each page that the child
-or, while the child lives, the spawner writes to, and that is most of what a candidate costs.
+What can be done before the fork is done there, and what must be done after it is made up before: the kernel copies each
+page that the child or, while the child lives, the spawner writes to, and that is most of what a candidate costs.
 
-Requests from the tester, each one letter and what it is about: "s" and limits as JSON, with the candidate's socket attached, and for a script
-its input and output; "w" and a number, answered by the seconds for which that candidate was ready to run and got no processor; "e" and a number,
-answered by [status, peak kB, cpu s] of one that ended itself; "k" and a number, answered by the same of one that still runs: it dies while the
-next job is under way.
+Requests from the tester, each one letter and what it is about: "s" and limits as JSON, with the candidate's socket
+attached, and for a script its input and output; "w" and a number, answered by the seconds for which that candidate was
+ready to run and got no processor; "e" and a number, answered by [status, peak kB, cpu s] of one that ended itself; "k"
+and a number, answered by the same of one that still runs: it dies while the next job is under way.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from . import candidate, frames, kernel, landlock, seccomp
 STREAM = 3
 DESCRIPTORS_TO_CLOSE = 1024
 BURY_S = 0.02  # how often an idle spawner looks whether those that it killed are dead
-PROCESS_CPU_CLOCK = 2  # the low bits of a process's clock number, with the negated pid above them (linux/posix-timers.h)
+PROCESS_CPU_CLOCK = (
+    2  # the low bits of a process's clock number, with the negated pid above them (linux/posix-timers.h)
+)
 MEGABYTE = 1 << 20
 LONGEST_NUMBER = 24
 QUIET = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
@@ -45,8 +48,9 @@ DESCRIPTOR = struct.Struct("i")
 class Setting(NamedTuple):  # not a dataclass: that module loads much, and every candidate would carry it
     """What holds for every candidate of this worker.
 
-    readable: what a program may read (the interpreter and its libraries), as `landlock.readable`. runnable: what one that may make processes
-    may also read, and run. isolated: in namespaces. confined: by Landlock and seccomp; False only for the unsafe tier.
+    readable: what a program may read (the interpreter and its libraries), as `landlock.readable`. runnable: what one
+    that may make processes may also read, and run. isolated: in namespaces. confined: by Landlock and seccomp; False
+    only for the unsafe tier.
     """
 
     readable: list[landlock.Rule]
@@ -75,7 +79,8 @@ def setting(options: dict[str, Any]) -> Setting:
 class Plan(NamedTuple):
     """What happens to every candidate with the same limits.
 
-    before: by the spawner, whose new namespaces the candidate is born into. first, last: by the candidate itself, before and after Landlock.
+    before: by the spawner, whose new namespaces the candidate is born into. first, last: by the candidate itself,
+    before and after Landlock.
     message: the largest that it may send, in bytes.
     """
 
@@ -95,9 +100,13 @@ def plan(limits: dict[str, Any], fixed: Setting) -> Plan:
         scratch = f"size={limits['scratch_mb']}m,nr_inodes={limits['inodes']},mode=700"
         before.append(kernel.mount("scratch", "/tmp", "tmpfs", QUIET, scratch))
         if not alone:
-            before.append(kernel.mount("/tmp", "/dev/shm", "none", kernel.MS_BIND))  # semaphores of multiprocessing, in the same scratch
+            before.append(
+                kernel.mount("/tmp", "/dev/shm", "none", kernel.MS_BIND)
+            )  # semaphores of multiprocessing, in the same scratch
         before.append(kernel.change_directory("/tmp"))
-        first.append(kernel.unshare(kernel.CLONE_NEWUSER))  # without a user of its own in it: the scratch belongs to the namespace outside
+        first.append(
+            kernel.unshare(kernel.CLONE_NEWUSER)
+        )  # without a user of its own in it: the scratch belongs to the namespace outside
     first += kernel.limit_resources(
         memory=limits["memory_mb"] * MEGABYTE,
         cpu=max(1, round(limits["cpu_s"] + 0.499)),
@@ -113,7 +122,8 @@ def plan(limits: dict[str, Any], fixed: Setting) -> Plan:
 
 
 def become_candidate(server: candidate.Server, descriptor: int, files: list[int], ruleset: int, steps: Plan) -> None:
-    """The child's whole life. The tester sends the code only after it has read "ready", so a failed set-up is never the program's doing."""
+    """The child's whole life. The tester sends the code only after it has read "ready", so a failed set-up is never the
+    program's doing."""
     greeting = READY
     for standard, given in enumerate(files):
         os.dup2(given, standard)
@@ -141,7 +151,8 @@ class Processes:
     def number(self, path: str, after: bytes) -> int:
         """The one that follows these words. ValueError where they are not there.
 
-        The file is read to one place and wiped: it spells the name that a program gave itself, which the next one must not find in its memory.
+        The file is read to one place and wiped: it spells the name that a program gave itself, which the next one must
+        not find in its memory.
         """
         descriptor = os.open(path, os.O_RDONLY, dir_fd=self.folder)
         try:
@@ -155,7 +166,8 @@ class Processes:
             self.page[:size] = bytes(size)
 
     def outside(self, pid: int) -> int:
-        """The number of a child in the /proc that we see, an outer pid namespace's: only a pidfd tells. -1 for one that has ended."""
+        """The number of a child in the /proc that we see, an outer pid namespace's: only a pidfd tells. -1 for one that
+        has ended."""
         descriptor = os.pidfd_open(pid)
         try:
             return self.number(f"self/fdinfo/{descriptor}", b"\nPid:")
@@ -264,7 +276,9 @@ def main(control: socket.socket, options: dict[str, Any]) -> None:
     uid, gid = os.getuid(), os.getgid()
     fixed = setting(options)
     if fixed.isolated:
-        kernel.make(kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC))
+        kernel.make(
+            kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
+        )
         kernel.map_own_user(uid, gid)
         first = os.fork()
         if first:
@@ -280,8 +294,14 @@ def main(control: socket.socket, options: dict[str, Any]) -> None:
     spawner = Spawner(control, fixed, candidate.prepare(STREAM))
     if fixed.isolated:  # for good, and for all candidates; the spawner itself has it open
         kernel.make(kernel.mount("none", "/proc", "tmpfs", QUIET | kernel.MS_RDONLY, "size=4k"))
-        # Programs share these: who may touch the times of a device, or the mode of the folder, which an ordinary user owns, leaves word there.
-        kernel.make(*map(kernel.make_read_only, filter(os.path.ismount, ["/dev", *(f"/dev/{name}" for name in os.listdir("/dev"))])))
+        # Programs share these: who may touch the times of a device, or the mode of the folder, which an ordinary user
+        # owns, leaves word there.
+        kernel.make(
+            *map(
+                kernel.make_read_only,
+                filter(os.path.ismount, ["/dev", *(f"/dev/{name}" for name in os.listdir("/dev"))]),
+            )
+        )
         if not fixed.landlock:
             kernel.make(kernel.mount("none", "/dev/shm", "tmpfs", QUIET | kernel.MS_RDONLY, "size=4k"))
     gc.collect()

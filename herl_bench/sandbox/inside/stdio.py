@@ -1,8 +1,8 @@
 """Whole programs, run as scripts: input in, output out, one process per test. The tester's side.
 
-The input and the output are anonymous files that the tester makes: the program gets them as its descriptors 0 and 1, and the tester reads
-the output from its own once the program has ended, so the program's word is asked for nothing but why it failed.
-Leaves out: interactive programs, and standard error, which is only kept for people to read.
+The input and the output are anonymous files that the tester makes: the program gets them as its descriptors 0 and 1,
+and the tester reads the output from its own once the program has ended, so the program's word is asked for nothing but
+why it failed. Leaves out: interactive programs, and standard error, which is only kept for people to read.
 """
 
 from __future__ import annotations

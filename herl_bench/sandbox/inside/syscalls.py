@@ -1,4 +1,5 @@
-"""Numbers of the system calls that the allow-list names, on x86-64 and on aarch64 (from the kernel's unistd headers). Data only.
+"""Numbers of the system calls that the allow-list names, on x86-64 and on aarch64 (from the kernel's unistd headers).
+Data only.
 
 A call that an architecture lacks is simply absent from its table (`open` on aarch64, where only `openat` exists).
 """
@@ -48,7 +49,8 @@ clone3=435 close_range=436 faccessat2=439
 
 # Only for programs that may make processes.
 PROCESSES = frozenset({"fork", "vfork", "execve", "wait4", "waitid", "kill", "setpgid", "setsid"})
-# Not where the host's own files are in reach, though unreadable: Landlock knows no right for the mode and the times of a file.
+# Not where the host's own files are in reach, though unreadable: Landlock knows no right for the mode and the times of
+# a file.
 FILE_OWNERS = frozenset({"chmod", "fchmod", "fchmodat", "utimensat"})
 
 # architecture: (AUDIT_ARCH constant that the filter insists on, its table)

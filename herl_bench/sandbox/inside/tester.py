@@ -1,8 +1,9 @@
 """The tester: holds the tests, calls the program, writes the verdict. The one process inside whose word counts.
 
-Covers: what the tests see of the program (the entry and names that nobody else defines; never builtins, never what the tests import);
-one record per assert statement with evidence; the job's wall clock; a candidate forked ahead, so that its set-up overlaps the job before.
-Leaves out: dataset test code is trusted not to attack the tester on purpose; a worker is replaced after a number of jobs all the same.
+Covers: what the tests see of the program (the entry and names that nobody else defines; never builtins, never what the
+tests import); one record per assert statement with evidence; the job's wall clock; a candidate forked ahead, so that
+its set-up overlaps the job before. Leaves out: dataset test code is trusted not to attack the tester on purpose; a
+worker is replaced after a number of jobs all the same.
 """
 
 from __future__ import annotations
@@ -38,12 +39,13 @@ AGAIN_S = 0.25  # the alarm repeats, in case a test swallowed it
 SLACK_S = 0.005
 OWN_SEED = random.seed
 
-# Modules that dataset tests use without importing them, because the published solutions happen to import them. The tester's own are given.
+# Modules that dataset tests use without importing them, because the published solutions happen to import them. The
+# tester's own are given.
 STUB = "def nothing(*args, **kwargs): raise NotImplementedError\nglobals().update(dict.fromkeys({names!r}, nothing))\n"
 """A program that does nothing, for the same tests."""
 KNOWN_MODULES = (
-    "bisect cmath collections copy datetime decimal fractions functools heapq itertools json math operator os random re statistics "
-    "string sys time typing"
+    "bisect cmath collections copy datetime decimal fractions functools heapq itertools json math operator os random re"
+    " statistics string sys time typing"
 )
 COMPARISONS = {
     "Eq": ("==", operator.eq),
@@ -65,7 +67,9 @@ class _Short(reprlib.Repr):
     def __init__(self) -> None:
         super().__init__()
         self.maxlevel = 6
-        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = self.maxdeque = self.maxarray = 20
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = self.maxdeque = (
+            self.maxarray
+        ) = 20
         self.maxstring = self.maxother = 200
 
     def repr1(self, value: Any, level: int) -> str:
@@ -89,7 +93,8 @@ _SHORT = _Short()
 
 
 def caught(work: Callable[[], Any]) -> BaseException | None:
-    """What `work` raises, but for our own Stop. Any exception may be of the program's choice, and a BaseException as well."""
+    """What `work` raises, but for our own Stop. Any exception may be of the program's choice, and a BaseException as
+    well."""
     try:
         work()
     except Stop:
@@ -231,7 +236,8 @@ class Tester:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def on_alarm(self, number: int, frame: FrameType | None) -> None:
-        """Time is up, unless the machine was busy with something else: what a program is granted must not depend on its neighbours."""
+        """Time is up, unless the machine was busy with something else: what a program is granted must not depend on its
+        neighbours."""
         if not self.armed or self.program is None:
             return
         starved = self.waited() - self.waited_before + SECONDS.unpack(self.ask(b"w", self.number))[0]
@@ -273,7 +279,9 @@ class Tester:
         return answer
 
     def end(self, number: int, program: Program) -> tuple[int, int, float]:
-        status, peak_kb, cpu_s = USED.unpack(self.ask(b"e" if program.dead and program.dead[0] == "crash" else b"k", number))
+        status, peak_kb, cpu_s = USED.unpack(
+            self.ask(b"e" if program.dead and program.dead[0] == "crash" else b"k", number)
+        )
         program.stream.close()
         return status, peak_kb, cpu_s
 
@@ -288,7 +296,8 @@ class Tester:
 
     # ---- a job
     def run(self, job: dict[str, Any]) -> dict[str, Any]:
-        """All sources of tests in one process of the program, each stdio test in one of its own. A timeout ends the job."""
+        """All sources of tests in one process of the program, each stdio test in one of its own. A timeout ends the
+        job."""
         sources = {name: tests for name, tests in job["tests"].items() if type(tests) is str}
         verdicts = []
         if sources or len(sources) == len(job["tests"]):
@@ -300,7 +309,9 @@ class Tester:
                         why = f"not reached: {verdicts[-1]['detail']}"
                         verdicts.append({"results": [(name, index, stdio.title(given), False, why)]})
                     else:
-                        verdicts.append(self.run_script(job, name, index, given, expected.encode("utf-8", "surrogatepass")))
+                        verdicts.append(
+                            self.run_script(job, name, index, given, expected.encode("utf-8", "surrogatepass"))
+                        )
         return verdicts[0] if len(verdicts) == 1 else merged(verdicts)
 
     def run_script(self, job: dict[str, Any], name: str, index: int, given: str, expected: bytes) -> dict[str, Any]:
@@ -320,7 +331,9 @@ class Tester:
             self.guarded(number, program, job["limits"], work)
             status, peak_kb, cpu_s = self.end(number, program)
             explain_death(program, status, cpu_s, job["limits"])
-            if program.dead and program.dead[0] == "crash" and os.WIFEXITED(status):  # os._exit is one way to end a script
+            if (
+                program.dead and program.dead[0] == "crash" and os.WIFEXITED(status)
+            ):  # os._exit is one way to end a script
                 program.dead, code = None, os.WEXITSTATUS(status)
 
             def compare() -> None:
@@ -339,7 +352,11 @@ class Tester:
             ended, why = "fail", f"its output cannot be compared: {type(error).__name__}"
         else:
             ended = "fail" if why else "pass"
-        text = f"{stdio.title(given)}: {'raised ' if ended == 'error' and not why.startswith('exit') else ''}{why}" if why else ""
+        text = (
+            f"{stdio.title(given)}: {'raised ' if ended == 'error' and not why.startswith('exit') else ''}{why}"
+            if why
+            else ""
+        )
         finished = not program.dead and ended in ("pass", "fail")
         return {
             "status": ended,
@@ -369,7 +386,9 @@ class Tester:
         code = STUB.format(names=names) if job.get("stub") else job["code"]
         program.spelled = frozenset().union(*(tests.attributes for tests in groups.values()))
         self.tell(program, ["load", code, names])
-        if self.spare is None:  # its set-up overlaps this job; before the alarm is set, which must not cut a request in two
+        if (
+            self.spare is None
+        ):  # its set-up overlaps this job; before the alarm is set, which must not cut a request in two
             self.spare = self.spawn(job["limits"])
         self.guarded(number, program, job["limits"], lambda: report.examine(program, names))
         status, peak_kb, cpu_s = self.end(number, program)
@@ -383,7 +402,8 @@ class Tester:
             program.send(message)
 
     def guarded(self, number: int, program: Program, limits: dict[str, Any], work: Callable[[], None]) -> None:
-        """The one place where a program is heard: whatever comes of it is said of the program, and does not end the tester."""
+        """The one place where a program is heard: whatever comes of it is said of the program, and does not end the
+        tester."""
         if program.dead:
             return
         self.program = program
@@ -398,10 +418,14 @@ class Tester:
             self.disarm()  # the alarm may have come inside the other one
         self.program = None
         if error is not None:
-            program.dead = program.dead or ("protocol", f"what the program sent ended its tests: {type(error).__name__}")
+            program.dead = program.dead or (
+                "protocol",
+                f"what the program sent ended its tests: {type(error).__name__}",
+            )
 
     def greet(self, number: int, program: Program) -> dict[str, Any] | None:
-        """None where the candidate's process is confined and ready for its code. Else it is over, and that is no program's doing."""
+        """None where the candidate's process is confined and ready for its code. Else it is over, and that is no
+        program's doing."""
         try:
             ready = program.receive()
         except Stop as why:
@@ -413,7 +437,8 @@ class Tester:
 
 
 def merged(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
-    """One verdict of several runs: the first that is neither a pass nor a refusal, then a refusal; an infra before all others."""
+    """One verdict of several runs: the first that is neither a pass nor a refusal, then a refusal; an infra before all
+    others."""
     ran = [verdict for verdict in verdicts if "status" in verdict]
     last = {"infra": 0, "refused": 2, "pass": 3}
     first = min(ran, key=lambda verdict: last.get(verdict["status"], 1))
@@ -431,15 +456,22 @@ def merged(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def explain_death(program: Program, status: int, cpu_s: float, limits: dict[str, Any]) -> None:
-    """Turn "the process ended" into why. Our own kill comes only after the tests are over, or after a stop that has its reason already."""
+    """Turn "the process ended" into why. Our own kill comes only after the tests are over, or after a stop that has its
+    reason already."""
     if program.dead is None or program.dead[0] != "crash":
         return
     if not os.WIFSIGNALED(status):
         program.dead = ("crash", f"the program ended its process (exit status {os.waitstatus_to_exitcode(status)})")
         return
     number = os.WTERMSIG(status)
-    name = signal.Signals(number).name if number in signal.valid_signals() and number < signal.SIGRTMIN else f"signal {number}"
-    if name == "SIGKILL" and cpu_s >= limits["cpu_s"] / 2:  # the kernel's clock for this limit counts ticks, and may run ahead
+    name = (
+        signal.Signals(number).name
+        if number in signal.valid_signals() and number < signal.SIGRTMIN
+        else f"signal {number}"
+    )
+    if (
+        name == "SIGKILL" and cpu_s >= limits["cpu_s"] / 2
+    ):  # the kernel's clock for this limit counts ticks, and may run ahead
         program.dead = ("timeout", f"more than {limits['cpu_s']:g} s of processor time")
     else:
         program.dead = ("violation" if name == "SIGSYS" else "crash", f"the program's process was ended by {name}")
@@ -511,7 +543,9 @@ class Report:
         status, detail = self.status(program, all(row[3] for row in results))
         status, detail = self.undone(status) or (status, detail)
         if split and program.shared:
-            why = f"integrity='split': the tests come down to what the program's own objects answer to {program.shared!r}"
+            why = (
+                f"integrity='split': the tests come down to what the program's own objects answer to {program.shared!r}"
+            )
             status, detail = ("refused", why) if status == "pass" else (status, detail)
             results = [row for name in self.groups for row in self.rows(program, name, why)]
         return {
@@ -526,7 +560,8 @@ class Report:
         }
 
     def undone(self, status: str) -> tuple[str, str] | None:
-        """A refusal where the tests do something to their own process that an honest program may need done to its own."""
+        """A refusal where the tests do something to their own process that an honest program may need done to its
+        own."""
         replaces = next((tests.replaces for tests in self.groups.values() if tests.replaces), "")
         doubt = next((tests.doubt for tests in self.groups.values() if tests.doubt), "")
         why = f"replace {replaces}" if replaces else doubt
@@ -539,7 +574,9 @@ class Report:
         if program.dead:
             return program.dead
         if not self.loaded:
-            return "memory" if program.out_of_memory else "error", program.error_text(program.load_error, program.last_line)
+            return "memory" if program.out_of_memory else "error", program.error_text(
+                program.load_error, program.last_line
+            )
         if not self.defined:
             return "error", f"the program defines no function named {self.entry}"
         if missing:
@@ -552,8 +589,8 @@ class Report:
         return "memory" if program.out_of_memory else "fail", first
 
     def rows(self, program: Program, group: str, refuses: str = "") -> list[tuple[str, int, str, bool, str]]:
-        """(group, index, source, passed, evidence) for each assert statement, then for each other statement that raised. refuses: why what
-        the program had to judge does not hold, "" where it does."""
+        """(group, index, source, passed, evidence) for each assert statement, then for each other statement that
+        raised. refuses: why what the program had to judge does not hold, "" where it does."""
         tests, finished = self.groups[group], self.finished.get(group, False)
         recorder = self.recorders.get(group)
         failures = recorder.failures if recorder else []
@@ -571,7 +608,9 @@ class Report:
             rows.append((group, 0, "check(candidate)", True, "ran to its end"))
         elif not tests.sites and not failures:
             rows.append((group, 0, "check(candidate)", False, why[:EVIDENCE_CAP]))
-        rows.extend((group, len(rows) + i, source, False, text[:EVIDENCE_CAP]) for i, (source, text) in enumerate(failures))
+        rows.extend(
+            (group, len(rows) + i, source, False, text[:EVIDENCE_CAP]) for i, (source, text) in enumerate(failures)
+        )
         return rows
 
     def reason(self, program: Program, failures: list[tuple[str, str]]) -> str:

@@ -1,4 +1,5 @@
-"""BIG-Bench Hard for herl-bench: the task, its checks, hindsight template, metrics, synthetic world and embedded policy."""
+"""BIG-Bench Hard for herl-bench: the task, its checks, hindsight template, metrics, synthetic world and embedded
+policy."""
 
 from __future__ import annotations
 
@@ -28,7 +29,10 @@ METRICS = (
         answers.exact_match,
         filter="get-answer",
         id="bbh/exact_match",
-        description="as lm-eval's bbh_cot_fewshot: the first answer given, without the last sign of its line, is the target to the letter",
+        description=(
+            "as lm-eval's bbh_cot_fewshot: the first answer given, without the last sign of its line, is the target to"
+            " the letter"
+        ),
     ),
     Metric(
         "exact_match",
@@ -45,7 +49,8 @@ METRICS = (
         description="as lm-eval's bbh_cot_zeroshot: the first answer given, without the last sign of its line",
     ),
 )
-# For a prompt that asks for the answer alone; under the same keys, so a task has either these or those of the same filters above.
+# For a prompt that asks for the answer alone; under the same keys, so a task has either these or those of the same
+# filters above.
 ZEROSHOT_METRICS = (
     Metric(
         "exact_match",

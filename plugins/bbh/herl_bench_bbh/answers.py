@@ -1,10 +1,12 @@
 """What counts as an answer: its form, the options of an item, the answer found in a response, and the two metrics.
 
-An item asks for one of seven kinds of answer: an option letter `(B)`, one of the dashed options, `True`/`False`, `Yes`/`No`, a number, the
-given words in order, or brackets. `canonical` brings the ways of writing one answer together (`b`, `(B)`, `(B) pink ball`, `pink ball`).
+An item asks for one of seven kinds of answer: an option letter `(B)`, one of the dashed options, `True`/`False`,
+`Yes`/`No`, a number, the given words in order, or brackets. `canonical` brings the ways of writing one answer together
+(`b`, `(B)`, `(B) pink ball`, `pink ball`).
 
-Three published items have a target that is no listed option, because the option's own text was cut at its commas (`(A) Monsters`, `(B) Inc`
-for `Monsters, Inc`). The rule that covers them reads only the item: neighbouring option texts joined again with a comma are allowed too.
+Three published items have a target that is no listed option, because the option's own text was cut at its commas (`(A)
+Monsters`, `(B) Inc` for `Monsters, Inc`). The rule that covers them reads only the item: neighbouring option texts
+joined again with a comma are allowed too.
 
 Left out: answers in other languages, and answers in words for numbers ("twelve").
 """
@@ -28,8 +30,10 @@ _LONGEST = 2000  # characters of a place where an answer is given
 _MOST_PLACES = 50
 # "I hope this answer is helpful!", "Let me know if the answer is clear": said of an answer, none itself.
 _REMARK = re.compile(
-    r"(?:not )?(?:also |now |so |very |really |quite )?(?:helpful|clear|correct|right|wrong|incorrect|useful|obvious|simple|satisfactory"
-    r"|acceptable|fine|good|okay|ok|what|that you|whether|based on|found by|derived|given by|determined|obtained|explained|supported)\b",
+    r"(?:not )?(?:also |now |so |very |really |quite"
+    r" )?(?:helpful|clear|correct|right|wrong|incorrect|useful|obvious|simple|satisfactory"
+    r"|acceptable|fine|good|okay|ok|what|that you|whether|based on|found by|derived|given"
+    r" by|determined|obtained|explained|supported)\b",
     re.IGNORECASE,
 )
 _ANNOUNCED = re.compile(r"(?:as follows|the following|this|below|here)\b[*_ ]*:?[*_ ]*$", re.IGNORECASE)
@@ -78,7 +82,8 @@ def _choices(text: str) -> tuple[str, ...]:
 
 
 def kind(example: Example) -> str:
-    """`letter`, `choice`, `boolean`, `yes or no`, `number`, `words`, `brackets`, or `text` for a subtask that nobody described here."""
+    """`letter`, `choice`, `boolean`, `yes or no`, `number`, `words`, `brackets`, or `text` for a subtask that nobody
+    described here."""
     text = question(example)
     if options(text):
         return "letter"
@@ -88,7 +93,8 @@ def kind(example: Example) -> str:
 
 
 def given_answers(response: str) -> Iterator[str]:
-    """What is given as an answer, the last one first: the text after "the answer is" and the like, to the end of its place, undressed line by line."""
+    """What is given as an answer, the last one first: the text after "the answer is" and the like, to the end of its
+    place, undressed line by line."""
     found = list(_GIVEN.finditer(response))
     ends = [*(m.start() for m in found), len(response)][1:]
     for mark, end in list(zip(found, ends, strict=False))[: -_MOST_PLACES - 1 : -1]:
@@ -119,7 +125,8 @@ def extract(example: Example, response: str) -> str | None:
 
 
 def canonical(example: Example, answer: str) -> str:
-    """One writing for all the ways of giving the same answer; `answer` may go on after it. What gives none is left as it is."""
+    """One writing for all the ways of giving the same answer; `answer` may go on after it. What gives none is left as
+    it is."""
     text, line = question(example), answer.strip().split("\n")[0].strip()
     match kind(example):
         case "letter":
@@ -148,11 +155,14 @@ _OR = r"\s*(?:,\s*)?(?:\bor\b|\band\b|/|&|\bor else\b)\s*(?:maybe |perhaps |poss
 
 
 def _one_of(line: str, choices: Sequence[str]) -> str:
-    """The choice that a line begins with, or else the only one that it names; "" for none, for two, and for a denied one."""
+    """The choice that a line begins with, or else the only one that it names; "" for none, for two, and for a denied
+    one."""
     by_length = sorted(choices, key=len, reverse=True)
     names = "|".join(map(re.escape, by_length))
     exact = {choice.lower(): choice for choice in choices}
-    first = re.match(rf"[\s\"'(\[]*({names})(?!\w|\?\s*(?:{names}))(?!{_OR}[\"'(\[]*(?:not )?(?:{names})(?!\w))", line, re.IGNORECASE)
+    first = re.match(
+        rf"[\s\"'(\[]*({names})(?!\w|\?\s*(?:{names}))(?!{_OR}[\"'(\[]*(?:not )?(?:{names})(?!\w))", line, re.IGNORECASE
+    )
     if first:
         return exact[first[1].lower()]
     sentence = re.split(r"[.;]\s", line)[0]
@@ -162,9 +172,14 @@ def _one_of(line: str, choices: Sequence[str]) -> str:
 
 
 def _words(answer: str, text: str) -> str:
-    """The given words as listed: in a line, with commas, numbered, or one below the other; what follows the last of them is no answer."""
+    """The given words as listed: in a line, with commas, numbered, or one below the other; what follows the last of
+    them is no answer."""
     listed = text.rpartition("List:")[2].lower().split()
-    said = [word for word in (token.strip("[](){}\"'`,;.:*•→<>-–") for token in re.split(r"[\s,<>→]+", answer.lower())) if word]
+    said = [
+        word
+        for word in (token.strip("[](){}\"'`,;.:*•→<>-–") for token in re.split(r"[\s,<>→]+", answer.lower()))
+        if word
+    ]
     said = [word for word in said if word in listed or not re.fullmatch(r"\d+|and", word)]
     if said[-2:-1] == ["and"] and len(said) == len(listed) + 1:  # "…, and cow" where `and` is itself a word of the list
         del said[-2]
@@ -181,7 +196,9 @@ def _letter(text: str, answer: str) -> str:
     letters = {letter for letter, _ in listed}
     whole, part = _plain(answer), _plain(re.split(r"[;.]\s|,?\s(?:because|since|as|which|given|so)\s", answer)[0])
     for said in (whole, part):
-        for joined in _joined_options(text):  # before the letters: "a b" may be an option's text and starts with a letter
+        for joined in _joined_options(
+            text
+        ):  # before the letters: "a b" may be an option's text and starts with a letter
             if said == _plain(joined):
                 return joined
         if len(same := [letter for letter, words in listed if said == _plain(words)]) == 1:
@@ -202,7 +219,9 @@ def _hedged(sentence: str, found: str, letters: set[str]) -> bool:
     """Is another option named beside the first: "(B) or (C)", "B and C", "B/C", "(B), (C)"?"""
     either = re.split(r"\b(?:not|neither|rather than|instead of|unlike|because|since|as)\b", sentence)[0]
     beside = re.findall(
-        r"(?:\bor\b|\band\b|/|&)\s*(?:also |maybe |perhaps |possibly |option |choice )*(?:\(([A-Z])\)|([A-Z])(?![\w']))", either
+        r"(?:\bor\b|\band\b|/|&)\s*(?:also |maybe |perhaps |possibly |option |choice"
+        r" )*(?:\(([A-Z])\)|([A-Z])(?![\w']))",
+        either,
     )
     beside += re.findall(r"^\W*(?:option )?[A-Z]\W*?\s*(?:\(([A-Z])\)|\b([A-Z])$)", either)
     beside += re.findall(r"^\W*(?:option )?[A-Z]\W*,\s*(?:\(([A-Z])\)|([A-Z])(?=\W*$|,))", either)
@@ -243,12 +262,13 @@ def allowed(example: Example, answer: str) -> bool | None:
             return None
 
 
-# ---------------------------------------------------------------------------------------------------------------- metrics
+# -------------------------------------------------------------------------------------------------------------- metrics
 _LM_EVAL = re.compile(r"(?<=the answer is )(.*)(?=.)")
 
 
 def lm_eval_answer(response: str) -> str:
-    """What lm-eval's `bbh_cot_fewshot` extracts: the first "the answer is", to the last character but one of its line."""
+    """What lm-eval's `bbh_cot_fewshot` extracts: the first "the answer is", to the last character but one of its
+    line."""
     found = _LM_EVAL.findall(response)
     return found[0].strip() if found else "[invalid]"
 

@@ -1,12 +1,13 @@
 """The checks that `rubrics/bbh.yaml` names.
 
-The two step checks do not apply (they give no finding) to subtasks without a solver here, and to responses that show no steps, because the
-published answers come without a worked solution. Where the item has one, as in the synthetic world, its steps are asked for: leaving
-them out is then an unmet `steps_match`, or a policy could gain by not working at all.
+The two step checks do not apply (they give no finding) to subtasks without a solver here, and to responses that show no
+steps, because the published answers come without a worked solution. Where the item has one, as in the synthetic world,
+its steps are asked for: leaving them out is then an unmet `steps_match`, or a policy could gain by not working at all.
 
 `steps_match` solves the item. That is as good as reading its answer, so it is marked as needing the reference.
 
-No evidence and no correction states the final answer; a correction in which it would stand as a number of its own is dropped.
+No evidence and no correction states the final answer; a correction in which it would stand as a number of its own is
+dropped.
 """
 
 from __future__ import annotations
@@ -73,7 +74,11 @@ def steps_match(example: Example, response: str) -> list[Finding]:
     if reference:
         missing = len(steps.reach(problem, steps.working(str(reference)))) - len(found)
         if missing > 0:
-            found.append(Finding(False, "the steps are missing" if not found else "a step is missing", "Work step by step.", "steps"))
+            found.append(
+                Finding(
+                    False, "the steps are missing" if not found else "a step is missing", "Work step by step.", "steps"
+                )
+            )
     return [_without_answer(example, finding) for finding in found]
 
 

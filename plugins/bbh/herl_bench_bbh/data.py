@@ -1,11 +1,13 @@
 """BIG-Bench Hard as published: `bbh/<subtask>.json` in a folder, or a mirror of it on the hub.
 
-Only a test split is published. To train without seeing evaluation items, each subtask is split by a hash: an item trains if the sha256 of its
-subtask and its *story*, read as a number, is not divisible by five (about 80 %). The story is the item's text without what siblings ask
-differently about the same facts (the last question of a date, causal, colored-objects or shuffling story, and the options), so that siblings
-and exact duplicates fall on the same side. The split hangs on nothing else: no seed, no order, no file date.
+Only a test split is published. To train without seeing evaluation items, each subtask is split by a hash: an item
+trains if the sha256 of its subtask and its *story*, read as a number, is not divisible by five (about 80 %). The story
+is the item's text without what siblings ask differently about the same facts (the last question of a date, causal,
+colored-objects or shuffling story, and the options), so that siblings and exact duplicates fall on the same side. The
+split hangs on nothing else: no seed, no order, no file date.
 
-Left out: corrections. The published targets are kept as they are; `answers` says by which rule the three odd ones are read.
+Left out: corrections. The published targets are kept as they are; `answers` says by which rule the three odd ones are
+read.
 """
 
 from __future__ import annotations
@@ -24,13 +26,34 @@ from herl_bench.types import Split
 from .world import prompt_of
 
 SUBTASKS = (
-    "boolean_expressions", "causal_judgement", "date_understanding", "disambiguation_qa", "dyck_languages", "formal_fallacies",
-    "geometric_shapes", "hyperbaton", "logical_deduction_five_objects", "logical_deduction_seven_objects",
-    "logical_deduction_three_objects", "movie_recommendation", "multistep_arithmetic_two", "navigate", "object_counting",
-    "penguins_in_a_table", "reasoning_about_colored_objects", "ruin_names", "salient_translation_error_detection", "snarks",
-    "sports_understanding", "temporal_sequences", "tracking_shuffled_objects_five_objects", "tracking_shuffled_objects_seven_objects",
-    "tracking_shuffled_objects_three_objects", "web_of_lies", "word_sorting",
-)  # fmt: skip
+    "boolean_expressions",
+    "causal_judgement",
+    "date_understanding",
+    "disambiguation_qa",
+    "dyck_languages",
+    "formal_fallacies",
+    "geometric_shapes",
+    "hyperbaton",
+    "logical_deduction_five_objects",
+    "logical_deduction_seven_objects",
+    "logical_deduction_three_objects",
+    "movie_recommendation",
+    "multistep_arithmetic_two",
+    "navigate",
+    "object_counting",
+    "penguins_in_a_table",
+    "reasoning_about_colored_objects",
+    "ruin_names",
+    "salient_translation_error_detection",
+    "snarks",
+    "sports_understanding",
+    "temporal_sequences",
+    "tracking_shuffled_objects_five_objects",
+    "tracking_shuffled_objects_seven_objects",
+    "tracking_shuffled_objects_three_objects",
+    "web_of_lies",
+    "word_sorting",
+)
 SOURCE = "https://raw.githubusercontent.com/suzgunmirac/BIG-Bench-Hard/main/bbh"
 HUB = "lukaemon/bbh"
 EVAL_SHARE = 5
@@ -57,7 +80,8 @@ def side(subtask: str, text: str) -> Split:
 
 
 def read(directory: Path, split: Split) -> Iterable[Example]:
-    """The items of one side of the hash split, subtask by subtask, in the files' order. Raises `DataError` with file and item."""
+    """The items of one side of the hash split, subtask by subtask, in the files' order. Raises `DataError` with file
+    and item."""
     return [e for e in read_all(directory) if e.info["side"] == split]
 
 
@@ -65,7 +89,10 @@ def read_all(directory: Path) -> list[Example]:
     """All items of the 27 subtasks."""
     folder = Path(directory) / "bbh"
     if not folder.is_dir():
-        raise DataError(f"{folder} is missing: it holds the 27 subtasks as <subtask>.json; {_get(folder, SUBTASKS[0])}, and so for each")
+        raise DataError(
+            f"{folder} is missing: it holds the 27 subtasks as <subtask>.json; {_get(folder, SUBTASKS[0])}, and so for"
+            " each"
+        )
     return [example for subtask in SUBTASKS for example in _items(folder / f"{subtask}.json", subtask)]
 
 
@@ -102,7 +129,9 @@ def hub(split: Split) -> list[Example]:
     found = []
     for subtask in SUBTASKS:
         rows = load_dataset(HUB, subtask, split="test")
-        found += [example(dict(row), subtask, number, f"{HUB}, {subtask}, row {number}") for number, row in enumerate(rows)]
+        found += [
+            example(dict(row), subtask, number, f"{HUB}, {subtask}, row {number}") for number, row in enumerate(rows)
+        ]
     return [e for e in found if e.info["side"] == split]
 
 

@@ -1,8 +1,9 @@
 """lm-eval's exact match on its zero-shot versions of the subtasks, to the sign: `bbh_cot_zeroshot` and `bbh_zeroshot`.
 
-Both have a strict filter (the words after "the answer is", or the whole response) and a flexible one that differs by subtask: the last (or
-first) option letter, yes or no, number, bracket or given word. Both sides are then compared without case, commas, quotes, backslashes, line
-breaks and a full stop at the end. The oddities are kept, for a number that is to be compared with published ones: see `answers` for a better one.
+Both have a strict filter (the words after "the answer is", or the whole response) and a flexible one that differs by
+subtask: the last (or first) option letter, yes or no, number, bracket or given word. Both sides are then compared
+without case, commas, quotes, backslashes, line breaks and a full stop at the end. The oddities are kept, for a number
+that is to be compared with published ones: see `answers` for a better one.
 
 Left out: numbers in words are read through the packages that lm-eval itself uses for them.
 """
@@ -19,7 +20,9 @@ from herl_bench import Example
 INVALID = "[invalid]"
 _IGNORED = (r"\.$", ",", r"\\", "\n", '"')
 _STRICT = re.compile(
-    "|".join(rf"(?<={words} )(.*)(?=.)" for words in ("The answer is", "the answer is", "The answer:", "The final answer:"))
+    "|".join(
+        rf"(?<={words} )(.*)(?=.)" for words in ("The answer is", "the answer is", "The answer:", "The final answer:")
+    )
 )
 _OPTION = re.compile(r"\([A-Z]\)")
 _PATTERNS = {

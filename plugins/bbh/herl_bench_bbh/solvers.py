@@ -1,11 +1,12 @@
 """Read the text of an item and solve it: for the subtasks whose answer follows from the text by a rule.
 
-Each `read_…` gives a small frozen problem, or None where the text is not of its subtask's form; `answer` gives what the published target
-should be, and `solve` goes from subtask and text to answer. The same problems tell the step checks what each step ought to do.
+Each `read_…` gives a small frozen problem, or None where the text is not of its subtask's form; `answer` gives what the
+published target should be, and `solve` goes from subtask and text to answer. The same problems tell the step checks
+what each step ought to do.
 
-Solved: boolean expressions, multistep arithmetic, navigate, web of lies, object counting, tracking shuffled objects, word sorting, logical
-deduction, Dyck languages, and the dates that are given as MM/DD/YYYY from today, tomorrow or yesterday. Left out: the subtasks that ask for
-knowledge or taste.
+Solved: boolean expressions, multistep arithmetic, navigate, web of lies, object counting, tracking shuffled objects,
+word sorting, logical deduction, Dyck languages, and the dates that are given as MM/DD/YYYY from today, tomorrow or
+yesterday. Left out: the subtasks that ask for knowledge or taste.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from herl_bench_bbh.answers import options
 
 Value = Union[int, bool]
 
-# ------------------------------------------------------------------------------------------------------------ expressions
+# ---------------------------------------------------------------------------------------------------------- expressions
 _TOKEN = re.compile(r"\s*(\d+|True|False|not|and|or|[A-Z](?![A-Za-z])|[-+*()])")
 _DIGITS = 60  # longer numbers are no step of anything; refusing them keeps a hostile response cheap
 
@@ -167,10 +168,11 @@ def read_arithmetic(text: str) -> Expression | None:
     return Expression(body) if found is not None and not isinstance(found, bool) else None
 
 
-# --------------------------------------------------------------------------------------------------------------- navigate
+# ------------------------------------------------------------------------------------------------------------- navigate
 @dataclass(frozen=True)
 class Move:
-    """One instruction. turn: quarter turns to the left; steps along `side` (quarter turns to the left of where one faces)."""
+    """One instruction. turn: quarter turns to the left; steps along `side` (quarter turns to the left of where one
+    faces)."""
 
     text: str
     turn: int = 0
@@ -227,7 +229,7 @@ def read_route(text: str) -> Route | None:
     return Route(tuple(moves)) if moves else None
 
 
-# ------------------------------------------------------------------------------------------------------------ web of lies
+# ---------------------------------------------------------------------------------------------------------- web of lies
 @dataclass(frozen=True)
 class Lies:
     """statements: (speaker, whom it is about, is that one said to tell the truth?); the first has itself as speaker."""
@@ -258,8 +260,21 @@ def read_lies(text: str) -> Lies | None:
     return Lies(tuple(statements), asked[1]) if asked and asked[1] in known else None
 
 
-# -------------------------------------------------------------------------------------------------------- object counting
-_NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
+# ------------------------------------------------------------------------------------------------------ object counting
+_NUMBERS = {
+    "a": 1,
+    "an": 1,
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
+    "ten": 10,
+}
 WRITTEN = {n: word for word, n in reversed(_NUMBERS.items())}
 _THINGS = {
     "animals": "bear cat chicken cow dog donkey duck fish frog goat horse mouse pig rabbit sheep snail snake",
@@ -307,7 +322,7 @@ def read_counting(text: str) -> Counting | None:
     return Counting(tuple(items), found[2])
 
 
-# ----------------------------------------------------------------------------------------------- tracking shuffled objects
+# -------------------------------------------------------------------------------------------- tracking shuffled objects
 @dataclass(frozen=True)
 class Tracking:
     """start: what each one has; swaps: pairs, in order; listed: the options' letters by their text."""
@@ -351,7 +366,7 @@ def read_tracking(text: str) -> Tracking | None:
     return Tracking(start, swaps, asked[1], listed)
 
 
-# ----------------------------------------------------------------------------------------------------------- word sorting
+# --------------------------------------------------------------------------------------------------------- word sorting
 @dataclass(frozen=True)
 class Sorting:
     words: tuple[str, ...]
@@ -366,7 +381,7 @@ def read_sorting(text: str) -> Sorting | None:
     return Sorting(tuple(listed.split())) if found and listed.split() else None
 
 
-# ------------------------------------------------------------------------------------------------------ logical deduction
+# ---------------------------------------------------------------------------------------------------- logical deduction
 _COUNT = {"": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "first": 1}
 _FROM_START = {"left", "leftmost", "newest", "first", "most expensive"}
 _BEFORE = {"to the left of", "newer than", "above", "more expensive than"}
@@ -374,7 +389,8 @@ _AFTER = {"to the right of", "older than", "below", "less expensive than"}
 _RELATION = re.compile(rf"(?P<one>.+?) (?:is|are|finished) (?P<how>{'|'.join(sorted(_BEFORE | _AFTER))}) (?P<other>.+)")
 _ENDS = "left|right|leftmost|rightmost|newest|oldest|last|first|most expensive|cheapest"
 _PLACE = re.compile(
-    rf"(?P<one>.+?) (?:is|are|finished) (?:the )?(?:(?P<count>second|third|fourth|fifth|sixth)(?: from the |-to-|-)?)?(?P<end>{_ENDS})?"
+    r"(?P<one>.+?) (?:is|are|finished) (?:the )?(?:(?P<count>second|third|fourth|fifth|sixth)(?: from the"
+    rf" |-to-|-)?)?(?P<end>{_ENDS})?"
 )
 
 
@@ -388,7 +404,8 @@ class Clue:
     place: int = 0
 
     def holds(self, order: tuple[str, ...] | list[str]) -> bool:
-        """In an order that may leave some out: a clue about those does not hold, one about the place needs the whole order."""
+        """In an order that may leave some out: a clue about those does not hold, one about the place needs the whole
+        order."""
         if self.other:
             return self.one in order and self.other in order and order.index(self.one) < order.index(self.other)
         return -len(order) <= self.place < len(order) and order[self.place] == self.one
@@ -396,7 +413,8 @@ class Clue:
 
 @dataclass(frozen=True)
 class Ordering:
-    """names: the things, as single words (`red book` → `red`); the order runs left to right, newest, first or dearest first."""
+    """names: the things, as single words (`red book` → `red`); the order runs left to right, newest, first or dearest
+    first."""
 
     names: tuple[str, ...]
     clues: tuple[Clue, ...]
@@ -421,9 +439,9 @@ def _only_order(problem: Ordering) -> tuple[str, ...] | None:
 def read_ordering(text: str) -> Ordering | None:
     body, _, _ = text.partition("\nOptions:\n")
     body = body.rpartition("within each paragraph. ")[2]
-    found = re.match(r"[^:]*there (?:are|were) \w+ \w+: (?P<listed>.*?)\.\s+(?P<clues>.*)", body, re.DOTALL) or re.match(
-        r"[^:]*sells \w+ fruits: (?P<listed>.*?)\.\s+(?P<clues>.*)", body, re.DOTALL
-    )
+    found = re.match(
+        r"[^:]*there (?:are|were) \w+ \w+: (?P<listed>.*?)\.\s+(?P<clues>.*)", body, re.DOTALL
+    ) or re.match(r"[^:]*sells \w+ fruits: (?P<listed>.*?)\.\s+(?P<clues>.*)", body, re.DOTALL)
     if not found:
         return None
     full = [re.sub(r"^(?:an?|and) ", "", n) for n in re.split(r", and |, | and ", found["listed"])]
@@ -456,7 +474,7 @@ def _clue(sentence: str, names: tuple[str, ...]) -> Clue | None:
     return Clue(sentence, _short(place["one"]), place=count - 1 if from_start else -count)
 
 
-# ---------------------------------------------------------------------------------------------------------- Dyck languages
+# ------------------------------------------------------------------------------------------------------- Dyck languages
 CLOSER = {"(": ")", "[": "]", "{": "}", "<": ">"}
 
 
@@ -488,10 +506,11 @@ def read_dyck(text: str) -> Dyck | None:
     return Dyck(tuple(signs)) if found and stack else None
 
 
-# ------------------------------------------------------------------------------------------------------------------- dates
+# ---------------------------------------------------------------------------------------------------------------- dates
 @dataclass(frozen=True)
 class Day:
-    """anchor: the day whose date is given (`today`, `yesterday`, …); ahead: the days from today to the day asked for."""
+    """anchor: the day whose date is given (`today`, `yesterday`, …); ahead: the days from today to the day asked
+    for."""
 
     anchor: str
     given: date
@@ -511,11 +530,19 @@ class Day:
         return self.listed.get(written(self.wanted), "")
 
 
-DAYS_AHEAD = {"today": 0, "tomorrow": 1, "yesterday": -1, "the day before yesterday": -2, "one week ago": -7, "one week from today": 7}
+DAYS_AHEAD = {
+    "today": 0,
+    "tomorrow": 1,
+    "yesterday": -1,
+    "the day before yesterday": -2,
+    "one week ago": -7,
+    "one week from today": 7,
+}
 
 
 def days_ahead(words: str) -> int | None:
-    """`one week ago from today` → −7, `10 days ago` → −10, `24 hours later` → 1; None for months and years, whose length varies."""
+    """`one week ago from today` → −7, `10 days ago` → −10, `24 hours later` → 1; None for months and years, whose
+    length varies."""
     words = re.sub(r"^(one week ago) from today$", r"\1", words.strip().lower())
     if words in DAYS_AHEAD:
         return DAYS_AHEAD[words]
@@ -539,7 +566,9 @@ def parsed(text: str) -> date | None:
 
 def read_day(text: str) -> Day | None:
     found = re.match(
-        r"(Today|Tomorrow|Yesterday|The day before yesterday) (?:is|was) (\d+/\d+/\d{4})\. What is the date (.+) in MM/DD/YYYY\?", text
+        r"(Today|Tomorrow|Yesterday|The day before yesterday) (?:is|was) (\d+/\d+/\d{4})\. What is the date (.+) in"
+        r" MM/DD/YYYY\?",
+        text,
     )
     given = parsed(found[2]) if found else None
     if not found or not given or days_ahead(found[3]) is None:
@@ -547,7 +576,7 @@ def read_day(text: str) -> Day | None:
     return Day(found[1].lower(), given, found[3], {words: f"({letter})" for letter, words in options(text)})
 
 
-# ------------------------------------------------------------------------------------------------------------- all of them
+# ---------------------------------------------------------------------------------------------------------- all of them
 Problem = Union[Expression, Route, Lies, Counting, Tracking, Sorting, Ordering, Dyck, Day]
 READERS: Mapping[str, Callable[[str], Problem | None]] = {
     "boolean_expressions": read_boolean,

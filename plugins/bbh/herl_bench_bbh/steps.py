@@ -1,12 +1,13 @@
 """Find the worked steps of a response and check them, subtask by subtask.
 
-Two questions are kept apart. `follow` asks whether each step follows from the one before *as written* and from the item's text, so one slip
-gives one unmet step. `reach` asks whether the right intermediate state is reached, so it also sees steps that follow well from a misreading;
-it solves the item, which is as good as knowing its answer.
+Two questions are kept apart. `follow` asks whether each step follows from the one before *as written* and from the
+item's text, so one slip gives one unmet step. `reach` asks whether the right intermediate state is reached, so it also
+sees steps that follow well from a misreading; it solves the item, which is as good as knowing its answer.
 
-The forms that are read are those of the chain-of-thought examples that BIG-Bench Hard is usually prompted with: `A = 2 + 3 = 5`,
-`(1) Turn left: (0, 0), facing …`, `(2) Ann and Bob swap: Ann: red, Bob: blue`, `- plums (3)`, `"oven": "o" (15)`, `"ant" < "cow"`,
-`(1) … "(left) ? red ? blue ? (right)"`, `3: [ ; stack: ( [`, `today is 04/19/1969`. What is written in other words is not judged.
+The forms that are read are those of the chain-of-thought examples that BIG-Bench Hard is usually prompted with: `A = 2
++ 3 = 5`, `(1) Turn left: (0, 0), facing …`, `(2) Ann and Bob swap: Ann: red, Bob: blue`, `- plums (3)`, `"oven": "o"
+(15)`, `"ant" < "cow"`, `(1) … "(left) ? red ? blue ? (right)"`, `3: [ ; stack: ( [`, `today is 04/19/1969`. What is
+written in other words is not judged.
 
 A correction says what to do, never what comes out: it names the move, not its result.
 """
@@ -49,18 +50,21 @@ _MOST_STEPS = 60  # a response that repeats itself without end is judged by its 
 
 @singledispatch
 def follow(problem: Problem, response: str) -> list[Finding]:
-    """One finding per step that can be checked against the step before it; [] where none can. response: what `working` gives."""
+    """One finding per step that can be checked against the step before it; [] where none can. response: what `working`
+    gives."""
     raise TypeError(f"no step check for {type(problem).__name__}")
 
 
 @singledispatch
 def reach(problem: Problem, response: str) -> list[Finding]:
-    """One finding per intermediate state of the right solution that the response shows; [] where it shows none. response: as for `follow`."""
+    """One finding per intermediate state of the right solution that the response shows; [] where it shows none.
+    response: as for `follow`."""
     raise TypeError(f"no step check for {type(problem).__name__}")
 
 
 def working(response: str) -> str:
-    """What is judged of a response: no thoughts, nothing from the final answer on, whose own words are no step, and at most `_LONGEST` characters."""
+    """What is judged of a response: no thoughts, nothing from the final answer on, whose own words are no step, and at
+    most `_LONGEST` characters."""
     text = answer_text(response) or ""
     answer = re.search(r"(?:so )?the answer is", text, re.IGNORECASE)
     return text[: min(answer.start() if answer else len(text), _LONGEST)]
@@ -79,7 +83,8 @@ def _chains(response: str) -> Iterator[list[str]]:
 
 
 def _evaluated(response: str) -> Iterator[tuple[str, list[tuple[str, Value | None]]]]:
-    """Each chain as (name or "", [(side, its value)]); a single capital on the left names the last value, as written."""
+    """Each chain as (name or "", [(side, its value)]); a single capital on the left names the last value, as
+    written."""
     names: dict[str, Value] = {}
     for sides in _chains(response):
         name = sides[0] if re.fullmatch(r"[A-Z]", sides[0]) else ""
@@ -133,7 +138,9 @@ def _(problem: Expression, response: str) -> list[Finding]:
     found: list[Finding] = []
     for text in wanted:
         names = {name for name, sides in chains if any(_same(side, text) for side, _ in sides)}
-        mine = [sides for name, sides in chains if (name and name in names) or any(_same(side, text) for side, _ in sides)]
+        mine = [
+            sides for name, sides in chains if (name and name in names) or any(_same(side, text) for side, _ in sides)
+        ]
         last = mine[-1][-1][1] if mine else None
         met = bool(mine) and last == value(text)
         evidence = "" if met else f"{text} is worked out wrongly" if mine else f"{text} is not worked out"
@@ -151,9 +158,11 @@ def _part(found: list[Finding]) -> str:
     return f"step {len(found) + 1}"
 
 
-# --------------------------------------------------------------------------------------------------- numbered steps: (k) …
+# ------------------------------------------------------------------------------------------------ numbered steps: (k) …
 def _numbered(response: str) -> list[tuple[int, str]]:
-    pieces = re.split(r"(?:(?<=\n)|(?<=\. ))\((\d{1,2})\) ", "\n" + response)  # not the "(1)" of "we know from (1) that"
+    pieces = re.split(
+        r"(?:(?<=\n)|(?<=\. ))\((\d{1,2})\) ", "\n" + response
+    )  # not the "(1)" of "we know from (1) that"
     return [(int(k), text) for k, text in zip(pieces[1::2], pieces[2::2], strict=True)][:_MOST_STEPS]
 
 
@@ -187,7 +196,12 @@ def _(problem: Route, response: str) -> list[Finding]:
         met = after == go(before, move)
         place = f"({before[0]}, {before[1]})"
         found.append(
-            Finding(met, f"({k}) gives ({after[0]}, {after[1]})", "" if met else f"From {place}: {move.text.lower()}.", f"step {k}")
+            Finding(
+                met,
+                f"({k}) gives ({after[0]}, {after[1]})",
+                "" if met else f"From {place}: {move.text.lower()}.",
+                f"step {k}",
+            )
         )
     return found
 
@@ -224,7 +238,11 @@ def _(problem: Lies, response: str) -> list[Finding]:
             help_ = f"{about} {known}, and {speaker} says {about} {said}: is that so?"
         else:
             continue
-        found.append(Finding(met, f"({k}) {speaker} {'tells the truth' if truthful else 'lies'}", "" if met else help_, f"step {k}"))
+        found.append(
+            Finding(
+                met, f"({k}) {speaker} {'tells the truth' if truthful else 'lies'}", "" if met else help_, f"step {k}"
+            )
+        )
     return found
 
 
@@ -233,7 +251,9 @@ def _(problem: Lies, response: str) -> list[Finding]:
     found: list[Finding] = []
     for k, truthful in _verdicts(problem, response):
         met = truthful == problem.truths[problem.statements[k - 1][0]]
-        found.append(Finding(met, "" if met else f"({k}) is wrong about {problem.statements[k - 1][0]}", "", f"step {k}"))
+        found.append(
+            Finding(met, "" if met else f"({k}) is wrong about {problem.statements[k - 1][0]}", "", f"step {k}")
+        )
     return found
 
 
@@ -264,7 +284,14 @@ def _(problem: Tracking, response: str) -> list[Finding]:
             one, other = problem.swaps[k - 1]
             wanted = {**before, one: before[other], other: before[one]}
             met, help_ = now == wanted, f"{one} and {other} swap: each takes what the other had, the rest stays."
-        found.append(Finding(met, f"({k}) {', '.join(f'{who}: {what}' for who, what in now.items())}", "" if met else help_, f"step {k}"))
+        found.append(
+            Finding(
+                met,
+                f"({k}) {', '.join(f'{who}: {what}' for who, what in now.items())}",
+                "" if met else help_,
+                f"step {k}",
+            )
+        )
         before = now
     return found
 
@@ -302,7 +329,13 @@ def _(problem: Ordering, response: str) -> list[Finding]:
         broken = next((clue for clue in clues if not clue.holds(order)), None)
         if not clues:
             continue
-        help_ = f"Put {broken.one} before {broken.other}." if broken and broken.other else f"See: {broken.text}." if broken else ""
+        help_ = (
+            f"Put {broken.one} before {broken.other}."
+            if broken and broken.other
+            else f"See: {broken.text}."
+            if broken
+            else ""
+        )
         found.append(Finding(broken is None, f"({k}) has {' '.join(order)}", help_, f"step {k}"))
     return found
 
@@ -317,7 +350,7 @@ def _(problem: Ordering, response: str) -> list[Finding]:
     return [Finding(met, "" if met else f"({k}) is not the order", "", f"step {k}")]
 
 
-# ------------------------------------------------------------------------------------------------------- listed things: - x (n)
+# ----------------------------------------------------------------------------------------------- listed things: - x (n)
 _LISTED = re.compile(r"^[^\S\n]*[-*•] *([a-z][a-z ]{0,60}?) \((\d{1,3})\)", re.MULTILINE)
 
 
@@ -330,7 +363,13 @@ def _(problem: Counting, response: str) -> list[Finding]:
         known = next((a for a in amounts if _same_thing(name, a)), None)
         met = known is not None and amounts[known] == n
         help_ = (
-            "" if met else f"Read again how many {name} there are." if known is None else f"Read again: {WRITTEN[amounts[known]]} {known}."
+            ""
+            if met
+            else (
+                f"Read again how many {name} there are."
+                if known is None
+                else f"Read again: {WRITTEN[amounts[known]]} {known}."
+            )
         )
         found.append(Finding(met, f"{name} ({n})", help_, _part(found)))
     if not listed:
@@ -366,7 +405,7 @@ def _same_thing(one: str, other: str) -> bool:
     return one == other or plain[0] == plain[1]
 
 
-# ------------------------------------------------------------------------------------------------- letters and orders of words
+# ------------------------------------------------------------------------------------------ letters and orders of words
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _WHICH = re.compile(rf"\b({'|'.join(_ORDINALS)}) letters?", re.IGNORECASE)
 
@@ -374,7 +413,9 @@ _WHICH = re.compile(rf"\b({'|'.join(_ORDINALS)}) letters?", re.IGNORECASE)
 def _letters(problem: Sorting, response: str) -> Iterator[tuple[str, int, str, int]]:
     """(word, which letter of it from 0, the letter as written, its number as written)."""
     which = 0
-    for found in re.finditer(rf'{_WHICH.pattern}|"?([a-z][^\s":,]{{0,40}})"?: "?([a-z])"? \((\d{{1,2}})\)', response, re.IGNORECASE):
+    for found in re.finditer(
+        rf'{_WHICH.pattern}|"?([a-z][^\s":,]{{0,40}})"?: "?([a-z])"? \((\d{{1,2}})\)', response, re.IGNORECASE
+    ):
         if found[1]:
             which = _ORDINALS.index(found[1].lower())
         elif found[2].lower() in problem.words:
@@ -384,7 +425,9 @@ def _letters(problem: Sorting, response: str) -> Iterator[tuple[str, int, str, i
 def _sorted_runs(problem: Sorting, response: str) -> Iterator[list[str]]:
     for line in re.split(r"[.\n]", response):
         if "<" in line and "?" not in line:
-            for run in re.findall(r"(?<![^\s<])[^\s<]+(?: *< *[^<\s]+)+", re.sub(r'[\[\]",]|\(\d+\)', " ", line).replace("  ", " ")):
+            for run in re.findall(
+                r"(?<![^\s<])[^\s<]+(?: *< *[^<\s]+)+", re.sub(r'[\[\]",]|\(\d+\)', " ", line).replace("  ", " ")
+            ):
                 words = [w.strip().lower() for w in run.split("<")]
                 if len(words) > 1 and all(w in problem.words for w in words):
                     yield words
@@ -419,7 +462,7 @@ def _(problem: Sorting, response: str) -> list[Finding]:
     return [Finding(met, "" if met else "the words are not in order", "", "step 1")]
 
 
-# ----------------------------------------------------------------------------------------------------------- stacks: k: [ ; stack: …
+# ---------------------------------------------------------------------------------------------- stacks: k: [ ; stack: …
 _STACK = re.compile(r"^ *(\d{1,3}): *(\S) *; *stack: *((?:[\[({<] ?)+|empty)", re.MULTILINE)
 _POPPED = re.compile(r"pop out ((?:\"?[\[({<]\"?,? ?(?:and )?)+)")
 
@@ -439,7 +482,9 @@ def _(problem: Dyck, response: str) -> list[Finding]:
     if popped and found:
         order = re.findall(r"[\[({<]", popped[1])
         met = order == before[::-1]
-        found.append(Finding(met, f"pop out {' '.join(order)}", "" if met else "The last one opened is closed first.", "pop"))
+        found.append(
+            Finding(met, f"pop out {' '.join(order)}", "" if met else "The last one opened is closed first.", "pop")
+        )
     return found
 
 
@@ -458,9 +503,10 @@ def _(problem: Dyck, response: str) -> list[Finding]:
     return found
 
 
-# ------------------------------------------------------------------------------------------------------- dates: today is …
+# ---------------------------------------------------------------------------------------------------- dates: today is …
 _SAID = re.compile(
-    r"\b(today|tomorrow|yesterday|the day before yesterday|one week ago(?: from today)?|one week from today|\d{1,3} days ago"
+    r"\b(today|tomorrow|yesterday|the day before yesterday|one week ago(?: from today)?|one week from today|\d{1,3}"
+    r" days ago"
     r"|(?:24|48|72) hours later) (?:is|was|will be) (\d{1,2}/\d{1,2}/\d{4})",
     re.IGNORECASE,
 )

@@ -1,7 +1,8 @@
 """How unmet criteria become words, and the prompt in which the policy writes again.
 
 Short on purpose: the first unmet part of a criterion stands for the later ones, which usually follow from it; and a
-criterion is left out where another one that is unmet explains it (a wrong step explains a wrong answer). Left out: the satisfied criteria's evidence.
+criterion is left out where another one that is unmet explains it (a wrong step explains a wrong answer). Left out: the
+satisfied criteria's evidence.
 """
 
 from __future__ import annotations

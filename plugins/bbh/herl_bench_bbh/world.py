@@ -1,16 +1,18 @@
 """A synthetic world of items like those of six BIG-Bench Hard subtasks, with worked solutions, endless and seeded.
 
-There are twelve kinds of item. Six of them are *planted*: the plain demonstrations of that kind always make one plausible wrong move, in
-every item, and only items where that move spoils the answer are made. A policy trained on them has hardly a way to find the right move by
-sampling; the guided demonstrations (a draft, what was unmet, a revision) are right for all kinds. This is the situation that hindsight
-guidance is for, and it is planted on purpose. The other six kinds are demonstrated well, but for a few slips. Nothing is planted where three
-or four options would let a policy that learnt little be right by chance.
+There are twelve kinds of item. Six of them are *planted*: the plain demonstrations of that kind always make one
+plausible wrong move, in every item, and only items where that move spoils the answer are made. A policy trained on them
+has hardly a way to find the right move by sampling; the guided demonstrations (a draft, what was unmet, a revision) are
+right for all kinds. This is the situation that hindsight guidance is for, and it is planted on purpose. The other six
+kinds are demonstrated well, but for a few slips. Nothing is planted where three or four options would let a policy that
+learnt little be right by chance.
 
-`difficulty` (0 to 1) lengthens expressions, lists, routes and chains. An item's side, train or eval, hangs on a hash of its text alone, so
-the sides are disjoint for every seed and difficulty.
+`difficulty` (0 to 1) lengthens expressions, lists, routes and chains. An item's side, train or eval, hangs on a hash of
+its text alone, so the sides are disjoint for every seed and difficulty.
 
-Left out: the subtasks that ask for knowledge or taste; arithmetic, sorting, dates and brackets, which a policy of under a million parameters
-did not learn in the minutes that a warm start may take; and the variety of the published items' wording.
+Left out: the subtasks that ask for knowledge or taste; arithmetic, sorting, dates and brackets, which a policy of under
+a million parameters did not learn in the minutes that a warm start may take; and the variety of the published items'
+wording.
 """
 
 from __future__ import annotations
@@ -34,14 +36,15 @@ GUIDED = 0.5  # share of demonstrations that revise a draft
 
 @dataclass(frozen=True)
 class Item:
-    """work(planted, slip) writes a solution: with the kind's misconception or not, with a random slip at step `slip` or none (−1)."""
+    """work(planted, slip) writes a solution: with the kind's misconception or not, with a random slip at step `slip` or
+    none (−1)."""
 
     text: str
     work: Callable[[bool, int], str]
     steps: int
 
 
-# --------------------------------------------------------------------------------------------------------------- helpers
+# -------------------------------------------------------------------------------------------------------------- helpers
 def _words(text: str) -> list[str]:
     return text.split()
 
@@ -67,7 +70,7 @@ def _more(rng: Random, low: int, high: int, difficulty: float) -> int:
     return max(low, min(high, round(low + difficulty * (high - low) + rng.uniform(-0.6, 0.6))))
 
 
-# ----------------------------------------------------------------------------------------------------- boolean expressions
+# -------------------------------------------------------------------------------------------------- boolean expressions
 _SIMPLE = r"(?:True|False)"
 _RIGHT_ORDER = (rf"not {_SIMPLE}", rf"{_SIMPLE} and {_SIMPLE}", rf"{_SIMPLE} or {_SIMPLE}")
 _LOOSE_NOT = (rf"{_SIMPLE} and {_SIMPLE}", rf"not {_SIMPLE}", rf"{_SIMPLE} or {_SIMPLE}")
@@ -128,7 +131,7 @@ def _not_bracket(rng: Random, difficulty: float) -> Item:
     return _boolean_item(" ".join(parts), "bracket")
 
 
-# --------------------------------------------------------------------------------------------------------------- navigate
+# ------------------------------------------------------------------------------------------------------------- navigate
 def _line(rng: Random, difficulty: float) -> Item:
     moves = [rng.choice((-1, 1)) * rng.randint(1, 9) for _ in range(_more(rng, 2, 5, difficulty))]
     rest = -sum(moves)
@@ -146,7 +149,7 @@ def _line(rng: Random, difficulty: float) -> Item:
     return Item(ask + ". ".join(words) + ".\nOptions:\n- Yes\n- No", work, len(moves))
 
 
-# ------------------------------------------------------------------------------------------------------------ web of lies
+# ---------------------------------------------------------------------------------------------------------- web of lies
 _PEOPLE = _words("Fidel Jerry Vina Raymond Millie Leda Jim Crista Inga Osvaldo Kandi Delbert Ryan Shaunda")
 
 
@@ -176,7 +179,7 @@ def _liar(rng: Random, difficulty: float) -> Item:
     return _lies(rng, difficulty, first=False)
 
 
-# -------------------------------------------------------------------------------------------------------- object counting
+# ------------------------------------------------------------------------------------------------------ object counting
 _ANIMALS = _words("cat dog cow pig duck frog goat bear")
 _FRUITS = _words("apple banana grape orange plum nectarine peach")
 _INSTRUMENTS = _words("drum flute piano violin trumpet clarinet")
@@ -185,7 +188,9 @@ _OTHERS = _words("bed chair lamp table car stove oven")
 _AMOUNTS = ("", "a", "two", "three", "four", "five")
 
 
-def _counting(rng: Random, difficulty: float, category: str, pool: Sequence[str], others: Sequence[str], misread: str) -> Item:
+def _counting(
+    rng: Random, difficulty: float, category: str, pool: Sequence[str], others: Sequence[str], misread: str
+) -> Item:
     wanted = rng.sample(pool, _more(rng, 2, 4, difficulty))
     rest = rng.sample(others, _more(rng, 1, 3, difficulty))
     items = [(name, rng.choice((1, 1, 2, 3, 4)), name in wanted) for name in [*wanted, *rest]]
@@ -229,7 +234,7 @@ def _vegetables(rng: Random, difficulty: float) -> Item:
     return _counting(rng, difficulty, "vegetables", _VEGETABLES, [*_OTHERS, *_ANIMALS], "last")
 
 
-# ----------------------------------------------------------------------------------------------- tracking shuffled objects
+# -------------------------------------------------------------------------------------------- tracking shuffled objects
 _COLORS = _words("red blue green pink black white yellow purple")
 
 
@@ -267,7 +272,7 @@ def _state(now: Mapping[str, str]) -> str:
     return ", ".join(f"{who}: {what}" for who, what in now.items())
 
 
-# ------------------------------------------------------------------------------------------------------ logical deduction
+# ---------------------------------------------------------------------------------------------------- logical deduction
 _PREFACE = (
     "The following paragraphs each describe a set of three objects arranged in a fixed order. "
     "The statements are logically consistent within each paragraph. "
@@ -280,7 +285,12 @@ def _books(rng: Random, difficulty: float) -> Item:
     order = rng.sample(names, 3)
 
     def say(one: str, other: str) -> str:
-        return rng.choice((f"The {one} book is to the left of the {other} book", f"The {other} book is to the right of the {one} book"))
+        return rng.choice(
+            (
+                f"The {one} book is to the left of the {other} book",
+                f"The {other} book is to the right of the {one} book",
+            )
+        )
 
     if rng.random() < 0.5:
         pairs = [(order[0], order[1]), (order[1], order[2])]
@@ -309,10 +319,14 @@ def _books(rng: Random, difficulty: float) -> Item:
         return _end("\n".join(lines), f"({chr(65 + names.index(found[place]))})")
 
     intro = f"On a shelf, there are three books: {_listed([f'a {n} book' for n in names])}."
-    return Item(f"{_PREFACE}{intro} {'. '.join(clues)}.{_options([f'The {n} book {_PLACES[place]}' for n in names])}", work, len(pairs))
+    return Item(
+        f"{_PREFACE}{intro} {'. '.join(clues)}.{_options([f'The {n} book {_PLACES[place]}' for n in names])}",
+        work,
+        len(pairs),
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------- the kinds
+# ------------------------------------------------------------------------------------------------------------ the kinds
 @dataclass(frozen=True)
 class Kind:
     """planted: the misconception in words, empty where none was planted."""
@@ -326,7 +340,12 @@ class Kind:
 KINDS = (
     Kind("boolean_expressions", "and_or", _and_or),
     Kind("boolean_expressions", "not_and", _not_and, "`not` is taken to bind weaker than `and`"),
-    Kind("boolean_expressions", "not_bracket", _not_bracket, "`not` before a bracket is taken to negate the first value in it alone"),
+    Kind(
+        "boolean_expressions",
+        "not_bracket",
+        _not_bracket,
+        "`not` before a bracket is taken to negate the first value in it alone",
+    ),
     Kind("navigate", "line", _line),
     Kind("web_of_lies", "chain", _chain),
     Kind("web_of_lies", "liar", _liar, "where the first of a chain lies, everybody is believed all the same"),
@@ -354,7 +373,9 @@ def _make(kind: Kind, split: Split, rng: Random, difficulty: float) -> Item:
     """An item of the split; where a misconception is planted, one whose answer it spoils."""
     for _ in range(1000):
         item = kind.make(rng, difficulty)
-        if side(item.text) != split or (kind.planted and answer_of(item.work(True, -1)) == answer_of(item.work(False, -1))):
+        if side(item.text) != split or (
+            kind.planted and answer_of(item.work(True, -1)) == answer_of(item.work(False, -1))
+        ):
             continue
         if kind.family.startswith("logical") and read_ordering(item.text) is None:
             raise ValueError(f"an ordering that cannot be read back: {item.text}")
@@ -364,7 +385,13 @@ def _make(kind: Kind, split: Split, rng: Random, difficulty: float) -> Item:
 
 def _example(kind: Kind, item: Item, id_: str) -> Example:
     solution = item.work(False, -1)
-    info = {"input": item.text, "family": kind.family, "variant": kind.variant, "planted": bool(kind.planted), "solution": solution}
+    info = {
+        "input": item.text,
+        "family": kind.family,
+        "variant": kind.variant,
+        "planted": bool(kind.planted),
+        "solution": solution,
+    }
     return Example(id_, prompt_of(item.text), answer_of(solution), info)
 
 
@@ -404,7 +431,12 @@ def _draft(kind: Kind, item: Item, rng: Random) -> str:
     if (not planted and slip < 0) or rng.random() < 0.1:
         steps, _, answer = text.rpartition("So the answer is ")
         text = rng.choice(
-            (steps.strip(), f"{steps}Answer {answer}", f"{steps}So the answer is", text[: rng.randint(len(text) // 2, len(text) - 2)])
+            (
+                steps.strip(),
+                f"{steps}Answer {answer}",
+                f"{steps}So the answer is",
+                text[: rng.randint(len(text) // 2, len(text) - 2)],
+            )
         )
     return text
 
@@ -414,8 +446,8 @@ WORLD = World(
     examples=examples,
     demonstrations=demonstrations,
     planted=(
-        f"in {sum(bool(k.planted) for k in KINDS)} of {len(KINDS)} kinds of item the plain demonstrations always make one wrong move: "
-        + "; ".join(f"{k.family}/{k.variant}: {k.planted}" for k in KINDS if k.planted)
+        f"in {sum(bool(k.planted) for k in KINDS)} of {len(KINDS)} kinds of item the plain demonstrations always make"
+        " one wrong move: " + "; ".join(f"{k.family}/{k.variant}: {k.planted}" for k in KINDS if k.planted)
     ),
     difficulty=DIFFICULTY,
     max_new_tokens=104,

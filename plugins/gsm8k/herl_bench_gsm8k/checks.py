@@ -1,11 +1,13 @@
-"""What can be said of a GSM8K response: its final answer, its calculator notes, the quantities it reaches; and the three metrics.
+"""What can be said of a GSM8K response: its final answer, its calculator notes, the quantities it reaches; and the
+three metrics.
 
-All numbers are exact fractions. A calculator note is `<<expression=result>>` with + - * / // %, parentheses and decimals; nothing
-is ever passed to `eval`. A result with decimals may be rounded or cut off where it is shown (100/3=33.33 and 2/3=.66 are fine); a whole number
-may not (100/3=33 is wrong). All 27,998 notes of the published files are right under this rule, so none needs an exception.
+All numbers are exact fractions. A calculator note is `<<expression=result>>` with + - * / // %, parentheses and
+decimals; nothing is ever passed to `eval`. A result with decimals may be rounded or cut off where it is shown
+(100/3=33.33 and 2/3=.66 are fine); a whole number may not (100/3=33 is wrong). All 27,998 notes of the published files
+are right under this rule, so none needs an exception.
 
-Evidence never names the final answer: a wrong last step is said to be wrong, not what it should be, and a correction is the step
-without its result, in which no number stands that equals the final answer unless the question has it.
+Evidence never names the final answer: a wrong last step is said to be wrong, not what it should be, and a correction is
+the step without its result, in which no number stands that equals the final answer unless the question has it.
 
 Left out: calculations that are not written as notes, units, and whether the words fit the numbers.
 """
@@ -34,7 +36,7 @@ MOST_NOTES = 300  # a response that repeats itself without end is judged by its 
 MOST_NUMBERS = 5000
 
 
-# ---------------------------------------------------------------------------------------------------------------- reading
+# -------------------------------------------------------------------------------------------------------------- reading
 @dataclass(frozen=True)
 class Step:
     """A calculator note. value: of its result side; None where that cannot be read. right: is the calculation right?"""
@@ -50,8 +52,8 @@ class Step:
 class Parsed:
     """What all checks share of one response.
 
-    text: without thoughts; None where a thought was never closed, and then nothing else is read. given: is the answer given as one, after
-    `####` and the like, or is it only the last number?
+    text: without thoughts; None where a thought was never closed, and then nothing else is read. given: is the answer
+    given as one, after `####` and the like, or is it only the last number?
     """
 
     text: str | None
@@ -104,14 +106,16 @@ def result_value(result: str) -> Fraction | None:
 
 
 def agrees(expected: Fraction, value: Fraction, shown: str) -> bool:
-    """Equal, or within one unit of the last decimal shown; a percentage may also stand for the bare number before the sign."""
+    """Equal, or within one unit of the last decimal shown; a percentage may also stand for the bare number before the
+    sign."""
     unit = Fraction(1, 10 ** len(shown.rstrip("%").partition(".")[2])) if "." in shown else Fraction(0)
     allowed = (value, value * 100) if shown.endswith("%") else (value,)
     return any(expected == v or abs(expected - v) < unit for v in allowed)
 
 
 def evaluate(expression: str) -> Fraction | None:
-    """The exact value of an arithmetic expression; None where it is none, is longer than any note, or divides by zero."""
+    """The exact value of an arithmetic expression; None where it is none, is longer than any note, or divides by
+    zero."""
     return _evaluate(expression) if len(expression) <= 2 * LONGEST_NOTE else None
 
 
@@ -139,7 +143,10 @@ def _product(tokens: list[str]) -> tuple[Fraction, list[str]]:
     value, tokens = _factor(tokens)
     while tokens and tokens[0] in ("*", "/", "//"):
         sign, (term, rest) = tokens[0], _factor(tokens[1:])
-        value, tokens = (value * term if sign == "*" else value / term if sign == "/" else Fraction(value // term)), rest
+        value, tokens = (
+            (value * term if sign == "*" else value / term if sign == "/" else Fraction(value // term)),
+            rest,
+        )
     return value, tokens
 
 
@@ -173,12 +180,17 @@ def _tagged(place: str) -> str:
     return place[: found.start()] if (found := re.search("</answer", place, re.IGNORECASE)) else place
 
 
-# Where a final answer stands, best first; of several such places the first (1) or the last (-1). What a box or a tag holds is cut out.
+# Where a final answer stands, best first; of several such places the first (1) or the last (-1). What a box or a tag
+# holds is cut out.
 _MARKS: tuple[tuple[re.Pattern[str], int, Callable[[str], str] | None], ...] = (
     (re.compile(r"####"), 1, None),
     (re.compile(r"<answer>", re.IGNORECASE), -1, _tagged),
     (re.compile(r"\\f?box(?:ed)?\s?\{"), -1, _braced),
-    (re.compile(r"answer\b[*_ ]{0,4}(?:is\b|was\b|equals\b|(?:would|should|must|will) be\b|:|=)", re.IGNORECASE), -1, None),
+    (
+        re.compile(r"answer\b[*_ ]{0,4}(?:is\b|was\b|equals\b|(?:would|should|must|will) be\b|:|=)", re.IGNORECASE),
+        -1,
+        None,
+    ),
 )
 _MOST_PLACES = 50
 
@@ -186,9 +198,9 @@ _MOST_PLACES = 50
 def final_answer_in(text: str) -> tuple[Fraction | None, bool]:
     """(the final answer, is it given as one?).
 
-    After the first `####`, else in the last `<answer>` or `\\boxed{}`, else after the last "answer is", else the last number of the text.
-    A place with no number at its beginning is no answer ("the answer is clear: …"); one with a calculation, a range or a choice of two is
-    an answer that is no number, and no other place counts then.
+    After the first `####`, else in the last `<answer>` or `\\boxed{}`, else after the last "answer is", else the last
+    number of the text. A place with no number at its beginning is no answer ("the answer is clear: …"); one with a
+    calculation, a range or a choice of two is an answer that is no number, and no other place counts then.
     """
     for mark, step, cut in _MARKS:
         found = list(mark.finditer(text))
@@ -217,7 +229,7 @@ def shown(value: Fraction) -> str:
     return f"{float(value):.4f}".rstrip("0")
 
 
-# ----------------------------------------------------------------------------------------------------------------- checks
+# --------------------------------------------------------------------------------------------------------------- checks
 def answer_format(example: Example, seen: Parsed) -> Finding:
     """One line `#### number`, and it is the last."""
     if seen.text is None:
@@ -234,7 +246,8 @@ def answer_format(example: Example, seen: Parsed) -> Finding:
 
 
 def steps_valid(example: Example, seen: Parsed) -> list[Finding]:
-    """Every calculator note is arithmetically right. Does not apply to a response without notes (113 published solutions have none)."""
+    """Every calculator note is arithmetically right. Does not apply to a response without notes (113 published
+    solutions have none)."""
     return [_step_finding(k, step, last=k == len(seen.steps)) for k, step in enumerate(seen.steps, 1)]
 
 
@@ -250,7 +263,8 @@ def _step_finding(k: int, step: Step, last: bool) -> Finding:
 
 
 def quantities(example: Example, seen: Parsed) -> list[Finding]:
-    """Each intermediate quantity of the worked solution is reached. Does not apply where the solution has no calculator notes."""
+    """Each intermediate quantity of the worked solution is reached. Does not apply where the solution has no calculator
+    notes."""
     findings = []
     for k, ((_, result), correction) in enumerate(zip(example.info["steps"], corrections(example), strict=True), 1):
         value, part = result_value(result), f"step {k}"
@@ -264,7 +278,8 @@ def quantities(example: Example, seen: Parsed) -> list[Finding]:
 
 
 def corrections(example: Example) -> list[str]:
-    """Per step of the worked solution: the calculation without its result; empty where nothing can be said without the final answer."""
+    """Per step of the worked solution: the calculation without its result; empty where nothing can be said without the
+    final answer."""
     answer = Fraction(example.info["answer"])
     in_question = {Fraction(n.replace(",", "")) for n in re.findall(NUMBER, example.info["question"])}
     earlier: dict[Fraction, int] = {}
@@ -285,7 +300,11 @@ def _correction(k: int, expression: str, secret: Fraction | None, earlier: dict[
         if any(Fraction(n.replace(",", "")) == abs(secret) for n in re.findall(NUMBER, expression)):
             if source is None:
                 return ""
-            said = re.sub(NUMBER, lambda m: f"(step {source})" if Fraction(m[0].replace(",", "")) == abs(secret) else m[0], expression)
+            said = re.sub(
+                NUMBER,
+                lambda m: f"(step {source})" if Fraction(m[0].replace(",", "")) == abs(secret) else m[0],
+                expression,
+            )
     return f"step {k} should be {said}"
 
 
@@ -293,7 +312,9 @@ def final_answer(example: Example, seen: Parsed) -> Finding:
     """The final answer is the right number, however it is written."""
     if seen.answer == Fraction(example.info["answer"]):
         return Finding(True)
-    return Finding(False, UNCLOSED if seen.text is None else "the final answer is wrong" if seen.given else "no final answer")
+    return Finding(
+        False, UNCLOSED if seen.text is None else "the final answer is wrong" if seen.given else "no final answer"
+    )
 
 
 CHECKS = (
@@ -304,7 +325,7 @@ CHECKS = (
 )
 
 
-# ---------------------------------------------------------------------------------------------------------------- metrics
+# -------------------------------------------------------------------------------------------------------------- metrics
 def strict_match(example: Example, response: str) -> float:
     return _exact(found[0].strip() if (found := STRICT.findall(response)) else "[invalid]", example.target)
 
@@ -329,7 +350,26 @@ def robust_match(example: Example, seen: Parsed) -> float:
 
 
 METRICS = (
-    Metric("exact_match", strict_match, "strict-match", description="lm-eval's gsm8k: the number after ####", id="gsm8k/strict"),
-    Metric("exact_match", flexible_extract, "flexible-extract", description="lm-eval's gsm8k: the last number", id="gsm8k/flexible"),
-    Metric("robust_match", robust_match, "numeric", observe, description="equal as numbers, however written", id="gsm8k/robust"),
+    Metric(
+        "exact_match",
+        strict_match,
+        "strict-match",
+        description="lm-eval's gsm8k: the number after ####",
+        id="gsm8k/strict",
+    ),
+    Metric(
+        "exact_match",
+        flexible_extract,
+        "flexible-extract",
+        description="lm-eval's gsm8k: the last number",
+        id="gsm8k/flexible",
+    ),
+    Metric(
+        "robust_match",
+        robust_match,
+        "numeric",
+        observe,
+        description="equal as numbers, however written",
+        id="gsm8k/robust",
+    ),
 )

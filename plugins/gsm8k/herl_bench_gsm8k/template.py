@@ -1,10 +1,11 @@
 """How unmet verdicts of a GSM8K response become guidance. Short, because the embedded policy reads about 250 tokens.
 
-Per unmet part the deepest words that the hint level allows: the correct step, else what was seen, else the criterion's text. A calculator
-note that is wrong may be answered with what it should be; where that happens to be the final answer, it is left out here.
+Per unmet part the deepest words that the hint level allows: the correct step, else what was seen, else the criterion's
+text. A calculator note that is wrong may be answered with what it should be; where that happens to be the final answer,
+it is left out here.
 
-What was seen speaks for itself where the task's own rubric asked (`OWN`, its texts). Of anybody else's criterion the text is said, and then in
-parentheses what was seen: "11 words" alone says nothing.
+What was seen speaks for itself where the task's own rubric asked (`OWN`, its texts). Of anybody else's criterion the
+text is said, and then in parentheses what was seen: "11 words" alone says nothing.
 """
 
 from __future__ import annotations
@@ -47,4 +48,6 @@ An earlier attempt. {% endif %}
 {{ guidance }}
 Answer:"""
 
-TEMPLATE = HindsightTemplate("gsm8k", GUIDANCE, PROMPT, "what is good, and per missed step the right one, without results")
+TEMPLATE = HindsightTemplate(
+    "gsm8k", GUIDANCE, PROMPT, "what is good, and per missed step the right one, without results"
+)

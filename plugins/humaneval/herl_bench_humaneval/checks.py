@@ -1,9 +1,9 @@
 """Judge an answer: what was found in its text, and what running it showed.
 
-`observe` finds the program in each answer and runs each distinct one once, on two groups of tests: the docstring's own examples, then
-the hidden tests. All checks and metrics read that one observation. An answer that does not parse never reaches the sandbox. Where the
-sandbox itself failed (`infra`), or the tests use what cannot be told apart from the program's own word (`refused`), the checks that need it
-are undecided, never unmet.
+`observe` finds the program in each answer and runs each distinct one once, on two groups of tests: the docstring's own
+examples, then the hidden tests. All checks and metrics read that one observation. An answer that does not parse never
+reaches the sandbox. Where the sandbox itself failed (`infra`), or the tests use what cannot be told apart from the
+program's own word (`refused`), the checks that need it are undecided, never unmet.
 
 Left out: what a program prints is not judged, nor are style and speed.
 """
@@ -69,7 +69,9 @@ def observe(examples: Sequence[Example], responses: Sequence[str], sandbox: Any)
 
     run = [place(e, p.source) for e, p in zip(examples, programs, strict=True)]
     joined = [e.prompt + r for e, r in zip(examples, responses, strict=True)]
-    plain = [place(e, j if p.source == j or parses(j) else None) for e, j, p in zip(examples, joined, programs, strict=True)]
+    plain = [
+        place(e, j if p.source == j or parses(j) else None) for e, j, p in zip(examples, joined, programs, strict=True)
+    ]
     if jobs and sandbox is None:
         raise RuntimeError("HumanEval answers are run, and no sandbox was given")
     verdicts = list(sandbox.map(jobs)) if jobs else []
@@ -85,9 +87,13 @@ def _tests(example: Example) -> dict[str, str]:
     return {"examples": shown, "hidden": hidden} if shown else {"hidden": hidden}
 
 
-# ------------------------------------------------------------------------------------------------------------------- checks
+# --------------------------------------------------------------------------------------------------------------- checks
 def code_extracted(example: Example, seen: Observation) -> Finding:
-    return Finding(True) if seen.program.code is not None else Finding(False, seen.program.error or "no Python code in the answer")
+    return (
+        Finding(True)
+        if seen.program.code is not None
+        else Finding(False, seen.program.error or "no Python code in the answer")
+    )
 
 
 def code_parses(example: Example, seen: Observation) -> Finding:
@@ -120,7 +126,10 @@ def docstring_examples(example: Example, seen: Observation) -> list[Finding]:
     if stopped is not None:
         return [_part(stopped, part) for part in parts]
     found = _results(seen.verdict, "examples")
-    findings = [Finding(r.passed, "" if r.passed else _cut(r.evidence), part=part) for r, part in zip(found, parts, strict=False)]
+    findings = [
+        Finding(r.passed, "" if r.passed else _cut(r.evidence), part=part)
+        for r, part in zip(found, parts, strict=False)
+    ]
     return [*findings, *(Finding(False, "not reached", part=part) for part in parts[len(findings) :])]
 
 
@@ -131,7 +140,10 @@ def hidden_tests(example: Example, seen: Observation) -> list[Finding]:
         findings = [_part(stopped, "all tests")]
     else:
         found = _results(seen.verdict, "hidden")
-        findings = [Finding(r.passed, "" if r.passed else _evidence(example, r), part=f"test {i + 1}") for i, r in enumerate(found)]
+        findings = [
+            Finding(r.passed, "" if r.passed else _evidence(example, r), part=f"test {i + 1}")
+            for i, r in enumerate(found)
+        ]
         findings = findings or [Finding(False, "no test was reached", part="all tests")]
     first = next((i for i, f in enumerate(findings) if f.met is False), None)
     if first is not None and seen.program.source is not None and example.target:
@@ -167,7 +179,8 @@ _GOT = re.compile(r": (got .*?)(?:, expected .*)?$|: (raised .*)$", re.DOTALL)
 
 
 def _evidence(example: Example, result: Any) -> str:
-    """`check(candidate): assert f(1) == 2: got 3`, as far as the assertion speaks for itself; else the call that the sandbox saw."""
+    """`check(candidate): assert f(1) == 2: got 3`, as far as the assertion speaks for itself; else the call that the
+    sandbox saw."""
     entry, place = example.info["entry_point"], "check(candidate): " if "def check(" in example.info["test"] else ""
     source = re.sub(r"\bcandidate\b", entry, " ".join(result.source.split()))
     tree, got = parse(source), _GOT.search(result.evidence)
@@ -191,14 +204,15 @@ CHECKS = (
 )
 
 
-# ------------------------------------------------------------------------------------------------------------------ metrics
+# -------------------------------------------------------------------------------------------------------------- metrics
 def passes_as_is(example: Example, seen: Observation) -> float:
     """lm-eval's number: 1 if the prompt and the answer, put together as they are, pass every hidden assertion."""
     return _passes(seen.plain)
 
 
 def passes_extracted(example: Example, seen: Observation) -> float:
-    """1 if the program found in the answer passes every hidden assertion. Differs from the former on answers with fences or prose."""
+    """1 if the program found in the answer passes every hidden assertion. Differs from the former on answers with
+    fences or prose."""
     return _passes(seen.verdict)
 
 

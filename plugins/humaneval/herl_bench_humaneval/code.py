@@ -2,16 +2,18 @@
 
 What is thought is left out first. Then a policy answers a HumanEval prompt in one of four ways, tried in this order:
 
-1. a continuation: `prompt + answer` is a program. That is what base models write and what lm-eval runs. It also covers an answer
-   that repeats the whole function, because the second definition replaces the first.
-2. code in fences, with or without the signature; of several blocks, the last that defines the function, since an answer that
-   corrects itself gives the right one last; else an indented body before the first fence; else the first block that continues the prompt.
+1. a continuation: `prompt + answer` is a program. That is what base models write and what lm-eval runs. It also covers
+   an answer that repeats the whole function, because the second definition replaces the first.
+2. code in fences, with or without the signature; of several blocks, the last that defines the function, since an answer
+   that corrects itself gives the right one last; else an indented body before the first fence; else the first block
+   that continues the prompt.
 3. a whole function without fences, with prose around it.
 4. a body whose indentation was lost, or that is followed by prose or by further code that does not parse.
 
 Every answer is bounded: so many characters are looked at, and so many are parsed in all attempts together.
 
-Left out: code in other languages' fences is not translated, and a program that breaks off in the middle is not repaired.
+Left out: code in other languages' fences is not translated, and a program that breaks off in the middle is not
+repaired.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ class Program:
     defined: bool = False
 
 
-# --------------------------------------------------------------------------------------------------------------- extraction
+# ----------------------------------------------------------------------------------------------------------- extraction
 def find_program(prompt: str, entry: str, answer: str) -> Program:
     """The program in `answer`, by the rules above."""
     answered = answer_text(answer)
@@ -92,7 +94,10 @@ def _fenced(answer: str, blocks: Sequence[str], entry: str) -> Iterator[str]:
 def fenced_blocks(answer: str) -> list[str]:
     """The contents of the answer's ``` blocks; the last one may be left open, as a cut-off answer leaves it."""
     found = re.findall(r"^[ \t]*(```|~~~)[^\n]*\n(.*?)(?:^[ \t]*\1|\Z)", answer, re.MULTILINE | re.DOTALL)
-    blocks = [textwrap.dedent(body) if re.match(r"\s*(?:def|from|import|@|class|async)\b", body) else body for _, body in found]
+    blocks = [
+        textwrap.dedent(body) if re.match(r"\s*(?:def|from|import|@|class|async)\b", body) else body
+        for _, body in found
+    ]
     return [body for body in blocks if body.strip()]
 
 
@@ -118,11 +123,16 @@ def _as_source(prompt: str, entry: str, piece: str) -> Iterator[str]:
 
 
 def _unfenced(answer: str, entry: str) -> Iterator[str]:
-    """Pieces of `answer` that may be code, longest first: from the first line of code, without what follows the code."""
+    """Pieces of `answer` that may be code, longest first: from the first line of code, without what follows the
+    code."""
     lines = answer.split("\n")
     start = 0
     if any(re.match(rf"(?:async\s+)?def\s+{re.escape(entry)}\b", line) for line in lines):
-        start = next(i for i, line in enumerate(lines) if re.match(r"(?:from\s+\S+\s+import|import|async\s+def|def|class|@)\b|@\w", line))
+        start = next(
+            i
+            for i, line in enumerate(lines)
+            if re.match(r"(?:from\s+\S+\s+import|import|async\s+def|def|class|@)\b|@\w", line)
+        )
     lines = lines[start:]
     seen_code = next((i for i, line in enumerate(lines) if line.strip()), 0)
     ends = [i for i in range(seen_code + 1, len(lines)) if lines[i].strip() and not lines[i][0].isspace()]
@@ -134,7 +144,8 @@ def _unfenced(answer: str, entry: str) -> Iterator[str]:
 def _looks_like_code(answer: str, entry: str) -> bool:
     first = next(line for line in answer.split("\n") if line.strip())
     keyword = re.match(
-        r"\s*(?:return|for|while|if|def|import|from|with|try|raise|yield|assert)\b|\s*[\w.\[\]]+(?:, *\w+)* *[-+*/]?= ", first
+        r"\s*(?:return|for|while|if|def|import|from|with|try|raise|yield|assert)\b|\s*[\w.\[\]]+(?:, *\w+)* *[-+*/]?= ",
+        first,
     )
     return first[0].isspace() or keyword is not None or f"def {entry}" in answer
 
@@ -145,10 +156,12 @@ def _program(code: str, source: str, entry: str) -> Program:
 
 def _broken(prompt: str, entry: str, code: str) -> Program:
     source = next(iter(_as_source(prompt, entry, code)))
-    return Program(code, None, syntax_error(source, len(source[: source.rfind(code)].split("\n")) - 1 if code in source else 0))
+    return Program(
+        code, None, syntax_error(source, len(source[: source.rfind(code)].split("\n")) - 1 if code in source else 0)
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------------ parsing
+# -------------------------------------------------------------------------------------------------------------- parsing
 def parse(source: str) -> ast.Module | None:
     """The syntax tree, not to be changed; None where `source` is no program."""
     return _read(source)[0]
@@ -166,7 +179,11 @@ def syntax_error(source: str, lines_before: int = 0) -> str:
 
 def _read(source: str) -> tuple[ast.Module | None, int, str]:
     """Tree, or line and message, whatever the parser dies of: null bytes, nesting, bad literals. Nothing is run."""
-    return _read_short(source) if len(source) <= LONGEST_SOURCE else (None, 0, f"longer than {LONGEST_SOURCE:,} characters")
+    return (
+        _read_short(source)
+        if len(source) <= LONGEST_SOURCE
+        else (None, 0, f"longer than {LONGEST_SOURCE:,} characters")
+    )
 
 
 @lru_cache(maxsize=128)
@@ -175,7 +192,9 @@ def _read_short(source: str) -> tuple[ast.Module | None, int, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(source)
-            compile(tree, "answer", "exec", dont_inherit=True)  # finds what parsing lets through, such as a `return` at the margin
+            compile(
+                tree, "answer", "exec", dont_inherit=True
+            )  # finds what parsing lets through, such as a `return` at the margin
     except SyntaxError as error:
         return None, error.lineno or 1, error.msg
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
@@ -202,18 +221,53 @@ def _definition(tree: ast.Module, entry: str) -> ast.AST | None:
     return None
 
 
-# --------------------------------------------------------------------------------------------------------------- comparison
+# ----------------------------------------------------------------------------------------------------------- comparison
 _SIGNS: dict[type, str] = {
-    ast.Gt: ">", ast.GtE: ">=", ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.NotEq: "!=", ast.In: "in", ast.NotIn: "not in",
-    ast.Is: "is", ast.IsNot: "is not", ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
-    ast.Pow: "**", ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^", ast.LShift: "<<", ast.RShift: ">>", ast.MatMult: "@",
-    ast.And: "and", ast.Or: "or", ast.Not: "not", ast.USub: "a minus sign", ast.Invert: "~",
-}  # fmt: skip
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.In: "in",
+    ast.NotIn: "not in",
+    ast.Is: "is",
+    ast.IsNot: "is not",
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.FloorDiv: "//",
+    ast.Mod: "%",
+    ast.Pow: "**",
+    ast.BitAnd: "&",
+    ast.BitOr: "|",
+    ast.BitXor: "^",
+    ast.LShift: "<<",
+    ast.RShift: ">>",
+    ast.MatMult: "@",
+    ast.And: "and",
+    ast.Or: "or",
+    ast.Not: "not",
+    ast.USub: "a minus sign",
+    ast.Invert: "~",
+}
 _STATEMENTS: dict[type, str] = {
-    ast.For: "a loop", ast.While: "a while loop", ast.If: "an if", ast.IfExp: "a conditional expression", ast.ListComp: "a list comprehension",
-    ast.SetComp: "a set comprehension", ast.DictComp: "a dict comprehension", ast.GeneratorExp: "a generator expression",
-    ast.Lambda: "a lambda", ast.Try: "a try", ast.Return: "a return", ast.Yield: "a yield", ast.Break: "a break", ast.Continue: "a continue",
-}  # fmt: skip
+    ast.For: "a loop",
+    ast.While: "a while loop",
+    ast.If: "an if",
+    ast.IfExp: "a conditional expression",
+    ast.ListComp: "a list comprehension",
+    ast.SetComp: "a set comprehension",
+    ast.DictComp: "a dict comprehension",
+    ast.GeneratorExp: "a generator expression",
+    ast.Lambda: "a lambda",
+    ast.Try: "a try",
+    ast.Return: "a return",
+    ast.Yield: "a yield",
+    ast.Break: "a break",
+    ast.Continue: "a continue",
+}
 _KINDS = ("comparison", "operator", "call", "argument", "slice", "constant", "statement")
 
 MOST_WORDS = 3
@@ -221,15 +275,19 @@ MOST_WORDS = 3
 
 
 def correction(draft: str, solution: str, entry: str) -> str:
-    """In words, what a working solution uses and the draft does not, and the other way round; empty where the draft does not parse.
+    """In words, what a working solution uses and the draft does not, and the other way round; empty where the draft
+    does not parse.
 
-    Both programs are taken apart into operators, calls, keyword arguments, slices, constants and statements; the differences are
-    paired within each kind. Names that are defined nowhere come first, paired with the parameters that the draft forgot. Names that
-    the solution chose, and whole expressions, are never told.
+    Both programs are taken apart into operators, calls, keyword arguments, slices, constants and statements; the
+    differences are paired within each kind. Names that are defined nowhere come first, paired with the parameters that
+    the draft forgot. Names that the solution chose, and whole expressions, are never told.
     """
     try:
         have, want, said = _features(draft, entry), _features(solution, entry), _misnamed(draft, entry)
-    except (RecursionError, ValueError):  # nesting, or a number of thousands of digits, must not leave the tests of a draft undecided
+    except (
+        RecursionError,
+        ValueError,
+    ):  # nesting, or a number of thousands of digits, must not leave the tests of a draft undecided
         return ""
     if have is None or want is None:
         return ""
@@ -238,7 +296,9 @@ def correction(draft: str, solution: str, entry: str) -> str:
         said += [f"use {new} where the draft has {old}" for new, old in zip(missing, extra, strict=False)]
         said += [f"a working solution also uses {new}" for new in missing[len(extra) :]]
         said += [f"leave out {old}" for old in extra[len(missing) :]]
-    said = list(dict.fromkeys(said))[:MOST_WORDS] or ["the right operators and calls are there, but in another order or on other values"]
+    said = list(dict.fromkeys(said))[:MOST_WORDS] or [
+        "the right operators and calls are there, but in another order or on other values"
+    ]
     return _sentence("; ".join(said))
 
 
@@ -247,14 +307,21 @@ def _misnamed(draft: str, entry: str) -> list[str]:
     function = _definition(tree, entry) if tree else None
     if tree is None or not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
         return []
-    made = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)} | {*vars(builtins)}
+    made = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)} | {
+        *vars(builtins)
+    }
     made |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
     made |= {
         n.name
         for n in ast.walk(tree)
         if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler) and n.name
     }
-    made |= {(a.asname or a.name).split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names}
+    made |= {
+        (a.asname or a.name).split(".")[0]
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Import | ast.ImportFrom)
+        for a in n.names
+    }
     read = dict.fromkeys(n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
     unknown = [name for name in read if name not in made]
     forgotten = [a.arg for a in function.args.args if a.arg not in read]
@@ -297,7 +364,9 @@ def _count(node: ast.AST, local: set[str], found: dict[str, Counter[str]]) -> No
         if _short(node.value) != "…":
             return
     elif isinstance(node, ast.Slice):
-        found["slice"][f"[{_short(node.lower)}:{_short(node.upper)}{':' + _short(node.step) if node.step else ''}]"] += 1
+        found["slice"][
+            f"[{_short(node.lower)}:{_short(node.upper)}{':' + _short(node.step) if node.step else ''}]"
+        ] += 1
         return  # its numbers were just told
     elif isinstance(node, ast.Constant) and not isinstance(node.value, str | bytes) and node.value is not None:
         found["constant"][repr(node.value)[:20]] += 1

@@ -1,11 +1,12 @@
 """Read HumanEval and MBPP from their own published files or from the hub.
 
-HumanEval is for evaluation only. Training is on MBPP's validation and train parts (task ids 511 to 974), rendered in HumanEval's
-format: the signature of the reference program's entry function (the one that its assertions call), a docstring of the task's text and
-its first assertion, and the reference program rearranged so that it continues that prompt.
+HumanEval is for evaluation only. Training is on MBPP's validation and train parts (task ids 511 to 974), rendered in
+HumanEval's
+format: the signature of the reference program's entry function (the one that its assertions call), a docstring of the
+task's text and its first assertion, and the reference program rearranged so that it continues that prompt.
 
-An example's `info`: `entry_point`; `test`, the hidden tests as Python source; `examples`, the docstring's own examples as pairs of
-`call` and `expected`; `preamble`, what the tests may use of the prompt's helper functions, where they do.
+An example's `info`: `entry_point`; `test`, the hidden tests as Python source; `examples`, the docstring's own examples
+as pairs of `call` and `expected`; `preamble`, what the tests may use of the prompt's helper functions, where they do.
 
 Left out: MBPP's prompt and test parts (ids 1 to 510) are read for validation but never trained or evaluated on.
 """
@@ -38,11 +39,12 @@ DOCSTRING_ERRATA: Mapping[str, tuple[int, ...]] = {
     "HumanEval/130": (0, 1),
     "HumanEval/148": (1,),
 }
-"""Docstring examples that the benchmark's own solution fails, by task id: positions among the examples found, from 0. Measured by
-running every canonical solution on every example that `docstring_examples` finds; a test repeats the measurement."""
+"""Docstring examples that the benchmark's own solution fails, by task id: positions among the examples found, from 0.
+Measured by running every canonical solution on every example that `docstring_examples` finds; a test repeats the
+measurement."""
 
 
-# -------------------------------------------------------------------------------------------------------------------- files
+# ---------------------------------------------------------------------------------------------------------------- files
 def read(directory: Path, split: str) -> list[Example]:
     """`eval`: HumanEval. `train`: MBPP, ids 511 to 974."""
     if split == "eval":
@@ -102,7 +104,7 @@ def _made(make: Any, row: Mapping[str, Any], where: str) -> Example:
     return example
 
 
-# ---------------------------------------------------------------------------------------------------------------- HumanEval
+# ------------------------------------------------------------------------------------------------------------ HumanEval
 def _humaneval(row: Mapping[str, Any]) -> Example:
     prompt, entry, identity = row["prompt"], row["entry_point"], str(row["task_id"])
     errata = DOCSTRING_ERRATA.get(identity, ())
@@ -119,7 +121,7 @@ def _humaneval(row: Mapping[str, Any]) -> Example:
     return Example(identity, prompt, row["canonical_solution"], info)
 
 
-# --------------------------------------------------------------------------------------------------------------------- MBPP
+# ----------------------------------------------------------------------------------------------------------------- MBPP
 def _mbpp(row: Mapping[str, Any]) -> Example:
     code, tests = row["code"].replace("\r\n", "\n"), [*row["test_list"], *(row.get("challenge_test_list") or [])]
     if not tests:
@@ -132,7 +134,10 @@ def _mbpp(row: Mapping[str, Any]) -> Example:
     rest = [n for n in tree.body if n is not function and n not in imports]
     head = "".join(ast.unparse(n) + "\n" for n in imports)
     shown = _shown(tests[0], function.name)
-    prompt = f'{head}{chr(10) * 2 if head else ""}def {function.name}({ast.unparse(function.args)}):\n    """ {_text(row["text"])}\n{shown}    """\n'
+    prompt = (
+        f'{head}{chr(10) * 2 if head else ""}def {function.name}({ast.unparse(function.args)}):\n    """'
+        f' {_text(row["text"])}\n{shown}    """\n'
+    )
     # Helper functions may come after the body: they are looked up when the function is called.
     solution = textwrap.indent("\n".join(map(ast.unparse, function.body)), "    ") + "\n"
     solution += "".join(f"\n\n{ast.unparse(n)}\n" for n in rest)
@@ -178,24 +183,34 @@ def _shown(test: str, entry: str) -> str:
     return textwrap.indent(test, "    ") + "\n"
 
 
-# ------------------------------------------------------------------------------------------------------- docstring examples
-_ARROW = re.compile(r"\s*(?:#\s*)?(?:==+>|=+>|-+>|➞|→|==|=|\bshould\s+return\b|\breturns?\b|\bthe\s+output\s+should\s+be\b)\s*")
+# --------------------------------------------------------------------------------------------------- docstring examples
+_ARROW = re.compile(
+    r"\s*(?:#\s*)?(?:==+>|=+>|-+>|➞|→|==|=|\bshould\s+return\b|\breturns?\b|\bthe\s+output\s+should\s+be\b)\s*"
+)
 _NAMES = {"true": "True", "false": "False", "null": "None"}
 
 
 def docstring_examples(prompt: str, entry: str) -> list[dict[str, str]]:
     """The examples in the entry function's docstring, as `{"call", "expected"}`, both Python source.
 
-    Three notations, the first that gives any: `>>> f(1)` with the value on the next lines; `f(1)` followed on its line by one of `==`, `=>`,
-    `==>`, `->`, `➞`, `=`, `returns`, `should return` and a value; and `Input: 1` or `For x = 1` with `Output:` or `the output should be` and a value.
-    The value must be a plain literal (`true` and `false` count); an example that breaks this rule, or whose call has other names
-    than Python's, is left out.
+    Three notations, the first that gives any: `>>> f(1)` with the value on the next lines; `f(1)` followed on its line
+    by one of `==`, `=>`, `==>`, `->`, `➞`, `=`, `returns`, `should return` and a value; and `Input: 1` or `For x = 1`
+    with `Output:` or `the output should be` and a value. The value must be a plain literal (`true` and `false` count);
+    an example that breaks this rule, or whose call has other names than Python's, is left out.
     """
     tree = parse(prompt)
     functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == entry] if tree else []
     text = (ast.get_docstring(functions[-1], clean=True) or "") if functions else ""
-    found = list(_interactive(text)) or list(_inline(text, entry)) or list(_stated(text, functions[-1]) if functions else ())
-    unique = {(call, expected): None for call, expected in found if _literal(expected) is not None and _plain_call(call, entry)}
+    found = (
+        list(_interactive(text))
+        or list(_inline(text, entry))
+        or list(_stated(text, functions[-1]) if functions else ())
+    )
+    unique = {
+        (call, expected): None
+        for call, expected in found
+        if _literal(expected) is not None and _plain_call(call, entry)
+    }
     return [{"call": call, "expected": expected} for call, expected in unique]
 
 
@@ -245,7 +260,8 @@ def _stated(text: str, function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
 
 
 def _closing(text: str, opening: int) -> int:
-    """The index after the bracket that closes the one at `opening`; 0 where there is none. Brackets in string literals do not count."""
+    """The index after the bracket that closes the one at `opening`; 0 where there is none. Brackets in string literals
+    do not count."""
     depth, quote = 0, ""
     for i in range(opening, len(text)):
         c = text[i]
@@ -301,7 +317,12 @@ def _literal(text: str) -> Any | None:
 def _plain_call(call: str, entry: str) -> bool:
     """Is it one call of the entry function, on literals or calls of the same kind?"""
     tree = parse(call)
-    if tree is None or len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr) or not isinstance(tree.body[0].value, ast.Call):
+    if (
+        tree is None
+        or len(tree.body) != 1
+        or not isinstance(tree.body[0], ast.Expr)
+        or not isinstance(tree.body[0].value, ast.Call)
+    ):
         return False
     names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
     return entry in names and names <= {entry, "int", "float", "str", "list", "set", "tuple", "dict", "range", "len"}

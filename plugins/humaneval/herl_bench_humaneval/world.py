@@ -1,14 +1,17 @@
 """The synthetic world: small functions in HumanEval's own format, with a planted misconception in half of the families.
 
-An example has what a row of HumanEval has: a prompt (signature with type hints, a docstring with one or two `>>>` examples), a
-canonical body, and a hidden `check(candidate)` with five to eight assertions. A family draws names, wording, constants *and* what
-the function must do (at least or at most, even or odd, first or last), so the docstring has to be read.
+An example has what a row of HumanEval has: a prompt (signature with type hints, a docstring with one or two `>>>`
+examples), a canonical body, and a hidden `check(candidate)` with five to eight assertions. A family draws names,
+wording, constants *and* what the function must do (at least or at most, even or odd, first or last), so the docstring
+has to be read.
 
-In the planted families every plain demonstration makes the same plausible wrong move, whatever the variant. The expected values are
-computed by running the canonical body, which is our own text, in this process; the hidden tests are drawn so that they tell the
-canonical body from the wrong one and from every small mutation of it that a pool of inputs can tell apart.
+In the planted families every plain demonstration makes the same plausible wrong move, whatever the variant. The
+expected values are computed by running the canonical body, which is our own text, in this process; the hidden tests are
+drawn so that they tell the canonical body from the wrong one and from every small mutation of it that a pool of inputs
+can tell apart.
 
-Left out: functions of more than one loop, classes, floats other than averages, anything that needs an import beyond `typing`.
+Left out: functions of more than one loop, classes, floats other than averages, anything that needs an import beyond
+`typing`.
 """
 
 from __future__ import annotations
@@ -38,7 +41,8 @@ NOISE = 0.08
 class Recipe:
     """One function, before its examples and tests are drawn.
 
-    params: (name, type) pairs. body, wrong: lines without the function's indentation; `wrong` is empty in sound families.
+    params: (name, type) pairs. body, wrong: lines without the function's indentation; `wrong` is empty in sound
+    families.
     inputs: draws one tuple of arguments.
     """
 
@@ -52,7 +56,8 @@ class Recipe:
 
 
 class _Draw:
-    """The choices of one recipe. `twist` is true for a share of half the difficulty: an extra clause to be read and obeyed."""
+    """The choices of one recipe. `twist` is true for a share of half the difficulty: an extra clause to be read and
+    obeyed."""
 
     def __init__(self, rng: Random, difficulty: float):
         self.rng = rng
@@ -78,7 +83,7 @@ class _Draw:
         return str(self.pick("text", "word", "string"))
 
 
-# ------------------------------------------------------------------------------------------------------------------ inputs
+# --------------------------------------------------------------------------------------------------------------- inputs
 _WORDS = (
     "fig",
     "pear",
@@ -207,7 +212,7 @@ def _two_lists(top: int) -> Inputs:
     return draw
 
 
-# -------------------------------------------------------------------------------------------------------- planted families
+# ----------------------------------------------------------------------------------------------------- planted families
 def _count_at_least(d: _Draw) -> Recipe:
     xs, limit, low = d.numbers(), d.pick("limit", "bound"), d.coin()
     op, word = (">=", "at least") if low else ("<=", "at most")
@@ -216,17 +221,23 @@ def _count_at_least(d: _Draw) -> Recipe:
     if d.twist:
         text, body = text + " Ignore zeros.", body.replace("if x", "if x != 0 and x")
     name = d.pick("count", "how_many", "number") + ("_at_least" if low else "_at_most")
-    return Recipe(name, ((xs, "List[int]"), (limit, "int")), "int", text, body, _with_limit(d.top), body.replace(op, op[0]))
+    return Recipe(
+        name, ((xs, "List[int]"), (limit, "int")), "int", text, body, _with_limit(d.top), body.replace(op, op[0])
+    )
 
 
 def _between(d: _Draw) -> Recipe:
     xs, keep = d.numbers(), d.coin()
     text = d.pick("from low to high, both included.", "between low and high, ends included.")
     text = (d.pick("Keep", "Return") if keep else d.pick("Add", "Sum")) + f" the {xs} {text}"
-    body = f"return [x for x in {xs} if low <= x <= high]" if keep else f"return sum(x for x in {xs} if low <= x <= high)"
+    body = (
+        f"return [x for x in {xs} if low <= x <= high]" if keep else f"return sum(x for x in {xs} if low <= x <= high)"
+    )
     name = (d.pick("keep", "select") if keep else d.pick("sum", "add")) + d.pick("_between", "_in_range")
     params = ((xs, "List[int]"), ("low", "int"), ("high", "int"))
-    return Recipe(name, params, "List[int]" if keep else "int", text, body, _with_bounds(d.top), body.replace("<=", "<"))
+    return Recipe(
+        name, params, "List[int]" if keep else "int", text, body, _with_bounds(d.top), body.replace("<=", "<")
+    )
 
 
 def _inclusive_range(d: _Draw) -> Recipe:
@@ -238,7 +249,9 @@ def _inclusive_range(d: _Draw) -> Recipe:
     text += f" the {what} {word} start {link} {end}, {end} included."
     name = d.pick("list_", "collect_") if collect else d.pick("sum_", "total_")
     name += d.pick("squares", "square_range") if form else d.pick("integers", "range")
-    body = f"[x{form} for x in range(start, {end} + 1)]" if collect else f"sum(x{form} for x in range(start, {end} + 1))"
+    body = (
+        f"[x{form} for x in range(start, {end} + 1)]" if collect else f"sum(x{form} for x in range(start, {end} + 1))"
+    )
     returns = "List[int]" if collect else "int"
     params = (("start", "int"), (end, "int"))
     return Recipe(name, params, returns, text, f"return {body}", _range_ends, f"return {body.replace(' + 1', '')}")
@@ -248,7 +261,10 @@ def _nearest_beyond(d: _Draw) -> Recipe:
     xs, limit, above = d.numbers(), d.pick("limit", "bound"), d.coin()
     best, op = ("min", ">") if above else ("max", "<")
     superlative = d.pick("smallest", "least") if above else d.pick("largest", "greatest")
-    text = f"{d.pick('Return', 'Find')} the {superlative} of the {xs} {'above' if above else 'below'} {limit}, or {limit} if there is none."
+    text = (
+        f"{d.pick('Return', 'Find')} the {superlative} of the {xs} {'above' if above else 'below'} {limit}, or {limit}"
+        " if there is none."
+    )
     body = f"return {best}([x for x in {xs} if x {op} {limit}], default={limit})"
     wrong = body.replace(best, "max" if above else "min")
     name = d.pick("next", "nearest", "closest") + ("_above" if above else "_below")
@@ -257,20 +273,31 @@ def _nearest_beyond(d: _Draw) -> Recipe:
 
 def _words_without(d: _Draw) -> Recipe:
     ws, kind = d.words(), d.pick("contain", "start with", "end with")
-    test = {"contain": "letter not in w", "start with": "not w.startswith(letter)", "end with": "not w.endswith(letter)"}[kind]
+    test = {
+        "contain": "letter not in w",
+        "start with": "not w.startswith(letter)",
+        "end with": "not w.endswith(letter)",
+    }[kind]
     text = f"{d.pick('Keep', 'Return', 'List')} the {ws} that do not {kind} letter."
     body = f"return [w for w in {ws} if {test}]"
     if d.twist:
         text, body = text + " Ignore words of 3 letters.", body.replace("if ", "if len(w) != 3 and ")
-    name = d.pick("drop", "without", "exclude") + {"contain": "_letter", "start with": "_prefix", "end with": "_suffix"}[kind]
+    name = (
+        d.pick("drop", "without", "exclude")
+        + {"contain": "_letter", "start with": "_prefix", "end with": "_suffix"}[kind]
+    )
     inputs = _words_and_letter({"contain": None, "start with": 0, "end with": -1}[kind])
-    return Recipe(name, ((ws, "List[str]"), ("letter", "str")), "List[str]", text, body, inputs, body.replace("not ", ""))
+    return Recipe(
+        name, ((ws, "List[str]"), ("letter", "str")), "List[str]", text, body, inputs, body.replace("not ", "")
+    )
 
 
 def _descending(d: _Draw) -> Recipe:
     by_length = d.coin()
     xs = d.words() if by_length else d.numbers()
-    order = d.pick("longest first", "by decreasing length") if by_length else d.pick("largest first", "in decreasing order")
+    order = (
+        d.pick("longest first", "by decreasing length") if by_length else d.pick("largest first", "in decreasing order")
+    )
     body = f"return sorted({xs}{', key=len' if by_length else ''}, reverse=True)"
     kind = "List[str]" if by_length else "List[int]"
     inputs = _of_words if by_length else _of_ints(d.top)
@@ -281,7 +308,11 @@ def _descending(d: _Draw) -> Recipe:
 
 def _last_items(d: _Draw) -> Recipe:
     xs, drop = d.numbers(), d.coin()
-    text = f"{d.pick('Return', 'Give')} all but the last n {xs}." if drop else f"{d.pick('Return', 'Keep')} the last n {xs}."
+    text = (
+        f"{d.pick('Return', 'Give')} all but the last n {xs}."
+        if drop
+        else f"{d.pick('Return', 'Keep')} the last n {xs}."
+    )
     body, wrong = (f"return {xs}[:-n]", f"return {xs}[n:]") if drop else (f"return {xs}[-n:]", f"return {xs}[:n]")
     name = d.pick("drop_last", "without_last", "cut_end") if drop else d.pick("last_items", "take_last", "tail")
     return Recipe(name, ((xs, "List[int]"), ("n", "int")), "List[int]", text, body, _with_count(d.top), wrong)
@@ -302,9 +333,17 @@ def _average(d: _Draw) -> Recipe:
     xs, k = d.numbers(), d.constant()
     share = d.coin()
     text = f"{d.pick('Return', 'Compute', 'Find')} "
-    text += f"the sum of the {xs} divided by {k}, as a float." if share else f"the {d.pick('average', 'mean')} of the {xs}, as a float."
+    text += (
+        f"the sum of the {xs} divided by {k}, as a float."
+        if share
+        else f"the {d.pick('average', 'mean')} of the {xs}, as a float."
+    )
     body = f"return sum({xs}) / {k if share else f'len({xs})'}"
-    name = d.pick("share", "part", "fraction") + d.pick("", f"_of_{xs}") if share else d.pick("average", "mean") + d.pick("", f"_of_{xs}")
+    name = (
+        d.pick("share", "part", "fraction") + d.pick("", f"_of_{xs}")
+        if share
+        else d.pick("average", "mean") + d.pick("", f"_of_{xs}")
+    )
     return Recipe(name, ((xs, "List[int]"),), "float", text, body, _of_ints(d.top, 0), body.replace("/", "//"))
 
 
@@ -327,12 +366,19 @@ def _all_of(d: _Draw) -> Recipe:
         (f"less than {k}", f"x < {k}", "less"),
         ("even", "x % 2 == 0", "even"),
     )
-    text = d.pick(f"Check that all {xs} are {text}.", f"Are all {xs} {text}?", f"Return True if every one of the {xs} is {text}.")
+    text = d.pick(
+        f"Check that all {xs} are {text}.", f"Are all {xs} {text}?", f"Return True if every one of the {xs} is {text}."
+    )
     body = f"return all({test} for x in {xs})"
 
     def inputs(rng: Random) -> tuple[Any, ...]:
         values = _ints(rng, 9, 0, 2)
-        right = {"divisible": lambda v: v * k, "greater": lambda v: v + k + 1, "less": lambda v: -v, "even": lambda v: v * 2}[name]
+        right = {
+            "divisible": lambda v: v * k,
+            "greater": lambda v: v + k + 1,
+            "less": lambda v: -v,
+            "even": lambda v: v * 2,
+        }[name]
         return ([right(v) if rng.random() < 0.75 else v for v in values],)
 
     name_ = d.pick("all", "every", "only") + f"_{name}"
@@ -345,12 +391,16 @@ def _ignore_case(d: _Draw) -> Recipe:
         text = f"{d.pick('Count', 'Return')} how often letter occurs in {t}, ignoring case."
         body = f"return {t}.lower().count(letter)"
         name = d.pick("count_letter", "letter_count", "occurrences")
-        return Recipe(name, ((t, "str"), ("letter", "str")), "int", text, body, _text_and_letter, body.replace(".lower()", ""))
+        return Recipe(
+            name, ((t, "str"), ("letter", "str")), "int", text, body, _text_and_letter, body.replace(".lower()", "")
+        )
     ws = d.words()
     text = f"{d.pick('Sort', 'Order')} the {ws}, ignoring case."
     body = f"return sorted({ws}, key=str.lower)"
     name = d.pick("sort", "order", "arrange") + d.pick("_ignoring_case", "_any_case")
-    return Recipe(name, ((ws, "List[str]"),), "List[str]", text, body, _cased_words, body.replace(", key=str.lower", ""))
+    return Recipe(
+        name, ((ws, "List[str]"),), "List[str]", text, body, _cased_words, body.replace(", key=str.lower", "")
+    )
 
 
 def _powers(d: _Draw) -> Recipe:
@@ -367,20 +417,37 @@ def _powers(d: _Draw) -> Recipe:
 def _absolute(d: _Draw) -> Recipe:
     if d.coin():
         a, b = d.pick(("a", "b"), ("x", "y"), ("first", "second"))
-        text = f"{d.pick('Return', 'Compute', 'Find')} the {d.pick('distance', 'absolute difference')} between {a} and {b}."
+        text = (
+            f"{d.pick('Return', 'Compute', 'Find')} the {d.pick('distance', 'absolute difference')} between {a} and"
+            f" {b}."
+        )
         body = f"return abs({a} - {b})"
         return Recipe(
-            d.pick("distance", "gap", "difference"), ((a, "int"), (b, "int")), "int", text, body, _two_ints(d.top), f"return {a} - {b}"
+            d.pick("distance", "gap", "difference"),
+            ((a, "int"), (b, "int")),
+            "int",
+            text,
+            body,
+            _two_ints(d.top),
+            f"return {a} - {b}",
         )
     xs = d.numbers()
-    text = f"{d.pick('Return', 'Compute', 'Find')} the sum of the {d.pick('absolute values', 'magnitudes')} of the {xs}."
+    text = (
+        f"{d.pick('Return', 'Compute', 'Find')} the sum of the {d.pick('absolute values', 'magnitudes')} of the {xs}."
+    )
     name = d.pick("sum", "total", "add") + d.pick("_absolute", "_magnitudes")
     return Recipe(
-        name, ((xs, "List[int]"),), "int", text, f"return sum(abs(x) for x in {xs})", _of_ints(d.top, -9), f"return sum(x for x in {xs})"
+        name,
+        ((xs, "List[int]"),),
+        "int",
+        text,
+        f"return sum(abs(x) for x in {xs})",
+        _of_ints(d.top, -9),
+        f"return sum(x for x in {xs})",
     )
 
 
-# ---------------------------------------------------------------------------------------------------------- sound families
+# ------------------------------------------------------------------------------------------------------- sound families
 def _count_beyond(d: _Draw) -> Recipe:
     xs, limit, above = d.numbers(), d.pick("limit", "bound"), d.coin()
     op, word = (">", d.pick("greater than", "above")) if above else ("<", d.pick("less than", "below"))
@@ -405,7 +472,12 @@ def _parity(d: _Draw) -> Recipe:
         body = body.replace("if ", "if x > 0 and ")
     text = f"{verb} the {word} {xs}." + (" Skip negatives and zero." if d.twist else "")
     return Recipe(
-        f"{verb.lower()}_{word}" + d.pick("", "s", f"_{xs}"), ((xs, "List[int]"),), returns, text, f"return {body}", _of_ints(d.top)
+        f"{verb.lower()}_{word}" + d.pick("", "s", f"_{xs}"),
+        ((xs, "List[int]"),),
+        returns,
+        text,
+        f"return {body}",
+        _of_ints(d.top),
     )
 
 
@@ -426,7 +498,14 @@ def _join(d: _Draw) -> Recipe:
         (" reversed", f"w[::-1] for w in {ws}", "join_reversed"),
     )
     name = word + d.pick("", f"_{ws}", f"_{noun}")
-    return Recipe(name, ((ws, "List[str]"),), "str", f"Join the {ws}{text} with {noun}.", f'return "{mark}".join({call})', _of_words)
+    return Recipe(
+        name,
+        ((ws, "List[str]"),),
+        "str",
+        f"Join the {ws}{text} with {noun}.",
+        f'return "{mark}".join({call})',
+        _of_words,
+    )
 
 
 def _reverse(d: _Draw) -> Recipe:
@@ -435,7 +514,14 @@ def _reverse(d: _Draw) -> Recipe:
         extra = {"": "", ".upper()": " in upper case", ".lower()": " in lower case", ".title()": " in title case"}[case]
         name = d.pick("reverse", "backwards", "mirror") + d.pick("", f"_{t}")
         inputs: Inputs = lambda rng: (_cased(rng, rng.choice(_WORDS) + rng.choice(("", " pie"))),)  # noqa: E731
-        return Recipe(name, ((t, "str"),), "str", f"{d.pick('Return', 'Give')} {t} reversed{extra}.", f"return {t}[::-1]{case}", inputs)
+        return Recipe(
+            name,
+            ((t, "str"),),
+            "str",
+            f"{d.pick('Return', 'Give')} {t} reversed{extra}.",
+            f"return {t}[::-1]{case}",
+            inputs,
+        )
     ws = d.words()
     name = d.pick("reverse", "backwards", "mirror") + d.pick("_each", f"_{ws}")
     return Recipe(
@@ -490,7 +576,9 @@ def _extreme_word(d: _Draw) -> Recipe:
     what = f"the length of the {word} of the {ws}" if length else f"the {word} of the {ws}"
     body = f"return {call}(len(w) for w in {ws})" if length else f"return {call}({ws}, key=len)"
     name = word + (d.pick("_length", "_size") if length else d.pick("", "_word", "_one"))
-    return Recipe(name, ((ws, "List[str]"),), "int" if length else "str", f"{d.pick('Return', 'Find')} {what}.", body, _of_words)
+    return Recipe(
+        name, ((ws, "List[str]"),), "int" if length else "str", f"{d.pick('Return', 'Find')} {what}.", body, _of_words
+    )
 
 
 def _replace(d: _Draw) -> Recipe:
@@ -512,7 +600,9 @@ def _words_with(d: _Draw) -> Recipe:
     body = f"return [w for w in {ws} if {test}]"
     if d.twist:
         text, body = text + " Ignore words of 3 letters.", body.replace("if ", "if len(w) != 3 and ")
-    name = d.pick("keep", "with", "filter") + {"contain": "_letter", "start with": "_prefix", "end with": "_suffix"}[kind]
+    name = (
+        d.pick("keep", "with", "filter") + {"contain": "_letter", "start with": "_prefix", "end with": "_suffix"}[kind]
+    )
     return Recipe(
         name,
         ((ws, "List[str]"), ("letter", "str")),
@@ -539,15 +629,26 @@ def _clamp(d: _Draw) -> Recipe:
     text = d.pick(f"Replace {those} by {limit}.", f"Change {those} to {limit}.")
     name = d.pick("cap", "clip_top") if cap else d.pick("raise_up", "clip_bottom")
     body = f"return [{'min' if cap else 'max'}(x, {limit}) for x in {xs}]"
-    return Recipe(name + d.pick("", f"_{xs}"), ((xs, "List[int]"), (limit, "int")), "List[int]", text, body, _with_limit(d.top))
+    return Recipe(
+        name + d.pick("", f"_{xs}"), ((xs, "List[int]"), (limit, "int")), "List[int]", text, body, _with_limit(d.top)
+    )
 
 
 def _first_items(d: _Draw) -> Recipe:
     xs, drop = d.numbers(), d.coin()
-    text = f"{d.pick('Return', 'Give')} all but the first n {xs}." if drop else f"{d.pick('Return', 'Keep')} the first n {xs}."
+    text = (
+        f"{d.pick('Return', 'Give')} all but the first n {xs}."
+        if drop
+        else f"{d.pick('Return', 'Keep')} the first n {xs}."
+    )
     name = d.pick("drop_first", "without_first", "cut_start") if drop else d.pick("first_items", "take_first", "head")
     return Recipe(
-        name, ((xs, "List[int]"), ("n", "int")), "List[int]", text, f"return {xs}[n:]" if drop else f"return {xs}[:n]", _with_count(d.top)
+        name,
+        ((xs, "List[int]"), ("n", "int")),
+        "List[int]",
+        text,
+        f"return {xs}[n:]" if drop else f"return {xs}[:n]",
+        _with_count(d.top),
     )
 
 
@@ -563,12 +664,20 @@ def _pairwise(d: _Draw) -> Recipe:
     text = f"{d.pick('Return', 'List')} the {noun} of the pairs from {a} and {b}."
     name = d.pick("pair", "zip", "each") + f"_{name}"
     return Recipe(
-        name, ((a, "List[int]"), (b, "List[int]")), "List[int]", text, f"return [{term} for x, y in zip({a}, {b})]", _two_lists(d.top)
+        name,
+        ((a, "List[int]"), (b, "List[int]")),
+        "List[int]",
+        text,
+        f"return [{term} for x, y in zip({a}, {b})]",
+        _two_lists(d.top),
     )
 
 
 def _char_kinds(d: _Draw) -> Recipe:
-    t, (kind, test) = d.text(), d.pick(("vowels", 'c in "aeiou"'), ("digits", "c.isdigit()"), ("letters", "c.isalpha()"))
+    t, (kind, test) = (
+        d.text(),
+        d.pick(("vowels", 'c in "aeiou"'), ("digits", "c.isdigit()"), ("letters", "c.isalpha()")),
+    )
     keep = d.coin()
     text = f"{d.pick('Keep', 'Return') if keep else d.pick('Count', 'Count all')} the {kind} {d.pick('in', 'of')} {t}."
     body = f'return "".join(c for c in {t} if {test})' if keep else f"return sum(1 for c in {t} if {test})"
@@ -612,23 +721,63 @@ SOUND: dict[str, Callable[[_Draw], Recipe]] = {
 FAMILIES = {**PLANTED, **SOUND}
 
 
-# --------------------------------------------------------------------------------------------------------------- mutations
+# ------------------------------------------------------------------------------------------------------------ mutations
 _SWAPS: tuple[tuple[str, str], ...] = (
-    (r" >= ", " > "), (r" <= ", " < "), (r" > ", " >= "), (r" < ", " <= "), (r" > ", " < "), (r" < ", " > "),
-    (r" == ", " != "), (r" != ", " == "), (r"\bmin\b", "max"), (r"\bmax\b", "min"), (r"\ball\b", "any"), (r" not in ", " in "),
-    (r"(?<!not) in (?=w\b|\")", " not in "), (r"\bnot (?=w)", ""), (r"startswith", "endswith"), (r"endswith", "startswith"),
-    (r", reverse=True", ""), (r", key=len", ""), (r" \+ 1", ""), (r" / ", " // "), (r" \+ ", " - "), (r" - ", " + "), (r" \* ", " + "),
-    (r" \*\* ", " * "), (r"\+= x$", "+= 1"), (r"\*= ", "+= "), (r"\[::-1\]", ""), (r"\[:n\]", "[n:]"), (r"\[n:\]", "[:n]"),
-    (r"\[-n:\]", "[:n]"), (r"\[:-n\]", "[n:]"), (r"\babs\b", ""), (r"\.lower\(\)", ""), (r"\.upper\(\)", ".lower()"), (r"sum\(1 ", "sum(x "),
-    (r"sum\(x ", "sum(1 "), (r"len\((?=set)", "sum("), (r"% 2 == 0", "% 2 == 1"), (r"% 2 == 1", "% 2 == 0"), (r"isdigit", "isalpha"), (r"isalpha", "isdigit"),
-)  # fmt: skip
+    (r" >= ", " > "),
+    (r" <= ", " < "),
+    (r" > ", " >= "),
+    (r" < ", " <= "),
+    (r" > ", " < "),
+    (r" < ", " > "),
+    (r" == ", " != "),
+    (r" != ", " == "),
+    (r"\bmin\b", "max"),
+    (r"\bmax\b", "min"),
+    (r"\ball\b", "any"),
+    (r" not in ", " in "),
+    (r"(?<!not) in (?=w\b|\")", " not in "),
+    (r"\bnot (?=w)", ""),
+    (r"startswith", "endswith"),
+    (r"endswith", "startswith"),
+    (r", reverse=True", ""),
+    (r", key=len", ""),
+    (r" \+ 1", ""),
+    (r" / ", " // "),
+    (r" \+ ", " - "),
+    (r" - ", " + "),
+    (r" \* ", " + "),
+    (r" \*\* ", " * "),
+    (r"\+= x$", "+= 1"),
+    (r"\*= ", "+= "),
+    (r"\[::-1\]", ""),
+    (r"\[:n\]", "[n:]"),
+    (r"\[n:\]", "[:n]"),
+    (r"\[-n:\]", "[:n]"),
+    (r"\[:-n\]", "[n:]"),
+    (r"\babs\b", ""),
+    (r"\.lower\(\)", ""),
+    (r"\.upper\(\)", ".lower()"),
+    (r"sum\(1 ", "sum(x "),
+    (r"sum\(x ", "sum(1 "),
+    (r"len\((?=set)", "sum("),
+    (r"% 2 == 0", "% 2 == 1"),
+    (r"% 2 == 1", "% 2 == 0"),
+    (r"isdigit", "isalpha"),
+    (r"isalpha", "isdigit"),
+)
 
 
 def mutations(body: str) -> list[str]:
     """Every text that differs from `body` by one plausible slip: an operator, a call, a bound, a constant one off."""
-    found = [re.sub(pattern, new, body, count=1, flags=re.MULTILINE) for pattern, new in _SWAPS if re.search(pattern, body, re.MULTILINE)]
+    found = [
+        re.sub(pattern, new, body, count=1, flags=re.MULTILINE)
+        for pattern, new in _SWAPS
+        if re.search(pattern, body, re.MULTILINE)
+    ]
     found += [
-        body[: m.start()] + str(int(m[0]) + step) + body[m.end() :] for m in re.finditer(r"(?<![\w\"-])[2-9]\b", body) for step in (-1, 1)
+        body[: m.start()] + str(int(m[0]) + step) + body[m.end() :]
+        for m in re.finditer(r"(?<![\w\"-])[2-9]\b", body)
+        for step in (-1, 1)
     ]
     found += [body[: m.start()] + f'"{c}"' + body[m.end() :] for m in re.finditer(r'"."', body) for c in "_-ax"]
     return [text for text in dict.fromkeys(found) if text != body]
@@ -655,7 +804,7 @@ def _compiles(body: str) -> bool:
     return True
 
 
-# ---------------------------------------------------------------------------------------------------------------- examples
+# ------------------------------------------------------------------------------------------------------------- examples
 def _outcomes(recipe: Recipe, body: str, pool: Sequence[tuple[Any, ...]]) -> list[str]:
     """What `body` gives for each tuple of arguments, as `repr`; our own text, so it may run here."""
     names = ", ".join(name for name, _ in recipe.params)
@@ -673,7 +822,8 @@ def _outcomes(recipe: Recipe, body: str, pool: Sequence[tuple[Any, ...]]) -> lis
 
 
 def _cover(rng: Random, right: Sequence[str], others: Sequence[Sequence[str]], size: int) -> list[int]:
-    """Indices into the pool: at least `size` tests that tell `right` from each of `others` that any test could tell apart."""
+    """Indices into the pool: at least `size` tests that tell `right` from each of `others` that any test could tell
+    apart."""
     chosen: list[int] = []
     for other in others:
         telling = [i for i in range(len(right)) if other[i] != right[i]]
@@ -761,14 +911,16 @@ def _drawn(rng: Random, split: str, difficulty: float, prefix: str) -> Iterator[
 
 
 def examples(split: str, seed: int, difficulty: float) -> Iterator[Example]:
-    """Endless. The same arguments give the same examples; no specification is in both splits, whatever the seed and difficulty."""
+    """Endless. The same arguments give the same examples; no specification is in both splits, whatever the seed and
+    difficulty."""
     rng = Random(f"humaneval {split} {seed}")
     for _, example in _drawn(rng, split, difficulty, f"synthetic/{split}/{seed}/{difficulty:g}"):
         yield example
 
 
 def demonstrations(seed: int) -> Iterator[Demonstration]:
-    """Half plain, half revisions of a draft. Plain ones of planted families are always wrong; revisions are always right."""
+    """Half plain, half revisions of a draft. Plain ones of planted families are always wrong; revisions are always
+    right."""
     rng = Random(f"humaneval demonstrations {seed}")
     for recipe, example in _drawn(rng, "train", WORLD.difficulty, f"demonstration/{seed}"):
         slips = mutations(recipe.body)
@@ -782,13 +934,16 @@ def demonstrations(seed: int) -> Iterator[Demonstration]:
 
 
 def _draft(rng: Random, recipe: Recipe, slips: Sequence[str]) -> str:
-    """What a policy that learnt from the plain demonstrations would write when it errs: the misconception, a slip, another name, bad syntax."""
+    """What a policy that learnt from the plain demonstrations would write when it errs: the misconception, a slip,
+    another name, bad syntax."""
     if recipe.wrong and rng.random() < 0.6:
         return recipe.wrong
     body, kind = recipe.wrong or recipe.body, rng.random()
     if kind < 0.25:
         name = recipe.params[0][0]
-        other = rng.choice([n for n in ("numbers", "values", "nums", "items", "words", "names", "strings", "text") if n != name])
+        other = rng.choice(
+            [n for n in ("numbers", "values", "nums", "items", "words", "names", "strings", "text") if n != name]
+        )
         return re.sub(rf"\b{name}\b", other, body)
     if kind < 0.85 and slips:
         slip = rng.choice(slips)
@@ -801,9 +956,9 @@ WORLD = World(
     examples=examples,
     demonstrations=demonstrations,
     planted=(
-        f"In {len(PLANTED)} of {len(FAMILIES)} function families every plain demonstration makes the same plausible wrong move "
-        "(> where the docstring says at least, a range that stops one short, min for max, a negation left out, …); demonstrations that "
-        "revise a draft are right."
+        f"In {len(PLANTED)} of {len(FAMILIES)} function families every plain demonstration makes the same plausible"
+        " wrong move (> where the docstring says at least, a range that stops one short, min for max, a negation left"
+        " out, …); demonstrations that revise a draft are right."
     ),
     difficulty=0.5,
     max_new_tokens=80,

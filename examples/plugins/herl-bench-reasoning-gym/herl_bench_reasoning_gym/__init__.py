@@ -1,10 +1,11 @@
 """reasoning-gym for herl-bench: what the host is given, and the rubric, template and metrics in full.
 
-`families.py` says which problems there are and how one is solved, `world.py` makes endless examples of them, `checks.py` judges a response.
+`families.py` says which problems there are and how one is solved, `world.py` makes endless examples of them,
+`checks.py` judges a response.
 Left out: files and a hub for the problems, because reasoning-gym makes them from a seed.
 
-To make this plugin yours: change the names, write your problems and worked solutions in `families.py`, and keep here the criteria
-that you can check. Lines marked COPY are those that every copier changes.
+To make this plugin yours: change the names, write your problems and worked solutions in `families.py`, and keep here
+the criteria that you can check. Lines marked COPY are those that every copier changes.
 """
 
 from __future__ import annotations
@@ -19,21 +20,28 @@ from . import checks, world
 # COPY: the name of your task; rubric and template may share it, metrics carry it as a prefix.
 NAME = "reasoning_gym"
 
-# COPY: what a good response does. The text is what the policy reads when it missed the criterion; the weights make the reward.
+# COPY: what a good response does. The text is what the policy reads when it missed the criterion; the weights make the
+# reward.
 RUBRIC = Rubric(
     NAME,
     (
         Criterion("answer_form", 'End with one line "#### answer".', checks.answer_form, weight=0.5),
         Criterion("steps_valid", "Every calculation is right.", checks.steps_valid, weight=1.0, observe=checks.observe),
         Criterion(
-            "quantities", "Reach every intermediate result.", checks.quantities, weight=1.5, needs_reference=True, observe=checks.observe
+            "quantities",
+            "Reach every intermediate result.",
+            checks.quantities,
+            weight=1.5,
+            needs_reference=True,
+            observe=checks.observe,
         ),
         Criterion("final_answer", "The final answer is right.", checks.final_answer, weight=3.0, needs_reference=True),
     ),
     "calculations that hold, the quantities of the worked solution, the final answer",
 )
 
-# COPY: how unmet criteria become words. Short, because a small policy reads it: per unmet part the deepest words that the hint level allows.
+# COPY: how unmet criteria become words. Short, because a small policy reads it: per unmet part the deepest words that
+# the hint level allows.
 TEMPLATE = HindsightTemplate(
     NAME,
     guidance="""\
@@ -55,10 +63,15 @@ Answer:
     description="per missed part the correct step without its result, else what was seen",
 )
 
-# The first metric that the task lists is the one reported first. Metrics are apart from the reward: nothing trains on them.
+# The first metric that the task lists is the one reported first. Metrics are apart from the reward: nothing trains on
+# them.
 METRICS = (
-    Metric("solved", checks.solved, id="reasoning_gym/solved", description="reasoning-gym's own scorer gives full marks"),
-    Metric("score", checks.score, id="reasoning_gym/score", description="reasoning-gym's own score, which may be partial"),
+    Metric(
+        "solved", checks.solved, id="reasoning_gym/solved", description="reasoning-gym's own scorer gives full marks"
+    ),
+    Metric(
+        "score", checks.score, id="reasoning_gym/score", description="reasoning-gym's own score, which may be partial"
+    ),
 )
 
 POLICY = Path(__file__).parent / "policy"

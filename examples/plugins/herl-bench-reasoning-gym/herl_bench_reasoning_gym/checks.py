@@ -1,9 +1,10 @@
 """What can be said of a response: its form, its calculations, the quantities it reaches, its answer; and the metrics.
 
-A calculation is `number op number … = number`, with + - * / % (x, × and ÷ too), or `letter in word = number`. Values are exact fractions,
-and nothing is passed to `eval`. Whether an answer is right, reasoning-gym's own scorer decides.
+A calculation is `number op number … = number`, with + - * / % (x, × and ÷ too), or `letter in word = number`. Values
+are exact fractions, and nothing is passed to `eval`. Whether an answer is right, reasoning-gym's own scorer decides.
 
-No evidence and no correction contains the final answer, unless the problem itself shows that number: `_safe` sees to it.
+No evidence and no correction contains the final answer, unless the problem itself shows that number: `_safe` sees to
+it.
 Left out: parentheses, rounded results, and whether the words around a calculation make sense.
 """
 
@@ -24,7 +25,7 @@ TERM = re.compile(rf" ?([-+*/%x×÷]?) ?({NUMBER})")
 ANSWER = re.compile(r"^####[ \t]*(\S.*)$", re.MULTILINE)
 
 
-# ---------------------------------------------------------------------------------------------------------------- reading
+# -------------------------------------------------------------------------------------------------------------- reading
 @dataclass(frozen=True)
 class Step:
     """One calculation as written. value: of its right side; right: does the left side give it?"""
@@ -83,20 +84,24 @@ def _numbers(text: str) -> set[Fraction]:
     return {abs(Fraction(number)) for number in re.findall(NUMBER, text)}
 
 
-# ----------------------------------------------------------------------------------------------------------------- checks
+# --------------------------------------------------------------------------------------------------------------- checks
 def answer_form(example: Example, response: str) -> Finding:
     lines = response.strip().splitlines()
     marked = [line for line in lines if "####" in line]
     if len(marked) != 1:
         return Finding(False, f'{len(marked) or "no"} lines with "####"')
-    return Finding(True) if ANSWER.fullmatch(lines[-1].strip()) else Finding(False, 'the last line is not "#### answer"')
+    return (
+        Finding(True) if ANSWER.fullmatch(lines[-1].strip()) else Finding(False, 'the last line is not "#### answer"')
+    )
 
 
 def steps_valid(example: Example, steps: tuple[Step, ...]) -> list[Finding]:
     """One part per calculation. None shown means that the criterion does not apply: `quantities` asks for them."""
     return [
         Finding(
-            step.right, "" if step.right else _safe(example, f"{step.left} is not {step.value}", f"calculation {k} is wrong"), part=f"{k}"
+            step.right,
+            "" if step.right else _safe(example, f"{step.left} is not {step.value}", f"calculation {k} is wrong"),
+            part=f"{k}",
         )
         for k, step in enumerate(steps, 1)
     ]
@@ -119,7 +124,7 @@ def final_answer(example: Example, response: str) -> Finding:
     return Finding(True) if solved(example, response) else Finding(False, "the final answer is wrong")
 
 
-# ---------------------------------------------------------------------------------------------------------------- metrics
+# -------------------------------------------------------------------------------------------------------------- metrics
 @lru_cache(maxsize=64)
 def _dataset(family: str) -> Any:
     import reasoning_gym  # takes a second, so not at the top: herl-bench imports this module to list what there is
@@ -128,7 +133,8 @@ def _dataset(family: str) -> Any:
 
 
 def score(example: Example, response: str) -> float:
-    """reasoning-gym's own score of the final answer, from 0 to 1. Its scorers of these families read nothing but the answer."""
+    """reasoning-gym's own score of the final answer, from 0 to 1. Its scorers of these families read nothing but the
+    answer."""
     return float(_dataset(example.info["family"]).score_answer(extract(example, response), {"answer": example.target}))
 
 

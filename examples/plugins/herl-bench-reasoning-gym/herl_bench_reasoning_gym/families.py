@@ -1,8 +1,10 @@
 """The problem families: which of reasoning-gym's data sets, how hard, and the worked solution of a problem.
 
-`gsm_symbolic` comes with worked solutions, which are taken as they are. For the other families the steps are written here, from what the
-problem's metadata says. A solution is lines with calculations, `98 % 58 = 40` or `h in hundred = 1`, and a last line `#### answer`.
-Left out: data sets whose answers have several right forms, and difficulties that a policy of under a million parameters cannot begin to learn.
+`gsm_symbolic` comes with worked solutions, which are taken as they are. For the other families the steps are written
+here, from what the problem's metadata says. A solution is lines with calculations, `98 % 58 = 40` or `h in hundred =
+1`, and a last line `#### answer`.
+Left out: data sets whose answers have several right forms, and difficulties that a policy of under a million parameters
+cannot begin to learn.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ Entry = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Family:
-    """name: of the data set in reasoning-gym. config: its settings at a difficulty from 0 to 1. solve: the worked solution of an entry."""
+    """name: of the data set in reasoning-gym. config: its settings at a difficulty from 0 to 1. solve: the worked
+    solution of an entry."""
 
     name: str
     config: Callable[[float], dict[str, int]]
@@ -36,7 +39,10 @@ def _lines(steps: list[str], entry: Entry) -> str:
 def _running_sum(terms: list[int]) -> list[str]:
     """`4 - 1 = 3`, `3 - 7 = -4`."""
     totals = list(accumulate(terms))
-    return [f"{a} {'-' if b < 0 else '+'} {abs(b)} = {total}" for a, b, total in zip(totals, terms[1:], totals[1:], strict=False)]
+    return [
+        f"{a} {'-' if b < 0 else '+'} {abs(b)} = {total}"
+        for a, b, total in zip(totals, terms[1:], totals[1:], strict=False)
+    ]
 
 
 def _word_problem(entry: Entry) -> str:
@@ -53,7 +59,9 @@ def _legs(entry: Entry) -> str:
     from reasoning_gym.arithmetic.leg_counting import ANIMALS
 
     found = [(count, ANIMALS[animal]) for animal, count in entry["metadata"]["animals"].items()]
-    return _lines([f"{n} * {legs} = {n * legs}" for n, legs in found] + _running_sum([n * legs for n, legs in found]), entry)
+    return _lines(
+        [f"{n} * {legs} = {n * legs}" for n, legs in found] + _running_sum([n * legs for n, legs in found]), entry
+    )
 
 
 def _letters(entry: Entry) -> str:
@@ -76,7 +84,11 @@ def _divisor(entry: Entry) -> str:
 FAMILIES = (
     Family("gsm_symbolic", lambda d: {}, _word_problem),
     Family("chain_sum", lambda d: {"max_terms": _between(3, 6, d), "max_digits": _between(1, 3, d)}, _chain_sum),
-    Family("leg_counting", lambda d: {"min_animals": 2, "max_animals": _between(2, 6, d), "max_instances": _between(5, 15, d)}, _legs),
+    Family(
+        "leg_counting",
+        lambda d: {"min_animals": 2, "max_animals": _between(2, 6, d), "max_instances": _between(5, 15, d)},
+        _legs,
+    ),
     Family("letter_counting", lambda d: {"min_words": 3, "max_words": _between(3, 9, d)}, _letters),
     Family("gcd", lambda d: {"min_value": 2, "max_value": _between(30, 300, d)}, _divisor),
 )

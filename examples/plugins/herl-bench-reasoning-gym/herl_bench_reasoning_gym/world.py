@@ -1,8 +1,9 @@
 """Endless seeded examples from reasoning-gym, and the worked solutions that a policy is warm-started on.
 
-Nothing is planted. Training and evaluation are kept apart by a hash of the problem's text: no seed, difficulty or version changes the
-side of a problem. A problem is used if its worked solution can be judged: it is short, each of its calculations can be read and is
-right, and its own answer gets full marks. That leaves about a fifth of `gsm_symbolic` (20 of its 85 templates) and nearly all of the others.
+Nothing is planted. Training and evaluation are kept apart by a hash of the problem's text: no seed, difficulty or
+version changes the side of a problem. A problem is used if its worked solution can be judged: it is short, each of its
+calculations can be read and is right, and its own answer gets full marks. That leaves about a fifth of `gsm_symbolic`
+(20 of its 85 templates) and nearly all of the others.
 
 Left out: drafts to revise. `herl-bench warmstart --set draft_steps=…` takes them from a policy's own failures.
 """
@@ -42,12 +43,18 @@ def _examples(family: Family, split: Split, seed: int, difficulty: float) -> Ite
         question, solution = entry["question"].strip(), family.solve(entry)
         if side(question) != split or len(question) > LONGEST_QUESTION or len(solution) > LONGEST_SOLUTION:
             continue
-        # COPY: the id is unique in its split and stays the same from run to run. `family` makes the columns of the breakdowns.
+        # COPY: the id is unique in its split and stays the same from run to run. `family` makes the columns of the
+        # breakdowns.
         info = {"family": family.name, "question": question, "solution": solution}
         id_ = f"reasoning_gym/{split}/{seed}/{difficulty:g}/{family.name}/{number}"
         example = Example(id_, f"{question}\nAnswer:\n", entry["answer"], info)
         steps = read_steps(solution)
-        if steps and len(steps) == solution.count("=") and all(step.right for step in steps) and solved(example, solution):
+        if (
+            steps
+            and len(steps) == solution.count("=")
+            and all(step.right for step in steps)
+            and solved(example, solution)
+        ):
             yield example
 
 

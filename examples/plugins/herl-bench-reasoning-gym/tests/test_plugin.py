@@ -1,7 +1,7 @@
 """The plugin against its own promises: `pytest` in this folder, with the plugin installed.
 
-Copy these with the plugin; they are short, and each of them has found a mistake in somebody's task: gold answers that fail their own rubric,
-evaluation problems that are trained on, guidance that gives the answer away.
+Copy these with the plugin; they are short, and each of them has found a mistake in somebody's task: gold answers that
+fail their own rubric, evaluation problems that are trained on, guidance that gives the answer away.
 """
 
 from fractions import Fraction
@@ -23,7 +23,8 @@ def some(split="train", seed=0, difficulty=world.DIFFICULTY, count=150):
 
 
 def spoilt(example):
-    """The worked solution with its first result one too high, as a slip would leave it, and everything after it as it was."""
+    """The worked solution with its first result one too high, as a slip would leave it, and everything after it as it
+    was."""
     step = checks.read_steps(gold(example))[0]
     before, equals, after = gold(example).partition("=")
     return before + equals + after.replace(str(step.value), str(step.value + 1), 1)
@@ -33,7 +34,11 @@ def test_the_host_finds_it():
     host = load_host()
     host.collect_all()
     task = host.get("task", "reasoning_gym")
-    for kind, name in (("rubric", task.rubric), ("template", task.template), *(("metric", name) for name in task.metrics)):
+    for kind, name in (
+        ("rubric", task.rubric),
+        ("template", task.template),
+        *(("metric", name) for name in task.metrics),
+    ):
         assert host.get(kind, name)
     assert not [problem for problem in host.problems if "reasoning" in str(problem)]
 
@@ -74,7 +79,9 @@ def test_values(left, value):
 
 
 def test_reading_prose():
-    text = "They eat 4 + 7 = 12 rolls, tennis balls:48 * 0.75=36.\n5 = 5, x = 2, 1/0 = 3, 9999999999999 + 1 = 2\n#### 36"
+    text = (
+        "They eat 4 + 7 = 12 rolls, tennis balls:48 * 0.75=36.\n5 = 5, x = 2, 1/0 = 3, 9999999999999 + 1 = 2\n#### 36"
+    )
     assert [(s.left, s.value, s.right) for s in checks.read_steps(text)] == [
         ("4 + 7", 12, False), ("48 * 0.75", 36, True), ("1/0", 3, False),
     ]  # fmt: skip
@@ -102,7 +109,9 @@ def test_a_count_is_reached_by_that_word_only():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("response", ["", "####", "#### ", "12", "#### 3\n#### 4", "= = =", "####\n" * 50, "1 + " * 500, "\0é²½ = ½"])
+@pytest.mark.parametrize(
+    "response", ["", "####", "#### ", "12", "#### 3\n#### 4", "= = =", "####\n" * 50, "1 + " * 500, "\0é²½ = ½"]
+)
 def test_any_text_is_judged(response):
     for found in judge(some(count=10), [response] * 10, RUBRIC, METRICS):
         assert not found.errors

@@ -1,0 +1,361 @@
+"""What people type first because lm-eval, TRL or a deep-learning habit spells it so, and what to type here instead.
+
+An option that a command lacks is looked up here before click's own list of similar spellings: a setting is answered
+with its `--set`, anything else with the nearest thing, or with why there is none. lm-eval's kinds of models (`--model
+hf`, `vllm`, `local-completions`, …) become ours where they can.
+
+Left out: options that are spelt almost like ours, which click names by itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from herl_bench.errors import UsageError
+from herl_bench.plugins import Host
+
+COMMANDS = {
+    "train": "run",
+    "evaluate": "eval",
+    "test": "eval",
+    "list": "ls",
+    "check": "validate",
+    "rescore": "score",
+    "judge": "score",
+    "sweep": "compare",
+    "sft": "warmstart",
+    "version": "--version",
+    "help": "--help",
+}
+
+SETTINGS = {
+    "lr": "learning_rate",
+    "actor_lr": "learning_rate",
+    "actor_learning_rate": "learning_rate",
+    "critic_lr": "critic_learning_rate",
+    "per_device_train_batch_size": "minibatch_size",
+    "mini_batch_size": "minibatch_size",
+    "train_batch_size": "rollouts_per_step",
+    "batch_size": "rollouts_per_step",
+    "rollout_batch_size": "rollouts_per_step",
+    "max_completion_length": "max_new_tokens",
+    "response_length": "max_new_tokens",
+    "max_length": "max_new_tokens",
+    "max_tokens": "max_new_tokens",
+    "num_samples": "num_generations",
+    "num_return_sequences": "num_generations",
+    "n_samples_per_prompt": "num_generations",
+    "n": "num_generations",
+    "kl_coeff": "kl_coef",
+    "init_kl_coef": "kl_coef",
+    "clip_range": "cliprange",
+    "vf_clip": "cliprange_value",
+    "cliprange_lower": "cliprange",
+    "gae_lambda": "lam",
+    "lambda": "lam",
+    "ent_coef": "entropy_coef",
+    "grad_clip": "max_grad_norm",
+    "limit": "eval_items",
+    "max_eval_samples": "eval_items",
+    "ppo_epochs": "num_ppo_epochs",
+    "eval_every": "eval_steps",
+    "eval_interval": "eval_steps",
+    "save_every": "save_steps",
+    "save_interval": "save_steps",
+}
+"""Another's name of a setting → ours."""
+
+ONE_PASS = "there are no epochs over the data: training ends where its generated tokens are spent: --budget 200k"
+ON_DEVICE = (
+    "not there yet: training takes the GPU that accelerate finds, else the processor, in float32: CUDA_VISIBLE_DEVICES="
+    " keeps it off the GPU"
+)
+ON_CPU = "not there yet: models are evaluated on the processor in float32: leave it out"
+SIZE = "memory is bounded by tokens: --set microbatch_tokens=2048"
+WEIGHTS = "the whole model is trained, without adapters or quantisation: leave it out"
+CONSTANT = "the learning rate is constant, without warm-up or decay: --set learning_rate=1e-5"
+LEAVE = "nothing like it here: leave it out"
+JUDGED = "rewards are a rubric's: --set rubric=NAME or FILE.yaml (herl-bench ls rubrics)"
+LOGS = "every step is logged, to metrics.jsonl: leave it out"
+TRACKER = "another tracker of accelerate's is --report_to NAME"
+
+TRAINING = {
+    **dict.fromkeys(("model_name_or_path", "model_name", "pretrained", "base_model"), "--model PATH_OR_HUB_ID"),
+    "model_args": "the folder or hub id itself: --model PATH_OR_HUB_ID",
+    **dict.fromkeys(
+        ("dataset", "dataset_name", "dataset_path", "data_path", "data_dir"),
+        "--task NAME, and --data DIR for its files",
+    ),
+    **dict.fromkeys(
+        ("max_steps", "num_train_epochs", "epochs", "num_epochs", "steps", "total_episodes", "total_steps"), ONE_PASS
+    ),
+    **dict.fromkeys(("tokens", "max_train_tokens", "num_tokens"), "--budget 200k"),
+    **dict.fromkeys(("resume_from_checkpoint", "resume_from", "checkpoint"), "--resume RUN, with the run's folder"),
+    **dict.fromkeys(
+        ("output", "output_path", "out", "out_dir", "save_dir", "log_dir", "run_name", "name"), "--output_dir DIR"
+    ),
+    "overwrite_output_dir": "a run never writes over another: it gets a folder of its own",
+    **dict.fromkeys(("device", "dtype", "torch_dtype", "bf16", "fp16", "use_cpu", "gpus", "num_gpus"), ON_DEVICE),
+    **dict.fromkeys(("gradient_accumulation_steps", "gradient_checkpointing", "per_device_eval_batch_size"), SIZE),
+    **dict.fromkeys(("use_peft", "use_lora", "lora_r", "lora_alpha", "load_in_4bit", "load_in_8bit", "peft"), WEIGHTS),
+    **dict.fromkeys(
+        ("warmup_steps", "warmup_ratio", "lr_scheduler_type", "lr_scheduler", "weight_decay", "optim"), CONSTANT
+    ),
+    **dict.fromkeys(
+        ("use_vllm", "vllm_mode", "deepspeed", "fsdp", "num_processes", "ddp", "push_to_hub", "hub_model_id"), LEAVE
+    ),
+    **dict.fromkeys(("reward_funcs", "reward_model", "reward_model_path", "reward_fn", "reward"), JUDGED),
+    **dict.fromkeys(("logging_steps", "logging_dir", "log_level", "log_completions", "verbose", "verbosity"), LOGS),
+    **dict.fromkeys(("wandb", "wandb_project", "wandb_args", "tensorboard"), TRACKER),
+    **dict.fromkeys(
+        ("eval_strategy", "evaluation_strategy", "do_eval"),
+        "--set eval_steps=20, in steps; else before and after alone",
+    ),
+    "save_strategy": "--set save_steps=20, in steps",
+    "do_train": "run trains and evaluates: leave it out",
+    **dict.fromkeys(("system_prompt", "system_message"), "--system_instruction TEXT"),
+    "methods": "run trains by one --method; several are compared by herl-bench compare --methods ppo,herl",
+    "seeds": "one run has one --seed; several are compared by herl-bench compare --seeds 5",
+    **dict.fromkeys(
+        ("top_p", "top_k"), "responses are drawn from the whole distribution, by --set temperature=1.0 alone"
+    ),
+}
+
+STORED = (
+    "responses are kept by --output_path DIR --log_samples, and judged again, without the model, by herl-bench score"
+)
+QUIET = (
+    "nothing to turn up or down: results are on stdout, warnings on stderr (LMEVAL_LOG_LEVEL is for lm-eval's own log)"
+)
+SERVER = "a server is --model openai --model_args base_url=http://127.0.0.1:8000/v1,model=NAME"
+SAMPLING = "responses are drawn from the whole distribution: --temperature alone, or --gen_kwargs"
+OWN_RUBRIC = (
+    "a run is judged by its own rubric, a model by the task's; stored responses by any: herl-bench score FILE --rubric"
+    " NAME"
+)
+TRACKED = "results are files: --output_path DIR"
+
+EVALUATING = {
+    "config": "options are given on the command line; a run's settings come from --model RUN",
+    "set": "a run's settings come from --model RUN; else there is an option for each (herl-bench eval --help)",
+    **dict.fromkeys(("device", "dtype", "torch_dtype"), ON_CPU),
+    "max_batch_size": "--batch_size N",
+    "cache_requests": "prompts are made anew each time, which costs next to nothing: leave it out",
+    "check_integrity": "herl-bench validate checks a task against its gold answers",
+    "show_config": "the settings stand in the results file, under configs and herl_bench: --output_path DIR",
+    **dict.fromkeys(("verbosity", "v", "verbose", "quiet", "log_level"), QUIET),
+    **dict.fromkeys(("predict_only", "x", "save_predictions"), STORED),
+    **dict.fromkeys(
+        ("wandb_args", "wandb_config_args", "trackio_args", "hf_hub_log_args", "report_to", "push_to_hub"), TRACKED
+    ),
+    "confirm_run_unsafe_code": "programs always run in the sandbox: leave it out",
+    "metadata": "a task's folder is --data DIR",
+    **dict.fromkeys(("output_dir", "output", "out", "save_dir"), "--output_path DIR"),
+    **dict.fromkeys(("system_prompt", "system_message"), "--system_instruction TEXT"),
+    **dict.fromkeys(("model_name_or_path", "model_name", "pretrained"), "--model PATH_OR_HUB_ID"),
+    **dict.fromkeys(
+        ("dataset", "dataset_name", "dataset_path", "data_dir"), "--tasks NAME, and --data DIR for its files"
+    ),
+    **dict.fromkeys(("base_url", "api_key", "api_base", "endpoint"), SERVER),
+    **dict.fromkeys(("max_tokens", "max_gen_toks", "max_length", "max_completion_length"), "--max_new_tokens N"),
+    **dict.fromkeys(("top_p", "top_k", "do_sample", "num_beams"), SAMPLING),
+    **dict.fromkeys(
+        ("num_samples", "n_samples", "repeats", "k", "num_return_sequences", "num_generations"),
+        "--n N, with a --temperature",
+    ),
+    **dict.fromkeys(("eval_items", "max_eval_samples", "num_examples"), "--limit N"),
+    "rubric": OWN_RUBRIC,
+    "split": "the evaluation split is evaluated; --samples chooses among its items",
+    "gpus": ON_CPU,
+}
+
+SCORING = {
+    **dict.fromkeys(
+        ("limit", "n", "items"), "every row is scored; some of them by head -n 20 FILE | herl-bench score - --task NAME"
+    ),
+    **dict.fromkeys(("model", "model_args"), "stored responses need no model; herl-bench eval asks one"),
+    **dict.fromkeys(
+        ("metric", "metrics", "k"), "all metrics of the task are shown; pass@k comes with --allow_duplicates"
+    ),
+    **dict.fromkeys(("output", "output_dir", "out", "o", "log_samples"), "--output_path FILE"),
+    **dict.fromkeys(
+        ("samples", "file", "input", "predictions"), "the file stands first: herl-bench score FILE --task NAME"
+    ),
+    "num_workers": "--jobs N",
+}
+VALIDATING = {
+    **dict.fromkeys(("limit", "n", "num_examples"), "every item is looked at; of an endless synthetic world --items N"),
+    **dict.fromkeys(("model", "model_args"), "gold answers are judged, without a model; herl-bench eval asks one"),
+    **dict.fromkeys(("data_dir", "dataset", "data_path"), "--data DIR"),
+    "checks": "--tasks NAME, with --rubric FILE.yaml",
+}
+COMPARING = {name: said for name, said in TRAINING.items() if name not in ("methods", "seeds")}
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "run": TRAINING,
+    "compare": COMPARING,
+    "eval": EVALUATING,
+    "score": SCORING,
+    "validate": VALIDATING,
+}
+
+
+def answer(error: click.UsageError, host: Host, typed: Sequence[str]) -> str:
+    """What to type instead of what click did not take; empty where nothing is known. typed: the command's own words."""
+    command = error.ctx.command.name if error.ctx and error.ctx.command.name else ""
+    if isinstance(error, click.NoSuchOption):
+        return _option(command, error.option_name, host, typed)
+    if isinstance(error, click.MissingParameter) and command == "eval" and typed and not typed[0].startswith("-"):
+        return f"{typed[0]!r} belongs to no option: write --model {shlex.quote(typed[0])}"
+    if isinstance(error, click.MissingParameter) and error.param and "--task" in error.param.opts:
+        return f"--task is missing: choose from {', '.join(sorted(host.entries('task')))}"
+    if "unexpected extra argument" in error.format_message():
+        return _extra(error.format_message(), host, typed)
+    return ""
+
+
+def _option(command: str, option: str, host: Host, typed: Sequence[str]) -> str:
+    name = option.lstrip("-").replace("-", "_")
+    if command in ("run", "compare"):
+        value = _value(option, typed)
+        if name in _settings(host):
+            return f"no option {option}: it is a setting: --set {name}={value}"
+        if name in SETTINGS:
+            return f"no option {option}: the setting is {SETTINGS[name]}: --set {SETTINGS[name]}={value}"
+    said = TABLES.get(command, {}).get(name)
+    return f"no option {option}: {'write ' if said.startswith('--') else ''}{said}" if said else ""
+
+
+def _settings(host: Host) -> set[str]:
+    """Every setting of a run, and of the methods that are installed."""
+    from herl_bench.settings import Settings
+
+    kinds = [Settings, *(method.config for method in host.items("method").values())]
+    return {field.name for kind in kinds if dataclasses.is_dataclass(kind) for field in dataclasses.fields(kind)}
+
+
+def _value(option: str, typed: Sequence[str]) -> str:
+    """What was given to it, quoted for a shell."""
+    for i, word in enumerate(typed):
+        if word.startswith(f"{option}="):
+            return shlex.quote(word.partition("=")[2])
+        if word == option and i + 1 < len(typed) and not typed[i + 1].startswith("--"):
+            return shlex.quote(typed[i + 1])
+    return "VALUE"
+
+
+def _extra(message: str, host: Host, typed: Sequence[str]) -> str:
+    """Values that lm-eval takes with blanks between them, and the name of a task where an option belongs."""
+    extra = message.partition("(")[2].rpartition(")")[0].split()
+    first = extra[0] if extra else ""
+    if first not in typed:
+        return ""
+    at = typed.index(first)
+    start = next((i for i in range(at - 1, -1, -1) if typed[i].startswith("-")), None)
+    if start is not None and at - start >= 2:
+        option, words = typed[start], [*typed[start + 1 : at], *extra]
+        joined = (
+            f"{option} {f' {option} '.join(words)}"
+            if option == "--set"
+            else f"{option} {','.join(word.strip(',') for word in words)}"
+        )
+        return f"{first!r} belongs to no option: write {joined}"
+    if first in host.entries("task"):
+        return f"{first!r} belongs to no option: write --task {first}"
+    return ""
+
+
+# ----------------------------------------------------------------------------------------------------- lm-eval's models
+LOCAL = ("hf", "hf-auto", "huggingface")
+SERVED = {"vllm": "vllm serve", "sglang": "python -m sglang.launch_server --model-path", "vllm-vlm": "vllm serve"}
+CHAT = ("local-chat-completions", "openai-chat-completions")
+COMPLETIONS = ("local-completions", "openai-completions")
+OTHERS = (
+    "anthropic-chat",
+    "anthropic-chat-completions",
+    "anthropic-completions",
+    "dummy",
+    "ggml",
+    "gguf",
+    "hf-audiolm-qwen",
+    "hf-mistral3",
+    "hf-multimodal",
+    "ipex",
+    "litellm",
+    "litellm-chat",
+    "litellm-chat-completions",
+    "mamba_ssm",
+    "megatron_lm",
+    "nemo_lm",
+    "neuronx",
+    "onnxruntime",
+    "onnxruntime-genai",
+    "openvino",
+    "sglang-generate",
+    "steered",
+    "textsynth",
+    "trtllm",
+    "watsonx_llm",
+    "winml",
+)
+OPENAI = "https://api.openai.com/v1"
+UNSEEN = ("tokenizer", "tokenizer_backend", "tokenized_requests")
+"""lm-eval's arguments of a server that change nothing where the text goes as it is."""
+RENAMED = {"num_concurrent": "concurrency", "max_retries": "retries"}
+ALREADY_SO = {
+    "dtype": ("float32", "float"),
+    "device": ("cpu",),
+    "backend": ("causal", "default"),
+    "trust_remote_code": ("False", "false"),
+    "parallelize": ("False", "false"),
+}
+"""lm-eval's arguments whose value is what happens here anyway."""
+
+
+def as_ours(model: str, model_args: str | None) -> tuple[str, str | None]:
+    """`--model` and `--model_args` as lm-eval spells them, in our words; what is ours already comes back as it is.
+    Raises `UsageError`."""
+    from herl_bench.policy.server import parse_model_args
+
+    theirs = {*LOCAL, *SERVED, *CHAT, *COMPLETIONS, *OTHERS}
+    if model not in theirs or Path(model).is_dir():
+        return model, model_args
+    if model in OTHERS:
+        raise UsageError(f"--model {model} is not there: name a checkpoint folder or a hub id; {SERVER}")
+    given = parse_model_args(model_args or "")
+    path = given.pop("pretrained", None) or given.pop("model", None)
+    if model in SERVED:
+        name = path or "PATH"
+        raise UsageError(
+            f"--model {model} is not there yet: --model {name} has our own engine; or start `{SERVED[model]} {name}`"
+            f" and pass --model openai --model_args base_url=http://127.0.0.1:8000/v1,model={name}"
+        )
+    if path is None:
+        key = "pretrained" if model in LOCAL else "model"
+        raise UsageError(
+            f"--model {model} needs --model_args {key}=…; or name the folder or hub id itself: --model PATH_OR_HUB_ID"
+        )
+    given = {name: value for name, value in given.items() if value not in ALREADY_SO.get(name, ())}
+    if model in LOCAL:
+        for name, value in given.items():
+            if name == "trust_remote_code":
+                raise UsageError(
+                    f"--model_args trust_remote_code={value}: it is an option of its own here: --trust_remote_code"
+                )
+            raise UsageError(
+                f"--model_args {name}={value}: a local model is read as it lies in its folder, in float32 on the"
+                " processor: leave it out"
+            )
+        return path, None
+    if model.startswith("openai-"):
+        given = {"base_url": OPENAI, "api_key_env": "OPENAI_API_KEY", **given}
+    api = "chat" if model in CHAT else "completions"
+    url = given.pop("base_url", "").rstrip("/").removesuffix("/completions").removesuffix("/chat")
+    known = {RENAMED.get(name, name): value for name, value in given.items() if name not in UNSEEN}
+    return "openai", ",".join(
+        f"{name}={value}" for name, value in {"base_url": url, "model": path, "api": api, **known}.items()
+    )

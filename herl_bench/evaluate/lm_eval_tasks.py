@@ -1,0 +1,148 @@
+"""Our tasks inside lm-eval: what the files in `tasks/` refer to by `!function`.
+
+lm-eval brings the model, the prompts go to it as they are, and every response is judged by the task's own rubric and
+metrics, so that its results table has our metrics and one column per criterion. lm-eval knows one filter here, so a
+metric's own filter is part of its
+column: `exact_match` under `strict-match` is the column `exact_match_strict_match`.
+
+Where the items come from: `--metadata '{"data_dir": "DIR"}'`, else `HERL_BENCH_DATA`, else the hub; `synthetic` works
+for both of the first.
+
+Left out: the task's instruction for chat models (lm-eval's `--system_instruction` is the place for it).
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from herl_bench.errors import DataError
+from herl_bench.evaluate.evaluation import judge_responses
+from herl_bench.evaluate.result_files import criterion_column, doc_of
+from herl_bench.plugins import Host, load_host
+from herl_bench.types import Example, Metric, Rubric, Task
+
+log = logging.getLogger("herl_bench")
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A task with what it is judged by, as the host resolves it."""
+
+    task: Task
+    rubric: Rubric
+    metrics: tuple[Metric, ...]
+
+    @property
+    def columns(self) -> dict[str, bool]:
+        """Column → is higher better. The `metric_list` of the task's file must name all of them."""
+        return {column(m): m.higher_is_better for m in self.metrics} | {
+            criterion_column(c.name): True for c in self.rubric.criteria
+        }
+
+
+def column(metric: Metric) -> str:
+    return metric.name if metric.filter == "none" else f"{metric.name}_{metric.filter.replace('-', '_')}"
+
+
+@cache
+def _host() -> Host:
+    return load_host()
+
+
+@cache
+def bridge(name: str) -> Bridge:
+    host = _host()
+    task: Task = host.get("task", name)
+    return Bridge(task, host.get("rubric", task.rubric), tuple(host.get("metric", m) for m in task.metrics))
+
+
+@cache
+def _sandbox() -> Any:
+    """One for the whole process: lm-eval judges one response at a time, and opening a sandbox is dearer than using
+    it."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(_host().get("sandbox", "default").open())
+
+
+SHOTS = 64
+
+
+def documents(name: str, *, shots: bool = False) -> Callable[..., dict[str, Any]]:
+    """For `custom_dataset`: a function that gives the task's evaluation items as the split `test`.
+
+    It takes lm-eval's metadata: `data_dir` (a folder, `synthetic` or `hub`; `data` is the same) and `family`, to take
+    one family only.
+    shots: also give `SHOTS` training items as the split `train`, for few-shot prompts.
+    """
+
+    def custom_dataset(data_dir: str = "", data: str = "", family: str = "", **metadata: Any) -> dict[str, Any]:
+        from datasets import Dataset
+
+        place = data_dir or data or "auto"
+        items = _items(name, place)
+        test = [e for e in items if not family or e.info["family"] == family]
+        if not test:
+            raise DataError(
+                f"{place} has no items of {family}: it has {', '.join(sorted({str(e.info['family']) for e in items}))}"
+            )
+        splits = {"test": test, **({"train": _training(name, place)} if shots else {})}
+        # Text instead of a mapping, because a table would give every item the keys of all others.
+        return {
+            split: Dataset.from_list(
+                [{**doc_of(e), "info": json.dumps(dict(e.info), ensure_ascii=False)} for e in examples]
+            )
+            for split, examples in splits.items()
+        }
+
+    return custom_dataset
+
+
+@cache
+def _items(name: str, place: str) -> tuple[Example, ...]:
+    from herl_bench.data.sources import open_eval
+
+    return open_eval(bridge(name).task, place, embedded=False, eval_items=None).eval
+
+
+def _training(name: str, place: str) -> tuple[Example, ...]:
+    """None where the training file is missing: without few-shot examples nobody needs it."""
+    from herl_bench.data.sources import worked_examples
+
+    try:
+        return worked_examples(bridge(name).task, place, SHOTS, embedded=False, seed=0)
+    except DataError as error:
+        log.warning("no few-shot examples: %s", error)
+        return ()
+
+
+def judged(name: str) -> Callable[[Mapping[str, Any], Sequence[Any]], dict[str, float]]:
+    """For `process_results`: a function from an item and its response to one number per column.
+
+    What could not be decided is left out; a metric of which more is better is then 0, so that lm-eval's mean is over
+    all items.
+    """
+
+    def process_results(doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, float]:
+        this = bridge(name)
+        response = results[0] if isinstance(results[0], str) else results[0][0]
+        sandbox = _sandbox() if this.task.needs_sandbox else None
+        example = Example(doc["id"], doc["prompt"], doc["target"], json.loads(doc["info"]))
+        (row,) = judge_responses(this.task, this.rubric, this.metrics, [example], [response], sandbox=sandbox)
+        values = {
+            column(m): 0.0 if (v := row.judgement.metrics[m.key]) is None and m.higher_is_better else v
+            for m in this.metrics
+        }
+        values |= {
+            criterion_column(c): None if met is None else float(met) for c, met in row.judgement.criteria.items()
+        }
+        return {key: value for key, value in values.items() if value is not None}
+
+    return process_results

@@ -1,0 +1,138 @@
+"""From names to objects: what the commands need of the plugin host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from herl_bench.errors import UsageError
+from herl_bench.plugins import Host
+from herl_bench.types import HindsightTemplate, Metric, Rubric, SandboxProvider, Task
+
+if TYPE_CHECKING:
+    from herl_bench.policy.answerer import Answerer
+    from herl_bench.policy.load import Policy
+
+
+def rubric_of(host: Host, task: Task, name: str = "") -> Rubric:
+    """The named rubric, a rubric file, or the task's own."""
+    if name.endswith((".yaml", ".yml")):
+        from herl_bench.rubric import load_rubric
+
+        return load_rubric(name, host.items("check"))
+    rubric: Rubric = host.get("rubric", name or task.rubric)
+    return rubric
+
+
+def template_of(host: Host, task: Task, name: str = "") -> HindsightTemplate:
+    """Raises `UsageError` for one that is no Jinja, with its line."""
+    from herl_bench.hindsight import try_template
+
+    template: HindsightTemplate = host.get("template", name or task.template)
+    try_template(template, Rubric("none", ()))
+    return template
+
+
+def metrics_of(host: Host, task: Task) -> list[Metric]:
+    return [host.get("metric", name) for name in task.metrics]
+
+
+def is_embedded(model: str) -> bool:
+    """Is it a task's embedded policy, or another that `herl-bench warmstart` made? They are small, and learn at higher
+    rates."""
+    return model == "tiny" or (Path(model) / "warmstart.json").is_file()
+
+
+def policy_of(task: Task | None, model: str, *, trust_remote_code: bool = False) -> Policy:
+    """The policy that `--model` names: `tiny` (which needs the task), a folder (a run's too), or a hub id.
+
+    trust_remote_code: run Python code that the model brings along.
+    """
+    from herl_bench.policy.load import load_policy
+
+    if model == "tiny":
+        if task is None:
+            raise UsageError(
+                "--model tiny is another policy for each of our own tasks: name a checkpoint folder or a run"
+            )
+        if task.policy is None or not (task.policy / "config.json").is_file():
+            raise UsageError(
+                f"task {task.name!r} has no embedded policy: pass --model with a checkpoint folder or a hub id"
+            )
+        policy = load_policy(str(task.policy))
+    else:
+        from herl_bench.cli.suggestions import as_ours
+
+        if model == "openai":
+            raise UsageError("--model openai is a server: it can be evaluated (herl-bench eval), not trained")
+        as_ours(model, None)
+        inside = Path(model) / "final"
+        policy = load_policy(
+            str(inside) if (inside / "config.json").is_file() else model, trust_remote_code=trust_remote_code
+        )
+    policy.name = model
+    return policy
+
+
+TRUST = "HERL_BENCH_TRUST_REMOTE_CODE"
+trust_option = click.option(
+    "--trust_remote_code",
+    is_flag=True,
+    envvar=TRUST,
+    help="Run the Python code that the model's folder or hub repository brings along.",
+)
+
+
+def answerer_of(
+    model: str, model_args: str | None = None, *, trust_remote_code: bool = False
+) -> Callable[[Task | None], Answerer]:
+    """What `--model` names, for each task: `tiny` is another policy for every task, everything else is loaded once."""
+    if model == "openai":
+        from herl_bench.policy.server import open_server, parse_model_args
+
+        server = open_server(parse_model_args(model_args or ""))
+        return lambda task: server
+    if model_args is not None:
+        raise UsageError(f"--model_args goes with --model openai, not with {model}")
+    loaded: dict[str, Answerer] = {}
+
+    def of(task: Task | None) -> Answerer:
+        key = task.name if task and model == "tiny" else ""
+        if key not in loaded:
+            loaded[key] = policy_of(task, model, trust_remote_code=trust_remote_code)
+        return loaded[key]
+
+    return of
+
+
+@contextmanager
+def sandbox_of(host: Host, task: Task, name: str = "default", integrity: str = "shared") -> Iterator[Any]:
+    """The named sandbox, open, where the task runs code; else None. Raises `NoSandbox` where nothing here can do it
+    safely."""
+    if not task.needs_sandbox:
+        yield None
+        return
+    with sandbox_opener(host, name, integrity)() as sandbox:
+        yield sandbox
+
+
+def sandbox_opener(host: Host, name: str = "default", integrity: str = "shared") -> Callable[..., Any]:
+    """Opens the named sandbox. integrity: `split` refuses verdicts that a program's own objects have a word in. Raises
+    `UsageError` where the sandbox cannot do that; one that is not asked to need not know the option."""
+    import inspect
+
+    provider: SandboxProvider = host.get("sandbox", name)
+    if integrity == "shared":
+        return provider.open
+    try:
+        inspect.signature(provider.open).bind(integrity=integrity)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"integrity={integrity}: the sandbox {name!r} has no such option: leave it out, or name another sandbox"
+        ) from None
+    return partial(provider.open, integrity=integrity)

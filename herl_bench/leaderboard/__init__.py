@@ -1,0 +1,1 @@
+"""Rank runs; bundle, verify and publish them."""

@@ -1,0 +1,183 @@
+"""A self-contained HTML page: one template, one style sheet, one script, and the data that the script shows, all in one
+file.
+
+What a model wrote is data and can never run. Templates escape every value. Texts for the script are packed (JSON, gzip,
+base64) into a data block, and the script puts them into the page with `textContent` alone. A Content-Security-Policy
+allows this very style sheet and script, by their hashes, and nothing else: no network, no frames, no forms. Characters
+that could mislead a reader (controls, direction overrides) are shown as signs.
+
+Left out: what is on a page; `report.py` and `leaderboard.py` decide that.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from herl_bench.plain_text import neutral
+from herl_bench.report.drawing import PALETTE, Drawing, to_svg
+
+PAGES = Path(__file__).parent / "pages"
+WIDE, NARROW = 920.0, 340.0
+ROOM = 5_000_000
+"""Characters of packed texts on a page; the rest of a page takes well under another million."""
+LIMITS = (None, 4000, 2000, 1000, 500, 250, 120, 60)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One chart in two widths; the style sheet shows the one that fits the screen."""
+
+    wide: Drawing
+    narrow: Drawing
+
+    def __html__(self) -> str:
+        return neutral(f'<div class="figure">{to_svg(self.wide, "wide")}{to_svg(self.narrow, "narrow")}</div>')
+
+
+def figure(draw: Callable[[float], Drawing]) -> Figure:
+    return Figure(draw(WIDE), draw(NARROW))
+
+
+def render(template: str, *, texts: Mapping[str, Any] | None = None, **context: Any) -> str:
+    """The page that `pages/TEMPLATE` makes of `context`. texts: what the script shows; see `packed`."""
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: neutral(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+    )
+    environment.filters |= FILTERS
+    style, script = _style(), (PAGES / "page.js").read_text(encoding="utf-8")
+    data, cut = packed(texts) if texts else ("", None)
+    return environment.get_template(template).render(
+        **context,
+        style=Markup(style),
+        script=Markup(script),
+        policy=(
+            f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; base-uri"
+            " 'none'; form-action 'none'"
+        ),
+        data=Markup(data),
+        cut=cut,
+    )
+
+
+def packed(texts: Mapping[str, Any], room: int = ROOM) -> tuple[str, int | None]:
+    """A JSON string of base64 of gzip of JSON, at most about `room` long; and to how many characters texts were cut for
+    that (None: not at all)."""
+    for limit in LIMITS:
+        whole = json.dumps(
+            texts if limit is None else _cut(texts, limit), ensure_ascii=False, separators=(",", ":"), allow_nan=False
+        )
+        squeezed = base64.b64encode(gzip.compress(whole.encode("utf-8", "backslashreplace"), 9, mtime=0)).decode()
+        if len(squeezed) <= room:
+            break
+    return f'"{squeezed}"', limit
+
+
+def _cut(value: Any, limit: int) -> Any:
+    if isinstance(value, str) and len(value) > limit + 40:
+        return (
+            f"{value[: limit // 2]} … [{len(value) - limit:,} characters left out] … {value[len(value) - limit // 2 :]}"
+        )
+    if isinstance(value, Mapping):
+        return {key: _cut(inner, limit) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_cut(inner, limit) for inner in value]
+    return value
+
+
+def _style() -> str:
+    """The style sheet with the palette in front: one source for pages and PNG."""
+
+    def variables(theme: str) -> str:
+        return "".join(f"--{role}:{color};" for role, color in PALETTE[theme].items())
+
+    roles = "".join(f".{role}{{--c:var(--{role})}}" for role in PALETTE["light"])
+    dark = f"@media (prefers-color-scheme:dark){{:root{{{variables('dark')}}}}}"
+    return f":root{{{variables('light')}}}{dark}{roles}\n" + (PAGES / "style.css").read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+# ---------------------------------------------------------------------------------------------------- words for numbers
+def number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def whole(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def p_value(value: float | None) -> str:
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def bounds(interval: Any, digits: int = 3) -> str:
+    """`0.412 to 0.530`; a dash where there is no interval."""
+    return (
+        "–"
+        if interval.low is None or interval.high is None
+        else f"{number(interval.low, digits)} to {number(interval.high, digits)}"
+    )
+
+
+def short_count(value: float | None) -> str:
+    if value is None:
+        return "–"
+    for size, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if abs(value) >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:,.0f}"
+
+
+def seconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    minutes, rest = divmod(round(value), 60)
+    return (
+        f"{minutes // 60} h {minutes % 60:02d} min"
+        if minutes >= 60
+        else f"{minutes} min {rest:02d} s"
+        if minutes
+        else f"{rest} s"
+    )
+
+
+def pretty(value: Any) -> str:
+    return json.dumps(_cut(value, 4000), indent=2, ensure_ascii=False, default=str)
+
+
+FILTERS: Mapping[str, Callable[..., str]] = {
+    "number": number,
+    "signed": signed,
+    "whole": whole,
+    "percent": percent,
+    "p_value": p_value,
+    "bounds": bounds,
+    "flops": short_count,
+    "seconds": seconds,
+    "pretty": pretty,
+}

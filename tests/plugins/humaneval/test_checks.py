@@ -1,0 +1,207 @@
+"""Judging answers in the real sandbox: each criterion, the metrics, the guidance that comes of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from herl_bench_humaneval import OWN, TEMPLATE, checks, data
+from herl_bench_humaneval.world import demonstrations
+
+from herl_bench import Example
+from herl_bench.hindsight import guidance, revision_prompt
+from herl_bench.locate import rubrics_path
+from herl_bench.rubric import judge, load_rubric
+from herl_bench.sandbox import Sandbox
+from herl_bench.types import Criterion, Judgement, Rubric, Verdict
+
+RUBRIC = load_rubric(rubrics_path() / "humaneval.yaml", {c.name: c for c in checks.CHECKS})
+EXTRACTED, AS_IS = "pass@1,extracted", "pass@1,create_test"
+EXAMPLE = Example(
+    "t/0",
+    "from typing import List\n\n\ndef count(xs: List[int], n: int) -> int:\n"
+    '    """ Count the xs that are at least n.\n    >>> count([1, 2], 2)\n    1\n    """\n',
+    "    return sum(1 for x in xs if x >= n)\n",
+    {
+        "entry_point": "count",
+        "test": "def check(candidate):\n    assert candidate([3, 3], 3) == 2\n    assert candidate([1], 2) == 0\n",
+        "examples": [{"call": "count([1, 2], 2)", "expected": "1"}],
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(workers=1) as opened:
+        yield opened
+
+
+def judged(sandbox: Sandbox, *answers: str) -> list[Judgement]:
+    return judge([EXAMPLE] * len(answers), answers, RUBRIC, checks.METRICS, sandbox)
+
+
+def test_criteria_say_truthfully_whether_they_need_the_reference() -> None:
+    assert {c.name for c in RUBRIC.criteria if c.needs_reference} == {"hidden_tests"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "unmet"),
+    [
+        (EXAMPLE.target, set()),
+        ("I do not know.", {"code_extracted", "parses", "defines_entry", "runs", "docstring_examples", "hidden_tests"}),
+        (
+            "    return sum(1 for x in xs if x >= n\n",
+            {"parses", "defines_entry", "runs", "docstring_examples", "hidden_tests"},
+        ),
+        ("```python\ndel count\n```", {"runs", "docstring_examples", "hidden_tests"}),
+        ("    return sum(1 for x in numbers)\n", {"runs", "docstring_examples", "hidden_tests"}),
+        ("    while n: pass\n", {"runs", "docstring_examples", "hidden_tests"}),
+        ("    return sum(1 for x in xs if x > n)\n", {"docstring_examples", "hidden_tests"}),
+        ("    return 1\n", {"hidden_tests"}),
+    ],
+)
+def test_each_fault_misses_its_criteria(sandbox: Sandbox, answer: str, unmet: set[str]) -> None:
+    (judgement,) = judged(sandbox, answer)
+    assert {name for name, met in judgement.criteria.items() if not met} == unmet
+    assert judgement.metrics == {EXTRACTED: float(not unmet), AS_IS: float(not unmet)}
+    assert (judgement.reward == 1) == (not unmet)
+
+
+def test_evidence_and_correction_of_a_failed_assertion(sandbox: Sandbox) -> None:
+    (judgement,) = judged(sandbox, "    return sum(1 for x in xs if x > n)\n")
+    hidden = [v for v in judgement.verdicts if v.criterion == "hidden_tests"]
+    assert [v.met for v in hidden] == [False, True]
+    assert hidden[0].evidence == "check(candidate): assert count([3, 3], 3) == 2: got 0"
+    assert hidden[0].correction == "Use >= where the draft has >."
+    assert [v.evidence for v in judgement.verdicts if v.criterion == "docstring_examples"] == [
+        "count([1, 2], 2): got 0, expected 1"
+    ]
+
+
+def test_an_answer_with_prose_passes_only_where_it_is_extracted(sandbox: Sandbox) -> None:
+    (judgement,) = judged(sandbox, f"Here you are:\n```python\ndef count(xs, n):\n{EXAMPLE.target}```\n")
+    assert judgement.metrics == {EXTRACTED: 1.0, AS_IS: 0.0}
+
+
+def test_a_function_without_examples_has_no_docstring_criterion(sandbox: Sandbox) -> None:
+    example = Example(
+        "t/1",
+        'def f(x):\n    """ Add 1. """\n',
+        "    return x + 1\n",
+        {"entry_point": "f", "test": "assert f(1) == 2", "examples": []},
+    )
+    (judgement,) = judge([example], [example.target], RUBRIC, checks.METRICS, sandbox)
+    assert "docstring_examples" not in judgement.criteria
+    assert judgement.reward == 1
+
+
+def test_what_the_sandbox_could_not_do_is_undecided(sandbox: Sandbox) -> None:
+    info = {**EXAMPLE.info, "test": "import a_module_that_nobody_has\n" + EXAMPLE.info["test"]}
+    (judgement,) = judge(
+        [Example("t/2", EXAMPLE.prompt, EXAMPLE.target, info)], [EXAMPLE.target], RUBRIC, checks.METRICS, sandbox
+    )
+    assert judgement.criteria["hidden_tests"] is None
+    assert judgement.metrics == {EXTRACTED: None, AS_IS: None}
+    assert judgement.reward is None
+
+
+def test_equal_programs_run_once() -> None:
+    class Counting:
+        jobs = 0
+
+        def map(self, jobs: list) -> Iterator:
+            self.jobs += len(jobs)
+            with Sandbox(workers=1) as real:
+                yield from real.map(jobs)
+
+    counting = Counting()
+    seen = checks.observe(
+        [EXAMPLE] * 4, [EXAMPLE.target, EXAMPLE.target, "```\n" + EXAMPLE.target + "```", "prose."], counting
+    )
+    assert counting.jobs == 1
+    assert [s.verdict and s.verdict.status for s in seen] == ["pass", "pass", "pass", None]
+
+
+def test_guidance_deepens_with_the_hint_level_and_fits_into_the_body(sandbox: Sandbox) -> None:
+    draft = "    return sum(1 for x in xs if x > n)\n"
+    (judgement,) = judged(sandbox, draft)
+    words = [
+        guidance(TEMPLATE, RUBRIC, EXAMPLE, draft, judgement.verdicts, level)
+        for level in ("criteria", "evidence", "reference")
+    ]  # type: ignore[arg-type]
+    assert words == [
+        "The docstring examples hold. The hidden tests pass.",
+        "The docstring examples hold. The hidden tests pass.\ncount([1, 2], 2): got 0, expected 1",
+        "The docstring examples hold. The hidden tests pass.\nUse >= where the draft has >.",
+    ]
+    free = guidance(TEMPLATE, RUBRIC, EXAMPLE, draft, judgement.verdicts, "reference", reference_free=True)
+    assert free == "The docstring examples hold.\ncount([1, 2], 2): got 0, expected 1"
+    for shown in (draft, "no code at all\n\nnone", None):
+        prompt = revision_prompt(TEMPLATE, EXAMPLE, words[2], shown)
+        assert prompt.startswith(EXAMPLE.prompt)
+        (again,) = judge([EXAMPLE], [prompt[len(EXAMPLE.prompt) :] + EXAMPLE.target], RUBRIC, checks.METRICS, sandbox)
+        assert again.metrics[AS_IS] == 1
+
+
+def test_a_criterion_of_another_rubric_is_told_by_its_text_and_then_what_was_seen() -> None:
+    verdicts = [
+        Verdict("parses", False, "line 1: bad"),
+        Verdict("runs", False, "no"),
+        Verdict("hidden_tests", False, "got 0", "Use >=."),
+    ]
+    own = guidance(TEMPLATE, RUBRIC, EXAMPLE, "d", verdicts)
+    brief = Criterion("brief", "Use at most 5 words.", RUBRIC.criteria[0].check)
+    rubric = Rubric("more", (*RUBRIC.criteria, brief))
+    assert own == "The code parses.\nUse >=."
+    assert (
+        guidance(TEMPLATE, rubric, EXAMPLE, "d", [*verdicts, Verdict("brief", False, "11 words")])
+        == f"{own}\nUse at most 5 words (11 words)."
+    )
+    assert (
+        guidance(TEMPLATE, rubric, EXAMPLE, "d", [Verdict("brief", False, "11 words")])
+        == "Use at most 5 words (11 words)."
+    )
+
+
+def test_the_template_knows_the_texts_of_its_own_rubric() -> None:
+    assert tuple(c.text for c in RUBRIC.criteria) == OWN
+
+
+def test_the_worlds_demonstrations_in_the_sandbox(sandbox: Sandbox) -> None:
+    drawn = list(islice(demonstrations(21), 240))
+    examples = [d.example for d in drawn]
+    assert all(j.reward == 1 for j in judge(examples, [e.target for e in examples], RUBRIC, checks.METRICS, sandbox))
+    planted = [d for d in drawn if d.example.info["planted"] and d.draft is None]
+    wrong = judge([d.example for d in planted], [d.response for d in planted], RUBRIC, checks.METRICS, sandbox)
+    assert len(planted) > 30
+    assert all(j.metrics[AS_IS] == 0 for j in wrong)
+    told = [next(v.correction for v in j.verdicts if v.correction) for j in wrong]
+    assert all(told)
+
+
+@pytest.mark.skipif(
+    not os.environ.get("HERL_BENCH_DATA"), reason="HERL_BENCH_DATA names no folder with the benchmarks' files"
+)
+def test_every_canonical_solution_meets_its_criteria(sandbox: Sandbox) -> None:
+    examples = data.read_humaneval(Path(os.environ["HERL_BENCH_DATA"]))
+    judgements = judge(examples, [checks.gold(e) for e in examples], RUBRIC, checks.METRICS, sandbox)
+    assert [e.id for e, j in zip(examples, judgements, strict=True) if j.reward != 1 or j.metrics[AS_IS] != 1] == []
+
+
+@pytest.mark.skipif(
+    not os.environ.get("HERL_BENCH_DATA"), reason="HERL_BENCH_DATA names no folder with the benchmarks' files"
+)
+def test_the_errata_are_what_the_canonical_solutions_fail(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    errata = dict(data.DOCSTRING_ERRATA)
+    monkeypatch.setattr(data, "DOCSTRING_ERRATA", {})
+    examples = [e for e in data.read_humaneval(Path(os.environ["HERL_BENCH_DATA"])) if e.info["examples"]]
+    judgements = judge(examples, [checks.gold(e) for e in examples], RUBRIC, (), sandbox)
+    failed = {}
+    for example, judgement in zip(examples, judgements, strict=True):
+        parts = [v.met for v in judgement.verdicts if v.criterion == "docstring_examples"]
+        if not all(parts):
+            failed[example.id] = tuple(i for i, met in enumerate(parts) if not met)
+    assert failed == errata

@@ -1,0 +1,196 @@
+"""Generation: the same greedy tokens as transformers' own `generate`, the right distribution, and the right ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_policy import save_tokenizer
+from transformers import (
+    FalconH1Config,
+    FalconH1ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from herl_bench.errors import UsageError
+from herl_bench.policy.generation import fit_prompts, generate
+from herl_bench.policy.load import Policy
+
+SHAPE = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+
+
+def models(vocab: int) -> dict[str, Any]:
+    torch.manual_seed(0)
+    common = SHAPE | {"vocab_size": vocab, "max_position_embeddings": 128, "initializer_range": 0.3}
+    mamba = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_ssm": 64, "mamba_d_state": 8, "mamba_n_groups": 1}
+    return {
+        "llama": lambda: LlamaForCausalLM(LlamaConfig(**common)),
+        "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**common)),
+        "sliding": lambda: MistralForCausalLM(MistralConfig(**common, sliding_window=6)),
+        "gpt2": lambda: GPT2LMHeadModel(
+            GPT2Config(vocab_size=vocab, n_embd=32, n_layer=2, n_head=4, n_positions=128, initializer_range=0.3)
+        ),
+        "recurrent": lambda: FalconH1ForCausalLM(FalconH1Config(**common, **mamba)),
+    }
+
+
+def policy_of(folder: Path, kind: str = "llama") -> Policy:
+    tokenizer = save_tokenizer(folder, eos_token="<eos>", bos_token="<bos>", pad_token="<pad>")
+    model = models(len(tokenizer))[kind]().eval()
+    for config in (model.config, model.generation_config):
+        config.eos_token_id, config.bos_token_id, config.pad_token_id = (
+            tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id,
+        )  # fmt: skip
+    return Policy(model, tokenizer, kind, str(folder))
+
+
+PROMPTS = ["abc", "a much longer prompt", "x", "abc", "yes?", "x", "zz", "abc"]
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "sliding", "gpt2", "recurrent"])
+def test_greedy_tokens_are_those_of_transformers(tmp_path: Path, kind: str) -> None:
+    policy = policy_of(tmp_path, kind)
+    prompts = policy.encode(PROMPTS)
+    alone = [
+        policy.model.generate(torch.tensor([p]), max_new_tokens=24, do_sample=False)[0, len(p) :].tolist()
+        for p in prompts
+    ]
+    # An end token that some of these responses reach at different times, so that rows leave the batch.
+    policy.model.generation_config.eos_token_id = alone[1][7]
+    ends = [r.index(alone[1][7]) + 1 if alone[1][7] in r else 24 for r in alone]
+    for batch_size in (None, 3):
+        ours = generate(policy, prompts, temperature=0, max_new_tokens=24, batch_size=batch_size)
+        assert [list(c.ids) for c in ours] == [r[:end] for r, end in zip(alone, ends, strict=True)]
+        assert [c.finish for c in ours] == [
+            "eos" if end < 24 or r[-1] == alone[1][7] else "length" for r, end in zip(alone, ends, strict=True)
+        ]
+    assert len(set(ends)) > 1
+
+
+def test_samples_follow_the_softmax(tmp_path: Path) -> None:
+    policy = policy_of(tmp_path)
+    prompt = policy.encode(["hello"])[0]
+    n, temperature = 20_000, 1.7
+    with torch.no_grad():
+        expected = (policy.model(torch.tensor([prompt])).logits[0, -1] / temperature).softmax(-1)
+    drawn = generate(
+        policy, [prompt] * n, temperature=temperature, max_new_tokens=1, generator=torch.Generator().manual_seed(0)
+    )
+    seen = torch.bincount(torch.tensor([c.ids[0] for c in drawn]), minlength=len(expected))
+    common = expected * n >= 5
+    chi2 = ((seen - n * expected) ** 2 / (n * expected))[common].sum().item()
+    freedom = int(common.sum()) - 1
+    assert abs(chi2 - freedom) < 5 * (2 * freedom) ** 0.5
+    assert seen[~common].sum() < 2 * n * expected[~common].sum() + 10
+
+
+def test_the_second_token_is_drawn_given_the_first(tmp_path: Path) -> None:
+    policy = policy_of(tmp_path)
+    prompts = policy.encode(["hello", "a longer one"])
+    n = 4000
+    drawn = generate(policy, prompts * n, temperature=1.0, max_new_tokens=2, generator=torch.Generator().manual_seed(0))
+    for k, prompt in enumerate(prompts):
+        pairs = [c.ids for c in drawn[k::2] if len(c.ids) == 2]
+        first = max({p[0] for p in pairs}, key=[p[0] for p in pairs].count)
+        with torch.no_grad():
+            expected = policy.model(torch.tensor([[*prompt, first]])).logits[0, -1].softmax(-1)
+        after = [p[1] for p in pairs if p[0] == first]
+        top = int(expected.argmax())
+        p = expected[top].item()
+        assert abs(after.count(top) / len(after) - p) < 5 * (p * (1 - p) / len(after)) ** 0.5
+
+
+def test_same_generator_same_responses_in_any_order_of_equal_prompts(tmp_path: Path) -> None:
+    policy = policy_of(tmp_path)
+    prompts = policy.encode(PROMPTS)
+    first, second, other = (
+        generate(policy, prompts, temperature=1.0, max_new_tokens=12, generator=torch.Generator().manual_seed(seed))
+        for seed in (1, 1, 2)
+    )
+    assert first == second != other
+    assert (
+        len({c.ids for c, p in zip(first, PROMPTS, strict=True) if p == "abc"}) == 3
+    )  # equal prompts, different draws
+
+
+@pytest.mark.parametrize(
+    "other", ["never", "never€"]
+)  # the second ends in a letter of several bytes: every token may complete it
+def test_stop_strings_end_a_response_before_them(tmp_path: Path, other: str) -> None:
+    policy = policy_of(tmp_path)
+    prompts = policy.encode(PROMPTS)
+    free = generate(policy, prompts, temperature=0, max_new_tokens=40)
+    pairs = [
+        text[k : k + 2] for text in (c.text for c in free) for k in range(4, len(text) - 1) if text[k : k + 2].isascii()
+    ]
+    stop = pairs[0]
+    ended = generate(policy, prompts, temperature=0, max_new_tokens=40, stop=[stop, other])
+    for before, after in zip(free, ended, strict=True):
+        if stop not in before.text:
+            assert after == before
+            continue
+        assert after.finish == "stop"
+        assert after.text == before.text[: before.text.index(stop)]
+        assert after.ids == before.ids[: len(after.ids)]
+        assert policy.decode(after.ids[:-1]).find(stop) < 0 <= policy.decode(after.ids).find(stop)
+    assert {c.finish for c in ended} >= {"stop"}
+    with pytest.raises(ValueError, match="empty stop string"):
+        generate(policy, prompts, temperature=0, max_new_tokens=4, stop=[""])
+
+
+def test_long_prompts_lose_their_left_and_say_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    policy = policy_of(tmp_path)
+    prompts = policy.encode(["a" * 200 + "bc", "abc"])
+    fitted, dropped = fit_prompts(policy, prompts, 28)
+    assert [len(p) for p in fitted] == [100, 4]
+    assert dropped == [103, 0]
+    assert fitted[0][0] == policy.tokenizer.bos_token_id
+    assert fitted[0][-2:] == prompts[0][-2:]
+    done = generate(policy, prompts, temperature=0, max_new_tokens=28)
+    assert [c.dropped for c in done] == dropped
+    assert "1 of 2 prompts were cut on the left" in caplog.text
+    with pytest.raises(UsageError, match="leaves no room"):
+        generate(policy, prompts, temperature=0, max_new_tokens=128)
+
+
+def test_each_response_is_told_of_once_and_as_soon_as_it_is_finished(tmp_path: Path) -> None:
+    policy = policy_of(tmp_path)
+    policy.model.train()
+    told: list[tuple[int, Any]] = []
+    generator = torch.Generator().manual_seed(0)
+    done = generate(
+        policy,
+        policy.encode(PROMPTS),
+        temperature=1.0,
+        max_new_tokens=60,
+        generator=generator,
+        on_completion=lambda *c: told.append(c),
+    )
+    assert dict(told) == dict(enumerate(done))
+    assert len(told) == len(done)
+    lengths = [len(c.ids) for _, c in told]
+    assert lengths == sorted(lengths)
+    assert lengths[0] < lengths[-1]  # all began together, so the shorter is told of first
+    assert policy.model.training  # left as it was found
+
+
+def test_nothing_to_do(tmp_path: Path) -> None:
+    policy = policy_of(tmp_path)
+    assert generate(policy, [], temperature=1.0, max_new_tokens=4) == []
+    with pytest.raises(ValueError, match="empty prompt"):
+        generate(policy, [[]], temperature=1.0, max_new_tokens=4)

@@ -1,0 +1,247 @@
+"""The codec: exact on plain data, deaf to everything else."""
+
+from __future__ import annotations
+
+import array
+import collections
+import datetime
+import ipaddress
+import math
+import pathlib
+import uuid
+import zoneinfo
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from herl_bench.sandbox.inside import codec, frames
+
+hashable = st.deferred(lambda: scalars | st.tuples(hashable, hashable) | st.frozensets(hashable, max_size=3))
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(min_value=-(2**300), max_value=2**300)
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.complex_numbers()
+    | st.dates()
+    | st.datetimes()
+    | st.timedeltas()
+    | st.times()
+    | st.decimals(allow_nan=False)
+    | st.fractions()
+    | st.sampled_from([int, str, Ellipsis, NotImplemented, type(None), range(3), range(5, -9, -2)])
+)
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(hashable, inner, max_size=4)
+        | st.sets(hashable, max_size=4)
+        | st.lists(inner, max_size=3).map(collections.deque)
+        | st.dictionaries(hashable, inner, max_size=3).map(collections.OrderedDict)
+        | st.dictionaries(hashable, st.integers(), max_size=3).map(collections.Counter)
+    ),
+    max_leaves=20,
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from([*codec._DECODERS, "r", "cb", "zz"]), inner, max_size=2)
+    ),
+    max_leaves=20,
+)
+
+
+def through(value: Any) -> Any:
+    return codec.decode(frames.from_text(frames.to_text(codec.encode(value))))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal, of the same types all the way down, with nan equal to nan and 0.0 unlike -0.0."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, float):
+        return (math.isnan(a) and math.isnan(b)) or (a == b and math.copysign(1, a) == math.copysign(1, b))
+    if isinstance(a, complex):
+        return same(a.real, b.real) and same(a.imag, b.imag)
+    if isinstance(a, dict):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a.items(), b.items(), strict=True))
+    if isinstance(a, (list, tuple, collections.deque)):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, (set, frozenset)):
+        return len(a) == len(b) and all(any(same(x, y) for y in b) for x in a)
+    return bool(a == b)
+
+
+@given(st.text(st.characters(min_codepoint=0xD7FF, max_codepoint=0x1F600) | st.characters(categories=["Cs"])))
+@settings(max_examples=50, deadline=None, derandomize=True)
+def test_text_arrives_exactly(value: str):
+    """Halves of surrogate pairs too: two of them are not the character that they would spell."""
+    assert through(value) == value
+
+
+@given(values)
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_plain_values_arrive_exactly(value: Any):
+    assert same(through(value), value)
+
+
+@given(json_values)
+@settings(max_examples=500, deadline=None, derandomize=True)
+def test_any_json_is_a_value_or_refused(message: Any):
+    try:
+        value = codec.decode(message)
+    except codec.BadValue:
+        return
+    assert type(value).__module__ in (
+        "builtins",
+        "collections",
+        "decimal",
+        "fractions",
+        "datetime",
+        "herl_bench.sandbox.inside.codec",
+    )
+
+
+@pytest.mark.parametrize("value", [{}.keys(), {1: 2}.keys(), {1: "a"}.items()])
+def test_views_stay_views(value: Any):
+    assert type(through(value)) is type(value)
+    assert through(value) == value
+
+
+class Liar:
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+
+class LyingInt(int):
+    __eq__ = Liar.__eq__
+    __hash__ = int.__hash__
+
+
+class LyingList(list):
+    __eq__ = Liar.__eq__
+
+    def __iter__(self):
+        return iter([1, 2, 3])
+
+
+def test_subclasses_travel_as_their_base():
+    assert through(LyingInt(4)) != 5
+    assert type(through(LyingInt(4))) is int
+    assert through(LyingList()) == []
+    with pytest.raises(codec.Unsendable):
+        codec.encode(Liar())
+
+
+def test_two_nans_are_never_the_same_object():
+    first, second = through([math.nan]), through([math.nan])
+    assert first != second
+    assert len(through({math.nan, float("nan")})) == 2
+
+
+def test_named_tuples_keep_their_fields():
+    point = collections.namedtuple("point", "x y")(1, [2])
+    arrived = through(point)
+    assert arrived == (1, [2])
+    assert arrived.y == [2]
+
+
+def test_types_are_not_confused():
+    pairs = [
+        (1, True),
+        (1, 1.0),
+        ((1,), [1]),
+        ({1}, frozenset({1})),
+        (b"a", bytearray(b"a")),
+        (Decimal(1), Fraction(1)),
+    ]
+    for a, b in pairs:
+        assert type(through(a)) is type(a)
+        assert type(through(b)) is type(b)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"x": 1}, {}, {"i": 5}, {"i": "0x"}, {"t": 3}, {"s": [[1]]}, {"d": [[1]]}, {"d": [[[1], 2]]}, {"T": "builtins.eval"},
+        {"T": "os.system"}, {"T": ["builtins.int"]}, {"S": "exit"}, {"nt": ["P", ["_x"], [1]]}, {"nt": ["P", ["x; 1"], [1]]},
+        {"nt": ["P", ["x"], []]}, {"datetime": [2024, 13, 1]}, {"D": "1e"}, {"F": [1, 0]}, {"range": [0, 1, 0]}, {"range": [0.5]},
+        {"dd": ["builtins.eval", []]}, {"q": [-1, []]}, {"c": ["1", 2.0]}, {"b": "zz"}, {"r": [0, "object", "X"]}, {"cb": 0},
+        {"V": ["os", "system", ["x"]]},
+        {"V": ["zoneinfo", "ZoneInfo", ["../etc/passwd"]]}, {"V": ["array", "array", ["i", ["x"]]]}, {"mv": ["00", "i"]}, {"tz": [1]},
+    ],
+)  # fmt: skip
+def test_wrong_messages_are_refused(message: Any):
+    with pytest.raises(codec.BadValue):
+        codec.decode(message)
+
+
+def test_depth_is_capped_on_both_sides():
+    deep: list[Any] = []
+    for _ in range(500):
+        deep = [deep]
+    with pytest.raises(codec.Unsendable):
+        codec.encode(deep)
+    with pytest.raises(codec.BadValue):
+        codec.decode(deep)
+
+
+def test_cycles_are_refused():
+    loop: list[Any] = []
+    loop.append(loop)
+    with pytest.raises(codec.Unsendable):
+        codec.encode(loop)
+
+
+@given(values, values)
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_absorbed_containers_are_equal(old: Any, new: Any):
+    if type(old) in codec.MUTABLE and type(old) is type(new):
+        codec.absorb(old, new)
+        assert same(list(old), list(new)) or isinstance(old, set)
+
+
+def test_absorbing_keeps_inner_identity():
+    inner: list[int] = [1]
+    old = {"k": inner, "gone": 2}
+    codec.absorb(old, {"k": [1, 2], "new": 3})
+    assert old == {"k": [1, 2], "new": 3}
+    assert old["k"] is inner
+
+
+def test_dates_travel_with_their_zones():
+    east = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
+    for moment in (
+        datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC),
+        datetime.datetime(2024, 1, 1, tzinfo=east),
+        datetime.time(1, tzinfo=east),
+        datetime.datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
+        datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(0), "here")),
+    ):
+        assert repr(through(moment)) == repr(moment)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        array.array("d", [1.5, -0.0]), array.array("B"), memoryview(b"abc"), memoryview(bytes(8)).cast("i"), uuid.UUID(int=7),
+        pathlib.PurePosixPath("/a/b"), pathlib.Path("x"), pathlib.PureWindowsPath("c:/x"), ipaddress.ip_address("::1"),
+        ipaddress.ip_network("10.0.0.0/8"), zoneinfo.ZoneInfo("UTC"), datetime.UTC, FileNotFoundError,
+    ],
+)  # fmt: skip
+def test_values_of_the_library_arrive_exactly(value: Any):
+    assert type(through(value)) is type(value)
+    assert through(value) == value

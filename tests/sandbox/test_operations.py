@@ -1,0 +1,509 @@
+"""Workers die, hosts die, machines lack things: what the pool does then."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from herl_bench.errors import NoSandbox, UsageError
+from herl_bench.sandbox import Job, Limits, Sandbox, Stdio, attacks, probes
+from herl_bench.sandbox.inside import seccomp, syscalls
+from herl_bench.sandbox.pool import AHEAD
+
+HONEST = Job(attacks.HONEST, "add", {"test": attacks.TEST})
+
+
+def descendants(root: int) -> set[int]:
+    """Every process below `root`, whatever its namespace."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+    found = {root}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {root}
+
+
+def alive(pids: set[int]) -> set[int]:
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):  # it ends while it is looked at
+            if " Z " not in Path(f"/proc/{pid}/stat").read_text():
+                found.add(pid)
+    return found
+
+
+def wait_until_gone(pids: set[int], seconds: float = 10.0) -> set[int]:
+    end = time.monotonic() + seconds
+    while (left := alive(pids)) and time.monotonic() < end:
+        threading.Event().wait(0.02)
+    return left
+
+
+def test_order_is_kept_over_workers():
+    jobs = (Job(f"def f(): return {i}", "f", {"t": f"assert f() == {i if i % 3 else -1}"}) for i in range(40))
+    with Sandbox(workers=2) as sandbox:
+        verdicts = list(sandbox.map(jobs))
+    assert [verdict.status for verdict in verdicts] == ["pass" if i % 3 else "fail" for i in range(40)]
+
+
+def test_map_reads_only_a_little_ahead(sandbox: Sandbox):
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(1)
+            yield HONEST
+
+    verdicts = sandbox.map(endless())
+    assert [next(verdicts).status for _ in range(5)] == ["pass"] * 5
+    verdicts.close()
+    assert 5 < len(taken) <= 5 + AHEAD * sandbox.workers + 1
+
+
+def test_many_threads_may_share_one(sandbox: Sandbox):
+    with ThreadPoolExecutor(6) as threads:
+        assert {verdict.status for verdict in threads.map(sandbox.check, [HONEST] * 24)} == {"pass"}
+
+
+def test_a_killed_worker_is_replaced_and_its_job_tried_again():
+    before = descendants(os.getpid())
+    with Sandbox(workers=1) as sandbox:
+        slow = sandbox.submit(
+            Job("import time\ndef f():\n    time.sleep(0.4)\n    return 1", "f", {"t": "assert f() == 1"})
+        )
+        pids = descendants(os.getpid()) - before
+        threading.Event().wait(0.1)
+        for worker in list(sandbox._pool.running):
+            worker.process.kill()
+        assert slow.result().status == "pass"
+        assert sandbox.check(HONEST).status == "pass"
+        assert wait_until_gone(pids) == set()
+
+
+@pytest.mark.parametrize("victim", ["tester", "spawner"])
+def test_any_part_of_a_worker_may_die(victim: str):
+    before = descendants(os.getpid())
+    with Sandbox(workers=1) as sandbox:
+        inside = sorted(pid for pid in descendants(os.getpid()) - before if is_python(pid))
+        os.kill(inside[0] if victim == "tester" else inside[1], signal.SIGKILL)
+        assert [verdict.status for verdict in sandbox.map([HONEST] * 3)] == ["pass"] * 3
+
+
+def test_tests_that_kill_the_tester_are_refused(sandbox: Sandbox):
+    verdict = sandbox.check(Job("def f(): return 1", "f", {"t": "import os\nos._exit(3)\nassert f() == 1"}))
+    assert (verdict.status, verdict.detail) == ("refused", "the tests end the process that runs them")
+    assert sandbox.check(HONEST).status == "pass"
+
+
+def test_a_tester_that_cannot_even_notice_the_time_is_ended():
+    """One long call that no alarm interrupts: many keys of the same hash."""
+    flood = "def f(): return [i * (2 ** 61 - 1) for i in range(1, 60000)]"
+    job = Job(flood, "f", {"t": "assert len(set(f())) == 1"}, Limits(wall_s=0.5))
+    with Sandbox(workers=1) as sandbox:
+        verdict = sandbox.check(job)
+        assert (verdict.status, verdict.detail) == ("timeout", "the tests did not come to an end")
+        assert sandbox.check(HONEST).status == "pass"
+
+
+def test_tests_that_hang_are_stopped(sandbox: Sandbox):
+    job = Job(
+        "def f(): return 1",
+        "f",
+        {"t": "while True:\n    try:\n        while True: pass\n    except BaseException: pass"},
+        Limits(wall_s=0.4),
+    )
+    assert sandbox.check(job).status == "timeout"
+    assert sandbox.check(HONEST).status == "pass"
+
+
+def test_closing_leaves_no_process():
+    sandbox = Sandbox(workers=2)
+    before = descendants(os.getpid())
+    list(sandbox.map([HONEST] * 4))
+    ours = descendants(os.getpid()) - before
+    assert len(ours) >= 6
+    sandbox.close()
+    assert wait_until_gone(ours) == set()
+    assert sandbox.check(HONEST).status == "pass"  # a closed one starts again
+    sandbox.close()
+
+
+def test_closing_ends_running_and_waiting_jobs():
+    sandbox = Sandbox(workers=1)
+    sandbox.check(HONEST)
+    hang = Job("import time\ndef add(a, b): time.sleep(600)", "add", {"test": attacks.TEST}, Limits(wall_s=600))
+    futures = [sandbox.submit(hang) for _ in range(3)]
+    sandbox.close()
+    assert {future.result(10).status for future in futures} == {"infra"}
+
+
+def test_a_forgotten_sandbox_is_cleaned_up():
+    before = descendants(os.getpid())
+    sandbox = Sandbox(workers=1)
+    sandbox.check(HONEST)
+    ours = descendants(os.getpid()) - before
+    del sandbox
+    assert wait_until_gone(ours) == set()
+
+
+HOST = """
+import sys
+from herl_bench.sandbox import Job, Sandbox
+sandbox = Sandbox(workers=2, isolation=sys.argv[1])
+sandbox.check(Job("def f(): return 1", "f", {"t": "assert f() == 1"}))
+hang = "while True: pass"
+futures = [sandbox.submit(Job(hang, "f", {"t": "assert f() == 1"})) for _ in range(2)]
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("isolation", ["namespaces", "landlock"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_host_leaves_no_process_mount_or_file(number: int, isolation: str, tmp_path: Path):
+    if isolation == "landlock" and not (probe := probes.worker("landlock")).ok:
+        pytest.skip(probe.found)
+    mounts = Path("/proc/self/mountinfo").read_text()
+    line = [sys.executable, "-c", HOST, isolation]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    host = subprocess.Popen(
+        line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    )
+    assert host.stdin is not None
+    assert host.stdout is not None
+    assert host.stdout.readline() == b"ready\n"
+    ours = descendants(host.pid)
+    assert len(ours) >= (6 if isolation == "namespaces" else 3)
+    host.send_signal(number)
+    host.communicate(timeout=60)
+    assert wait_until_gone(ours) == set()
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forked_host_makes_workers_of_its_own_beside_threads_of_torch():
+    code = """
+        import os, sys, torch
+        from herl_bench.sandbox import Job, Sandbox
+        torch.set_num_threads(2)
+        assert float((torch.ones(600, 600) @ torch.ones(600, 600)).sum()) == 600 ** 3  # its threads have started
+        job = Job("def f(): return 1", "f", {"t": "assert f() == 1"})
+        with Sandbox(workers=1) as sandbox:
+            child = os.fork()
+            if child == 0:
+                status = sandbox.check(job).status
+                sandbox.close()
+                os._exit(0 if status == "pass" else 1)
+            _, ended = os.waitpid(child, 0)
+            print(ended, sandbox.check(job).status)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("0 pass\n", "")
+
+
+MIXED = [
+    (HONEST, "pass"),
+    (Job("import os\nos._exit(1)", "add", attacks.TEST), "crash"),
+    (Job("def add(a, b): return {a: b}", "add", attacks.TEST), "fail"),
+    (Job("1 / 0", "add", attacks.TEST), "error"),
+    (Job("print(input())", "", [Stdio("4", "4")]), "pass"),
+]
+
+
+def test_five_thousand_runs_leak_nothing():
+    """No descriptor, no process, no zombie, no memory: of the host's or of a worker's, after 1,000 runs and after
+    5,000."""
+
+    def state(before: set[int]) -> tuple[int, int, list[int], int]:
+        """(the host's descriptors, processes, the most descriptors of one, MB in all)"""
+        pids = sorted(descendants(os.getpid()) - before)
+        mine = resident_mb(os.getpid()) + sum(resident_mb(pid) for pid in pids)
+        return len(os.listdir("/proc/self/fd")), len(pids), max(descriptors(pid) for pid in pids), mine
+
+    def run(count: int) -> None:
+        jobs, expected = zip(*(MIXED * (count // len(MIXED))), strict=True)
+        assert tuple(verdict.status for verdict in sandbox.map(jobs)) == expected
+
+    before = descendants(os.getpid())
+    with Sandbox(workers=2) as sandbox:
+        run(1000)
+        sandbox.check(HONEST)
+        early = state(before)
+        run(4000)
+        sandbox.check(HONEST)
+        late = state(before)
+    assert late[0] == early[0]
+    assert abs(late[1] - early[1]) <= 4, "each worker has one candidate that waits, and up to two that are just dying"
+    assert late[2] < 40
+    assert late[3] < early[3] + 25
+
+
+def descriptors(pid: int) -> int:
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return 0
+
+
+def resident_mb(pid: int) -> float:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except OSError:
+        return 0.0
+
+
+def test_a_part_that_hangs_is_replaced_and_its_job_tried_again():
+    before = descendants(os.getpid())
+    job = Job(attacks.HONEST, "add", attacks.TEST, Limits(wall_s=0.3, busy_s=0.1))
+    with Sandbox(workers=1) as sandbox:
+        for place in (0, 1):  # the tester, the spawner
+            inside = sorted(pid for pid in descendants(os.getpid()) - before if is_python(pid))
+            os.kill(inside[place], signal.SIGSTOP)
+            assert sandbox.check(job).status == "pass"
+
+
+def is_python(pid: int) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:  # a candidate that has just died
+        return False
+    return b"bwrap" not in words[0] and any(b"inside.main" in word for word in words)
+
+
+def test_a_tester_out_of_memory_spoils_nothing(sandbox: Sandbox):
+    """It is the tests that need too much: infra, and the next job runs."""
+    verdict = sandbox.check("def f(): return 1", "block = bytearray(2 << 30)\nassert f() == 1", "f")
+    assert verdict.status == "fail"
+    assert "MemoryError" in verdict.detail
+    assert sandbox.check(HONEST).status == "pass"
+
+
+def test_many_pools_at_once():
+    pools = [Sandbox(workers=1) for _ in range(5)]
+    with ThreadPoolExecutor(5) as threads:
+        statuses = threads.map(lambda pool: [verdict.status for verdict in pool.map([HONEST] * 4)], pools)
+        assert list(statuses) == [["pass"] * 4] * 5
+    for pool in pools:
+        pool.close()
+
+
+def test_limits_of_one_job_are_its_own(sandbox: Sandbox):
+    hungry = "def f():\n    x = bytearray(b'x') * (300 << 20)\n    return 1"
+    statuses = [
+        sandbox.check(Job(hungry, "f", {"t": "assert f() == 1"}, limits)).status
+        for limits in (Limits(memory_mb=200), None, Limits(memory_mb=200))
+    ]
+    assert statuses == ["memory", "pass", "memory"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"wall_s": 0}, {"wall_s": float("nan")}, {"memory_mb": 1.5}, {"threads": -1}, {"processes": 33}, {"cpu_s": True}],
+)
+def test_wrong_limits_are_named(wrong: dict[str, float]):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        Limits(**wrong)  # type: ignore[arg-type]
+
+
+def test_no_bubblewrap_is_one_line_with_the_cure(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(NoSandbox, match=r"^bubblewrap is not installed: apt-get install bubblewrap$"):
+        Sandbox().check(HONEST)
+
+
+def test_a_bubblewrap_that_cannot_isolate_names_the_probe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """As in a container that forbids namespaces."""
+    refusing = tmp_path / "bwrap"
+    refusing.write_text("#!/bin/sh\necho 'bwrap: Creating new namespace failed: Operation not permitted' >&2\nexit 1\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with (
+        pytest.raises(
+            NoSandbox, match=r"namespaces \(bwrap: Creating new namespace failed: Operation not permitted\): "
+        ),
+        Sandbox(),
+    ):
+        pass
+
+
+IN_A_NAMESPACE = ["unshare", "--user", "--map-root-user", "sh", "-c"]
+
+
+def test_where_the_kernel_refuses_namespaces_nothing_runs():
+    """Really refused: in a user namespace that may have none below it."""
+    script = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$0" -m herl_bench sandbox check'
+    done = subprocess.run(
+        [*IN_A_NAMESPACE, script, sys.executable], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 3
+    assert re.fullmatch(r"herl-bench: no safe sandbox here: namespaces \(bwrap: .*\): sysctl .*\n", done.stderr)
+
+
+def test_root_of_a_user_namespace_is_an_ordinary_user():
+    """As in a rootless container: there is no uid 65534 to become, and Landlock alone is refused."""
+    code = """
+        from herl_bench.sandbox import Sandbox
+        asks = ("import os\\ndef f(): return os.getuid()", "assert f() == 65534", "f")
+        for isolation in ("namespaces", "landlock"):
+            try: print(Sandbox(workers=1, isolation=isolation).check(*asks).status)
+            except Exception as error: print(type(error).__name__)
+    """
+    line = [*IN_A_NAMESPACE, 'exec "$0" -c "$1"', sys.executable, textwrap.dedent(code)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("pass\nNoSandbox\n", "")
+
+
+def test_unsafe_execution_needs_an_explicit_wish(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("HERL_ALLOW_UNSAFE_EXECUTION", raising=False)
+    with pytest.raises(NoSandbox, match="HERL_ALLOW_UNSAFE_EXECUTION=1"):
+        Sandbox(isolation="none")
+    monkeypatch.setenv("HERL_ALLOW_UNSAFE_EXECUTION", "1")
+    with Sandbox(workers=1, isolation="none") as sandbox:
+        verdict = sandbox.check(HONEST)
+    assert (verdict.status, verdict.tier) == ("pass", "none")
+
+
+def test_a_job_of_the_wrong_kind_is_named_and_harms_no_other(sandbox: Sandbox):
+    futures = [sandbox.submit(HONEST)]
+    for wrong in (
+        Job(None, "add", "assert add(1, 2) == 3"),
+        Job(b"", "add", ""),
+        Job("", 3, ""),
+        Job("", "", [Stdio(1, "")]),
+    ):  # type: ignore[arg-type, list-item]
+        with pytest.raises(UsageError, match=r"Job|tests of group"):
+            sandbox.submit(wrong)
+        futures.append(sandbox.submit(HONEST))
+    assert [future.result().status for future in futures] == ["pass"] * 5
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(UsageError, match="choose from auto, namespaces, landlock, none"):
+        Sandbox(isolation="docker")
+    with pytest.raises(UsageError, match="workers=0"):
+        Sandbox(workers=0)
+
+
+@pytest.mark.parametrize("tier", probes.PROBES)
+def test_every_probe_holds_here(tier: str):
+    results = [probe() for probe in probes.PROBES[tier]]
+    broken = [result for result in results if result.needed and not result.ok]
+    if os.geteuid() == 0 and [result for result in broken if "may not read" in result.found]:
+        pytest.skip(broken[0].found)
+    assert broken == []
+
+
+def test_the_command_line_attacks_the_sandbox(cli):
+    done = cli("sandbox", "check")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(" held ") == len(attacks.ATTACKS)
+    refused = cli("sandbox", "check", PATH="/nowhere")
+    assert refused.returncode == 3
+    assert refused.stderr == "herl-bench: no safe sandbox here: bubblewrap (not found): apt-get install bubblewrap\n"
+
+
+HEADERS = {
+    "x86_64": ("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", r"#define __NR_(\w+) (\d+)"),
+    "aarch64": ("/usr/include/asm-generic/unistd.h", r"#define __NR(?:3264)?_(\w+) (\d+)"),
+}
+
+
+@pytest.mark.parametrize("machine", syscalls.ARCHITECTURES)
+def test_system_calls_have_the_kernels_numbers(machine: str):
+    path, pattern = HEADERS[machine]
+    if not Path(path).exists():
+        pytest.skip("the kernel's headers are not installed")
+    known = {name: int(number) for name, number in re.findall(pattern, Path(path).read_text())}
+    known.setdefault("newfstatat", known.get("fstatat", -1))  # the generic table has one name for 32 and 64 bits
+    _, table = syscalls.ARCHITECTURES[machine]
+    assert {name: known.get(name) for name in table} == table
+
+
+@pytest.mark.parametrize("own_files", [True, False])
+@pytest.mark.parametrize("processes", [False, True])
+@pytest.mark.parametrize("machine", syscalls.ARCHITECTURES)
+def test_filter_programs_are_well_formed(machine: str, processes: bool, own_files: bool):
+    """Every path through the filter ends in a decision, and decides as the allow-list says."""
+    audit, names = syscalls.ARCHITECTURES[machine]
+    assert len(set(names.values())) == len(names)
+    code = seccomp.program(machine, processes, own_files)
+    assert len(code) % 8 == 0
+    assert len(code) // 8 < 4096
+    thread, fork = 0x3D0F00, 0x1200011
+    number = names
+    granted = {True: seccomp.ALLOW, False: seccomp.ERRNO | 1}
+    expected = [
+        (audit, number["read"], {}, seccomp.ALLOW),
+        (audit, number["clone"], {0: thread}, seccomp.ALLOW),
+        (audit, number["clone"], {0: fork}, granted[processes]),
+        *(
+            (audit, number["clone"], {0: fork | flag}, seccomp.ERRNO | 1)
+            for flag in (0x20000, 0x10000000, 0x20000000, 0x40000000)
+        ),
+        *((audit, number[name], {}, granted[processes]) for name in ("execve", "kill", "wait4", "waitid", "setsid")),
+        *((audit, number[name], {}, granted[own_files]) for name in ("fchmod", "fchmodat", "utimensat")),
+        (audit, number["clone3"], {}, seccomp.ERRNO | 38),
+        (audit, number["socketpair"], {0: 1}, seccomp.ALLOW),
+        (audit, number["socketpair"], {0: 2}, seccomp.ERRNO | 1),
+        (audit, number["prlimit64"], {2: 0}, seccomp.ALLOW),
+        (audit, number["prlimit64"], {2: 1 << 32}, seccomp.ERRNO | 1),
+        (audit, number["sendto"], {4: 0x7F00DEADBEEF}, seccomp.ERRNO | 1),
+        (audit, number["ioctl"], {1: 0x5412}, seccomp.ERRNO | 25),
+        (audit, number["prctl"], {0: 22}, seccomp.ERRNO | 1),
+        (audit, number["fcntl"], {1: 3}, seccomp.ALLOW),
+        (audit, number["fcntl"], {1: 5}, seccomp.ERRNO | 1),
+        *((audit, number["fcntl"], {1: lock}, seccomp.ALLOW if processes else seccomp.ERRNO | 0) for lock in (6, 7)),
+        (audit, number["futex"], {1: 128}, seccomp.ALLOW),
+        (audit, number["futex"], {1: 1}, seccomp.ALLOW if processes else seccomp.ERRNO | 11),
+        (audit, 500, {}, seccomp.ERRNO | 1),
+        (0x40000003, number["read"], {}, seccomp.KILL),
+    ]
+    for arch, call, args, want in expected:
+        assert decide(code, arch, call, args) == want, (call, args)
+    listed = set(names.values())
+    for call in range(600):
+        if call not in listed:
+            assert decide(code, audit, call, {}) == seccomp.ERRNO | 1
+
+
+def decide(code: bytes, arch: int, number: int, args: dict[int, int]) -> int:
+    """A classic-BPF interpreter for the instructions that the filter uses."""
+    import struct
+
+    data = struct.pack("=iIQ6Q", number, arch, 0, *[args.get(i, 0) for i in range(6)])
+    program = [struct.unpack_from("HBBI", code, at) for at in range(0, len(code), 8)]
+    at, value = 0, 0
+    while True:
+        kind, yes, no, operand = program[at]
+        at += 1
+        if kind == seccomp.RETURN:
+            return operand
+        if kind == seccomp.LOAD:
+            (value,) = struct.unpack_from("=I", data, operand)
+        elif kind == seccomp.JUMP:
+            at += operand
+        else:
+            held = {
+                seccomp.EQUAL: value == operand,
+                seccomp.AT_LEAST: value >= operand,
+                seccomp.ANY_BIT: bool(value & operand),
+            }[kind]
+            at += yes if held else no

@@ -1,0 +1,458 @@
+"""The whole trainer on real (tiny, untrained) Llama and Qwen2 checkpoints."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from herl_bench.budget import Budget
+from herl_bench.builtin import herl_methods
+from herl_bench.data.sources import open_data
+from herl_bench.errors import DivergedError, HerlBenchError
+from herl_bench.policy.generation import Completion
+from herl_bench.policy.load import load_policy
+from herl_bench.runs import Run, checkpoints
+from herl_bench.settings import Settings
+from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE, tiny_checkpoint
+from herl_bench.train import herl, sampling
+from herl_bench.train.config import HeRLConfig, PeerConfig, PPOConfig
+from herl_bench.train.metrics import CLOCK, METRICS
+from herl_bench.train.rollouts import Row, training_rows
+from herl_bench.train.sampling import judged, sample
+from herl_bench.train.trainer import Learner
+from herl_bench.types import Criterion, Rubric
+
+SMALL: dict[str, Any] = {"rollouts_per_step": 24, "minibatch_size": 8, "learning_rate": 1e-3, "save_steps": 2}
+METHODS = {m.name: m for m in herl_methods()}
+PARITY = Rubric(
+    "parity",
+    [
+        Criterion("sum", "The characters' sum is even.", lambda example, response: sum(map(ord, response)) % 2 == 0),
+        Criterion(
+            "first", "The first character's code is even.", lambda example, response: ord(response[:1] or "a") % 2 == 0
+        ),
+    ],
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint(tmp_path_factory.mktemp("model") / "llama")
+
+
+def make_run(
+    directory: Path,
+    checkpoint: Path,
+    config: PPOConfig | PeerConfig,
+    budget: int = 700,
+    lively: bool = False,
+    **more: Any,
+) -> Run:
+    """lively: an untrained policy ends most responses itself and meets a criterion half of the time, so that revisions
+    improve and advantages differ."""
+    directory.mkdir(exist_ok=True)
+    policy = load_policy(str(checkpoint))
+    if lively:
+        policy.model.generation_config.eos_token_id = list(range(2, 80))
+    method = METHODS[type(config).__name__.removesuffix("Config").lower()]
+    settings, rubric = Settings(task="toy", method=method.name), PARITY if lively else TOY_RUBRIC
+    data = open_data(TOY_TASK, "synthetic", embedded=True, eval_items=8)
+    return Run(
+        directory,
+        settings,
+        TOY_TASK,
+        rubric,
+        TOY_TEMPLATE,
+        [TOY_METRIC],
+        method,
+        config,
+        data,
+        policy,
+        Budget(budget),
+        **more,
+    )
+
+
+def train(run: Run) -> dict[str, torch.Tensor]:
+    run.method.train(run)
+    return run.policy.model.state_dict()
+
+
+def rows(run: Run, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in (run.directory / name).read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k not in (*CLOCK, "seconds")} for row in found]
+
+
+def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def test_herl_with_hindsight_off_is_ppo_to_the_bit(tmp_path: Path, checkpoint: Path) -> None:
+    ppo = make_run(tmp_path / "ppo", checkpoint, PPOConfig(**SMALL), lively=True)
+    herl = make_run(tmp_path / "herl", checkpoint, HeRLConfig(**SMALL, hindsight=False, bonus="none"), lively=True)
+    assert_same(train(ppo), train(herl))
+    assert rows(ppo) == rows(herl)
+
+
+def test_herl_learns_something_else_than_ppo(tmp_path: Path, checkpoint: Path) -> None:
+    ppo = train(make_run(tmp_path / "ppo", checkpoint, PPOConfig(**SMALL), lively=True))
+    herl = train(make_run(tmp_path / "herl", checkpoint, HeRLConfig(**SMALL), lively=True))
+    assert any(not torch.equal(ppo[name], herl[name]) for name in ppo)
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, checkpoint: Path) -> None:
+    one, two = (
+        make_run(tmp_path / name, checkpoint, HeRLConfig(**SMALL, guide_prob=0.3), lively=True)
+        for name in ("one", "two")
+    )
+    assert_same(train(one), train(two))
+    assert rows(one) == rows(two)
+    assert rows(one, "rollouts.jsonl") == rows(two, "rollouts.jsonl")
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("step", [1, 3, 4])
+def test_killed_at_any_step_and_resumed_gives_the_same_bytes(tmp_path: Path, checkpoint: Path, step: int) -> None:
+    config = HeRLConfig(**SMALL, guide_prob=0.3)
+    whole = make_run(tmp_path / "whole", checkpoint, config, lively=True)
+    expected = train(whole)
+
+    def die(row: dict[str, Any], rollouts: Any) -> None:
+        if row["step"] == step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(make_run(tmp_path / "cut", checkpoint, config, on_step=die, lively=True))
+    with open(tmp_path / "cut" / "metrics.jsonl", "a") as file:
+        file.write('{"torn": ')
+    resumed = make_run(tmp_path / "cut", checkpoint, config, resuming=True, lively=True)
+    assert_same(expected, train(resumed))
+    assert rows(whole) == rows(resumed)
+    assert rows(whole, "rollouts.jsonl") == rows(resumed, "rollouts.jsonl")
+
+
+def test_an_interrupted_run_saves_a_checkpoint_and_goes_on(tmp_path: Path, checkpoint: Path) -> None:
+    config = PPOConfig(**{**SMALL, "save_steps": 50})
+    expected = train(make_run(tmp_path / "whole", checkpoint, config, lively=True))
+    run = make_run(tmp_path / "cut", checkpoint, config, lively=True)
+
+    def interrupt(row: dict[str, Any], rollouts: Any) -> None:
+        run.interrupted = row["step"] == 1
+
+    run.on_step = interrupt
+    train(run)
+    assert [p.name for p in checkpoints(run.directory)] == ["step-000001"]
+    assert_same(expected, train(make_run(tmp_path / "cut", checkpoint, config, resuming=True, lively=True)))
+
+
+def test_the_budget_is_spent_and_kept(tmp_path: Path, checkpoint: Path) -> None:
+    run = make_run(tmp_path / "run", checkpoint, HeRLConfig(**SMALL), budget=500)
+    train(run)
+    logged = rows(run, "rollouts.jsonl")
+    assert run.budget.spent == sum(row["tokens"] for row in logged) == rows(run)[-1]["tokens"]
+    assert {row["kind"] for row in logged} == {"plain", "revision"}
+    assert 0.9 * 500 < run.budget.spent <= 500 + 6
+
+
+def test_the_first_ratio_is_one_and_every_metric_is_documented(tmp_path: Path, checkpoint: Path) -> None:
+    run = make_run(tmp_path / "run", checkpoint, HeRLConfig(**SMALL, num_ppo_epochs=2), lively=True)
+    train(run)
+    for row in rows(run):
+        assert row["ratio_first"] < 1e-4
+        assert set(row) <= set(METRICS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"off_policy": "shaped"},
+        {"off_policy": "clipped_is", "train_context": "original"},
+        {"train_context": "hindsight", "bonus": "measured"},
+        {"revise": "best_of_group", "num_generations": 2},
+        {"revise": "critic"},
+        {"truncation": "mask", "entropy_coef": 0.01, "dual_clip": 3.0},
+        {"cliprange_high": 0.28, "hint_level": "criteria", "gamma": 0.99, "lam": 0.95, "microbatch_tokens": 64},
+    ],
+    ids=lambda change: next(iter(change.values())),
+)
+def test_every_variant_trains_and_logs_finite_numbers(tmp_path: Path, checkpoint: Path, change: dict[str, Any]) -> None:
+    run = make_run(tmp_path / "run", checkpoint, HeRLConfig(**{**SMALL, **change}), budget=400, lively=True)
+    before = {k: v.clone() for k, v in run.policy.model.state_dict().items()}
+    after = train(run)
+    assert all(torch.isfinite(v).all() for v in after.values())
+    assert len(rows(run)) >= 2
+    assert any(row["off_policy_rows"] for row in rows(run)) == (change.get("train_context") != "hindsight")
+    if change.get("truncation") != "mask":
+        assert any(not torch.equal(before[k], after[k]) for k in before)
+
+
+def test_micro_batches_do_not_change_what_is_learnt(tmp_path: Path, checkpoint: Path) -> None:
+    small = train(
+        make_run(tmp_path / "small", checkpoint, PPOConfig(**SMALL, microbatch_tokens=30), budget=150, lively=True)
+    )
+    large = train(make_run(tmp_path / "large", checkpoint, PPOConfig(**SMALL), budget=150, lively=True))
+    for name in small:
+        torch.testing.assert_close(small[name], large[name], rtol=1e-3, atol=2e-5)
+
+
+def test_nan_stops_the_run_with_a_checkpoint_and_a_sentence(tmp_path: Path, checkpoint: Path) -> None:
+    run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL))
+    with torch.no_grad():
+        run.policy.model.get_input_embeddings().weight[5:] *= 1e30
+    with pytest.raises(DivergedError, match=r"stopped at step \d: .*lower learning_rate"):
+        train(run)
+    assert list((run.directory / "checkpoints").glob("diverged-*/state.pt"))
+
+
+def test_a_reward_that_cannot_be_computed_trains_nothing(tmp_path: Path, checkpoint: Path) -> None:
+    def broken(example: Any, response: str) -> bool:
+        raise RuntimeError("no oracle today")
+
+    run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), budget=200)
+    run.rubric = replace(TOY_RUBRIC, criteria=tuple(replace(c, check=broken) for c in TOY_RUBRIC.criteria))
+    before = {k: v.clone() for k, v in run.policy.model.state_dict().items()}
+    assert_same(before, train(run))
+    assert all(row["error_rate"] == 1 and row["rows"] == 0 for row in rows(run))
+
+
+def test_qwen2_with_a_chat_template(tmp_path: Path) -> None:
+    checkpoint = tiny_checkpoint(tmp_path / "qwen", "qwen2", chat_template=True)
+    run = make_run(tmp_path / "run", checkpoint, HeRLConfig(**SMALL), budget=300)
+    train(run)
+    run.save_final()
+    again = load_policy(str(run.directory / "final"))
+    assert_same(run.policy.model.state_dict(), again.model.state_dict())
+    assert (run.directory / "final" / "critic.safetensors").is_file()
+
+
+def test_every_token_that_a_model_reads_or_learns_from_is_metered(tmp_path: Path, checkpoint: Path) -> None:
+    """One PPO step over T tokens: sampling reads T, the policy, the starting policy, and the critic before and after
+    its warm-up 4 T; the critic's warm-up, the policy and the critic learn from 3 T."""
+    run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), budget=100)
+    train(run)
+    (row,) = rows(run)
+    tokens = (
+        sum(len(ids) for ids in run.policy.encode([r["prompt"] for r in rows(run, "rollouts.jsonl")], ""))
+        + row["tokens"]
+    )
+    assert row["rows"] == row["rollouts"]
+    assert (row["forward_tokens"], row["trained_tokens"]) == (5 * tokens, 3 * tokens)
+
+
+# ----------------------------------------------------------------------------------- what a strong PPO does, one by one
+def sampled(run: Run) -> tuple[Learner, list[Row], dict[str, torch.Tensor]]:
+    """A learner with one step's rows, scored and not learnt from."""
+    learner = Learner(run)
+    assigned = herl.assign_drafts(
+        learner._next_examples(24), learner.buffer, run.template, learner.config, learner.choosing
+    )
+    drafts = judged(
+        run, learner.judging, sample(run, learner.judging, assigned, learner.config.temperature, learner.sampling)
+    )
+    rows = training_rows(drafts, learner.config)
+    return learner, rows, learner._score(rows)
+
+
+def test_every_sampled_token_is_trained_on_the_end_included(tmp_path: Path, checkpoint: Path) -> None:
+    run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), lively=True)
+    _, rows, scored = sampled(run)
+    assert scored["mask"].sum(1).tolist() == [len(row.pair.response) for row in rows]
+    assert run.policy.pad_id not in run.policy.eos_ids
+    assert any(row.pair.response[-1] in run.policy.eos_ids for row in rows)
+
+
+def test_returns_are_rewards_and_are_not_whitened(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, rows, scored = sampled(make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL)))
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    inner = learner._critic_pass
+
+    def watched(rows: Any, chosen: Any, old: Any, returns: torch.Tensor, mask: torch.Tensor, alone: bool) -> float:
+        seen.append((returns.clone(), mask))
+        return inner(rows, chosen, old, returns, mask, alone=alone)
+
+    monkeypatch.setattr(learner, "_critic_pass", watched)
+    learner._learn(rows, scored)
+    assert len(seen) == 6  # three of the warm-up, three of the epoch
+    for returns, mask in seen:
+        for i, row in enumerate(rows):
+            assert returns[i][mask[i] > 0].tolist() == pytest.approx([row.reward] * len(row.pair.response), abs=1e-6)
+
+
+def test_advantages_are_whitened_over_the_whole_step(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, rows, scored = sampled(make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), lively=True))
+    monkeypatch.setattr(
+        learner, "_policy_pass", lambda rows, chosen, scored, advantages, on: given.append(advantages) or {}
+    )
+    given: list[torch.Tensor] = []
+    with pytest.raises(KeyError):  # nothing was learnt
+        learner._learn(rows, scored)
+    valid = given[0][scored["mask"] > 0]
+    assert valid.mean().item() == pytest.approx(0, abs=1e-5)
+    assert valid.std().item() == pytest.approx(1, abs=0.01)
+
+
+def test_the_critics_warm_up_leaves_the_policy_alone(tmp_path: Path, checkpoint: Path) -> None:
+    learner, rows, scored = sampled(make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL)))
+    policy, critic = ([p.clone() for p in model.parameters()] for model in (learner.policy.model, learner.critic))
+    returns = torch.ones_like(scored["mask"]) * scored["mask"]
+    learner._critic_pass(rows, torch.arange(len(rows)), scored["value"], returns, scored["mask"], alone=True)
+    assert all(torch.equal(a, b) for a, b in zip(policy, learner.policy.model.parameters(), strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(critic, learner.critic.parameters(), strict=True))
+
+
+def test_the_optimiser_and_no_dropout(tmp_path: Path, checkpoint: Path) -> None:
+    learner, _, _ = sampled(make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL)))
+    assert {(g["eps"], g["weight_decay"]) for g in learner.optimizer.param_groups} == {(1e-5, 0.0)}
+    assert not any(
+        m.training for model in (learner.policy.model, learner.critic, learner.reference) for m in model.modules()
+    )
+
+
+def test_the_gradient_is_clipped(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, rows, scored = sampled(
+        make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL, max_grad_norm=0.01), lively=True)
+    )
+    norms: list[float] = []
+    step = learner.optimizer.step
+
+    def watched() -> None:
+        for model in (learner.policy.model, learner.critic):
+            norms.append(sum(float(p.grad.square().sum()) for p in model.parameters() if p.grad is not None) ** 0.5)
+        step()
+
+    monkeypatch.setattr(learner.optimizer, "step", watched)
+    logged = learner._learn(rows, scored)
+    assert logged["grad_norm"] > 0.01
+    assert len(norms) == 2 * (3 + 3)  # the critic's warm-up and the epoch
+    assert all(norm < 0.0101 for norm in norms)
+
+
+def test_each_epoch_is_shuffled_anew_and_leaves_no_row_out(tmp_path: Path, checkpoint: Path) -> None:
+    learner, rows, _ = sampled(make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL)))
+    one, two = (torch.cat(learner._minibatches(len(rows))).tolist() for _ in range(2))
+    assert sorted(one) == sorted(two) == list(range(len(rows)))
+    assert one != two
+
+
+def test_too_large_a_move_ends_the_epochs(tmp_path: Path, checkpoint: Path) -> None:
+    config = PPOConfig(**{**SMALL, "learning_rate": 0.03}, num_ppo_epochs=4, target_kl=1e-6)
+    run = make_run(tmp_path / "run", checkpoint, config, budget=150, lively=True)
+    train(run)
+    first = rows(run)[0]
+    assert first["early_stop"] == 1
+    assert first["optimizer_steps"] < 4 * 3
+
+
+def test_a_policy_that_is_not_the_same_twice_is_refused(tmp_path: Path, checkpoint: Path) -> None:
+    run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL))
+    run.policy.model.get_input_embeddings().register_forward_hook(
+        lambda module, given, out: torch.nn.functional.dropout(out, 0.3)
+    )
+    with pytest.raises(HerlBenchError, match="the ratio of the first minibatch is off 1"):
+        train(run)
+
+
+# ---------------------------------------------------------------------------------------------------------- all of HeRL
+def test_revisions_keep_their_token_ids_and_are_scored_at_their_own_temperature(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Completion] = []
+    inner = sampling.generate
+    monkeypatch.setattr(sampling, "generate", lambda *a, **k: written.extend(new := inner(*a, **k)) or new)
+    run = make_run(
+        tmp_path / "run",
+        checkpoint,
+        HeRLConfig(**SMALL, off_policy="shaped", revision_temperature=0.6),
+        budget=160,
+        lively=True,
+    )
+    kept: list[tuple[list[Row], dict[str, torch.Tensor], dict[str, torch.Tensor]]] = []
+    score = Learner._score
+
+    def watched(learner: Learner, rows: list[Row]) -> dict[str, torch.Tensor]:
+        weights = {k: v.clone() for k, v in learner.policy.model.state_dict().items()}
+        kept.append((rows, score(learner, rows), weights))
+        return kept[-1][1]
+
+    monkeypatch.setattr(Learner, "_score", watched)
+    train(run)
+    ids = {w.ids for w in written}
+    policy = load_policy(str(checkpoint))
+    assert any(
+        list(i) != policy.encode([policy.decode(i)])[0][1:] for i in ids
+    )  # encoding the text again would give other ids
+    off = 0
+    for trained, scored, weights in kept:
+        policy.model.load_state_dict(weights)
+        for i, row in enumerate(trained):
+            assert tuple(row.pair.response) in ids
+            if row.behaviour is None:
+                continue
+            off += 1
+            assert (row.behaviour.temperature, row.pair.temperature) == (0.6, 1.0)
+            alone = torch.tensor([[*row.behaviour.prompt, *row.behaviour.response]])
+            with torch.no_grad():
+                logp = torch.log_softmax(policy.model(alone).logits[0] / 0.6, -1)
+            start, n = len(row.behaviour.prompt), len(row.behaviour.response)
+            expected = [float(logp[start - 1 + t, token]) for t, token in enumerate(row.behaviour.response)]
+            assert scored["behaviour"][i, :n].tolist() == pytest.approx(expected, abs=1e-5)
+    assert off
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(HeRLConfig.presets["paper"], num_generations=4),
+        {"guidance": "shuffled"},
+        {"guidance": "none", "bonus": "none"},
+        {"bonus": "constant", "bonus_coef": 0.5},
+        {"bonus": "shuffled", "bonus_gate": False, "bonus_coef": 0.5},
+        {"guide_prob": 0.5, "guide_from": "similar"},
+    ],
+    ids=["paper", "shuffled guidance", "no guidance", "constant", "shuffled bonus", "similar"],
+)
+def test_presets_and_controls_are_killed_and_resumed_to_the_same_bytes(
+    tmp_path: Path, checkpoint: Path, change: dict[str, Any]
+) -> None:
+    config = HeRLConfig(**{**SMALL, **change})
+    whole = make_run(tmp_path / "whole", checkpoint, config, budget=450, lively=True)
+    expected = train(whole)
+
+    def die(row: dict[str, Any], rollouts: Any) -> None:
+        if row["step"] == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(make_run(tmp_path / "cut", checkpoint, config, budget=450, lively=True, on_step=die))
+    resumed = make_run(tmp_path / "cut", checkpoint, config, budget=450, lively=True, resuming=True)
+    assert_same(expected, train(resumed))
+    assert rows(whole) == rows(resumed)
+    logged, responses = rows(whole), rows(whole, "rollouts.jsonl")
+    revisions = [r for r in responses if r["kind"] == "revision"]
+    assert revisions
+    if change.get("advantage") == "group":
+        assert not {"value_loss", "value_mean", "explained_variance"} & set(logged[0])
+        assert all(row["off_policy_rows"] == 0 for row in logged)
+        assert any(r["bonus"] < 0 for r in responses)
+    if change.get("guidance") == "none":
+        assert {r["guidance"] for r in revisions} == {""}
+        assert all(row["off_policy_rows"] == 0 for row in logged)
+    if change.get("bonus") == "constant":
+        second = [r for r in responses if r["step"] == 2 and r["kind"] == "plain"]
+        improvements = [r["reward"] - r["baseline"] for r in revisions if r["step"] == 1]
+        usual = max(0.0, sum(improvements) / len(improvements))
+        assert [r["bonus"] for r in second] == pytest.approx([min(usual, 1 - r["reward"]) for r in second])
+    if change.get("guide_prob"):
+        assert any(r["kind"] == "guided" for r in responses)
