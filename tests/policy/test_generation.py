@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_policy import save_tokenizer
+from test_load import save_tokenizer
 from transformers import (
     FalconH1Config,
     FalconH1ForCausalLM,

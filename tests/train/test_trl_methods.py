@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import test_trainer
 import torch
-from test_generate import policy_of
+from test_generation import policy_of
 from test_trainer import PARITY, Killed, assert_same, rows, train
 
 from herl_bench.errors import DivergedError, UsageError
