@@ -29,7 +29,7 @@ from typing import Any
 from herl_bench_bbh.answers import options
 
 from herl_bench.evaluate import judge_responses
-from herl_bench.experiment.resolve import metrics_of, rubric_of, sandbox_of
+from herl_bench.experiment.resolve import find_metrics, find_rubric, open_sandbox
 from herl_bench.plugins import load_host
 from herl_bench.types import Example, Task
 
@@ -149,17 +149,17 @@ def sandbox() -> Any:
 
     stack = ExitStack()
     atexit.register(stack.close)
-    return stack.enter_context(sandbox_of(load_host(), load_host().get("task", "humaneval")))
+    return stack.enter_context(open_sandbox(load_host(), load_host().get("task", "humaneval")))
 
 
 # ------------------------------------------------------------------------------------------------------------- our side
 def judged(task: Task, given: Sequence[Given], metrics: Sequence[str] = ()) -> list[dict[str, float | None]]:
     """What we say of each response, by the same keys. metrics: ids, instead of the task's own."""
     host = load_host()
-    chosen = [host.get("metric", name) for name in metrics] or metrics_of(host, task)
+    chosen = [host.get("metric", name) for name in metrics] or find_metrics(host, task)
     examples, responses = [g.example for g in given], [g.response for g in given]
     rows = judge_responses(
-        task, rubric_of(host, task), chosen, examples, responses, sandbox=sandbox() if task.needs_sandbox else None
+        task, find_rubric(host, task), chosen, examples, responses, sandbox=sandbox() if task.needs_sandbox else None
     )
     return [dict(row.judgement.metrics) for row in rows]
 

@@ -13,16 +13,16 @@ from herl_bench.train.config import GRPOConfig, HeRLConfig, PPOConfig, RLOOConfi
 from herl_bench.types import Check, Method, SandboxProvider
 
 if TYPE_CHECKING:
-    from herl_bench.runs import Run
+    from herl_bench.train.training_run import TrainingRun
 
 
-def _train(run: Run) -> None:
+def _train(run: TrainingRun) -> None:
     from herl_bench.train.trainer import train
 
     train(run)
 
 
-def _train_peer(run: Run) -> None:
+def _train_peer(run: TrainingRun) -> None:
     from herl_bench.train.trl_methods import train
 
     train(run)

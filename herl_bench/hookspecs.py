@@ -14,8 +14,6 @@ from herl_bench.types import Check, HindsightTemplate, Method, Metric, Rubric, S
 if TYPE_CHECKING:
     import click
 
-    from herl_bench.runs import Run
-
 GROUP = "herl_bench"
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
@@ -62,10 +60,10 @@ def herl_commands(cli: click.Group) -> None:
 
 
 @hookspec
-def herl_rollouts_judged(run: Run, step: int, rollouts: Sequence[Any]) -> None:
+def herl_rollouts_judged(run: Any, step: int, rollouts: Sequence[Any]) -> None:
     """Called after each iteration's rollouts were judged; observers must not change them."""
 
 
 @hookspec
-def herl_run_finished(run: Run) -> None:
+def herl_run_finished(run: Any) -> None:
     """Called once after the final evaluation was written."""

@@ -13,10 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union
-
-if TYPE_CHECKING:
-    from herl_bench.runs import Run
+from typing import Any, Literal, Union
 
 Split = Literal["train", "eval"]
 HintLevel = Literal["criteria", "evidence", "reference"]
@@ -271,7 +268,7 @@ class Method:
 
     name: str
     config: type
-    train: Callable[[Run], None]
+    train: Callable[[Any], None]
     description: str = ""
 
 
@@ -283,3 +280,16 @@ class SandboxProvider:
     name: str
     open: Callable[..., Any]
     description: str = ""
+
+
+# ---------------------------------------------------------------------------------------------------------- environment
+@dataclass(frozen=True)
+class Environment:
+    """What responses are asked for and judged by: a task with the rubric, hindsight template and metrics that were chosen
+    for it, and the open sandbox, None where judging runs no code. metrics: the first is the primary one."""
+
+    task: Task
+    rubric: Rubric
+    template: HindsightTemplate
+    metrics: Sequence[Metric]
+    sandbox: Any = None

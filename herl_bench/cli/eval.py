@@ -30,7 +30,14 @@ from herl_bench.cli.score_tables import (
     told,
 )
 from herl_bench.errors import UnknownName, UsageError
-from herl_bench.experiment.resolve import answerer_of, metrics_of, rubric_of, sandbox_of, template_of, trust_option
+from herl_bench.experiment.resolve import (
+    find_answerer,
+    find_metrics,
+    find_rubric,
+    find_template,
+    open_sandbox,
+    trust_option,
+)
 from herl_bench.plugins import Host
 from herl_bench.types import Task
 
@@ -171,7 +178,7 @@ def command(
     from herl_bench.policy.server import parse_model_args
     from herl_bench.saving import write_whole
 
-    started, models, done = time.time(), answerer_of(model, model_args, trust_remote_code=trust_remote_code), {}
+    started, models, done = time.time(), find_answerer(model, model_args, trust_remote_code=trust_remote_code), {}
     first = tasks[0] if tasks else None
     folder, keep = _folder(models(first), run, output_path), log_samples or not output_path
     theirs = prepare(lm_names, asked, models, data, temperature, max_new_tokens, n, own_names) if lm_names else None
@@ -318,7 +325,7 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
     where: dict[str, Any] = {"embedded": embedded, "difficulty": own.get("difficulty")}
     opened = _items(task, source, asked, own.get("eval_items"), where)
     shots = worked_examples(task, source, asked.num_fewshot or 0, seed=asked.seeds[3], **where)
-    rubric, metrics = rubric_of(host, task, str(own.get("rubric") or "")), metrics_of(host, task)
+    rubric, metrics = find_rubric(host, task, str(own.get("rubric") or "")), find_metrics(host, task)
     how = {
         **wanted.how,
         "max_new_tokens": wanted.how["max_new_tokens"] or _longest(task, opened.source, own),
@@ -328,7 +335,7 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
         how["system_instruction"] = str(own["system_instruction"])
     settings = sampling_settings(model, task, **how)
     if wanted.rounds:
-        template = template_of(host, task, str(own.get("template") or ""))
+        template = find_template(host, task, str(own.get("template") or ""))
         try_template(template, rubric, opened.eval[:1])
     if asked.batch_size:
         model.batch_size = asked.batch_size
@@ -337,7 +344,7 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
         click.echo(f"{task.name}: {opened.eval[0].id} is given as\n{shown}", err=True)
     writer, journal, rows = None, None, []
     integrity = wanted.integrity or str(own.get("integrity") or "shared")
-    with sandbox_of(host, task, integrity=integrity) as sandbox, progress(task.name, len(opened.eval)) as advance:
+    with open_sandbox(host, task, integrity=integrity) as sandbox, progress(task.name, len(opened.eval)) as advance:
         if folder is not None:
             together = {**settings, "batch_size": model.batch_size}  # sampling depends on who shares a batch
             judging = {"integrity": integrity, "pass_at": list(wanted.pass_at)}

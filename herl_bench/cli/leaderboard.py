@@ -14,7 +14,7 @@ import click
 from herl_bench.cli import report_problems
 from herl_bench.cli.output import open_console, say_json
 from herl_bench.errors import HerlBenchError, UsageError
-from herl_bench.experiment.resolve import metrics_of, rubric_of, sandbox_opener
+from herl_bench.experiment.resolve import find_metrics, find_rubric, find_sandbox
 from herl_bench.plain_text import json_text, neutral
 from herl_bench.plugins import Host
 
@@ -163,15 +163,15 @@ def _judge(host: Host, folder: Path, data: str | None, jobs: int | None) -> Judg
     settings = settings_of(folder)
     task = host.get("task", str(settings.get("task")))
     own = folder / "rubric.yaml"
-    rubric = rubric_of(host, task, str(own) if own.is_file() else str(settings.get("rubric") or ""))
+    rubric = find_rubric(host, task, str(own) if own.is_file() else str(settings.get("rubric") or ""))
     source = data or ("synthetic" if settings.get("data") == "synthetic" else None)
     items: Callable[[], Items] | None = None
     if source is not None:
         place = resolve_source(task, source, embedded=False)
         items = partial(items_of, task, place, seed=settings.get("seed", 0), difficulty=settings.get("difficulty"))
     how = str(settings.get("integrity") or "shared")
-    sandbox = partial(sandbox_opener(host, integrity=how), workers=1) if task.needs_sandbox else None
-    return Judge(task, rubric, tuple(metrics_of(host, task)), sandbox, items, jobs or len(os.sched_getaffinity(0)))
+    sandbox = partial(find_sandbox(host, integrity=how), workers=1) if task.needs_sandbox else None
+    return Judge(task, rubric, tuple(find_metrics(host, task)), sandbox, items, jobs or len(os.sched_getaffinity(0)))
 
 
 @command.command("build")

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from herl_bench.runs import Run
+    from herl_bench.train.training_run import TrainingRun
 
 
 class PlainFace:
     """One line per step, for logs and pipes."""
 
-    def __init__(self, run: Run):
+    def __init__(self, run: TrainingRun):
         self.run = run
         self.started = time.monotonic()
         self.first_tokens = run.budget.spent
@@ -60,7 +60,7 @@ class PlainFace:
 class LiveFace(PlainFace):
     """A budget bar, the newest numbers, and each criterion's pass rate, redrawn in place."""
 
-    def __init__(self, run: Run):
+    def __init__(self, run: TrainingRun):
         super().__init__(run)
         from rich.console import Console
         from rich.live import Live
@@ -126,12 +126,12 @@ def _moved(before: float | None, now: float) -> str:
     return "" if before is None or abs(now - before) < 0.005 else f"{now - before:+.2f}"
 
 
-def open_face(run: Run) -> PlainFace:
+def open_face(run: TrainingRun) -> PlainFace:
     drawable = sys.stdout.isatty() and sys.stdout.encoding.lower().startswith("utf")  # bars are not in ASCII
     return LiveFace(run) if drawable else PlainFace(run)
 
 
-def show_outcome(run: Run) -> None:
+def show_outcome(run: TrainingRun) -> None:
     """The table at the end: before → after with standard errors, what was spent, the criteria that moved, where it all
     lies."""
     from rich.table import Table
@@ -187,7 +187,9 @@ def show_outcome(run: Run) -> None:
     say(f"Everything is in {run.directory}")
 
 
-def say_if_worse(run: Run, before: Mapping[str, Any], after: Mapping[str, Any], say: Callable[[str], None]) -> None:
+def say_if_worse(
+    run: TrainingRun, before: Mapping[str, Any], after: Mapping[str, Any], say: Callable[[str], None]
+) -> None:
     """By more than a standard error in the primary metric: what a rate too high for the model looks like."""
     name = next(iter(after))
     was, now = before.get(name, {}), after[name]

@@ -19,7 +19,14 @@ from herl_bench.cli import report_problems
 from herl_bench.cli.output import keep
 from herl_bench.cli.score_tables import check_evaluation, integrity_option
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
-from herl_bench.experiment.resolve import metrics_of, policy_of, rubric_of, sandbox_of, template_of, trust_option
+from herl_bench.experiment.resolve import (
+    find_metrics,
+    find_rubric,
+    find_template,
+    load_named_policy,
+    open_sandbox,
+    trust_option,
+)
 from herl_bench.plugins import Host
 from herl_bench.types import Method, Task
 
@@ -163,7 +170,7 @@ def _run(
     from herl_bench.data.sources import narrowed, open_data
     from herl_bench.hindsight import try_template
     from herl_bench.locking import locked
-    from herl_bench.runs import Run, new_directory
+    from herl_bench.train.training_run import TrainingRun, new_directory
 
     if settings.trust_remote_code and not origin.get("trust_remote_code", "").startswith("--"):
         raise UsageError(
@@ -174,15 +181,15 @@ def _run(
     method = host.get("method", settings.method)
     config = config_of(method, method_values, origin, settings.model)
     rubric, template, metrics = (
-        rubric_of(host, task, settings.rubric),
-        template_of(host, task, settings.template),
-        metrics_of(host, task),
+        find_rubric(host, task, settings.rubric),
+        find_template(host, task, settings.template),
+        find_metrics(host, task),
     )
     if settings.report_to:
         _check_tracker(settings.report_to)
     report_problems(host)
     with ExitStack() as stack:
-        sandbox = stack.enter_context(sandbox_of(host, task, settings.sandbox, settings.integrity))
+        sandbox = stack.enter_context(open_sandbox(host, task, settings.sandbox, settings.integrity))
         data = open_data(
             task,
             settings.data,
@@ -196,13 +203,13 @@ def _run(
                 f"problems={settings.problems}: only the synthetic world says which problems are planted: leave it out"
             )
         try_template(template, rubric, data.eval[:1])
-        policy = policy_of(task, settings.model, trust_remote_code=settings.trust_remote_code)
+        policy = load_named_policy(task, settings.model, trust_remote_code=settings.trust_remote_code)
         if resume is None:
             directory = new_directory(output_dir, f"{task.name}-{method.name}-s{settings.seed}")
             stack.enter_context(locked(directory))
         else:
             directory = resume  # locked by now
-        run = Run(
+        run = TrainingRun(
             directory,
             settings,
             task,
@@ -299,7 +306,7 @@ def _record(run: Any, now: dict[str, Any], allow_changed: bool) -> dict[str, Any
     Raises `UsageError` where something changed that the result hangs on, or its checkpoint is damaged.
     """
     from herl_bench.experiment.manifest import VERSIONS, differences
-    from herl_bench.runs import step_of, whole_checkpoint
+    from herl_bench.train.training_run import step_of, whole_checkpoint
 
     if not run.resuming:
         return now

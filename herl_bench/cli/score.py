@@ -17,7 +17,7 @@ from herl_bench.cli import report_problems
 from herl_bench.cli.output import say_json
 from herl_bench.cli.score_tables import as_json, integrity_option, pass_at_option, told
 from herl_bench.errors import DataError, UsageError
-from herl_bench.experiment.resolve import metrics_of, rubric_of, sandbox_opener
+from herl_bench.experiment.resolve import find_metrics, find_rubric, find_sandbox
 from herl_bench.plugins import Host
 from herl_bench.saving import writing
 from herl_bench.types import Task
@@ -86,13 +86,13 @@ def command(
 
     task: Task = host.get("task", name)
     run = _run_settings(Path(file)) if file != "-" else {}
-    chosen, metrics = rubric_of(host, task, rubric or _own_rubric(run, task)), metrics_of(host, task)
+    chosen, metrics = find_rubric(host, task, rubric or _own_rubric(run, task)), find_metrics(host, task)
     report_problems(host)
     if output_path and Path(output_path).is_dir():
         raise UsageError(f"--output_path {output_path} is a folder: name a file")
     at_once = jobs or len(os.sched_getaffinity(0))
     how = integrity or str(run.get("integrity") or "shared")
-    sandbox = partial(sandbox_opener(host, integrity=how), workers=1) if task.needs_sandbox else None
+    sandbox = partial(find_sandbox(host, integrity=how), workers=1) if task.needs_sandbox else None
     tally = Tally(chosen, metrics, pass_at or PASS_AT)
     called = "stdin" if file == STDIN else file
     with ExitStack() as stack:

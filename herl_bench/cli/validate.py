@@ -27,7 +27,7 @@ from herl_bench.cli import report_problems
 from herl_bench.cli.output import say_json
 from herl_bench.data.sources import kind_of, unfit
 from herl_bench.errors import UsageError, said
-from herl_bench.experiment.resolve import metrics_of, rubric_of, sandbox_of, template_of
+from herl_bench.experiment.resolve import find_metrics, find_rubric, find_template, open_sandbox
 from herl_bench.plugins import Host
 from herl_bench.types import Example, HindsightTemplate, Judgement, Metric, Rubric, Task
 
@@ -119,10 +119,10 @@ def _validate(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     from herl_bench.data.sources import files_of, read_all
 
-    rubric, metrics = rubric_of(host, task, rubric_name), metrics_of(host, task)
+    rubric, metrics = find_rubric(host, task, rubric_name), find_metrics(host, task)
     source = data or files_of(task) or "synthetic"
     seen: dict[str, str] = {}
-    with sandbox_of(host, task) as sandbox:
+    with open_sandbox(host, task) as sandbox:
         for split, read in _splits(task, source, items).items():
             examples = read_all(read, f"{task.name} ({split}) from {source}")
             problems += _repeated(examples, split, seen)
@@ -130,7 +130,7 @@ def _validate(
             yield split, found
             problems += wrong
             try:
-                template = template_of(host, task, template_name)
+                template = find_template(host, task, template_name)
                 problems += _guided(
                     task, rubric, template, split, [e for e in examples[:GUIDED] if not unfit(e)], sandbox
                 )

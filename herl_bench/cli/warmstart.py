@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from herl_bench.errors import UsageError
-from herl_bench.experiment.resolve import metrics_of, rubric_of, sandbox_of, template_of
+from herl_bench.experiment.resolve import find_metrics, find_rubric, find_template, open_sandbox
 from herl_bench.plugins import Host
 
 
@@ -57,16 +57,16 @@ def command(host: Host, task: str, output_dir: str, assignments: tuple[str, ...]
     found = host.get("task", task)
     if found.world is None:
         raise UsageError(f"task {task!r} has no synthetic world, so there are no demonstrations to learn from")
-    with sandbox_of(host, found, sandbox) as box:
+    with open_sandbox(host, found, sandbox) as box:
         record = warmstart(
             found,
-            rubric_of(host, found),
-            template_of(host, found),
+            find_rubric(host, found),
+            find_template(host, found),
             output_dir,
             config,
             box,
             _say,
-            metric=metrics_of(host, found)[0],
+            metric=find_metrics(host, found)[0],
         )
     click.echo(f"{record['parameters']:,} parameters in {record['minutes']} minutes; saved in {output_dir}")
 

@@ -20,7 +20,7 @@ from herl_bench.plugins import Host
 from herl_bench.rubric import rubric_digest
 
 if TYPE_CHECKING:
-    from herl_bench.runs import Run
+    from herl_bench.train.training_run import TrainingRun
 
 LIBRARIES = (
     "torch",
@@ -50,7 +50,7 @@ VERSIONS: Mapping[str, Sequence[str]] = {"herl_bench": (), "python": (), "librar
 """What may differ with a note: the bytes may then too."""
 
 
-def manifest(run: Run, host: Host, command: list[str]) -> dict[str, Any]:
+def manifest(run: TrainingRun, host: Host, command: list[str]) -> dict[str, Any]:
     """Versions, plugins, hardware, data, base model and command."""
     return {
         "herl_bench": importlib.metadata.version("herl-bench"),
@@ -155,7 +155,7 @@ def _entries(manifest: Mapping[str, Any], compared: Mapping[str, Sequence[str]])
     return flat
 
 
-def _settings(run: Run) -> dict[str, Any]:
+def _settings(run: TrainingRun) -> dict[str, Any]:
     """What the result hangs on besides the budget and what has a hash of its own; nothing that may be a path of this
     machine."""
     shared = {name: value for name, value in asdict(run.settings).items() if name not in NO_SETTINGS}

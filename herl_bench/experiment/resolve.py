@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from herl_bench.policy.load import Policy
 
 
-def rubric_of(host: Host, task: Task, name: str = "") -> Rubric:
+def find_rubric(host: Host, task: Task, name: str = "") -> Rubric:
     """The named rubric, a rubric file, or the task's own."""
     if name.endswith((".yaml", ".yml")):
         from herl_bench.rubric import load_rubric
@@ -29,7 +29,7 @@ def rubric_of(host: Host, task: Task, name: str = "") -> Rubric:
     return rubric
 
 
-def template_of(host: Host, task: Task, name: str = "") -> HindsightTemplate:
+def find_template(host: Host, task: Task, name: str = "") -> HindsightTemplate:
     """Raises `UsageError` for one that is no Jinja, with its line."""
     from herl_bench.hindsight import try_template
 
@@ -38,7 +38,7 @@ def template_of(host: Host, task: Task, name: str = "") -> HindsightTemplate:
     return template
 
 
-def metrics_of(host: Host, task: Task) -> list[Metric]:
+def find_metrics(host: Host, task: Task) -> list[Metric]:
     return [host.get("metric", name) for name in task.metrics]
 
 
@@ -48,7 +48,7 @@ def is_embedded(model: str) -> bool:
     return model == "tiny" or (Path(model) / "warmstart.json").is_file()
 
 
-def policy_of(task: Task | None, model: str, *, trust_remote_code: bool = False) -> Policy:
+def load_named_policy(task: Task | None, model: str, *, trust_remote_code: bool = False) -> Policy:
     """The policy that `--model` names: `tiny` (which needs the task), a folder (a run's too), or a hub id.
 
     trust_remote_code: run Python code that the model brings along.
@@ -88,7 +88,7 @@ trust_option = click.option(
 )
 
 
-def answerer_of(
+def find_answerer(
     model: str, model_args: str | None = None, *, trust_remote_code: bool = False
 ) -> Callable[[Task | None], Answerer]:
     """What `--model` names, for each task: `tiny` is another policy for every task, everything else is loaded once."""
@@ -104,24 +104,24 @@ def answerer_of(
     def of(task: Task | None) -> Answerer:
         key = task.name if task and model == "tiny" else ""
         if key not in loaded:
-            loaded[key] = policy_of(task, model, trust_remote_code=trust_remote_code)
+            loaded[key] = load_named_policy(task, model, trust_remote_code=trust_remote_code)
         return loaded[key]
 
     return of
 
 
 @contextmanager
-def sandbox_of(host: Host, task: Task, name: str = "default", integrity: str = "shared") -> Iterator[Any]:
+def open_sandbox(host: Host, task: Task, name: str = "default", integrity: str = "shared") -> Iterator[Any]:
     """The named sandbox, open, where the task runs code; else None. Raises `NoSandbox` where nothing here can do it
     safely."""
     if not task.needs_sandbox:
         yield None
         return
-    with sandbox_opener(host, name, integrity)() as sandbox:
+    with find_sandbox(host, name, integrity)() as sandbox:
         yield sandbox
 
 
-def sandbox_opener(host: Host, name: str = "default", integrity: str = "shared") -> Callable[..., Any]:
+def find_sandbox(host: Host, name: str = "default", integrity: str = "shared") -> Callable[..., Any]:
     """Opens the named sandbox. integrity: `split` refuses verdicts that a program's own objects have a word in. Raises
     `UsageError` where the sandbox cannot do that; one that is not asked to need not know the option."""
     import inspect

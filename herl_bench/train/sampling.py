@@ -20,14 +20,14 @@ from herl_bench.train.rollouts import Assignment, Rollout
 from herl_bench.types import Judgement, Kind
 
 if TYPE_CHECKING:
-    from herl_bench.runs import Run
+    from herl_bench.train.training_run import TrainingRun
 
 FEWEST_ROLLOUTS = 8  # what is left of a budget is not worth a noisier step than this
 _UNJUDGED = Judgement((), None)
 
 
 def sample(
-    run: Run,
+    run: TrainingRun,
     judging: Judging,
     assigned: Sequence[Assignment],
     temperature: float,
@@ -75,13 +75,13 @@ def sample(
     ]
 
 
-def judged(run: Run, judging: Judging, rollouts: Sequence[Rollout]) -> list[Rollout]:
+def judged(run: TrainingRun, judging: Judging, rollouts: Sequence[Rollout]) -> list[Rollout]:
     run.budget.reward_calls += len(rollouts)
     found = judging.finish([r.example for r in rollouts], [r.text for r in rollouts])
     return [replace(r, judgement=j) for r, j in zip(rollouts, found, strict=True)]
 
 
-def described(run: Run, step: int, rollouts: Sequence[Rollout], clock: Clock) -> dict[str, Any]:
+def described(run: TrainingRun, step: int, rollouts: Sequence[Rollout], clock: Clock) -> dict[str, Any]:
     """The part of a row of `metrics.jsonl` that every method has: what was spent, and how the responses were."""
     plain = [r for r in rollouts if r.kind == "plain"]
     primary = run.metrics[0].key
@@ -116,7 +116,7 @@ def described(run: Run, step: int, rollouts: Sequence[Rollout], clock: Clock) ->
     return row
 
 
-def mean_metric(run: Run, rollouts: Sequence[Rollout]) -> float | None:
+def mean_metric(run: TrainingRun, rollouts: Sequence[Rollout]) -> float | None:
     """Of the primary metric; the undecided count as in an evaluation: 0, or the worst where that is below, or left out
     where lower is better."""
     primary = run.metrics[0]
@@ -125,7 +125,7 @@ def mean_metric(run: Run, rollouts: Sequence[Rollout]) -> float | None:
     return mean(wrong if v is None and primary.higher_is_better else v for v in values)
 
 
-def _unparsed(run: Run, rollout: Rollout) -> bool | None:
+def _unparsed(run: TrainingRun, rollout: Rollout) -> bool | None:
     try:
         return run.task.extract(rollout.example, rollout.text) is None
     except Exception:  # a plugin's; what it says is shown where responses are evaluated

@@ -35,10 +35,10 @@ from herl_bench.train.sampling import FEWEST_ROLLOUTS, Clock, described, judged,
 from herl_bench.types import Example
 
 if TYPE_CHECKING:
-    from herl_bench.runs import Run
+    from herl_bench.train.training_run import TrainingRun
 
 
-def train(run: Run) -> None:
+def train(run: TrainingRun) -> None:
     """Spend the run's budget. Raises `DivergedError` on NaN or exploding KL, after saving what there was."""
     learner = Learner(run)
     state = run.load_checkpoint()
@@ -60,7 +60,7 @@ def train(run: Run) -> None:
 class Learner:
     """The models, optimisers and random states of a run, and what one step does with them."""
 
-    def __init__(self, run: Run):
+    def __init__(self, run: TrainingRun):
         from accelerate import Accelerator
 
         self.run = run

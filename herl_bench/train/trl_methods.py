@@ -38,7 +38,7 @@ from herl_bench.types import Example
 
 if TYPE_CHECKING:
     from herl_bench.policy.load import Policy
-    from herl_bench.runs import Run
+    from herl_bench.train.training_run import TrainingRun
 
 LOGGED = {
     "loss": "loss",
@@ -51,7 +51,7 @@ LOGGED = {
 """What TRL logs per optimiser step, and its name here. A step's row has the mean."""
 
 
-def train(run: Run) -> None:
+def train(run: TrainingRun) -> None:
     """Spend the run's budget. Raises `DivergedError` on NaN or exploding KL, after saving what there was."""
     peer = Peer(run)
     state = run.load_checkpoint()
@@ -69,7 +69,7 @@ class Peer:
     """The source of TRL's batches. Iterating over it is the run: each step is sampled and judged, handed over to be
     learnt from, and logged."""
 
-    def __init__(self, run: Run):
+    def __init__(self, run: TrainingRun):
         self.run = run
         self.config: PeerConfig = run.config
         if self.config.rollouts_per_step < self.config.num_generations:
@@ -358,7 +358,7 @@ def _counts_padding(policy: Policy) -> bool:
     return not torch.allclose(said, after, rtol=1e-2, atol=1e-2 * float(said.std()))
 
 
-def _open_tracker(run: Run) -> Any:
+def _open_tracker(run: TrainingRun) -> Any:
     if not run.report_to:
         return None
     from accelerate import Accelerator

@@ -12,13 +12,13 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from herl_bench.cli import main
 from herl_bench.data.sources import open_eval
 from herl_bench.evaluate import evaluate, read_summary
-from herl_bench.experiment.resolve import metrics_of, rubric_of
+from herl_bench.experiment.resolve import find_metrics, find_rubric
 from herl_bench.plugins import load_host
 from herl_bench.policy.load import load_policy
 
 HOST = load_host()
 TASK = HOST.get("task", "gsm8k")
-RUBRIC, METRICS = rubric_of(HOST, TASK), metrics_of(HOST, TASK)
+RUBRIC, METRICS = find_rubric(HOST, TASK), find_metrics(HOST, TASK)
 CHAT = (
     "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{%"
     " endif %}"

@@ -85,12 +85,12 @@ def ours(name, samples):
     b = bridge(name)
     place = os.environ["HERL_BENCH_DATA"]
     from herl_bench.data.sources import open_eval
-    from herl_bench.experiment.resolve import sandbox_of
+    from herl_bench.experiment.resolve import open_sandbox
     from herl_bench.plugins import load_host
 
     examples = {e.id: e for e in open_eval(b.task, place, embedded=False, eval_items=None).eval}
     chosen = [examples[s["doc"]["id"]] for s in samples]
-    with sandbox_of(load_host(), b.task) as sandbox:
+    with open_sandbox(load_host(), b.task) as sandbox:
         rows = judge_responses(
             b.task, b.rubric, b.metrics, chosen, [s["resps"][0][0] for s in samples], sandbox=sandbox
         )

@@ -11,9 +11,9 @@ from herl_bench.cli.run import config_of
 from herl_bench.evaluate import sampling_settings
 from herl_bench.plugins import load_host
 from herl_bench.policy.load import load_policy
-from herl_bench.runs import Run
 from herl_bench.settings import Settings
 from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE, tiny_checkpoint
+from herl_bench.train.training_run import TrainingRun
 from herl_bench.types import Method
 
 HOST = load_host()
@@ -45,7 +45,7 @@ def test_a_preset_keeps_them_and_another_s_method_has_its_own():
 def test_training_asks_what_evaluation_asks(tmp_path, chat, told):
     policy = load_policy(tiny_checkpoint(tmp_path, "qwen2", chat_template=chat))
     data = SimpleNamespace(source="synthetic")
-    run = Run(
+    run = TrainingRun(
         tmp_path,
         Settings(system_instruction=told),
         TOY_TASK,

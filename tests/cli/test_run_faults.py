@@ -14,9 +14,9 @@ import yaml
 from herl_bench.cli import main
 from herl_bench.errors import UsageError
 from herl_bench.locking import locked
-from herl_bench.runs import checkpoints, whole_checkpoint
 from herl_bench.testing import tiny_checkpoint
 from herl_bench.train.metrics import CLOCK
+from herl_bench.train.training_run import checkpoints, whole_checkpoint
 
 WORDS = [
     "--method",

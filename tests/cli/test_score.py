@@ -16,13 +16,13 @@ from herl_bench.errors import HerlBenchError
 from herl_bench.evaluate import Evaluation, judge_responses, sum_up, write_evaluation
 from herl_bench.evaluate.rescore import Job, places_of, rescore
 from herl_bench.evaluate.stored_responses import items_of
-from herl_bench.experiment.resolve import metrics_of, rubric_of
+from herl_bench.experiment.resolve import find_metrics, find_rubric
 from herl_bench.plugins import load_host
 from herl_bench.types import Metric
 
 HOST = load_host()
 TASK = HOST.get("task", "gsm8k")
-RUBRIC, METRICS = rubric_of(HOST, TASK), metrics_of(HOST, TASK)
+RUBRIC, METRICS = find_rubric(HOST, TASK), find_metrics(HOST, TASK)
 STRICT = "exact_match,strict-match"
 ITEMS = list(islice(TASK.world.examples("eval", EVAL_SEED, TASK.world.difficulty), 6))
 

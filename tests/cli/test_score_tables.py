@@ -16,7 +16,7 @@ from herl_bench.compare.finished_runs import read_run
 from herl_bench.compare.statistics import share_interval
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.evaluation import mean_and_stderr
-from herl_bench.experiment.resolve import sandbox_opener
+from herl_bench.experiment.resolve import find_sandbox
 from herl_bench.plugins import Plugin, load_host
 from herl_bench.sweep.sweep import difference
 
@@ -353,11 +353,11 @@ def test_a_sandbox_that_knows_no_integrity_is_asked_for_nothing_or_named():
     host = load_host()
     host.manager.register(module, name="boxes")
     host.plugins.append(Plugin("boxes", "herl-boxes", "1", ""))
-    sandbox_opener(host, "plain")(workers=1)
-    sandbox_opener(host, "whole", "split")()
+    find_sandbox(host, "plain")(workers=1)
+    find_sandbox(host, "whole", "split")()
     assert opened == [("plain", 1), ("whole", {"integrity": "split"})]
     with pytest.raises(UsageError, match="the sandbox 'plain' has no such option"):
-        sandbox_opener(host, "plain", "split")
+        find_sandbox(host, "plain", "split")
 
 
 def test_a_run_of_a_version_without_the_setting_was_a_shared_one():

@@ -14,7 +14,6 @@ from herl_bench.data.sources import open_data
 from herl_bench.errors import DivergedError, HerlBenchError
 from herl_bench.policy.generation import Completion
 from herl_bench.policy.load import load_policy
-from herl_bench.runs import Run, checkpoints
 from herl_bench.settings import Settings
 from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE, tiny_checkpoint
 from herl_bench.train import herl, sampling
@@ -23,6 +22,7 @@ from herl_bench.train.metrics import CLOCK, METRICS
 from herl_bench.train.rollouts import Row, training_rows
 from herl_bench.train.sampling import judged, sample
 from herl_bench.train.trainer import Learner
+from herl_bench.train.training_run import TrainingRun, checkpoints
 from herl_bench.types import Criterion, Rubric
 
 SMALL: dict[str, Any] = {"rollouts_per_step": 24, "minibatch_size": 8, "learning_rate": 1e-3, "save_steps": 2}
@@ -50,7 +50,7 @@ def make_run(
     budget: int = 700,
     lively: bool = False,
     **more: Any,
-) -> Run:
+) -> TrainingRun:
     """lively: an untrained policy ends most responses itself and meets a criterion half of the time, so that revisions
     improve and advantages differ."""
     directory.mkdir(exist_ok=True)
@@ -60,7 +60,7 @@ def make_run(
     method = METHODS[type(config).__name__.removesuffix("Config").lower()]
     settings, rubric = Settings(task="toy", method=method.name), PARITY if lively else TOY_RUBRIC
     data = open_data(TOY_TASK, "synthetic", embedded=True, eval_items=8)
-    return Run(
+    return TrainingRun(
         directory,
         settings,
         TOY_TASK,
@@ -76,12 +76,12 @@ def make_run(
     )
 
 
-def train(run: Run) -> dict[str, torch.Tensor]:
+def train(run: TrainingRun) -> dict[str, torch.Tensor]:
     run.method.train(run)
     return run.policy.model.state_dict()
 
 
-def rows(run: Run, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+def rows(run: TrainingRun, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
     found = [json.loads(line) for line in (run.directory / name).read_text().splitlines()]
     return [{k: v for k, v in row.items() if k not in (*CLOCK, "seconds")} for row in found]
 
@@ -248,7 +248,7 @@ def test_every_token_that_a_model_reads_or_learns_from_is_metered(tmp_path: Path
 
 
 # ----------------------------------------------------------------------------------- what a strong PPO does, one by one
-def sampled(run: Run) -> tuple[Learner, list[Row], dict[str, torch.Tensor]]:
+def sampled(run: TrainingRun) -> tuple[Learner, list[Row], dict[str, torch.Tensor]]:
     """A learner with one step's rows, scored and not learnt from."""
     learner = Learner(run)
     assigned = herl.assign_drafts(

@@ -16,11 +16,11 @@ from test_trainer import PARITY, Killed, assert_same, rows, train
 
 from herl_bench.errors import DivergedError, UsageError
 from herl_bench.policy.load import load_policy
-from herl_bench.runs import Run, checkpoints
 from herl_bench.testing import tiny_checkpoint
 from herl_bench.train.config import GRPOConfig, PeerConfig, PPOConfig, RLOOConfig
 from herl_bench.train.forward import logprobs, microbatches
 from herl_bench.train.metrics import METRICS
+from herl_bench.train.training_run import TrainingRun, checkpoints
 from herl_bench.train.trl_methods import Peer, _counts_padding, _minibatches
 
 SMALL: dict[str, Any] = {
@@ -41,11 +41,13 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_checkpoint(tmp_path_factory.mktemp("model") / "llama")
 
 
-def make_run(directory: Path, checkpoint: Path, config: PeerConfig | PPOConfig, budget: int = 600, **more: Any) -> Run:
+def make_run(
+    directory: Path, checkpoint: Path, config: PeerConfig | PPOConfig, budget: int = 600, **more: Any
+) -> TrainingRun:
     return test_trainer.make_run(directory, checkpoint, config, budget, lively=True, **more)
 
 
-def scores(run: Run, rollouts: Any) -> list[list[float]]:
+def scores(run: TrainingRun, rollouts: Any) -> list[list[float]]:
     """The log-prob of each sampled token under the policy as it is, at the sampling temperature, by this project's own
     scoring."""
     found: list[list[float]] = [[] for _ in rollouts]
