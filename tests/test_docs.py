@@ -134,10 +134,9 @@ def test_every_command_line_in_the_docs_exists():
             options = {option for parameter in command.params for option in parameter.opts}
             for flag in re.findall(r"(?<!\S)(--[\w-]+)", line):
                 seen += 1
-                assert flag.replace("-", "_").replace("__", "--", 1) in {
-                    *options,
-                    "--help",
-                }, f"{page.name}: herl-bench {line}"
+                assert flag.replace("-", "_").replace("__", "--", 1) in {*options, "--help"}, (
+                    f"{page.name}: herl-bench {line}"
+                )
     assert seen > 20
 
 

@@ -73,12 +73,7 @@ def rank_(runs: tuple[str, ...], form: str, output_path: str | None, metric: str
         if output_path:
             raise UsageError("--output_path needs a --format: md, csv, json or html")
         return _show(tables)
-    makers = {
-        "md": ranking.to_markdown,
-        "csv": ranking.to_csv,
-        "json": ranking.to_json,
-        "html": ranking.to_html,
-    }
+    makers = {"md": ranking.to_markdown, "csv": ranking.to_csv, "json": ranking.to_json, "html": ranking.to_html}
     text = makers[form](tables)
     if output_path:
         write_whole(Path(output_path), text)

@@ -318,11 +318,7 @@ def run_on_node(words: Sequence[str], directory: str, log: str, token_file: str,
         return 0, ""
     with open(log, "ab") as file:
         process = subprocess.Popen(
-            [sys.executable, *words],
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=environment(),
+            [sys.executable, *words], stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment()
         )
         try:
             code = process.wait()
