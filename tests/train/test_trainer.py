@@ -23,7 +23,7 @@ from herl_bench.train.rollouts import Row, training_rows
 from herl_bench.train.sampling import judged, sample
 from herl_bench.train.trainer import Learner
 from herl_bench.train.training_run import TrainingRun, checkpoints
-from herl_bench.types import Criterion, Rubric
+from herl_bench.types import Criterion, Environment, Rubric
 
 SMALL: dict[str, Any] = {"rollouts_per_step": 24, "minibatch_size": 8, "learning_rate": 1e-3, "save_steps": 2}
 METHODS = {m.name: m for m in herl_methods()}
@@ -63,10 +63,7 @@ def make_run(
     return TrainingRun(
         directory,
         settings,
-        TOY_TASK,
-        rubric,
-        TOY_TEMPLATE,
-        [TOY_METRIC],
+        Environment(TOY_TASK, rubric, TOY_TEMPLATE, [TOY_METRIC]),
         method,
         config,
         data,
@@ -217,7 +214,10 @@ def test_a_reward_that_cannot_be_computed_trains_nothing(tmp_path: Path, checkpo
         raise RuntimeError("no oracle today")
 
     run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), budget=200)
-    run.rubric = replace(TOY_RUBRIC, criteria=tuple(replace(c, check=broken) for c in TOY_RUBRIC.criteria))
+    run.environment = replace(
+        run.environment,
+        rubric=replace(TOY_RUBRIC, criteria=tuple(replace(c, check=broken) for c in TOY_RUBRIC.criteria)),
+    )
     before = {k: v.clone() for k, v in run.policy.model.state_dict().items()}
     assert_same(before, train(run))
     assert all(row["error_rate"] == 1 and row["rows"] == 0 for row in rows(run))

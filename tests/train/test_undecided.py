@@ -334,7 +334,7 @@ def test_an_undecided_revision_teaches_nothing():
 def test_a_run_in_which_nothing_is_decided_changes_no_weight(tmp_path, checkpoint, kind):
     small = {"rollouts_per_step": 16, "minibatch_size": 8, "learning_rate": 1e-2}
     run = test_trainer.make_run(tmp_path / "run", checkpoint, kind(**small), 200, lively=True)
-    run.rubric = Rubric("t", (FORM, looks(lambda e, r: None)))
+    run.environment = replace(run.environment, rubric=Rubric("t", (FORM, looks(lambda e, r: None))))
     before = {name: weights.clone() for name, weights in run.policy.model.state_dict().items()}
     test_trainer.assert_same(before, test_trainer.train(run))
     logged, responses = test_trainer.rows(run), test_trainer.rows(run, "rollouts.jsonl")
