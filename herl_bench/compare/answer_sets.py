@@ -26,7 +26,7 @@ from herl_bench.compare.finished_runs import Sample, counted, met_by_criterion, 
 from herl_bench.compare.schema import Item, TaskItems
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.result_files import NAMESPACE
-from herl_bench.plain_text import one_line
+from herl_bench.plain_text import flatten
 from herl_bench.reading import RATIO, UNREADABLE, check_regular, measure_room, parse_json, read_json, read_json_lines
 
 KEYS = ("id", "doc_hash", "doc_id")
@@ -88,10 +88,10 @@ def read_answers(place: Path) -> dict[str, Answers]:
     except UsageError:
         raise
     except DAMAGED as error:
-        raise UsageError(f"{place}: no zip archive, damaged or cut off: {one_line(str(error))[:200]}") from None
+        raise UsageError(f"{place}: no zip archive, damaged or cut off: {flatten(str(error))[:200]}") from None
     except UNREADABLE as error:
         raise UsageError(
-            f"{place}: cannot be read as answers: {type(error).__name__}: {one_line(str(error))[:200]}"
+            f"{place}: cannot be read as answers: {type(error).__name__}: {flatten(str(error))[:200]}"
         ) from None
     if not found:
         raise UsageError(
@@ -318,7 +318,7 @@ def _unpacked(path: Path) -> tuple[Mapping[str, Any], Iterator[Any]]:
 def _of_inspect(path: Path, said: Mapping[str, Any], samples: Iterable[Any]) -> Answers:
     if said.get("status", "success") != "success":
         raise UsageError(
-            f"{path}: its evaluation ended as {one_line(str(said.get('status')))}: only finished ones are paired"
+            f"{path}: its evaluation ended as {flatten(str(said.get('status')))}: only finished ones are paired"
         )
     about = said["eval"]
     by_item: dict[str, list[Mapping[str, Any]]] = {}
@@ -330,7 +330,7 @@ def _of_inspect(path: Path, said: Mapping[str, Any], samples: Iterable[Any]) -> 
     for item, group in by_item.items():
         epochs = sorted(group, key=lambda sample: int(sample["epoch"]))
         if len({int(sample["epoch"]) for sample in epochs}) < len(epochs):
-            raise UsageError(f"{path}: sample {one_line(item)}: an epoch of it stands there twice")
+            raise UsageError(f"{path}: sample {flatten(item)}: an epoch of it stands there twice")
         scores = [dict(_inspect_scores(sample.get("scores") or {})) for sample in epochs]
         values = {
             key: tuple(score.get(key) for score in scores)
@@ -440,7 +440,7 @@ def pair(sets: Mapping[str, Answers], metrics: Sequence[str] = (), *, allow_uneq
     if strange:
         raise UsageError(
             f"{', '.join(str(one.path) for one in sets.values())}: {len(strange):,} of {len(wanted):,} items have the"
-            f" same {by} and are other questions or have another reference answer, {one_line(strange[0])[:60]} first:"
+            f" same {by} and are other questions or have another reference answer, {flatten(strange[0])[:60]} first:"
             " these are not the same items"
         )
     higher = {sets[arm].higher.get(chosen[arm]) for arm in sets} - {None}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from herl_bench.bounded import Failed, TooMuch, bounded
 from herl_bench.errors import UsageError
-from herl_bench.plain_text import one_line
+from herl_bench.plain_text import flatten
 from herl_bench.saving import SUMS, damage
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Policy:
             raise UsageError(f"model {self.name}: its chat template takes {error}") from None
         except Failed as error:
             raise UsageError(
-                f"model {self.name}: its chat template cannot be used: {one_line(str(error))[:300]}"
+                f"model {self.name}: its chat template cannot be used: {flatten(str(error))[:300]}"
             ) from None
 
     def reads(self, prompt: str, instruction: str) -> str:
