@@ -23,7 +23,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from herl_bench.errors import UsageError
-from herl_bench.policy.load import Policy
+from herl_bench.policy.language_model import LanguageModel
 
 LEAVE = 0.75
 """Finished rows are dropped from the batch once at most this share of it is still writing (dropping copies the
@@ -56,7 +56,7 @@ class Completion:
 
 
 def fit_prompts(
-    policy: Policy, prompt_ids: Sequence[Sequence[int]], max_new_tokens: int
+    policy: LanguageModel, prompt_ids: Sequence[Sequence[int]], max_new_tokens: int
 ) -> tuple[list[list[int]], list[int]]:
     """The prompts as the model will read them, and how many tokens each lost on the left (BOS is kept) to leave room
     for the response."""
@@ -78,7 +78,7 @@ def fit_prompts(
 
 
 def generate(
-    policy: Policy,
+    policy: LanguageModel,
     prompt_ids: Sequence[Sequence[int]],
     *,
     temperature: float,
@@ -131,7 +131,7 @@ def generate(
 
 
 def _decode_batch(
-    policy: Policy,
+    policy: LanguageModel,
     batch: Mapping[int, list[int]],
     temperature: float,
     max_new_tokens: int,
@@ -285,7 +285,7 @@ def _rows_at_once(model: Any, tokens: int) -> int:
 class _Stops:
     """Finds out at which token a stop string is complete; decodes only after tokens that can complete one."""
 
-    def __init__(self, policy: Policy, stop: Sequence[str]):
+    def __init__(self, policy: LanguageModel, stop: Sequence[str]):
         if not all(stop):
             raise ValueError("an empty stop string would end every response at once")
         self.policy, self.stop = policy, tuple(stop)
@@ -298,7 +298,7 @@ class _Stops:
         self.completing = None if any(not c.isascii() or c == " " for c in ends) else self._tokens_with(ends)
 
     def _tokens_with(self, ends: set[str]) -> frozenset[int]:
-        cache, tokenizer = self.policy._cache, self.policy.tokenizer
+        cache, tokenizer = self.policy.cache, self.policy.tokenizer
         if not ends:
             return frozenset()
         if "pieces" not in cache:
