@@ -83,8 +83,8 @@ def train(
     settings: any setting of a run or of its method, such as `learning_rate=1e-4`.
 
     The first Ctrl-C (in a notebook: interrupt) ends the run after its step with a checkpoint and raises `Interrupted`,
-    a KeyboardInterrupt that says how to go on; a second one stops at once. Raises `UsageError` for what cannot be done as
-    asked, with what to write instead, and any other `HerlBenchError` for what fails on the way.
+    a KeyboardInterrupt that says how to go on; a second one stops at once. Raises `UsageError` for what cannot be done
+    as asked, with what to write instead, and any other `HerlBenchError` for what fails on the way.
     """
     named = {"task": task, "method": method, "model": model, "data": data, "budget": budget, "seed": seed}
     given = {name: value for name, value in named.items() if value is not None} | settings
