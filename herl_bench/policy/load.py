@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from herl_bench.bounded import Failed, TooMuch, bounded
+from herl_bench.bounded import Failed, TooMuch, run_bounded
 from herl_bench.errors import UsageError
 from herl_bench.plain_text import flatten
 from herl_bench.saving import SUMS, damage
@@ -89,7 +89,7 @@ class Policy:
         """What `make` gives, which renders the chat template: a stranger's program, and bounded as one. Raises
         `UsageError`."""
         try:
-            return bounded(make, seconds=CHAT_SECONDS, megabytes=CHAT_MEGABYTES)
+            return run_bounded(make, seconds=CHAT_SECONDS, megabytes=CHAT_MEGABYTES)
         except TooMuch as error:
             raise UsageError(f"model {self.name}: its chat template takes {error}") from None
         except Failed as error:
