@@ -1,4 +1,4 @@
-"""The study's results in two files: `tables.json`, what docs/results.md prints, and `raw.tar.xz`, all that was measured.
+"""The study's results in two files: `tables.json`, what docs/results.md prints, and `raw.tar.xz`, what was measured.
 
 The archive holds a JSON file per part: every run's outcomes per problem, its curves, settings, versions and hardware.
 To read one without any of this:

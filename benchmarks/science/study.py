@@ -3,7 +3,7 @@
 
     python benchmarks/science/study.py                                   run everything that is missing, part by part
     python benchmarks/science/study.py --parts main-gsm8k,controls-bbh   run these parts
-    python benchmarks/science/study.py --collect                         run nothing; read what is there, finished or not
+    python benchmarks/science/study.py --collect                         run nothing; read what is there
     python benchmarks/science/study.py --list                            the parts, and what they cost
 
 A part is a grid of `herl-bench compare` (`grids/PART.yaml`), run with the settings that `tuned.yaml` holds for its

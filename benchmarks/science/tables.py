@@ -134,7 +134,7 @@ def find_target(curve: Sequence[Sequence[float]], target: float | None) -> int |
     return statistics.tokens_to_target([int(point[0]) for point in curve], [point[1] for point in curve], target)
 
 
-# ------------------------------------------------------------------------------------------------------- means over runs
+# ------------------------------------------------------------------------------------------------------ means over runs
 def average_runs(runs: Sequence[Raw], families: Iterable[str], columns: Sequence[str]) -> Row:
     """Of one arm. reward, gap: after training. plain, with_bonus: the reward without and with the bonus, in the first
     and in the last quarter of the steps. critic: None without a bonus critic."""
@@ -175,7 +175,7 @@ def measure_repair(task: str, arm: Raw) -> float | None:
     return found["fixed"] / found["missed"] if found and found["missed"] else None
 
 
-# --------------------------------------------------------------------------------------------------- intervals of our own
+# ------------------------------------------------------------------------------------------------- intervals of our own
 def compare_with_best(task: Raw, arms: Raw, chosen: Mapping[str, Any]) -> Row | None:
     """How far the chosen setting is from the best arm, on the same items of the one seed; None where no arm has it,
     zero where it is the best."""
