@@ -132,9 +132,9 @@ def _write_glance(found: Mapping[str, Results]) -> str:
         "the article's",
         "tokens to PPO's end",
     )
+    found_so_far = f"{make_table(columns, rows)}\n\n{chr(10).join(sentences)}"
     return (
-        f"## HeRL against PPO\n{make_table(columns, rows)}\n\n{chr(10).join(sentences)}\n\n"
-        "Rules: the gain is reproduced where the whole interval lies above the article's gain on the published benchmark, and it takes 3 seeds or"
+        f"## HeRL against PPO\n{found_so_far}\n\nRules: the gain is reproduced where the whole interval lies above the article's gain on the published benchmark, and it takes 3 seeds or"
         " more. Bootstrap: the same interval by a hierarchical bootstrap over seeds and problems, which with so few"
         " seeds covers the truth less often than it says ([comparison.md](comparison.md)); no verdict rests on it."
         " Tokens to PPO's end: where HeRL's accuracy on the held-out problems, mean over seeds, first reaches and then"

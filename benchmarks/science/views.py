@@ -29,10 +29,9 @@ def show_tuning(part: Any, result: Results) -> str:
         )
         for arm in ranked
     ]
-    return (
-        f"{make_table(('settings', 'accuracy', 'planted', 'plain'), rows)}\n\n"
-        f"Base: {write_percent(task['before']['metric'])}. The other parts train with {write_settings(part.chosen)}: {_place_under_best(task)}."
-    )
+    base, place = write_percent(task["before"]["metric"]), _place_under_best(task)
+    others = f"The other parts train with {write_settings(part.chosen)}: {place}."
+    return f"{make_table(('settings', 'accuracy', 'planted', 'plain'), rows)}\n\nBase: {base}. {others}"
 
 
 def _place_under_best(task: Mapping[str, Any]) -> str:
@@ -339,8 +338,8 @@ def show_refined(part: Any, result: Results) -> str:
     )
     return (
         f"{make_table(columns, rows)}\n\nAccuracy over {result['items']} problems; fixed and broken are problems,"
-        " after the last round. `ORACLE` sees the gold answer and is no method. The base policy's rows are best of revision"
-        " without training."
+        " after the last round. `ORACLE` sees the gold answer and is no method. The base policy's rows are best of"
+        " revision without training."
     )
 
 
