@@ -24,7 +24,7 @@ from typing import Any, SupportsIndex, overload
 
 from herl_bench.errors import UsageError
 from herl_bench.plain_text import neutralize
-from herl_bench.reading import check_regular, parse_json, read_json, read_lines, read_rows, read_yaml
+from herl_bench.reading import check_regular, parse_json, read_json, read_lines, read_rows, read_yaml_mapping
 
 CONFIG, MANIFEST, METRICS, ROLLOUTS, REPORT = (
     "config.yaml",
@@ -91,10 +91,7 @@ def read_config(directory: Path) -> dict[str, Any]:
     """A run's `config.yaml`; `set` holds its method's own. Raises `UsageError`."""
     place = RunFiles(directory).config
     check_regular(place)
-    config = read_yaml(place, "the configuration")
-    if not isinstance(config, dict):
-        raise UsageError(f"{place}: it holds {type(config).__name__}, not `key: value` lines")
-    return {str(key): value for key, value in config.items()}
+    return read_yaml_mapping(place, "the configuration")
 
 
 # ----------------------------------------------------------------------------------------------------------------- rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from herl_bench.data.examples import digest_items
 from herl_bench.errors import UsageError
+from herl_bench.locate import find_version
 from herl_bench.plugins import Host
 from herl_bench.rubric import digest_rubric
 
@@ -55,10 +55,10 @@ VERSIONS: Mapping[str, Sequence[str]] = {"herl_bench": (), "python": (), "librar
 def build_manifest(run: TrainingRun, host: Host, command: str) -> dict[str, Any]:
     """Versions, plugins, hardware, data, base model and command."""
     return {
-        "herl_bench": importlib.metadata.version("herl-bench"),
+        "herl_bench": find_version("herl-bench"),
         "command": command,
         "python": platform.python_version(),
-        "libraries": {name: version for name in LIBRARIES if (version := _find_version(name))},
+        "libraries": {name: version for name in LIBRARIES if (version := find_version(name))},
         "plugins": [
             {"name": p.name, "distribution": p.distribution, "version": p.version, "error": p.error}
             for p in host.plugins
@@ -207,13 +207,6 @@ def _list_settings(run: TrainingRun) -> dict[str, Any]:
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _find_version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def command_line() -> list[str]:
