@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.budget import Budget
-from herl_bench.cli.score_tables import check_evaluation  # TODO
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError, describe_error
+from herl_bench.evaluate.problems import check_evaluation
 from herl_bench.experiment.configuration import build_config, build_settings, format_config
 from herl_bench.experiment.manifest import build_manifest, carry_manifest_on, command_line
 from herl_bench.experiment.resolve import find_environment, load_named_policy, open_sandbox, warn_of_problems
