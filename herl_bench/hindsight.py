@@ -30,7 +30,7 @@ class _Shown:
     correction: str
 
 
-def guidance(
+def write_guidance(
     template: HindsightTemplate,
     rubric: Rubric,
     example: Example,
@@ -65,7 +65,7 @@ def guidance(
     ).strip()
 
 
-def revision_prompt(template: HindsightTemplate, example: Example, guidance_text: str, draft: str | None) -> str:
+def write_revision_prompt(template: HindsightTemplate, example: Example, guidance_text: str, draft: str | None) -> str:
     """The prompt in which the policy writes again. `draft` is None when the guidance comes from another attempt."""
     return _render(template, "prompt", example=example, draft=draft, guidance=guidance_text)
 
@@ -82,9 +82,9 @@ def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence
     seen = [Verdict(c.name, False, "what was seen", "what would be right") for c in rubric.criteria]
     for example in examples:
         for level in HINT_LEVELS:
-            words = guidance(template, rubric, example, "a draft", seen, level)
+            words = write_guidance(template, rubric, example, "a draft", seen, level)
         for draft in ("a draft", None):
-            revision_prompt(template, example, words, draft)
+            write_revision_prompt(template, example, words, draft)
 
 
 def _source(template: HindsightTemplate, name: str) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.errors import UsageError
-from herl_bench.hindsight import guidance, revision_prompt
+from herl_bench.hindsight import write_guidance, write_revision_prompt
 from herl_bench.rubric import judge
 from herl_bench.train.warmstart.config import WarmstartConfig
 from herl_bench.types import Demonstration, Environment, Example, HintLevel, Task
@@ -123,7 +123,7 @@ def _render_rows(
         level = rng.choices([name for name, _ in LEVELS], [share for _, share in LEVELS])[0]
         shown = draft if rng.random() >= WITHOUT_DRAFT else None
         example, answer = chunk[i].example, chunk[i].response
-        words = own_words = guidance(template, rubric, example, draft, judgement.verdicts, level)
+        words = own_words = write_guidance(template, rubric, example, draft, judgement.verdicts, level)
         if (
             off_topic
             and own_words
@@ -133,7 +133,7 @@ def _render_rows(
             and task.extract(example, draft) is not None
         ):
             words, answer = previous[1], draft
-        rows[i] = Row(revision_prompt(template, example, words, shown), answer) if words else None
+        rows[i] = Row(write_revision_prompt(template, example, words, shown), answer) if words else None
         previous = (identify_kind(example), own_words) if own_words else previous
     return rows
 

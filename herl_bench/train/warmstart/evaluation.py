@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from herl_bench.hindsight import guidance, revision_prompt
+from herl_bench.hindsight import write_guidance, write_revision_prompt
 from herl_bench.rubric import judge
 from herl_bench.train.warmstart.demonstrations import identify_kind
 from herl_bench.types import Environment, Example, HintLevel, Judgement
@@ -49,7 +49,9 @@ def evaluate_policy(
     failures = [i for i, right in enumerate(plain_right) if not right]
     failed = [examples[i] for i in failures]
     words: dict[str, list[str]] = {
-        level: [guidance(template, rubric, examples[i], texts[i], judgements[i].verdicts, level) for i in failures]
+        level: [
+            write_guidance(template, rubric, examples[i], texts[i], judgements[i].verdicts, level) for i in failures
+        ]
         for level in levels
     }
     words[ANOTHERS] = _exchange_words(failed, words[levels[0]])
@@ -57,7 +59,7 @@ def evaluate_policy(
     for level, told in words.items():
         guided = [(i, w) for i, w in zip(failures, told, strict=True) if w]
         revisions = _write(
-            policy, environment, [revision_prompt(template, examples[i], w, texts[i]) for i, w in guided], 0.0
+            policy, environment, [write_revision_prompt(template, examples[i], w, texts[i]) for i, w in guided], 0.0
         )
         right, _ = _judge(environment, [examples[i] for i, _ in guided], [c.text for c in revisions])
         fixed = {i for (i, _), ok in zip(guided, right, strict=True) if ok}
