@@ -6,7 +6,7 @@ under the global name `__hb__`:
 
     assert f(x) == y   →   try: __hb__.start(0); __hb__.compare(0, "Eq", f(x), y)
                            except __hb__.Stop: raise
-                           except BaseException: __hb__.raised(0)
+                           except BaseException: __hb__.report_error(0)
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ class _Writer(ast.NodeTransformer):
         text = self._text(node)
         self.statements.append(text)
         imports = isinstance(node, ast.Import | ast.ImportFrom)
-        return self._try([new], self._call("broken", constant(len(self.statements) - 1), constant(imports)))
+        return self._try([new], self._call("report_broken", constant(len(self.statements) - 1), constant(imports)))
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         test = node.test
@@ -297,8 +297,10 @@ class _Writer(ast.NodeTransformer):
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
             report = self._call("compare", where, constant(type(test.ops[0]).__name__), test.left, test.comparators[0])
         else:
-            report = self._call("truth", where, test)
-        return ast.copy_location(self._try([self._call("start", where), report], self._call("raised", where)), node)
+            report = self._call("check", where, test)
+        return ast.copy_location(
+            self._try([self._call("start", where), report], self._call("report_error", where)), node
+        )
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)

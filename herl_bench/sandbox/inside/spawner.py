@@ -26,7 +26,7 @@ import struct
 import time
 from typing import Any, NamedTuple
 
-from . import candidate, frames, kernel, landlock, seccomp
+from . import candidate, frames, kernel, landlock, rehearsal, seccomp
 
 STREAM = 3
 DESCRIPTORS_TO_CLOSE = 1024
@@ -291,6 +291,7 @@ def main(control: socket.socket, options: dict[str, Any]) -> None:
     null = os.open("/dev/null", os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
+    rehearsal.rehearse()
     spawner = Spawner(control, fixed, candidate.prepare(STREAM))
     if fixed.isolated:  # for good, and for all candidates; the spawner itself has it open
         kernel.make(kernel.mount("none", "/proc", "tmpfs", QUIET | kernel.MS_RDONLY, "size=4k"))
