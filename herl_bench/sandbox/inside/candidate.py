@@ -206,8 +206,8 @@ class Server:
         return self.callbacks[number]
 
     def describe_error(self, error: BaseException) -> list[Any]:
-        """As `descriptions.describe_error`, and [its number here unless it is a builtin's, its attributes that are plain
-        or exceptions]."""
+        """As `descriptions.describe_error`, its number here unless it is a builtin's, and its attributes that are plain
+        or exceptions."""
         number = None if type(error).__module__ == "builtins" else self.keep(error)
         words = descriptions.describe_error(error, self.export)
         error.__traceback__ = None  # it may be kept, and would keep all that its frames hold
@@ -389,8 +389,8 @@ def find_exit_status(error: SystemExit) -> int:
 
 
 def prepare(stream: int) -> Server:
-    """What is the same for every candidate, after the rehearsal; stream: the descriptor of its socket. The spawner itself
-    prints nothing and reads nothing."""
+    """What is the same for every candidate, after the rehearsal; stream: the descriptor of its socket. The spawner
+    itself prints nothing and reads nothing."""
     server = Server(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=stream))
     sys.stdout = sys.stderr = server.text
     sys.stdin = io.StringIO()

@@ -16,12 +16,14 @@ from typing import Any
 from .protocol import OWN_MODULE, BadValue
 
 # Types that travel by name: by module. The receiver looks them up in its own interpreter.
+PLAIN_TYPES = (
+    "int float str bool list dict set frozenset tuple bytes bytearray complex type object range slice memoryview"
+)
+EXCEPTIONS = [
+    name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)
+]
 NAMED_TYPES = {
-    "builtins": frozenset(
-        "int float str bool list dict set frozenset tuple bytes bytearray complex type object range slice"
-        " memoryview".split()
-    )
-    | {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)},
+    "builtins": frozenset({*PLAIN_TYPES.split(), *EXCEPTIONS}),
     "collections": frozenset({"Counter", "OrderedDict", "defaultdict", "deque"}),
     "decimal": frozenset({"Decimal"}),
     "fractions": frozenset({"Fraction"}),
@@ -52,33 +54,6 @@ def find_type(name: Any) -> Any:
     return getattr(importlib.import_module(module), short)
 
 
-# What one call of its type with plain data makes: (module, name) to that data. The mutable ones stay where they are,
-# unless their data is asked for.
-MADE: dict[tuple[str, str], Callable[[Any], Any]] = {
-    ("uuid", "UUID"): lambda value: [str(value)],
-    ("zoneinfo", "ZoneInfo"): lambda value: [value.key],
-    ("array", "array"): lambda value: [value.typecode, value.tobytes()],
-    **{("pathlib", name): lambda value: [str(value)] for name in ("PurePosixPath", "PureWindowsPath", "PosixPath")},
-    **{
-        ("ipaddress", f"IPv{version}{what}"): lambda value: [str(value)]
-        for version in (4, 6)
-        for what in ("Address", "Network", "Interface")
-    },
-}
-KEPT: dict[tuple[str, str], Callable[[Any], Any]] = {
-    ("types", "SimpleNamespace"): lambda value: [dict(vars(value))],
-    ("collections", "ChainMap"): lambda value: list(value.maps),
-    **{("collections", name): lambda value: [value.data] for name in ("UserDict", "UserList", "UserString")},
-}
-PARTS = MADE | KEPT
-
-
-def name_in_tables(kind: type) -> tuple[str, str]:
-    """(module, name) of a class of the tables that is what its name says, else of none."""
-    key = kind.__module__, kind.__name__
-    return key if key in PARTS and getattr(sys.modules.get(key[0]), key[1], None) is kind else ("", "")
-
-
 class Dressed:
     """A builtin's immutable value that a class of the program's own only adds to (a named tuple, a member of an
     `IntEnum`), as the tests have it: what it is worth is a copy, compared as such, and what else it has is asked of the
@@ -99,11 +74,12 @@ BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (bytes, lambda value: bytes.__getitem__(value, slice(None))),
 )
 # What a class that dresses a value may define without meaning anything else by ==, < or +.
-HARMLESS = frozenset(
+ADDITIONS = (
     "__annotations__ __dict__ __doc__ __format__ __getnewargs__ __init__ __match_args__ __module__ __new__"
     " __orig_bases__ __reduce_ex__ __reduce__ __repr__ __slots__ __str__ __static_attributes__ __firstlineno__"
-    " __weakref__".split()
+    " __weakref__"
 )
+HARMLESS = frozenset(ADDITIONS.split())
 
 
 def copy_plain(value: Any) -> Any:

@@ -83,15 +83,11 @@ def _encode_rare(value: Any, kind: type, export: Export, depth: int) -> Any:
     if isinstance(value, type):
         name = classes.name_type(value)
         return {"T": name} if name else export(value)
-    if classes.name_in_tables(kind) in classes.MADE:
+    if name_in_tables(kind) in MADE:
         return _encode_made(value, kind, export, depth)
     if kind is memoryview:
         is_plain = value.readonly and value.contiguous and value.ndim == 1
         return {"mv": [value.tobytes().hex(), value.format]} if is_plain else export(value)
-    if kind.__module__ in ("decimal", "fractions", "datetime"):
-        encoded = _encode_number_or_date(value, kind)
-        if encoded is not None:
-            return encoded
     if classes.is_named_tuple(kind):
         fields = list(kind._fields)  # type: ignore[attr-defined]
         return {"nt": [kind.__name__, fields, _encode_items(tuple.__iter__(value), export, depth)]}
@@ -110,35 +106,15 @@ def encode_dressed(value: Any, export: Export, depth: int = 0) -> Any:
 def encode_data(value: Any, export: Export) -> Any:
     """By value what else stays where it is: an object whose class derives from a container, or is among those of
     `KEPT`."""
-    if classes.name_in_tables(type(value)) in classes.KEPT:
+    if name_in_tables(type(value)) in KEPT:
         return _encode_made(value, type(value), export, 0)
     return encode(classes.copy_plain(value), export)
 
 
 def _encode_made(value: Any, kind: type, export: Export, depth: int) -> Any:
-    name = classes.name_in_tables(kind)
-    return {"V": [*name, _encode_items(classes.PARTS[name](value), export, depth)]}
-
-
-def _encode_number_or_date(value: Any, kind: type) -> Any:
-    name = kind.__name__
-    if getattr(sys.modules.get(kind.__module__), name, None) is not kind:
-        return None
-    if name == "Decimal":
-        return {"D": str(value)}
-    if name == "Fraction":
-        return {"F": [encode(value.numerator), encode(value.denominator)]}
-    if name == "timedelta":
-        return {"td": [value.days, value.seconds, value.microseconds]}
-    if name == "timezone":
-        return {"tz": [encode(part) for part in value.__getinitargs__()]}
-    clock = [value.hour, value.minute, value.second, value.microsecond] if name in ("datetime", "time") else []
-    calendar = [value.year, value.month, value.day] if name in ("datetime", "date") else []
-    zone = getattr(value, "tzinfo", None)
-    named = zone is None or (classes.name_in_tables(type(zone)) in classes.MADE and zone.key)
-    if not (clock or calendar) or not (named or type(zone).__module__ == "datetime"):
-        return None
-    return {name: calendar + clock + ([encode(zone), value.fold] if clock else [])}
+    key = name_in_tables(kind)
+    parts = PARTS[key].split(value)
+    return export(value) if parts is None else {"V": [*key, _encode_items(parts, export, depth)]}
 
 
 # ----------------------------------------------------------------------------------------------------------------- back
@@ -183,8 +159,7 @@ def _decode_dict(payload: Any, resolve: Import, depth: int) -> dict[Any, Any]:
     return {decode(key, resolve, depth): decode(item, resolve, depth) for key, item in payload}
 
 
-def _read_integers(payload: Any) -> list[int]:
-    values = _decode_list(payload, refuse_tag, 0)
+def _check_integers(values: list[Any]) -> list[int]:
     if not all(type(value) is int for value in values):
         raise BadValue("whole numbers were expected")
     return values
@@ -232,44 +207,85 @@ def _decode_named_tuple(payload: Any, resolve: Import, depth: int) -> Any:
     return classes.make_named_tuple(name, tuple(fields))(values)
 
 
-def _decode_decimal(payload: Any, resolve: Import, depth: int) -> Any:
-    import decimal
-
-    if type(payload) is not str:
-        raise BadValue("a decimal is a string")
-    return decimal.Decimal(payload)
-
-
-def _decode_fraction(payload: Any, resolve: Import, depth: int) -> Any:
-    import fractions
-
-    return fractions.Fraction(*_read_integers(payload))
-
-
-def _decode_date(name: str) -> Callable[[Any, Import, int], Any]:
-    def decode_date(payload: Any, resolve: Import, depth: int) -> Any:
-        import datetime
-
-        if name in ("datetime", "time"):
-            *parts, zone, fold = payload
-            return getattr(datetime, name)(*_read_integers(parts), tzinfo=decode(zone, resolve, depth), fold=fold)
-        return getattr(datetime, name)(*_read_integers(payload))
-
-    return decode_date
-
-
-def _decode_timezone(payload: Any, resolve: Import, depth: int) -> Any:
-    import datetime
-
-    return datetime.timezone(*_decode_list(payload, resolve, depth))
-
-
 def _decode_made(payload: Any, resolve: Import, depth: int) -> Any:
     module, name, parts = payload
-    if (module, name) not in classes.PARTS:
+    if (module, name) not in PARTS:
         raise BadValue("a type that is not made of plain data")
-    kind, values = getattr(importlib.import_module(module), name), _decode_list(parts, resolve, depth)
-    return kind(**values[0]) if name == "SimpleNamespace" else kind(*values)
+    kind = getattr(importlib.import_module(module), name)
+    return PARTS[module, name].make(kind, _decode_list(parts, resolve, depth))
+
+
+# ------------------------------------------------------------------------- types that one call with plain data makes
+def _call(kind: Any, parts: list[Any]) -> Any:
+    return kind(*parts)
+
+
+def _call_with_text(kind: Any, parts: list[Any]) -> Any:
+    if [type(part) for part in parts] != [str]:
+        raise BadValue("a text was expected")
+    return kind(*parts)
+
+
+def _call_with_integers(kind: Any, parts: list[Any]) -> Any:
+    return kind(*_check_integers(parts))
+
+
+def _call_with_clock(kind: Any, parts: list[Any]) -> Any:
+    *numbers, zone, fold = parts
+    return kind(*_check_integers(numbers), tzinfo=zone, fold=fold)
+
+
+def _split_clock(value: Any) -> list[Any] | None:
+    """Of a date with a time, or a time; None where its zone is another class's than the standard library's."""
+    zone = value.tzinfo
+    is_plain = zone is None or type(zone).__module__ == "datetime" or (name_in_tables(type(zone)) in MADE and zone.key)
+    calendar = [value.year, value.month, value.day] if hasattr(value, "year") else []
+    clock = [value.hour, value.minute, value.second, value.microsecond]
+    return [*calendar, *clock, zone, value.fold] if is_plain else None
+
+
+class Parts(NamedTuple):
+    """split: a value's plain data, None where it has none. make: the value again, of its type and that data."""
+
+    split: Callable[[Any], Any]
+    make: Callable[[Any, list[Any]], Any] = _call
+
+
+MADE = {
+    ("decimal", "Decimal"): Parts(lambda value: [str(value)], _call_with_text),
+    ("fractions", "Fraction"): Parts(lambda value: [value.numerator, value.denominator], _call_with_integers),
+    ("datetime", "timedelta"): Parts(
+        lambda value: [value.days, value.seconds, value.microseconds], _call_with_integers
+    ),
+    ("datetime", "date"): Parts(lambda value: [value.year, value.month, value.day], _call_with_integers),
+    ("datetime", "timezone"): Parts(lambda value: value.__getinitargs__()),
+    **{("datetime", name): Parts(_split_clock, _call_with_clock) for name in ("datetime", "time")},
+    ("zoneinfo", "ZoneInfo"): Parts(lambda value: [value.key]),
+    ("uuid", "UUID"): Parts(lambda value: [str(value)]),
+    ("array", "array"): Parts(lambda value: [value.typecode, value.tobytes()]),
+    **{
+        ("pathlib", name): Parts(lambda value: [str(value)])
+        for name in ("PurePosixPath", "PureWindowsPath", "PosixPath")
+    },
+    **{
+        ("ipaddress", f"IPv{version}{what}"): Parts(lambda value: [str(value)])
+        for version in (4, 6)
+        for what in ("Address", "Network", "Interface")
+    },
+}
+# The mutable ones stay where they are, unless their data is asked for.
+KEPT = {
+    ("types", "SimpleNamespace"): Parts(lambda value: [dict(vars(value))], lambda kind, parts: kind(**parts[0])),
+    ("collections", "ChainMap"): Parts(lambda value: list(value.maps)),
+    **{("collections", name): Parts(lambda value: [value.data]) for name in ("UserDict", "UserList", "UserString")},
+}
+PARTS = MADE | KEPT
+
+
+def name_in_tables(kind: type) -> tuple[str, str]:
+    """(module, name) of a class of the tables that is what its name says, else of none."""
+    key = kind.__module__, kind.__name__
+    return key if key in PARTS and getattr(sys.modules.get(key[0]), key[1], None) is kind else ("", "")
 
 
 # ------------------------------------------------------------------------------------------------------------ the forms
@@ -301,7 +317,7 @@ FORMS = (
     Form("b", bytes, _encode_hex, _then(bytes.fromhex, _as_is)),
     Form("ba", bytearray, _encode_hex, _then(bytearray.fromhex, _as_is)),
     Form("c", complex, lambda value, export, depth: [value.real, value.imag], _decode_complex),
-    Form("range", range, _encode_bounds, _then(lambda bounds: range(*_read_integers(bounds)), _as_is)),
+    Form("range", range, _encode_bounds, _then(lambda bounds: range(*_check_integers(bounds)), _decode_list)),
     Form("slice", slice, _encode_bounds, _then(lambda bounds: slice(*bounds), _decode_list)),
     Form("q", collections.deque, lambda value, *to: [value.maxlen, _encode_items(value, *to)], _decode_deque),
     Form("n", collections.Counter, _encode_mapping, _then(collections.Counter, _decode_dict)),
@@ -325,13 +341,6 @@ DECODERS: dict[str, Callable[[Any, Import, int], Any]] = {
     "dd": _decode_defaultdict,
     "T": _then(classes.find_type, _as_is),
     "nt": _decode_named_tuple,
-    "D": _decode_decimal,
-    "F": _decode_fraction,
-    "td": _decode_date("timedelta"),
-    "date": _decode_date("date"),
-    "time": _decode_date("time"),
-    "datetime": _decode_date("datetime"),
-    "tz": _decode_timezone,
     "V": _decode_made,
     "mv": _then(lambda parts: memoryview(bytes.fromhex(parts[0])).cast(parts[1]), _as_is),
     "nd": _then(lambda parts: arrays.decode_array(*parts), _as_is),

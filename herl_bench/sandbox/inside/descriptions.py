@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 from typing import Any
 
-from . import classes, codec, containers
+from . import codec, containers
 from .protocol import ERROR_PARTS, OWN_MODULE, SPECIAL, TEXT_CAP, spell_dunders
 
 CHAIN_AT_MOST = 10  # exceptions that come with the one that was raised, as its cause and so on
@@ -52,7 +52,7 @@ def list_special_methods(kind: type) -> list[str]:
     is_generated = getattr(getattr(kind.__eq__, "__code__", None), "co_filename", "") == "<string>"
     if is_generated and hasattr(kind, "__dataclass_fields__"):
         words.append("narrow")
-    if any(kind.__eq__ is base.__eq__ for base in containers.MUTABLE) or classes.name_in_tables(kind) in classes.KEPT:
+    if any(kind.__eq__ is base.__eq__ for base in containers.MUTABLE) or codec.name_in_tables(kind) in codec.KEPT:
         words.append("data")
     return words
 

@@ -27,11 +27,12 @@ AHEAD = 16 << 10  # bytes: surely fits into a socket that nobody reads
 
 # What an object is asked without any value but the key, the name or the arguments of the question itself. Whatever is
 # not among these is an operator: it hands the program what its answer will be held against, or lets it compare.
-QUESTIONS = frozenset(
-    "call getattr setattr delattr getitem setitem delitem len iter take await aiter anext aenter aexit enter exit bool"
-    " str repr format seed global absorb neg pos invert abs int float complex index round trunc floor ceil hash"
-    " reversed contains send throw close dir next bytes fspath length_hint copy deepcopy type plain".split()
+QUESTIONS = (
+    "call getattr setattr delattr getitem setitem delitem len iter take await aiter anext aenter aexit enter exit"
+    " bool str repr format seed global absorb neg pos invert abs int float complex index round trunc floor ceil hash"
+    " reversed contains send throw close dir next bytes fspath length_hint copy deepcopy type plain"
 )
+NO_OPERATORS = frozenset(QUESTIONS.split())
 
 
 class Silent(Exception):
@@ -122,7 +123,7 @@ class Program(Values):
         self.calls += operation not in OURS
         self.requests += operation != "plain"
         question, given = (args[1].strip("_"), args[2:]) if operation == "special" else (operation, args[1:])
-        if question not in QUESTIONS:  # before its answer, which may be an exception
+        if question not in NO_OPERATORS:  # before its answer, which may be an exception
             self.shared = self.shared or question
         if operation == "call":
             self.last_call = (look_up(args[0]).label, encoded[1:], keywords)

@@ -4,7 +4,8 @@ Requests of the tester, and what the candidate answers; each answer ends with a 
 
     ["load", code, names]                     ["loaded", {name: value}] or ["loaderror", exception]
     ["run", code]                             ["ended", exception or null, exit status]
-    ["do", operation, arguments, keywords]    ["ret", value, changes], ["exc", exception, changes] or ["bad", why, changes]
+    ["do", operation, arguments, keywords]    ["ret", value, changes], ["exc", exception, changes]
+                                              or ["bad", why, changes]
 
 While it works on a "do" the candidate may call a function of the tests, ["cb", number, arguments, keywords, changes],
 which is answered by ["ok", value, changes] or ["raise", exception]. Values are as `codec.py` spells them; changes are

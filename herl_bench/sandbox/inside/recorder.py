@@ -39,7 +39,7 @@ class _Short(reprlib.Repr):
     def __init__(self) -> None:
         super().__init__()
         self.maxlevel = 6
-        for kind in "list tuple dict set frozenset deque array".split():
+        for kind in ["list", "tuple", "dict", "set", "frozenset", "deque", "array"]:
             setattr(self, f"max{kind}", 20)
         self.maxstring = self.maxother = 200
 

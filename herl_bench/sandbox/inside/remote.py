@@ -18,7 +18,7 @@ import types
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
-from . import classes, containers
+from . import classes, codec, containers
 from .protocol import COMPARISONS, OPERATORS, OWN_MODULE, TAKE_AT_MOST, BadValue, spell_dunders
 
 NAME_CAP = 80
@@ -119,9 +119,9 @@ def ask(remote: Any, operation: str, *args: Any) -> Any:
 def refuse(remote: Any, what: str) -> NoReturn:
     """What an honest program could answer, but only by itself, where its word must not count, and what has no meaning
     across two processes."""
-    look_up(remote).program.refuse(
-        f"the tests {what} of an object of the program's ({get_label(remote)}), which only the program could answer"
-    )
+    known = look_up(remote)
+    why = f"the tests {what} of an object of the program's ({known.label}), which only the program could answer"
+    raise known.program.refuse(why)  # which does not return
 
 
 def is_remote(value: Any) -> bool:
@@ -221,7 +221,7 @@ def copy_data(value: Remote) -> Any:
     if known.copied is None or known.copied[0] != known.program.requests:
         known.copied = (known.program.requests, ask(value, "plain"))
     copy = known.copied[1]
-    if type(copy) not in containers.MUTABLE and classes.name_in_tables(type(copy)) not in classes.KEPT:
+    if type(copy) not in containers.MUTABLE and codec.name_in_tables(type(copy)) not in codec.KEPT:
         refuse(value, "compare a value of their own with the data")
     return copy
 

@@ -18,10 +18,11 @@ from .rewrite import RECORDER, Tests
 
 # Modules that dataset tests use without importing them, because the published solutions happen to import them. The
 # tester's own are given.
-KNOWN_MODULES = frozenset(
-    "bisect cmath collections copy datetime decimal fractions functools heapq itertools json math operator os random re"
-    " statistics string sys time typing".split()
+MODULES = (
+    "bisect cmath collections copy datetime decimal fractions functools heapq itertools json math operator os random"
+    " re statistics string sys time typing"
 )
+KNOWN_MODULES = frozenset(MODULES.split())
 OWN_SEED = random.seed  # before `tester.Tester.seed` takes its place
 
 Row = tuple[str, int, str, bool, str]
@@ -31,7 +32,7 @@ Row = tuple[str, int, str, bool, str]
 class Variables(dict[str, Any]):
     """The builtins, and what is no function or class among the program's names: each time as it then is."""
 
-    def __init__(self, program: Program, names: set[str]):
+    def __init__(self, program: Program, names: frozenset[str]):
         super().__init__(vars(builtins))
         self.program, self.names = program, names
 

@@ -26,7 +26,7 @@ from .program import Program
 from .protocol import OUTPUT_CAP
 from .recorder import EVIDENCE_CAP, catch
 from .report import OWN_SEED, Report
-from .rewrite import Tests, prepare
+from .rewrite import prepare
 from .spawner import DESCRIPTOR, NUMBER, SECONDS, USED
 
 MEGABYTE = 1 << 20

@@ -35,11 +35,6 @@ from .remote import (
     to_identifier,
 )
 
-CATCHABLE = {
-    f"builtins.{name}": kind
-    for name, kind in vars(builtins).items()
-    if isinstance(kind, type) and issubclass(kind, BaseException)
-}
 PURE = {getattr(builtins, name): name for name in PURE_FUNCTIONS.split()}
 RUNNERS = ("unittest", "doctest")  # whose exceptions are words to the one who runs the tests
 # What the program may have the tester remember is bounded, for the tester's memory is. More than any honest one needs.
@@ -269,7 +264,7 @@ class Values(Channel):
         """The class of that name, where tests may know it: one of the program's, a builtin, or the standard library's
         if it is loaded."""
         module, _, short = name.rpartition(".")
-        kind: Any = self.errors.get(name) or CATCHABLE.get(name)
+        kind: Any = self.errors.get(name)
         root = module.partition(".")[0]
         if module == OF_TESTS and short.isdecimal() and int(short) < len(self.callbacks):
             kind = self.callbacks[int(short)]
