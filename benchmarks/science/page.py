@@ -15,7 +15,7 @@ from typing import Any
 
 from herl_bench.compare import statistics
 from herl_bench.compare.analyse import by_kind, interval, score_interval
-from herl_bench.evaluate.evaluation import pass_at_k
+from herl_bench.evaluate.scores import pass_at_k
 
 ARTICLE = {"gsm8k": 4.1, "humaneval": 3.7, "bbh": 3.8}
 """HeRL's gain over PPO in the article's table, in points."""

@@ -18,7 +18,7 @@ from herl_bench.errors import HerlBenchError
 from herl_bench.types import Metric, Rubric
 
 if TYPE_CHECKING:
-    from herl_bench.evaluate import Problem, Summary
+    from herl_bench.evaluate.tally import Problem, Summary
 
 SHOWN = 3
 """Kinds of errors that are told of."""
@@ -126,7 +126,7 @@ def nothing_judged(summary: Mapping[str, Any], lines: Sequence[str], when: str =
 
 def check_evaluation(folder: Path, rubric: Rubric, metrics: Sequence[Metric], when: str) -> list[str]:
     """What went wrong in an evaluation of a run, in words. Raises `HerlBenchError` where nothing could be judged."""
-    from herl_bench.evaluate import read_problems, read_summary
+    from herl_bench.evaluate.result_files import read_problems, read_summary
 
     summary = read_summary(folder)
     lines = told(read_problems(folder), summary["responses"], rubric, metrics)

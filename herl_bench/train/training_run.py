@@ -151,14 +151,18 @@ class TrainingRun:
     def evaluate(self, label: str) -> dict[str, float | None]:
         """Evaluate the policy as it is now into `eval/LABEL/`; the mean of each metric. Greedy, not charged to the
         budget."""
-        from herl_bench.evaluate import Writer, evaluate, sampling_settings
+        from herl_bench.evaluate.evaluation import evaluate
+        from herl_bench.evaluate.sample_files import SampleWriter
+        from herl_bench.evaluate.sampling import Sampling, resolve_sampling
+        from herl_bench.types import Environment
 
         folder = self.directory / "eval" / label
         with saving(folder):
             shutil.rmtree(folder, ignore_errors=True)
-        how: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "temperature": 0.0, "n": 1, "seed": self.seed}
-        how |= {"system_instruction": self.settings.system_instruction}
-        settings = sampling_settings(self.policy, self.task, **how)
+        environment = Environment(self.task, self.rubric, self.template, self.metrics, self.sandbox)
+        told = self.settings.system_instruction
+        sampling = Sampling(self.max_new_tokens, seed=self.seed, system_instruction=told)
+        settings = resolve_sampling(sampling, self.policy, self.task)
         seen = 0
 
         def on_batch(rows: Sequence[Any]) -> None:
@@ -172,19 +176,8 @@ class TrainingRun:
             ):  # outside of a step nothing is lost by stopping at once
                 raise KeyboardInterrupt
 
-        with Writer(
-            folder, task=self.task, rubric=self.rubric, metrics=self.metrics, settings=settings, model=self.policy
-        ) as writer:
-            done = evaluate(
-                self.policy,
-                self.task,
-                self.rubric,
-                self.metrics,
-                self.data.eval,
-                sandbox=self.sandbox,
-                on_batch=on_batch,
-                **how,
-            )
+        with SampleWriter(folder, environment, settings, model=self.policy) as writer:
+            done = evaluate(self.policy, environment, self.data.eval, sampling, on_batch=on_batch)
             writer.finish(done, model_name=self.settings.model, config={"data": self.data.source, "label": label})
         return {key: score.value for key, score in done.summary.metrics.items()}
 

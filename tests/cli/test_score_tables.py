@@ -15,7 +15,7 @@ from herl_bench.cli.score_tables import interval
 from herl_bench.compare.finished_runs import read_run
 from herl_bench.compare.statistics import share_interval
 from herl_bench.errors import UsageError
-from herl_bench.evaluate.evaluation import mean_and_stderr
+from herl_bench.evaluate.scores import mean_and_stderr
 from herl_bench.experiment.resolve import find_sandbox
 from herl_bench.plugins import Plugin, load_host
 from herl_bench.sweep.sweep import difference
