@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from herl_bench.errors import said
+from herl_bench.errors import describe_error
 from herl_bench.policy.answerer import Answer
 from herl_bench.rubric import judge
 from herl_bench.types import Environment, Example, HindsightTemplate, Judgement
@@ -67,7 +67,7 @@ def judge_responses(
             try:
                 extracted = environment.task.extract(example, answer.text)
             except Exception as error:
-                errors.append(f"extract: {said(error)}")
+                errors.append(f"extract: {describe_error(error)}")
         doc_id, sample = doc_ids[i] if doc_ids else i, samples[i] if samples else 0
         rows.append(Row(example, doc_id, sample, answer, judgement, extracted, tuple(errors)))
     return rows

@@ -21,7 +21,7 @@ from herl_bench.evaluate.scores import Score
 from herl_bench.evaluate.tally import sum_up
 from herl_bench.hindsight import guidance, revision_prompt
 from herl_bench.policy.answerer import Answer, Answerer
-from herl_bench.rubric import share_met
+from herl_bench.rubric import weigh_verdicts
 from herl_bench.types import Environment, Rubric
 
 Critique = Literal["reference_free", "self", "oracle"]
@@ -136,7 +136,7 @@ def refine(
 
 def reference_free_score(rubric: Rubric, row: Row) -> float:
     """The share of weight that is met, among the criteria that need no gold answer; 0 where none was decided."""
-    return share_met([c for c in rubric.criteria if not c.needs_reference], row.judgement.verdicts) or 0.0
+    return weigh_verdicts([c for c in rubric.criteria if not c.needs_reference], row.judgement.verdicts) or 0.0
 
 
 def is_replacement(rubric: Rubric, revision: Row, draft: Row) -> bool:
