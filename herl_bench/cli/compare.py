@@ -17,8 +17,8 @@ import click
 
 from herl_bench.cli import report_problems
 from herl_bench.cli.output import open_console, show_table
+from herl_bench.cli.trust import TRUST, trust_option
 from herl_bench.errors import UnknownName, UsageError
-from herl_bench.experiment.resolve import TRUST, trust_option
 from herl_bench.plain_text import escape_json, neutralize
 from herl_bench.plugins import Host
 

@@ -19,7 +19,7 @@ from herl_bench.evaluate.judging import Row, judge_responses
 from herl_bench.evaluate.sampling import ResolvedSampling, ask, derive_seed
 from herl_bench.evaluate.scores import Score
 from herl_bench.evaluate.tally import sum_up
-from herl_bench.hindsight import guidance, revision_prompt
+from herl_bench.hindsight import write_guidance, write_revision_prompt
 from herl_bench.policy.answerer import Answer, Answerer
 from herl_bench.rubric import weigh_verdicts
 from herl_bench.types import Environment, Rubric
@@ -168,7 +168,9 @@ class _Reviser:
         if not told:
             return []
         template, drafts = self.environment.template, [draft for draft, _ in told]
-        prompts = [revision_prompt(template, draft.example, answer.text, draft.response) for draft, answer in told]
+        prompts = [
+            write_revision_prompt(template, draft.example, answer.text, draft.response) for draft, answer in told
+        ]
         rows = judge_responses(
             self.environment,
             [draft.example for draft in drafts],
@@ -197,7 +199,7 @@ class _Reviser:
         template, rubric, free = self.environment.template, self.environment.rubric, self.critique == "reference_free"
         return [
             Answer(
-                guidance(
+                write_guidance(
                     template,
                     rubric,
                     row.example,

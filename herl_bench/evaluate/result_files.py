@@ -10,7 +10,6 @@ Left out: lm-eval itself (its import takes seconds), git hashes, and the long de
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import re
 import time
@@ -25,6 +24,7 @@ from herl_bench.errors import UsageError
 from herl_bench.evaluate.evaluation import Evaluation
 from herl_bench.evaluate.sampling import ResolvedSampling
 from herl_bench.evaluate.tally import Summary
+from herl_bench.locate import find_version
 from herl_bench.reading import read_json
 from herl_bench.saving import write_whole
 from herl_bench.types import Environment, Example, Metric
@@ -166,8 +166,8 @@ def write_results(
         "git_hash": None,
         "date": started,
         "pretty_env_info": None,
-        "transformers_version": find_version("transformers"),
-        "lm_eval_version": find_version("lm_eval"),
+        "transformers_version": find_version("transformers") or "N/A",
+        "lm_eval_version": find_version("lm_eval") or "N/A",
         "upper_git_hash": None,
         "model_source": "herl-bench",
         "model_name": model_name,
@@ -272,10 +272,3 @@ def sanitize_name(model_name: str) -> str:
 
 def hash_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def find_version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "N/A"

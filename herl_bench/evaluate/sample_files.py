@@ -25,7 +25,6 @@ from herl_bench.evaluate.result_files import (
     as_doc,
     criterion_column,
     describe_task,
-    find_version,
     generation_kwargs,
     hash_text,
     list_filters,
@@ -34,6 +33,7 @@ from herl_bench.evaluate.result_files import (
 )
 from herl_bench.evaluate.sampling import ResolvedSampling
 from herl_bench.evaluate.scores import PASS_AT, choose_pass_metrics, fill_undecided, mean, pass_at_k
+from herl_bench.locate import find_version
 from herl_bench.policy.answerer import Answer, Answerer
 from herl_bench.reading import parse_json
 from herl_bench.saving import append_lines, cut, saving, sync

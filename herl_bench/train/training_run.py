@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Any
 
 from herl_bench.budget import Budget
 from herl_bench.errors import SaveError, UsageError
+from herl_bench.evaluate.sampling import ResolvedSampling, Sampling, default_max_new_tokens, resolve_sampling
 from herl_bench.saving import Log, damage, prefix_sum, read_sums, saving, size_of, sync, write_sums
 from herl_bench.settings import Settings
-from herl_bench.types import HindsightTemplate, Method, Metric, Rubric, Task
+from herl_bench.types import Environment, HindsightTemplate, Method, Metric, Rubric, Task
 
 if TYPE_CHECKING:
     from herl_bench.data.sources import Data
@@ -47,16 +48,12 @@ class TrainingRun:
 
     directory: Path
     settings: Settings
-    task: Task
-    rubric: Rubric
-    template: HindsightTemplate
-    metrics: Sequence[Metric]
+    environment: Environment
     method: Method
     config: Any
     data: Data
     policy: Policy
     budget: Budget
-    sandbox: Any = None
     interrupted: bool = False
     resuming: bool = False
     on_step: Callable[[dict[str, Any], Sequence[Rollout]], None] = lambda row, rollouts: None
@@ -69,6 +66,26 @@ class TrainingRun:
 
     # ----------------------------------------------------------------------------------------- what the policy is asked
     @property
+    def task(self) -> Task:
+        return self.environment.task
+
+    @property
+    def rubric(self) -> Rubric:
+        return self.environment.rubric
+
+    @property
+    def template(self) -> HindsightTemplate:
+        return self.environment.template
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return self.environment.metrics
+
+    @property
+    def sandbox(self) -> Any:
+        return self.environment.sandbox
+
+    @property
     def seed(self) -> int:
         return self.settings.seed
 
@@ -77,35 +94,27 @@ class TrainingRun:
         return self.settings.report_to
 
     @property
-    def instruction(self) -> str:
-        """What a model with a chat template is told."""
-        told = self.settings.system_instruction
-        return self.task.instruction if told is None else told
+    def sampling(self) -> Sampling:
+        """How the policy is evaluated. Training asks by the same rules, at its own temperature."""
+        return Sampling(self.max_new_tokens, seed=self.seed, system_instruction=self.settings.system_instruction)
+
+    @property
+    def asked(self) -> ResolvedSampling:
+        return resolve_sampling(self.sampling, self.policy, self.task)
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
         """Token ids of what the policy is given of each prompt, as `evaluate` gives it."""
-        opening = (
-            f"{self.settings.system_instruction}\n\n"
-            if self.settings.system_instruction and not self.policy.chat
-            else ""
-        )
-        return self.policy.encode([opening + prompt for prompt in prompts], self.instruction)
+        asked = self.asked
+        return self.policy.encode([asked.prefix + prompt for prompt in prompts], asked.instruction)
 
     @property
     def stop(self) -> Sequence[str]:
-        """A chat model ends its own turn; its answer may well begin with what would stop a plain continuation."""
-        return () if getattr(self.policy.tokenizer, "chat_template", None) else self.task.stop
+        return self.asked.stop
 
     @property
     def max_new_tokens(self) -> int:
         own = getattr(self.config, "max_new_tokens", None)
-        if own:
-            return int(own)
-        return (
-            self.task.world.max_new_tokens
-            if self.data.source == "synthetic" and self.task.world
-            else self.task.max_new_tokens
-        )
+        return int(own) if own else default_max_new_tokens(self.task, self.data.source)
 
     # -------------------------------------------------------------------------------------------------------- the files
     def log_step(self, row: Mapping[str, Any], rollouts: Sequence[Rollout]) -> None:
@@ -153,16 +162,10 @@ class TrainingRun:
         budget."""
         from herl_bench.evaluate.evaluation import evaluate
         from herl_bench.evaluate.sample_files import SampleWriter
-        from herl_bench.evaluate.sampling import Sampling, resolve_sampling
-        from herl_bench.types import Environment
 
         folder = self.directory / "eval" / label
         with saving(folder):
             shutil.rmtree(folder, ignore_errors=True)
-        environment = Environment(self.task, self.rubric, self.template, self.metrics, self.sandbox)
-        told = self.settings.system_instruction
-        sampling = Sampling(self.max_new_tokens, seed=self.seed, system_instruction=told)
-        settings = resolve_sampling(sampling, self.policy, self.task)
         seen = 0
 
         def on_batch(rows: Sequence[Any]) -> None:
@@ -176,8 +179,8 @@ class TrainingRun:
             ):  # outside of a step nothing is lost by stopping at once
                 raise KeyboardInterrupt
 
-        with SampleWriter(folder, environment, settings, model=self.policy) as writer:
-            done = evaluate(self.policy, environment, self.data.eval, sampling, on_batch=on_batch)
+        with SampleWriter(folder, self.environment, self.asked, model=self.policy) as writer:
+            done = evaluate(self.policy, self.environment, self.data.eval, self.sampling, on_batch=on_batch)
             writer.finish(done, model_name=self.settings.model, config={"data": self.data.source, "label": label})
         return {key: score.value for key, score in done.summary.metrics.items()}
 
