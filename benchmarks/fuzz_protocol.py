@@ -105,9 +105,7 @@ WORDS = [
     "a" * 700,
     "[<m>]",
 ]
-TAGS = (
-    "i t d s z b ba c range slice q n o dd keys values items S T nt V mv nd np r cb it f e E x w a m"
-)
+TAGS = "i t d s z b ba c range slice q n o dd keys values items S T nt V mv nd np r cb it f e E x w a m"
 SORTS = "object class function callable exception iterator generator coroutine hashable other"
 SPECIAL = (
     "eq ne lt hash len iter next getitem contains bool call enter exit add radd sub rsub mul abs float int index round"
