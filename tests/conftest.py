@@ -19,7 +19,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_cmdline_main(config):
     """The whole suite takes two processes, a file that is named takes this one; `-n` says otherwise."""
     whole = config.args_source == config.ArgsSource.TESTPATHS and not config.option.usepdb
-    if config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None and whole:
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    if whole and not is_worker and config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None:
         config.option.numprocesses, config.option.dist = 2, "loadfile"
 
 
