@@ -167,7 +167,7 @@ def _run(
     allow_changed: bool = False,
 ) -> int:
     """Everything that can be wrong with the request is found before a folder is made."""
-    from herl_bench.data.sources import narrowed, open_data
+    from herl_bench.data.sources import open_data, restrict_problems
     from herl_bench.hindsight import try_template
     from herl_bench.locking import locked
     from herl_bench.train.training_run import TrainingRun, new_directory
@@ -177,7 +177,7 @@ def _run(
             f"{origin.get('trust_remote_code', '')}trust_remote_code: no file can ask for that: pass"
             " --trust_remote_code if you mean it"
         )
-    task = narrowed(host.get("task", settings.task), settings.problems)
+    task = restrict_problems(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
     config = config_of(method, method_values, origin, settings.model)
     rubric, template, metrics = (

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from herl_bench.compare.analyse import alone
-from herl_bench.compare.finished_runs import UNREADABLE, FinishedRun, Sample, read_run
+from herl_bench.compare.finished_runs import FinishedRun, Sample, read_run
 from herl_bench.compare.schema import Comparison, Contrast, from_json
 from herl_bench.errors import UsageError
-from herl_bench.reading import read_text
+from herl_bench.reading import UNREADABLE, read_text
 from herl_bench.runs import RunFiles
 
 COMPARISON = "compare.json"

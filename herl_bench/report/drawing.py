@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from herl_bench.plain_text import neutral, one_line
+from herl_bench.plain_text import flatten, neutralize
 from herl_bench.report.palette import PALETTE
 from herl_bench.saving import saving
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 WIDE, NARROW = 920.0, 340.0
 """Pixels; the style sheet shows the drawing that fits the screen."""
@@ -35,7 +35,7 @@ MARGIN = 18.0
 """Pixels of paper around a PNG."""
 NOTE = "note "
 """Begins the `gid` of what has words to be shown under the pointer."""
-STYLE = {
+STYLE: Any = {
     "figure.dpi": DPI,
     "font.size": 12,
     "text.color": PALETTE["light"]["ink"],
@@ -51,6 +51,9 @@ STYLE = {
     "lines.markeredgewidth": 0,
     "lines.scale_dashes": False,
     "legend.frameon": False,
+    "legend.borderpad": 0,
+    "legend.borderaxespad": 0,
+    "legend.handlelength": 26 / 12,
     "svg.fonttype": "none",
     **{f"{axis}tick.{key}": value for axis in "xy" for key, value in (("major.size", 0), ("major.pad", 8))},
     **{f"{axis}tick.labelcolor": PALETTE["light"]["soft"] for axis in "xy"},
@@ -62,10 +65,11 @@ DECIMALS = re.compile(r"-?\d+\.\d+")
 
 @dataclass(frozen=True)
 class Chart:
-    """label: what it shows, in words, for readers who do not see it. draw: gives the figure, so many pixels wide."""
+    """label: what it shows, in words, for readers who do not see it. draw: gives its axes, in a figure so many
+    pixels wide."""
 
     label: str
-    draw: Callable[[float], Figure]
+    draw: Callable[[float], Axes]
 
     def __html__(self) -> str:
         """In two widths, so that a phone need not shrink it."""
@@ -77,12 +81,14 @@ def to_png(chart: Chart, path: Path, warning: str = "") -> None:
     """Two image pixels per pixel. warning: stands under the chart."""
     import matplotlib
 
-    paper, title = PALETTE["light"]["paper"], {"Title": chart.label, "Software": None}
-    with matplotlib.rc_context({**STYLE, "savefig.bbox": "tight", "savefig.pad_inches": MARGIN / DPI}), saving(path):
-        figure = chart.draw(WIDE)
-        figure.text(0, -18 / DPI / figure.get_figheight(), warning, weight="bold")
+    paper = {"facecolor": PALETTE["light"]["paper"], "bbox_inches": "tight", "pad_inches": MARGIN / DPI}
+    with matplotlib.rc_context(STYLE), saving(path):
+        axes = chart.draw(WIDE)
+        axes.figure.set_frameon(True)
+        corner = -axes.bbox.x0, -axes.bbox.y0 - MARGIN
+        axes.annotate(warning, (0, 0), corner, "axes fraction", "offset points", weight="bold")
         path.parent.mkdir(parents=True, exist_ok=True)
-        _save(figure, path, facecolor=paper, dpi=2 * DPI, metadata=title)
+        _save(axes, path, dpi=2 * DPI, metadata={"Title": chart.label, "Software": None}, **paper)
 
 
 def to_svg(chart: Chart, width: float, kind: str) -> str:
@@ -91,24 +97,24 @@ def to_svg(chart: Chart, width: float, kind: str) -> str:
 
     written = io.StringIO()
     with matplotlib.rc_context(STYLE):
-        figure = chart.draw(width)
-        _save(figure, written, format="svg")
+        _save(chart.draw(width), written, format="svg")
     root = ElementTree.fromstring(written.getvalue())
     outlines = {f"#{path.get('id')}": path.attrib for path in root.iter(f"{SVG}path") if path.get("id")}
     _, _, across, down = root.get("viewBox", "").split()
     return (
         f'<svg class="chart {kind}" viewBox="0 0 {across} {down}" width="{across}" height="{down}" role="img"'
-        f' aria-label="{escape(neutral(chart.label))}">{"".join(_rewrite(root, outlines, ""))}</svg>'
+        f' aria-label="{escape(neutralize(chart.label))}">{"".join(_rewrite(root, outlines, ""))}</svg>'
     )
 
 
-def _save(figure: Figure, target: Any, **how: Any) -> None:
+def _save(axes: Axes, target: Any, **how: Any) -> None:
     from matplotlib.text import Text
 
+    figure: Any = axes.figure
     for artist in figure.findobj():
-        artist.set_gid(neutral(artist.get_gid() or "") or None)
+        artist.set_gid(neutralize(artist.get_gid() or "") or None)
         if isinstance(artist, Text):
-            artist.set_text(one_line(artist.get_text()))
+            artist.set_text(flatten(artist.get_text()))
     with warnings.catch_warnings():  # a letter that matplotlib's font lacks: the page's fonts have it
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(target, **how)
@@ -122,7 +128,7 @@ def _rewrite(element: Any, outlines: Mapping[str, Mapping[str, str]], note: str)
         return
     if tag == "g" and element.get("id", "").startswith(NOTE):
         note = f"<title>{escape(element.get('id').removeprefix(NOTE))}</title>"
-    attributes = dict(element.attrib)
+    attributes: dict[str, str] = dict(element.attrib)
     if tag == "use":
         shape = outlines[attributes["{http://www.w3.org/1999/xlink}href"]]
         place = f"translate({attributes['x']} {attributes['y']})"

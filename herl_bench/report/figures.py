@@ -79,7 +79,12 @@ def plot_criteria(arm: ArmScore, place: int) -> Chart:
 def plot_guided(arm: ArmScore, place: int) -> Chart:
     """Plain responses against revisions under guidance."""
     curves = [
-        Curve(name, place, [(tokens, *[pair[i]] * 3) for tokens, *pair in arm.plain_vs_guided], look=place + 2 * i)
+        Curve(
+            name,
+            place,
+            [(tokens, pair[i], pair[i], pair[i]) for tokens, *pair in arm.plain_vs_guided],
+            look=place + 2 * i,
+        )
         for i, name in enumerate(("without guidance", "revised under guidance"))
     ]
     _, plain, guided = arm.plain_vs_guided[-1]

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from herl_bench.plain_text import neutral
+from herl_bench.plain_text import neutralize
 from herl_bench.report.palette import PALETTE
 
 PAGES = Path(__file__).parent / "pages"
@@ -39,7 +39,7 @@ def render(template: str, *, texts: Mapping[str, Any] | None = None, **context: 
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: neutral(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+        finalize=lambda value: neutralize(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )
     environment.filters |= FILTERS
     style, script = _style(), (PAGES / "page.js").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from typing import Any
 
 from herl_bench.compare.schema import ArmScore, Audit, Comparison, Contrast, RunRecord, TaskItems
 from herl_bench.compare.verdict import aside
-from herl_bench.errors import said
+from herl_bench.errors import describe_error
 from herl_bench.report.contents import Contents, read_contents
 from herl_bench.report.drawing import Chart, to_png
 from herl_bench.report.figures import place_arms, plot_criteria, plot_guided, plot_overview, plot_task
@@ -54,7 +54,7 @@ def try_report(folder: Path) -> str:
     try:
         write_report(folder)
     except Exception as error:
-        return f"no report of {folder}: {said(error)}; everything else there is whole"
+        return f"no report of {folder}: {describe_error(error)}; everything else there is whole"
     return ""
 
 
