@@ -334,14 +334,14 @@ def benchmark_file(task: str, place: str, name: str, data: bytes) -> None:
 
 
 def config(name: str, data: bytes) -> None:
-    from herl_bench.cli.run import config_of, settings_of
+    from herl_bench.experiment.configuration import build_config, build_settings
     from herl_bench.settings import parse_settings
 
     with as_file("c.yaml", data) as path:
         run, method, origin = parse_settings({}, [], str(path))
-    settings = settings_of(run, origin)
+    settings = build_settings(run, origin)
     assert settings.budget >= 1 and settings.eval_items >= 1 and settings.seed >= 0, "settings that cannot be"
-    config_of(HOST.get("method", settings.method), method, origin)
+    build_config(HOST.get("method", settings.method), method, origin)
 
 
 def results(name: str, data: bytes) -> None:
@@ -376,16 +376,16 @@ def template(name: str, data: bytes) -> None:
         "unmet": [{"text": "t", "part": "", "evidence": "e", "correction": ""}],
         "level": "reference",
     }
-    templates.check(source, "t")
-    assert len(templates.render(source, "t", **names)) <= templates.MOST_TEXT
+    templates.compile_template(source, "t")
+    assert len(templates.render_template(source, "t", **names)) <= templates.MOST_TEXT
 
 
 def pattern(name: str, data: bytes) -> None:
-    from herl_bench.patterns import compiled, found_in
+    from herl_bench.patterns import compile_pattern, search_pattern
 
     source = data.decode("utf-8", "replace")
-    compiled(source)
-    assert found_in("a" * 5000 + "!", source) in (True, False, None)
+    compile_pattern(source)
+    assert search_pattern("a" * 5000 + "!", source) in (True, False, None)
 
 
 def refused(words: str) -> None:

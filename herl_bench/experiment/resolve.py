@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from herl_bench.errors import UsageError
+from herl_bench.plain_text import flatten
 from herl_bench.plugins import Host
-from herl_bench.types import HindsightTemplate, Metric, Rubric, SandboxProvider, Task
+from herl_bench.types import Environment, HindsightTemplate, Metric, Rubric, SandboxProvider, Task
 
 if TYPE_CHECKING:
     from herl_bench.policy.answerer import Answerer
     from herl_bench.policy.load import Policy
+
+
+log = logging.getLogger("herl_bench")
 
 
 def find_rubric(host: Host, task: Task, name: str = "") -> Rubric:
@@ -40,6 +45,29 @@ def find_template(host: Host, task: Task, name: str = "") -> HindsightTemplate:
 
 def find_metrics(host: Host, task: Task) -> list[Metric]:
     return [host.get("metric", name) for name in task.metrics]
+
+
+def find_environment(host: Host, task: Task, rubric: str = "", template: str = "") -> Environment:
+    """All that a task is judged by, but no sandbox yet. rubric, template: names; the task's own where empty."""
+    return Environment(
+        task, find_rubric(host, task, rubric), find_template(host, task, template), find_metrics(host, task)
+    )
+
+
+@contextmanager
+def open_environment(
+    host: Host, task: Task, *, rubric: str = "", template: str = "", sandbox: str = "default", integrity: str = "shared"
+) -> Iterator[Environment]:
+    """The same with the named sandbox, open for the length of the block where the task runs code."""
+    environment = find_environment(host, task, rubric, template)
+    with open_sandbox(host, task, sandbox, integrity) as box:
+        yield replace(environment, sandbox=box)
+
+
+def warn_of_problems(host: Host) -> None:
+    """Broken plugins are named; the rest works."""
+    for problem in host.problems:
+        log.warning("warning: %s", flatten(problem))
 
 
 def is_embedded(model: str) -> bool:
@@ -66,26 +94,14 @@ def load_named_policy(task: Task | None, model: str, *, trust_remote_code: bool 
             )
         policy = load_policy(str(task.policy))
     else:
-        from herl_bench.cli.suggestions import as_ours
-
         if model == "openai":
             raise UsageError("--model openai is a server: it can be evaluated (herl-bench eval), not trained")
-        as_ours(model, None)
         inside = Path(model) / "final"
         policy = load_policy(
             str(inside) if (inside / "config.json").is_file() else model, trust_remote_code=trust_remote_code
         )
     policy.name = model
     return policy
-
-
-TRUST = "HERL_BENCH_TRUST_REMOTE_CODE"
-trust_option = click.option(
-    "--trust_remote_code",
-    is_flag=True,
-    envvar=TRUST,
-    help="Run the Python code that the model's folder or hub repository brings along.",
-)
 
 
 def find_answerer(
@@ -124,8 +140,6 @@ def open_sandbox(host: Host, task: Task, name: str = "default", integrity: str =
 def find_sandbox(host: Host, name: str = "default", integrity: str = "shared") -> Callable[..., Any]:
     """Opens the named sandbox. integrity: `split` refuses verdicts that a program's own objects have a word in. Raises
     `UsageError` where the sandbox cannot do that; one that is not asked to need not know the option."""
-    import inspect
-
     provider: SandboxProvider = host.get("sandbox", name)
     if integrity == "shared":
         return provider.open

@@ -36,6 +36,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from herl_bench.bounded import lower_limit
 from herl_bench.compare.finished_runs import FinishedRun, read_run, read_settings, spent
 from herl_bench.data.examples import digest_items
 from herl_bench.errors import HerlBenchError, NoSandbox, SaveError, UsageError
@@ -232,8 +233,7 @@ def verify_apart(
 
 def _verify_here(answer: Connection, bundle: Path, judge: Callable[[], Judge], memory: int) -> None:
     os.setsid()  # so that whatever it starts ends with it
-    most = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (memory if most == resource.RLIM_INFINITY else min(memory, most), most))
+    lower_limit(resource.RLIMIT_AS, memory)
     said: dict[str, Any] = {"error": "", "code": 0, "problems": [], "items_checked": False}
     try:
         own = judge()

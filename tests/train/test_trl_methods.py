@@ -17,10 +17,11 @@ from helpers.toy_runs import PARITY, Killed, assert_same, rows, train
 from herl_bench.errors import DivergedError, UsageError
 from herl_bench.policy.load import load_policy
 from herl_bench.testing import tiny_checkpoint
+from herl_bench.train.checkpoints import list_checkpoints
 from herl_bench.train.config import GRPOConfig, PeerConfig, PPOConfig, RLOOConfig
 from herl_bench.train.forward import logprobs, microbatches
 from herl_bench.train.metrics import METRICS
-from herl_bench.train.training_run import TrainingRun, checkpoints
+from herl_bench.train.training_run import TrainingRun
 from herl_bench.train.trl_methods import Peer, _counts_padding, _minibatches
 
 SMALL: dict[str, Any] = {
@@ -208,7 +209,7 @@ def test_an_interrupted_run_saves_a_checkpoint(tmp_path: Path, checkpoint: Path)
 
     run.on_step = interrupt
     train(run)
-    assert [p.name for p in checkpoints(run.directory)] == ["step-000002"]
+    assert [p.name for p in list_checkpoints(run.directory)] == ["step-000002"]
     assert len(rows(run)) == 2
 
 
@@ -230,7 +231,9 @@ def test_a_reward_that_cannot_be_computed_trains_nothing(tmp_path: Path, checkpo
         raise RuntimeError("no oracle today")
 
     run = make_run(tmp_path / "run", checkpoint, GRPOConfig(**SMALL, beta=0), budget=200)
-    run.rubric = replace(PARITY, criteria=tuple(replace(c, check=broken) for c in PARITY.criteria))
+    run.environment = replace(
+        run.environment, rubric=replace(PARITY, criteria=tuple(replace(c, check=broken) for c in PARITY.criteria))
+    )
     before = {k: v.clone() for k, v in run.policy.model.state_dict().items()}
     assert_same(before, train(run))
     assert all(row["error_rate"] == 1 and row["rows"] == 0 for row in rows(run))

@@ -1,0 +1,83 @@
+"""A model of one's own: rates that suit it, an instruction of one's own, and a word where training made it worse."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+from herl_bench.budget import Budget
+from herl_bench.cli.outcome import say_if_worse
+from herl_bench.evaluate import sampling_settings
+from herl_bench.experiment.configuration import build_config
+from herl_bench.plugins import load_host
+from herl_bench.policy.load import load_policy
+from herl_bench.settings import Settings
+from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE, tiny_checkpoint
+from herl_bench.train.training_run import TrainingRun
+from herl_bench.types import Environment, Method
+
+HOST = load_host()
+RATES = ("learning_rate", "critic_learning_rate", "bonus_learning_rate")
+
+
+def rates(method, model, **given):
+    config = build_config(HOST.get("method", method), given, {}, str(model))
+    return [getattr(config, name) for name in RATES if hasattr(config, name)]
+
+
+@pytest.mark.parametrize(("method", "count"), [("ppo", 2), ("herl", 3), ("grpo", 1), ("rloo", 1)])
+def test_learning_rates_suit_the_model(tmp_path, method, count):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "warmstart.json").touch()
+    assert rates(method, "tiny") == rates(method, tmp_path / "made") == [3e-4] * count
+    assert rates(method, tmp_path / "own") == rates(method, "org/name") == [1e-5, 1e-4, 1e-4][:count]
+    assert rates(method, "org/name", learning_rate=1e-6) == [1e-6, 1e-4, 1e-4][:count]
+
+
+def test_a_preset_keeps_them_and_another_s_method_has_its_own():
+    assert rates("herl", "org/name", preset="paper")[0] == 1e-5
+    kind = dataclasses.make_dataclass("Own", [("learning_rate", float, 0.5)], frozen=True)
+    assert build_config(Method("own", kind, lambda run: None), {}, {}, "org/name").learning_rate == 0.5
+
+
+@pytest.mark.parametrize("chat", [True, False])
+@pytest.mark.parametrize("told", [None, "Only digits.", ""])
+def test_training_asks_what_evaluation_asks(tmp_path, chat, told):
+    policy = load_policy(tiny_checkpoint(tmp_path, "qwen2", chat_template=chat))
+    data = SimpleNamespace(source="synthetic")
+    run = TrainingRun(
+        tmp_path,
+        Settings(system_instruction=told),
+        Environment(TOY_TASK, TOY_RUBRIC, TOY_TEMPLATE, (TOY_METRIC,)),
+        None,
+        None,
+        data,
+        policy,
+        Budget(1),
+    )
+    how = sampling_settings(policy, TOY_TASK, max_new_tokens=6, temperature=0.0, n=1, seed=0, system_instruction=told)
+    (ids,) = run.encode(["1+2="])
+    assert [ids] == policy.encode([how["prefix"] + "1+2="], how["instruction"])
+    text = policy.tokenizer.decode(ids)
+    assert ("Only digits." in text) == bool(told)
+    assert ("Answer with a number." in text) == (chat and told is None)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ((0.33, 0.03), (0.13, 0.02), True),
+        ((0.33, 0.03), (0.31, 0.03), False),
+        ((0.33, None), (0.30, None), True),
+        ((0.33, 0.03), (0.40, 0.03), False),
+        ((None, None), (0.1, 0.1), False),
+    ],
+)
+def test_a_run_says_where_it_ended_below_its_beginning(before, after, said):
+    lines = []
+    run = SimpleNamespace(config=SimpleNamespace(learning_rate=3e-4))
+    say_if_worse(
+        run, *({"m,none": dict(zip(("value", "stderr"), pair, strict=True))} for pair in (before, after)), lines.append
+    )
+    assert [line.startswith("Warning: it ended below where it began, m,none ") for line in lines] == [True] * said
+    assert all("--set learning_rate=3e-05, now 0.0003" in line for line in lines)
