@@ -234,7 +234,7 @@ def _frame(width: float, height: float, *, left: float = 46, right: float = 12, 
 
 def _write(axes: Axes, words: str, x: float, y: float, **how: Any) -> None:
     """x: pixels from the chart's left; y: as the data."""
-    axes.annotate(words, (x - axes.bbox.x0, y), xycoords=("axes points", "data"), va="center", **how)
+    axes.annotate(words, (x - axes.bbox.x0, y), xycoords=("axes points", "data"), va="center_baseline", **how)
 
 
 def _mark(axes: Axes, x: float, y: float, curve: Curve, note: str, **how: Any) -> None:
