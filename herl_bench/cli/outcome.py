@@ -22,8 +22,9 @@ def show_outcome(run: TrainingRun) -> None:
 
     from herl_bench.cli.output import open_console
     from herl_bench.cli.score_tables import LEGEND, of_items, shown
-    from herl_bench.evaluate import RATES, read_problems, read_summary, warnings_of
     from herl_bench.evaluate.problems import describe_problems
+    from herl_bench.evaluate.result_files import read_problems, read_summary
+    from herl_bench.evaluate.tally import RATES, list_warnings
 
     before, after = (read_summary(run.files.evaluation(label)) for label in ("before", "after"))
     console = open_console(width=None if sys.stdout.isatty() else 100)
@@ -59,7 +60,7 @@ def show_outcome(run: TrainingRun) -> None:
         )
     say_if_worse(run, before["metrics"], after["metrics"], say)
     for line in (
-        *warnings_of(after),
+        *list_warnings(after),
         *describe_problems(read_problems(run.files.evaluation("after")), after["responses"], run.rubric, run.metrics),
     ):
         say(f"Warning: after training, {line}.")

@@ -24,7 +24,7 @@ from herl_bench.compare.schema import (
     TaskItems,
     Verdict,
 )  # fmt: skip
-from herl_bench.evaluate.evaluation import Score
+from herl_bench.evaluate.scores import Score
 
 HOSTILE = [
     "</script><script>window.hacked = 1</script>",
