@@ -22,7 +22,7 @@ from herl_bench.errors import UsageError
 from herl_bench.policy.answerer import Answer
 from herl_bench.policy.generation import generate
 from herl_bench.policy.language_model import LanguageModel
-from herl_bench.saving import SUMS, damage
+from herl_bench.saving import SUMS, find_damage
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -124,7 +124,7 @@ def _local_folder(place: str) -> Path | None:
                 f"model {place}: no tokenizer in it (looked for {', '.join(TOKENIZER_FILES)}): save the tokenizer"
                 " there too"
             )
-        if told := damage(folder):
+        if told := find_damage(folder):
             raise UsageError(
                 f"model {place}: {told}: restore the folder, or delete {folder / SUMS} if that change was meant"
             )
