@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import pluggy
 
-from herl_bench import hookspecs
+import herl_bench.hookspecs as hookspecs
 from herl_bench.errors import PluginError, UnknownName, UsageError, describe_error
 from herl_bench.rubric import load_rubric
 from herl_bench.types import Check, HindsightTemplate, Method, Metric, Rubric, SandboxProvider, Task

@@ -21,7 +21,7 @@ from herl_bench.evaluate.problems import describe_problems
 from herl_bench.experiment.resolve import find_metrics, find_rubric, find_sandbox
 from herl_bench.plugins import Host
 from herl_bench.saving import writing
-from herl_bench.types import Task
+from herl_bench.types import Environment, Task
 
 if TYPE_CHECKING:
     from herl_bench.evaluate.rescore import Place
@@ -80,10 +80,11 @@ def command(
     or unknown.
     """
     from herl_bench.cli.eval import progress, show_summaries, warn_of_rates
-    from herl_bench.evaluate import RATES, Tally
-    from herl_bench.evaluate.evaluation import PASS_AT
-    from herl_bench.evaluate.rescore import Job, places_of, rescore
+    from herl_bench.evaluate.judging import NO_TEMPLATE
+    from herl_bench.evaluate.rescore import Job, find_places, rescore
+    from herl_bench.evaluate.scores import PASS_AT
     from herl_bench.evaluate.stored_responses import STDIN, as_lines
+    from herl_bench.evaluate.tally import RATES, Tally
 
     task: Task = host.get("task", name)
     run = _run_settings(Path(file)) if file != "-" else {}
@@ -105,11 +106,12 @@ def command(
             return opened[0]
 
         own = not (data or run or require_all)
-        source, places = places_of(lines, items, own=own, allow_duplicates=allow_duplicates, name=called)
+        source, places = find_places(lines, items, own=own, allow_duplicates=allow_duplicates, name=called)
         available = _available(places, opened[0] if opened else None, require_all, called)
         if pass_at:
             _check_pass_at(places, pass_at[-1], called)
-        job = Job(lines, places, task, chosen, metrics, sandbox, rows=bool(output_path), pass_at=tally.pass_at)
+        environment = Environment(task, chosen, NO_TEMPLATE, metrics)
+        job = Job(lines, places, environment, sandbox, rows=bool(output_path), pass_at=tally.pass_at)
         write = stack.enter_context(writing(Path(output_path))) if output_path else None
         advance = stack.enter_context(progress(task.name, len(places)))
         for count, part, made in rescore(job, at_once):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from herl_bench.evaluate import Problem, Summary
+    from herl_bench.evaluate.tally import Problem, Summary
 
 
 class PassAt(click.ParamType):
