@@ -22,7 +22,7 @@ def test_attacks_on_the_tester_are_verdicts_about_the_program(tier: str):
         pytest.skip(probe.found)
     jobs = [Job(code, "root", {"tests": tests}) for _, tests, code in TESTER]
     assert len(jobs) > 80
-    with Sandbox(workers=2, isolation=tier, limits=QUICK) as sandbox:
+    with Sandbox(workers=4, isolation=tier, limits=QUICK) as sandbox:
         verdicts = dict(zip((name for name, _, _ in TESTER), sandbox.map(jobs), strict=True))
         assert {name: v for name, v in verdicts.items() if is_broken(v.status, v.detail)} == {}
         assert [v.status for v in sandbox.map([HONEST] * 4)] == ["pass"] * 4
