@@ -21,14 +21,14 @@ def show_outcome(run: TrainingRun) -> None:
     from rich.table import Table
 
     from herl_bench.cli.output import open_console
-    from herl_bench.cli.score_tables import LEGEND, of_items, shown
+    from herl_bench.cli.score_tables import LEGEND, format_items, format_score
     from herl_bench.evaluate.problems import describe_problems
     from herl_bench.evaluate.result_files import read_problems, read_summary
     from herl_bench.evaluate.tally import RATES, list_warnings
 
     before, after = (read_summary(run.files.evaluation(label)) for label in ("before", "after"))
     console = open_console(width=None if sys.stdout.isatty() else 100)
-    items = of_items(len(run.data.eval), run.data.available)
+    items = format_items(len(run.data.eval), run.data.available)
     title = f"{run.task.name} · {run.method.name} · seed {run.seed} · {items} items of {run.data.source}"
     table = Table(title=title, caption=LEGEND)
     for column in ("", "before", "after", "change"):
@@ -36,7 +36,9 @@ def show_outcome(run: TrainingRun) -> None:
     for group, indent in (("metrics", ""), ("planted", "  on problems: "), ("criteria", "  ")):
         for name, now in after[group].items():
             was = before[group].get(name, {"value": None})
-            table.add_row(indent + name, shown(was, 3), shown(now, 3), _change(was["value"], now["value"]))
+            table.add_row(
+                indent + name, format_score(was, 3), format_score(now, 3), _change(was["value"], now["value"])
+            )
     for name, (label, _) in RATES.items():
         table.add_row(
             f"  {label}", *("unknown" if s.get(name) is None else f"{s[name]:.1%}" for s in (before, after)), ""
