@@ -1,11 +1,13 @@
+# ruff: noqa: E501 (a program stays on one line)
 """Our attacks. `attempt(name, body)` gets its test passed exactly when the body runs to its end without an exception; a
-`forge` is a program that passes a test which it does not solve. {PLACES} are filled in by `test_sandbox_attacks.py`
-with real things on the host.
+`forge` is a program that passes a test which it does not solve. {PLACES} are filled in by `test_attacks.py` with
+real things on the host.
 """
 
 from __future__ import annotations
 
 from helpers.more_attacks import FILES, FILTER, MEETINGS, MORE_OTHER_TESTS, MORE_PAIRS, POLICY, RESOURCES, SYSTEM, WORDS
+from helpers.speaker import SPEAKER
 from herl_bench.sandbox.attacks import ATTACKS, TEST, Attack, attempt
 
 C = """import ctypes, os
@@ -194,12 +196,9 @@ RESOURCE = (
     Attack("many answers", "def add(a, b): return [0] * (40 << 20)\n"),
     Attack("endless iterator", "import itertools\ndef add(a, b): return itertools.count()\n"),
 )
-RAW = """import os, struct, json, time
-def frame(text):
-    body = text if isinstance(text, bytes) else text.encode()
-    return struct.pack('=I', len(body)) + body
+RAW = f"""{SPEAKER}
 def add(a, b):
-    {body}
+    {{body}}
     os.read(0, 1); time.sleep(9)
 """
 
@@ -225,7 +224,7 @@ FORGE = (
     Attack("raise AssertionError", "def add(a, b): raise AssertionError\n"),
     Attack("raise StopIteration", "def add(a, b): raise StopIteration\n"),
     Attack("raise GeneratorExit", "def add(a, b): raise GeneratorExit\n"),
-    Attack("raise our own Stop", "import sys\nclass Stop(BaseException): pass\nStop.__module__ = 'inside.program'\ndef add(a, b): raise Stop\n"),
+    Attack("raise our own Stop", "import sys\nclass Stop(BaseException): pass\nStop.__module__ = 'inside.channel'\ndef add(a, b): raise Stop\n"),
     Attack("exception that lies", "class X(Exception):\n    __str__ = __repr__ = lambda s: 'passed'\n    args = property(lambda s: 1 / 0)\ndef add(a, b): raise X\n"),
     Attack("patched builtins", "import builtins\nbuiltins.abs = lambda x: 0\nbuiltins.isinstance = lambda *a: True\nbuiltins.len = lambda x: 3\ndef add(a, b): return None\n"),
     Attack("patched operators", "import operator\nfor n in ('eq', 'ne', 'lt'): setattr(operator, n, lambda *a: True)\ndef add(a, b): return None\n"),
@@ -236,7 +235,7 @@ FORGE = (
     Attack("look through the frames", "import sys\ndef add(a, b):\n    f = sys._getframe()\n    while f:\n        if 'assert ' + 'add(' in repr(f.f_locals): return a + b\n        f = f.f_back\n    raise ValueError\n"),
     Attack("overwrite the expected values", "import gc\ndef add(a, b):\n    for o in gc.get_objects():\n        if isinstance(o, list) and o and o[0] == 3: o[0] = None\n    return None\n"),
     Attack("its own check", "def check(c): return True\ndef add(a, b): return None\n"),
-    Attack("its own recorder", "class R:\n    Stop = ValueError\n    start = compare = truth = raised = broken = lambda *a: None\n__hb__ = R()\ndef add(a, b): return None\n"),
+    Attack("its own recorder", "class R:\n    Stop = ValueError\n    start = compare = check = report_error = report_broken = lambda *a: None\n__hb__ = R()\ndef add(a, b): return None\n"),
     raw("answer true", "os.write(3, frame('[\"ret\", true, null, \"\"]'))"),
     raw("answer too early and often", "os.write(3, frame('[\"ret\", 3, null, \"\"]') * 50)"),
     raw("announce a verdict", "os.write(3, frame('{\"status\": \"pass\"}'))"),
@@ -260,7 +259,7 @@ FORGE = (
     raw("a class with our own methods", "os.write(3, frame('[\"ret\", {\"r\": [0, \"object\", \"X\", \"__init__ __class__ known data\", 1, null]}, null, \"\"]'))"),
     raw("an exception that is none", "os.write(3, frame('[\"exc\", 3, null, \"\"]'))"),
     raw("an exception with our own attributes", "os.write(3, frame('[\"exc\", {\"E\": [[\"x.Y\", \"builtins.Exception\"], [], \"\", 1, 5, {\"d\": [[\"<known>\", 1], [\"__class__\", {\"T\": \"builtins.int\"}]]}]}, null, \"\"]'))"),
-    raw("an exception of ours", "os.write(3, frame('[\"exc\", {\"E\": [[\"inside.program.Stop\"], [], \"\", 1, null, {}]}, null, \"\"]'))"),
+    raw("an exception of ours", "os.write(3, frame('[\"exc\", {\"E\": [[\"inside.channel.Stop\"], [], \"\", 1, null, {}]}, null, \"\"]'))"),
     raw("an exception that nobody threw", "os.write(3, frame('[\"exc\", {\"x\": 0}, null, \"\"]'))"),
     raw("an exception of no bases", "os.write(3, frame('[\"exc\", {\"E\": [[], null, \"\", 1, null, {}]}, null, \"\"]'))"),
     raw("a class of the tests that they have not", "os.write(3, frame('[\"exc\", {\"E\": [[\"<tests>.7\"], null, \"\", 1, null, {}]}, null, \"\"]'))"),
@@ -317,13 +316,18 @@ FORGE_OTHER_TESTS += MORE_OTHER_TESTS
 PAIRS += MORE_PAIRS
 
 SINGLE = {
-    f"{kind}: {attack.name}": attack
-    for kind, attacks in (
-        ("shown", ATTACKS), ("read", READ), ("write", WRITE), ("net", NET), ("process", PROCESS), ("kernel", KERNEL),
-        ("resource", RESOURCE + RESOURCES), ("forge", FORGE + POLICY), ("filter", FILTER), ("system", SYSTEM), ("files", FILES),
-        ("codec", WORDS),
-    )
-    for attack in attacks
-}  # fmt: skip
+    "shown": ATTACKS,
+    "read": READ,
+    "write": WRITE,
+    "net": NET,
+    "process": PROCESS,
+    "kernel": KERNEL,
+    "resource": RESOURCE + RESOURCES,
+    "forge": FORGE + POLICY,
+    "filter": FILTER,
+    "system": SYSTEM,
+    "files": FILES,
+    "codec": WORDS,
+}
 
 __all__ = ["FORGE_OTHER_TESTS", "MEETINGS", "PAIRS", "SINGLE", "TEST"]
