@@ -313,9 +313,9 @@ def try_rubric(name: str, data: bytes) -> None:
 
 
 def try_responses(name: str, data: bytes) -> None:
-    from herl_bench.evaluate.stored_responses import items_of, read_stored
+    from herl_bench.evaluate.stored_responses import open_items, read_stored
 
-    items = items_of(TASK, "synthetic")
+    items = open_items(TASK, "synthetic")
     with write_file(name, data) as path:
         for row in read_stored(path):
             assert all(isinstance(answer.text, str) for answer in row.answers)
