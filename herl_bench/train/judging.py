@@ -38,6 +38,6 @@ class Judging:
             return judge(examples, responses, self.rubric, self.metrics)
         for example, response in zip(examples, responses, strict=True):
             self.begin(example, response)
-        judged = [self._begun[e.id, r].result()[0] for e, r in zip(examples, responses, strict=True)]
+        judgements = [self._begun[e.id, r].result()[0] for e, r in zip(examples, responses, strict=True)]
         self._begun.clear()
-        return judged
+        return judgements

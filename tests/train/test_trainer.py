@@ -17,7 +17,7 @@ from herl_bench.policy.load import load_policy
 from herl_bench.settings import Settings
 from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE, tiny_checkpoint
 from herl_bench.train import herl, sampling
-from herl_bench.train.config import HeRLConfig, PeerConfig, PPOConfig
+from herl_bench.train.config import HeRLConfig, TRLConfig, PPOConfig
 from herl_bench.train.metrics import CLOCK, METRICS
 from herl_bench.train.rollouts import Row, training_rows
 from herl_bench.train.sampling import judged, sample
@@ -46,7 +46,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_run(
     directory: Path,
     checkpoint: Path,
-    config: PPOConfig | PeerConfig,
+    config: PPOConfig | TRLConfig,
     budget: int = 700,
     lively: bool = False,
     **more: Any,

@@ -17,7 +17,7 @@ from test_trainer import PARITY, Killed, assert_same, rows, train
 from herl_bench.errors import DivergedError, UsageError
 from herl_bench.policy.load import load_policy
 from herl_bench.testing import tiny_checkpoint
-from herl_bench.train.config import GRPOConfig, PeerConfig, PPOConfig, RLOOConfig
+from herl_bench.train.config import GRPOConfig, TRLConfig, PPOConfig, RLOOConfig
 from herl_bench.train.forward import logprobs, microbatches
 from herl_bench.train.metrics import METRICS
 from herl_bench.train.training_run import TrainingRun, checkpoints
@@ -42,7 +42,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_run(
-    directory: Path, checkpoint: Path, config: PeerConfig | PPOConfig, budget: int = 600, **more: Any
+    directory: Path, checkpoint: Path, config: TRLConfig | PPOConfig, budget: int = 600, **more: Any
 ) -> TrainingRun:
     return test_trainer.make_run(directory, checkpoint, config, budget, lively=True, **more)
 
