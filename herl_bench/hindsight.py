@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
-from herl_bench import templates
 from herl_bench.errors import UsageError
+from herl_bench.templates import compile_template, render_template
 from herl_bench.types import Example, HindsightTemplate, HintLevel, Rubric, Verdict
 
 FIELDS = ("guidance", "prompt")
@@ -78,7 +78,7 @@ def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence
     anything is sampled.
     """
     for name in FIELDS:
-        templates.check(*_source(template, name))
+        compile_template(*_source(template, name))
     seen = [Verdict(c.name, False, "what was seen", "what would be right") for c in rubric.criteria]
     for example in examples:
         for level in HINT_LEVELS:
@@ -99,7 +99,7 @@ def _source(template: HindsightTemplate, name: str) -> tuple[str, str]:
 
 
 def _render(template: HindsightTemplate, name: str, **names: Any) -> str:
-    return templates.render(*_source(template, name), **names)
+    return render_template(*_source(template, name), **names)
 
 
 # --------------------------------------------------------------------------------------------------------------- buffer

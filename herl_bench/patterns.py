@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from herl_bench.errors import UsageError
-from herl_bench.plain_text import one_line
+from herl_bench.plain_text import flatten
 
 LONGEST = 5_000
 MOST_WORK = 10_000_000
@@ -33,7 +33,7 @@ _late: Counter[str] = Counter()
 
 
 @lru_cache(maxsize=256)
-def compiled(pattern: str) -> Any:
+def compile_pattern(pattern: str) -> Any:
     """Raises `UsageError` that says what is wrong with the pattern."""
     import regex  # type: ignore[import-untyped]
 
@@ -50,16 +50,16 @@ def compiled(pattern: str) -> Any:
             )  # `regex` has a meaning for a{e}, `re` has none
             return regex.compile(same, regex.MULTILINE)
     except (re.error, regex.error, Warning, RecursionError, OverflowError, ValueError) as error:
-        raise UsageError(f"not a pattern of Python's re: {one_line(str(error))[:200]}") from None
+        raise UsageError(f"not a pattern of Python's re: {flatten(str(error))[:200]}") from None
 
 
-def found_in(text: str, pattern: str) -> bool | None:
+def search_pattern(text: str, pattern: str) -> bool | None:
     """Does the pattern match somewhere in the text, line by line? None where that is not known within a second of
     processor time."""
     if _late[pattern] >= PATIENCE:
         return None
     try:
-        return compiled(pattern).search(text, timeout=SECONDS) is not None
+        return compile_pattern(pattern).search(text, timeout=SECONDS) is not None
     except TimeoutError:
         _late[pattern] += 1
         return None

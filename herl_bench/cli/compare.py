@@ -17,9 +17,9 @@ import click
 
 from herl_bench.cli import report_problems
 from herl_bench.cli.output import open_console, show_table
+from herl_bench.cli.trust import TRUST, trust_option
 from herl_bench.errors import UnknownName, UsageError
-from herl_bench.experiment.resolve import TRUST, trust_option
-from herl_bench.plain_text import json_text, neutral
+from herl_bench.plain_text import escape_json, neutralize
 from herl_bench.plugins import Host
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _end(done: Comparison, folder: Path | None, form: str) -> int:
         write_whole(folder / "compare.json", to_json(done))
         try_report(folder)
     if form == "json":
-        click.echo(json_text(to_json(done)), nl=False)
+        click.echo(escape_json(to_json(done)), nl=False)
     else:
         show(done)
         if folder is not None:
@@ -443,7 +443,7 @@ def _sorted_out(places: Sequence[str]) -> tuple[list[Path], list[Path]]:
             f" name {runs[0] / 'eval' / 'after'}"
         )
     for place in others:
-        click.echo(f"herl-bench: {neutral(str(place))}: no config.yaml there, so it is no run: left out", err=True)
+        click.echo(f"herl-bench: {neutralize(str(place))}: no config.yaml there, so it is no run: left out", err=True)
     return runs, []
 
 
@@ -475,7 +475,7 @@ def _compare_answers(
         common = [task for task in by_arm[ordered[0].name] if all(task in found for found in by_arm.values())]
         groups = [{name: found[task] for name, found in by_arm.items()} for task in common]
         for task in dict.fromkeys(task for found in sets for task in found if task not in common):
-            click.echo(f"herl-bench: {neutral(task)}: not in every set of answers: left out", err=True)
+            click.echo(f"herl-bench: {neutralize(task)}: not in every set of answers: left out", err=True)
     if not groups:
         told = "; ".join(f"{name} has {', '.join(found)}" for name, found in by_arm.items())
         raise UsageError(f"no task is in all of them: {told}")
@@ -522,7 +522,7 @@ def show(done: Comparison) -> None:
     console = open_console(width=None if sys.stdout.isatty() else 150)
 
     def say(text: str, style: str = "") -> None:
-        console.print(neutral(text), style=style, markup=False, highlight=False)
+        console.print(neutralize(text), style=style, markup=False, highlight=False)
 
     for sentence in done.verdicts:
         say(sentence, "bold")
@@ -593,7 +593,7 @@ def _score_table(done: Comparison, items: TaskItems, scores: Sequence[ArmScore])
         cells = [*cells, _number(score.curve_area.value), _tokens(score.tokens_to_target)] if trained else cells[:-1]
         table.add_row(
             *(
-                Text(neutral(cell))
+                Text(neutralize(cell))
                 for cell in (score.arm, *cells, *([asides[score.arm]] if any(asides.values()) else []))
             )
         )
@@ -626,7 +626,7 @@ def _spending_table(items: TaskItems, scores: Sequence[ArmScore]) -> Any:
     for score in scores:
         used = spent[score.arm]
         table.add_row(
-            Text(neutral(score.arm)),
+            Text(neutralize(score.arm)),
             f"{used.tokens:,}",
             f"{used.rollouts:,}",
             f"{used.reward_calls:,}",

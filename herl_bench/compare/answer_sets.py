@@ -22,12 +22,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from herl_bench import reading
-from herl_bench.compare.finished_runs import UNREADABLE, Sample, counted, met_by_criterion, metric_key, regular
+from herl_bench.compare.finished_runs import Sample, counted, met_by_criterion, metric_key
 from herl_bench.compare.schema import Item, TaskItems
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.result_files import NAMESPACE
-from herl_bench.plain_text import one_line
+from herl_bench.plain_text import flatten
+from herl_bench.reading import RATIO, UNREADABLE, check_regular, measure_room, parse_json, read_json, read_json_lines
 
 KEYS = ("id", "doc_hash", "doc_id")
 """What items are known by, the surest first."""
@@ -88,10 +88,10 @@ def read_answers(place: Path) -> dict[str, Answers]:
     except UsageError:
         raise
     except DAMAGED as error:
-        raise UsageError(f"{place}: no zip archive, damaged or cut off: {one_line(str(error))[:200]}") from None
+        raise UsageError(f"{place}: no zip archive, damaged or cut off: {flatten(str(error))[:200]}") from None
     except UNREADABLE as error:
         raise UsageError(
-            f"{place}: cannot be read as answers: {type(error).__name__}: {one_line(str(error))[:200]}"
+            f"{place}: cannot be read as answers: {type(error).__name__}: {flatten(str(error))[:200]}"
         ) from None
     if not found:
         raise UsageError(
@@ -137,7 +137,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_inspect(path: Path) -> bool:
-    regular(path)
+    check_regular(path)
     with path.open("rb") as file:
         head = file.read(4096)
     return b'"eval"' in head and b'"version"' in head
@@ -172,8 +172,8 @@ def _of_file(path: Path) -> Iterator[Answers]:
 
 def read_json_loosely(path: Path) -> Any:
     """lm-eval writes NaN where a metric has none, and that is no number here either."""
-    regular(path)
-    return _without_nan(reading.read_json(path))
+    check_regular(path)
+    return _without_nan(read_json(path))
 
 
 def _without_nan(value: Any) -> Any:
@@ -207,8 +207,8 @@ def _of_samples(path: Path, task: str, results: Mapping[str, Any]) -> Answers:
     rows: dict[str, dict[str, Any]] = {}
     seen: set[tuple[str, str]] = set()
     values: dict[str, dict[str, tuple[float | None, ...]]] = {}
-    regular(path)
-    for number, said in reading.json_lines(path):
+    check_regular(path)
+    for number, said in read_json_lines(path):
         try:
             row = _without_nan(said)
             item, filter_name = str(row["doc_id"]), str(row.get("filter", "none"))
@@ -288,7 +288,7 @@ def _text(value: Any) -> str:
 
 # -------------------------------------------------------------------------------------------------------------- inspect
 def _unpacked(path: Path) -> tuple[Mapping[str, Any], Iterator[Any]]:
-    regular(path)
+    check_regular(path)
     with zipfile.ZipFile(path) as archive:
         parts = [
             part
@@ -302,12 +302,12 @@ def _unpacked(path: Path) -> tuple[Mapping[str, Any], Iterator[Any]]:
         )
     if len(parts) > PARTS or any(part.file_size > PART for part in parts):
         raise UsageError(f"{path}: more than {PARTS:,} samples, or one of more than {PART >> 20} MiB")
-    if sum(part.file_size for part in parts) > reading.room_of(path):
-        raise UsageError(f"{path}: unfolds to more than {reading.RATIO} times its size: not read")
+    if sum(part.file_size for part in parts) > measure_room(path):
+        raise UsageError(f"{path}: unfolds to more than {RATIO} times its size: not read")
 
     def read(part: zipfile.ZipInfo) -> Any:
         with zipfile.ZipFile(path) as archive, archive.open(part) as file:
-            return _without_nan(reading.parse_json(file.read(PART), f"{path}: {part.filename}"))
+            return _without_nan(parse_json(file.read(PART), f"{path}: {part.filename}"))
 
     header = next((part for part in parts if part.filename == "header.json"), None)
     if header is None:
@@ -318,7 +318,7 @@ def _unpacked(path: Path) -> tuple[Mapping[str, Any], Iterator[Any]]:
 def _of_inspect(path: Path, said: Mapping[str, Any], samples: Iterable[Any]) -> Answers:
     if said.get("status", "success") != "success":
         raise UsageError(
-            f"{path}: its evaluation ended as {one_line(str(said.get('status')))}: only finished ones are paired"
+            f"{path}: its evaluation ended as {flatten(str(said.get('status')))}: only finished ones are paired"
         )
     about = said["eval"]
     by_item: dict[str, list[Mapping[str, Any]]] = {}
@@ -330,7 +330,7 @@ def _of_inspect(path: Path, said: Mapping[str, Any], samples: Iterable[Any]) -> 
     for item, group in by_item.items():
         epochs = sorted(group, key=lambda sample: int(sample["epoch"]))
         if len({int(sample["epoch"]) for sample in epochs}) < len(epochs):
-            raise UsageError(f"{path}: sample {one_line(item)}: an epoch of it stands there twice")
+            raise UsageError(f"{path}: sample {flatten(item)}: an epoch of it stands there twice")
         scores = [dict(_inspect_scores(sample.get("scores") or {})) for sample in epochs]
         values = {
             key: tuple(score.get(key) for score in scores)
@@ -440,7 +440,7 @@ def pair(sets: Mapping[str, Answers], metrics: Sequence[str] = (), *, allow_uneq
     if strange:
         raise UsageError(
             f"{', '.join(str(one.path) for one in sets.values())}: {len(strange):,} of {len(wanted):,} items have the"
-            f" same {by} and are other questions or have another reference answer, {one_line(strange[0])[:60]} first:"
+            f" same {by} and are other questions or have another reference answer, {flatten(strange[0])[:60]} first:"
             " these are not the same items"
         )
     higher = {sets[arm].higher.get(chosen[arm]) for arm in sets} - {None}

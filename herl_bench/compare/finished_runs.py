@@ -8,39 +8,24 @@ kept.
 from __future__ import annotations
 
 import math
-import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from herl_bench import reading
 from herl_bench.compare.schema import Audit, Calibration, Evaluated, Item, Point, Repair, Spent
 from herl_bench.errors import UnknownName, UsageError
 from herl_bench.evaluate.evaluation import Score
 from herl_bench.evaluate.result_files import NAMESPACE, read_summary
+from herl_bench.reading import UNREADABLE, check_regular, read_json, read_rows, read_yaml
 from herl_bench.sweep.sweep import finished
 from herl_bench.types import Judgement, Verdict
 
 CUT_OFF = ("timeout", "memory", "crash", "protocol", "violation")
 """How a program can end that did not end by itself, in the sandbox's words."""
 AUDITS = 30
-UNREADABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RuntimeError,
-    StopIteration,
-    MemoryError,
-)
-"""What reading a file raises whose JSON may have any shape."""
-LARGEST = 2 << 30
-"""Bytes of a file that is read. A run of a million responses stays under it."""
 MOST = 1e12
 """No outcome is larger; what is would make every mean endless."""
 
@@ -107,15 +92,18 @@ def read_run(directory: Path, metric: str | None = None) -> FinishedRun:
         raise UsageError(f"the run {directory} has not ended: finish it with herl-bench run --resume {directory}")
     try:
         settings = read_settings(directory)
-        manifest = read_json(directory / "manifest.json")
+        manifest = read_json(directory / "manifest.json", strict=True)
         log = directory / "metrics.jsonl"
-        rows = tuple(json_lines(log)) if log.is_file() else ()
+        rows = tuple(read_rows(log)) if log.is_file() else ()
         if not rows:
             raise UsageError(f"{directory}: no metrics.jsonl, or an empty one: nothing was trained, or its log is lost")
         _in_order([row["step"] for row in rows], log)
         if any(later["tokens"] < earlier["tokens"] for earlier, later in pairwise(rows)):
             raise UsageError(f"{log}: tokens fall from one step to a later one: its numbers cannot be trusted")
-        task, results = str(settings["task"]), read_json(_newest(directory / "eval" / "after", "results_*.json"))
+        task, results = (
+            str(settings["task"]),
+            read_json(_newest(directory / "eval" / "after", "results_*.json"), strict=True),
+        )
         first, _ = _primary(results, task)
         chosen = (
             first
@@ -161,37 +149,13 @@ def metric_key(wanted: str, known: Iterable[str], where: str) -> str:
     return same[0]
 
 
-# --------------------------------------------------------------------------------------------------------- strict files
-def read_json(path: Path) -> Any:
-    """As its standard has it: NaN, Infinity, and a key that stands twice switch off every comparison. Raises
-    `UsageError`, or what is in `UNREADABLE`."""
-    regular(path)
-    return reading.read_json(path, strict=True)
-
-
-def json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a JSONL file, as `read_json`."""
-    regular(path)
-    for number, row in reading.json_lines(path, strict=True):
-        if not isinstance(row, dict):
-            raise UsageError(f"{path}:{number}: a row is a JSON object, not {type(row).__name__}")
-        yield row
-
-
 def read_settings(directory: Path) -> dict[str, Any]:
     """A run's `config.yaml`. Raises `UsageError`."""
-    regular(directory / "config.yaml")
-    settings = reading.read_yaml(directory / "config.yaml", "the configuration")
+    check_regular(directory / "config.yaml")
+    settings = read_yaml(directory / "config.yaml", "the configuration")
     if not isinstance(settings, dict):
         raise UsageError(f"{directory}/config.yaml: it holds {type(settings).__name__}, not `key: value` lines")
     return {str(key): value for key, value in settings.items()}
-
-
-def regular(path: Path) -> None:
-    """Raises `UsageError` for what is no file of bounded size: a pipe may never end, and a device neither."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
-        raise UsageError(f"{path}: {'too large' if stat.S_ISREG(found.st_mode) else 'no regular file'}: not read")
 
 
 def _newest(folder: Path, pattern: str) -> Path:
@@ -216,7 +180,7 @@ def _evaluation(summary: Mapping[str, Any], path: Path, metric: str) -> Evaluati
     ours: dict[str, dict[str, Any]] = {}
     outcomes: dict[str, float | None] = {}
     generation: Mapping[str, Any] = {}
-    for row in json_lines(path):
+    for row in read_rows(path):
         item = row["doc"]["id"]
         generation = row["arguments"]["gen_args_0"]["arg_1"]
         if row["filter"] == filter_name:
@@ -257,7 +221,7 @@ def read_evaluations(folder: Path, metric: str | None = None) -> tuple[list[Bare
     left_out: list[str] = []
     for path in sorted(folder.glob("results_*.json")):
         try:
-            results = read_json(path)
+            results = read_json(path, strict=True)
             ours, every = set(results.get(NAMESPACE, {}).get("summary", ())), list(results["results"])
         except (UsageError, *UNREADABLE) as error:
             left_out.append(f"{path}: not a results file that herl-bench wrote ({type(error).__name__}: {error})")
@@ -454,7 +418,7 @@ def _revisions(path: Path, count: int) -> tuple[tuple[Repair, ...], tuple[Audit,
     audits: list[Audit] = []
     drafts: dict[int, Mapping[str, Any]] = {}
     step, steps = 0, list[Any]()
-    for row in json_lines(path) if path.is_file() else ():
+    for row in read_rows(path) if path.is_file() else ():
         if row["step"] != step:
             steps.append(row["step"])
             step, drafts = row["step"], {}

@@ -28,11 +28,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
-from herl_bench.data.sources import EVAL_SEED, read_all
+from herl_bench.data.examples import read_examples
+from herl_bench.data.sources import EVAL_SEED
 from herl_bench.errors import DataError
 from herl_bench.evaluate.result_files import NAMESPACE
 from herl_bench.policy.answerer import Answer
-from herl_bench.reading import parse_json, raw_lines, room_of
+from herl_bench.reading import measure_room, parse_json, read_lines
 from herl_bench.types import Example, Task
 
 ID_FIELDS = ("id", "task_id", "doc_id")
@@ -103,7 +104,7 @@ def _as_lines(file: str, folder: Path) -> Path:
             path = _copy(pipe, folder / "received", file)
     if _head(path).startswith(b"\x1f\x8b"):
         with gzip.open(path) as packed:
-            path = _copy(packed, folder / "unpacked", file, room_of(path))
+            path = _copy(packed, folder / "unpacked", file, measure_room(path))
     if _head(path).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
         path = _one_per_line(path, folder / "rows", file)
     return path
@@ -142,7 +143,7 @@ def read_stored(path: str | Path, name: str = "") -> Iterator[Stored]:
     """
     filters: dict[bytes, set[str]] = {}
     some = False
-    for line, start, text in raw_lines(path, name):
+    for line, start, text in read_lines(path, name):
         row = parse_row(text, name or path, line, start)
         some = True
         if row.filter:
@@ -315,9 +316,9 @@ def items_of(task: Task, place: str | Path, *, seed: int = 0, difficulty: float 
     if isinstance(place, Path):
         assert task.read is not None
         read = partial(task.read, place, "eval")
-        readers = [lambda: read_all(read, f"{task.name} in {place}")]
+        readers = [lambda: read_examples(read, f"{task.name} in {place}")]
         readers += [
-            lambda reader=reader, name=name: read_all(lambda: reader(place), f"{task.name} ({name}) in {place}")  # type: ignore[misc]
+            lambda reader=reader, name=name: read_examples(lambda: reader(place), f"{task.name} ({name}) in {place}")  # type: ignore[misc]
             for name, reader in task.splits.items()
         ]
         return Items(str(place), readers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -15,9 +14,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from herl_bench.data.sources import items_digest
+from herl_bench.data.examples import digest_items
+from herl_bench.locate import find_version
 from herl_bench.plugins import Host
-from herl_bench.rubric import rubric_digest
+from herl_bench.rubric import digest_rubric
 
 if TYPE_CHECKING:
     from herl_bench.train.training_run import TrainingRun
@@ -53,10 +53,10 @@ VERSIONS: Mapping[str, Sequence[str]] = {"herl_bench": (), "python": (), "librar
 def manifest(run: TrainingRun, host: Host, command: list[str]) -> dict[str, Any]:
     """Versions, plugins, hardware, data, base model and command."""
     return {
-        "herl_bench": importlib.metadata.version("herl-bench"),
+        "herl_bench": find_version("herl-bench"),
         "command": shlex.join(command),
         "python": platform.python_version(),
-        "libraries": {name: version for name in LIBRARIES if (version := _version(name))},
+        "libraries": {name: version for name in LIBRARIES if (version := find_version(name))},
         "plugins": [
             {"name": p.name, "distribution": p.distribution, "version": p.version, "error": p.error}
             for p in host.plugins
@@ -67,8 +67,8 @@ def manifest(run: TrainingRun, host: Host, command: list[str]) -> dict[str, Any]
             "source": run.data.source,
             "sha256": dict(run.data.fingerprint),
             "items_sha256": {
-                "train": items_digest(islice(run.data.train(), TRAIN_HASHED)),
-                "eval": items_digest(run.data.eval),
+                "train": digest_items(islice(run.data.train(), TRAIN_HASHED)),
+                "eval": digest_items(run.data.eval),
             },
             "eval_items": len(run.data.eval),
         },
@@ -80,7 +80,7 @@ def manifest(run: TrainingRun, host: Host, command: list[str]) -> dict[str, Any]
             "architecture": type(run.policy.model).__name__,
             "tokenizer_sha256": tokenizer_digest(run.policy.tokenizer),
         },
-        "rubric": {"name": run.rubric.name, "sha256": rubric_digest(run.rubric)},
+        "rubric": {"name": run.rubric.name, "sha256": digest_rubric(run.rubric)},
         "template": {"name": run.template.name, "sha256": _sha([run.template.guidance, run.template.prompt])},
         "planted": (run.task.world.planted or None) if run.task.world and run.data.source == "synthetic" else None,
     }
@@ -164,13 +164,6 @@ def _settings(run: TrainingRun) -> dict[str, Any]:
 
 def _sha(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def command_line() -> list[str]:

@@ -36,16 +36,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.finished_runs import (
-    UNREADABLE,
-    FinishedRun,
-    json_lines,
-    read_json,
-    read_run,
-    read_settings,
-    spent,
-)
-from herl_bench.data.sources import items_digest
+from herl_bench.bounded import lower_limit
+from herl_bench.compare.finished_runs import FinishedRun, read_run, read_settings, spent
+from herl_bench.data.examples import digest_items
 from herl_bench.errors import HerlBenchError, NoSandbox, SaveError, UsageError
 from herl_bench.evaluate.evaluation import Summary, Tally
 from herl_bench.evaluate.rescore import Job, places_of, rescore
@@ -59,8 +52,9 @@ from herl_bench.evaluate.result_files import (
     scores_by_key,
 )
 from herl_bench.evaluate.stored_responses import Items
-from herl_bench.plain_text import one_line
-from herl_bench.rubric import rubric_digest
+from herl_bench.plain_text import flatten
+from herl_bench.reading import UNREADABLE, read_json, read_rows
+from herl_bench.rubric import digest_rubric
 from herl_bench.saving import saving, write_whole
 from herl_bench.types import Example, Metric, Rubric, Task
 
@@ -138,9 +132,11 @@ def _copied(source: Path, target: Path) -> None:
             target, yaml.safe_dump(local_names(read_settings(source.parent)), sort_keys=False, allow_unicode=True)
         )
     elif source.name == "manifest.json":
-        write_whole(target, json.dumps(local_names(read_json(source)), indent=2, ensure_ascii=False) + "\n")
+        write_whole(
+            target, json.dumps(local_names(read_json(source, strict=True)), indent=2, ensure_ascii=False) + "\n"
+        )
     elif source.suffix == ".json" and source.name.startswith("results_"):
-        said = read_json(source)
+        said = read_json(source, strict=True)
         name = local_names(said["model_name"])
         said |= {"model_name": name, "model_name_sanitized": sanitized(name), "config": local_names(said["config"])}
         said[NAMESPACE] |= {
@@ -237,8 +233,7 @@ def verify_apart(
 
 def _verify_here(answer: Connection, bundle: Path, judge: Callable[[], Judge], memory: int) -> None:
     os.setsid()  # so that whatever it starts ends with it
-    most = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (memory if most == resource.RLIM_INFINITY else min(memory, most), most))
+    lower_limit(resource.RLIMIT_AS, memory)
     said: dict[str, Any] = {"error": "", "code": 0, "problems": [], "items_checked": False}
     try:
         own = judge()
@@ -266,7 +261,7 @@ def _problems(bundle: Path, judge: Judge) -> Iterator[str]:
     if strange:  # nothing is read through a link, or from what may never end
         return
     try:
-        said = read_json(bundle / CLAIMS)
+        said = read_json(bundle / CLAIMS, strict=True)
         hashes, entry, version = dict(said["files"]), dict(said["entry"]), said.get("format")
     except (UsageError, *UNREADABLE) as error:
         yield f"{CLAIMS}: cannot be read: {type(error).__name__}: {error}"
@@ -302,7 +297,7 @@ def _guarded(where: str, check: Callable[[], Iterator[str]]) -> Iterator[str]:
 
 def _shortened(problem: str) -> str:
     """Without what moves a terminal's cursor, and not endless."""
-    line = one_line(problem)
+    line = flatten(problem)
     return line if len(line) <= LONGEST else f"{line[:LONGEST]} …"
 
 
@@ -345,7 +340,7 @@ def _consistent(run: FinishedRun, judge: Judge) -> Iterator[str]:
     """What one file of the run says against another."""
     manifest, settings, rows = run.manifest, run.settings, run.rows
     rubric = manifest.get("rubric")
-    if rubric is not None and rubric != {"name": judge.rubric.name, "sha256": rubric_digest(judge.rubric)}:
+    if rubric is not None and rubric != {"name": judge.rubric.name, "sha256": digest_rubric(judge.rubric)}:
         yield (
             f"manifest.json: the run was judged by another rubric than {judge.rubric.name} as it is here: its criteria"
             " differ"
@@ -379,10 +374,10 @@ def _rescored(bundle: Path, label: str, judge: Judge, run: FinishedRun) -> Itera
     """Judge every response again, and compare with everything that was said of it."""
     path = _newest(bundle / "eval" / label, "samples_*.jsonl")[0]
     name = str(path.relative_to(bundle))
-    stored = list(json_lines(path))
+    stored = list(read_rows(path))
     ours = {row["doc"]["id"]: row for row in stored if NAMESPACE in row}
     own = [Example(**row["doc"]) for row in ours.values()]
-    if run.settings["data"] == "synthetic" and run.manifest["data"]["sha256"] != {"eval": items_digest(own)}:
+    if run.settings["data"] == "synthetic" and run.manifest["data"]["sha256"] != {"eval": digest_items(own)}:
         yield f"{name}: the items are not those of manifest.json (data.sha256.eval)"
     for row in stored:
         yield from _row_alone(row, name)
@@ -499,7 +494,7 @@ def _summed_up(
     bundle: Path, label: str, judge: Judge, run: FinishedRun, stored: Sequence[Mapping[str, Any]], summary: Summary
 ) -> Iterator[str]:
     path = _newest(bundle / "eval" / label, "results_*.json")[0]
-    name, task, results = str(path.relative_to(bundle)), judge.task.name, read_json(path)
+    name, task, results = str(path.relative_to(bundle)), judge.task.name, read_json(path, strict=True)
     ours = results[NAMESPACE]
     said, again = ours["summary"][task], asdict(summary)
     again.pop("shortened")  # the samples do not say

@@ -28,7 +28,6 @@ from typing import Any
 
 from herl_bench.compare.analyse import score_interval
 from herl_bench.compare.finished_runs import (
-    UNREADABLE,
     BareEvaluation,
     FinishedRun,
     Sample,
@@ -42,7 +41,8 @@ from herl_bench.compare.schema import Interval
 from herl_bench.compare.verdict import aside
 from herl_bench.errors import UsageError
 from herl_bench.leaderboard.bundle import CLAIMS, inside, local_names
-from herl_bench.plain_text import csv_cell, markdown_cell, one_line
+from herl_bench.plain_text import escape_csv, escape_markdown, flatten
+from herl_bench.reading import UNREADABLE
 from herl_bench.report import charts
 from herl_bench.report.drawing import series
 from herl_bench.report.page import Figure, bounds, figure, number, render, whole
@@ -194,7 +194,7 @@ def without_twins(entries: Sequence[Entry]) -> tuple[list[Entry], dict[str, str]
 
 
 def _cut(line: str) -> str:
-    flat = one_line(line)
+    flat = flatten(line)
     return flat if len(flat) <= LONGEST else f"{flat[:LONGEST]} …"
 
 
@@ -353,8 +353,8 @@ def cells(standing: Standing) -> dict[str, str]:
     score, beside = standing.score, aside(standing.undecided, standing.shared, standing.responses)
     return {
         "rank": f"{standing.rank}{'=' if standing.tied else ''}",
-        "name": one_line(standing.name),
-        "model": one_line(_short(standing.model)),
+        "name": flatten(standing.name),
+        "model": flatten(_short(standing.model)),
         "score": number(score.value) + (f" ({beside})" if beside else ""),
         "interval": bounds(score),
         "seeds": str(len(standing.seeds)),
@@ -374,16 +374,16 @@ def to_markdown(tables: Sequence[Table]) -> str:
         rows = [cells(s) for s in table.standings]
         head = list(rows[0])
         lines = [
-            f"### {markdown_cell(table.task)}",
+            f"### {escape_markdown(table.task)}",
             "",
-            f"{markdown_cell(table.metric)} on {markdown_cell(table.source)}, intervals at 95 %.",
+            f"{escape_markdown(table.metric)} on {escape_markdown(table.source)}, intervals at 95 %.",
             "",
         ]
         lines += [
             "| " + " | ".join(head) + " |",
             "|" + "|".join("---" if h in ("name", "model") else "--:" for h in head) + "|",
         ]
-        lines += ["| " + " | ".join(map(markdown_cell, row.values())) + " |" for row in rows]
+        lines += ["| " + " | ".join(map(escape_markdown, row.values())) + " |" for row in rows]
         lines += ["", *(f"- {note}" for note in table.notes)]
         parts.append("\n".join(lines).rstrip())
     return "\n\n".join(parts) + "\n"
@@ -397,8 +397,8 @@ def to_csv(tables: Sequence[Table]) -> str:
         for s in table.standings:
             row = [
                 f"{s.rank}{'=' if s.tied else ''}",
-                csv_cell(s.name),
-                csv_cell(s.model),
+                escape_csv(s.name),
+                escape_csv(s.model),
                 s.score.value,
                 s.score.low,
                 s.score.high,

@@ -104,7 +104,7 @@ class Learner:
         self.models = ActorCritic(run, self.config, accelerator, packing, self.streams["shuffling"])
         self.bonus = Bonus(run.policy.model, self.config, packing, run.budget)
         self.buffer = HindsightBuffer(self.config.buffer_size)
-        self.judging = Judging(run.rubric, run.metrics, run.sandbox)
+        self.judging = Judging(run.environment)
         self.examples = ExampleStream(run.data)
         self.steps, self.started = 0, time.monotonic()
 

@@ -80,7 +80,7 @@ class StepSource:
             )
         if torch.cuda.device_count() > 1:
             raise UsageError("TRL trains on one GPU here: make one visible with CUDA_VISIBLE_DEVICES")
-        self.judging = Judging(run.rubric, run.metrics, run.sandbox)
+        self.judging = Judging(run.environment)
         self.trainer = _open_trainer(self)
         self.tracker = open_accelerator(run, self.config) if run.report_to else None
         # The first of `herl.STREAMS`: before anything was learnt, PPO's responses are these.

@@ -14,7 +14,7 @@ from typing import Any
 
 from herl_bench import Example
 from herl_bench.errors import DataError
-from herl_bench.reading import json_lines
+from herl_bench.reading import read_json_lines
 from herl_bench.types import Split
 
 from .checks import NOTE, NUMBER
@@ -23,13 +23,16 @@ FILES: dict[Split, str] = {"train": "train", "eval": "test"}
 SOURCE = "https://raw.githubusercontent.com/openai/grade-school-math/master/grade_school_math/data"
 
 
+def list_files(directory: Path, split: Split) -> list[Path]:
+    return [Path(directory) / "gsm8k" / f"{FILES[split]}.jsonl"]
+
+
 def read(directory: Path, split: Split) -> Iterable[Example]:
     """The examples of one file, in its order. Raises `DataError` with file and line."""
-    name = FILES[split]
-    path = Path(directory) / "gsm8k" / f"{name}.jsonl"
+    (path,), name = list_files(directory, split), FILES[split]
     if not path.is_file():
         raise DataError(f"{path} is missing: get it with  curl --create-dirs -o {path} {SOURCE}/{name}.jsonl")
-    return [example(row, name, number, f"{path}:{line}") for number, (line, row) in enumerate(json_lines(path))]
+    return [example(row, name, number, f"{path}:{line}") for number, (line, row) in enumerate(read_json_lines(path))]
 
 
 def example(row: Any, name: str, number: int, where: str) -> Example:
