@@ -1,0 +1,243 @@
+"""What a person sees while a run goes on: a live display in a terminal or notebook, plain lines elsewhere, or nothing.
+
+Displays are told of each step, each batch that an evaluation is through with, and of lines to say in between.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from herl_bench.sweep.cells import Cell
+    from herl_bench.sweep.pools import SweepState
+    from herl_bench.train.training_run import TrainingRun
+
+
+class RunProgress:
+    """Shows nothing."""
+
+    def __init__(self, run: TrainingRun):
+        self.run = run
+        self.started = time.monotonic()
+        self.first_tokens = run.budget.spent
+
+    def __enter__(self) -> RunProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        pass
+
+    def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
+        pass
+
+    def on_eval(self, label: str, done: int, total: int) -> None:
+        pass
+
+    def time_left(self, tokens: int) -> str:
+        """As minutes:seconds, at the speed so far. tokens: spent by now."""
+        spent = tokens - self.first_tokens
+        if spent <= 0:
+            return "?"
+        seconds = max(0, int((self.run.budget.tokens - tokens) * (time.monotonic() - self.started) / spent))
+        return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+class PlainProgress(RunProgress):
+    """One line per step, for logs and pipes."""
+
+    def say(self, text: str) -> None:
+        print(text, flush=True)
+
+    def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
+        self.say(self.describe_step(row))
+
+    def describe_step(self, row: dict[str, Any]) -> str:
+        parts = [f"step {row['step']}", f"tokens {row['tokens']:,}/{self.run.budget.tokens:,}"]
+        parts += [f"{name} {row[name]:.3f}" for name in ("reward", "metric") if row.get(name) is not None]
+        if row.get("revisions"):
+            parts.append(f"revised {row['revisions']} (improved {row['revision_improved_rate'] or 0:.0%})")
+        if row.get("kl") is not None:
+            parts.append(f"kl {row['kl']:.4f}")
+        parts += [f"{row['tokens_per_s']:,.0f} tok/s", f"ETA {self.time_left(row['tokens'])}"]
+        return "  ".join(parts)
+
+
+class LiveProgress(RunProgress):
+    """A budget bar, the newest numbers, and each criterion's pass rate, redrawn in place."""
+
+    def __init__(self, run: TrainingRun):
+        super().__init__(run)
+        from rich.console import Console
+        from rich.live import Live
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self.console = Console()
+        self.bar = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            expand=True,
+        )
+        self.budget = self.bar.add_task("budget", total=run.budget.tokens, completed=run.budget.spent, note="")
+        self.evaluation = self.bar.add_task("evaluation", total=1, visible=False, note="")
+        self.first_rates: dict[str, float | None] | None = None
+        self.live = Live(self.bar, console=self.console, refresh_per_second=4)
+
+    def __enter__(self) -> LiveProgress:
+        self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.live.stop()
+
+    def say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def on_eval(self, label: str, done: int, total: int) -> None:
+        self.bar.update(
+            self.evaluation, total=total, completed=done, visible=done < total, note=f"{label} {done}/{total}"
+        )
+
+    def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
+        from rich.console import Group
+        from rich.table import Table
+
+        spent = f"{row['tokens']:,}/{self.run.budget.tokens:,} tokens"
+        speed = f"{row['tokens_per_s']:,.0f} tok/s  ETA {self.time_left(row['tokens'])}"
+        self.bar.update(self.budget, completed=row["tokens"], note=f"{spent}  {speed}")
+        names = ("reward", "metric", "kl", "revision_improved_rate")
+        numbers = Table.grid(padding=(0, 2))
+        numbers.add_row(
+            f"step {row['step']}", *(f"{name} {row[name]:.3f}" for name in names if row.get(name) is not None)
+        )
+        self.first_rates = row["criteria"] if self.first_rates is None else self.first_rates
+        criteria = Table.grid(padding=(0, 1))
+        for name, rate in row["criteria"].items():
+            if rate is not None:
+                width = round(20 * rate)
+                moved = _describe_move(self.first_rates.get(name), rate)
+                criteria.add_row(name, "█" * width + "░" * (20 - width), f"{rate:.2f}", moved)
+        self.live.update(Group(self.bar, numbers, criteria))
+
+
+def _describe_move(before: float | None, now: float) -> str:
+    return "" if before is None or abs(now - before) < 0.005 else f"{now - before:+.2f}"
+
+
+def in_notebook() -> bool:
+    """Is this a Jupyter kernel, whose output cells can be drawn in?"""
+    shell = sys.modules.get("IPython")
+    running = shell.get_ipython() if shell is not None else None
+    return running is not None and hasattr(running, "kernel")
+
+
+def is_drawable() -> bool:
+    """Is stdout a terminal that has signs for bars? ASCII has none."""
+    return sys.stdout.isatty() and sys.stdout.encoding.lower().startswith("utf")
+
+
+def open_run_progress(run: TrainingRun, wanted: bool | None = None) -> RunProgress:
+    """wanted: None for a display where one can be drawn, True for plain lines elsewhere, False for none."""
+    if wanted is False:
+        return RunProgress(run)
+    if is_drawable() or in_notebook():
+        return LiveProgress(run)
+    return PlainProgress(run) if wanted else RunProgress(run)
+
+
+# -------------------------------------------------------------------------------------------------------------- a sweep
+class SweepProgress:
+    """Shows nothing. What the others show goes to stderr, for stdout is the comparison's alone."""
+
+    def __init__(self, cells: Sequence[Cell]):
+        self.cells = cells
+
+    def __enter__(self) -> SweepProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, state: SweepState) -> None:
+        pass
+
+
+class PlainSweepProgress(SweepProgress):
+    """A line as each cell starts and ends, for logs and pipes."""
+
+    def __init__(self, cells: Sequence[Cell]):
+        super().__init__(cells)
+        self.started = time.monotonic()
+        self.shown: set[tuple[str, str]] = set()
+
+    def show(self, state: SweepState) -> None:
+        if state.kept:
+            self.say_once("", f"{len(state.kept)} of {len(self.cells)} runs are there already")
+        for cell in state.running:
+            self.say_once(f"{cell.name}: ", "started")
+        for cell in state.done:
+            ended = len(state.kept) + len(state.done)
+            self.say_once(f"{cell.name}: ", f"done ({ended} of {len(self.cells)})", key="done")
+        for end in () if state.stopping else state.failed:
+            self.say_once(f"{end.cell.name}: ", f"failed: {end.reason}", key="failed")
+
+    def say_once(self, who: str, what: str, key: str = "") -> None:
+        if (who, key or what) not in self.shown:
+            self.shown.add((who, key or what))
+            minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
+            print(f"[{minutes:3}:{seconds:02}] {who}{what}", file=sys.stderr, flush=True)
+
+
+class LiveSweepProgress(SweepProgress):
+    """A bar for each running cell, and one for them all, redrawn in place."""
+
+    def __init__(self, cells: Sequence[Cell]):
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        super().__init__(cells)
+        note = TextColumn("{task.fields[note]}")
+        columns = TextColumn("{task.description}"), BarColumn(), note, TimeElapsedColumn()
+        self.bars = Progress(*columns, console=Console(stderr=True))
+        self.rows: dict[Cell, Any] = {}
+        self.all = self.bars.add_task("all", total=sum(cell.budget for cell in cells), note="")
+
+    def __enter__(self) -> LiveSweepProgress:
+        self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
+    def show(self, state: SweepState) -> None:
+        from herl_bench.sweep.cells import count_tokens
+
+        spent = sum(cell.budget for cell in (*state.kept, *state.done))
+        for cell in [cell for cell in self.rows if cell not in state.running]:
+            self.bars.remove_task(self.rows.pop(cell))
+        for cell in state.running:
+            if cell not in self.rows:
+                self.rows[cell] = self.bars.add_task(f"  {cell.name}", total=cell.budget, note="")
+            tokens = count_tokens(cell)
+            spent += min(tokens, cell.budget)
+            note = f"{tokens:,}/{cell.budget:,} tokens" if tokens else "starting"
+            self.bars.update(self.rows[cell], completed=tokens, note=note)
+        note = f"{len(state.kept) + len(state.done)} of {len(self.cells)} runs done, {len(state.running)} running"
+        note += f", {len(state.failed)} failed" if state.failed else ""
+        self.bars.update(self.all, completed=spent, note=note + (", stopping" if state.stopping else ""))
+
+
+def open_sweep_progress(cells: Sequence[Cell], wanted: bool | None = None) -> SweepProgress:
+    """wanted: as for a run."""
+    if wanted is False:
+        return SweepProgress(cells)
+    if sys.stderr.isatty() or in_notebook():
+        return LiveSweepProgress(cells)
+    return PlainSweepProgress(cells) if wanted else SweepProgress(cells)
