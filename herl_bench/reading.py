@@ -19,6 +19,7 @@ import gzip
 import json
 import math
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
@@ -38,6 +39,13 @@ YAML_DEPTH = 50
 YAML_VALUES = 20_000
 DIGITS = 300
 """More than a float can hold."""
+LARGEST = 2 << 30
+"""Bytes of a file of results. A run of a million responses stays under it."""
+UNREADABLE = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+    *(RuntimeError, StopIteration, MemoryError),
+)
+"""What taking a file's JSON apart raises, which may have any shape."""
 
 
 # ----------------------------------------------------------------------------------------------------------------- text
@@ -53,18 +61,18 @@ def read_text(
     except ValueError:  # a NUL in the name
         raise kind(f"{one_line(str(path))}: cannot read {what}: that is no file's name") from None
     if len(data) > most:
-        raise kind(f"{path}: cannot read {what}: longer than {_size(most)}")
-    return _decoded(data, f"{path}: cannot read {what}", kind)
+        raise kind(f"{path}: cannot read {what}: longer than {_format_size(most)}")
+    return _decode(data, f"{path}: cannot read {what}", kind)
 
 
-def _decoded(data: bytes, where: str, kind: type[UsageError] = DataError) -> str:
+def _decode(data: bytes, where: str, kind: type[UsageError] = DataError) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise kind(f"{where}: not UTF-8 text (byte {error.start})") from None
 
 
-def _size(count: int) -> str:
+def _format_size(count: int) -> str:
     return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
 
 
@@ -79,9 +87,9 @@ def parse_yaml(text: str, where: str) -> Any:
     import yaml
 
     if len(text) > MOST_YAML:
-        raise UsageError(f"{where}: not valid YAML: longer than {_size(MOST_YAML)}")
+        raise UsageError(f"{where}: not valid YAML: longer than {_format_size(MOST_YAML)}")
     try:
-        return yaml.load(text, _loader())  # a subclass of SafeLoader
+        return yaml.load(text, _make_loader())  # a subclass of SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -90,7 +98,7 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _loader() -> Any:
+def _make_loader() -> Any:
     """The pure-Python safe loader, which counts while it composes."""
     import yaml
 
@@ -155,7 +163,9 @@ def _loader() -> Any:
 
 # ----------------------------------------------------------------------------------------------------------------- JSON
 def read_json(path: str | Path, *, strict: bool = False) -> Any:
-    """The document of a JSON file. Raises `DataError`."""
+    """The document of a JSON file. strict: as in `parse_json`, and of a regular file only. Raises `DataError`."""
+    if strict:
+        check_regular(path)
     return parse_json(read_text(path, "it", kind=DataError), str(path), strict=strict)
 
 
@@ -164,7 +174,7 @@ def parse_json(text: str | bytes, where: str, *, strict: bool = False) -> Any:
 
     strict: as we write files ourselves, without NaN and infinite numbers, and no key twice.
     """
-    whole = text if isinstance(text, str) else _decoded(text, where)
+    whole = text if isinstance(text, str) else _decode(text, where)
     try:
         value = json.loads(whole, **(_STRICT if strict else _USUAL))
     except RecursionError:
@@ -174,12 +184,19 @@ def parse_json(text: str | bytes, where: str, *, strict: bool = False) -> Any:
         raise DataError(f"{where}: not JSON, perhaps cut off: {error.msg}: {place}") from None
     except ValueError as error:
         raise DataError(f"{where}: not JSON: {error}") from None
-    if whole.count("[") + whole.count("{") > DEPTH and _deep(value):
+    if whole.count("[") + whole.count("{") > DEPTH and _is_deep(value):
         raise DataError(f"{where}: JSON that is more than {DEPTH} levels deep")
     return value
 
 
-def _deep(value: Any) -> bool:
+def check_regular(path: str | Path) -> None:
+    """Raises `UsageError` for what is no file of bounded size: a pipe may never end, and a device neither."""
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+        raise UsageError(f"{path}: {'too large' if stat.S_ISREG(found.st_mode) else 'no regular file'}: not read")
+
+
+def _is_deep(value: Any) -> bool:
     level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(DEPTH):
         level = [
@@ -191,24 +208,24 @@ def _deep(value: Any) -> bool:
     return bool(level)
 
 
-def _whole(digits: str) -> int:
+def _parse_whole(digits: str) -> int:
     if len(digits) > DIGITS:
         raise ValueError(f"a number of more than {DIGITS} digits")
     return int(digits)
 
 
-def _finite(digits: str) -> float:
+def _parse_finite(digits: str) -> float:
     value = float(digits)
     if math.isinf(value):
         raise ValueError(f"the number {digits[:20]} is not finite")
     return value
 
 
-def _no_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
     raise ValueError(f"the number {name} is not finite")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
         seen: set[str] = set()
@@ -217,23 +234,34 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-_USUAL: dict[str, Any] = {"parse_int": _whole}
+_USUAL: dict[str, Any] = {"parse_int": _parse_whole}
 _STRICT: dict[str, Any] = {
-    "parse_int": _whole,
-    "parse_float": _finite,
-    "parse_constant": _no_constant,
-    "object_pairs_hook": _unique,
+    "parse_int": _parse_whole,
+    "parse_float": _parse_finite,
+    "parse_constant": _refuse_constant,
+    "object_pairs_hook": _build_object,
 }
 
 
 # ----------------------------------------------------------------------------------------------------------- JSON lines
-def json_lines(path: str | Path, *, strict: bool = False) -> Iterator[tuple[int, Any]]:
+def read_json_lines(path: str | Path) -> Iterator[tuple[int, Any]]:
     """(number, value) of each line that is not blank, numbers from 1. Raises `DataError` with file and line."""
-    for number, _, line in raw_lines(path):
-        yield number, parse_json(line, f"{path}:{number}", strict=strict)
+    for number, _, line in read_lines(path):
+        yield number, parse_json(line, f"{path}:{number}")
 
 
-def raw_lines(path: str | Path, name: str = "") -> Iterator[tuple[int, int, bytes]]:
+def read_rows(path: str | Path) -> Iterator[dict[str, Any]]:
+    """The rows of a regular JSONL file as we write them ourselves: an object on each line, by `parse_json`'s strict
+    rules."""
+    check_regular(path)
+    for number, _, line in read_lines(path):
+        row = parse_json(line, f"{path}:{number}", strict=True)
+        if not isinstance(row, dict):
+            raise UsageError(f"{path}:{number}: a row is a JSON object, not {type(row).__name__}")
+        yield row
+
+
+def read_lines(path: str | Path, name: str = "") -> Iterator[tuple[int, int, bytes]]:
     """(number, where it begins, bytes) of each line that is not blank; of a name in `.gz`, of what it unfolds to. name:
     what messages call the file."""
     number = start = 0
@@ -241,11 +269,11 @@ def raw_lines(path: str | Path, name: str = "") -> Iterator[tuple[int, int, byte
     try:
         with open(path, "rb") as file:
             folded = str(path).endswith(".gz")
-            room = room_of(path) if folded else None
+            room = measure_room(path) if folded else None
             for line in _bounded_lines(gzip.GzipFile(fileobj=file) if folded else file):  # type: ignore[arg-type]
                 number += 1
                 if len(line) > MOST_LINE:
-                    raise DataError(f"{name}:{number}: a line of more than {_size(MOST_LINE)}")
+                    raise DataError(f"{name}:{number}: a line of more than {_format_size(MOST_LINE)}")
                 if room is not None and start + len(line) > room:
                     raise DataError(
                         f"{name}:{number}: unfolds to more than {RATIO} times its size: not read any further"
@@ -260,7 +288,7 @@ def raw_lines(path: str | Path, name: str = "") -> Iterator[tuple[int, int, byte
         raise DataError(f"{name}:{number + 1}: cannot be unfolded, damaged or cut off: {error}") from None
 
 
-def room_of(path: str | Path) -> int:
+def measure_room(path: str | Path) -> int:
     """Bytes that a gzipped file may unfold to."""
     return max(MOST_UNFOLDED, RATIO * os.stat(path).st_size)
 

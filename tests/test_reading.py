@@ -8,7 +8,7 @@ import time
 import pytest
 
 from herl_bench.errors import DataError, UsageError
-from herl_bench.reading import DEPTH, DIGITS, json_lines, parse_json, parse_yaml, read_json, read_text, read_yaml
+from herl_bench.reading import DEPTH, DIGITS, parse_json, parse_yaml, read_json, read_json_lines, read_text, read_yaml
 
 LAUGHS = "a: &a [l,l,l,l,l,l,l,l,l]\n" + "".join(
     f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
@@ -134,7 +134,7 @@ ROWS = b"".join(b'{"id": "%d", "x": "%s"}\n' % (i, os.urandom(30).hex().encode()
 
 def read(path, data):
     path.write_bytes(data)
-    return list(json_lines(path))
+    return list(read_json_lines(path))
 
 
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path):

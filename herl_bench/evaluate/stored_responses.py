@@ -32,7 +32,7 @@ from herl_bench.data.sources import EVAL_SEED, read_all
 from herl_bench.errors import DataError
 from herl_bench.evaluate.result_files import NAMESPACE
 from herl_bench.policy.answerer import Answer
-from herl_bench.reading import parse_json, raw_lines, room_of
+from herl_bench.reading import measure_room, parse_json, read_lines
 from herl_bench.types import Example, Task
 
 ID_FIELDS = ("id", "task_id", "doc_id")
@@ -103,7 +103,7 @@ def _as_lines(file: str, folder: Path) -> Path:
             path = _copy(pipe, folder / "received", file)
     if _head(path).startswith(b"\x1f\x8b"):
         with gzip.open(path) as packed:
-            path = _copy(packed, folder / "unpacked", file, room_of(path))
+            path = _copy(packed, folder / "unpacked", file, measure_room(path))
     if _head(path).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
         path = _one_per_line(path, folder / "rows", file)
     return path
@@ -142,7 +142,7 @@ def read_stored(path: str | Path, name: str = "") -> Iterator[Stored]:
     """
     filters: dict[bytes, set[str]] = {}
     some = False
-    for line, start, text in raw_lines(path, name):
+    for line, start, text in read_lines(path, name):
         row = parse_row(text, name or path, line, start)
         some = True
         if row.filter:

@@ -36,15 +36,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.finished_runs import (
-    UNREADABLE,
-    FinishedRun,
-    json_lines,
-    read_json,
-    read_run,
-    read_settings,
-    spent,
-)
+from herl_bench.compare.finished_runs import FinishedRun, read_run, read_settings, spent
 from herl_bench.data.sources import items_digest
 from herl_bench.errors import HerlBenchError, NoSandbox, SaveError, UsageError
 from herl_bench.evaluate.evaluation import Summary, Tally
@@ -60,6 +52,7 @@ from herl_bench.evaluate.result_files import (
 )
 from herl_bench.evaluate.stored_responses import Items
 from herl_bench.plain_text import one_line
+from herl_bench.reading import UNREADABLE, read_json, read_rows
 from herl_bench.rubric import rubric_digest
 from herl_bench.saving import saving, write_whole
 from herl_bench.types import Example, Metric, Rubric, Task
@@ -138,9 +131,11 @@ def _copied(source: Path, target: Path) -> None:
             target, yaml.safe_dump(local_names(read_settings(source.parent)), sort_keys=False, allow_unicode=True)
         )
     elif source.name == "manifest.json":
-        write_whole(target, json.dumps(local_names(read_json(source)), indent=2, ensure_ascii=False) + "\n")
+        write_whole(
+            target, json.dumps(local_names(read_json(source, strict=True)), indent=2, ensure_ascii=False) + "\n"
+        )
     elif source.suffix == ".json" and source.name.startswith("results_"):
-        said = read_json(source)
+        said = read_json(source, strict=True)
         name = local_names(said["model_name"])
         said |= {"model_name": name, "model_name_sanitized": sanitized(name), "config": local_names(said["config"])}
         said[NAMESPACE] |= {
@@ -266,7 +261,7 @@ def _problems(bundle: Path, judge: Judge) -> Iterator[str]:
     if strange:  # nothing is read through a link, or from what may never end
         return
     try:
-        said = read_json(bundle / CLAIMS)
+        said = read_json(bundle / CLAIMS, strict=True)
         hashes, entry, version = dict(said["files"]), dict(said["entry"]), said.get("format")
     except (UsageError, *UNREADABLE) as error:
         yield f"{CLAIMS}: cannot be read: {type(error).__name__}: {error}"
@@ -379,7 +374,7 @@ def _rescored(bundle: Path, label: str, judge: Judge, run: FinishedRun) -> Itera
     """Judge every response again, and compare with everything that was said of it."""
     path = _newest(bundle / "eval" / label, "samples_*.jsonl")[0]
     name = str(path.relative_to(bundle))
-    stored = list(json_lines(path))
+    stored = list(read_rows(path))
     ours = {row["doc"]["id"]: row for row in stored if NAMESPACE in row}
     own = [Example(**row["doc"]) for row in ours.values()]
     if run.settings["data"] == "synthetic" and run.manifest["data"]["sha256"] != {"eval": items_digest(own)}:
@@ -499,7 +494,7 @@ def _summed_up(
     bundle: Path, label: str, judge: Judge, run: FinishedRun, stored: Sequence[Mapping[str, Any]], summary: Summary
 ) -> Iterator[str]:
     path = _newest(bundle / "eval" / label, "results_*.json")[0]
-    name, task, results = str(path.relative_to(bundle)), judge.task.name, read_json(path)
+    name, task, results = str(path.relative_to(bundle)), judge.task.name, read_json(path, strict=True)
     ours = results[NAMESPACE]
     said, again = ours["summary"][task], asdict(summary)
     again.pop("shortened")  # the samples do not say

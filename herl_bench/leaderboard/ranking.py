@@ -28,7 +28,6 @@ from typing import Any
 
 from herl_bench.compare.analyse import score_interval
 from herl_bench.compare.finished_runs import (
-    UNREADABLE,
     BareEvaluation,
     FinishedRun,
     Sample,
@@ -43,6 +42,7 @@ from herl_bench.compare.verdict import aside
 from herl_bench.errors import UsageError
 from herl_bench.leaderboard.bundle import CLAIMS, inside, local_names
 from herl_bench.plain_text import csv_cell, markdown_cell, one_line
+from herl_bench.reading import UNREADABLE
 from herl_bench.report import charts
 from herl_bench.report.drawing import series
 from herl_bench.report.page import Figure, bounds, figure, number, render, whole

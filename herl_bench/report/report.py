@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from herl_bench.compare.analyse import alone
-from herl_bench.compare.finished_runs import UNREADABLE, FinishedRun, Sample, read_run
+from herl_bench.compare.finished_runs import FinishedRun, Sample, read_run
 from herl_bench.compare.schema import ArmScore, BandPoint, Comparison, Contrast, RunRecord, TaskItems, from_json
 from herl_bench.compare.verdict import aside
 from herl_bench.errors import UsageError
-from herl_bench.reading import read_text
+from herl_bench.reading import UNREADABLE, read_text
 from herl_bench.report import charts
 from herl_bench.report.drawing import Drawing, Words, to_png
 from herl_bench.report.page import Figure, figure, number, render, signed

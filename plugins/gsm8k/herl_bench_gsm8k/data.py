@@ -14,7 +14,7 @@ from typing import Any
 
 from herl_bench import Example
 from herl_bench.errors import DataError
-from herl_bench.reading import json_lines
+from herl_bench.reading import read_json_lines
 from herl_bench.types import Split
 
 from .checks import NOTE, NUMBER
@@ -29,7 +29,7 @@ def read(directory: Path, split: Split) -> Iterable[Example]:
     path = Path(directory) / "gsm8k" / f"{name}.jsonl"
     if not path.is_file():
         raise DataError(f"{path} is missing: get it with  curl --create-dirs -o {path} {SOURCE}/{name}.jsonl")
-    return [example(row, name, number, f"{path}:{line}") for number, (line, row) in enumerate(json_lines(path))]
+    return [example(row, name, number, f"{path}:{line}") for number, (line, row) in enumerate(read_json_lines(path))]
 
 
 def example(row: Any, name: str, number: int, where: str) -> Example:

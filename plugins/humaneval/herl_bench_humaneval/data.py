@@ -23,7 +23,7 @@ from typing import Any
 
 from herl_bench import Example
 from herl_bench.errors import DataError
-from herl_bench.reading import json_lines
+from herl_bench.reading import read_json_lines
 from herl_bench_humaneval.code import parse, preamble
 
 HUMANEVAL_URL = "https://github.com/openai/human-eval/raw/master/data/HumanEval.jsonl.gz"
@@ -83,7 +83,7 @@ def _find(directory: Path, names: tuple[str, ...], url: str) -> Path:
 
 
 def _rows(path: Path, fields: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, row in json_lines(path):
+    for number, row in read_json_lines(path):
         yield f"{path}:{number}", _row(row, fields, f"{path}:{number}")
 
 
