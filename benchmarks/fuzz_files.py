@@ -42,7 +42,7 @@ from random import Random
 from typing import Any
 
 from herl_bench.errors import HerlBenchError
-from herl_bench.plain_text import one_line
+from herl_bench.plain_text import flatten
 from herl_bench.plugins import load_host
 from herl_bench.types import Example
 
@@ -277,7 +277,7 @@ def bundle(folder: Path, same: bool) -> None:
     from herl_bench.leaderboard.bundle import verify
 
     problems = verify(folder, _judge(HOST, folder, None, 1))
-    assert all(problem == one_line(problem) for problem in problems), (
+    assert all(problem == flatten(problem) for problem in problems), (
         "a problem of several lines, or with control characters"
     )
     assert problems or same, "verified, although a file says something else"
@@ -327,9 +327,9 @@ def benchmark_file(task: str, place: str, name: str, data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / place).parent.mkdir(parents=True)
         (Path(folder) / place).write_bytes(data)
-        from herl_bench.data.sources import read_all
+        from herl_bench.data.examples import read_examples
 
-        for e in read_all(partial(found.read, Path(folder), "eval"), "it"):
+        for e in read_examples(partial(found.read, Path(folder), "eval"), "it"):
             assert all(isinstance(word, str) for word in (e.id, e.prompt, e.target)), "an example that is no text"
 
 
@@ -440,8 +440,8 @@ class Replies:
         (answer,) = server.answer(["2 + 2?"], instruction="", stop=["Q:"], temperature=0.0, max_new_tokens=8, seeds=[1])
         assert isinstance(answer.text, str) and not (answer.text and answer.error)
         assert (
-            answer.error == one_line(answer.error)
-            and answer.finish == one_line(answer.finish)
+            answer.error == flatten(answer.error)
+            and answer.finish == flatten(answer.finish)
             and 0 <= answer.tokens < 1 << 40
         )
         refused(answer.error)
@@ -650,7 +650,7 @@ def fuzz(all_kinds: list[Kind], given: argparse.Namespace) -> int:
             signal.setitimer(signal.ITIMER_PROF, 0)
             faulthandler.cancel_dump_traceback_later()
         if told:
-            failures.append({"case": case, "kind": kind.name, "file": name, "told": one_line(told)[:400]})
+            failures.append({"case": case, "kind": kind.name, "file": name, "told": flatten(told)[:400]})
             print(f"case {case}  {kind.name}  {name}: {failures[-1]['told']}", flush=True)
     outcome = {
         "seed": given.seed,

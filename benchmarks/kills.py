@@ -39,7 +39,7 @@ from herl_bench.cli import main
 from herl_bench.testing import tiny_checkpoint
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from tiny_sweep import SETTINGS, lasting, tiny_comparison
+from helpers.tiny_sweep import SETTINGS, lasting, tiny_comparison
 
 FORK = multiprocessing.get_context("fork")
 RESULTS = Path(__file__).parent / "results" / "kills.json"

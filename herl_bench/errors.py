@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def said(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Type and first line of an exception, at most 300 characters."""
     first = (str(error).strip().splitlines() or [""])[0]
     return (f"{type(error).__name__}: {first}" if first else type(error).__name__)[:300]

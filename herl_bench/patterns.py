@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from herl_bench.errors import UsageError
-from herl_bench.plain_text import one_line
+from herl_bench.plain_text import flatten
 
 LONGEST = 5_000
 MOST_WORK = 10_000_000
@@ -50,7 +50,7 @@ def compiled(pattern: str) -> Any:
             )  # `regex` has a meaning for a{e}, `re` has none
             return regex.compile(same, regex.MULTILINE)
     except (re.error, regex.error, Warning, RecursionError, OverflowError, ValueError) as error:
-        raise UsageError(f"not a pattern of Python's re: {one_line(str(error))[:200]}") from None
+        raise UsageError(f"not a pattern of Python's re: {flatten(str(error))[:200]}") from None
 
 
 def found_in(text: str, pattern: str) -> bool | None:

@@ -15,7 +15,7 @@ _MARKDOWN = re.compile(r"([\\`*_\[\]<>|!~#])")
 _ADDRESS = re.compile(r"(?i)\b(https?|ftp|mailto|www)([:.])")
 
 
-def neutral(text: str) -> str:
+def neutralize(text: str) -> str:
     """Control characters as their pictures (␀ … ␡), direction overrides and lone surrogates as their code points; line
     ends and tabs stay."""
 
@@ -26,25 +26,25 @@ def neutral(text: str) -> str:
     return _CONTROL.sub(sign, text)
 
 
-def one_line(text: str) -> str:
-    """`neutral`, and without line breaks or runs of spaces."""
-    return neutral(" ".join(text.split()))
+def flatten(text: str) -> str:
+    """`neutralize`, and without line breaks or runs of spaces."""
+    return neutralize(" ".join(text.split()))
 
 
-def json_text(text: str) -> str:
-    """JSON that says the same with escapes for what `neutral` would change."""
+def escape_json(text: str) -> str:
+    """JSON that says the same with escapes for what `neutralize` would change."""
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def markdown_cell(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """One line that Markdown shows as it stands: no markup, no HTML, no link that a reader's program would make or
     fetch by itself."""
-    escaped = _MARKDOWN.sub(r"\\\1", one_line(text)).replace("&", "&amp;")
+    escaped = _MARKDOWN.sub(r"\\\1", flatten(text)).replace("&", "&amp;")
     return _ADDRESS.sub(lambda found: found[1] + ("&#58;" if found[2] == ":" else "&#46;"), escaped)
 
 
-def csv_cell(text: str) -> str:
+def escape_csv(text: str) -> str:
     """One line that a spreadsheet takes for text: an apostrophe goes before what it would calculate (`=`, `+`, `-`,
     `@`)."""
-    flat = one_line(text)
+    flat = flatten(text)
     return f"'{flat}" if flat.startswith(("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")) else flat

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import pluggy
 
 from herl_bench import hookspecs
-from herl_bench.errors import PluginError, UnknownName, UsageError, said
+from herl_bench.errors import PluginError, UnknownName, UsageError, describe_error
 from herl_bench.rubric import load_rubric
 from herl_bench.types import Check, HindsightTemplate, Method, Metric, Rubric, SandboxProvider, Task
 
@@ -99,7 +99,7 @@ class Host:
             try:
                 implementation(**arguments)
             except _FAILURES as error:
-                self._report(f"plugin {self._plugin(name)}: hook {hook} raised {said(error)}")
+                self._report(f"plugin {self._plugin(name)}: hook {hook} raised {describe_error(error)}")
 
     def _collect(self, kind: str) -> None:
         hook, wanted = KINDS[kind]
@@ -111,7 +111,7 @@ class Host:
                 given = implementation()
                 items = list(given) if isinstance(given, Iterable) else None
             except _FAILURES as error:
-                self._report(f"plugin {plugin}: hook {hook} raised {said(error)}")
+                self._report(f"plugin {plugin}: hook {hook} raised {describe_error(error)}")
                 continue
             if items is None:
                 self._report(
@@ -186,7 +186,7 @@ def load_host(entry_points: Sequence[importlib.metadata.EntryPoint] | None = Non
             _check_hook_names(module)
             manager.register(module, name=point.name)
         except _FAILURES as problem:
-            error = said(problem)
+            error = describe_error(problem)
             host._report(f"plugin {point.name} ({name} {version}) cannot be loaded: {error}")
         host.plugins.append(Plugin(point.name, name, version, error))
     return host

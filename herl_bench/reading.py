@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from herl_bench.errors import DataError, UsageError
-from herl_bench.plain_text import one_line
+from herl_bench.plain_text import flatten
 
 MOST_TEXT = 1 << 28
 MOST_YAML = 1 << 18
@@ -59,7 +59,7 @@ def read_text(
     except OSError as error:
         raise kind(f"{path}: cannot read {what}: {error.strerror or error}") from None
     except ValueError:  # a NUL in the name
-        raise kind(f"{one_line(str(path))}: cannot read {what}: that is no file's name") from None
+        raise kind(f"{flatten(str(path))}: cannot read {what}: that is no file's name") from None
     if len(data) > most:
         raise kind(f"{path}: cannot read {what}: longer than {_format_size(most)}")
     return _decode(data, f"{path}: cannot read {what}", kind)
@@ -94,7 +94,7 @@ def parse_yaml(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         problem = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise UsageError(f"{where}: not valid YAML: {place}{one_line(problem)[:300]}") from None
+        raise UsageError(f"{where}: not valid YAML: {place}{flatten(problem)[:300]}") from None
 
 
 @lru_cache(maxsize=1)

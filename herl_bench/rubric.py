@@ -20,7 +20,7 @@ from typing import Any
 
 from herl_bench import patterns
 from herl_bench.answers import UNCLOSED, answer_text
-from herl_bench.errors import DataError, UnknownName, UsageError, said
+from herl_bench.errors import DataError, UnknownName, UsageError, describe_error
 from herl_bench.reading import parse_json, read_yaml
 from herl_bench.types import Check, Criterion, Example, Finding, Judgement, Metric, Observe, Outcome, Rubric, Verdict
 
@@ -44,7 +44,7 @@ def judge(
 ) -> list[Judgement]:
     """One `Judgement` per (example, response) pair, in order.
 
-    A criterion's weight is shared evenly by its parts; see `share_met`.
+    A criterion's weight is shared evenly by its parts; see `weigh_verdicts`.
     """
     observed = _observe_all(
         [*(c.observe for c in rubric.criteria), *(m.observe for m in metrics)], examples, responses, sandbox
@@ -94,10 +94,10 @@ def _judge_one(
                 raise seen[metric.observe].error
             values[metric.key] = _number(metric.score(example, seen[metric.observe]))
         except Exception as error:
-            values[metric.key], failed[metric.key] = None, said(error)
+            values[metric.key], failed[metric.key] = None, describe_error(error)
     return Judgement(
         tuple(verdicts),
-        share_met(rubric.criteria, verdicts),
+        weigh_verdicts(rubric.criteria, verdicts),
         values,
         _word(seen, "status"),
         _word(seen, "integrity", "shared"),
@@ -105,7 +105,7 @@ def _judge_one(
     )
 
 
-def share_met(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -> float | None:
+def weigh_verdicts(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -> float | None:
     """The weight of these criteria that is met, divided by what applies to the response. Over all criteria it is the
     reward.
 
@@ -147,7 +147,7 @@ def _apply(criterion: Criterion, example: Example, observed: Any) -> list[Verdic
             raise observed.error
         return [_verdict(criterion.name, finding) for finding in _as_findings(criterion.check(example, observed))]
     except Exception as error:
-        return [Verdict(criterion.name, None, error=said(error))]
+        return [Verdict(criterion.name, None, error=describe_error(error))]
 
 
 def _cut(text: str) -> str:
@@ -212,7 +212,7 @@ def _rubric_model() -> Any:
     return RubricSpec
 
 
-def rubric_digest(rubric: Rubric) -> str:
+def digest_rubric(rubric: Rubric) -> str:
     """sha256 over name, text, weight and check of every criterion: the check's name and parameters, but not its
     code."""
 
@@ -227,7 +227,7 @@ def rubric_digest(rubric: Rubric) -> str:
     ).hexdigest()
 
 
-def rubric_schema() -> dict[str, Any]:
+def make_rubric_schema() -> dict[str, Any]:
     """The JSON Schema of rubric files, for editors."""
     schema: dict[str, Any] = _rubric_model().model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from herl_bench.errors import UsageError
-from herl_bench.plain_text import one_line
+from herl_bench.plain_text import flatten
 
 MOST_TURNS = 500_000
 MOST_TEXT = 4_000_000
@@ -105,7 +105,7 @@ def check(source: str, what: str) -> Any:
     try:
         return _compiled(source)
     except TemplateSyntaxError as error:
-        raise UsageError(f"{what}, line {error.lineno}: {one_line(error.message or str(error))}") from None
+        raise UsageError(f"{what}, line {error.lineno}: {flatten(error.message or str(error))}") from None
     except RecursionError:
         raise UsageError(f"{what}: nested too deep") from None
     except (
@@ -113,7 +113,7 @@ def check(source: str, what: str) -> Any:
         ArithmeticError,
         MemoryError,
     ) as error:  # Jinja reads and folds constants, such as a number of 5,000 digits
-        raise UsageError(f"{what}: {type(error).__name__}: {one_line(str(error))[:200]}") from None
+        raise UsageError(f"{what}: {type(error).__name__}: {flatten(str(error))[:200]}") from None
 
 
 def render(source: str, what: str, **names: Any) -> str:
@@ -130,7 +130,7 @@ def render(source: str, what: str, **names: Any) -> str:
                 raise TemplateError(f"it makes more than {MOST_TEXT:,} characters")
     except Exception as error:
         kind = "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
-        raise UsageError(f"{what}{_line_of(error)}: {kind}{one_line(str(error))}") from None
+        raise UsageError(f"{what}{_line_of(error)}: {kind}{flatten(str(error))}") from None
     return "".join(pieces)
 
 

@@ -232,6 +232,8 @@ class Task:
     with file and line.
     hub: `hub(split) -> examples`, through `datasets`. Both are None for a task that is nothing but its world, whatever
     the model.
+    files: `files(directory, split) -> paths` of the files that `read` reads for this split, whose sha256 a run's
+    manifest then holds; left out, it holds that of the items.
     splits: what `validate` walks through: display name -> `(reader of directory)`; e.g. `{"train": …, "test": …}`.
     gold: the response that a perfect policy gives.
     extract: the final answer found in a response, or None where there is none ("unparsed").
@@ -258,6 +260,7 @@ class Task:
     max_new_tokens: int = 512
     needs_sandbox: bool = False
     policy: Path | None = None
+    files: Callable[[Path, Split], Iterable[Path]] | None = None
 
 
 # -------------------------------------------------------------------------------------------------------------- methods

@@ -1,16 +1,13 @@
 """Which module may import which, and what a command may load."""
 
-import ast
 import resource
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 from statistics import median
 
 import pytest
-
-ROOT = Path(__file__).parent.parent
+from helpers.source import BUILT_IN, CORE, ROOT, find_imports
 
 # A module imports only from its own room and from rooms above it, inside functions and for type annotations too.
 ORDER = [
@@ -35,24 +32,9 @@ HEAVY = {
 }
 
 
-def imported(path):
-    """(module, line) of everything a file imports, inside functions and under TYPE_CHECKING too."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found += ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
-        elif isinstance(node, ast.Import):
-            found += ((alias.name, node.lineno) for alias in node.names)
-    return found
-
-
 def unit(module):
     parts = module.split(".")
     return parts[1] if len(parts) > 1 and parts[1] in ORDER else None
-
-
-CORE = sorted((ROOT / "herl_bench").rglob("*.py"))
-BUILT_IN = sorted((ROOT / "plugins").rglob("*.py"))
 
 
 def dotted(path):
@@ -69,7 +51,7 @@ def test_modules_import_only_from_rooms_above():
         here = unit(dotted(path))
         if here is None:
             continue
-        for module, line in imported(path):
+        for module, line in find_imports(path):
             there = unit(module) if module.startswith("herl_bench.") else None
             if there and ORDER.index(there) > ORDER.index(here):
                 wrong.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
@@ -79,7 +61,9 @@ def test_modules_import_only_from_rooms_above():
 def test_no_files_import_each_other_in_a_circle():
     files = {dotted(path).removesuffix(".__init__"): path for path in CORE}
     arrows = {
-        name: {found for module, _ in imported(path) for found in (module, module.rpartition(".")[0]) if found in files}
+        name: {
+            found for module, _ in find_imports(path) for found in (module, module.rpartition(".")[0]) if found in files
+        }
         for name, path in files.items()
     }
     arrows = {name: {other for other in others if other != name} for name, others in arrows.items()}
@@ -93,7 +77,7 @@ def test_only_the_command_line_meets_the_plugin_host():
     meeting = {
         dotted(path).removeprefix("herl_bench.")
         for path in CORE
-        if any(module.startswith("herl_bench.plugins") for module, _ in imported(path))
+        if any(module.startswith("herl_bench.plugins") for module, _ in find_imports(path))
     }
     assert {
         name for name in meeting if name.split(".")[0] not in MEETS_THE_HOST and name not in MEETS_THE_HOST
@@ -101,7 +85,7 @@ def test_only_the_command_line_meets_the_plugin_host():
 
 
 def test_the_core_knows_no_built_in_plugin():
-    assert [(p.name, m) for p in CORE for m, _ in imported(p) if m.startswith("herl_bench_")] == []
+    assert [(p.name, m) for p in CORE for m, _ in find_imports(p) if m.startswith("herl_bench_")] == []
 
 
 def test_built_in_plugins_use_the_public_door():
@@ -111,7 +95,7 @@ def test_built_in_plugins_use_the_public_door():
     assert names == {"herl_bench_gsm8k", "herl_bench_humaneval", "herl_bench_bbh"}
     for path in BUILT_IN:
         own = next(part for part in path.parts if part.startswith("herl_bench_"))
-        for module, line in imported(path):
+        for module, line in find_imports(path):
             place = f"{path.relative_to(ROOT)}:{line} imports {module}"
             if module.startswith("herl_bench_"):
                 assert module.startswith(own), place

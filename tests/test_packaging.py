@@ -8,17 +8,15 @@ import sys
 import tomllib
 import zipfile
 from importlib.metadata import distribution, packages_distributions
-from pathlib import Path
 
 import pytest
+from helpers.source import BUILT_IN, CORE, ROOT, find_imports
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from test_imports import BUILT_IN, CORE, imported
 
 from herl_bench import __version__
 from herl_bench.locate import rubrics_path, tasks_path
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 POLICIES_MB = 8
 
@@ -98,7 +96,7 @@ def test_the_version_is_said_once():
 def test_dependencies_are_those_that_the_code_imports():
     """lm-eval is imported by whoever uses the files in tasks/, tokenizer and data libraries inside functions."""
     owners = packages_distributions()
-    tops = {module.split(".")[0] for path in (*CORE, *BUILT_IN) for module, _ in imported(path)}
+    tops = {module.split(".")[0] for path in (*CORE, *BUILT_IN) for module, _ in find_imports(path)}
     used = {
         canonicalize_name(owner)
         for top in tops

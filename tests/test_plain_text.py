@@ -7,7 +7,7 @@ import json
 import pytest
 
 from herl_bench.cli.output import Stream, open_console, show_table
-from herl_bench.plain_text import csv_cell, json_text, markdown_cell, neutral, one_line
+from herl_bench.plain_text import escape_csv, escape_json, escape_markdown, flatten, neutralize
 
 HOSTILE = {
     "\x1b[2J\x1b[H": "␛[2J␛[H",
@@ -25,14 +25,14 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_moves_a_cursor_or_turns_a_line_round_is_shown_as_signs(text):
-    assert neutral(text) == HOSTILE[text]
-    neutral(text).encode()
+    assert neutralize(text) == HOSTILE[text]
+    neutralize(text).encode()
 
 
 def test_ordinary_text_stays_as_it_is():
     for text in ("line\n\tindented", "naïve 数学 🙂", "a < b & c | d", ""):
-        assert neutral(text) == text
-    assert one_line(" a\n\n b\tc ") == "a b c"
+        assert neutralize(text) == text
+    assert flatten(" a\n\n b\tc ") == "a b c"
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_ordinary_text_stays_as_it_is():
     ],
 )
 def test_markdown_shows_a_cell_as_it_stands(text):
-    cell = markdown_cell(text)
+    cell = escape_markdown(text)
     for sign in "[]<>|`*_#!":
         assert cell.count(sign) == cell.count(f"\\{sign}") + (cell.count("&#") if sign == "#" else 0)
     assert "\n" not in cell
@@ -60,10 +60,10 @@ def test_markdown_shows_a_cell_as_it_stands(text):
 @pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "＝1", "\t=1", "\r\n=1", " =1"])
 def test_a_spreadsheet_calculates_nothing(text):
     out = io.StringIO()
-    csv.writer(out).writerow([csv_cell(text)])
+    csv.writer(out).writerow([escape_csv(text)])
     (read,) = next(csv.reader(io.StringIO(out.getvalue())))
     assert read.startswith("'")
-    assert csv_cell("plain = text") == "plain = text"
+    assert escape_csv("plain = text") == "plain = text"
 
 
 def test_a_table_takes_words_for_words(capsys):
@@ -109,7 +109,7 @@ def test_the_streams_let_nothing_through_but_what_draws():
 
 def test_json_says_the_same_without_control_characters():
     value = {"a\x7f": "\u202e\x9b\x1b \u2028\ud800 é数"}
-    text = json_text(json.dumps(value, ensure_ascii=False, indent=2))
+    text = escape_json(json.dumps(value, ensure_ascii=False, indent=2))
     assert json.loads(text) == value
-    assert neutral(text) == text
+    assert neutralize(text) == text
     assert "é数" in text

@@ -98,7 +98,7 @@ def chat(tmp_path, template):
     ],
 )
 def test_a_models_chat_template_is_bounded(tmp_path, monkeypatch, template):
-    monkeypatch.setattr("herl_bench.policy.load.CHAT_SECONDS", 1.0)
+    monkeypatch.setattr("herl_bench.policy.language_model.CHAT_SECONDS", 1.0)
     with pytest.raises(UsageError, match="chat template"):
         chat(tmp_path, template).encode(["3 + 4 = 7"], "")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from herl_bench.compare import statistics
-from herl_bench.compare.analyse import by_kind, interval, score_interval
+from herl_bench.compare.outcomes import estimate_by_kind, estimate_mean, estimate_score
 from herl_bench.evaluate.evaluation import pass_at_k
 
 ARTICLE = {"gsm8k": 4.1, "humaneval": 3.7, "bbh": 3.8}
@@ -716,12 +716,12 @@ def _passes(result: Results) -> dict[str, dict[str, Mapping[str, Any]]]:
         }
         gain = has["herl"] - has["ppo"]
         found = {
-            "base": interval(has["base"]),
-            "ppo": score_interval(has["ppo"]),
-            "herl": score_interval(has["herl"]),
-            "gain": interval(gain),
+            "base": estimate_mean(has["base"]),
+            "ppo": estimate_score(has["ppo"]),
+            "herl": estimate_score(has["herl"]),
+            "gain": estimate_mean(gain),
         }
-        out[f"pass@{k}"] = {name: asdict(one) for name, one in {**found, **by_kind(gain, planted)}.items()}
+        out[f"pass@{k}"] = {name: asdict(one) for name, one in {**found, **estimate_by_kind(gain, planted)}.items()}
     return out
 
 

@@ -18,7 +18,7 @@ import click
 
 from herl_bench.cli.output import open_display
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
-from herl_bench.plain_text import one_line
+from herl_bench.plain_text import flatten
 from herl_bench.plugins import Host, load_host
 
 INTERRUPTED = 130
@@ -175,11 +175,11 @@ def _as_sentence(message: str) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"herl-bench: {one_line(message)}", file=sys.stderr)
+    print(f"herl-bench: {flatten(message)}", file=sys.stderr)
     return code
 
 
 def report_problems(host: Host) -> None:
     """Broken plugins are named on stderr; the rest works."""
     for problem in host.problems:
-        print(f"herl-bench: warning: {one_line(problem)}", file=sys.stderr)
+        print(f"herl-bench: warning: {flatten(problem)}", file=sys.stderr)

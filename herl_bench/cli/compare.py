@@ -12,7 +12,7 @@ from herl_bench.cli import report_problems
 from herl_bench.cli.output import open_console, show_table
 from herl_bench.errors import UsageError
 from herl_bench.experiment.resolve import trust_option
-from herl_bench.plain_text import json_text, neutral
+from herl_bench.plain_text import escape_json, neutralize
 from herl_bench.plugins import Host
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ if TYPE_CHECKING:
     help="Any setting, of all methods that have it; may be repeated.",
 )
 @click.option(
-    "--grid",
-    metavar="FILE",
-    help="A YAML file of tasks, methods or arms, seeds and settings; options win over it.",
+    "--grid", metavar="FILE", help="A YAML file of tasks, methods or arms, seeds and settings; options win over it."
 )
 @click.option("-o", "--output_dir", metavar="DIR", help="Where runs and results go.  [default: runs/compare-TASK]")
 @click.option("--jobs", type=click.IntRange(1), help="Runs at a time.  [default: one per processor]")
@@ -89,7 +87,7 @@ def command(host: Host, runs: tuple[str, ...], assignments: tuple[str, ...], for
         click.echo(f"herl-bench: {stop}", err=True)
         return stop.exit_code
     if form == "json":
-        click.echo(json_text(to_json(comparison)), nl=False)
+        click.echo(escape_json(to_json(comparison)), nl=False)
     else:
         show(comparison)
         if comparison.folder is not None:
@@ -103,7 +101,7 @@ def show(comparison: Comparison) -> None:
     console = open_console(width=None if sys.stdout.isatty() else 150)
 
     def say(text: str, style: str = "") -> None:
-        console.print(neutral(text), style=style, markup=False, highlight=False)
+        console.print(neutralize(text), style=style, markup=False, highlight=False)
 
     for sentence in comparison.verdicts:
         say(sentence, "bold")
@@ -113,10 +111,11 @@ def show(comparison: Comparison) -> None:
         scores = [score for score in comparison.arm_scores if score.task == items.task]
         show_table(console, _tabulate_scores(comparison, items, scores))
         if comparison.runs:
-            show_table(console, _tabulate_spending(comparison, items, scores))
-        if families := _tabulate_families(comparison, items):
-            show_table(console, families)
-        for arm, change in [(c.arm, change) for c in comparison.contrasts if c.task == items.task for change in c.criteria]:
+            show_table(console, _tabulate_gains(comparison, items, scores))
+            show_table(console, _tabulate_spending(items, scores))
+        for arm, change in [
+            (c.arm, change) for c in comparison.contrasts if c.task == items.task for change in c.criteria
+        ]:
             if change.verdict != "unclear":
                 ends = f"{_number(change.baseline)} → {_number(change.arm)}"
                 say(f"{arm} {change.verdict} the criterion {change.criterion}: {ends}")
@@ -136,45 +135,37 @@ def _tabulate(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
     for i in kept:
         table.add_column(columns[i], justify="right" if columns[i].strip() else "left")
     for row in rows:
-        table.add_row(*(Text(neutral(row[i])) for i in kept))
+        table.add_row(*(Text(neutralize(row[i])) for i in kept))
     return table
 
 
 def _tabulate_scores(comparison: Comparison, items: TaskItems, scores: Sequence[ArmScore]) -> Table:
     """Without what speaks of training, where nothing was trained."""
-    columns = ["", "seeds", "before", "after", "95 %", "gain", "planted", "plain", "difference", "95 %", "p", "fixed"]
-    columns += ["broken", "beats", "area", "to target", "to final", " "]
-    if not comparison.runs:
-        columns[columns.index("after")] = "score"
+    columns = ["", "seeds", "before", "after" if comparison.runs else "score", "95 %", "difference", "95 %", "p"]
+    columns += ["fixed", "broken", "beats", "area", "to target", " "]
     contrasts = {contrast.arm: contrast for contrast in comparison.contrasts if contrast.task == items.task}
-    rows = [_row_of_scores(score, contrasts.get(score.arm)) for score in scores]
+    rows = [_describe_score(score, contrasts.get(score.arm)) for score in scores]
     return _tabulate(f"{items.task} · {items.metric} · {len(items.items)} items of {items.source}", columns, rows)
 
 
-def _row_of_scores(score: ArmScore, contrast: Contrast | None) -> list[str]:
+def _describe_score(score: ArmScore, contrast: Contrast | None) -> list[str]:
     from herl_bench.compare.tables import find_median
     from herl_bench.compare.verdict import describe_aside
 
-    kinds = [_number(score.kinds[kind].value) if kind in score.kinds else "" for kind in ("planted", "plain")]
     aside = describe_aside(score.undecided, score.shared, score.responses)
     remarks = "; ".join(filter(None, ["below where it began" if score.fell else "", aside]))
-    before, gain, area = "", "", ""
-    seeds, reached = "", ["", ""]
+    seeds = before = area = reached = ""
     if score.spent is not None:
-        seeds, before, gain = str(len(score.seeds)), _number(score.before.value), _number(score.gain.value, "+.3f")
-        area = _number(score.curve_area.value)
-        reached = [
-            _tokens(find_median(score.tokens_to_target)) if score.tokens_to_target else "–",
-            _tokens(score.tokens_to_final) if score.held_out else "",
-        ]
+        seeds, before, area = str(len(score.seeds)), _number(score.before.value), _number(score.curve_area.value)
+        reached = _tokens(find_median(score.tokens_to_target)) if score.tokens_to_target else "–"
     return [
-        *(score.arm, seeds, before, _number(score.score.value), _bounds(score.score), gain, *kinds),
-        *(_cells_of_contrast(contrast) if contrast else [""] * 6),
-        *(area, *reached, remarks),
+        *(score.arm, seeds, before, _number(score.score.value), _bounds(score.score)),
+        *(_describe_contrast(contrast) if contrast else [""] * 6),
+        *(area, reached, remarks),
     ]
 
 
-def _cells_of_contrast(contrast: Contrast) -> list[str]:
+def _describe_contrast(contrast: Contrast) -> list[str]:
     p = contrast.p_holm
     return [
         _number(contrast.difference.value, "+.3f"),
@@ -182,43 +173,43 @@ def _cells_of_contrast(contrast: Contrast) -> list[str]:
         "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
         "/".join(str(test.fixed) for test in contrast.seed_tests),
         "/".join(str(test.broken) for test in contrast.seed_tests),
-        _number(contrast.improvement.value, ".2f") if contrast.seeds != (0,) or contrast.improvement.value else "",
+        "" if contrast.improvement.value is None else f"{contrast.improvement.value:.2f}",
     ]
 
 
-def _tabulate_spending(comparison: Comparison, items: TaskItems, scores: Sequence[ArmScore]) -> Table:
+def _tabulate_gains(comparison: Comparison, items: TaskItems, scores: Sequence[ArmScore]) -> Table:
+    """What training changed in each arm by itself."""
     from herl_bench.compare.tables import measure_reward_growth
 
-    columns = ["", "tokens", "responses", "reward calls", "optimiser steps", "FLOP", "seconds", "reward − metric"]
-    columns += ["grew", "cut off", "errors"]
+    columns = ["", "gain", "95 %", "planted", "plain", "reward − metric grew", "to final"]
     rows = []
     for score in scores:
-        spent = score.spent
-        assert spent is not None
+        growth = measure_reward_growth(comparison, items.task, score.arm)
         rows.append(
             [
-                *(score.arm, f"{spent.tokens:,}", f"{spent.rollouts:,}", f"{spent.reward_calls:,}"),
-                *(f"{spent.optimizer_steps:,}", _number(spent.flops, ".2e"), f"{spent.wall_s:,.0f}"),
-                *(_number(score.gap, "+.3f"), _number(measure_reward_growth(comparison, items.task, score.arm), "+.3f")),
-                ", ".join(f"{count} {how}" for how, count in score.endings.items()) or "0",
-                str(score.errors),
+                *(score.arm, _number(score.gain.value, "+.3f"), _bounds(score.gain, "+.3f")),
+                *(_number(score.kinds[kind].value) if kind in score.kinds else "" for kind in ("planted", "plain")),
+                _number(growth, "+.3f"),
+                _tokens(score.tokens_to_final) if score.held_out else "",
             ]
         )
-    return _tabulate(f"{items.task} · spent per run", columns, rows)
+    return _tabulate(f"{items.task} · gained in training", columns, rows)
 
 
-def _tabulate_families(comparison: Comparison, items: TaskItems) -> Table | None:
-    """None where items have no families."""
-    from herl_bench.compare.tables import family_rows
-
-    families = family_rows(comparison, items.task)
-    if not families:
-        return None
+def _tabulate_spending(items: TaskItems, scores: Sequence[ArmScore]) -> Table:
+    columns = ["", "tokens", "responses", "reward calls", "optimiser steps", "FLOP", "seconds", "reward − metric"]
     rows = [
-        [f"{one['family']}{' (planted)' if one['planted'] else ''}", *(_number(v) for v in list(one.values())[2:])]
-        for one in families
+        [
+            *(score.arm, f"{spent.tokens:,}", f"{spent.rollouts:,}", f"{spent.reward_calls:,}"),
+            *(f"{spent.optimizer_steps:,}", _number(spent.flops, ".2e"), f"{spent.wall_s:,.0f}"),
+            _number(score.gap, "+.3f"),
+            ", ".join(f"{count} {how}" for how, count in score.endings.items()) or "0",
+            str(score.errors),
+        ]
+        for score in scores
+        if (spent := score.spent) is not None
     ]
-    return _tabulate(f"{items.task} · {items.metric} per family of items", ["", *list(families[0])[2:]], rows)
+    return _tabulate(f"{items.task} · spent per run", [*columns, "cut off", "errors"], rows)
 
 
 def _tabulate_all_tasks(comparison: Comparison) -> Table:

@@ -309,7 +309,8 @@ class Wanted:
 
 def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> Done:
     """stack: keeps the writer open. An earlier attempt in the folder is gone on from."""
-    from herl_bench.data.sources import items_digest, narrowed, worked_examples
+    from herl_bench.data.examples import digest_items
+    from herl_bench.data.sources import draw_examples, restrict_problems
     from herl_bench.evaluate import Writer, evaluate, sampling_settings
     from herl_bench.evaluate.evaluation import items_per_batch
     from herl_bench.evaluate.refine import refine
@@ -319,12 +320,12 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
 
     host, asked, folder = wanted.host, wanted.asked, wanted.folder
     own = wanted.run if wanted.run.get("task") == task.name else {}
-    task = narrowed(task, own.get("problems"))
+    task = restrict_problems(task, own.get("problems"))
     embedded = model.name == "tiny" or own.get("model") == "tiny"
     source = wanted.data or own.get("data") or "auto"
     where: dict[str, Any] = {"embedded": embedded, "difficulty": own.get("difficulty")}
     opened = _items(task, source, asked, own.get("eval_items"), where)
-    shots = worked_examples(task, source, asked.num_fewshot or 0, seed=asked.seeds[3], **where)
+    shots = draw_examples(task, source, asked.num_fewshot or 0, seed=asked.seeds[3], **where)
     rubric, metrics = find_rubric(host, task, str(own.get("rubric") or "")), find_metrics(host, task)
     how = {
         **wanted.how,
@@ -348,7 +349,7 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
         if folder is not None:
             together = {**settings, "batch_size": model.batch_size}  # sampling depends on who shares a batch
             judging = {"integrity": integrity, "pass_at": list(wanted.pass_at)}
-            mark = fingerprint(model.identity, task, rubric, metrics, together, items_digest(opened.eval), judging)
+            mark = fingerprint(model.identity, task, rubric, metrics, together, digest_items(opened.eval), judging)
             writer = stack.enter_context(
                 Writer(
                     folder,
@@ -416,14 +417,14 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
 
 def _items(task: Task, source: str, asked: Asked, run_items: int | None, where: Mapping[str, Any]) -> Data:
     """The evaluation items: those that `--samples` numbers, or as many as `--limit` says, or as the run had."""
-    from herl_bench.data.sources import open_eval, select
+    from herl_bench.data.sources import open_eval, select_items
 
     chosen, limit = (asked.samples or {}).get(task.name), asked.limit
     opened = open_eval(
         task, source, eval_items=None if chosen or isinstance(limit, float) else limit or run_items, **where
     )
     if isinstance(limit, float):
-        return replace(opened, eval=select(opened.eval, ceil(limit * len(opened.eval))))
+        return replace(opened, eval=select_items(opened.eval, ceil(limit * len(opened.eval))))
     if chosen and chosen[-1] >= len(opened.eval):
         raise UsageError(f"--samples: {task.name} has the items 0 to {len(opened.eval) - 1}")
     return replace(opened, eval=tuple(opened.eval[i] for i in chosen)) if chosen else opened

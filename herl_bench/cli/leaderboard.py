@@ -15,7 +15,7 @@ from herl_bench.cli import report_problems
 from herl_bench.cli.output import open_console, say_json
 from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.experiment.resolve import find_metrics, find_rubric, find_sandbox
-from herl_bench.plain_text import json_text, neutral
+from herl_bench.plain_text import escape_json, neutralize
 from herl_bench.plugins import Host
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def rank_(runs: tuple[str, ...], form: str, output_path: str | None, metric: str
         write_whole(Path(output_path), text)
         click.echo(output_path)
     else:
-        click.echo(json_text(text) if form == "json" else text, nl=False)
+        click.echo(escape_json(text) if form == "json" else text, nl=False)
 
 
 def _show(tables: list[Table]) -> None:
@@ -90,7 +90,7 @@ def _show(tables: list[Table]) -> None:
 
     console = open_console(width=None if sys.stdout.isatty() else 110)
     for table in tables:
-        shown = RichTable(title=Text(neutral(f"{table.task} · {table.metric} · {table.source}")))
+        shown = RichTable(title=Text(neutralize(f"{table.task} · {table.metric} · {table.source}")))
         for column in cells(table.standings[0]):
             shown.add_column(column, justify="left" if column in ("name", "model") else "right")
         for standing in table.standings:
@@ -194,6 +194,6 @@ def build(
     refused = ranking.build(Path(folder), Path(output_dir), problems, metric)
     for place, lines in refused.items():
         for line in lines:
-            click.echo(neutral(f"{place}: {line}"), err=True)
+            click.echo(neutralize(f"{place}: {line}"), err=True)
     click.echo(Path(output_dir) / "index.html")
     return 1 if refused else 0

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from herl_bench.plain_text import json_text, neutral
+from herl_bench.plain_text import escape_json, neutralize
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,9 +73,9 @@ class Stream(io.TextIOWrapper):
     or turn a line round."""
 
     def write(self, text: str) -> int:
-        if (harmless := neutral(text)) != text:
+        if (harmless := neutralize(text)) != text:
             drawing = _DRAWING if self.isatty() or "FORCE_COLOR" in os.environ else _RETURN
-            harmless = "".join(piece if i % 2 else neutral(piece) for i, piece in enumerate(drawing.split(text)))
+            harmless = "".join(piece if i % 2 else neutralize(piece) for i, piece in enumerate(drawing.split(text)))
         super().write(harmless)
         return len(text)
 
@@ -133,7 +133,7 @@ def keep(text: str) -> None:
 # ------------------------------------------------------------------------------------------------------ tables and JSON
 def say_json(value: Any) -> None:
     """On stdout, indented."""
-    click.echo(json_text(json.dumps(value, ensure_ascii=False, indent=2)))
+    click.echo(escape_json(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def open_console(*, stderr: bool = False, width: int | None = None) -> Console:
@@ -143,7 +143,7 @@ def open_console(*, stderr: bool = False, width: int | None = None) -> Console:
 
     class Door(Console):
         def render_str(self, text: str, **how: Any) -> Any:
-            return super().render_str(neutral(text), **{**how, "markup": False, "emoji": False, "highlight": False})
+            return super().render_str(neutralize(text), **{**how, "markup": False, "emoji": False, "highlight": False})
 
     return Door(stderr=stderr, width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
 

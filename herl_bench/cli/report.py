@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from herl_bench.errors import UsageError, said
+from herl_bench.errors import UsageError, describe_error
 
 
 @click.command("report")
@@ -55,5 +55,6 @@ def try_report(folder: Path) -> None:
         write_report(of_folder(folder), folder / "report.html")
     except Exception as error:
         click.echo(
-            f"herl-bench: warning: no report of {folder}: {said(error)}; everything else there is whole", err=True
+            f"herl-bench: warning: no report of {folder}: {describe_error(error)}; everything else there is whole",
+            err=True,
         )

@@ -119,8 +119,8 @@ def _resume(
     trusted: bool,
 ) -> int:
     from herl_bench.locking import locked
+    from herl_bench.runs import RunFiles
     from herl_bench.settings import read_yaml
-    from herl_bench.sweep.sweep import finished
 
     directory = Path(folder)
     if not (directory / "config.yaml").is_file():
@@ -139,7 +139,7 @@ def _resume(
             values["trust_remote_code"], origin["trust_remote_code"] = True, "--"
         before = settings_of(values, origin)
         wanted = parse_tokens(flags["budget"]) if flags.get("budget") is not None else before.budget
-        if finished(directory) and wanted <= before.budget:
+        if RunFiles(directory).finished and wanted <= before.budget:
             return _already_finished(directory, before.budget)
         return _run(
             host, replace(before, budget=wanted), method_values, origin, resume=directory, allow_changed=allow_changed
@@ -167,7 +167,7 @@ def _run(
     allow_changed: bool = False,
 ) -> int:
     """Everything that can be wrong with the request is found before a folder is made."""
-    from herl_bench.data.sources import narrowed, open_data
+    from herl_bench.data.sources import open_data, restrict_problems
     from herl_bench.hindsight import try_template
     from herl_bench.locking import locked
     from herl_bench.train.training_run import TrainingRun, new_directory
@@ -177,7 +177,7 @@ def _run(
             f"{origin.get('trust_remote_code', '')}trust_remote_code: no file can ask for that: pass"
             " --trust_remote_code if you mean it"
         )
-    task = narrowed(host.get("task", settings.task), settings.problems)
+    task = restrict_problems(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
     config = config_of(method, method_values, origin, settings.model)
     rubric, template, metrics = (

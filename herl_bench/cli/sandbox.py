@@ -22,24 +22,24 @@ def command() -> None:
 )
 def check(isolation: str) -> None:
     """Try what this machine can isolate, then attack it."""
-    from herl_bench.sandbox.attacks import ATTACKS, survives
+    from herl_bench.sandbox.attacks import ATTACKS, run_attack
     from herl_bench.sandbox.pool import GAPS, Sandbox
-    from herl_bench.sandbox.probes import PROBES, complaint
+    from herl_bench.sandbox.probes import PROBES, describe_failure
 
     broken = []
-    for try_it in PROBES[isolation]:
-        probe = try_it()
+    for run_probe in PROBES[isolation]:
+        probe = run_probe()
         mark = "ok" if probe.ok else "MISSING" if probe.needed else "absent"
         click.echo(f"  {probe.name:<14} {mark:<8} {probe.found}" + ("" if probe.ok else f"\n    cure: {probe.cure}"))
         if probe.needed and not probe.ok:
             broken.append(probe)
     if broken:
-        raise NoSandbox(complaint(broken[0]))
+        raise NoSandbox(describe_failure(broken[0]))
     escaped = []
     with Sandbox(workers=1, isolation=isolation) as sandbox:
         click.echo(f"tier: {isolation}; {len(ATTACKS)} attacks:")
         for attack in ATTACKS:
-            verdict, held = survives(sandbox, attack)
+            verdict, held = run_attack(sandbox, attack)
             click.echo(f"  {attack.name:<24} {'held' if held else 'BREACH':<8} {verdict.status}")
             if not held:
                 escaped.append(attack.name)

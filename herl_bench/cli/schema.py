@@ -10,6 +10,6 @@ import click
 @click.command("schema")
 def command() -> None:
     """Print the JSON Schema of rubric files."""
-    from herl_bench.rubric import rubric_schema
+    from herl_bench.rubric import make_rubric_schema
 
-    click.echo(json.dumps(rubric_schema(), indent=2))
+    click.echo(json.dumps(make_rubric_schema(), indent=2))

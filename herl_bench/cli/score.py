@@ -171,10 +171,10 @@ def _check_pass_at(places: Sequence[Place], k: int, file: str) -> None:
 
 
 def _items(task: Task, file: str, data: str | None, run: Mapping[str, Any]) -> Items:
-    from herl_bench.data.sources import files_of, resolve_source
+    from herl_bench.data.sources import get_named_folder, resolve_source
     from herl_bench.evaluate.stored_responses import items_of
 
-    source = data or run.get("data") or files_of(task) or ("synthetic" if task.world else None)
+    source = data or run.get("data") or get_named_folder(task) or ("synthetic" if task.world else None)
     if source is None:
         raise DataError(f"{file} does not hold its items: pass --data with a folder of {task.name}'s files")
     place = resolve_source(task, str(source), embedded=False)

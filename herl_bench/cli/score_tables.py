@@ -95,7 +95,7 @@ def as_json(summary: Summary, available: int | None, problems: Mapping[str, Prob
 def told(problems: Mapping[str, Any], responses: int, rubric: Rubric, metrics: Sequence[Metric]) -> list[str]:
     """The most frequent errors: which metric or criterion, whose function, what it said, and how often. problems:
     `Problem`s as mappings."""
-    from herl_bench.plain_text import one_line
+    from herl_bench.plain_text import flatten
 
     whose = {m.key: f"metric {m.key} ({_named(m.score)})" for m in metrics}
     whose |= {c.name: f"criterion {c.name} ({_named(c.check)})" for c in rubric.criteria}
@@ -105,7 +105,7 @@ def told(problems: Mapping[str, Any], responses: int, rubric: Rubric, metrics: S
         where, _, what = problem["example"].partition(": ")
         if kind == where:
             what = f"{what} (and other messages)"
-        lines.append(one_line(f"{whose.get(where, where)}: {what}, in {problem['responses']} of {responses} responses"))
+        lines.append(flatten(f"{whose.get(where, where)}: {what}, in {problem['responses']} of {responses} responses"))
     if len(ranked) > SHOWN:
         lines.append(f"and {len(ranked) - SHOWN} more kinds of errors")
     return lines

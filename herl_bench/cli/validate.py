@@ -25,8 +25,8 @@ import click
 
 from herl_bench.cli import report_problems
 from herl_bench.cli.output import say_json
-from herl_bench.data.sources import kind_of, unfit
-from herl_bench.errors import UsageError, said
+from herl_bench.data.examples import find_fault, name_type, read_examples
+from herl_bench.errors import UsageError, describe_error
 from herl_bench.experiment.resolve import find_metrics, find_rubric, find_template, open_sandbox
 from herl_bench.plugins import Host
 from herl_bench.types import Example, HindsightTemplate, Judgement, Metric, Rubric, Task
@@ -117,14 +117,14 @@ def task_names(host: Host, names: str | None) -> list[str]:
 def _validate(
     host: Host, task: Task, rubric_name: str, template_name: str, data: str | None, items: int, problems: list[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    from herl_bench.data.sources import files_of, read_all
+    from herl_bench.data.sources import get_named_folder
 
     rubric, metrics = find_rubric(host, task, rubric_name), find_metrics(host, task)
-    source = data or files_of(task) or "synthetic"
+    source = data or get_named_folder(task) or "synthetic"
     seen: dict[str, str] = {}
     with open_sandbox(host, task) as sandbox:
         for split, read in _splits(task, source, items).items():
-            examples = read_all(read, f"{task.name} ({split}) from {source}")
+            examples = read_examples(read, f"{task.name} ({split}) from {source}")
             problems += _repeated(examples, split, seen)
             found, wrong = _check(task, rubric, metrics, split, examples, sandbox)
             yield split, found
@@ -132,7 +132,7 @@ def _validate(
             try:
                 template = find_template(host, task, template_name)
                 problems += _guided(
-                    task, rubric, template, split, [e for e in examples[:GUIDED] if not unfit(e)], sandbox
+                    task, rubric, template, split, [e for e in examples[:GUIDED] if not find_fault(e)], sandbox
                 )
             except UsageError as error:
                 problems += [said for said in [str(error)] if said not in problems]
@@ -181,7 +181,7 @@ def _check(
     raised: dict[str, list[str]] = {}
     names = {metric.key: metric.id or metric.name for metric in metrics}
     for chunk in in_chunks(examples, f"{task.name} {split}"):
-        faulty = {e.id: said for e in chunk if (said := unfit(e))}
+        faulty = {e.id: said for e in chunk if (said := find_fault(e))}
         failed += [{"id": str(id), "criterion": "", "evidence": said} for id, said in faulty.items()]
         sound = [e for e in chunk if e.id not in faulty]
         golds = [task.gold(e) for e in sound]
@@ -220,13 +220,13 @@ def _extracted(task: Task, example: Example, gold: str) -> str:
     try:
         found = task.extract(example, gold)
     except Exception as error:
-        return said(error)
+        return describe_error(error)
     return (
         "finds no final answer"
         if found is None
         else ""
         if isinstance(found, str)
-        else f"gives a {kind_of(found)}, not text or None"
+        else f"gives a {name_type(found)}, not text or None"
     )
 
 

@@ -41,12 +41,7 @@ class Terms:
 
 
 def compare_runs(
-    runs: Mapping[str, RunsByArm],
-    arms: Sequence[Arm],
-    terms: Terms,
-    *,
-    folder: Path,
-    failed: Sequence[FailedCell] = (),
+    runs: Mapping[str, RunsByArm], arms: Sequence[Arm], terms: Terms, *, folder: Path, failed: Sequence[FailedCell] = ()
 ) -> Comparison:
     """runs: by task, then by arm. The first arm is the baseline. folder: where paths start.
 

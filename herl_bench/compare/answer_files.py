@@ -22,7 +22,7 @@ from herl_bench.compare.finished_runs import read_criteria
 from herl_bench.compare.inspect_logs import DAMAGED, drop_nan, is_log, open_archive, read_log, shorten_name
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.result_files import NAMESPACE
-from herl_bench.plain_text import one_line
+from herl_bench.plain_text import flatten
 from herl_bench.reading import UNREADABLE, check_regular, read_json, read_json_lines
 
 PATTERNS = ("results_*.json", "samples_*.jsonl", "*.eval")
@@ -44,10 +44,10 @@ def read_answers(place: Path) -> dict[str, AnswerSet]:
     except UsageError:
         raise
     except DAMAGED as error:
-        raise UsageError(f"{place}: no zip archive, damaged or cut off: {one_line(str(error))[:200]}") from None
+        raise UsageError(f"{place}: no zip archive, damaged or cut off: {flatten(str(error))[:200]}") from None
     except UNREADABLE as error:
         raise UsageError(
-            f"{place}: cannot be read as answers: {type(error).__name__}: {one_line(str(error))[:200]}"
+            f"{place}: cannot be read as answers: {type(error).__name__}: {flatten(str(error))[:200]}"
         ) from None
     if not found:
         raise UsageError(

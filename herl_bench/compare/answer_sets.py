@@ -15,7 +15,7 @@ from typing import Any
 from herl_bench.compare.finished_runs import Sample, describe_item, find_metric_key, value_of_undecided
 from herl_bench.compare.schema import Item, TaskItems
 from herl_bench.errors import UsageError
-from herl_bench.plain_text import one_line
+from herl_bench.plain_text import flatten
 
 KEYS = ("id", "doc_hash", "doc_id")
 """What items are known by, the surest first."""
@@ -178,7 +178,7 @@ def _check_questions(keyed: Keyed, common: Sequence[str], key: str, places: str)
     if strange:
         raise UsageError(
             f"{places}: {len(strange):,} of {len(common):,} items have the same {key} and are other questions or have"
-            f" another reference answer, {one_line(strange[0])[:60]} first: these are not the same items"
+            f" another reference answer, {flatten(strange[0])[:60]} first: these are not the same items"
         )
 
 

@@ -64,9 +64,7 @@ def describe_task(by_arm: Mapping[str, Sequence[FinishedRun]], folder: Path) -> 
     outcomes = gather_runs(by_arm)
     span = find_span([read_curve(run) for group in by_arm.values() for run in group])
     target = find_end(draw_metric_band([read_curve(run) for run in next(iter(by_arm.values()))]))
-    records = [
-        _record_run(run, arm, outcomes, span, target, folder) for arm, group in by_arm.items() for run in group
-    ]
+    records = [_record_run(run, arm, outcomes, span, target, folder) for arm, group in by_arm.items() for run in group]
     held_out = {arm: _draw_held_out(group, len(outcomes.items.items)) for arm, group in by_arm.items()}
     return TrainedTask(outcomes, by_arm, records, target, held_out)
 

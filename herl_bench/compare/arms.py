@@ -1,5 +1,5 @@
-"""What the arms are where somebody names folders: of finished runs, methods with their settings; of sets of answers, the
-models that gave them. The first arm is the baseline."""
+"""What the arms are where somebody names folders: of finished runs, methods with their settings; of sets of answers,
+the models that gave them. The first arm is the baseline."""
 
 from __future__ import annotations
 

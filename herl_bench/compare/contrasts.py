@@ -34,9 +34,9 @@ STRATIFIED = "stratified percentile bootstrap over seeds; too narrow under 10"
 
 @dataclass(frozen=True)
 class Pair:
-    """An arm beside the baseline on one task. a, b: (seed, item) of the baseline and of the arm, over the seeds that both
-    have and the items that all their runs decided. planted: of these items. test: None for one seed of a training, which
-    says nothing of others."""
+    """An arm beside the baseline on one task. a, b: (seed, item) of the baseline and of the arm, over the seeds that
+    both have and the items that all their runs decided. planted: of these items. test: None for one seed of a training,
+    which says nothing of others."""
 
     outcomes: Outcomes
     arm: str
@@ -152,7 +152,7 @@ def _test_seed(seed: int, a_I: Array, b_I: Array, higher_is_better: bool) -> See
     return SeedTest(seed, len(a_I), fixed, broken, difference, statistics.mcnemar(fixed, broken) if is_binary else None)
 
 
-# ------------------------------------------------------------------------------------------------------ what is behind it
+# -------------------------------------------------------------------------------------------------- what is behind it
 def _find_flips(pair: Pair) -> tuple[Flip, ...]:
     """Items that one of the two got right and the other wrong, in the same seed."""
     outcomes = pair.outcomes
@@ -173,8 +173,8 @@ def list_missed(sample: Sample) -> tuple[str, ...]:
 
 
 def _contrast_criteria(pair: Pair) -> tuple[CriterionChange, ...]:
-    """Items to which a criterion does not apply, or in which it could not be decided, are left out of it. Corrected over
-    the criteria."""
+    """Items to which a criterion does not apply, or in which it could not be decided, are left out of it. Corrected
+    over the criteria."""
     changes = [_contrast_criterion(pair, name) for name in pair.outcomes.items.criteria]
     corrected = iter(statistics.holm([change.p for change in changes if change.p is not None]))
     return tuple(_correct(change, None if change.p is None else next(corrected)) for change in changes)
@@ -216,7 +216,11 @@ def sum_up_tasks(tasks: Sequence[TrainedTask], arms: Sequence[Arm]) -> tuple[Ove
             scores_ST[arm.name] = np.hstack(columns)
     baseline = scores_ST.get(arms[0].name)
     return tuple(
-        Overall(name, _estimate_iqm(scores), None if baseline is None or name == arms[0].name else _estimate_chance(baseline, scores))
+        Overall(
+            name,
+            _estimate_iqm(scores),
+            None if baseline is None or name == arms[0].name else _estimate_chance(baseline, scores),
+        )
         for name, scores in scores_ST.items()
     )
 

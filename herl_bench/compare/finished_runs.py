@@ -206,11 +206,7 @@ def _read_sample(row: Mapping[str, Any], outcome: float | None) -> Sample:
 def describe_item(name: str, prompt: str, target: str, info: Mapping[str, Any]) -> Item:
     family, planted = info.get("family"), info.get("planted")
     return Item(
-        name,
-        prompt,
-        target,
-        None if family is None else str(family),
-        None if planted is None else bool(planted),
+        name, prompt, target, None if family is None else str(family), None if planted is None else bool(planted)
     )
 
 
@@ -218,7 +214,7 @@ def read_criteria(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, bool | Non
     return Judgement(tuple(Verdict(v["criterion"], v["met"]) for v in verdicts), None).criteria
 
 
-# ------------------------------------------------------------------------------------------- evaluations outside of runs
+# ---------------------------------------------------------------------------------------- evaluations outside of runs
 @dataclass(frozen=True)
 class BareEvaluation:
     """One task of a `results_*.json` that `herl-bench eval` wrote outside of a run. settings: how it was sampled, and

@@ -14,7 +14,7 @@ from typing import Any
 
 from herl_bench.compare.answer_sets import AnswerSet, ItemAnswers
 from herl_bench.errors import UsageError
-from herl_bench.plain_text import one_line
+from herl_bench.plain_text import flatten
 from herl_bench.reading import RATIO, check_regular, measure_room, parse_json
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, struct.error)
@@ -62,7 +62,7 @@ def open_archive(path: Path) -> tuple[Mapping[str, Any], Iterator[Any]]:
 def read_log(path: Path, header: Mapping[str, Any], samples: Iterable[Any]) -> AnswerSet:
     if header.get("status", "success") != "success":
         raise UsageError(
-            f"{path}: its evaluation ended as {one_line(str(header.get('status')))}: only finished ones are paired"
+            f"{path}: its evaluation ended as {flatten(str(header.get('status')))}: only finished ones are paired"
         )
     about = header["eval"]
     by_item: dict[str, list[Mapping[str, Any]]] = {}
@@ -90,7 +90,7 @@ def read_log(path: Path, header: Mapping[str, Any], samples: Iterable[Any]) -> A
 def _read_item(path: Path, name: str, group: Iterable[Mapping[str, Any]]) -> ItemAnswers:
     epochs = sorted(group, key=lambda sample: int(sample["epoch"]))
     if len({int(sample["epoch"]) for sample in epochs}) < len(epochs):
-        raise UsageError(f"{path}: sample {one_line(name)}: an epoch of it stands there twice")
+        raise UsageError(f"{path}: sample {flatten(name)}: an epoch of it stands there twice")
     scores = [dict(_read_scores(sample.get("scores") or {})) for sample in epochs]
     keys = dict.fromkeys(key for score in scores for key in score)
     first = epochs[0]

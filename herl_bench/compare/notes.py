@@ -56,8 +56,8 @@ def note_undecided(tasks: Sequence[Outcomes], contrasts: Sequence[Contrast]) -> 
                 notes.append(f"{arm} on {outcomes.task}: {describe_aside(undecided, 0, of)}; they count as wrong.")
             if shared:
                 notes.append(
-                    f"{arm} on {outcomes.task}: {shared:,} of {of:,} verdicts are shared: they rest on a comparison that"
-                    " the program itself took part in."
+                    f"{arm} on {outcomes.task}: {shared:,} of {of:,} verdicts are shared: they rest on a comparison"
+                    " that the program itself took part in."
                 )
         for contrast in contrasts:
             left_out = len(outcomes.items.items) - contrast.items

@@ -1,5 +1,5 @@
-"""One task's outcomes, item by item, of finished runs or of sets of answers: as matrices (seed, item), and the intervals
-of their means.
+"""One task's outcomes, item by item, of finished runs or of sets of answers: as matrices (seed, item), and the
+intervals of their means.
 
 An answer that could not be decided counts as wrong. Only where less is better is there no worst value: its item is then
 NaN in a matrix, and left out.

@@ -1,5 +1,5 @@
-"""One finished run in a comparison's words: what it spent, how it was evaluated, what its revisions mended, and how good
-its bonus critic was."""
+"""One finished run in a comparison's words: what it spent, how it was evaluated, what its revisions mended, and how
+good its bonus critic was."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def measure_spending(run: FinishedRun) -> Spent:
 def describe_evaluation(evaluation: Evaluation, metric: str, criteria: Sequence[str]) -> Evaluated:
     """criteria: those that the co-failure matrix is over."""
     summary, samples = evaluation.summary, evaluation.samples
-    groups = {
+    groups: dict[str, Any] = {
         group: {name: Score(**score) for name, score in summary[group].items()}
         for group in ("metrics", "criteria", "planted", "families")
     }

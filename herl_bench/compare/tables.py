@@ -1,4 +1,4 @@
-"""Tables that a finished comparison comes to, as rows of plain values: for a terminal, a notebook, a page, or pandas."""
+"""Tables that a finished comparison comes to, as rows of plain values: for a terminal, a notebook, a page or pandas."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def score_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def family_rows(comparison: Comparison, task: str) -> list[dict[str, Any]]:
-    """A row per family of problems: its name, whether a misconception was planted in it, the metric before training, and
-    each arm's after it, means over seeds. Empty where items have no families, or nothing was trained."""
+    """A row per family of problems: its name, whether a misconception was planted in it, the metric before training,
+    and each arm's after it, means over seeds. Empty where items have no families, or nothing was trained."""
     (items,) = (one.items for one in comparison.tasks if one.task == task)
     planted = {item.family for item in items if item.planted}
     runs = [run for run in comparison.runs if run.task == task]
@@ -75,8 +75,8 @@ def kept_gains(comparison: Comparison, task: str, whole: str) -> dict[str, float
     contrasts = {contrast.arm: contrast for contrast in comparison.contrasts if contrast.task == task}
     if whole not in contrasts or contrasts[whole].verdict.word != "better":
         return {}
-    gains = {arm: contrast.difference.value for arm, contrast in contrasts.items()}
-    return {arm: gain / gains[whole] for arm, gain in gains.items() if arm != whole and gain is not None}
+    gains = {arm: contrast.difference.value or 0.0 for arm, contrast in contrasts.items()}
+    return {arm: gain / gains[whole] for arm, gain in gains.items() if arm != whole}
 
 
 def measure_reward_growth(comparison: Comparison, task: str, arm: str) -> float | None:

@@ -74,7 +74,9 @@ def _judge_over_seeds(given: Evidence, margin: float) -> Verdict:
             f" {spell_signed(given.difference)}, and how much of it another seed would change is not known; at least"
             f" {FEWEST_SEEDS} are needed.",
         )
-    interval = f"{spell_signed(given.difference)}, 95 % interval {spell_signed(given.low)} to {spell_signed(given.high)}"
+    interval = (
+        f"{spell_signed(given.difference)}, 95 % interval {spell_signed(given.low)} to {spell_signed(given.high)}"
+    )
     corrected = f", corrected for {given.contrasts} comparisons" if given.contrasts > 1 else ""
     if given.p < ALPHA and (given.low > 0 or given.high < 0):
         word = "better" if (given.difference > 0) == given.higher_is_better else "worse"
@@ -105,7 +107,11 @@ def _judge_over_items(given: Evidence, margin: float) -> Verdict:
     who = f"{given.arm} and {given.baseline} on {given.task}"
     fewest, most = min(repeats), max(repeats)
     samples = (
-        "one sample" if most == 1 else spell_count(most, "sample") if fewest == most else f"{fewest:,} to {most:,} samples"
+        "one sample"
+        if most == 1
+        else spell_count(most, "sample")
+        if fewest == most
+        else f"{fewest:,} to {most:,} samples"
     )
     design = f"{spell_count(given.items, 'item')}, {samples} of each"
     interval = f"{spell_signed(given.difference)}, 95 % interval over items {spell_signed(low)} to {spell_signed(high)}"
@@ -123,14 +129,10 @@ def _judge_over_items(given: Evidence, margin: float) -> Verdict:
         return Verdict("no difference larger than", said, bound)
     power = ""
     if given.detectable is not None and given.items_needed is not None:
-        power = (
-            f" With {spell_count(given.items, 'item')} a difference under {given.detectable:.3f} cannot be told from noise"
-        )
-        power += (
-            f"; finding one of {margin:g} takes about {given.items_needed:,} items."
-            if given.detectable > margin
-            else "."
-        )
+        items, least = spell_count(given.items, "item"), f"{given.detectable:.3f}"
+        need = f"; finding one of {margin:g} takes about {given.items_needed:,} items"
+        power = f" With {items} a difference under {least} cannot be told from noise"
+        power += f"{need if given.detectable > margin else ''}."
     return Verdict(
         "not enough items", f"Not enough items to tell {who} apart: {interval} ({design}; {found}).{power} {limits}"
     )
@@ -180,7 +182,9 @@ def describe_change(
     what = f"{before:.3f} before training, {after:.3f} after"
     if gain.low is None or gain.high is None:
         return f"{method} on {task}: {what}; too few items for an interval."
-    interval = f"{spell_signed(gain.value)}, 95 % interval over items {spell_signed(gain.low)} to {spell_signed(gain.high)}"
+    interval = (
+        f"{spell_signed(gain.value)}, 95 % interval over items {spell_signed(gain.low)} to {spell_signed(gain.high)}"
+    )
     if gain.low <= 0 <= gain.high:
         return f"No change that these items could show: {method} on {task} scores {what} ({interval})."
     better = (gain.value > 0) == higher_is_better
@@ -194,10 +198,8 @@ def describe_power(given: Evidence, margin: float = MARGIN) -> str:
     """What this design could have found, and what it would take."""
     if given.detectable is None:
         return ""
-    note = (
-        f"With {spell_count(given.seeds, 'seed')} and {spell_count(given.items, 'item')} a gain under {given.detectable:.3f} cannot"
-        " be told from noise"
-    )
+    design = f"{spell_count(given.seeds, 'seed')} and {spell_count(given.items, 'item')}"
+    note = f"With {design} a gain under {given.detectable:.3f} cannot be told from noise"
     if given.detectable <= margin:
         return f"{note}."
     if given.seeds_needed is None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from herl_bench.errors import said
+from herl_bench.errors import describe_error
 from herl_bench.policy.answerer import Answer, Answerer
 from herl_bench.rubric import is_undecided, judge
 from herl_bench.types import Example, Judgement, Metric, Rubric, Task
@@ -270,7 +270,7 @@ def judge_responses(
             try:
                 extracted = task.extract(example, answer.text)
             except Exception as error:
-                errors.append(f"extract: {said(error)}")
+                errors.append(f"extract: {describe_error(error)}")
         rows.append(
             Row(
                 example,

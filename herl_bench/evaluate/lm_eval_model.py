@@ -110,7 +110,7 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
             except TemplateError:
                 return render([turn for turn in chat_history if turn["role"] != "system"]), False
 
-        text, whole = self.policy.rendered(either)
+        text, whole = self.policy.render_bounded(either)
         if not whole:
             log.warning("the chat template takes no system turn: it is left out, as lm-eval does")
         return str(text)

@@ -114,10 +114,10 @@ def _items(name: str, place: str) -> tuple[Example, ...]:
 
 def _training(name: str, place: str) -> tuple[Example, ...]:
     """None where the training file is missing: without few-shot examples nobody needs it."""
-    from herl_bench.data.sources import worked_examples
+    from herl_bench.data.sources import draw_examples
 
     try:
-        return worked_examples(bridge(name).task, place, SHOTS, embedded=False, seed=0)
+        return draw_examples(bridge(name).task, place, SHOTS, embedded=False, seed=0)
     except DataError as error:
         log.warning("no few-shot examples: %s", error)
         return ()

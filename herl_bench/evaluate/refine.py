@@ -18,7 +18,7 @@ from typing import Any, Literal
 from herl_bench.evaluate.evaluation import Row, Score, judge_responses, response_seed, sum_up
 from herl_bench.hindsight import guidance, revision_prompt
 from herl_bench.policy.answerer import Answer, Answerer
-from herl_bench.rubric import share_met
+from herl_bench.rubric import weigh_verdicts
 from herl_bench.types import HindsightTemplate, Metric, Rubric, Task
 
 Critique = Literal["reference_free", "self", "oracle"]
@@ -137,7 +137,7 @@ def refine(
 
 def reference_free_score(rubric: Rubric, row: Row) -> float:
     """The share of weight that is met, among the criteria that need no gold answer; 0 where none was decided."""
-    return share_met([c for c in rubric.criteria if not c.needs_reference], row.judgement.verdicts) or 0.0
+    return weigh_verdicts([c for c in rubric.criteria if not c.needs_reference], row.judgement.verdicts) or 0.0
 
 
 def replaces(rubric: Rubric, revision: Row, draft: Row) -> bool:

@@ -28,7 +28,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
-from herl_bench.data.sources import EVAL_SEED, read_all
+from herl_bench.data.examples import read_examples
+from herl_bench.data.sources import EVAL_SEED
 from herl_bench.errors import DataError
 from herl_bench.evaluate.result_files import NAMESPACE
 from herl_bench.policy.answerer import Answer
@@ -315,9 +316,9 @@ def items_of(task: Task, place: str | Path, *, seed: int = 0, difficulty: float 
     if isinstance(place, Path):
         assert task.read is not None
         read = partial(task.read, place, "eval")
-        readers = [lambda: read_all(read, f"{task.name} in {place}")]
+        readers = [lambda: read_examples(read, f"{task.name} in {place}")]
         readers += [
-            lambda reader=reader, name=name: read_all(lambda: reader(place), f"{task.name} ({name}) in {place}")  # type: ignore[misc]
+            lambda reader=reader, name=name: read_examples(lambda: reader(place), f"{task.name} ({name}) in {place}")  # type: ignore[misc]
             for name, reader in task.splits.items()
         ]
         return Items(str(place), readers)

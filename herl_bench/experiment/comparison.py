@@ -28,10 +28,10 @@ from herl_bench.compare.finished_runs import read_run
 from herl_bench.compare.schema import FailedCell
 from herl_bench.compare.tables import score_rows
 from herl_bench.compare.verdict import MARGIN
-from herl_bench.errors import UsageError, said
+from herl_bench.errors import UsageError, describe_error
 from herl_bench.experiment.grid import Names, SweepPlan, SweepRequest, plan_sweep
 from herl_bench.experiment.manifest import command_line
-from herl_bench.plain_text import neutral
+from herl_bench.plain_text import neutralize
 from herl_bench.plugins import load_host
 from herl_bench.saving import write_whole
 
@@ -54,7 +54,7 @@ class Comparison(schema.Comparison):
         return "\n".join([f"<Comparison with {self.baseline}>", *self.verdicts, *arms])
 
     def _repr_html_(self) -> str:
-        sentences = "".join(f"<p>{escape(neutral(sentence))}</p>" for sentence in self.verdicts)
+        sentences = "".join(f"<p>{escape(neutralize(sentence))}</p>" for sentence in self.verdicts)
         columns = [name for name in self.rows[0] if any(row[name] is not None for row in self.rows)]
         lines = [columns, *([_show(row[name]) for name in columns] for row in self.rows)]
         cells = ["".join(f"<td>{escape(cell)}</td>" for cell in line) for line in lines]
@@ -89,7 +89,7 @@ class Comparison(schema.Comparison):
 
 
 def _show(value: Any) -> str:
-    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else neutral(str(value))
+    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else neutralize(str(value))
 
 
 class SweepStopped(KeyboardInterrupt):
@@ -165,7 +165,7 @@ def _keep(comparison: Comparison, folder: Path) -> None:
     try:
         comparison.save(folder)
     except Exception as error:
-        _say([f"warning: no report of {folder}: {said(error)}; everything else there is whole"])
+        _say([f"warning: no report of {folder}: {describe_error(error)}; everything else there is whole"])
 
 
 # ------------------------------------------------------------------------------------------------------- what is there
@@ -196,7 +196,7 @@ def _take_one(metrics: Sequence[str]) -> str | None:
 
 def _say(lines: Sequence[str]) -> None:
     for line in lines:
-        print(f"herl-bench: {neutral(line)}", file=sys.stderr)
+        print(f"herl-bench: {neutralize(line)}", file=sys.stderr)
 
 
 # -------------------------------------------------------------------------------------------------------------- a sweep
@@ -248,10 +248,11 @@ def _catch_signals() -> Iterator[Callable[[], int]]:
         elif number != signal.SIGHUP:  # a terminal that goes away sends it more than once
             raise KeyboardInterrupt
 
-    main = threading.current_thread() is threading.main_thread()
-    ours = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if main else ()
-    ours = [n for n in ours if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
-    before = {number: signal.signal(number, on_signal) for number in ours}
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        is_ours = number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN  # nohup's stays ignored
+        if is_ours and threading.current_thread() is threading.main_thread():
+            before[number] = signal.signal(number, on_signal)
     try:
         yield lambda: caught[0] if caught else 0
     finally:

@@ -1,5 +1,5 @@
-"""From what was asked for, options or a grid file, to the cells of a sweep: one for each task, seed and arm, all checked
-before anything is made.
+"""From what was asked for, options or a grid file, to the cells of a sweep: one for each task, seed and arm, all
+checked before anything is made.
 
 An arm is a method with settings. They come from `methods` × the values of the settings that are lists, or are named one
 by one under `arms`. What was asked for directly wins over the grid file.
@@ -37,8 +37,8 @@ Names = str | Sequence[str] | None
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """What was asked for; None where the grid, or the default, says it. seeds: how many, or which. settings: of all arms
-    that have them. grid: a file, or what one holds."""
+    """What was asked for; None where the grid, or the default, says it. seeds: how many, or which. settings: of all
+    arms that have them. grid: a file, or what one holds."""
 
     tasks: Names = None
     methods: Names = None
@@ -130,9 +130,7 @@ def _read_seeds(given: Any) -> list[int]:
 
 
 # ----------------------------------------------------------------------------------------------------------------- arms
-def _cross_arms(
-    host: Host, methods: Sequence[str], varied: Any, fixed: Mapping[str, Any], where: str
-) -> list[Arm]:
+def _cross_arms(host: Host, methods: Sequence[str], varied: Any, fixed: Mapping[str, Any], where: str) -> list[Arm]:
     """Methods × values of the varied settings; a method that lacks a setting is there once, not once per value."""
     known = {method: RUN_SETTINGS | _list_settings(host, method) for method in methods}
     _check_settings(varied, fixed, RUN_SETTINGS.union(*known.values()), where)
@@ -197,5 +195,6 @@ def _refuse_unequal(arms: Sequence[Arm]) -> None:
         if len({str(value) for value in values.values()}) > 1:
             each = "; ".join(f"{arm} has {value}" for arm, value in values.items())
             raise UsageError(
-                f"not a fair comparison: {name}: {each}: give one value, or pass --allow_unequal to compare all the same"
+                f"not a fair comparison: {name}: {each}: give one value, or pass --allow_unequal to compare all the"
+                " same"
             )

@@ -15,9 +15,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from herl_bench.data.sources import items_digest
+from herl_bench.data.examples import digest_items
 from herl_bench.plugins import Host
-from herl_bench.rubric import rubric_digest
+from herl_bench.rubric import digest_rubric
 
 if TYPE_CHECKING:
     from herl_bench.train.training_run import TrainingRun
@@ -67,8 +67,8 @@ def manifest(run: TrainingRun, host: Host, command: list[str]) -> dict[str, Any]
             "source": run.data.source,
             "sha256": dict(run.data.fingerprint),
             "items_sha256": {
-                "train": items_digest(islice(run.data.train(), TRAIN_HASHED)),
-                "eval": items_digest(run.data.eval),
+                "train": digest_items(islice(run.data.train(), TRAIN_HASHED)),
+                "eval": digest_items(run.data.eval),
             },
             "eval_items": len(run.data.eval),
         },
@@ -80,7 +80,7 @@ def manifest(run: TrainingRun, host: Host, command: list[str]) -> dict[str, Any]
             "architecture": type(run.policy.model).__name__,
             "tokenizer_sha256": tokenizer_digest(run.policy.tokenizer),
         },
-        "rubric": {"name": run.rubric.name, "sha256": rubric_digest(run.rubric)},
+        "rubric": {"name": run.rubric.name, "sha256": digest_rubric(run.rubric)},
         "template": {"name": run.template.name, "sha256": _sha([run.template.guidance, run.template.prompt])},
         "planted": (run.task.world.planted or None) if run.task.world and run.data.source == "synthetic" else None,
     }

@@ -36,8 +36,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.finished_runs import FinishedRun, read_run, read_settings, spent
-from herl_bench.data.sources import items_digest
+from herl_bench.compare.finished_runs import FinishedRun, read_run, read_settings
+from herl_bench.compare.run_records import measure_spending
+from herl_bench.data.examples import digest_items
 from herl_bench.errors import HerlBenchError, NoSandbox, SaveError, UsageError
 from herl_bench.evaluate.evaluation import Summary, Tally
 from herl_bench.evaluate.rescore import Job, places_of, rescore
@@ -51,9 +52,9 @@ from herl_bench.evaluate.result_files import (
     scores_by_key,
 )
 from herl_bench.evaluate.stored_responses import Items
-from herl_bench.plain_text import one_line
+from herl_bench.plain_text import flatten
 from herl_bench.reading import UNREADABLE, read_json, read_rows
-from herl_bench.rubric import rubric_digest
+from herl_bench.rubric import digest_rubric
 from herl_bench.saving import saving, write_whole
 from herl_bench.types import Example, Metric, Rubric, Task
 
@@ -158,7 +159,7 @@ def local_names(value: Any) -> Any:
 
 def claims(run: FinishedRun) -> dict[str, Any]:
     """What an entry says, all of it taken from the run's own files."""
-    used = spent(run)
+    used = measure_spending(run)
     return {
         "task": run.task,
         "method": run.method,
@@ -297,7 +298,7 @@ def _guarded(where: str, check: Callable[[], Iterator[str]]) -> Iterator[str]:
 
 def _shortened(problem: str) -> str:
     """Without what moves a terminal's cursor, and not endless."""
-    line = one_line(problem)
+    line = flatten(problem)
     return line if len(line) <= LONGEST else f"{line[:LONGEST]} …"
 
 
@@ -340,7 +341,7 @@ def _consistent(run: FinishedRun, judge: Judge) -> Iterator[str]:
     """What one file of the run says against another."""
     manifest, settings, rows = run.manifest, run.settings, run.rows
     rubric = manifest.get("rubric")
-    if rubric is not None and rubric != {"name": judge.rubric.name, "sha256": rubric_digest(judge.rubric)}:
+    if rubric is not None and rubric != {"name": judge.rubric.name, "sha256": digest_rubric(judge.rubric)}:
         yield (
             f"manifest.json: the run was judged by another rubric than {judge.rubric.name} as it is here: its criteria"
             " differ"
@@ -377,7 +378,7 @@ def _rescored(bundle: Path, label: str, judge: Judge, run: FinishedRun) -> Itera
     stored = list(read_rows(path))
     ours = {row["doc"]["id"]: row for row in stored if NAMESPACE in row}
     own = [Example(**row["doc"]) for row in ours.values()]
-    if run.settings["data"] == "synthetic" and run.manifest["data"]["sha256"] != {"eval": items_digest(own)}:
+    if run.settings["data"] == "synthetic" and run.manifest["data"]["sha256"] != {"eval": digest_items(own)}:
         yield f"{name}: the items are not those of manifest.json (data.sha256.eval)"
     for row in stored:
         yield from _row_alone(row, name)

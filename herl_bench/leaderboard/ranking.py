@@ -26,7 +26,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.analyse import score_interval
 from herl_bench.compare.finished_runs import (
     BareEvaluation,
     FinishedRun,
@@ -35,13 +34,14 @@ from herl_bench.compare.finished_runs import (
     mean_outcome,
     read_evaluations,
     read_run,
-    spent,
 )
+from herl_bench.compare.outcomes import estimate_score
+from herl_bench.compare.run_records import measure_spending
 from herl_bench.compare.schema import Interval
-from herl_bench.compare.verdict import aside
+from herl_bench.compare.verdict import describe_aside
 from herl_bench.errors import UsageError
 from herl_bench.leaderboard.bundle import CLAIMS, inside, local_names
-from herl_bench.plain_text import csv_cell, markdown_cell, one_line
+from herl_bench.plain_text import escape_csv, escape_markdown, flatten
 from herl_bench.reading import UNREADABLE
 from herl_bench.report import charts
 from herl_bench.report.drawing import series
@@ -194,7 +194,7 @@ def without_twins(entries: Sequence[Entry]) -> tuple[list[Entry], dict[str, str]
 
 
 def _cut(line: str) -> str:
-    flat = one_line(line)
+    flat = flatten(line)
     return flat if len(flat) <= LONGEST else f"{flat[:LONGEST]} …"
 
 
@@ -205,7 +205,7 @@ def of_run(run: FinishedRun) -> Entry:
         for key, value in with_defaults(run.settings).items()
         if key not in ("set", "seed", "report_to", "task", "method")
     }
-    before, tokens = mean_outcome(run.before, run.higher_is_better), spent(run).tokens
+    before, tokens = mean_outcome(run.before, run.higher_is_better), measure_spending(run).tokens
     found = Entry(
         task=run.task,
         metric=run.metric,
@@ -311,7 +311,7 @@ def _score(entries: Sequence[Entry]) -> Interval:
 
     higher = entries[0].higher_is_better
     rows = [[counted(s.outcome, higher) for s in entry.samples] for entry in entries]
-    return score_interval(np.array([[float("nan") if value is None else value for value in row] for row in rows]))
+    return estimate_score(np.array([[float("nan") if value is None else value for value in row] for row in rows]))
 
 
 def _above(other: Interval, mine: Interval, higher_is_better: bool) -> bool:
@@ -350,11 +350,11 @@ def _notes(standings: Sequence[Standing], higher_is_better: bool) -> list[str]:
 
 # -------------------------------------------------------------------------------------------------------------- showing
 def cells(standing: Standing) -> dict[str, str]:
-    score, beside = standing.score, aside(standing.undecided, standing.shared, standing.responses)
+    score, beside = standing.score, describe_aside(standing.undecided, standing.shared, standing.responses)
     return {
         "rank": f"{standing.rank}{'=' if standing.tied else ''}",
-        "name": one_line(standing.name),
-        "model": one_line(_short(standing.model)),
+        "name": flatten(standing.name),
+        "model": flatten(_short(standing.model)),
         "score": number(score.value) + (f" ({beside})" if beside else ""),
         "interval": bounds(score),
         "seeds": str(len(standing.seeds)),
@@ -374,16 +374,16 @@ def to_markdown(tables: Sequence[Table]) -> str:
         rows = [cells(s) for s in table.standings]
         head = list(rows[0])
         lines = [
-            f"### {markdown_cell(table.task)}",
+            f"### {escape_markdown(table.task)}",
             "",
-            f"{markdown_cell(table.metric)} on {markdown_cell(table.source)}, intervals at 95 %.",
+            f"{escape_markdown(table.metric)} on {escape_markdown(table.source)}, intervals at 95 %.",
             "",
         ]
         lines += [
             "| " + " | ".join(head) + " |",
             "|" + "|".join("---" if h in ("name", "model") else "--:" for h in head) + "|",
         ]
-        lines += ["| " + " | ".join(map(markdown_cell, row.values())) + " |" for row in rows]
+        lines += ["| " + " | ".join(map(escape_markdown, row.values())) + " |" for row in rows]
         lines += ["", *(f"- {note}" for note in table.notes)]
         parts.append("\n".join(lines).rstrip())
     return "\n\n".join(parts) + "\n"
@@ -397,8 +397,8 @@ def to_csv(tables: Sequence[Table]) -> str:
         for s in table.standings:
             row = [
                 f"{s.rank}{'=' if s.tied else ''}",
-                csv_cell(s.name),
-                csv_cell(s.model),
+                escape_csv(s.name),
+                escape_csv(s.model),
                 s.score.value,
                 s.score.low,
                 s.score.high,
@@ -537,8 +537,8 @@ def _entry(run: FinishedRun) -> str:
         "entry.html.j2",
         title=f"{run.method} on {run.task}, seed {run.seed}",
         run=dataclasses.replace(run, settings=local_names(run.settings), manifest=local_names(run.manifest)),
-        used=spent(run),
-        beside=aside(
+        used=measure_spending(run),
+        beside=describe_aside(
             sum(s.outcome is None for s in run.after.samples),
             sum(s.integrity == "shared" for s in run.after.samples),
             len(run.after.samples),

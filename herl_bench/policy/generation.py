@@ -7,6 +7,9 @@ later scored under softmax(logits / temperature), so responses must come from ex
 
 Architectures whose caches cannot drop or repeat rows (recurrent states, for example) take the plain path: no sharing,
 no leaving.
+
+Shapes: U different prompts, R rows still in the batch, W columns of the widest prompt, M = W + max_new_tokens, V
+vocabulary; in the cache, H heads, T positions, D width of a head.
 """
 
 from __future__ import annotations
@@ -23,18 +26,22 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from herl_bench.errors import UsageError
-from herl_bench.policy.load import Policy
+from herl_bench.policy.language_model import LanguageModel
 
+# Finished rows are dropped once at most this share of the batch is still writing. Dropping copies the whole cache, and
+# a finished row costs a token's forward pass until it goes: at 0.75 a batch is copied a handful of times (each time a
+# quarter of it is gone), and at no moment more than a quarter of the work is for nothing.
 LEAVE = 0.75
-"""Finished rows are dropped from the batch once at most this share of it is still writing (dropping copies the
-cache)."""
 
+# What the keys and values of one batch may take where no batch size is given: 1 GiB, which a laptop spares beside the
+# weights. Wider batches than MOST_ROWS gain nothing on a processor and little on a GPU.
 CACHE_BYTES = 2**30
-"""What the keys and values of one batch may take where no batch size is given."""
+MOST_ROWS = 256
 
 log = logging.getLogger("herl_bench")
 
 Finish = Literal["eos", "stop", "length"]
+Forward = Callable[[Tensor, Tensor, Tensor, DynamicCache], Tensor]
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Completion:
 
 
 def fit_prompts(
-    policy: Policy, prompt_ids: Sequence[Sequence[int]], max_new_tokens: int
+    policy: LanguageModel, prompt_ids: Sequence[Sequence[int]], max_new_tokens: int
 ) -> tuple[list[list[int]], list[int]]:
     """The prompts as the model will read them, and how many tokens each lost on the left (BOS is kept) to leave room
     for the response."""
@@ -64,13 +71,13 @@ def fit_prompts(
     if limit is None:
         return [list(p) for p in prompt_ids], [0] * len(prompt_ids)
     room = limit - max_new_tokens
-    if room < 2:
+    if room < 2:  # BOS and one token to answer to
         raise UsageError(
             f"max_new_tokens {max_new_tokens} leaves no room for a prompt: {policy.name} reads {limit} tokens in all"
         )
     fitted = []
     for prompt in prompt_ids:
-        kept = list(prompt) if len(prompt) <= room else list(prompt[-room:])
+        kept = list(prompt[-room:])  # the end holds the question, and where the answer begins
         if len(prompt) > room and prompt[0] == bos:
             kept[0] = bos
         fitted.append(kept)
@@ -78,7 +85,7 @@ def fit_prompts(
 
 
 def generate(
-    policy: Policy,
+    policy: LanguageModel,
     prompt_ids: Sequence[Sequence[int]],
     *,
     temperature: float,
@@ -113,26 +120,73 @@ def generate(
             policy.max_length,
             policy.name,
         )
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i]))  # equal prompts become neighbours
-    rows = batch_size or _rows_at_once(policy.model, max(map(len, prompts), default=1) + max_new_tokens)
+    # Prompts of like length share a batch, for little padding; equal ones become neighbours, and are read once.
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i]))
+    rows = batch_size or _count_rows(policy.model, max(map(len, prompts), default=1) + max_new_tokens)
     stops = _Stops(policy, stop)
-    done: dict[int, Completion] = {}
+    completions: dict[int, Completion] = {}
 
     def end(i: int, ids: list[int], finish: Finish) -> None:
-        done[i] = Completion(tuple(ids), stops.cut(policy.decode(ids)), finish, dropped[i])
+        completions[i] = Completion(tuple(ids), stops.cut(policy.decode(ids)), finish, dropped[i])
         if on_completion is not None:
-            on_completion(i, done[i])
+            on_completion(i, completions[i])
 
-    with _evaluating(policy.model), torch.no_grad():
+    with _eval_mode(policy.model), torch.no_grad():
         for start in range(0, len(order), rows):
             batch = {i: prompts[i] for i in order[start : start + rows]}
-            _decode_batch(policy, batch, temperature, max_new_tokens, stops, generator, end)
-    return [done[i] for i in range(len(prompts))]
+            _write_batch(policy, batch, temperature, max_new_tokens, stops, generator, end)
+    return [completions[i] for i in range(len(prompts))]
 
 
-def _decode_batch(
-    policy: Policy,
-    batch: Mapping[int, list[int]],
+@dataclass
+class _Batch:
+    """What is known of the rows while they are written. prompt_R: which prompt each row answers. mask_RM: what may be
+    attended to, the columns of tokens to come included. position_R1: of the newest token, not counting padding."""
+
+    prompt_R: list[int]
+    logits_RV: Tensor
+    mask_RM: Tensor
+    position_R1: Tensor
+    cache: DynamicCache
+    width: int
+    flexible: bool
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these rows, or repeat them."""
+        self.cache.batch_select_indices(rows)
+        self.logits_RV, self.mask_RM = self.logits_RV[rows], self.mask_RM[rows]
+        self.position_R1 = self.position_R1[rows]
+
+
+def _read_prompts(
+    policy: LanguageModel, prompts: Mapping[int, list[int]], max_new_tokens: int, forward: Forward
+) -> _Batch:
+    """A batch whose prompts were read, each different one once (they come sorted)."""
+    rows, device = list(prompts.values()), policy.device
+    cache = _make_cache(policy.model.config)
+    flexible = all(type(layer) in (_GrowingLayer, DynamicLayer, DynamicSlidingWindowLayer) for layer in cache.layers)
+    is_new = [i == 0 or not flexible or row != rows[i - 1] for i, row in enumerate(rows)]
+    unique = [row for row, new in zip(rows, is_new, strict=True) if new]
+    # Padding stands on the left, so that every prompt ends in the same column and the next token continues it.
+    width = max(map(len, unique))
+    ids_UW = torch.full((len(unique), width), policy.pad_id, dtype=torch.long)
+    mask_UM = torch.zeros(len(unique), width + max_new_tokens, dtype=torch.long)
+    for u, prompt in enumerate(unique):
+        ids_UW[u, width - len(prompt) :] = torch.tensor(prompt)
+        mask_UM[u, width - len(prompt) :] = 1
+    ids_UW, mask_UM = ids_UW.to(device), mask_UM.to(device)
+    # A prompt's first token is at position 0 however much padding is before it; the padding's own number is not read.
+    position_UW = (mask_UM[:, :width].cumsum(1) - 1).clamp(min=0)
+    logits_UV = forward(ids_UW, mask_UM[:, :width], position_UW, cache)
+    batch = _Batch(list(prompts), logits_UV, mask_UM, position_UW[:, -1:], cache, width, flexible)
+    if len(unique) < len(rows):
+        batch.select(torch.tensor(is_new, device=device).cumsum(0) - 1)
+    return batch
+
+
+def _write_batch(
+    policy: LanguageModel,
+    prompts: Mapping[int, list[int]],
     temperature: float,
     max_new_tokens: int,
     stops: _Stops,
@@ -140,40 +194,19 @@ def _decode_batch(
     end: Callable[[int, list[int], Finish], None],
 ) -> None:
     """`end` is called once for each prompt."""
-    model, device, eos = policy.model, policy.device, policy.eos_ids
-    prompts = list(batch.values())
-    cache = _new_cache(model.config)
-    flexible = all(type(layer) in (_GrowingLayer, DynamicLayer, DynamicSlidingWindowLayer) for layer in cache.layers)
-    unique = [p for i, p in enumerate(prompts) if i == 0 or p != prompts[i - 1]] if flexible else prompts
-    forward = _forward(model)
-
-    width = max(map(len, unique))
-    ids = torch.full((len(unique), width), policy.pad_id, dtype=torch.long)
-    mask = torch.zeros(len(unique), width + max_new_tokens, dtype=torch.long)
-    for b, prompt in enumerate(unique):
-        ids[b, width - len(prompt) :] = torch.tensor(prompt)
-        mask[b, width - len(prompt) :] = 1
-    ids, mask = ids.to(device), mask.to(device)
-    positions = (mask[:, :width].cumsum(1) - 1).clamp(min=0)
-    logits_RV = forward(ids, mask[:, :width], positions, cache)
-    position_R1 = positions[:, -1:]
-    if len(unique) < len(prompts):
-        same = [prompts[i] != prompts[i - 1] for i in range(1, len(prompts))]
-        source = torch.tensor([0, *same], device=device).cumsum(0)
-        cache.batch_select_indices(source)
-        logits_RV, mask, position_R1 = logits_RV[source], mask[source], position_R1[source]
-
-    written: dict[int, list[int]] = {i: [] for i in batch}
-    rows = list(batch)  # which prompt each row of the tensors belongs to
+    eos, forward = policy.eos_ids, _bind_forward(policy.model)
+    batch = _read_prompts(policy, prompts, max_new_tokens, forward)
+    written: dict[int, list[int]] = {i: [] for i in prompts}
     ended: set[int] = set()
     for step in range(max_new_tokens):
-        next_R = _pick(logits_RV, temperature, generator)
+        # A finished row that has not left yet draws too: its token goes nowhere.
+        next_R = _pick(batch.logits_RV, temperature, generator)
         writing = []  # rows of the tensors
-        for r, (i, token) in enumerate(zip(rows, next_R.tolist(), strict=True)):
+        for r, (i, token) in enumerate(zip(batch.prompt_R, next_R.tolist(), strict=True)):
             if i in ended:
                 continue
             written[i].append(token)
-            finish: Finish | None = "eos" if token in eos else "stop" if stops.reached(written[i]) else None
+            finish: Finish | None = "eos" if token in eos else "stop" if stops.is_reached(written[i]) else None
             if finish is None and step + 1 == max_new_tokens:
                 finish = "length"
             if finish is None:
@@ -183,35 +216,38 @@ def _decode_batch(
                 end(i, written[i], finish)
         if not writing:
             break
-        if flexible and len(writing) <= LEAVE * len(rows):
-            keep = torch.tensor(writing, device=device)
-            cache.batch_select_indices(keep)
-            next_R, mask, position_R1 = next_R[keep], mask[keep], position_R1[keep]
-            rows = [rows[r] for r in writing]
-        position_R1 = position_R1 + 1
-        mask[:, width + step] = 1
-        logits_RV = forward(next_R[:, None], mask[:, : width + step + 1], position_R1, cache)
+        if batch.flexible and len(writing) <= LEAVE * len(batch.prompt_R):
+            kept = torch.tensor(writing, device=policy.device)
+            batch.select(kept)
+            next_R, batch.prompt_R = next_R[kept], [batch.prompt_R[r] for r in writing]
+        batch.position_R1 = batch.position_R1 + 1
+        column = batch.width + step
+        batch.mask_RM[:, column] = 1
+        batch.logits_RV = forward(next_R[:, None], batch.mask_RM[:, : column + 1], batch.position_R1, batch.cache)
 
 
 def _pick(logits_RV: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
+    """(R,) token ids."""
     if temperature == 0:
         return logits_RV.argmax(-1)
+    # In float32 whatever the model's precision is, as the log-probs will be scored.
     return torch.multinomial((logits_RV.float() / temperature).softmax(-1), 1, generator=generator)[:, 0]
 
 
-def _forward(model: Any) -> Callable[[Tensor, Tensor, Tensor, DynamicCache], Tensor]:
+def _bind_forward(model: Any) -> Forward:
     """The model as a function to the logits of the last position; what an architecture does not take is not given."""
     known = inspect.signature(model.forward).parameters
 
     def forward(ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache) -> Tensor:
-        given = {
+        arguments = {
             "attention_mask": mask,
             "position_ids": positions,
             "past_key_values": cache,
             "use_cache": True,
             "logits_to_keep": 1,
         }
-        logits: Tensor = model(ids, **{k: v for k, v in given.items() if k in known}).logits[:, -1]
+        output = model(ids, **{name: value for name, value in arguments.items() if name in known})
+        logits: Tensor = output.logits[:, -1]
         return logits
 
     if "past_key_values" not in known:
@@ -223,13 +259,13 @@ def _forward(model: Any) -> Callable[[Tensor, Tensor, Tensor, DynamicCache], Ten
 
 
 @contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    training = model.training
+def _eval_mode(model: Any) -> Iterator[None]:
+    was_training = model.training
     model.eval()  # gradient checkpointing would switch the cache off
     try:
         yield
     finally:
-        model.train(training)
+        model.train(was_training)
 
 
 # ---------------------------------------------------------------------------------------------------------------- cache
@@ -237,7 +273,7 @@ class _GrowingLayer(DynamicLayer):
     """Keys and values in a buffer with spare room. The parent class copies them all at every token, most of the time of
     a tiny model."""
 
-    _buffers: tuple[Tensor, Tensor] | None = None
+    _buffers: tuple[Tensor, Tensor] | None = None  # keys and values, each (R, H, room, D)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
@@ -245,15 +281,17 @@ class _GrowingLayer(DynamicLayer):
         old = self.get_seq_length()
         new = old + key_states.shape[-2]
         if self._buffers is None or new > self._buffers[0].shape[-2]:
+            # Half as much again, so that a response is copied a number of times that grows with the logarithm of its
+            # length; 64 at least, so that a short one is never copied.
             room = new + max(64, new // 2)
-            grown = (_with_room(key_states, room), _with_room(value_states, room))
+            grown = (_make_room(key_states, room), _make_room(value_states, room))
             if self._buffers is not None:
                 for wide, narrow in zip(grown, self._buffers, strict=True):
                     wide[:, :, :old] = narrow[:, :, :old]
             self._buffers = grown
-        keys, values = self._buffers
-        keys[:, :, old:new], values[:, :, old:new] = key_states, value_states
-        self.keys, self.values = keys[:, :, :new], values[:, :, :new]
+        keys_RHTD, values_RHTD = self._buffers
+        keys_RHTD[:, :, old:new], values_RHTD[:, :, old:new] = key_states, value_states
+        self.keys, self.values = keys_RHTD[:, :, :new], values_RHTD[:, :, :new]
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
@@ -263,49 +301,53 @@ class _GrowingLayer(DynamicLayer):
             self.keys, self.values = self._buffers[0][:, :, :length], self._buffers[1][:, :, :length]
 
 
-def _with_room(states: Tensor, room: int) -> Tensor:
-    return states.new_empty(*states.shape[:-2], room, states.shape[-1])
+def _make_room(states_RHTD: Tensor, room: int) -> Tensor:
+    return states_RHTD.new_empty(*states_RHTD.shape[:-2], room, states_RHTD.shape[-1])
 
 
-def _new_cache(config: Any) -> DynamicCache:
+def _make_cache(config: Any) -> DynamicCache:
     cache = DynamicCache(config=config)
+    # Only plain layers: a sliding window drops what is behind it itself, and a recurrent state does not grow.
     cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
 
 
-def _rows_at_once(model: Any, tokens: int) -> int:
+def _count_rows(model: Any, tokens: int) -> int:
+    """How many rows of that many tokens keep their keys and values within `CACHE_BYTES`."""
     config = model.config.get_text_config()
+    # Older architectures name neither: every head has keys of its own, and the heads share the hidden width.
     heads = getattr(config, "num_key_value_heads", None) or getattr(config, "num_attention_heads", 1)
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // getattr(config, "num_attention_heads", 1)
-    row = 2 * config.num_hidden_layers * heads * head_dim * model.dtype.itemsize * tokens
-    return max(1, min(256, CACHE_BYTES // row))
+    row_bytes = 2 * config.num_hidden_layers * heads * head_dim * model.dtype.itemsize * tokens
+    return max(1, min(MOST_ROWS, CACHE_BYTES // row_bytes))
 
 
 # --------------------------------------------------------------------------------------------------------- stop strings
 class _Stops:
     """Finds out at which token a stop string is complete; decodes only after tokens that can complete one."""
 
-    def __init__(self, policy: Policy, stop: Sequence[str]):
+    def __init__(self, policy: LanguageModel, stop: Sequence[str]):
         if not all(stop):
             raise ValueError("an empty stop string would end every response at once")
         self.policy, self.stop = policy, tuple(stop)
-        # Every token but the last may be a single byte, and special tokens (which decode to nothing) may stand in
-        # between.
+        # How many of the last tokens can hold a stop string: every token but the last may be a single byte of it, and
+        # up to 8 special tokens (which decode to nothing) may stand in between.
         self.window = max((len(s.encode()) for s in stop), default=0) + 8
         ends = {s[-1] for s in stop}
         # A letter of several bytes, or a space that a tokenizer strips when it decodes one token alone, can be
         # completed by any token.
-        self.completing = None if any(not c.isascii() or c == " " for c in ends) else self._tokens_with(ends)
+        self.completing = None if any(not c.isascii() or c == " " for c in ends) else self._find_tokens(ends)
 
-    def _tokens_with(self, ends: set[str]) -> frozenset[int]:
-        cache, tokenizer = self.policy._cache, self.policy.tokenizer
-        if not ends:
+    def _find_tokens(self, letters: set[str]) -> frozenset[int]:
+        """The tokens whose text has one of the letters."""
+        if not letters:
             return frozenset()
-        if "pieces" not in cache:
-            cache["pieces"] = [self.policy.decode([i]) for i in range(len(tokenizer))]
-        return frozenset(i for i, piece in enumerate(cache["pieces"]) if ends & set(piece))
+        cache = self.policy.cache
+        if "pieces" not in cache:  # decoding a whole vocabulary takes longer than a short batch
+            cache["pieces"] = [self.policy.decode([i]) for i in range(len(self.policy.tokenizer))]
+        return frozenset(i for i, piece in enumerate(cache["pieces"]) if letters & set(piece))
 
-    def reached(self, ids: list[int]) -> bool:
+    def is_reached(self, ids: list[int]) -> bool:
         if not self.stop or (self.completing is not None and ids[-1] not in self.completing):
             return False
         tail = self.policy.decode(ids[-self.window :])

@@ -10,24 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from herl_bench.bounded import Failed, TooMuch, bounded
+import torch
+
 from herl_bench.errors import UsageError
-from herl_bench.plain_text import one_line
+from herl_bench.policy.answerer import Answer
+from herl_bench.policy.generation import generate
+from herl_bench.policy.language_model import LanguageModel
 from herl_bench.saving import SUMS, damage
 
-if TYPE_CHECKING:
-    import torch
-
-    from herl_bench.policy.answerer import Answer
-
-CHAT_SECONDS, CHAT_MEGABYTES = 10.0, 1024
-"""What rendering one batch of conversations may take."""
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer.model",
@@ -39,71 +35,11 @@ TOKENIZER_FILES = (
 
 
 @dataclass
-class Policy:
-    """A model and its tokenizer. `name` is for tables, `path` is what it was loaded from; `batch_size` prompts are
-    answered at once."""
+class Policy(LanguageModel):
+    """A language model that answers, `batch_size` prompts at once. `path` is what it was loaded from."""
 
-    model: Any
-    tokenizer: Any
-    name: str
     path: str
     batch_size: int = 64
-    _cache: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def device(self) -> torch.device:
-        device: torch.device = self.model.device
-        return device
-
-    @property
-    def pad_id(self) -> int:
-        return int(self.tokenizer.pad_token_id)
-
-    @property
-    def eos_ids(self) -> frozenset[int]:
-        """Every token that ends a response: the tokenizer's EOS and those of the generation config (chat models have
-        several)."""
-        listed = self.model.generation_config.eos_token_id if self.model.generation_config else None
-        several = listed if isinstance(listed, list) else [listed]
-        return frozenset(int(i) for i in [*several, self.tokenizer.eos_token_id] if i is not None)
-
-    @property
-    def max_length(self) -> int | None:
-        """Prompt and response tokens together; None where the architecture sets no limit."""
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return int(limit) if limit else None
-
-    def encode(self, prompts: Sequence[str], instruction: str = "") -> list[list[int]]:
-        """Token ids of each prompt, ready to be continued.
-
-        With a chat template: a conversation of `instruction` (as the system turn, or at the head of the user turn where
-        the template has no system role) and the prompt, up to where the assistant begins. Without one: BOS, if the
-        tokenizer has it, and the plain text.
-        """
-        texts = self.rendered(lambda: [self.reads(p, instruction) for p in prompts]) if self.chat else list(prompts)
-        rows: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-        bos = self.tokenizer.bos_token_id
-        return rows if self.chat or bos is None else [[bos, *row] for row in rows]
-
-    def rendered(self, make: Callable[[], Any]) -> Any:
-        """What `make` gives, which renders the chat template: a stranger's program, and bounded as one. Raises
-        `UsageError`."""
-        try:
-            return bounded(make, seconds=CHAT_SECONDS, megabytes=CHAT_MEGABYTES)
-        except TooMuch as error:
-            raise UsageError(f"model {self.name}: its chat template takes {error}") from None
-        except Failed as error:
-            raise UsageError(
-                f"model {self.name}: its chat template cannot be used: {one_line(str(error))[:300]}"
-            ) from None
-
-    def reads(self, prompt: str, instruction: str) -> str:
-        """The text of `encode`, without the BOS that it puts before a plain prompt."""
-        return self._as_chat(prompt, instruction) if self.tokenizer.chat_template else prompt
-
-    @property
-    def chat(self) -> bool:
-        return bool(self.tokenizer.chat_template)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -132,13 +68,9 @@ class Policy:
         max_new_tokens: int,
         seeds: Sequence[int],
     ) -> list[Answer]:
-        """As `herl_bench.policy.answerer.Answerer` says. The batch is sampled as one, from a random state made of all
+        """As `herl_bench.policy.answerer.Answerer` says. The batch is sampled as one, from one random state made of all
         its seeds."""
-        import torch
-
-        from herl_bench.policy.answerer import Answer
-        from herl_bench.policy.generation import generate
-
+        # By a hash, because the seeds of two batches may differ in a single place.
         state = int.from_bytes(hashlib.sha256(repr(list(seeds)).encode()).digest()[:8], "big", signed=True)
         written = generate(
             self,
@@ -149,28 +81,6 @@ class Policy:
             generator=torch.Generator(device=self.device).manual_seed(state),
         )
         return [Answer(c.text, c.finish, len(c.ids), c.dropped) for c in written]
-
-    def decode(self, ids: Sequence[int]) -> str:
-        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
-
-    def _as_chat(self, prompt: str, instruction: str) -> str:
-        from jinja2 import TemplateError
-
-        user = {"role": "user", "content": prompt}
-        if instruction:
-            try:
-                text = self._render([{"role": "system", "content": instruction}, user])
-                if instruction.strip() in text:
-                    return text
-            except TemplateError:  # "System role not supported"
-                pass
-            user = {"role": "user", "content": f"{instruction}\n\n{prompt}"}
-        return self._render([user])
-
-    def _render(self, turns: list[dict[str, str]]) -> str:
-        text: str = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        return text
 
 
 def load_policy(
@@ -183,8 +93,6 @@ def load_policy(
 
     Raises `UsageError` where the folder, its config, its weights or its tokenizer cannot be used.
     """
-    import torch
-
     place = str(path_or_id)
     local = _local_folder(place)
     source = str(local) if local else place

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from herl_bench.errors import DataError, ServerError, UsageError
-from herl_bench.plain_text import one_line
+from herl_bench.plain_text import flatten
 from herl_bench.policy.answerer import Answer
 from herl_bench.reading import parse_json
 from herl_bench.saving import append_lines
@@ -376,7 +376,7 @@ def _cut(answer: Answer, stop: Sequence[str]) -> Answer:
 
 
 def _short(text: str) -> str:
-    flat = one_line(text[: 20 * SHOWN])
+    flat = flatten(text[: 20 * SHOWN])
     return flat if len(flat) <= SHOWN else flat[: SHOWN - 1] + "…"
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from herl_bench.plain_text import neutral
+from herl_bench.plain_text import neutralize
 from herl_bench.report.drawing import PALETTE, Drawing, to_svg
 
 PAGES = Path(__file__).parent / "pages"
@@ -38,7 +38,7 @@ class Figure:
     narrow: Drawing
 
     def __html__(self) -> str:
-        return neutral(f'<div class="figure">{to_svg(self.wide, "wide")}{to_svg(self.narrow, "narrow")}</div>')
+        return neutralize(f'<div class="figure">{to_svg(self.wide, "wide")}{to_svg(self.narrow, "narrow")}</div>')
 
 
 def figure(draw: Callable[[float], Drawing]) -> Figure:
@@ -56,7 +56,7 @@ def render(template: str, *, texts: Mapping[str, Any] | None = None, **context: 
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda value: neutral(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
+        finalize=lambda value: neutralize(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )
     environment.filters |= FILTERS
     style, script = _style(), (PAGES / "page.js").read_text(encoding="utf-8")

@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.analyse import alone
+from herl_bench.compare.analyse import describe_run
 from herl_bench.compare.finished_runs import FinishedRun, Sample, read_run
 from herl_bench.compare.schema import ArmScore, BandPoint, Comparison, Contrast, RunRecord, TaskItems, from_json
-from herl_bench.compare.verdict import aside
+from herl_bench.compare.verdict import describe_aside
 from herl_bench.errors import UsageError
 from herl_bench.reading import UNREADABLE, read_text
 from herl_bench.report import charts
@@ -105,7 +105,7 @@ def of_comparison(comparison: Comparison) -> Report:
 
 def of_run(run: FinishedRun) -> Report:
     """Every evaluated item before and after training is in the list of items."""
-    comparison = alone(run)
+    comparison = describe_run(run)
     first = {sample.item.id: sample for sample in run.before.samples}
     pairs = tuple(
         Pair(
@@ -173,7 +173,7 @@ def to_html(report: Report) -> str:
         tasks=[_view(comparison, items) for items in comparison.tasks],
         positions=_positions(comparison),
         differences=_differences(comparison),
-        aside=aside,
+        aside=describe_aside,
         calibrated=any(run.calibration for run in comparison.runs),
         audited=any(run.audits for run in comparison.runs),
         texts={

@@ -33,7 +33,7 @@ class Attack:
     code: str
 
 
-def tries(name: str, body: str) -> Attack:
+def attempt(name: str, body: str) -> Attack:
     """An attack that says so itself when it got through."""
     indented = "\n".join(f"    {line}" for line in body.strip().splitlines())
     return Attack(
@@ -42,18 +42,18 @@ def tries(name: str, body: str) -> Attack:
 
 
 ATTACKS = (
-    tries("read a host file", "print(open('/etc/passwd').read())"),
-    tries(
+    attempt("read a host file", "print(open('/etc/passwd').read())"),
+    attempt(
         "read the processes",
         "import os\nif not [name for name in os.listdir('/proc') if name.isdigit()]: raise OSError",
     ),
-    tries("write to the interpreter", "import os\nopen(os.__file__, 'a').close()"),
-    tries("fork", "import os\nif os.fork() == 0: os._exit(0)"),
-    tries("run a program", "import os\nos.execv('/usr/bin/env', ['env'])"),
-    tries("connect", "import socket\nsocket.create_connection(('127.0.0.1', 80), 1)"),
-    tries("new user namespace", "import ctypes\nif ctypes.CDLL(None).unshare(0x10000000): raise OSError"),
-    tries("100 GB of memory", "block = bytearray(100 << 30)"),
-    tries(
+    attempt("write to the interpreter", "import os\nopen(os.__file__, 'a').close()"),
+    attempt("fork", "import os\nif os.fork() == 0: os._exit(0)"),
+    attempt("run a program", "import os\nos.execv('/usr/bin/env', ['env'])"),
+    attempt("connect", "import socket\nsocket.create_connection(('127.0.0.1', 80), 1)"),
+    attempt("new user namespace", "import ctypes\nif ctypes.CDLL(None).unshare(0x10000000): raise OSError"),
+    attempt("100 GB of memory", "block = bytearray(100 << 30)"),
+    attempt(
         "fill the disk",
         "with open('fill', 'wb') as file:\n    for _ in range(64): file.write(bytes(1 << 20)); file.flush()",
     ),
@@ -63,7 +63,7 @@ ATTACKS = (
 )
 
 
-def survives(sandbox: Sandbox, attack: Attack, limits: Limits = QUICK) -> tuple[Verdict, bool]:
+def run_attack(sandbox: Sandbox, attack: Attack, limits: Limits = QUICK) -> tuple[Verdict, bool]:
     """Run an attack, then an honest program. Did the sandbox refuse the one and pass the other?"""
     verdict = sandbox.check(Job(attack.code, "add", {"test": TEST}, limits))
     after = sandbox.check(Job(HONEST, "add", {"test": TEST}))

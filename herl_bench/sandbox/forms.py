@@ -19,13 +19,13 @@ WHOLE = "tests"
 """The name of the group where there is only one."""
 
 
-def groups(tests: Tests) -> dict[str, Any]:
+def group_tests(tests: Tests) -> dict[str, Any]:
     """Group name -> source, or [[stdin, stdout], …]. UsageError where the tests are of another form."""
     named = tests if isinstance(tests, Mapping) else {WHOLE: tests}
-    return {str(name): _group(name, group) for name, group in named.items()}
+    return {str(name): _read_group(name, group) for name, group in named.items()}
 
 
-def _group(name: str, group: Any) -> Any:
+def _read_group(name: str, group: Any) -> Any:
     if isinstance(group, str):
         return group
     if isinstance(group, Sequence) and group:
@@ -45,17 +45,17 @@ def docstring_examples(source: str) -> str:
     an expected exception by name and message. Empty where there is no example; UsageError where one does not parse.
     """
     lines: list[str] = []
-    for text in _docstrings(source):
+    for text in _find_docstrings(source):
         try:
             examples = doctest.DocTestParser().get_examples(text)
         except ValueError as error:
             raise UsageError(f"docstring examples: {error}") from None
         for example in examples:
-            lines += _example(example)
+            lines += _convert_example(example)
     return "".join(f"{line}\n" for line in lines)
 
 
-def _docstrings(source: str) -> list[str]:
+def _find_docstrings(source: str) -> list[str]:
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -65,7 +65,7 @@ def _docstrings(source: str) -> list[str]:
     return [text for text in found if text is not None]
 
 
-def _example(example: doctest.Example) -> list[str]:
+def _convert_example(example: doctest.Example) -> list[str]:
     source, want = example.source.strip(), example.want.strip()
     if example.exc_msg is not None:
         name, colon, message = example.exc_msg.strip().partition(": ")

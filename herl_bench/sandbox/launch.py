@@ -15,13 +15,14 @@ import functools
 import importlib.util
 import json
 import os
+import shutil
 import site
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from herl_bench.errors import UsageError
+from herl_bench.errors import NoSandbox, UsageError
 
 INSIDE = Path(__file__).parent / "inside"
 NOBODY = 65534
@@ -44,15 +45,21 @@ ENVIRONMENT = {
 START = "import sys; sys.path.insert(0, {home!r}); from inside.main import main; main()"
 
 
-def interpreter() -> tuple[str, list[str]]:
-    """The base interpreter behind any virtual environment, and the trees that it needs beside the system's
-    libraries."""
+def find_bwrap() -> str:
+    path = shutil.which("bwrap")
+    if path is None:
+        raise NoSandbox("bubblewrap is not installed: apt-get install bubblewrap")
+    return path
+
+
+def find_interpreter() -> tuple[str, list[str]]:
+    """The base interpreter behind any virtual environment, and the trees it needs beside the system's libraries."""
     executable = os.path.realpath(sys.executable)
     prefixes = {os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix)}
-    return executable, sorted(prefix for prefix in prefixes if prefix not in ("/usr", "/usr/local"))
+    return executable, sorted(prefixes - {"/usr", "/usr/local"})
 
 
-def may_leave_root() -> bool:
+def can_leave_root() -> bool:
     """Root that can become uid 65534. Root of a user namespace without that number is an ordinary user outside, and
     treated as one."""
     if os.geteuid() != 0:
@@ -62,45 +69,34 @@ def may_leave_root() -> bool:
 
 
 class Package(NamedTuple):
-    """An installed package that programs may import. places: its directory (or file) and that of its shared
-    libraries."""
+    """An installed package that programs may import. places: its directory (or file), that of its shared libraries."""
 
     name: str
     places: tuple[str, ...]
 
 
-def package(name: str) -> Package:
+def find_package(name: str) -> Package:
     """Found without importing it; UsageError where it is not installed."""
     try:
-        found = importlib.util.find_spec(name) if name.isidentifier() else None
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
     except (ImportError, ValueError):
-        found = None
-    if found is None or not (found.submodule_search_locations or found.origin):
+        spec = None
+    if spec is None or not (spec.submodule_search_locations or spec.origin):
         raise UsageError(
             f"packages={name!r}: no package of that name is installed here; pip install it, or leave it out"
         )
-    folder = (found.submodule_search_locations or [str(found.origin)])[0]
-    place = os.path.realpath(folder)
+    place = os.path.realpath((spec.submodule_search_locations or [str(spec.origin)])[0])
     libraries = os.path.join(os.path.dirname(place), f"{name}.libs")
     return Package(name, (place, libraries) if os.path.isdir(libraries) else (place,))
 
 
-def installed(prefixes: list[str]) -> list[str]:
-    """Where the base interpreter keeps installed packages: hidden, because a benchmark's own tests may be among
-    them."""
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    folders = {
-        os.path.realpath(folder) for folder in site.getsitepackages([*prefixes, sys.base_prefix, "/usr", "/usr/local"])
-    }
-    folders |= {
-        f"{prefix}/lib/{name}"
-        for prefix in ("/usr", "/usr/local")
-        for name in ("python3/dist-packages", f"{version}/dist-packages")
-    }
-    trees = [*LIBRARIES, *prefixes]
-    return sorted(
-        folder for folder in folders if os.path.isdir(folder) and any(folder.startswith(tree + "/") for tree in trees)
-    )
+def list_package_folders(prefixes: list[str]) -> list[str]:
+    """Where the base interpreter keeps installed packages: hidden, for a benchmark's own tests may be among them."""
+    folders = set(map(os.path.realpath, site.getsitepackages([*prefixes, sys.base_prefix, "/usr", "/usr/local"])))
+    versions = ("python3", f"python{sys.version_info[0]}.{sys.version_info[1]}")
+    folders |= {f"{prefix}/lib/{name}/dist-packages" for prefix in ("/usr", "/usr/local") for name in versions}
+    trees = tuple(f"{tree}/" for tree in (*LIBRARIES, *prefixes))
+    return sorted(folder for folder in folders if os.path.isdir(folder) and folder.startswith(trees))
 
 
 @functools.cache
@@ -111,10 +107,26 @@ def compile_inside() -> None:
         compileall.compile_dir(INSIDE, quiet=2)
 
 
-def command(bwrap: str, descriptor: int, root: bool, packages: Sequence[Package] = ()) -> list[str]:
+def build_command(tier: str, descriptor: int, packages: Sequence[Package] = ()) -> list[str]:
+    """The command line of a worker. descriptor: of the socket to its tester.
+
+    Without namespaces the worker sees the host's tree, of which Landlock lets it read what bubblewrap would have shown.
+    "none" isolates nothing: the programs run with the rights of whoever calls.
+    """
     compile_inside()
-    executable, prefixes = interpreter()
-    line = [bwrap, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    drop_to = NOBODY if tier != "none" and can_leave_root() else 0
+    if tier == "namespaces":
+        inside = start_interpreter(tier, "/hb", descriptor, drop_to, packages, [PACKAGES], [PACKAGES])
+        return [*enter_namespaces(drop_to > 0, packages), *inside]
+    places = [place for package in packages for place in package.places]
+    paths = sorted({os.path.dirname(package.places[0]) for package in packages})
+    return start_interpreter(tier, str(INSIDE.parent), descriptor, drop_to, packages, paths, places)
+
+
+def enter_namespaces(root: bool, packages: Sequence[Package]) -> list[str]:
+    """bubblewrap and its options. root: it starts as root, which the worker then leaves by itself."""
+    executable, prefixes = find_interpreter()
+    line = [find_bwrap(), "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     line += ["--cap-drop", "ALL"]
     line += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if root else ["--unshare-user"]
     if not root and os.geteuid() == 0:
@@ -126,8 +138,8 @@ def command(bwrap: str, descriptor: int, root: bool, packages: Sequence[Package]
     trees = [*LIBRARIES, *PROGRAMS, *prefixes]
     for path in [*trees, executable]:
         if os.path.exists(path) and not any(path.startswith(tree + "/") for tree in trees):
-            line += [*_parents(path, made), "--ro-bind", path, path]
-    for path in installed(prefixes):
+            line += [*make_parents(path, made), "--ro-bind", path, path]
+    for path in list_package_folders(prefixes):
         line += ["--size", "4096", "--tmpfs", path, "--remount-ro", path]
     for path in TOP_LEVEL:
         if os.path.islink(path):
@@ -137,63 +149,39 @@ def command(bwrap: str, descriptor: int, root: bool, packages: Sequence[Package]
     line += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(WORKER_TMP_BYTES), "--tmpfs", "/tmp"]
     line += ["--perms", "0755", "--dir", "/hb", "--ro-bind", str(INSIDE), "/hb/inside"]
     line += ["--perms", "0755", "--dir", PACKAGES]
-    for wanted in packages:
-        for place in wanted.places:
+    for package in packages:
+        for place in package.places:
             line += ["--ro-bind", place, f"{PACKAGES}/{os.path.basename(place)}"]
-    line += ["--remount-ro", "/", "--chdir", "/tmp", "--"]
-    return line + python(
-        "namespaces", "/hb", descriptor, NOBODY if root else 0, [item.name for item in packages], [PACKAGES], [PACKAGES]
-    )
+    return [*line, "--remount-ro", "/", "--chdir", "/tmp", "--"]
 
 
-def landlock_command(descriptor: int, root: bool, packages: Sequence[Package] = ()) -> list[str]:
-    """No namespaces: the worker sees the host's tree, of which Landlock lets it read what bubblewrap would have
-    shown."""
-    return _in_place("landlock", descriptor, NOBODY if root else 0, packages)
-
-
-def unsafe_command(descriptor: int, packages: Sequence[Package] = ()) -> list[str]:
-    """No isolation at all: the programs run with the rights of whoever calls."""
-    return _in_place("none", descriptor, 0, packages)
-
-
-def _in_place(tier: str, descriptor: int, drop_to: int, packages: Sequence[Package]) -> list[str]:
-    compile_inside()
-    places = [place for item in packages for place in item.places]
-    paths = sorted({os.path.dirname(item.places[0]) for item in packages})
-    return python(tier, str(INSIDE.parent), descriptor, drop_to, [item.name for item in packages], paths, places)
-
-
-def python(
-    tier: str, home: str, descriptor: int, drop_to: int, packages: list[str], paths: list[str], places: list[str]
-) -> list[str]:
-    """packages: what to import before the first fork; paths: where from; places: what of it may be read."""
-    executable, prefixes = interpreter()
-    options = json.dumps(
-        {
-            "tier": tier,
-            "drop_to": drop_to,
-            "readable": [
-                *LIBRARIES,
-                *(path for path in TOP_LEVEL if path != "/bin"),
-                *prefixes,
-                *places,
-                "/dev/urandom",
-            ],
-            "programs": [*PROGRAMS, "/bin", executable],
-            "packages": packages,
-            "paths": paths,
-        }
-    )
-    # -s -P -S and a cleared environment, not -I, which would ignore PYTHONHASHSEED
-    return [executable, "-s", "-P", "-S", "-c", START.format(home=home), str(descriptor), options]
-
-
-def _parents(path: str, made: set[str]) -> list[str]:
+def make_parents(path: str, made: set[str]) -> list[str]:
     """bubblewrap makes missing parents with mode 0700, which would shut out uid 65534."""
-    words = []
-    for parent in reversed(Path(path).parents):
-        if str(parent) not in made:
-            made.add(str(parent))
-            words += ["--perms", "0755", "--dir", str(parent)]
-    return words
+    missing = [str(parent) for parent in reversed(Path(path).parents) if str(parent) not in made]
+    made.update(missing)
+    return [word for parent in missing for word in ("--perms", "0755", "--dir", parent)]
+
+
+def start_interpreter(
+    tier: str,
+    home: str,
+    descriptor: int,
+    drop_to: int,
+    packages: Sequence[Package],
+    paths: list[str],
+    places: list[str],
+) -> list[str]:
+    """home: where `inside` lies; packages: what to import before the first fork; paths: where from; places: what of it
+    may be read."""
+    executable, prefixes = find_interpreter()
+    libraries = [*LIBRARIES, *(path for path in TOP_LEVEL if path != "/bin")]
+    options = {
+        "tier": tier,
+        "drop_to": drop_to,
+        "readable": [*libraries, *prefixes, *places, "/dev/urandom"],
+        "programs": [*PROGRAMS, "/bin", executable],
+        "packages": [package.name for package in packages],
+        "paths": paths,
+    }
+    # -s -P -S and a cleared environment, not -I, which would ignore PYTHONHASHSEED
+    return [executable, "-s", "-P", "-S", "-c", START.format(home=home), str(descriptor), json.dumps(options)]

@@ -1,5 +1,5 @@
-"""The cells of a sweep: runs that are to be made, each known by its task, arm and seed, and begun or finished in a folder
-of its own.
+"""The cells of a sweep: runs that are to be made, each known by its task, arm and seed, and begun or finished in a
+folder of its own.
 
 A cell's folder gets its `config.yaml` first, whole; then `herl-bench run --resume FOLDER` does the work, be it from
 nothing or from the last checkpoint (`pools.py` says where). So a sweep that was killed at any moment goes on with the

@@ -1,5 +1,5 @@
-"""Where cells run: each in a process of its own, several at a time, on this machine or on a Ray cluster, so that nothing
-that is finished is ever lost. A cell that fails is reported, and the others go on.
+"""Where cells run: each in a process of its own, several at a time, on this machine or on a Ray cluster, so that
+nothing that is finished is ever lost. A cell that fails is reported, and the others go on.
 
 Cells on this machine die with the sweep (`PR_SET_PDEATHSIG`), and hold its lock while they live, so that two never
 write one folder. On Ray each cell is a task that runs the same command on some node; the folder must then lie on
@@ -106,10 +106,19 @@ def run_cells(
     return failed
 
 
-# ------------------------------------------------------------------------------------------------------- a cell's process
+# --------------------------------------------------------------------------------------------------- a cell's process
 def build_command(cell: Cell) -> list[str]:
     """Starts the run, in a process that the kernel kills when the one that started it ends, however that ends."""
-    words = [sys.executable, "-c", DIE_WITH_PARENT, "-m", "herl_bench", "run", "--resume", str(cell.directory.absolute())]
+    words = [
+        sys.executable,
+        "-c",
+        DIE_WITH_PARENT,
+        "-m",
+        "herl_bench",
+        "run",
+        "--resume",
+        str(cell.directory.absolute()),
+    ]
     return [*words, "--trust_remote_code"] if cell.trust_remote_code else words
 
 
@@ -173,7 +182,7 @@ class LocalPool:
             process.wait()
 
 
-# ------------------------------------------------------------------------------------------------------------------- Ray
+# ------------------------------------------------------------------------------------------------------------------ Ray
 class RayPool:
     """Tasks on a Ray cluster, one processor each, and one GPU each where the cluster has any. A task whose node is lost
     is run again elsewhere."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_server import command, reply, server
+from helpers.servers import command, reply, server
 
 from herl_bench.evaluate import judge_responses
 from herl_bench.evaluate.refine import Refinement, reference_free_score, refine

@@ -7,64 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from test_load import save_tokenizer
-from transformers import (
-    FalconH1Config,
-    FalconH1ForCausalLM,
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
+from helpers.checkpoints import make_policy
 
 from herl_bench.errors import UsageError
 from herl_bench.policy.generation import fit_prompts, generate
-from herl_bench.policy.load import Policy
-
-SHAPE = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
-
-
-def models(vocab: int) -> dict[str, Any]:
-    torch.manual_seed(0)
-    common = SHAPE | {"vocab_size": vocab, "max_position_embeddings": 128, "initializer_range": 0.3}
-    mamba = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_ssm": 64, "mamba_d_state": 8, "mamba_n_groups": 1}
-    return {
-        "llama": lambda: LlamaForCausalLM(LlamaConfig(**common)),
-        "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**common)),
-        "sliding": lambda: MistralForCausalLM(MistralConfig(**common, sliding_window=6)),
-        "gpt2": lambda: GPT2LMHeadModel(
-            GPT2Config(vocab_size=vocab, n_embd=32, n_layer=2, n_head=4, n_positions=128, initializer_range=0.3)
-        ),
-        "recurrent": lambda: FalconH1ForCausalLM(FalconH1Config(**common, **mamba)),
-    }
-
-
-def policy_of(folder: Path, kind: str = "llama") -> Policy:
-    tokenizer = save_tokenizer(folder, eos_token="<eos>", bos_token="<bos>", pad_token="<pad>")
-    model = models(len(tokenizer))[kind]().eval()
-    for config in (model.config, model.generation_config):
-        config.eos_token_id, config.bos_token_id, config.pad_token_id = (
-            tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.pad_token_id,
-        )  # fmt: skip
-    return Policy(model, tokenizer, kind, str(folder))
-
 
 PROMPTS = ["abc", "a much longer prompt", "x", "abc", "yes?", "x", "zz", "abc"]
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "sliding", "gpt2", "recurrent"])
 def test_greedy_tokens_are_those_of_transformers(tmp_path: Path, kind: str) -> None:
-    policy = policy_of(tmp_path, kind)
+    policy = make_policy(tmp_path, kind)
     prompts = policy.encode(PROMPTS)
     alone = [
         policy.model.generate(torch.tensor([p]), max_new_tokens=24, do_sample=False)[0, len(p) :].tolist()
@@ -83,7 +36,7 @@ def test_greedy_tokens_are_those_of_transformers(tmp_path: Path, kind: str) -> N
 
 
 def test_samples_follow_the_softmax(tmp_path: Path) -> None:
-    policy = policy_of(tmp_path)
+    policy = make_policy(tmp_path)
     prompt = policy.encode(["hello"])[0]
     n, temperature = 20_000, 1.7
     with torch.no_grad():
@@ -100,7 +53,7 @@ def test_samples_follow_the_softmax(tmp_path: Path) -> None:
 
 
 def test_the_second_token_is_drawn_given_the_first(tmp_path: Path) -> None:
-    policy = policy_of(tmp_path)
+    policy = make_policy(tmp_path)
     prompts = policy.encode(["hello", "a longer one"])
     n = 4000
     drawn = generate(policy, prompts * n, temperature=1.0, max_new_tokens=2, generator=torch.Generator().manual_seed(0))
@@ -116,7 +69,7 @@ def test_the_second_token_is_drawn_given_the_first(tmp_path: Path) -> None:
 
 
 def test_same_generator_same_responses_in_any_order_of_equal_prompts(tmp_path: Path) -> None:
-    policy = policy_of(tmp_path)
+    policy = make_policy(tmp_path)
     prompts = policy.encode(PROMPTS)
     first, second, other = (
         generate(policy, prompts, temperature=1.0, max_new_tokens=12, generator=torch.Generator().manual_seed(seed))
@@ -132,7 +85,7 @@ def test_same_generator_same_responses_in_any_order_of_equal_prompts(tmp_path: P
     "other", ["never", "never€"]
 )  # the second ends in a letter of several bytes: every token may complete it
 def test_stop_strings_end_a_response_before_them(tmp_path: Path, other: str) -> None:
-    policy = policy_of(tmp_path)
+    policy = make_policy(tmp_path)
     prompts = policy.encode(PROMPTS)
     free = generate(policy, prompts, temperature=0, max_new_tokens=40)
     pairs = [
@@ -154,7 +107,7 @@ def test_stop_strings_end_a_response_before_them(tmp_path: Path, other: str) -> 
 
 
 def test_long_prompts_lose_their_left_and_say_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    policy = policy_of(tmp_path)
+    policy = make_policy(tmp_path)
     prompts = policy.encode(["a" * 200 + "bc", "abc"])
     fitted, dropped = fit_prompts(policy, prompts, 28)
     assert [len(p) for p in fitted] == [100, 4]
@@ -169,7 +122,7 @@ def test_long_prompts_lose_their_left_and_say_so(tmp_path: Path, caplog: pytest.
 
 
 def test_each_response_is_told_of_once_and_as_soon_as_it_is_finished(tmp_path: Path) -> None:
-    policy = policy_of(tmp_path)
+    policy = make_policy(tmp_path)
     policy.model.train()
     told: list[tuple[int, Any]] = []
     generator = torch.Generator().manual_seed(0)
@@ -190,7 +143,7 @@ def test_each_response_is_told_of_once_and_as_soon_as_it_is_finished(tmp_path: P
 
 
 def test_nothing_to_do(tmp_path: Path) -> None:
-    policy = policy_of(tmp_path)
+    policy = make_policy(tmp_path)
     assert generate(policy, [], temperature=1.0, max_new_tokens=4) == []
     with pytest.raises(ValueError, match="empty prompt"):
         generate(policy, [[]], temperature=1.0, max_new_tokens=4)

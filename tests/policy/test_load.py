@@ -9,15 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    LlamaForSequenceClassification,
-    PreTrainedTokenizerFast,
-)
+from helpers.checkpoints import save_llama, save_tokenizer
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForSequenceClassification
 
 from herl_bench.errors import UsageError
 from herl_bench.policy.load import load_policy
@@ -27,30 +20,6 @@ CHAT = (
     "{% for m in messages %}{% if m.role == 'system' %}{{ SYSTEM }}{% endif %}"
     "<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
-
-
-def save_tokenizer(folder: Path, chat: str | None = None, **special: str) -> PreTrainedTokenizerFast:
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    names = sorted(set(special.values()))
-    core = Tokenizer(models.BPE({t: i for i, t in enumerate([*names, *alphabet])}, []))
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, clean_up_tokenization_spaces=False, **special)
-    tokenizer.chat_template = chat
-    tokenizer.save_pretrained(folder)
-    return tokenizer
-
-
-def save_llama(folder: Path, vocab: int, **more: object) -> None:
-    torch.manual_seed(0)
-    shape = {
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "max_position_embeddings": 96,
-    }
-    LlamaForCausalLM(LlamaConfig(vocab_size=vocab, **(shape | more))).save_pretrained(folder)
 
 
 @pytest.fixture

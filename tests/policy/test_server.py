@@ -12,10 +12,10 @@ import time
 import urllib.request
 from contextlib import contextmanager, suppress
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 
 import pytest
+from helpers.servers import command, reply, server
 
 from herl_bench.cli import main
 from herl_bench.data.sources import EVAL_SEED
@@ -28,14 +28,6 @@ from herl_bench.testing import tiny_checkpoint
 TASK = load_host().get("task", "gsm8k")
 ITEMS = list(islice(TASK.world.examples("eval", EVAL_SEED, TASK.world.difficulty), 40))
 HOW = {"instruction": "", "stop": ["Question:"], "temperature": 0.0, "max_new_tokens": 4}
-
-
-def command(capsys, base_url, *args, more=""):
-    given = f"base_url={base_url},model=M,retries=2,backoff=0.001{more}"
-    with pytest.raises(SystemExit) as left:
-        main(["eval", "--tasks", "gsm8k", "--model", "openai", "--model_args", given, "--data", "synthetic", *args])
-    out, err = capsys.readouterr()
-    return left.value.code, out, err
 
 
 # -------------------------------------------------------------------------------------------------------- a real server
@@ -136,63 +128,6 @@ def test_a_server_that_is_killed_midway_is_asked_nothing_twice(tmp_path, chat_mo
 
 
 # ----------------------------------------------------------------------------------------------- servers that misbehave
-def reply(text, finish="stop"):
-    return (
-        200,
-        {},
-        json.dumps(
-            {"choices": [{"message": {"content": text}, "finish_reason": finish}], "usage": {"completion_tokens": 2}}
-        ),
-    )
-
-
-@contextmanager
-def server(respond):
-    """`respond(prompt, n)` gives (status, headers, body) for the n-th request with that prompt, or None to drop the
-    connection."""
-    seen, lock = [], threading.Lock()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self):
-            self.send(200, {}, "{}")
-
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            prompt = body["messages"][-1]["content"]
-            with lock:
-                seen.append((prompt, time.monotonic(), dict(self.headers), body))
-                n = sum(p == prompt for p, *_ in seen)
-            made = respond(prompt, n)
-            if made is None:
-                self.close_connection = True
-                self.connection.shutdown(socket.SHUT_RDWR)
-            else:
-                self.send(*made)
-
-        def send(self, status, headers, body):
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": len(body.encode())}.items():
-                self.send_header(name, str(value))
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *args):
-            pass
-
-    made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made.handle_error = lambda *_: None  # clients that hang up
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{made.server_port}/v1", seen
-    finally:
-        made.shutdown()
-        thread.join()
-        made.server_close()
-
-
 GARBAGE = {
     "<html>busy</html>": "not JSON: <html>busy</html>",
     "": "not JSON: an empty reply",

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from helpers.attacks import FORGE_OTHER_TESTS, MEETINGS, PAIRS, SINGLE
 
 from herl_bench.sandbox import Job, Limits, Sandbox, probes
-from herl_bench.sandbox.attacks import HONEST, TEST, Attack, survives, tries
+from herl_bench.sandbox.attacks import HONEST, TEST, Attack, run_attack, attempt
 
 QUICK = Limits(wall_s=0.7, cpu_s=1, busy_s=1.0)
 
@@ -58,7 +58,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], s
 
 @pytest.fixture(scope="module", params=["namespaces", "landlock"])
 def quick(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    if request.param == "landlock" and not (probe := probes.worker("landlock")).ok:
+    if request.param == "landlock" and not (probe := probes.probe_worker("landlock")).ok:
         pytest.skip(probe.found)
     with Sandbox(workers=1, isolation=request.param, limits=QUICK) as opened:
         yield opened
@@ -67,14 +67,14 @@ def quick(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 @pytest.mark.parametrize("name", SINGLE)
 def test_attack_is_held(quick: Sandbox, host: Callable[[str], str], name: str):
     attack = SINGLE[name]
-    verdict, held = survives(quick, Attack(attack.name, host(attack.code)), limits=QUICK)
+    verdict, held = run_attack(quick, Attack(attack.name, host(attack.code)), limits=QUICK)
     assert held, verdict
     assert verdict.tests_passed == 0 or verdict.status != "pass"
     assert len(verdict.detail) < 1000, "what is kept of a program is bounded"
 
 
 def test_an_attack_that_works_would_be_noticed(quick: Sandbox):
-    verdict, held = survives(quick, tries("nothing to it", "print(1)"))
+    verdict, held = run_attack(quick, attempt("nothing to it", "print(1)"))
     assert verdict.status == "pass"
     assert not held
 
@@ -87,9 +87,9 @@ def test_forgery_fails_its_test(quick: Sandbox, name: str, test: str, code: str)
 
 @pytest.mark.parametrize(("name", "first", "second"), PAIRS)
 def test_nothing_is_left_for_the_next_program(quick: Sandbox, name: str, first: str, second: str):
-    quick.check(Job(tries("", first).code, "add", {"test": TEST}))
+    quick.check(Job(attempt("", first).code, "add", {"test": TEST}))
     for _ in range(2):  # the next one may have been forked already
-        verdict = quick.check(Job(tries("", second).code, "add", {"test": TEST}))
+        verdict = quick.check(Job(attempt("", second).code, "add", {"test": TEST}))
         assert verdict.status == "fail", verdict
 
 
@@ -109,5 +109,5 @@ def test_two_programs_at_once_do_not_meet():
 @pytest.mark.parametrize(("name", "one", "other"), MEETINGS)
 def test_two_programs_at_once_cannot_talk(name: str, one: str, other: str):
     with Sandbox(workers=2, limits=QUICK) as both:
-        verdicts = list(both.map(Job(tries("", code).code, "add", {"test": TEST}) for code in (one, other) * 3))
+        verdicts = list(both.map(Job(attempt("", code).code, "add", {"test": TEST}) for code in (one, other) * 3))
     assert [verdict.status for verdict in verdicts] == ["fail"] * 6, verdicts

@@ -23,7 +23,7 @@ HONEST = Job("def root(x): return x", "root", "assert root(1) == 1")
 
 @pytest.mark.parametrize("tier", ["namespaces", "landlock"])
 def test_attacks_on_the_tester_are_verdicts_about_the_program(tier: str):
-    if tier == "landlock" and not (probe := probes.worker("landlock")).ok:
+    if tier == "landlock" and not (probe := probes.probe_worker("landlock")).ok:
         pytest.skip(probe.found)
     jobs = [Job(code, "root", {"tests": tests}) for _, tests, code in TESTER]
     assert len(jobs) > 80

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from herl_bench.sandbox import Job, Limits, Sandbox, Verdict
 
 HERE = Path(__file__).parent
+TRUTH = HERE.parent / "helpers" / "honest_truth.py"
 
 
 class Case(NamedTuple):
@@ -73,12 +74,7 @@ def wrong_variants(case: Case) -> Iterator[Case]:
 def truths(cases: list[Case]) -> list[str]:
     told = json.dumps([[case.program, case.tests] for case in cases])
     done = subprocess.run(
-        [sys.executable, str(HERE / "honest_truth.py")],
-        input=told,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=True,
+        [sys.executable, str(TRUTH)], input=told, capture_output=True, text=True, timeout=600, check=True
     )
     return json.loads(done.stdout)
 

@@ -177,7 +177,7 @@ sys.stdin.read()
 @pytest.mark.parametrize("isolation", ["namespaces", "landlock"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_host_leaves_no_process_mount_or_file(number: int, isolation: str, tmp_path: Path):
-    if isolation == "landlock" and not (probe := probes.worker("landlock")).ok:
+    if isolation == "landlock" and not (probe := probes.probe_worker("landlock")).ok:
         pytest.skip(probe.found)
     mounts = Path("/proc/self/mountinfo").read_text()
     line = [sys.executable, "-c", HOST, isolation]

@@ -1,95 +1,29 @@
 """The whole trainer on real (tiny, untrained) Llama and Qwen2 checkpoints."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers.toy_runs import SMALL, Killed, assert_same, make_run, rows, train
 
-from herl_bench.budget import Budget
-from herl_bench.builtin import herl_methods
-from herl_bench.data.sources import open_data
 from herl_bench.errors import DivergedError, HerlBenchError
 from herl_bench.policy.generation import Completion
 from herl_bench.policy.load import load_policy
-from herl_bench.settings import Settings
-from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE, tiny_checkpoint
+from herl_bench.testing import TOY_RUBRIC, tiny_checkpoint
 from herl_bench.train import herl, sampling
-from herl_bench.train.config import HeRLConfig, PeerConfig, PPOConfig
-from herl_bench.train.metrics import CLOCK, METRICS
+from herl_bench.train.config import HeRLConfig, PPOConfig
+from herl_bench.train.metrics import METRICS
 from herl_bench.train.rollouts import Row, training_rows
 from herl_bench.train.sampling import judged, sample
 from herl_bench.train.trainer import Learner
 from herl_bench.train.training_run import TrainingRun, checkpoints
-from herl_bench.types import Criterion, Rubric
-
-SMALL: dict[str, Any] = {"rollouts_per_step": 24, "minibatch_size": 8, "learning_rate": 1e-3, "save_steps": 2}
-METHODS = {m.name: m for m in herl_methods()}
-PARITY = Rubric(
-    "parity",
-    [
-        Criterion("sum", "The characters' sum is even.", lambda example, response: sum(map(ord, response)) % 2 == 0),
-        Criterion(
-            "first", "The first character's code is even.", lambda example, response: ord(response[:1] or "a") % 2 == 0
-        ),
-    ],
-)
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_checkpoint(tmp_path_factory.mktemp("model") / "llama")
-
-
-def make_run(
-    directory: Path,
-    checkpoint: Path,
-    config: PPOConfig | PeerConfig,
-    budget: int = 700,
-    lively: bool = False,
-    **more: Any,
-) -> TrainingRun:
-    """lively: an untrained policy ends most responses itself and meets a criterion half of the time, so that revisions
-    improve and advantages differ."""
-    directory.mkdir(exist_ok=True)
-    policy = load_policy(str(checkpoint))
-    if lively:
-        policy.model.generation_config.eos_token_id = list(range(2, 80))
-    method = METHODS[type(config).__name__.removesuffix("Config").lower()]
-    settings, rubric = Settings(task="toy", method=method.name), PARITY if lively else TOY_RUBRIC
-    data = open_data(TOY_TASK, "synthetic", embedded=True, eval_items=8)
-    return TrainingRun(
-        directory,
-        settings,
-        TOY_TASK,
-        rubric,
-        TOY_TEMPLATE,
-        [TOY_METRIC],
-        method,
-        config,
-        data,
-        policy,
-        Budget(budget),
-        **more,
-    )
-
-
-def train(run: TrainingRun) -> dict[str, torch.Tensor]:
-    run.method.train(run)
-    return run.policy.model.state_dict()
-
-
-def rows(run: TrainingRun, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
-    found = [json.loads(line) for line in (run.directory / name).read_text().splitlines()]
-    return [{k: v for k, v in row.items() if k not in (*CLOCK, "seconds")} for row in found]
-
-
-def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
-    assert a.keys() == b.keys()
-    for name in a:
-        assert torch.equal(a[name], b[name]), name
 
 
 def test_herl_with_hindsight_off_is_ppo_to_the_bit(tmp_path: Path, checkpoint: Path) -> None:
@@ -113,10 +47,6 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, checkpoint: Path) ->
     assert_same(train(one), train(two))
     assert rows(one) == rows(two)
     assert rows(one, "rollouts.jsonl") == rows(two, "rollouts.jsonl")
-
-
-class Killed(BaseException):
-    pass
 
 
 @pytest.mark.parametrize("step", [1, 3, 4])

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import test_trainer
 import torch
-from test_generation import policy_of
-from test_trainer import PARITY, Killed, assert_same, rows, train
+from helpers import toy_runs
+from helpers.checkpoints import make_policy
+from helpers.toy_runs import PARITY, Killed, assert_same, rows, train
 
 from herl_bench.errors import DivergedError, UsageError
 from herl_bench.policy.load import load_policy
@@ -44,7 +44,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_run(
     directory: Path, checkpoint: Path, config: PeerConfig | PPOConfig, budget: int = 600, **more: Any
 ) -> TrainingRun:
-    return test_trainer.make_run(directory, checkpoint, config, budget, lively=True, **more)
+    return toy_runs.make_run(directory, checkpoint, config, budget, lively=True, **more)
 
 
 def scores(run: TrainingRun, rollouts: Any) -> list[list[float]]:
@@ -254,8 +254,8 @@ def test_minibatches_leave_no_rollout_out() -> None:
 
 
 def test_a_model_that_counts_padding_is_refused(tmp_path: Path) -> None:
-    assert not _counts_padding(policy_of(tmp_path / "llama", "llama"))
-    assert _counts_padding(policy_of(tmp_path / "gpt2", "gpt2"))
+    assert not _counts_padding(make_policy(tmp_path / "llama", "llama"))
+    assert _counts_padding(make_policy(tmp_path / "gpt2", "gpt2"))
 
 
 def test_a_step_without_room_for_a_group_is_refused(tmp_path: Path, checkpoint: Path) -> None:

@@ -10,8 +10,8 @@ from random import Random
 
 import numpy as np
 import pytest
-import test_trainer
 import torch
+from helpers import toy_runs
 from herl_bench_humaneval import checks
 
 from herl_bench.evaluate import Tally, judge_responses, sum_up, write_evaluation
@@ -333,11 +333,11 @@ def test_an_undecided_revision_teaches_nothing():
 @pytest.mark.parametrize("kind", [PPOConfig, HeRLConfig, GRPOConfig, RLOOConfig])
 def test_a_run_in_which_nothing_is_decided_changes_no_weight(tmp_path, checkpoint, kind):
     small = {"rollouts_per_step": 16, "minibatch_size": 8, "learning_rate": 1e-2}
-    run = test_trainer.make_run(tmp_path / "run", checkpoint, kind(**small), 200, lively=True)
+    run = toy_runs.make_run(tmp_path / "run", checkpoint, kind(**small), 200, lively=True)
     run.rubric = Rubric("t", (FORM, looks(lambda e, r: None)))
     before = {name: weights.clone() for name, weights in run.policy.model.state_dict().items()}
-    test_trainer.assert_same(before, test_trainer.train(run))
-    logged, responses = test_trainer.rows(run), test_trainer.rows(run, "rollouts.jsonl")
+    toy_runs.assert_same(before, toy_runs.train(run))
+    logged, responses = toy_runs.rows(run), toy_runs.rows(run, "rollouts.jsonl")
     assert logged
     for row in logged:
         assert (row["error_rate"], row["reward"], row.get("rows", 0), row["optimizer_steps"]) == (1, None, 0, 0)
@@ -349,7 +349,7 @@ def test_a_run_in_which_nothing_is_decided_changes_no_weight(tmp_path, checkpoin
 @pytest.mark.parametrize("config", [HeRLConfig(), HeRLConfig(bonus="measured"), HeRLConfig(bonus="constant")])
 def test_the_metric_of_a_step_counts_undecided_as_wrong(tmp_path, checkpoint, config):
     """The reward's mean is over what was decided; the gap between the two is over what both were."""
-    run = test_trainer.make_run(tmp_path / "run", checkpoint, config, 200, lively=True)
+    run = toy_runs.make_run(tmp_path / "run", checkpoint, config, 200, lively=True)
     learner = Learner(run)
     judgements = [
         Judgement((), reward, {run.metrics[0].key: metric})

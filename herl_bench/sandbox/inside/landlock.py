@@ -1,7 +1,7 @@
 """Landlock: which paths a candidate may touch, enforced by the kernel below any mount trick. ctypes only.
 
 Covers: read-only and writable trees, no execution, no devices, sockets or fifos; from ABI 4 no TCP, from ABI 6 no
-abstract sockets and no signals to the outside. Leaves out: where the kernel has no Landlock, `abi()` is 0 and the
+abstract sockets and no signals to the outside. Leaves out: where the kernel has no Landlock, `read_abi()` is 0 and the
 namespaces alone stand (the caller says so).
 """
 
@@ -27,7 +27,7 @@ NOT_FOR_SCRATCH = EXECUTE | MAKE_CHAR | MAKE_SOCK | MAKE_FIFO | MAKE_BLOCK | IOC
 Rule = bytes
 
 
-def abi() -> int:
+def read_abi() -> int:
     version: int = libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
     return max(version, 0)
 

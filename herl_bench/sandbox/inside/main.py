@@ -33,7 +33,7 @@ def confine(options: dict[str, Any]) -> None:
             f"uid {os.getuid()} may not read {library}: use a Python that everybody may read, or another user than root"
         )
     if options["tier"] == "landlock":
-        rules = landlock.ruleset(landlock.abi(), landlock.readable([*options["readable"], "/proc"]), None)
+        rules = landlock.ruleset(landlock.read_abi(), landlock.readable([*options["readable"], "/proc"]), None)
         kernel.make(kernel.no_new_privileges(), landlock.restrict(rules))
 
 

@@ -70,7 +70,7 @@ def setting(options: dict[str, Any]) -> Setting:
         runnable=landlock.readable([*options["readable"], *options["programs"]], landlock.EXECUTE) if isolated else [],
         isolated=isolated,
         confined=confined,
-        landlock=landlock.abi() if confined else 0,
+        landlock=landlock.read_abi() if confined else 0,
         threads_filter=seccomp.program(machine, own_files=isolated) if confined else b"",
         processes_filter=seccomp.program(machine, processes=True) if isolated else b"",
     )

@@ -76,6 +76,7 @@ TASK = Task(
     name="bbh",
     description="BIG-Bench Hard: 27 subtasks of reasoning, language and knowledge",
     read=data.read,
+    files=data.list_files,
     hub=data.hub,
     splits=data.SPLITS,
     gold=gold,

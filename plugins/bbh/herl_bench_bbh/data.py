@@ -79,6 +79,11 @@ def side(subtask: str, text: str) -> Split:
     return "eval" if int(digest, 16) % EVAL_SHARE == 0 else "train"
 
 
+def list_files(directory: Path, split: Split) -> list[Path]:
+    """Both sides of the hash split come from the same 27 files."""
+    return [Path(directory) / "bbh" / f"{subtask}.json" for subtask in SUBTASKS]
+
+
 def read(directory: Path, split: Split) -> Iterable[Example]:
     """The items of one side of the hash split, subtask by subtask, in the files' order. Raises `DataError` with file
     and item."""

@@ -25,6 +25,7 @@ TASK = Task(
     name="gsm8k",
     description="Grade-school math word problems with worked solutions",
     read=data.read,
+    files=data.list_files,
     hub=data.hub,
     splits=data.SPLITS,
     gold=gold,

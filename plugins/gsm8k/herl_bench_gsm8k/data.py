@@ -23,10 +23,13 @@ FILES: dict[Split, str] = {"train": "train", "eval": "test"}
 SOURCE = "https://raw.githubusercontent.com/openai/grade-school-math/master/grade_school_math/data"
 
 
+def list_files(directory: Path, split: Split) -> list[Path]:
+    return [Path(directory) / "gsm8k" / f"{FILES[split]}.jsonl"]
+
+
 def read(directory: Path, split: Split) -> Iterable[Example]:
     """The examples of one file, in its order. Raises `DataError` with file and line."""
-    name = FILES[split]
-    path = Path(directory) / "gsm8k" / f"{name}.jsonl"
+    (path,), name = list_files(directory, split), FILES[split]
     if not path.is_file():
         raise DataError(f"{path} is missing: get it with  curl --create-dirs -o {path} {SOURCE}/{name}.jsonl")
     return [example(row, name, number, f"{path}:{line}") for number, (line, row) in enumerate(read_json_lines(path))]

@@ -84,6 +84,7 @@ def herl_tasks() -> Iterable[Task]:
                 " HumanEval"
             ),
             read=data.read,
+            files=data.list_files,
             hub=data.hub,
             splits={"test": data.read_humaneval, "mbpp": data.read_mbpp},
             gold=checks.gold,

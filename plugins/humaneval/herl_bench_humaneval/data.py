@@ -26,8 +26,15 @@ from herl_bench.errors import DataError
 from herl_bench.reading import read_json_lines
 from herl_bench_humaneval.code import parse, preamble
 
-HUMANEVAL_URL = "https://github.com/openai/human-eval/raw/master/data/HumanEval.jsonl.gz"
-MBPP_URL = "https://github.com/google-research/google-research/raw/master/mbpp/mbpp.jsonl"
+HUMANEVAL = (
+    ("humaneval/HumanEval.jsonl.gz", "humaneval/HumanEval.jsonl"),
+    "https://github.com/openai/human-eval/raw/master/data/HumanEval.jsonl.gz",
+)
+MBPP = (
+    ("mbpp/mbpp.jsonl", "mbpp/mbpp.jsonl.gz"),
+    "https://github.com/google-research/google-research/raw/master/mbpp/mbpp.jsonl",
+)
+"""The names that a file may have in a data folder, and where its first one is fetched from."""
 TRAIN_IDS = range(511, 975)
 
 HUMANEVAL_FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
@@ -40,7 +47,7 @@ DOCSTRING_ERRATA: Mapping[str, tuple[int, ...]] = {
     "HumanEval/148": (1,),
 }
 """Docstring examples that the benchmark's own solution fails, by task id: positions among the examples found, from 0.
-Measured by running every canonical solution on every example that `docstring_examples` finds; a test repeats the
+Measured by running every canonical solution on every example that `find_docstring_examples` finds; a test repeats the
 measurement."""
 
 
@@ -52,16 +59,20 @@ def read(directory: Path, split: str) -> list[Example]:
     return [e for e in read_mbpp(directory) if e.info["task_id"] in TRAIN_IDS]
 
 
+def list_files(directory: Path, split: str) -> list[Path]:
+    return [_find_file(directory, *(HUMANEVAL if split == "eval" else MBPP))]
+
+
 def read_humaneval(directory: Path) -> list[Example]:
     """`humaneval/HumanEval.jsonl.gz` (or `.jsonl`) in `directory`."""
-    path = _find(directory, ("humaneval/HumanEval.jsonl.gz", "humaneval/HumanEval.jsonl"), HUMANEVAL_URL)
-    return [_made(_humaneval, row, where) for where, row in _rows(path, HUMANEVAL_FIELDS)]
+    rows = _read_rows(_find_file(directory, *HUMANEVAL), HUMANEVAL_FIELDS)
+    return [_build(_build_humaneval, row, where) for where, row in rows]
 
 
 def read_mbpp(directory: Path) -> list[Example]:
     """`mbpp/mbpp.jsonl` in `directory`, all of it."""
-    path = _find(directory, ("mbpp/mbpp.jsonl", "mbpp/mbpp.jsonl.gz"), MBPP_URL)
-    return [_made(_mbpp, row, where) for where, row in _rows(path, MBPP_FIELDS)]
+    rows = _read_rows(_find_file(directory, *MBPP), MBPP_FIELDS)
+    return [_build(_build_mbpp, row, where) for where, row in rows]
 
 
 def hub(split: str) -> list[Example]:
@@ -69,12 +80,12 @@ def hub(split: str) -> list[Example]:
     from datasets import load_dataset
 
     if split == "eval":
-        return [_humaneval(row) for row in load_dataset("openai/openai_humaneval", split="test")]
+        return [_build_humaneval(row) for row in load_dataset("openai/openai_humaneval", split="test")]
     rows = load_dataset("google-research-datasets/mbpp", "full", split="train+validation")
-    return [_mbpp(row) for row in sorted(rows, key=lambda row: row["task_id"]) if row["task_id"] in TRAIN_IDS]
+    return [_build_mbpp(row) for row in sorted(rows, key=lambda row: row["task_id"]) if row["task_id"] in TRAIN_IDS]
 
 
-def _find(directory: Path, names: tuple[str, ...], url: str) -> Path:
+def _find_file(directory: Path, names: tuple[str, ...], url: str) -> Path:
     for name in names:
         if (directory / name).is_file():
             return directory / name
@@ -82,12 +93,12 @@ def _find(directory: Path, names: tuple[str, ...], url: str) -> Path:
     raise DataError(f"{target} is missing: fetch it with `curl -L --create-dirs -o {target} {url}`")
 
 
-def _rows(path: Path, fields: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _read_rows(path: Path, fields: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, row in read_json_lines(path):
-        yield f"{path}:{number}", _row(row, fields, f"{path}:{number}")
+        yield f"{path}:{number}", _check_row(row, fields, f"{path}:{number}")
 
 
-def _row(row: Any, fields: Iterable[str], where: str) -> dict[str, Any]:
+def _check_row(row: Any, fields: Iterable[str], where: str) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise DataError(f"{where}: an object is needed, not {type(row).__name__}")
     missing = [name for name in fields if name not in row]
@@ -96,7 +107,7 @@ def _row(row: Any, fields: Iterable[str], where: str) -> dict[str, Any]:
     return row
 
 
-def _made(make: Any, row: Mapping[str, Any], where: str) -> Example:
+def _build(make: Any, row: Mapping[str, Any], where: str) -> Example:
     try:
         example: Example = make(row)
     except (ValueError, TypeError, AttributeError) as error:
@@ -105,14 +116,14 @@ def _made(make: Any, row: Mapping[str, Any], where: str) -> Example:
 
 
 # ------------------------------------------------------------------------------------------------------------ HumanEval
-def _humaneval(row: Mapping[str, Any]) -> Example:
+def _build_humaneval(row: Mapping[str, Any]) -> Example:
     prompt, entry, identity = row["prompt"], row["entry_point"], str(row["task_id"])
     errata = DOCSTRING_ERRATA.get(identity, ())
     info: dict[str, Any] = {
         "task_id": identity,
         "entry_point": entry,
         "test": row["test"],
-        "examples": [e for i, e in enumerate(docstring_examples(prompt, entry)) if i not in errata],
+        "examples": [e for i, e in enumerate(find_docstring_examples(prompt, entry)) if i not in errata],
     }
     head = preamble(prompt, entry)
     # Two tests call a helper function of the prompt; the tests run apart from the program, so they bring it along.
@@ -122,21 +133,21 @@ def _humaneval(row: Mapping[str, Any]) -> Example:
 
 
 # ----------------------------------------------------------------------------------------------------------------- MBPP
-def _mbpp(row: Mapping[str, Any]) -> Example:
+def _build_mbpp(row: Mapping[str, Any]) -> Example:
     code, tests = row["code"].replace("\r\n", "\n"), [*row["test_list"], *(row.get("challenge_test_list") or [])]
     if not tests:
         raise ValueError("test_list is empty")
     tree = parse(code)
     if tree is None:
         raise ValueError("the field 'code' does not parse")
-    function = _entry_function(tree, tests)
+    function = _find_entry_function(tree, tests)
     imports = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
     rest = [n for n in tree.body if n is not function and n not in imports]
     head = "".join(ast.unparse(n) + "\n" for n in imports)
-    shown = _shown(tests[0], function.name)
+    shown = _render_example(tests[0], function.name)
     prompt = (
         f'{head}{chr(10) * 2 if head else ""}def {function.name}({ast.unparse(function.args)}):\n    """'
-        f' {_text(row["text"])}\n{shown}    """\n'
+        f' {_quote_text(row["text"])}\n{shown}    """\n'
     )
     # Helper functions may come after the body: they are looked up when the function is called.
     solution = textwrap.indent("\n".join(map(ast.unparse, function.body)), "    ") + "\n"
@@ -146,12 +157,12 @@ def _mbpp(row: Mapping[str, Any]) -> Example:
         "task_id": row["task_id"],
         "entry_point": function.name,
         "test": "\n".join([setup, *(t.replace("\r\n", "\n") for t in tests)]).strip() + "\n",
-        "examples": docstring_examples(prompt, function.name),
+        "examples": find_docstring_examples(prompt, function.name),
     }
     return Example(f"mbpp/{row['task_id']}", prompt, solution, info)
 
 
-def _entry_function(tree: ast.Module, tests: Iterable[str]) -> ast.FunctionDef:
+def _find_entry_function(tree: ast.Module, tests: Iterable[str]) -> ast.FunctionDef:
     """The function of the reference program that the assertions call (the last definition of it)."""
     functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
     for test in tests:
@@ -162,11 +173,11 @@ def _entry_function(tree: ast.Module, tests: Iterable[str]) -> ast.FunctionDef:
     raise ValueError("no assertion of test_list calls a function that 'code' defines")
 
 
-def _text(text: str) -> str:
+def _quote_text(text: str) -> str:
     return " ".join(text.replace("\\", "\\\\").replace('"""', "'''").split())
 
 
-def _shown(test: str, entry: str) -> str:
+def _render_example(test: str, entry: str) -> str:
     """The first assertion as a docstring example; as it stands where it does not compare a call with a plain value."""
     test = test.strip().replace("\\", "\\\\").replace('"""', "'''")
     found = parse(test)
@@ -177,7 +188,7 @@ def _shown(test: str, entry: str) -> str:
             isinstance(left, ast.Call)
             and isinstance(left.func, ast.Name)
             and left.func.id == entry
-            and _literal(ast.unparse(right)) is not None
+            and _is_literal(ast.unparse(right))
         ):
             return f"    >>> {ast.unparse(left)}\n    {ast.unparse(right)}\n"
     return textwrap.indent(test, "    ") + "\n"
@@ -190,7 +201,7 @@ _ARROW = re.compile(
 _NAMES = {"true": "True", "false": "False", "null": "None"}
 
 
-def docstring_examples(prompt: str, entry: str) -> list[dict[str, str]]:
+def find_docstring_examples(prompt: str, entry: str) -> list[dict[str, str]]:
     """The examples in the entry function's docstring, as `{"call", "expected"}`, both Python source.
 
     Three notations, the first that gives any: `>>> f(1)` with the value on the next lines; `f(1)` followed on its line
@@ -202,19 +213,17 @@ def docstring_examples(prompt: str, entry: str) -> list[dict[str, str]]:
     functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == entry] if tree else []
     text = (ast.get_docstring(functions[-1], clean=True) or "") if functions else ""
     found = (
-        list(_interactive(text))
-        or list(_inline(text, entry))
-        or list(_stated(text, functions[-1]) if functions else ())
+        list(_find_interactive(text))
+        or list(_find_inline(text, entry))
+        or list(_find_stated(text, functions[-1]) if functions else ())
     )
     unique = {
-        (call, expected): None
-        for call, expected in found
-        if _literal(expected) is not None and _plain_call(call, entry)
+        (call, expected): None for call, expected in found if _is_literal(expected) and _is_plain_call(call, entry)
     }
     return [{"call": call, "expected": expected} for call, expected in unique]
 
 
-def _interactive(text: str) -> Iterator[tuple[str, str]]:
+def _find_interactive(text: str) -> Iterator[tuple[str, str]]:
     lines = text.split("\n")
     for i, line in enumerate(lines):
         if not line.strip().startswith(">>>"):
@@ -227,39 +236,39 @@ def _interactive(text: str) -> Iterator[tuple[str, str]]:
             value.append(following.strip())
         # Prose may follow the value without a blank line between them.
         for size in range(len(value), 0, -1):
-            if _literal(joined := " ".join(value[:size])) is not None:
-                yield source, _python(joined)
+            if _is_literal(joined := " ".join(value[:size])):
+                yield source, _spell_in_python(joined)
                 break
 
 
-def _inline(text: str, entry: str) -> Iterator[tuple[str, str]]:
+def _find_inline(text: str, entry: str) -> Iterator[tuple[str, str]]:
     for found in re.finditer(rf"\b{re.escape(entry)}\(", text):
-        end = _closing(text, found.end() - 1)
+        end = _find_closing(text, found.end() - 1)
         arrow = _ARROW.match(text, end) if end else None
         if arrow is None:
             continue
         rest = text[arrow.end() :]
-        value = _leading_literal(rest)
+        value = _read_leading_literal(rest)
         if value is not None:
-            yield _one_line(text[found.start() : end]), value
+            yield _join_lines(text[found.start() : end]), value
 
 
 _STATED = re.compile(r"(?:\bInput:|\bFor\b)\s*(.+?),?\s*(?:\bOutput:|\bthe (?:output|result) should be)\s*", re.DOTALL)
 
 
-def _stated(text: str, function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
+def _find_stated(text: str, function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
     params = [a.arg for a in function.args.args]
     for found in _STATED.finditer(text):
-        call = f"{function.name}({_one_line(found[1])})"
+        call = f"{function.name}({_join_lines(found[1])})"
         tree = parse(call)
-        value = _leading_literal(text[found.end() :])
+        value = _read_leading_literal(text[found.end() :])
         if tree is None or value is None or not isinstance(node := tree.body[0].value, ast.Call):  # type: ignore[attr-defined]
             continue
         if len(node.args) + len(node.keywords) == len(params) and all(k.arg in params for k in node.keywords):
             yield call, value
 
 
-def _closing(text: str, opening: int) -> int:
+def _find_closing(text: str, opening: int) -> int:
     """The index after the bracket that closes the one at `opening`; 0 where there is none. Brackets in string literals
     do not count."""
     depth, quote = 0, ""
@@ -278,43 +287,43 @@ def _closing(text: str, opening: int) -> int:
     return 0
 
 
-def _leading_literal(text: str) -> str | None:
+def _read_leading_literal(text: str) -> str | None:
     """The literal that the first line of `text` begins with, if nothing but a remark or punctuation follows it."""
     line = re.sub(r"\s+#.*", "", text.split("\n", 1)[0])
     if line[:1] and line[0] in "([{":
-        end = _closing(text, 0)
-        return _python(text[:end]) if end and _literal(text[:end]) is not None and _ends(text[end:]) else None
+        end = _find_closing(text, 0)
+        found = end and _is_literal(text[:end]) and _is_end(text[end:])
+        return _spell_in_python(text[:end]) if found else None
     for cut in range(len(line), 0, -1):
-        if _literal(line[:cut]) is not None and _ends(line[cut:]):
+        if _is_literal(line[:cut]) and _is_end(line[cut:]):
             stated = line[:cut].removesuffix(".")  # a full stop, rather than `1.`
-            return _python(stated) if _literal(stated) is not None else _python(line[:cut])
+            return _spell_in_python(stated if _is_literal(stated) else line[:cut])
     return None
 
 
-def _one_line(call: str) -> str:
+def _join_lines(call: str) -> str:
     return re.sub(r"\s*\n\s*", " ", call).strip()
 
 
-def _ends(rest: str) -> bool:
+def _is_end(rest: str) -> bool:
     return re.match(r"[.,;]?\s*(?:$|\n|#|\()|\s*(?:#|\()", rest) is not None
 
 
-def _python(text: str) -> str:
+def _spell_in_python(text: str) -> str:
     return _NAMES.get(text.strip(), text.strip())
 
 
-def _literal(text: str) -> Any | None:
-    """The source itself where it is a plain literal, else None."""
+def _is_literal(text: str) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ast.literal_eval(_python(text))
+            ast.literal_eval(_spell_in_python(text))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return None
-    return text
+        return False
+    return True
 
 
-def _plain_call(call: str, entry: str) -> bool:
+def _is_plain_call(call: str, entry: str) -> bool:
     """Is it one call of the entry function, on literals or calls of the same kind?"""
     tree = parse(call)
     if (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from herl_bench_humaneval.code import parses
-from herl_bench_humaneval.data import docstring_examples, read, read_humaneval, read_mbpp
+from herl_bench_humaneval.data import find_docstring_examples, read, read_humaneval, read_mbpp
 
 from herl_bench.errors import DataError
 
@@ -111,7 +111,7 @@ def test_a_file_that_is_not_gzip_is_an_error_of_the_data(tmp_path: Path) -> None
 )
 def test_notations_of_docstring_examples(text: str, expected: list[tuple[str, str]]) -> None:
     prompt = f'def f(x):\n    """ Do it.\n    {text}\n    """\n'
-    assert [(e["call"], e["expected"]) for e in docstring_examples(prompt, "f")] == expected
+    assert [(e["call"], e["expected"]) for e in find_docstring_examples(prompt, "f")] == expected
 
 
 @real

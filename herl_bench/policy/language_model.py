@@ -1,0 +1,107 @@
+"""A causal language model with its tokenizer: text to token ids and back, and which ids end a response.
+
+The one thing that is a stranger's program here is a tokenizer's chat template: it is rendered within bounds. Left out:
+loading (`load.py`) and writing (`generation.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from herl_bench.bounded import Failed, TooMuch, bounded
+from herl_bench.errors import UsageError
+from herl_bench.plain_text import flatten
+
+if TYPE_CHECKING:
+    import torch
+
+CHAT_SECONDS, CHAT_MEGABYTES = 10.0, 1024
+"""What rendering one batch of conversations may take."""
+
+
+@dataclass
+class LanguageModel:
+    """A transformers model and its tokenizer. `name` is for tables and messages."""
+
+    model: Any
+    tokenizer: Any
+    name: str
+    # What is worked out once per tokenizer, such as the text of every token; not part of what a model is.
+    cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.model.device
+        return device
+
+    @property
+    def pad_id(self) -> int:
+        return int(self.tokenizer.pad_token_id)
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        """Every token that ends a response: the tokenizer's EOS and those of the generation config (chat models have
+        several)."""
+        listed = self.model.generation_config.eos_token_id if self.model.generation_config else None
+        several = listed if isinstance(listed, list) else [listed]
+        return frozenset(int(i) for i in [*several, self.tokenizer.eos_token_id] if i is not None)
+
+    @property
+    def max_length(self) -> int | None:
+        """Prompt and response tokens together; None where the architecture sets no limit."""
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return int(limit) if limit else None
+
+    @property
+    def chat(self) -> bool:
+        return bool(self.tokenizer.chat_template)
+
+    def encode(self, prompts: Sequence[str], instruction: str = "") -> list[list[int]]:
+        """Token ids of each prompt, ready to be continued.
+
+        With a chat template: a conversation of `instruction` (as the system turn, or at the head of the user turn where
+        the template has no system role) and the prompt, up to where the assistant begins. Without one: BOS, if the
+        tokenizer has it, and the plain text.
+        """
+        texts = self.render_bounded(lambda: [self.reads(p, instruction) for p in prompts]) if self.chat else prompts
+        rows: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+        bos = self.tokenizer.bos_token_id
+        return rows if self.chat or bos is None else [[bos, *row] for row in rows]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+    def reads(self, prompt: str, instruction: str) -> str:
+        """The text of `encode`, without the BOS that it puts before a plain prompt."""
+        return self._as_chat(prompt, instruction) if self.chat else prompt
+
+    def render_bounded(self, render: Callable[[], Any]) -> Any:
+        """What `render` gives, which runs the chat template, within time and memory. Raises `UsageError`."""
+        try:
+            return bounded(render, seconds=CHAT_SECONDS, megabytes=CHAT_MEGABYTES)
+        except TooMuch as error:
+            raise UsageError(f"model {self.name}: its chat template takes {error}") from None
+        except Failed as error:
+            reason = flatten(str(error))[:300]
+            raise UsageError(f"model {self.name}: its chat template cannot be used: {reason}") from None
+
+    def _as_chat(self, prompt: str, instruction: str) -> str:
+        from jinja2 import TemplateError
+
+        user = {"role": "user", "content": prompt}
+        if instruction:
+            try:
+                text = self._render([{"role": "system", "content": instruction}, user])
+                if instruction.strip() in text:  # some templates drop a system turn without a word
+                    return text
+            except TemplateError:  # "System role not supported"
+                pass
+            user = {"role": "user", "content": f"{instruction}\n\n{prompt}"}
+        return self._render([user])
+
+    def _render(self, turns: list[dict[str, str]]) -> str:
+        text: str = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        return text
