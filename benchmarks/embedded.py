@@ -1,7 +1,7 @@
 """PPO and HeRL on the embedded policies, at the same budget of generated tokens: what the README's table is made of.
 
-    python benchmarks/embedded.py --seeds 1 --budget 100k --output_dir runs/embedded      run what is missing, one run after the other
-    python benchmarks/embedded.py --output_dir runs/embedded --collect                    only write the results of what is there
+    python benchmarks/embedded.py --seeds 1 --budget 100k --output_dir runs/embedded    run what is missing, in turn
+    python benchmarks/embedded.py --output_dir runs/embedded --collect                  only write what is there
 
 Each cell is one `herl-bench run` in a process of its own. The results file holds, per run, the evaluation before and
 after, what was spent, and the command. It says nothing about significance: with so few seeds nothing can be said.

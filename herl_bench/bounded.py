@@ -1,8 +1,10 @@
-"""Make something in a process of its own, within bounds of processor time and memory: what a stranger's template or
-file can make endless."""
+"""Forked processes that cannot run away: `run_bounded` makes something in one, within bounds of processor time and
+memory, such as what a stranger's template can make endless; the rest is what other forked processes of ours begin with,
+too."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import math
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+PR_SET_PDEATHSIG = 1
 PATIENCE = 30
 """Seconds by the clock for each second of processor time: the machine may be busy."""
 
@@ -28,7 +31,7 @@ class Failed(Exception):
     """It raised; the message says what."""
 
 
-def bounded(make: Callable[[], Any], *, seconds: float, megabytes: int, most: int = 1 << 28) -> Any:
+def run_bounded(make: Callable[[], Any], *, seconds: float, megabytes: int, most: int = 1 << 28) -> Any:
     """What `make()` gives, as JSON carries it. It is called in a forked process, so nothing else of it stays.
 
     seconds: of processor time. megabytes: of memory beyond what this process holds. most: bytes of the outcome as JSON.
@@ -38,10 +41,10 @@ def bounded(make: Callable[[], Any], *, seconds: float, megabytes: int, most: in
     child = os.fork()
     if child == 0:
         os.close(mine)
-        _work(make, theirs, seconds, megabytes)
+        _work_and_exit(make, theirs, seconds, megabytes)
     os.close(theirs)
     try:
-        data = _received(mine, time.monotonic() + PATIENCE * max(1.0, seconds), most)
+        data = _receive(mine, time.monotonic() + PATIENCE * max(1.0, seconds), most)
     finally:
         os.close(mine)
         os.kill(child, signal.SIGKILL)  # it has said all it has to say
@@ -54,15 +57,15 @@ def bounded(make: Callable[[], Any], *, seconds: float, megabytes: int, most: in
     return outcome["value"]
 
 
-def _work(make: Callable[[], Any], write: int, seconds: float, megabytes: int) -> None:
+def _work_and_exit(make: Callable[[], Any], write: int, seconds: float, megabytes: int) -> None:
     try:
         gc.disable()  # a collection would touch, and so copy, the parent's memory
+        die_with_parent()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGXCPU, signal.SIGALRM):
             signal.signal(number, signal.SIG_DFL)
         held = int(Path("/proc/self/statm").read_text().split()[0]) * PAGE
-        for kind, limit in ((resource.RLIMIT_CPU, math.ceil(seconds)), (resource.RLIMIT_AS, held + (megabytes << 20))):
-            hard = resource.getrlimit(kind)[1]
-            resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+        lower_limit(resource.RLIMIT_CPU, math.ceil(seconds))
+        lower_limit(resource.RLIMIT_AS, held + (megabytes << 20))
         try:
             outcome = {"value": make()}
         except (MemoryError, RecursionError):
@@ -76,7 +79,18 @@ def _work(make: Callable[[], Any], write: int, seconds: float, megabytes: int) -
         os._exit(0)
 
 
-def _received(pipe: int, deadline: float, most: int) -> bytes:
+def lower_limit(kind: int, limit: int) -> None:
+    """Set the soft limit of a `resource.RLIMIT_…`, under the hard one."""
+    hard = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the thread that started it ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _receive(pipe: int, deadline: float, most: int) -> bytes:
     data = bytearray()
     while len(data) <= most:
         ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
-from herl_bench import templates
 from herl_bench.errors import UsageError
+from herl_bench.templates import compile_template, render_template
 from herl_bench.types import Example, HindsightTemplate, HintLevel, Rubric, Verdict
 
 FIELDS = ("guidance", "prompt")
@@ -30,7 +30,7 @@ class _Shown:
     correction: str
 
 
-def guidance(
+def write_guidance(
     template: HindsightTemplate,
     rubric: Rubric,
     example: Example,
@@ -65,7 +65,7 @@ def guidance(
     ).strip()
 
 
-def revision_prompt(template: HindsightTemplate, example: Example, guidance_text: str, draft: str | None) -> str:
+def write_revision_prompt(template: HindsightTemplate, example: Example, guidance_text: str, draft: str | None) -> str:
     """The prompt in which the policy writes again. `draft` is None when the guidance comes from another attempt."""
     return _render(template, "prompt", example=example, draft=draft, guidance=guidance_text)
 
@@ -78,13 +78,13 @@ def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence
     anything is sampled.
     """
     for name in FIELDS:
-        templates.check(*_source(template, name))
+        compile_template(*_source(template, name))
     seen = [Verdict(c.name, False, "what was seen", "what would be right") for c in rubric.criteria]
     for example in examples:
         for level in HINT_LEVELS:
-            words = guidance(template, rubric, example, "a draft", seen, level)
+            words = write_guidance(template, rubric, example, "a draft", seen, level)
         for draft in ("a draft", None):
-            revision_prompt(template, example, words, draft)
+            write_revision_prompt(template, example, words, draft)
 
 
 def _source(template: HindsightTemplate, name: str) -> tuple[str, str]:
@@ -99,7 +99,7 @@ def _source(template: HindsightTemplate, name: str) -> tuple[str, str]:
 
 
 def _render(template: HindsightTemplate, name: str, **names: Any) -> str:
-    return templates.render(*_source(template, name), **names)
+    return render_template(*_source(template, name), **names)
 
 
 # --------------------------------------------------------------------------------------------------------------- buffer

@@ -1,14 +1,15 @@
-"""Where the data folders `rubrics/` and `tasks/` lie: inside the installed package, or beside it in a source
-checkout."""
+"""What is installed here: the data folders `rubrics/` and `tasks/`, inside the package or beside it in a source
+checkout, and the versions of distributions."""
 
 from __future__ import annotations
 
+import importlib.metadata
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def _folder(name: str) -> Path:
+def _find_folder(name: str) -> Path:
     for candidate in (_PACKAGE / "_data" / name, _PACKAGE.parent / name):
         if candidate.is_dir():
             return candidate
@@ -16,9 +17,17 @@ def _folder(name: str) -> Path:
 
 
 def rubrics_path() -> Path:
-    return _folder("rubrics")
+    return _find_folder("rubrics")
 
 
 def tasks_path() -> Path:
     """The folder for lm-eval's `--include_path`."""
-    return _folder("tasks")
+    return _find_folder("tasks")
+
+
+def find_version(distribution: str) -> str | None:
+    """None where it is not installed."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None

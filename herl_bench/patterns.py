@@ -33,7 +33,7 @@ _late: Counter[str] = Counter()
 
 
 @lru_cache(maxsize=256)
-def compiled(pattern: str) -> Any:
+def compile_pattern(pattern: str) -> Any:
     """Raises `UsageError` that says what is wrong with the pattern."""
     import regex  # type: ignore[import-untyped]
 
@@ -53,13 +53,13 @@ def compiled(pattern: str) -> Any:
         raise UsageError(f"not a pattern of Python's re: {flatten(str(error))[:200]}") from None
 
 
-def found_in(text: str, pattern: str) -> bool | None:
+def search_pattern(text: str, pattern: str) -> bool | None:
     """Does the pattern match somewhere in the text, line by line? None where that is not known within a second of
     processor time."""
     if _late[pattern] >= PATIENCE:
         return None
     try:
-        return compiled(pattern).search(text, timeout=SECONDS) is not None
+        return compile_pattern(pattern).search(text, timeout=SECONDS) is not None
     except TimeoutError:
         _late[pattern] += 1
         return None

@@ -82,6 +82,20 @@ def read_yaml(path: str | Path, what: str = "the file") -> Any:
     return parse_yaml(read_text(path, what, MOST_YAML), str(path))
 
 
+def read_yaml_mapping(path: str | Path, what: str = "the file") -> dict[str, Any]:
+    """The `key: value` lines of a YAML file. Raises `UsageError`."""
+    document = read_yaml(path, what)
+    if not isinstance(document, dict):
+        raise UsageError(f"{path}: write one `key: value` per line; found {type(document).__name__}")
+    return {str(key): value for key, value in document.items()}
+
+
+def describe_invalid(error: Any) -> tuple[str, str]:
+    """(the field, what is wrong with it) of the first fault that pydantic found; the field is empty for the whole."""
+    first = error.errors()[0]
+    return ".".join(map(str, first["loc"])), first["msg"][0].lower() + first["msg"][1:]
+
+
 def parse_yaml(text: str, where: str) -> Any:
     """Raises `UsageError` with `where`, line and column."""
     import yaml

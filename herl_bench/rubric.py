@@ -18,10 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from herl_bench import patterns
 from herl_bench.answers import UNCLOSED, answer_text
 from herl_bench.errors import DataError, UnknownName, UsageError, describe_error
-from herl_bench.reading import parse_json, read_yaml
+from herl_bench.patterns import SECONDS, compile_pattern, search_pattern
+from herl_bench.reading import describe_invalid, parse_json, read_yaml
 from herl_bench.types import Check, Criterion, Example, Finding, Judgement, Metric, Observe, Outcome, Rubric, Verdict
 
 LONGEST_EVIDENCE = 500
@@ -85,22 +85,22 @@ def _observe(observe: Observe, examples: Sequence[Example], responses: Sequence[
 def _judge_one(
     example: Example, rubric: Rubric, metrics: Sequence[Metric], seen: Mapping[Observe | None, Any]
 ) -> Judgement:
-    verdicts = [v for criterion in rubric.criteria for v in _apply(criterion, example, seen[criterion.observe])]
+    verdicts = [v for criterion in rubric.criteria for v in _apply_check(criterion, example, seen[criterion.observe])]
     values: dict[str, float | None] = {}
     failed: dict[str, str] = {}
     for metric in metrics:
         try:
             if isinstance(seen[metric.observe], _Failed):
                 raise seen[metric.observe].error
-            values[metric.key] = _number(metric.score(example, seen[metric.observe]))
+            values[metric.key] = _read_number(metric.score(example, seen[metric.observe]))
         except Exception as error:
             values[metric.key], failed[metric.key] = None, describe_error(error)
     return Judgement(
         tuple(verdicts),
         weigh_verdicts(rubric.criteria, verdicts),
         values,
-        _word(seen, "status"),
-        _word(seen, "integrity", "shared"),
+        _find_word(seen, "status"),
+        _find_word(seen, "integrity", "shared"),
         failed,
     )
 
@@ -134,18 +134,20 @@ def is_undecided(judgement: Judgement, rubric: Rubric, primary: str | None) -> b
     return any(v.met is None and v.criterion in looking for v in judgement.verdicts)
 
 
-def _word(seen: Mapping[Observe | None, Any], attribute: str, first: str = "") -> str:
+def _find_word(seen: Mapping[Observe | None, Any], attribute: str, first: str = "") -> str:
     """What the observations say under that name: `first` where any of them says so, else the first that says
     anything."""
     words = [word for observed in seen.values() if isinstance(word := getattr(observed, attribute, None), str) and word]
     return first if first in words else next(iter(words), "")
 
 
-def _apply(criterion: Criterion, example: Example, observed: Any) -> list[Verdict]:
+def _apply_check(criterion: Criterion, example: Example, observed: Any) -> list[Verdict]:
     try:
         if isinstance(observed, _Failed):
             raise observed.error
-        return [_verdict(criterion.name, finding) for finding in _as_findings(criterion.check(example, observed))]
+        return [
+            _build_verdict(criterion.name, finding) for finding in _read_findings(criterion.check(example, observed))
+        ]
     except Exception as error:
         return [Verdict(criterion.name, None, error=describe_error(error))]
 
@@ -155,24 +157,24 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST_EVIDENCE else text[: LONGEST_EVIDENCE - 1] + "…"
 
 
-def _as_findings(outcome: Outcome) -> list[Finding]:
+def _read_findings(outcome: Outcome) -> list[Finding]:
     if isinstance(outcome, Finding):
         return [outcome]
     if isinstance(outcome, Sequence) and not isinstance(outcome, str) and all(isinstance(f, Finding) for f in outcome):
         return list(outcome)
-    return [Finding(_truth(outcome, "a check returns True, False, None, a Finding or a list of Findings"))]
+    return [Finding(_read_truth(outcome, "a check returns True, False, None, a Finding or a list of Findings"))]
 
 
-def _verdict(criterion: str, finding: Finding) -> Verdict:
+def _build_verdict(criterion: str, finding: Finding) -> Verdict:
     """The one door through which a plugin's finding becomes data that files can hold."""
-    met = _truth(finding.met, "Finding.met is True, False or None")
+    met = _read_truth(finding.met, "Finding.met is True, False or None")
     evidence, correction, part = (
         "" if text is None else _cut(str(text)) for text in (finding.evidence, finding.correction, finding.part)
     )
     return Verdict(criterion, met, evidence, correction, part, "" if met is not None else evidence or "undecided")
 
 
-def _truth(value: Any, rule: str) -> bool | None:
+def _read_truth(value: Any, rule: str) -> bool | None:
     """numpy's and torch's single truth values are Python's; 1 and "yes" are a mistake."""
     plain = value.item() if getattr(value, "shape", None) == () else value
     if plain is None or isinstance(plain, bool):
@@ -180,7 +182,7 @@ def _truth(value: Any, rule: str) -> bool | None:
     raise TypeError(f"{rule}, not {type(value).__name__}")
 
 
-def _number(value: Any) -> float:
+def _read_number(value: Any) -> float:
     if isinstance(value, (str, bytes)):
         raise TypeError(f"a metric gives a number, not {type(value).__name__}")
     number = float(value)
@@ -190,7 +192,7 @@ def _number(value: Any) -> float:
 
 
 # --------------------------------------------------------------------------------------------------------- rubric files
-def _rubric_model() -> Any:
+def _make_file_model() -> Any:
     from pydantic import BaseModel, ConfigDict, Field
 
     class CriterionSpec(BaseModel):
@@ -229,7 +231,7 @@ def digest_rubric(rubric: Rubric) -> str:
 
 def make_rubric_schema() -> dict[str, Any]:
     """The JSON Schema of rubric files, for editors."""
-    schema: dict[str, Any] = _rubric_model().model_json_schema(by_alias=True)
+    schema: dict[str, Any] = _make_file_model().model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
@@ -243,19 +245,18 @@ def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
     path = Path(path)
     raw = read_yaml(path, "the rubric")
     try:
-        spec = _rubric_model().model_validate(raw)
+        spec = _make_file_model().model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(p) for p in first["loc"]) or "top level"
-        raise UsageError(f"{path}: {place}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
+        field, fault = describe_invalid(error)
+        raise UsageError(f"{path}: {field or 'top level'}: {fault}") from None
     names = [c.name for c in spec.criteria]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"{path}: criteria: the name {name!r} is used {names.count(name)} times")
-    return Rubric(spec.name, tuple(_criterion(c, checks, path) for c in spec.criteria), spec.description)
+    return Rubric(spec.name, tuple(_build_criterion(c, checks, path) for c in spec.criteria), spec.description)
 
 
-def _criterion(spec: Any, checks: Mapping[str, Check], path: Path) -> Criterion:
+def _build_criterion(spec: Any, checks: Mapping[str, Check], path: Path) -> Criterion:
     import inspect
 
     if spec.check not in checks:
@@ -268,19 +269,19 @@ def _criterion(spec: Any, checks: Mapping[str, Check], path: Path) -> Criterion:
         raise UsageError(f"{path}: criterion {spec.name!r}: check {spec.check!r}: {error}") from None
     hints = typing.get_type_hints(check.function) if inspect.isfunction(check.function) else {}
     for name, value in spec.params.items():
-        if (wanted := hints.get(name)) in (str, int, float, bool) and not _fits(value, wanted):
+        if (wanted := hints.get(name)) in (str, int, float, bool) and not _is_of_type(value, wanted):
             raise UsageError(
                 f"{path}: criterion {spec.name!r}: with.{name} must be {wanted.__name__}, not {type(value).__name__}"
             )
     if check.function is matches_regex:
         try:
-            patterns.compiled(spec.params["pattern"])
+            compile_pattern(spec.params["pattern"])
         except UsageError as error:
             raise UsageError(f"{path}: criterion {spec.name!r}: with.pattern: {error}") from None
     return Criterion(spec.name, spec.text, bound, spec.weight, check.needs_reference, check.observe)
 
 
-def _fits(value: Any, wanted: type) -> bool:
+def _is_of_type(value: Any, wanted: type) -> bool:
     return type(value) is wanted or (wanted is float and type(value) is int)
 
 
@@ -291,10 +292,8 @@ def matches_regex(example: Example, response: str, *, pattern: str) -> Finding:
     text = answer_text(response)
     if text is None:
         return Finding(False, UNCLOSED)
-    found = patterns.found_in(text, pattern)
-    return Finding(
-        found, "" if found is not None else f"the pattern takes more than {patterns.SECONDS:g} s of processor time"
-    )
+    found = search_pattern(text, pattern)
+    return Finding(found, "" if found is not None else f"the pattern takes more than {SECONDS:g} s of processor time")
 
 
 def is_json(example: Example, response: str) -> Finding:

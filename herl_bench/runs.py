@@ -74,3 +74,14 @@ class RunFiles:
     def finished(self) -> bool:
         """Both are written last and whole: the trained policy, then the evaluation of it."""
         return (self.final / "config.json").is_file() and any(self.evaluation("after").glob("results_*.json"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, begun or finished, as it lies on disk."""
+
+    directory: Path
+
+
+def load_run(path: str | Path) -> Run:
+    return Run(Path(path))

@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from herl_bench import reading
 from herl_bench.budget import parse_tokens
 from herl_bench.errors import UnknownName, UsageError
+from herl_bench.reading import describe_invalid, parse_yaml, read_yaml_mapping
 
 
 def setting(default: Any, help: str, **limits: Any) -> Any:
@@ -109,16 +109,13 @@ def parse_settings(
 
 def read_yaml(path: str) -> dict[str, Any]:
     """A configuration file's mapping. Raises `UsageError`."""
-    raw = reading.read_yaml(path, "the configuration")
-    if not isinstance(raw, dict):
-        raise UsageError(f"{path}: write one `key: value` per line; found {type(raw).__name__}")
-    return {str(k): v for k, v in raw.items()}
+    return read_yaml_mapping(path, "the configuration")
 
 
 def _yaml_value(text: str) -> Any:
     """A value of `--set` as in a file; the words as they stand where they are no YAML."""
     try:
-        return reading.parse_yaml(text, "--set")
+        return parse_yaml(text, "--set")
     except UsageError:
         return text
 
@@ -152,8 +149,7 @@ def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also
     try:
         checked = model.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        message = first["msg"][0].lower() + first["msg"][1:]
+        where, message = describe_invalid(error)
+        name = where.partition(".")[0]
         raise UsageError(f"{origin.get(name, '')}{name}={given.get(name)}: {message}") from None
     return kind(**{name: getattr(checked, name) for name in fields})

@@ -39,11 +39,11 @@ class _Clock:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Any:
+def _make_environment() -> Any:
     from jinja2 import StrictUndefined, TemplateRuntimeError, pass_context
     from jinja2.sandbox import SandboxedEnvironment
 
-    def check(*values: Any) -> None:
+    def refuse_large(*values: Any) -> None:
         if any(isinstance(value, int) and abs(value) > MOST_TEXT for value in values):
             raise TemplateRuntimeError(f"a number above {MOST_TEXT:,}")
 
@@ -53,42 +53,42 @@ def _environment() -> Any:
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             if operator == "**":
                 raise TemplateRuntimeError("powers are not for templates")
-            check(
+            refuse_large(
                 *(len(a) * b for a, b in ((left, right), (right, left)) if isinstance(b, int) and hasattr(a, "__len__"))
             )
             return super().call_binop(context, operator, left, right)
 
         def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
             __context[CLOCK].tick()
-            check(*args, *kwargs.values())
+            refuse_large(*args, *kwargs.values())
             return super().call(__context, __obj, *args, **kwargs)
 
     @pass_context
-    def counted(context: Any, values: Iterable[Any]) -> Iterator[Any]:
+    def count_turns(context: Any, values: Iterable[Any]) -> Iterator[Any]:
         for value in values:
             context[CLOCK].tick()
             yield value
 
-    def guarded(function: Any) -> Any:
+    def guard_numbers(function: Any) -> Any:
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            check(*args, *kwargs.values())
+            refuse_large(*args, *kwargs.values())
             return function(*args, **kwargs)
 
         return call
 
     made = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    made.filters = {name: guarded(function) for name, function in made.filters.items()} | {"counted": counted}
+    made.filters = {name: guard_numbers(function) for name, function in made.filters.items()} | {"counted": count_turns}
     made.globals.pop("lipsum")
     return made
 
 
 @lru_cache(maxsize=64)
-def _compiled(source: str) -> Any:
+def _compile(source: str) -> Any:
     """Raises jinja2's errors."""
     from jinja2 import TemplateSyntaxError, nodes
 
-    environment = _environment()
+    environment = _make_environment()
     tree = environment.parse(source)
     for loop in list(tree.find_all(nodes.For)):
         if loop.recursive:
@@ -97,13 +97,13 @@ def _compiled(source: str) -> Any:
     return environment.from_string(tree)
 
 
-def check(source: str, what: str) -> Any:
+def compile_template(source: str, what: str) -> Any:
     """The template, compiled. Raises `UsageError` with what, line and reason where it is none. what: the template in
     words."""
     from jinja2 import TemplateSyntaxError
 
     try:
-        return _compiled(source)
+        return _compile(source)
     except TemplateSyntaxError as error:
         raise UsageError(f"{what}, line {error.lineno}: {flatten(error.message or str(error))}") from None
     except RecursionError:
@@ -116,12 +116,12 @@ def check(source: str, what: str) -> Any:
         raise UsageError(f"{what}: {type(error).__name__}: {flatten(str(error))[:200]}") from None
 
 
-def render(source: str, what: str, **names: Any) -> str:
+def render_template(source: str, what: str, **names: Any) -> str:
     """Whatever goes wrong inside of a template is its author's to mend, be it Jinja's error or one of the values'.
     Raises `UsageError`."""
     from jinja2 import TemplateError
 
-    template, pieces, size = check(source, what), [], 0
+    template, pieces, size = compile_template(source, what), [], 0
     try:
         for piece in template.generate(**names, **{CLOCK: _Clock()}):
             pieces.append(piece)
@@ -130,11 +130,11 @@ def render(source: str, what: str, **names: Any) -> str:
                 raise TemplateError(f"it makes more than {MOST_TEXT:,} characters")
     except Exception as error:
         kind = "" if isinstance(error, TemplateError) else f"{type(error).__name__}: "
-        raise UsageError(f"{what}{_line_of(error)}: {kind}{flatten(str(error))}") from None
+        raise UsageError(f"{what}{_find_line(error)}: {kind}{flatten(str(error))}") from None
     return "".join(pieces)
 
 
-def _line_of(error: BaseException) -> str:
+def _find_line(error: BaseException) -> str:
     """Jinja gives a template's frames its own line numbers."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<template>"]
     return f", line {lines[-1]}" if lines else ""

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herl_bench.errors import UsageError
-from herl_bench.hindsight import HINT_LEVELS, Hindsight, HindsightBuffer, guidance, revision_prompt, try_template
+from herl_bench.hindsight import (
+    HINT_LEVELS,
+    Hindsight,
+    HindsightBuffer,
+    try_template,
+    write_guidance,
+    write_revision_prompt,
+)
 from herl_bench.rubric import CHECKS, judge
 from herl_bench.types import Criterion, Example, HindsightTemplate, Rubric, Verdict
 
@@ -34,7 +41,7 @@ SHOW_ALL = HindsightTemplate(
 
 
 def test_each_level_shows_what_the_one_before_does_and_more():
-    said = {level: guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS, level) for level in HINT_LEVELS}
+    said = {level: write_guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS, level) for level in HINT_LEVELS}
     assert (
         said["criteria"] == "criteria|form;Write a number.;line 1;;|steps;Each step is right.;step 1;;|met step 2|five"
     )
@@ -45,20 +52,20 @@ def test_each_level_shows_what_the_one_before_does_and_more():
 
 
 def test_undecided_verdicts_are_never_shown():
-    assert "broken" not in guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS)
-    assert guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS[2:]) == ""
+    assert "broken" not in write_guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS)
+    assert write_guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS[2:]) == ""
 
 
 def test_without_the_reference_only_criteria_that_do_not_need_it_speak():
-    said = guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS, reference_free=True)
+    said = write_guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS, reference_free=True)
     assert "form" in said
     assert "steps" not in said
-    assert guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS[1:], reference_free=True) == ""
+    assert write_guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS[1:], reference_free=True) == ""
 
 
 def test_the_prompt_of_a_revision_with_and_without_the_draft():
-    assert revision_prompt(SHOW_ALL, EXAMPLE, "count", "five") == "What is 2+2? you wrote five: count"
-    assert revision_prompt(SHOW_ALL, EXAMPLE, "count", None) == "What is 2+2?: count"
+    assert write_revision_prompt(SHOW_ALL, EXAMPLE, "count", "five") == "What is 2+2? you wrote five: count"
+    assert write_revision_prompt(SHOW_ALL, EXAMPLE, "count", None) == "What is 2+2?: count"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +91,7 @@ def test_a_bad_template_is_named_with_field_and_line(source):
         ):
             try_template(template, RUBRIC, [EXAMPLE])
     with pytest.raises(UsageError, match="hindsight template 'bad': guidance, line 1: "):
-        guidance(HindsightTemplate("bad", source, ""), RUBRIC, EXAMPLE, "x", VERDICTS)
+        write_guidance(HindsightTemplate("bad", source, ""), RUBRIC, EXAMPLE, "x", VERDICTS)
 
 
 def test_what_fails_at_one_level_or_without_a_draft_is_found_too():
@@ -115,11 +122,11 @@ def test_a_criterion_s_text_is_there_at_every_level_and_for_checks_without_evide
     )
     draft = "one two three four five six"
     (judgement,) = judge([EXAMPLE], [draft], rubric)
-    said = guidance(template, rubric, EXAMPLE, draft, judgement.verdicts, "evidence")
+    said = write_guidance(template, rubric, EXAMPLE, draft, judgement.verdicts, "evidence")
     assert said.startswith(
         "Begin with the word Answer. Use at most 5 words. Seen: 6 words. The whole response is JSON. Seen: not JSON"
     )
-    assert guidance(template, rubric, EXAMPLE, draft, judgement.verdicts, "criteria") == " ".join(texts.values())
+    assert write_guidance(template, rubric, EXAMPLE, draft, judgement.verdicts, "criteria") == " ".join(texts.values())
 
 
 # --------------------------------------------------------------------------------------------------------------- buffer

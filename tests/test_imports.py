@@ -13,7 +13,19 @@ from helpers.source import BUILT_IN, CORE, ROOT, find_imports
 ORDER = [
     *("errors", "plain_text", "reading", "patterns", "bounded", "templates", "types", "answers", "locate", "hookspecs"),
     *("rubric", "plugins", "saving", "locking", "budget", "settings", "hindsight", "sandbox", "data", "policy"),
-    *("evaluate", "runs", "train", "compare", "sweep", "report", "leaderboard", "builtin", "experiment", "testing"),
+    *(
+        "evaluate",
+        "runs",
+        "train",
+        "compare",
+        "sweep",
+        "report",
+        "leaderboard",
+        "builtin",
+        "progress",
+        "experiment",
+        "testing",
+    ),
     *("cli", "__main__"),
 ]
 MEETS_THE_HOST = {"cli", "manifest", "evaluate.bridge"}  # the last is a door of its own: lm-eval calls it by name

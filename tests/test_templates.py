@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from herl_bench.bounded import Failed, TooMuch, bounded
+from herl_bench.bounded import Failed, TooMuch, run_bounded
 from herl_bench.errors import UsageError
-from herl_bench.patterns import PATIENCE, compiled, found_in
-from herl_bench.templates import check, render
+from herl_bench.patterns import PATIENCE, compile_pattern, search_pattern
+from herl_bench.templates import compile_template, render_template
 from herl_bench.testing import tiny_checkpoint
 
 ENDLESS = {
@@ -30,7 +30,7 @@ ENDLESS = {
 def test_a_template_ends(source):
     began = time.thread_time()
     with pytest.raises(UsageError, match=r"^t[:,]"):
-        render(source, "t")
+        render_template(source, "t")
     assert time.thread_time() - began < 30
 
 
@@ -46,7 +46,7 @@ def test_a_template_ends(source):
 )
 def test_a_template_reaches_nothing_else(source):
     with pytest.raises(UsageError, match=r"^t[:,]"):
-        render(source, "t", x=[])
+        render_template(source, "t", x=[])
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_template_reaches_nothing_else(source):
 )
 def test_a_template_is_checked_before_it_is_used(source, said):
     with pytest.raises(UsageError) as told:
-        check(source, "t")
+        compile_template(source, "t")
     assert str(told.value).startswith(said)
 
 
@@ -71,9 +71,11 @@ def test_an_honest_template_is_rendered():
         "{% for u in unmet %}{{ loop.index }}/{{ loop.length }} {{ u.text|upper }}{% if not loop.last %}; {% endif %}{%"
         " endfor %}"
     )
-    assert render(source, "t", unmet=[{"text": "a"}, {"text": "b"}]) == "1/2 A; 2/2 B"
+    assert render_template(source, "t", unmet=[{"text": "a"}, {"text": "b"}]) == "1/2 A; 2/2 B"
     gathered = "{% set said = [] %}{% for u in unmet %}{% set _ = said.append(u) %}{% endfor %}{{ said|join('; ') }}"
-    assert render(gathered, "t", unmet=["a", "b"]) == "a; b"  # as templates do that were written for plain Jinja
+    assert (
+        render_template(gathered, "t", unmet=["a", "b"]) == "a; b"
+    )  # as templates do that were written for plain Jinja
 
 
 # ------------------------------------------------------------------------------------------------------- chat templates
@@ -104,14 +106,14 @@ def test_a_models_chat_template_is_bounded(tmp_path, monkeypatch, template):
 
 
 def test_what_is_bounded_comes_back_as_it_is():
-    assert bounded(lambda: ["\ud800", "数"], seconds=5, megabytes=200) == ["\ud800", "数"]
+    assert run_bounded(lambda: ["\ud800", "数"], seconds=5, megabytes=200) == ["\ud800", "数"]
     with pytest.raises(Failed, match="ZeroDivisionError"):
-        bounded(lambda: 1 / 0, seconds=5, megabytes=200)
+        run_bounded(lambda: 1 / 0, seconds=5, megabytes=200)
     for hog in (lambda: "a" * (1 << 33), lambda: list(range(1 << 30)), lambda: sum(1 for _ in iter(int, 1))):
         with pytest.raises(TooMuch, match="1 s of processor time or 200 MiB of memory"):
-            bounded(hog, seconds=1, megabytes=200)
+            run_bounded(hog, seconds=1, megabytes=200)
     with pytest.raises(TooMuch):
-        bounded(lambda: "a" * 10_000, seconds=5, megabytes=200, most=1_000)
+        run_bounded(lambda: "a" * 10_000, seconds=5, megabytes=200, most=1_000)
 
 
 # ------------------------------------------------------------------------------------------------------------- patterns
@@ -128,7 +130,7 @@ CATASTROPHES = {
 def test_a_pattern_that_never_ends_is_undecided(pattern, monkeypatch):
     monkeypatch.setattr("herl_bench.patterns.SECONDS", 0.1)
     began = time.process_time()
-    assert [found_in(CATASTROPHES[pattern], pattern) for _ in range(PATIENCE + 200)] == [None] * (PATIENCE + 200)
+    assert [search_pattern(CATASTROPHES[pattern], pattern) for _ in range(PATIENCE + 200)] == [None] * (PATIENCE + 200)
     assert time.process_time() - began < 10
 
 
@@ -152,7 +154,7 @@ def test_a_pattern_that_never_ends_is_undecided(pattern, monkeypatch):
 )
 def test_a_pattern_that_is_none_is_refused(pattern):
     with pytest.raises(UsageError):
-        compiled(pattern)
+        compile_pattern(pattern)
 
 
 @pytest.mark.parametrize(
@@ -167,4 +169,4 @@ def test_a_pattern_that_is_none_is_refused(pattern):
     ],
 )
 def test_a_pattern_is_one_of_re(pattern, text, found):
-    assert found_in(text, pattern) is found
+    assert search_pattern(text, pattern) is found

@@ -1,5 +1,4 @@
-"""From the folders of finished runs to one small JSON file per part of the study: everything that docs/results.md is
-made of, and nothing else.
+"""From the folders of finished runs to the raw results of a part of the study: all that its tables are made of.
 
 A part may be there in part: of what is finished, those seeds are taken that every arm with any finished run has, so
 that what is compared stays paired. A run that diverged has ended, too: its seed is missing in its own arm alone. Scores
@@ -13,6 +12,8 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from tables import round_all
 
 from herl_bench.compare.analyse import Terms, compare_runs
 from herl_bench.compare.fairness import note_versions
@@ -41,15 +42,15 @@ Runs = dict[str, list[FinishedRun]]
 """By arm, of one task."""
 
 
-def plan_of(asked: Mapping[str, Any], folder: Path) -> SweepPlan:
+def plan_part(asked: Mapping[str, Any], folder: Path) -> SweepPlan:
     """The cells that `herl-bench compare` would run, by its own planner. asked: those of its options that are given."""
-    run_values, method_values, _ = parse_settings({}, asked["assignments"], None)
-    settings = {**run_values, **method_values}
-    request = SweepRequest(seeds=asked.get("seeds"), settings=settings, grid=asked["grid_file"], output_dir=folder)
-    return plan_sweep(load_host(), request)
+    request = parse_settings({}, asked["assignments"], None)
+    settings = {**request.run, **request.method}
+    sweep = SweepRequest(seeds=asked.get("seeds"), settings=settings, grid=asked["grid_file"], output_dir=folder)
+    return plan_sweep(load_host(), sweep)
 
 
-def done_cells(plan: SweepPlan) -> list[Cell]:
+def find_done(plan: SweepPlan) -> list[Cell]:
     """Finished. Raises `UsageError` for a run of other settings than the part asks for now."""
     there = [cell for cell in plan.cells if cell.files.finished]
     for cell in there:
@@ -61,22 +62,28 @@ def done_cells(plan: SweepPlan) -> list[Cell]:
     return there
 
 
-def diverged(plan: SweepPlan) -> list[Cell]:
+def find_diverged(plan: SweepPlan) -> list[Cell]:
     """Not finished, and stopped by the trainer, which looks for it: they stay so, however often they are run."""
-    return [cell for cell in plan.cells if not cell.files.finished and any(cell.files.checkpoints.glob("diverged-*"))]
+    return [
+        cell
+        for cell in plan.cells
+        if not cell.files.finished and any(cell.files.checkpoints.glob("diverged-*"))
+    ]
 
 
-def collected(plan: SweepPlan, baselines: Sequence[str]) -> dict[str, Any] | None:
-    """What a results file holds of a part's runs; None while there is nothing to compare. baselines: arms that all
+def collect_runs(plan: SweepPlan, baselines: Sequence[str]) -> dict[str, Any] | None:
+    """What is kept of a part's runs; None while there is nothing to compare. baselines: arms that all
     others are compared with; other parts may have run them."""
-    cells = done_cells(plan)
+    cells = find_done(plan)
     by_task: dict[str, Runs] = {}
     for cell in cells:
         by_task.setdefault(cell.task, {}).setdefault(cell.arm, []).append(read_run(cell.directory))
-    gone = diverged(plan)
+    gone = find_diverged(plan)
     ended = {(cell.task, cell.arm, cell.seed) for cell in (*cells, *gone)}
     tasks = [
-        found for task, runs in by_task.items() if (found := _task(plan, task, _paired(task, runs, ended), baselines))
+        found
+        for task, runs in by_task.items()
+        if (found := _collect_task(plan, task, _pair(task, runs, ended), baselines))
     ]
     if not tasks:
         return None
@@ -90,17 +97,17 @@ def collected(plan: SweepPlan, baselines: Sequence[str]) -> dict[str, Any] | Non
         "versions": {"herl_bench": manifest["herl_bench"], "python": manifest["python"], **manifest["libraries"]},
         "hardware": manifest["hardware"],
         "curve": CURVE,
-        "arms": {arm.name: {"method": arm.method, **_without_model(arm.settings)} for arm in plan.arms},
+        "arms": {arm.name: {"method": arm.method, **_drop_model(arm.settings)} for arm in plan.arms},
         "tasks": tasks,
     }
 
 
-def _without_model(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_model(settings: Mapping[str, Any]) -> dict[str, Any]:
     """A folder's place is nobody else's; the model is known by `base_model`."""
     return {name: value for name, value in settings.items() if name != "model"}
 
 
-def _paired(task: str, runs: Runs, ended: Container[tuple[str, str, int]]) -> Runs:
+def _pair(task: str, runs: Runs, ended: Container[tuple[str, str, int]]) -> Runs:
     """Only the seeds with which every arm's run has ended."""
     kept = {
         arm: [run for run in group if all((task, other, run.seed) in ended for other in runs)]
@@ -109,10 +116,10 @@ def _paired(task: str, runs: Runs, ended: Container[tuple[str, str, int]]) -> Ru
     return {arm: group for arm, group in kept.items() if group}
 
 
-def _task(plan: SweepPlan, task: str, runs: Runs, baselines: Sequence[str]) -> dict[str, Any] | None:
+def _collect_task(plan: SweepPlan, task: str, runs: Runs, baselines: Sequence[str]) -> dict[str, Any] | None:
     if set(runs) <= set(baselines):
         return None
-    compared = [done for name in baselines if (done := _compared(plan, task, runs, name))]
+    compared = [done for name in baselines if (done := _compare_with(plan, task, runs, name))]
     if not compared:
         return None
     (items,) = compared[0].tasks
@@ -121,10 +128,10 @@ def _task(plan: SweepPlan, task: str, runs: Runs, baselines: Sequence[str]) -> d
         "task": task,
         "metric": items.metric,
         "items": len(items.items),
-        "planted": marks(item.planted for item in items.items),
+        "planted": write_marks(item.planted for item in items.items),
         "planted_families": sorted({item.family for item in items.items if item.planted and item.family}),
         "base_model": compared[0].runs[0].manifest["base_model"]["sha256"],
-        "before": _evaluated(compared[0].runs[0].before, items.metric),
+        "before": _keep_evaluation(compared[0].runs[0].before, items.metric),
         "unequal": compared[0].unequal,
         "notes": note_versions([run for group in runs.values() for run in group]),
         "target": compared[0].arm_scores[0].target,
@@ -143,14 +150,14 @@ def _task(plan: SweepPlan, task: str, runs: Runs, baselines: Sequence[str]) -> d
             }
             for score in compared[0].arm_scores
         ],
-        "contrasts": [_contrast(contrast) for done in compared for contrast in done.contrasts],
-        "runs": [_run(record, by_cell[record.arm, record.seed]) for record in compared[0].runs],
+        "contrasts": [_keep_contrast(contrast) for done in compared for contrast in done.contrasts],
+        "runs": [_keep_run(record, by_cell[record.arm, record.seed]) for record in compared[0].runs],
     }
-    rounded: dict[str, Any] = _rounded(found)
+    rounded: dict[str, Any] = round_all(found, DIGITS)
     return rounded
 
 
-def _compared(plan: SweepPlan, task: str, runs: Runs, baseline: str) -> Comparison | None:
+def _compare_with(plan: SweepPlan, task: str, runs: Runs, baseline: str) -> Comparison | None:
     """None while the baseline, or every other arm, has no run."""
     if baseline not in runs or len(runs) < 2:
         return None
@@ -158,7 +165,7 @@ def _compared(plan: SweepPlan, task: str, runs: Runs, baseline: str) -> Comparis
     return compare_runs({task: runs}, arms, Terms(allow_unequal=True), folder=plan.folder)
 
 
-def _contrast(contrast: Contrast) -> dict[str, Any]:
+def _keep_contrast(contrast: Contrast) -> dict[str, Any]:
     kept = ("arm", "baseline", "seeds", "items", "p", "p_holm", "detectable")
     return {
         **{name: getattr(contrast, name) for name in kept},
@@ -170,15 +177,15 @@ def _contrast(contrast: Contrast) -> dict[str, Any]:
     }
 
 
-def _run(record: RunRecord, run: FinishedRun) -> dict[str, Any]:
+def _keep_run(record: RunRecord, run: FinishedRun) -> dict[str, Any]:
     """One finished run. curve: a row per step of what `CURVE` names. bonus: the bonus critic's last row of
     measurements, empty without one."""
     last = run.rows[-1]
     return {
         "arm": record.arm,
         "seed": record.seed,
-        "after": _evaluated(record.after, run.metric),
-        "outcomes": marks(record.after.outcomes),
+        "after": _keep_evaluation(record.after, run.metric),
+        "outcomes": write_marks(record.after.outcomes),
         "spent": asdict(record.spent),
         "curve": [[row.get("reward_metric_gap" if name == "gap" else name) for name in CURVE] for row in run.rows],
         "bonus_coef": run.settings["set"].get("bonus_coef", 0.0),
@@ -187,12 +194,12 @@ def _run(record: RunRecord, run: FinishedRun) -> dict[str, Any]:
     }
 
 
-def marks(values: Iterable[float | None]) -> str:
+def write_marks(values: Iterable[float | None]) -> str:
     """A character per problem: 1, 0, or ? where nothing is known."""
     return "".join("?" if value is None else f"{value:g}" for value in values)
 
 
-def _evaluated(one: Evaluated, metric: str) -> dict[str, Any]:
+def _keep_evaluation(one: Evaluated, metric: str) -> dict[str, Any]:
     return {
         "metric": one.metrics[metric].value,
         **{name: score.value for name, score in one.planted.items()},
@@ -201,11 +208,3 @@ def _evaluated(one: Evaluated, metric: str) -> dict[str, Any]:
         "criteria": {name: score.value for name, score in one.criteria.items()},
         **{name: getattr(one, name) for name in ("unparsed", "truncated", "empty", "errors")},
     }
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, DIGITS)
-    if isinstance(value, Mapping):
-        return {str(name): _rounded(one) for name, one in value.items()}
-    return [_rounded(one) for one in value] if isinstance(value, list | tuple) else value

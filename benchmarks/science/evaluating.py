@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collect import marks
+from collect import write_marks
 
 from herl_bench.runs import RunFiles
 
@@ -36,21 +36,21 @@ class Evaluation:
     model: str
     directory: Path
 
-    def results(self) -> Path | None:
-        return self._file("results_*.json")
+    def find_results(self) -> Path | None:
+        return self._find("results_*.json")
 
-    def samples(self) -> list[dict[str, Any]]:
+    def read_samples(self) -> list[dict[str, Any]]:
         """One per problem; what other filters made of the same responses has rows of its own, and is left out."""
-        file = self._file("samples_*.jsonl")
+        file = self._find("samples_*.jsonl")
         assert file is not None, f"{self.directory} has no samples"
         rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         return [row for row in rows if "herl_bench" in row]
 
-    def _file(self, pattern: str) -> Path | None:
+    def _find(self, pattern: str) -> Path | None:
         return next(iter(sorted(self.directory.glob(f"*/{pattern}"))), None)
 
 
-def evaluations(asked: Mapping[str, Any], runs: Path, directory: Path) -> list[Evaluation]:
+def plan_evaluations(asked: Mapping[str, Any], runs: Path, directory: Path) -> list[Evaluation]:
     """asked: the part's file. runs: where the trained policies lie."""
     policies: list[tuple[str, int | None, str]] = [("base", None, "tiny")]
     policies += [
@@ -74,11 +74,11 @@ def run(asked: Mapping[str, Any], runs: Path, directory: Path) -> int:
     """Make the evaluations that are missing, one after the other. Gives 1 where a policy is not there, or the exit code
     of the first that fails."""
     failed = 0
-    for one in evaluations(asked, runs, directory):
+    for one in plan_evaluations(asked, runs, directory):
         if one.model != "tiny" and not RunFiles(Path(one.model)).finished:
             print(f"{one.model} is not there yet: run the part that trains it first", file=sys.stderr)
             failed = 1
-        elif one.results() is None:
+        elif one.find_results() is None:
             words = ["eval", "--tasks", asked["task"], "--model", one.model, "--limit", str(asked["items"])]
             words += [*one.options, "--output_path", str(one.directory)]
             code = subprocess.run([sys.executable, "-m", "herl_bench", *words], stdout=subprocess.DEVNULL).returncode
@@ -87,13 +87,13 @@ def run(asked: Mapping[str, Any], runs: Path, directory: Path) -> int:
     return failed
 
 
-def collected(asked: Mapping[str, Any], runs: Path, directory: Path) -> dict[str, Any] | None:
+def collect_evaluations(asked: Mapping[str, Any], runs: Path, directory: Path) -> dict[str, Any] | None:
     """One row per evaluation that is there, and what they have in common."""
-    every = evaluations(asked, runs, directory)
+    every = plan_evaluations(asked, runs, directory)
     there = [
         (one, json.loads(place.read_text(encoding="utf-8"))["herl_bench"])
         for one in every
-        if (place := one.results()) is not None
+        if (place := one.find_results()) is not None
     ]
     if not there:
         return None
@@ -104,15 +104,15 @@ def collected(asked: Mapping[str, Any], runs: Path, directory: Path) -> dict[str
             **head,
             "rounds": asked["rounds"],
             "round": ("metric", *ROUND),
-            "runs": [_refined(asked["task"], *one) for one in there],
+            "runs": [_keep_refined(asked["task"], *one) for one in there],
         }
-    samples = [one.samples() for one, _ in there]
-    planted = marks(row["doc"]["info"].get("planted") for row in samples[0])
-    rows = [_sampled(one, its) for (one, _), its in zip(there, samples, strict=True)]
+    samples = [one.read_samples() for one, _ in there]
+    planted = write_marks(row["doc"]["info"].get("planted") for row in samples[0])
+    rows = [_keep_sampled(one, its) for (one, _), its in zip(there, samples, strict=True)]
     return {**head, **{name: asked[name] for name in ("methods", "temperature", "n")}, "planted": planted, "runs": rows}
 
 
-def _refined(task: str, one: Evaluation, ours: Mapping[str, Any]) -> dict[str, Any]:
+def _keep_refined(task: str, one: Evaluation, ours: Mapping[str, Any]) -> dict[str, Any]:
     """After each round the primary metric, what was revised, fixed and broken, and the tokens."""
     rounds = [
         [round(next(iter(r["metrics"].values()))["value"], 5), *(r[name] for name in ROUND)]
@@ -121,7 +121,7 @@ def _refined(task: str, one: Evaluation, ours: Mapping[str, Any]) -> dict[str, A
     return {"policy": one.policy, "seed": one.seed, "critique": one.way, "rounds": rounds}
 
 
-def _sampled(one: Evaluation, samples: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def _keep_sampled(one: Evaluation, samples: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """right: how many of a problem's responses are, by the primary metric; null where not every one could be judged."""
     responses = [row["herl_bench"]["responses"] for row in samples]
     outcomes = [[next(iter(r["metrics"].values())) for r in group] for group in responses]

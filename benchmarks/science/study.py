@@ -1,16 +1,16 @@
-"""The study of HeRL against its peers: run its parts, collect them into `results/`, and write `docs/results.md` from
-those files.
+"""The study of HeRL against its peers: run its parts, collect them into `results/` (`archive.py`), and write
+`docs/results.md` from the tables there.
 
     python benchmarks/science/study.py                                   run everything that is missing, part by part
     python benchmarks/science/study.py --parts main-gsm8k,controls-bbh   run these parts
-    python benchmarks/science/study.py --collect                         run nothing; read what is there, finished or not
+    python benchmarks/science/study.py --collect                         run nothing; read what is there
     python benchmarks/science/study.py --list                            the parts, and what they cost
 
 A part is a grid of `herl-bench compare` (`grids/PART.yaml`), run with the settings that `tuned.yaml` holds for its
 task; some evaluate what others trained (`evaluating.py`). Killed at any moment, the same command goes on. Parts of one
 task share a folder, so that an arm that two of them have, with the same settings, is run once. Collecting rewrites the
-results file of every part that has finished runs in --output_dir, unless the file there holds more of them; parts that
-lie elsewhere keep their files.
+results of every part that has finished runs in --output_dir, unless those there hold more of them; parts that lie
+elsewhere keep theirs.
 
 Left out: anything that decides what the numbers mean (`page.py`, by rules), and arms or statistics of its own: both are
 `herl-bench compare`'s.
@@ -23,6 +23,7 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ from typing import Any
 import evaluating
 import page
 import yaml
-from collect import collected, plan_of
+from archive import read_raw, read_tables, write_results
+from collect import collect_runs, plan_part
 
 from herl_bench.errors import HerlBenchError
 from herl_bench.plugins import load_host
@@ -44,7 +46,7 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Part:
-    """name: of the results file, and of the grid where that has no other name. baselines: arms that all others are
+    """name: of the results, and of the grid where that has no other name. baselines: arms that all others are
     compared with. view: which of `page.py`'s. tuned: takes `tuned.yaml`'s settings. alone: shares its folder, and so
     its runs, with no other part of its task. beside: the part whose folder it shares instead. policy: settings of
     `herl-bench warmstart` in which its own policy differs from the embedded one; none for that one itself."""
@@ -157,7 +159,7 @@ class Asked:
     seeds: str | None
     more: list[str]
 
-    def grid_of(self, part: Part) -> dict[str, Any]:
+    def build_grid(self, part: Part) -> dict[str, Any]:
         """Names and values of `herl-bench compare`'s options."""
         model = [f"model={self.policy(part)}"] if part.policy else []
         return {"grid_file": str(part.grid), "assignments": (*part.settings(), *model, *self.more), "seeds": self.seeds}
@@ -184,9 +186,7 @@ def main() -> int:
         "--parts", default=",".join(part.name for part in PARTS), help="comma-separated; all if left out"
     )
     parser.add_argument("--output_dir", type=Path, default=Path("runs/science"), help="where the runs lie or go")
-    parser.add_argument(
-        "--results", type=Path, help="where results files and results.md go, instead of the committed ones"
-    )
+    parser.add_argument("--results", type=Path, help="where results and results.md go, instead of the committed ones")
     parser.add_argument("--jobs", type=int, help="runs at a time; one per processor if left out")
     parser.add_argument("--seeds", help="instead of the grids'; needs --results")
     parser.add_argument(
@@ -218,8 +218,11 @@ def main() -> int:
         if not given.collect and code != INTERRUPTED:
             code = run(part, asked)
             failed += [part.name] if code else []
-        collect(part, asked)
-    write_whole((given.results or ROOT / "docs") / "results.md", page.markdown(PARTS, asked.results, HERE / "notes.md"))
+            collect([part], asked)
+    if given.collect:
+        collect(parts, asked)
+    text = page.write_page(PARTS, read_tables(asked.results), HERE / "notes.md")
+    write_whole((given.results or ROOT / "docs") / "results.md", text)
     if failed:
         print(f"Not whole: {', '.join(failed)}", file=sys.stderr)
     return INTERRUPTED if code == INTERRUPTED else 1 if failed else 0
@@ -229,11 +232,11 @@ def run(part: Part, asked: Asked) -> int:
     print(f"{part.name}: {part.about}", file=sys.stderr)
     if part.evaluates:
         return evaluating.run(*asked.evaluated(part))
-    if not part.grid.is_file() and not write_second_grid(part, asked.results / f"tune-{part.task}.json"):
+    if not part.grid.is_file() and not write_second_grid(part, read_tables(asked.results).get(f"tune-{part.task}", {})):
         return 1
     if part.policy and (code := warmstart(part, asked.policy(part))):
         return code
-    given = asked.grid_of(part)
+    given = asked.build_grid(part)
     words = [sys.executable, "-m", "herl_bench", "compare", "--grid", given["grid_file"], "-o", str(asked.folder(part))]
     words += [word for assignment in given["assignments"] for word in ("--set", assignment)]
     words += ["--seeds", asked.seeds] if asked.seeds else []
@@ -241,11 +244,10 @@ def run(part: Part, asked: Asked) -> int:
     return subprocess.run(words).returncode
 
 
-def write_second_grid(part: Part, tuning: Path) -> bool:
+def write_second_grid(part: Part, tuned: dict[str, Any]) -> bool:
     """The grid of the second round of tuning, out of the finished first: its best setting with more passes per step,
     and with an entropy bonus."""
-    tuned: dict[str, Any] = json.loads(tuning.read_text(encoding="utf-8")) if tuning.is_file() else {}
-    if not tuned or page.unfinished(tuned):
+    if not tuned or page.count_unfinished(tuned):
         print(f"{part.name}: run part tune-{part.task} first, all of it", file=sys.stderr)
         return False
     best = max(tuned["tasks"][0]["arms"], key=lambda arm: arm["score"]["value"])["arm"]
@@ -284,56 +286,39 @@ def warmstart(part: Part, folder: Path) -> int:
     return subprocess.run([sys.executable, "-m", "herl_bench", *words[1:]]).returncode
 
 
-def collect(part: Part, asked: Asked) -> None:
-    """Rewrite the part's results file; one that holds more finished runs than the folder is kept."""
-    place = asked.results / f"{part.name}.json"
+def collect(parts: Sequence[Part], asked: Asked) -> None:
+    """Rewrite the results of these parts; of one that holds more finished runs than its folder they are kept."""
+    raw = read_raw(asked.results)
+    found = {part.name: new for part in parts if (new := collect_part(part, asked, raw.get(part.name)))}
+    if found:
+        write_results(asked.results, {**raw, **found}, {part.name: part for part in PARTS})
+
+
+def collect_part(part: Part, asked: Asked, kept: dict[str, Any] | None) -> dict[str, Any] | None:
+    """kept: the part's results so far. None where there is nothing better."""
     if not part.grid.is_file():
-        return
+        return None
     try:
         if part.evaluates:
-            found = evaluating.collected(*asked.evaluated(part))
+            found = evaluating.collect_evaluations(*asked.evaluated(part))
         else:
-            found = collected(plan_of(asked.grid_of(part), asked.folder(part)), part.baselines)
+            found = collect_runs(plan_part(asked.build_grid(part), asked.folder(part)), part.baselines)
     except HerlBenchError as error:
         print(f"{part.name}: not collected: {error}", file=sys.stderr)
-        return
+        return None
     if found is None:
-        return
-    kept: dict[str, Any] = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {"finished": 0}
-    if kept["finished"] > found["finished"]:
-        print(
-            f"{part.name}: {place.name} holds {kept['finished']} runs and is kept; here are {found['finished']}",
-            file=sys.stderr,
-        )
-        return
+        return None
+    if kept and kept["finished"] > found["finished"]:
+        print(f"{part.name}: {kept['finished']} runs are kept; here are {found['finished']}", file=sys.stderr)
+        return None
     head: dict[str, Any] = {"part": part.name, "about": part.about, "command": part.command}
     head["settings"] = [] if part.evaluates else [*part.settings(), *asked.more]
     if part.policy:
         made = json.loads((asked.policy(part) / "warmstart.json").read_text(encoding="utf-8"))
-        head["policy"] = {
-            "changed": part.policy,
-            **{name: made[name] for name in ("command", "versions", "minutes", "evaluation")},
-        }
-    write_whole(place, compact({**head, **found}))
+        fields_kept = {name: made[name] for name in ("command", "versions", "minutes", "evaluation")}
+        head["policy"] = {"changed": part.policy, **fields_kept}
     print(f"{part.name}: {found['finished']} of {found['planned']} runs", file=sys.stderr)
-
-
-def compact(found: dict[str, Any]) -> str:
-    """JSON of one line per arm, contrast and run, so that a change is a line of a diff."""
-
-    def text(value: Any, indent: str = "") -> str:
-        """Lists of mappings, and mappings that hold such, go over several lines."""
-        deeper = indent + " "
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            return "[\n" + ",\n".join(deeper + text(one, deeper) for one in value) + f"\n{indent}]"
-        if isinstance(value, dict) and any(
-            isinstance(one, list) and one and isinstance(one[0], dict) for one in value.values()
-        ):
-            rows = (f"{deeper}{json.dumps(name)}: {text(one, deeper)}" for name, one in value.items())
-            return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-    return text(found) + "\n"
+    return {**head, **found}
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import click
 
 from herl_bench.cli import report_problems
 from herl_bench.cli.output import open_console, show_table
+from herl_bench.cli.trust import trust_option
 from herl_bench.errors import UsageError
-from herl_bench.experiment.resolve import trust_option
 from herl_bench.plain_text import escape_json, neutralize
 from herl_bench.plugins import Host
 
@@ -76,13 +76,13 @@ def command(host: Host, runs: tuple[str, ...], assignments: tuple[str, ...], for
     from herl_bench.settings import parse_settings
 
     report_problems(host)
-    run_values, method_values, _ = parse_settings({}, assignments, None)
-    for name in method_values:
+    request = parse_settings({}, assignments, None)
+    for name in request.method:
         if name in options:
             raise UsageError(f"--set {name}: that is no setting, but an option: --{name}")
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        comparison = compare(runs, progress=True, **{**run_values, **method_values, **given})
+        comparison = compare(runs, progress=True, **{**request.run, **request.method, **given})
     except SweepStopped as stop:
         click.echo(f"herl-bench: {stop}", err=True)
         return stop.exit_code

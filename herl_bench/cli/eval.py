@@ -29,15 +29,9 @@ from herl_bench.cli.score_tables import (
     shown,
     told,
 )
+from herl_bench.cli.trust import trust_option
 from herl_bench.errors import UnknownName, UsageError
-from herl_bench.experiment.resolve import (
-    find_answerer,
-    find_metrics,
-    find_rubric,
-    find_template,
-    open_sandbox,
-    trust_option,
-)
+from herl_bench.experiment.resolve import find_answerer, find_metrics, find_rubric, find_template, open_sandbox
 from herl_bench.plugins import Host
 from herl_bench.types import Task
 

@@ -18,15 +18,9 @@ from herl_bench.budget import Budget, parse_tokens
 from herl_bench.cli import report_problems
 from herl_bench.cli.output import keep
 from herl_bench.cli.score_tables import check_evaluation, integrity_option
+from herl_bench.cli.trust import trust_option
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
-from herl_bench.experiment.resolve import (
-    find_metrics,
-    find_rubric,
-    find_template,
-    load_named_policy,
-    open_sandbox,
-    trust_option,
-)
+from herl_bench.experiment.resolve import find_environment, load_named_policy, open_sandbox
 from herl_bench.plugins import Host
 from herl_bench.types import Method, Task
 
@@ -180,11 +174,7 @@ def _run(
     task = restrict_problems(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
     config = config_of(method, method_values, origin, settings.model)
-    rubric, template, metrics = (
-        find_rubric(host, task, settings.rubric),
-        find_template(host, task, settings.template),
-        find_metrics(host, task),
-    )
+    environment = find_environment(host, task, settings.rubric, settings.template)
     if settings.report_to:
         _check_tracker(settings.report_to)
     report_problems(host)
@@ -202,7 +192,7 @@ def _run(
             raise UsageError(
                 f"problems={settings.problems}: only the synthetic world says which problems are planted: leave it out"
             )
-        try_template(template, rubric, data.eval[:1])
+        try_template(environment.template, environment.rubric, data.eval[:1])
         policy = load_named_policy(task, settings.model, trust_remote_code=settings.trust_remote_code)
         if resume is None:
             directory = new_directory(output_dir, f"{task.name}-{method.name}-s{settings.seed}")
@@ -212,16 +202,12 @@ def _run(
         run = TrainingRun(
             directory,
             settings,
-            task,
-            rubric,
-            template,
-            metrics,
+            replace(environment, sandbox=sandbox),
             method,
             config,
             data,
             policy,
             Budget(settings.budget),
-            sandbox=sandbox,
             resuming=resume is not None,
         )
         return _execute(host, run, allow_changed)
@@ -245,9 +231,10 @@ def _execute(host: Host, run: Any, allow_changed: bool) -> int:
     import torch
     import transformers
 
-    from herl_bench.cli.progress import open_face, show_outcome
+    from herl_bench.cli.outcome import show_outcome
     from herl_bench.cli.report import try_report
     from herl_bench.experiment.manifest import command_line, manifest
+    from herl_bench.progress import open_run_progress
     from herl_bench.saving import saving, write_whole
 
     transformers.utils.logging.disable_progress_bar()  # it would break the display
@@ -259,7 +246,7 @@ def _execute(host: Host, run: Any, allow_changed: bool) -> int:
     write_whole(run.directory / "config.yaml", config_text(run.settings, run.config, run.task, run.data.source))
     write_whole(run.directory / "manifest.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     keep(f"everything is in {run.directory}")
-    face = open_face(run)
+    face = open_run_progress(run, True)
 
     def on_step(row: dict[str, Any], rollouts: Sequence[Any]) -> None:
         face.on_step(row, rollouts)

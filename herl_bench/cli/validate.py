@@ -238,7 +238,7 @@ def _guided(
 
     Raises `UsageError` where the template cannot.
     """
-    from herl_bench.hindsight import guidance, try_template
+    from herl_bench.hindsight import try_template, write_guidance
     from herl_bench.rubric import judge
 
     try_template(template, rubric, examples)
@@ -251,7 +251,7 @@ def _guided(
     telling = []
     for (example, draft), judgement in zip(tried, judged, strict=True):
         verdicts = [replace(v, met=False) for v in judgement.verdicts if v.met is not None]
-        said = guidance(template, rubric, example, draft, verdicts)
+        said = write_guidance(template, rubric, example, draft, verdicts)
         final = task.extract(example, task.gold(example))
         if isinstance(final, str) and _tells(said, final) and not _tells(f"{example.prompt} {draft}", final):
             telling.append((example.id, final))

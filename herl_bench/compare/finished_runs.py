@@ -17,8 +17,8 @@ from typing import Any
 from herl_bench.compare.schema import Item
 from herl_bench.errors import UnknownName, UsageError
 from herl_bench.evaluate.result_files import NAMESPACE, read_summary
-from herl_bench.reading import UNREADABLE, check_regular, read_json, read_rows, read_yaml
-from herl_bench.runs import RunFiles
+from herl_bench.reading import UNREADABLE, read_json, read_rows
+from herl_bench.runs import RunFiles, read_config
 from herl_bench.types import Judgement, Verdict
 
 MOST = 1e12
@@ -96,7 +96,7 @@ def read_run(directory: Path, metric: str | None = None) -> FinishedRun:
 
 
 def _read_run(files: RunFiles, metric: str | None) -> FinishedRun:
-    settings, manifest = read_settings(files.directory), read_json(files.manifest, strict=True)
+    settings, manifest = read_config(files.directory), read_json(files.manifest, strict=True)
     rows = tuple(read_rows(files.metrics)) if files.metrics.is_file() else ()
     if not rows:
         raise UsageError(
@@ -124,16 +124,6 @@ def check_steps(steps: Sequence[Any], path: Path) -> None:
             if type(step) is int and 0 < step < expected:
                 problem = f"step {step} stands there twice"
             raise UsageError(f"{path}: {problem}: the log was written by two processes, or lost a part: {UNTRUSTED}")
-
-
-def read_settings(directory: Path) -> dict[str, Any]:
-    """A run's `config.yaml`. Raises `UsageError`."""
-    path = RunFiles(directory).config
-    check_regular(path)
-    settings = read_yaml(path, "the configuration")
-    if not isinstance(settings, dict):
-        raise UsageError(f"{path}: it holds {type(settings).__name__}, not `key: value` lines")
-    return {str(key): value for key, value in settings.items()}
 
 
 # -------------------------------------------------------------------------------------------------------------- metrics

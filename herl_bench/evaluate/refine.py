@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from herl_bench.evaluate.evaluation import Row, Score, judge_responses, response_seed, sum_up
-from herl_bench.hindsight import guidance, revision_prompt
+from herl_bench.hindsight import write_guidance, write_revision_prompt
 from herl_bench.policy.answerer import Answer, Answerer
 from herl_bench.rubric import weigh_verdicts
 from herl_bench.types import HindsightTemplate, Metric, Rubric, Task
@@ -169,7 +169,7 @@ def _revisions(
     told = [(row, answer) for row, answer in zip(batch, said, strict=True) if answer.text and not answer.error]
     if not told:
         return []
-    prompts = [revision_prompt(template, row.example, answer.text, row.response) for row, answer in told]
+    prompts = [write_revision_prompt(template, row.example, answer.text, row.response) for row, answer in told]
     answers = _ask(model, prompts, [row for row, _ in told], f"revision/{number}", settings)
     rows = judge_responses(
         task,
@@ -217,7 +217,7 @@ def _critiques(
         return [replace(answer, text=answer.text.strip()) for answer in answers]
     return [
         Answer(
-            guidance(
+            write_guidance(
                 template,
                 rubric,
                 row.example,

@@ -9,7 +9,6 @@ Left out: other machines than Linux, where fork is not safe to use.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import multiprocessing
 import signal
@@ -22,6 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from herl_bench.bounded import die_with_parent
 from herl_bench.errors import DataError, HerlBenchError
 from herl_bench.evaluate.evaluation import PASS_AT, Row, Tally, judge_responses
 from herl_bench.evaluate.stored_responses import ID_FIELDS, Items, Stored, parse_row, read_stored
@@ -31,7 +31,6 @@ SLICE = 256
 """Responses that a process takes at once."""
 WORTH_A_PROCESS = 512
 """So many responses are judged while a process starts; one that is run as a program takes far longer."""
-PR_SET_PDEATHSIG = 1
 
 
 class Place(NamedTuple):
@@ -170,7 +169,7 @@ def _begin() -> None:
     at."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
 
 
 def _work(bounds: tuple[int, int]) -> tuple[Tally, list[str]]:

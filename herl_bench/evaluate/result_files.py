@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import importlib.metadata
 import json
 import os
 import re
@@ -31,6 +30,7 @@ from typing import Any
 
 from herl_bench.errors import DataError, UsageError
 from herl_bench.evaluate.evaluation import PASS_AT, Evaluation, Row, Summary, pass_at_k, pass_metrics
+from herl_bench.locate import find_version
 from herl_bench.policy.answerer import Answer, Answerer
 from herl_bench.reading import parse_json, read_json
 from herl_bench.saving import append_lines, cut, saving, sync, write_whole
@@ -358,8 +358,8 @@ def write_results(
         "git_hash": None,
         "date": started,
         "pretty_env_info": None,
-        "transformers_version": _version("transformers"),
-        "lm_eval_version": _version("lm_eval"),
+        "transformers_version": find_version("transformers") or "N/A",
+        "lm_eval_version": find_version("lm_eval") or "N/A",
         "upper_git_hash": None,
         "model_source": "herl-bench",
         "model_name": model_name,
@@ -371,7 +371,7 @@ def write_results(
         "chat_template_sha": _sha(template) if template else None,
         "total_evaluation_time_seconds": str(time.time() - started),
         **facts,
-        NAMESPACE: {"version": _version("herl-bench"), **ours, "config": given},
+        NAMESPACE: {"version": find_version("herl-bench"), **ours, "config": given},
     }
     path = Path(directory) / f"results_{stamp}.json"
     write_whole(path, json.dumps(results, indent=2, ensure_ascii=False) + "\n")
@@ -439,7 +439,7 @@ def fingerprint(
         [(c.name, c.text, c.weight, repr(sorted(getattr(c.check, "keywords", {}).items()))) for c in rubric.criteria],
         [m.key for m in metrics],
         dict(how or {}),
-        _version("herl-bench"),
+        find_version("herl-bench"),
     ]
     return _sha(json.dumps([model, task.name, judged_by, settings, items], sort_keys=True, default=str))[:12]
 
@@ -517,10 +517,3 @@ def scores_by_key(summary: Summary) -> dict[str, float | str]:
 
 def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "N/A"

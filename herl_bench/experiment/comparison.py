@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import signal
@@ -33,7 +34,10 @@ from herl_bench.experiment.grid import Names, SweepPlan, SweepRequest, plan_swee
 from herl_bench.experiment.manifest import command_line
 from herl_bench.plain_text import neutralize
 from herl_bench.plugins import load_host
+from herl_bench.runs import make_frame, make_html_table
 from herl_bench.saving import write_whole
+
+log = logging.getLogger("herl_bench")
 
 Place = Any
 """A run, or the path of a run's folder or of a set of answers."""
@@ -56,9 +60,7 @@ class Comparison(schema.Comparison):
     def _repr_html_(self) -> str:
         sentences = "".join(f"<p>{escape(neutralize(sentence))}</p>" for sentence in self.verdicts)
         columns = [name for name in self.rows[0] if any(row[name] is not None for row in self.rows)]
-        lines = [columns, *([_show(row[name]) for name in columns] for row in self.rows)]
-        cells = ["".join(f"<td>{escape(cell)}</td>" for cell in line) for line in lines]
-        return f"<div>{sentences}<table>{''.join(f'<tr>{line}</tr>' for line in cells)}</table></div>"
+        return sentences + make_html_table(columns, [[_show(row[name]) for name in columns] for row in self.rows])
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -66,12 +68,8 @@ class Comparison(schema.Comparison):
         return score_rows(self)
 
     def to_pandas(self) -> Any:
-        """The same as a DataFrame."""
-        try:
-            import pandas
-        except ImportError:
-            raise UsageError("to_pandas needs the package pandas: pip install pandas") from None
-        return pandas.DataFrame(self.rows)
+        """The same as a DataFrame. Raises `UsageError` where pandas is not installed."""
+        return make_frame(self.rows)
 
     @property
     def report(self) -> str:
@@ -89,7 +87,7 @@ class Comparison(schema.Comparison):
 
 
 def _show(value: Any) -> str:
-    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else neutralize(str(value))
+    return "–" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 class SweepStopped(KeyboardInterrupt):
@@ -165,7 +163,7 @@ def _keep(comparison: Comparison, folder: Path) -> None:
     try:
         comparison.save(folder)
     except Exception as error:
-        _say([f"warning: no report of {folder}: {describe_error(error)}; everything else there is whole"])
+        log.warning("warning: no report of %s: %s; everything else there is whole", folder, describe_error(error))
 
 
 # ------------------------------------------------------------------------------------------------------- what is there
@@ -173,13 +171,15 @@ def _compare_places(
     places: Sequence[Place], baseline: str | None, metrics: Sequence[str], folder: Path | None, terms: Terms
 ) -> schema.Comparison:
     sorted_places = sort_places([Path(place) for place in dict.fromkeys(map(_locate, places))])
-    _say(sorted_places.left_out)
+    for line in sorted_places.left_out:
+        log.warning("%s", neutralize(line))
     if sorted_places.runs:
         metric = _take_one(metrics)
         arms, groups = group_runs([read_run(directory, metric) for directory in sorted_places.runs], baseline)
         return compare_runs(groups, arms, terms, folder=folder or Path.cwd())
     answers = group_answers(sorted_places.answers, baseline, metrics)
-    _say(answers.left_out)
+    for line in answers.left_out:
+        log.warning("%s", neutralize(line))
     pairs = [pair_answers(group, answers.metrics, allow_unequal=terms.allow_unequal) for group in answers.groups]
     return compare_answers(pairs, answers.arms, terms)
 
@@ -192,11 +192,6 @@ def _take_one(metrics: Sequence[str]) -> str | None:
     if len(metrics) > 1:
         raise UsageError("--metric: runs have one for all: name it once")
     return metrics[0] if metrics else None
-
-
-def _say(lines: Sequence[str]) -> None:
-    for line in lines:
-        print(f"herl-bench: {neutralize(line)}", file=sys.stderr)
 
 
 # -------------------------------------------------------------------------------------------------------------- a sweep

@@ -15,18 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from herl_bench.cli.run import config_of, config_text, settings_of
 from herl_bench.compare.arms import put_baseline_first
 from herl_bench.compare.schema import Arm
 from herl_bench.data.sources import resolve_source
 from herl_bench.errors import UnknownName, UsageError
+from herl_bench.experiment.configuration import build_config, build_settings, format_config
 from herl_bench.plugins import Host
-from herl_bench.settings import Settings, read_yaml
+from herl_bench.settings import RUN_SETTINGS, read_yaml
 from herl_bench.sweep.cells import Cell
 
 GRID_KEYS = ("tasks", "methods", "arms", "seeds", "settings", "baseline")
-RUN_SETTINGS = frozenset(f.name for f in dataclasses.fields(Settings)) - {"task", "method", "seed"}
-"""Those that a grid may set."""
+SHARED = frozenset(RUN_SETTINGS) - {"task", "method", "seed"}
+"""Settings of every run that a grid may set."""
 EQUAL = ("budget", "model", "data", "eval_items", "difficulty", "problems", "max_new_tokens")
 """What arms must have the same of, and what can be told before anything runs."""
 ARMS_FORM = "write `name: {method: METHOD, setting: value}` lines"
@@ -86,11 +86,11 @@ def plan_sweep(host: Host, request: SweepRequest) -> SweepPlan:
 
 def _plan_cell(host: Host, task_name: str, seed: int, arm: Arm, folder: Path) -> Cell:
     task, method = host.get("task", task_name), host.get("method", arm.method)
-    run_values = {name: value for name, value in arm.settings.items() if name in RUN_SETTINGS}
-    method_values = {name: value for name, value in arm.settings.items() if name not in RUN_SETTINGS}
-    settings = settings_of({**run_values, "task": task_name, "method": arm.method, "seed": seed}, {})
+    run_values = {name: value for name, value in arm.settings.items() if name in SHARED}
+    method_values = {name: value for name, value in arm.settings.items() if name not in SHARED}
+    settings = build_settings({**run_values, "task": task_name, "method": arm.method, "seed": seed}, {})
     source = str(resolve_source(task, settings.data, embedded=settings.model == "tiny"))
-    text = config_text(settings, config_of(method, method_values, {}, settings.model), task, source)
+    text = format_config(settings, build_config(method, method_values, {}, settings.model), task, source)
     directory = folder / "runs" / re.sub(r"[^\w.=+-]+", "_", f"{task_name}-{arm.name}-s{seed}")
     return Cell(task_name, arm.name, seed, settings.budget, text, directory, settings.trust_remote_code)
 
@@ -132,8 +132,8 @@ def _read_seeds(given: Any) -> list[int]:
 # ----------------------------------------------------------------------------------------------------------------- arms
 def _cross_arms(host: Host, methods: Sequence[str], varied: Any, fixed: Mapping[str, Any], where: str) -> list[Arm]:
     """Methods × values of the varied settings; a method that lacks a setting is there once, not once per value."""
-    known = {method: RUN_SETTINGS | _list_settings(host, method) for method in methods}
-    _check_settings(varied, fixed, RUN_SETTINGS.union(*known.values()), where)
+    known = {method: SHARED | _list_settings(host, method) for method in methods}
+    _check_settings(varied, fixed, SHARED.union(*known.values()), where)
     lists = {name: value if isinstance(value, list) else [value] for name, value in varied.items() if name not in fixed}
     arms = []
     for method in methods:
@@ -158,7 +158,7 @@ def _read_arms(host: Host, named: Any, shared: Any, fixed: Mapping[str, Any], wh
             )
         if not isinstance(given, dict) or "method" not in given:
             raise UsageError(f"{where}: arms: {name}: {ARMS_FORM}")
-    known = {name: RUN_SETTINGS | _list_settings(host, str(given["method"])) for name, given in named.items()}
+    known = {name: SHARED | _list_settings(host, str(given["method"])) for name, given in named.items()}
     _check_settings(shared, fixed, frozenset[str]().union(*known.values()), where)
     for name, value in shared.items():
         if isinstance(value, list):
@@ -168,8 +168,8 @@ def _read_arms(host: Host, named: Any, shared: Any, fixed: Mapping[str, Any], wh
     arms = []
     for name, given in named.items():
         method, own = str(given["method"]), {key: value for key, value in given.items() if key != "method"}
-        of_method = {key: value for key, value in own.items() if key not in RUN_SETTINGS}
-        config_of(host.get("method", method), of_method, dict.fromkeys(own, f"{where}: arms: {name}: "))
+        of_method = {key: value for key, value in own.items() if key not in SHARED}
+        build_config(host.get("method", method), of_method, dict.fromkeys(own, f"{where}: arms: {name}: "))
         values = {key: value for key, value in {**shared, **own, **fixed}.items() if key in known[name]}
         arms.append(Arm(name, method, values))
     return arms
@@ -185,7 +185,7 @@ def _check_settings(varied: Any, fixed: Mapping[str, Any], known: frozenset[str]
         raise UsageError(f"{where}: settings: write `name: value` or `name: [value, value]` lines")
     for name in (*varied, *fixed):
         if name not in known:
-            raise UsageError(f"{f'{where}: ' if name in varied else '--set '}{UnknownName('setting', name, known)}")
+            raise UsageError(f"{f'{where}: ' if name in varied else ''}{UnknownName('setting', name, known)}")
 
 
 def _refuse_unequal(arms: Sequence[Arm]) -> None:

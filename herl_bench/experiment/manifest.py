@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.data.examples import digest_items
+from herl_bench.locate import find_version
 from herl_bench.plugins import Host
 from herl_bench.rubric import digest_rubric
 
@@ -53,10 +53,10 @@ VERSIONS: Mapping[str, Sequence[str]] = {"herl_bench": (), "python": (), "librar
 def manifest(run: TrainingRun, host: Host, command: list[str]) -> dict[str, Any]:
     """Versions, plugins, hardware, data, base model and command."""
     return {
-        "herl_bench": importlib.metadata.version("herl-bench"),
+        "herl_bench": find_version("herl-bench"),
         "command": shlex.join(command),
         "python": platform.python_version(),
-        "libraries": {name: version for name in LIBRARIES if (version := _version(name))},
+        "libraries": {name: version for name in LIBRARIES if (version := find_version(name))},
         "plugins": [
             {"name": p.name, "distribution": p.distribution, "version": p.version, "error": p.error}
             for p in host.plugins
@@ -164,13 +164,6 @@ def _settings(run: TrainingRun) -> dict[str, Any]:
 
 def _sha(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def command_line() -> list[str]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from herl_bench.errors import UsageError
 from herl_bench.plugins import Host
-from herl_bench.types import HindsightTemplate, Metric, Rubric, SandboxProvider, Task
+from herl_bench.types import Environment, HindsightTemplate, Metric, Rubric, SandboxProvider, Task
 
 if TYPE_CHECKING:
     from herl_bench.policy.answerer import Answerer
@@ -40,6 +39,23 @@ def find_template(host: Host, task: Task, name: str = "") -> HindsightTemplate:
 
 def find_metrics(host: Host, task: Task) -> list[Metric]:
     return [host.get("metric", name) for name in task.metrics]
+
+
+def find_environment(host: Host, task: Task, rubric: str = "", template: str = "") -> Environment:
+    """All that a task is judged by, but no sandbox yet. rubric, template: names; the task's own where empty."""
+    return Environment(
+        task, find_rubric(host, task, rubric), find_template(host, task, template), find_metrics(host, task)
+    )
+
+
+@contextmanager
+def open_environment(
+    host: Host, task: Task, *, rubric: str = "", template: str = "", sandbox: str = "default", integrity: str = "shared"
+) -> Iterator[Environment]:
+    """The same with the named sandbox, open for the length of the block where the task runs code."""
+    environment = find_environment(host, task, rubric, template)
+    with open_sandbox(host, task, sandbox, integrity) as box:
+        yield replace(environment, sandbox=box)
 
 
 def is_embedded(model: str) -> bool:
@@ -77,15 +93,6 @@ def load_named_policy(task: Task | None, model: str, *, trust_remote_code: bool 
         )
     policy.name = model
     return policy
-
-
-TRUST = "HERL_BENCH_TRUST_REMOTE_CODE"
-trust_option = click.option(
-    "--trust_remote_code",
-    is_flag=True,
-    envvar=TRUST,
-    help="Run the Python code that the model's folder or hub repository brings along.",
-)
 
 
 def find_answerer(

@@ -36,7 +36,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.finished_runs import FinishedRun, read_run, read_settings
+from herl_bench.bounded import lower_limit
+from herl_bench.compare.finished_runs import FinishedRun, read_run
 from herl_bench.compare.run_records import measure_spending
 from herl_bench.data.examples import digest_items
 from herl_bench.errors import HerlBenchError, NoSandbox, SaveError, UsageError
@@ -55,6 +56,7 @@ from herl_bench.evaluate.stored_responses import Items
 from herl_bench.plain_text import flatten
 from herl_bench.reading import UNREADABLE, read_json, read_rows
 from herl_bench.rubric import digest_rubric
+from herl_bench.runs import read_config
 from herl_bench.saving import saving, write_whole
 from herl_bench.types import Example, Metric, Rubric, Task
 
@@ -129,7 +131,7 @@ def _copied(source: Path, target: Path) -> None:
         import yaml
 
         write_whole(
-            target, yaml.safe_dump(local_names(read_settings(source.parent)), sort_keys=False, allow_unicode=True)
+            target, yaml.safe_dump(local_names(read_config(source.parent)), sort_keys=False, allow_unicode=True)
         )
     elif source.name == "manifest.json":
         write_whole(
@@ -192,7 +194,7 @@ def settings_of(bundle: Path) -> dict[str, Any]:
         raise UsageError(f"{bundle}: no {CLAIMS} there: name a folder that herl-bench leaderboard bundle wrote")
     if not (bundle / "config.yaml").is_file():
         raise UsageError(f"{bundle}: config.yaml is missing: without it nothing can be verified")
-    return read_settings(bundle)
+    return read_config(bundle)
 
 
 def verify_apart(
@@ -233,8 +235,7 @@ def verify_apart(
 
 def _verify_here(answer: Connection, bundle: Path, judge: Callable[[], Judge], memory: int) -> None:
     os.setsid()  # so that whatever it starts ends with it
-    most = resource.getrlimit(resource.RLIMIT_AS)[1]
-    resource.setrlimit(resource.RLIMIT_AS, (memory if most == resource.RLIM_INFINITY else min(memory, most), most))
+    lower_limit(resource.RLIMIT_AS, memory)
     said: dict[str, Any] = {"error": "", "code": 0, "problems": [], "items_checked": False}
     try:
         own = judge()

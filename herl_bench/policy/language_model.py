@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from herl_bench.bounded import Failed, TooMuch, bounded
+from herl_bench.bounded import Failed, TooMuch, run_bounded
 from herl_bench.errors import UsageError
 from herl_bench.plain_text import flatten
 
@@ -81,7 +81,7 @@ class LanguageModel:
     def render_bounded(self, render: Callable[[], Any]) -> Any:
         """What `render` gives, which runs the chat template, within time and memory. Raises `UsageError`."""
         try:
-            return bounded(render, seconds=CHAT_SECONDS, megabytes=CHAT_MEGABYTES)
+            return run_bounded(render, seconds=CHAT_SECONDS, megabytes=CHAT_MEGABYTES)
         except TooMuch as error:
             raise UsageError(f"model {self.name}: its chat template takes {error}") from None
         except Failed as error:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from herl_bench.hindsight import Hindsight, HindsightBuffer, guidance, revision_prompt
+from herl_bench.hindsight import Hindsight, HindsightBuffer, write_guidance, write_revision_prompt
 from herl_bench.train.config import HeRLConfig
 from herl_bench.train.rollouts import Assignment, Rollout
 from herl_bench.types import Example, HindsightTemplate, Rubric
@@ -85,7 +85,7 @@ def assign_drafts(
         if lesson is None:
             assigned.append(Assignment(example, example.prompt, group=group))
         else:
-            prompt = revision_prompt(template, example, lesson.guidance, None)
+            prompt = write_revision_prompt(template, example, lesson.guidance, None)
             assigned.append(Assignment(example, prompt, lesson.guidance, baseline=lesson.reward, group=group))
     return assigned
 
@@ -96,7 +96,7 @@ def assign_revisions(
     """A prompt with guidance for each chosen draft that there is something to say about; what `config.guidance` makes
     of it."""
     said = {
-        i: guidance(
+        i: write_guidance(
             template, rubric, drafts[i].example, drafts[i].text, drafts[i].judgement.verdicts, config.hint_level
         )
         for i in chosen
@@ -110,7 +110,7 @@ def assign_revisions(
         if config.guidance == "none":
             words, prompt = "", draft.example.prompt
         else:
-            prompt = revision_prompt(template, draft.example, words, draft.text)
+            prompt = write_revision_prompt(template, draft.example, words, draft.text)
         assigned.append(Assignment(draft.example, prompt, words, draft.reward, i, chosen[i], draft.group))
     return assigned
 

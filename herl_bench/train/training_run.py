@@ -29,7 +29,7 @@ from herl_bench.budget import Budget
 from herl_bench.errors import SaveError, UsageError
 from herl_bench.saving import Log, damage, prefix_sum, read_sums, saving, size_of, sync, write_sums
 from herl_bench.settings import Settings
-from herl_bench.types import HindsightTemplate, Method, Metric, Rubric, Task
+from herl_bench.types import Environment, HindsightTemplate, Method, Metric, Rubric, Task
 
 if TYPE_CHECKING:
     from herl_bench.data.sources import Data
@@ -47,16 +47,12 @@ class TrainingRun:
 
     directory: Path
     settings: Settings
-    task: Task
-    rubric: Rubric
-    template: HindsightTemplate
-    metrics: Sequence[Metric]
+    environment: Environment
     method: Method
     config: Any
     data: Data
     policy: Policy
     budget: Budget
-    sandbox: Any = None
     interrupted: bool = False
     resuming: bool = False
     on_step: Callable[[dict[str, Any], Sequence[Rollout]], None] = lambda row, rollouts: None
@@ -68,6 +64,26 @@ class TrainingRun:
         self._logs = {name: Log(self.directory / name) for name in LOGS}
 
     # ----------------------------------------------------------------------------------------- what the policy is asked
+    @property
+    def task(self) -> Task:
+        return self.environment.task
+
+    @property
+    def rubric(self) -> Rubric:
+        return self.environment.rubric
+
+    @property
+    def template(self) -> HindsightTemplate:
+        return self.environment.template
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return self.environment.metrics
+
+    @property
+    def sandbox(self) -> Any:
+        return self.environment.sandbox
+
     @property
     def seed(self) -> int:
         return self.settings.seed

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from herl_bench.budget import Budget
-from herl_bench.cli.progress import say_if_worse
+from herl_bench.cli.outcome import say_if_worse
 from herl_bench.cli.run import config_of
 from herl_bench.evaluate import sampling_settings
 from herl_bench.plugins import load_host
@@ -14,7 +14,7 @@ from herl_bench.policy.load import load_policy
 from herl_bench.settings import Settings
 from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE, tiny_checkpoint
 from herl_bench.train.training_run import TrainingRun
-from herl_bench.types import Method
+from herl_bench.types import Environment, Method
 
 HOST = load_host()
 RATES = ("learning_rate", "critic_learning_rate", "bonus_learning_rate")
@@ -48,10 +48,7 @@ def test_training_asks_what_evaluation_asks(tmp_path, chat, told):
     run = TrainingRun(
         tmp_path,
         Settings(system_instruction=told),
-        TOY_TASK,
-        TOY_RUBRIC,
-        TOY_TEMPLATE,
-        (TOY_METRIC,),
+        Environment(TOY_TASK, TOY_RUBRIC, TOY_TEMPLATE, (TOY_METRIC,)),
         None,
         None,
         data,

@@ -1,6 +1,7 @@
 """An evaluation that was killed goes on to the very files of one that was not."""
 
 import fcntl
+import importlib
 import json
 import os
 import shutil
@@ -96,7 +97,8 @@ def interrupted(capsys, monkeypatch, where, *args):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(where, stop)
+        room, _, name = where.rpartition(".")
+        patch.setattr(importlib.import_module(room), name, stop)
         with pytest.raises(SystemExit) as left:
             main(list(args))
     assert left.value.code == 130

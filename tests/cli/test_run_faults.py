@@ -16,6 +16,7 @@ from herl_bench.errors import UsageError
 from herl_bench.locking import locked
 from herl_bench.testing import tiny_checkpoint
 from herl_bench.train.metrics import CLOCK
+from herl_bench.train.trainer import Learner
 from herl_bench.train.training_run import checkpoints, whole_checkpoint
 
 WORDS = [
@@ -343,7 +344,7 @@ def test_an_extension_that_was_stopped_is_not_taken_for_finished(
 ):
     copy = Path(shutil.copytree(whole, tmp_path / "run"))
     with monkeypatch.context() as patch:
-        patch.setattr("herl_bench.train.trainer.Learner.step", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or 1 / 0)
+        patch.setattr(Learner, "step", lambda *_: os.kill(os.getpid(), signal.SIGTERM) or 1 / 0)
         with pytest.raises(ZeroDivisionError):
             main(["run", "--resume", str(copy), "--budget", "400"])
     assert not (copy / "report.html").exists()  # that of the shorter run would pass for this one's

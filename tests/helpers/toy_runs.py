@@ -15,7 +15,7 @@ from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE
 from herl_bench.train.config import PeerConfig, PPOConfig
 from herl_bench.train.metrics import CLOCK
 from herl_bench.train.training_run import TrainingRun
-from herl_bench.types import Criterion, Rubric
+from herl_bench.types import Criterion, Environment, Rubric
 
 SMALL: dict[str, Any] = {"rollouts_per_step": 24, "minibatch_size": 8, "learning_rate": 1e-3, "save_steps": 2}
 METHODS = {m.name: m for m in herl_methods()}
@@ -50,10 +50,7 @@ def make_run(
     return TrainingRun(
         directory,
         settings,
-        TOY_TASK,
-        rubric,
-        TOY_TEMPLATE,
-        [TOY_METRIC],
+        Environment(TOY_TASK, rubric, TOY_TEMPLATE, [TOY_METRIC]),
         method,
         config,
         data,

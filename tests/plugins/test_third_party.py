@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from herl_bench.hindsight import HINT_LEVELS, guidance, revision_prompt
+from herl_bench.hindsight import HINT_LEVELS, write_guidance, write_revision_prompt
 from herl_bench.rubric import CHECKS, judge
 from herl_bench.types import Criterion, Example, HindsightTemplate, Rubric
 
@@ -202,13 +202,13 @@ def test_the_template_in_the_docs_says_what_they_say():
     rubric = Rubric("brief", [Criterion("brief", "Use at most 60 words.", partial(words.function, words=60))])
     example, draft = Example("e", "How many?", "4"), "word " * 72
     (judgement,) = judge([example], [draft], rubric)
-    said = {level: guidance(template, rubric, example, draft, judgement.verdicts, level) for level in HINT_LEVELS}
+    said = {level: write_guidance(template, rubric, example, draft, judgement.verdicts, level) for level in HINT_LEVELS}
     assert said == dict(
         zip(HINT_LEVELS, ["- Use at most 60 words.", *["- Use at most 60 words. Seen: 72 words."] * 2], strict=True)
     )
     assert all(f"```\n{line}\n```" in TEMPLATES or f"`{line}`" in TEMPLATES for line in said.values())
     assert (
-        revision_prompt(template, example, said["evidence"], "Four.")
+        write_revision_prompt(template, example, said["evidence"], "Four.")
         == "How many?\n\nDraft: Four.\n\nTo do better:\n- Use at most 60 words. Seen: 72 words.\n\nAnswer again:"
     )
-    assert revision_prompt(template, example, "x", None) == "How many?\n\nTo do better:\nx\n\nAnswer again:"
+    assert write_revision_prompt(template, example, "x", None) == "How many?\n\nTo do better:\nx\n\nAnswer again:"

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from helpers.attacks import FORGE_OTHER_TESTS, MEETINGS, PAIRS, SINGLE
 
 from herl_bench.sandbox import Job, Limits, Sandbox, probes
-from herl_bench.sandbox.attacks import HONEST, TEST, Attack, run_attack, attempt
+from herl_bench.sandbox.attacks import HONEST, TEST, Attack, attempt, run_attack
 
 QUICK = Limits(wall_s=0.7, cpu_s=1, busy_s=1.0)
 

@@ -147,7 +147,10 @@ def test_a_reward_that_cannot_be_computed_trains_nothing(tmp_path: Path, checkpo
         raise RuntimeError("no oracle today")
 
     run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), budget=200)
-    run.rubric = replace(TOY_RUBRIC, criteria=tuple(replace(c, check=broken) for c in TOY_RUBRIC.criteria))
+    run.environment = replace(
+        run.environment,
+        rubric=replace(TOY_RUBRIC, criteria=tuple(replace(c, check=broken) for c in TOY_RUBRIC.criteria)),
+    )
     before = {k: v.clone() for k, v in run.policy.model.state_dict().items()}
     assert_same(before, train(run))
     assert all(row["error_rate"] == 1 and row["rows"] == 0 for row in rows(run))

@@ -230,7 +230,9 @@ def test_a_reward_that_cannot_be_computed_trains_nothing(tmp_path: Path, checkpo
         raise RuntimeError("no oracle today")
 
     run = make_run(tmp_path / "run", checkpoint, GRPOConfig(**SMALL, beta=0), budget=200)
-    run.rubric = replace(PARITY, criteria=tuple(replace(c, check=broken) for c in PARITY.criteria))
+    run.environment = replace(
+        run.environment, rubric=replace(PARITY, criteria=tuple(replace(c, check=broken) for c in PARITY.criteria))
+    )
     before = {k: v.clone() for k, v in run.policy.model.state_dict().items()}
     assert_same(before, train(run))
     assert all(row["error_rate"] == 1 and row["rows"] == 0 for row in rows(run))

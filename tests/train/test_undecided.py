@@ -334,7 +334,7 @@ def test_an_undecided_revision_teaches_nothing():
 def test_a_run_in_which_nothing_is_decided_changes_no_weight(tmp_path, checkpoint, kind):
     small = {"rollouts_per_step": 16, "minibatch_size": 8, "learning_rate": 1e-2}
     run = toy_runs.make_run(tmp_path / "run", checkpoint, kind(**small), 200, lively=True)
-    run.rubric = Rubric("t", (FORM, looks(lambda e, r: None)))
+    run.environment = replace(run.environment, rubric=Rubric("t", (FORM, looks(lambda e, r: None))))
     before = {name: weights.clone() for name, weights in run.policy.model.state_dict().items()}
     toy_runs.assert_same(before, toy_runs.train(run))
     logged, responses = toy_runs.rows(run), toy_runs.rows(run, "rollouts.jsonl")

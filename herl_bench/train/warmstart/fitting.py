@@ -34,7 +34,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 from herl_bench.errors import SaveError, UsageError
-from herl_bench.hindsight import guidance, revision_prompt
+from herl_bench.hindsight import write_guidance, write_revision_prompt
 from herl_bench.rubric import judge
 from herl_bench.settings import setting
 from herl_bench.types import Demonstration, Example, HindsightTemplate, HintLevel, Metric, Rubric, Task
@@ -340,7 +340,7 @@ def _rows(
         level = rng.choices([name for name, _ in LEVELS], [share for _, share in LEVELS])[0]
         shown = draft if rng.random() >= WITHOUT_DRAFT else None
         example, answer = chunk[i].example, chunk[i].response
-        words = own = guidance(template, rubric, example, draft, judgement.verdicts, level)
+        words = own = write_guidance(template, rubric, example, draft, judgement.verdicts, level)
         if (
             off_topic
             and own
@@ -350,7 +350,7 @@ def _rows(
             and task.extract(example, draft) is not None
         ):
             words, answer = before[1], draft
-        rows[i] = _Row(revision_prompt(template, example, words, shown), answer) if words else None
+        rows[i] = _Row(write_revision_prompt(template, example, words, shown), answer) if words else None
         before = (_kind(example), own) if own else before
     return rows
 
@@ -638,12 +638,14 @@ def evaluate_policy(
     repaired: dict[str, dict[str, float | None]] = {}
     families: dict[str, list[float | None]] = {}
     told = {
-        level: [guidance(template, rubric, examples[i], texts[i], judged[i].verdicts, level) for i in failed]
+        level: [write_guidance(template, rubric, examples[i], texts[i], judged[i].verdicts, level) for i in failed]
         for level in levels
     }
     for level, words in (told | {ANOTHERS: _exchanged([examples[i] for i in failed], told[levels[0]])}).items():
         guided = [i for i, w in zip(failed, words, strict=True) if w]
-        prompts = [revision_prompt(template, examples[i], w, texts[i]) for i, w in zip(failed, words, strict=True) if w]
+        prompts = [
+            write_revision_prompt(template, examples[i], w, texts[i]) for i, w in zip(failed, words, strict=True) if w
+        ]
         good, _ = right([examples[i] for i in guided], [c.text for c in write(prompts, 0.0)])
         fixed = dict(zip(guided, good, strict=True))
         outcome = [fixed.get(i, False) for i in failed]

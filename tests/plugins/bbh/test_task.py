@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from herl_bench import Example
 from herl_bench.data.leakage import check_leakage
 from herl_bench.errors import DataError
-from herl_bench.hindsight import guidance, revision_prompt
+from herl_bench.hindsight import write_guidance, write_revision_prompt
 from herl_bench.plugins import Host, load_host
 from herl_bench.rubric import judge
 
@@ -362,10 +362,10 @@ def test_guidance_names_the_first_wrong_step_only(host: Host) -> None:
     rubric = host.get("rubric", "bbh")
     verdicts = judge([example], [draft], rubric)[0].verdicts
     assert (
-        guidance(template.TEMPLATE, rubric, example, draft, verdicts)
+        write_guidance(template.TEMPLATE, rubric, example, draft, verdicts)
         == 'Met: answer form, allowed option.\nUnmet: Each step follows. Seen: 2 + 3 * 4 = 5 * 4. Do "3 * 4" first.'
     )
-    assert guidance(template.TEMPLATE, rubric, example, draft, verdicts, "criteria").endswith(
+    assert write_guidance(template.TEMPLATE, rubric, example, draft, verdicts, "criteria").endswith(
         "Unmet: Each step follows."
     )
 
@@ -375,11 +375,11 @@ def test_the_revision_prompt_ends_as_the_prompt_does() -> None:
     start = f"Q: {COUNTING}\n"
     assert example.prompt == start + "A: Let's think step by step.\n"
     assert (
-        revision_prompt(template.TEMPLATE, example, "Unmet: x.", None)
+        write_revision_prompt(template.TEMPLATE, example, "Unmet: x.", None)
         == start + "Unmet: x.\nA: Let's think step by step.\n"
     )
     assert (
-        revision_prompt(template.TEMPLATE, example, "Unmet: x.", "d")
+        write_revision_prompt(template.TEMPLATE, example, "Unmet: x.", "d")
         == start + "Draft: d\nUnmet: x.\nA: Let's think step by step.\n"
     )
 

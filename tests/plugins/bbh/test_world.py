@@ -9,7 +9,7 @@ from itertools import islice
 
 import pytest
 
-from herl_bench.hindsight import HINT_LEVELS, guidance
+from herl_bench.hindsight import HINT_LEVELS, write_guidance
 from herl_bench.plugins import Host, load_host
 from herl_bench.rubric import judge
 
@@ -103,7 +103,7 @@ def test_guidance_never_gives_the_final_answer(host: Host, demonstrations: list)
     told = 0
     for d, j in zip(guided, judged, strict=True):
         for level in HINT_LEVELS:
-            words = guidance(template.TEMPLATE, rubric, d.example, d.draft, j.verdicts, level)
+            words = write_guidance(template.TEMPLATE, rubric, d.example, d.draft, j.verdicts, level)
             told += bool(words)
             target = re.compile(rf"(?<![\w.-]){re.escape(d.example.target)}(?!\w)", re.IGNORECASE)
             if target.search(words):

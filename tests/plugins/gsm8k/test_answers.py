@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from herl_bench import Example
-from herl_bench.hindsight import guidance
+from herl_bench.hindsight import write_guidance
 from herl_bench.plugins import load_host
 from herl_bench.rubric import judge
 
@@ -230,7 +230,8 @@ def test_a_criterion_of_another_rubric_is_told_by_its_text_and_then_what_was_see
     ]
     example = Example("x", "", "", {"answer": "18"})
     said = {
-        level: guidance(template.TEMPLATE, rubric, example, "d", verdicts, level) for level in ("criteria", "reference")
+        level: write_guidance(template.TEMPLATE, rubric, example, "d", verdicts, level)
+        for level in ("criteria", "reference")
     }  # type: ignore[arg-type]
     assert (
         said["criteria"]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from herl_bench import Example
 from herl_bench.errors import DataError
-from herl_bench.hindsight import HINT_LEVELS, guidance, revision_prompt
+from herl_bench.hindsight import HINT_LEVELS, write_guidance, write_revision_prompt
 from herl_bench.plugins import Host, load_host
 from herl_bench.rubric import judge
 
@@ -308,7 +308,7 @@ def test_guidance_never_holds_the_final_answer(host: Host) -> None:
     for (example, draft), judgement in zip(pairs, judge(*map(list, zip(*pairs, strict=True)), rubric), strict=True):  # type: ignore[arg-type]
         known = numbers(example.info["question"]) | numbers(draft)
         for level in HINT_LEVELS:
-            said = guidance(template.TEMPLATE, rubric, example, draft, judgement.verdicts, level)
+            said = write_guidance(template.TEMPLATE, rubric, example, draft, judgement.verdicts, level)
             assert Fraction(example.info["answer"]) not in numbers(said) - known, (example.id, level, said)
             seen += bool(said)
     assert seen > 1000
@@ -317,7 +317,7 @@ def test_guidance_never_holds_the_final_answer(host: Host) -> None:
 def test_guidance_by_hint_level(host: Host) -> None:
     rubric, draft = host.get("rubric", "gsm8k"), "<<16-3=12>>12, <<12/2=6>>6\n#### 6"
     verdicts = judge([EXAMPLE], [draft], rubric)[0].verdicts
-    said = {level: guidance(template.TEMPLATE, rubric, EXAMPLE, draft, verdicts, level) for level in HINT_LEVELS}
+    said = {level: write_guidance(template.TEMPLATE, rubric, EXAMPLE, draft, verdicts, level) for level in HINT_LEVELS}
     assert said["criteria"].startswith(
         "Met: answer format. Unmet: Every calculation <<expression=result>> is right; The solution"
     )
@@ -329,17 +329,17 @@ def test_guidance_by_hint_level(host: Host) -> None:
 
 def test_a_wrong_step_is_not_corrected_to_the_final_answer(host: Host) -> None:
     rubric, draft = host.get("rubric", "gsm8k"), "<<2+3=4>>4, <<4+1=5>>\n#### 9"
-    said = guidance(template.TEMPLATE, rubric, EXAMPLE, draft, judge([EXAMPLE], [draft], rubric)[0].verdicts)
+    said = write_guidance(template.TEMPLATE, rubric, EXAMPLE, draft, judge([EXAMPLE], [draft], rubric)[0].verdicts)
     assert "step 1: 2+3=4;" in said
 
 
 def test_revision_prompt_with_and_without_draft() -> None:
     assert (
-        revision_prompt(template.TEMPLATE, EXAMPLE, "Unmet: x.", "a\n#### 6\n")
+        write_revision_prompt(template.TEMPLATE, EXAMPLE, "Unmet: x.", "a\n#### 6\n")
         == f"Question: {QUESTION}\nDraft:\na\n#### 6\nUnmet: x.\nAnswer:"
     )
     assert (
-        revision_prompt(template.TEMPLATE, EXAMPLE, "Unmet: x.", None)
+        write_revision_prompt(template.TEMPLATE, EXAMPLE, "Unmet: x.", None)
         == f"Question: {QUESTION}\nAn earlier attempt. Unmet: x.\nAnswer:"
     )
 

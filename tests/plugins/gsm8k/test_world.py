@@ -12,7 +12,7 @@ pytest.importorskip("herl_bench_gsm8k")
 from herl_bench_gsm8k import TASK, checks, data, template, world
 
 from herl_bench import Demonstration
-from herl_bench.hindsight import guidance, revision_prompt
+from herl_bench.hindsight import write_guidance, write_revision_prompt
 from herl_bench.plugins import Host, load_host
 from herl_bench.rubric import judge
 
@@ -137,11 +137,12 @@ def test_prompts_are_short_for_the_embedded_policy(host: Host) -> None:
     guided = [d for d in made if d.draft is not None]
     judgements = judge([d.example for d in guided], [d.draft or "" for d in guided], rubric)
     told = [
-        guidance(template.TEMPLATE, rubric, d.example, d.draft or "", j.verdicts)
+        write_guidance(template.TEMPLATE, rubric, d.example, d.draft or "", j.verdicts)
         for d, j in zip(guided, judgements, strict=True)
     ]
     prompts = [
-        revision_prompt(template.TEMPLATE, d.example, words, d.draft) for d, words in zip(guided, told, strict=True)
+        write_revision_prompt(template.TEMPLATE, d.example, words, d.draft)
+        for d, words in zip(guided, told, strict=True)
     ]
 
     def lengths(texts: list[str]) -> list[int]:

@@ -12,7 +12,7 @@ from herl_bench_humaneval import OWN, TEMPLATE, checks, data
 from herl_bench_humaneval.world import demonstrations
 
 from herl_bench import Example
-from herl_bench.hindsight import guidance, revision_prompt
+from herl_bench.hindsight import write_guidance, write_revision_prompt
 from herl_bench.locate import rubrics_path
 from herl_bench.rubric import judge, load_rubric
 from herl_bench.sandbox import Sandbox
@@ -129,7 +129,7 @@ def test_guidance_deepens_with_the_hint_level_and_fits_into_the_body(sandbox: Sa
     draft = "    return sum(1 for x in xs if x > n)\n"
     (judgement,) = judged(sandbox, draft)
     words = [
-        guidance(TEMPLATE, RUBRIC, EXAMPLE, draft, judgement.verdicts, level)
+        write_guidance(TEMPLATE, RUBRIC, EXAMPLE, draft, judgement.verdicts, level)
         for level in ("criteria", "evidence", "reference")
     ]  # type: ignore[arg-type]
     assert words == [
@@ -137,10 +137,10 @@ def test_guidance_deepens_with_the_hint_level_and_fits_into_the_body(sandbox: Sa
         "The docstring examples hold. The hidden tests pass.\ncount([1, 2], 2): got 0, expected 1",
         "The docstring examples hold. The hidden tests pass.\nUse >= where the draft has >.",
     ]
-    free = guidance(TEMPLATE, RUBRIC, EXAMPLE, draft, judgement.verdicts, "reference", reference_free=True)
+    free = write_guidance(TEMPLATE, RUBRIC, EXAMPLE, draft, judgement.verdicts, "reference", reference_free=True)
     assert free == "The docstring examples hold.\ncount([1, 2], 2): got 0, expected 1"
     for shown in (draft, "no code at all\n\nnone", None):
-        prompt = revision_prompt(TEMPLATE, EXAMPLE, words[2], shown)
+        prompt = write_revision_prompt(TEMPLATE, EXAMPLE, words[2], shown)
         assert prompt.startswith(EXAMPLE.prompt)
         (again,) = judge([EXAMPLE], [prompt[len(EXAMPLE.prompt) :] + EXAMPLE.target], RUBRIC, checks.METRICS, sandbox)
         assert again.metrics[AS_IS] == 1
@@ -152,16 +152,16 @@ def test_a_criterion_of_another_rubric_is_told_by_its_text_and_then_what_was_see
         Verdict("runs", False, "no"),
         Verdict("hidden_tests", False, "got 0", "Use >=."),
     ]
-    own = guidance(TEMPLATE, RUBRIC, EXAMPLE, "d", verdicts)
+    own = write_guidance(TEMPLATE, RUBRIC, EXAMPLE, "d", verdicts)
     brief = Criterion("brief", "Use at most 5 words.", RUBRIC.criteria[0].check)
     rubric = Rubric("more", (*RUBRIC.criteria, brief))
     assert own == "The code parses.\nUse >=."
     assert (
-        guidance(TEMPLATE, rubric, EXAMPLE, "d", [*verdicts, Verdict("brief", False, "11 words")])
+        write_guidance(TEMPLATE, rubric, EXAMPLE, "d", [*verdicts, Verdict("brief", False, "11 words")])
         == f"{own}\nUse at most 5 words (11 words)."
     )
     assert (
-        guidance(TEMPLATE, rubric, EXAMPLE, "d", [Verdict("brief", False, "11 words")])
+        write_guidance(TEMPLATE, rubric, EXAMPLE, "d", [Verdict("brief", False, "11 words")])
         == "Use at most 5 words (11 words)."
     )
 

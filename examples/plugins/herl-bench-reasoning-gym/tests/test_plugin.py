@@ -11,7 +11,7 @@ import pytest
 from herl_bench_reasoning_gym import METRICS, RUBRIC, TEMPLATE, checks, families, gold, world
 
 from herl_bench import Example
-from herl_bench.hindsight import HINT_LEVELS, guidance, revision_prompt
+from herl_bench.hindsight import HINT_LEVELS, write_guidance, write_revision_prompt
 from herl_bench.plugins import load_host
 from herl_bench.rubric import judge
 
@@ -125,10 +125,10 @@ def test_guidance_never_gives_the_answer_away(level):
     drafts = [spoilt(e).rpartition("####")[0] + "#### 0" for e in made]
     guided = 0
     for example, draft, found in zip(made, drafts, judge(made, drafts, RUBRIC), strict=True):
-        words = guidance(TEMPLATE, RUBRIC, example, draft, found.verdicts, level)
+        words = write_guidance(TEMPLATE, RUBRIC, example, draft, found.verdicts, level)
         known = checks._numbers(example.info["question"]) | {Fraction(k) for k in range(1, 10)}  # steps are numbered
         assert not checks._numbers(example.target) & (checks._numbers(words) - known), (words, example.target)
         assert words.startswith("Unmet: ")
-        assert words in revision_prompt(TEMPLATE, example, words, None)
+        assert words in write_revision_prompt(TEMPLATE, example, words, None)
         guided += "should be" in words
     assert (guided > 200) == (level == "reference")
