@@ -18,19 +18,10 @@ import click
 from herl_bench.cli import report_problems
 from herl_bench.cli.lm_eval_options import SEEDS, Asked, Limit, Seeds, lm_eval_options, prepare, split_names
 from herl_bench.cli.output import open_console, say_json
-from herl_bench.cli.score_tables import (
-    LEGEND,
-    as_json,
-    beside,
-    integrity_option,
-    nothing_judged,
-    of_items,
-    pass_at_option,
-    shown,
-    told,
-)
+from herl_bench.cli.score_tables import LEGEND, as_json, beside, integrity_option, of_items, pass_at_option, shown
 from herl_bench.cli.trust import trust_option
 from herl_bench.errors import UnknownName, UsageError
+from herl_bench.evaluate.problems import describe_problems, find_nothing_judged
 from herl_bench.experiment.resolve import find_answerer, find_metrics, find_rubric, find_template, open_sandbox
 from herl_bench.plugins import Host
 from herl_bench.types import Task
@@ -405,7 +396,9 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
     section = writer.section(done, original=opened.available, data=origin) if writer else {}
     if section and refinement is not None:
         section[NAMESPACE]["refined"] = {task.name: refinement.as_json()}
-    lines = told({kind: asdict(p) for kind, p in done.problems.items()}, done.summary.responses, rubric, metrics)
+    lines = describe_problems(
+        {kind: asdict(p) for kind, p in done.problems.items()}, done.summary.responses, rubric, metrics
+    )
     return Done(done, refinement, section, opened.source, writer, journal, opened.available, lines)
 
 
@@ -529,7 +522,9 @@ def warn_of_rates(summaries: Mapping[str, Summary | Mapping[str, Any]], why: Map
         for line in why.get(name, ()):
             click.echo(f"herl-bench: warning: {name}: {line}", err=True)
     for name, summary in summaries.items():
-        if isinstance(summary, Summary) and (error := nothing_judged(asdict(summary), why.get(name, ()), f"{name}: ")):
+        if isinstance(summary, Summary) and (
+            error := find_nothing_judged(asdict(summary), why.get(name, ()), f"{name}: ")
+        ):
             raise error
 
 

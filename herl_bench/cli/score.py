@@ -15,8 +15,9 @@ import click
 
 from herl_bench.cli import report_problems
 from herl_bench.cli.output import say_json
-from herl_bench.cli.score_tables import as_json, integrity_option, pass_at_option, told
+from herl_bench.cli.score_tables import as_json, integrity_option, pass_at_option
 from herl_bench.errors import DataError, UsageError
+from herl_bench.evaluate.problems import describe_problems
 from herl_bench.experiment.resolve import find_metrics, find_rubric, find_sandbox
 from herl_bench.plugins import Host
 from herl_bench.saving import writing
@@ -135,7 +136,7 @@ def command(
         say_json(result)
     else:
         show_summaries({f"{task.name} · {Path(called).name} · items from {source}": summary}, [available])
-    warn_of_rates({task.name: summary}, {task.name: told(problems, summary.responses, chosen, metrics)})
+    warn_of_rates({task.name: summary}, {task.name: describe_problems(problems, summary.responses, chosen, metrics)})
 
 
 def _available(places: Sequence[Place], items: Items | None, require_all: bool, file: str) -> int | None:
