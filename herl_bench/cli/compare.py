@@ -85,7 +85,7 @@ def command(host: Host, runs: tuple[str, ...], assignments: tuple[str, ...], for
         comparison = compare(runs, progress=True, **{**request.run, **request.method, **given})
     except SweepStopped as stop:
         click.echo(f"herl-bench: {stop}", err=True)
-        return stop.exit_code
+        return 128 + stop.signal
     if form == "json":
         click.echo(escape_json(to_json(comparison)), nl=False)
     else:

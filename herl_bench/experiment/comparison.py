@@ -91,11 +91,12 @@ def _show(value: Any) -> str:
 
 
 class SweepStopped(KeyboardInterrupt):
-    """A signal ended the sweep; what ran has saved a checkpoint, and the same call goes on from there."""
+    """A signal ended the sweep, and what ran has saved a checkpoint; the same call goes on from there. signal: its
+    number."""
 
     def __init__(self, number: int):
         super().__init__("interrupted; the same command goes on from here")
-        self.exit_code = 128 + number
+        self.signal = number
 
 
 def compare(
