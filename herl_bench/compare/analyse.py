@@ -138,7 +138,7 @@ def compare_answers(pairs: Sequence[AnswerPairs], arms: Sequence[Arm], terms: Te
     )
 
 
-def describe_run(run: FinishedRun) -> Comparison:
+def summarize_run(run: FinishedRun) -> Comparison:
     """One run by itself: a comparison without contrasts, whose sentence speaks of this policy and not of its method."""
     arm, higher = Arm(run.method, run.method, run.settings.get("set") or {}), run.higher_is_better
     task = describe_task({arm.name: [run]}, run.directory)

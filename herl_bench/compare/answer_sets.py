@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.finished_runs import Sample, describe_item, find_metric_key, value_of_undecided
+from herl_bench.compare.finished_runs import Sample, describe_item, find_metric_key
 from herl_bench.compare.schema import Item, TaskItems
 from herl_bench.errors import UsageError
+from herl_bench.evaluate.scores import value_of_undecided
 from herl_bench.plain_text import flatten
 
 KEYS = ("id", "doc_hash", "doc_id")

@@ -34,7 +34,7 @@ from herl_bench.compare.outcomes import (
 )
 from herl_bench.compare.run_records import describe_evaluation, measure_spending, read_calibration, read_revisions
 from herl_bench.compare.schema import ArmScore, BandPoint, Interval, Repair, RunRecord, Spent
-from herl_bench.evaluate.evaluation import mean_and_stderr
+from herl_bench.evaluate.scores import mean_and_stderr
 
 if TYPE_CHECKING:
     from herl_bench.compare.statistics import Array
@@ -223,16 +223,14 @@ def _has_fallen(change_SI: Array, higher_is_better: bool) -> bool:
 
 
 def _estimate_over_seeds(values: Sequence[float]) -> Interval:
-    if len(values) < 2:
-        return Interval(_average(values), None, None, OVER_SEEDS)
     import numpy as np
 
-    return Interval(_average(values), *statistics.mean_interval(np.array(values)), OVER_SEEDS)
+    low, high = statistics.mean_interval(np.array(values)) if len(values) > 1 else (None, None)
+    return Interval(_average(values), low, high, OVER_SEEDS)
 
 
 def _average(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return math.fsum(known) / len(known) if known else None
+    return mean_and_stderr([value for value in values if value is not None]).value
 
 
 def _average_spending(spendings: Sequence[Spent]) -> Spent:

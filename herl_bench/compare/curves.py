@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from herl_bench.compare import statistics
-from herl_bench.compare.finished_runs import FinishedRun, mean_outcome
+from herl_bench.compare.finished_runs import FinishedRun, average_outcome
 from herl_bench.compare.schema import BandPoint, Point
 
 BAND_POINTS = 40
@@ -44,7 +44,7 @@ def read_evaluations_in_training(run: FinishedRun) -> tuple[Point, ...]:
     """The primary metric of every evaluation that the run made, over tokens: before training, while it went on, after
     it; empty where none was made in between."""
     between = [Point(p.step, p.tokens, None, p.eval_metric) for p in read_curve(run)[:-1] if p.eval_metric is not None]
-    first, last = (mean_outcome(evaluation, run.higher_is_better) for evaluation in (run.before, run.after))
+    first, last = (average_outcome(evaluation, run.higher_is_better) for evaluation in (run.before, run.after))
     ends = Point(0, 0, None, first), Point(run.rows[-1]["step"], run.rows[-1]["tokens"], None, last)
     return (ends[0], *between, ends[1]) if between else ()
 

@@ -7,7 +7,6 @@ kept.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +16,7 @@ from typing import Any
 from herl_bench.compare.schema import Item
 from herl_bench.errors import UnknownName, UsageError
 from herl_bench.evaluate.result_files import NAMESPACE, read_summary
+from herl_bench.evaluate.scores import fill_undecided, mean_and_stderr
 from herl_bench.reading import UNREADABLE, read_json, read_rows
 from herl_bench.runs import RunFiles, read_config
 from herl_bench.types import Judgement, Verdict
@@ -153,6 +153,12 @@ def _read_direction(results: Mapping[str, Any], task: str, metric: str) -> bool:
 
 
 # -------------------------------------------------------------------------------------------------------------- samples
+def average_outcome(evaluation: Evaluation, higher_is_better: bool) -> float | None:
+    """With undecided answers counted as wrong; None where nothing was decided and less is better."""
+    outcomes = [sample.outcome for sample in evaluation.samples]
+    return mean_and_stderr(fill_undecided(outcomes, higher_is_better)).value
+
+
 def _find_newest(folder: Path, pattern: str) -> Path:
     return sorted(folder.glob(pattern))[-1]
 
@@ -265,19 +271,3 @@ def _read_bare(path: Path, task: str, results: Mapping[str, Any], metric: str | 
         {**ours["settings"][task], "rubric": ours["rubric"][task]},
         _read_samples(ours["summary"][task], samples, key),
     )
-
-
-# ------------------------------------------------------------------------------------------------------------ undecided
-def counted(outcome: float | None, higher_is_better: bool) -> float | None:
-    """What an answer counts in every mean, interval, test and rank: undecided is wrong. Where less is better there is
-    no worst value, so it is left out."""
-    return 0.0 if outcome is None and higher_is_better else outcome
-
-
-def value_of_undecided(seen: Iterable[float | None], higher_is_better: bool) -> float | None:
-    return counted(None, higher_is_better)
-
-
-def mean_outcome(which: Evaluation, higher_is_better: bool) -> float | None:
-    known = [value for s in which.samples if (value := counted(s.outcome, higher_is_better)) is not None]
-    return math.fsum(known) / len(known) if known else None

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from herl_bench.compare import statistics
 from herl_bench.compare.answer_sets import AnswerPairs
-from herl_bench.compare.finished_runs import FinishedRun, Sample, value_of_undecided
+from herl_bench.compare.finished_runs import FinishedRun, Sample
 from herl_bench.compare.schema import Interval, TaskItems
 from herl_bench.errors import UsageError
+from herl_bench.evaluate.scores import value_of_undecided
 
 if TYPE_CHECKING:
     from herl_bench.compare.statistics import Array

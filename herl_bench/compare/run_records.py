@@ -10,7 +10,7 @@ from typing import Any
 from herl_bench.compare.finished_runs import Evaluation, FinishedRun, check_steps, read_criteria
 from herl_bench.compare.schema import Audit, Calibration, Evaluated, Repair, Spent
 from herl_bench.errors import UsageError
-from herl_bench.evaluate.evaluation import Score
+from herl_bench.evaluate.scores import Score
 from herl_bench.reading import UNREADABLE, read_rows
 from herl_bench.runs import RunFiles
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from herl_bench.compare.schema import Comparison
+from herl_bench.evaluate.scores import mean
 
 
 def score_rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -57,9 +58,9 @@ def family_rows(comparison: Comparison, task: str) -> list[dict[str, Any]]:
         {
             "family": name,
             "planted": name in planted,
-            "before": average(run.before.families[name].value for run in runs if name in run.before.families),
+            "before": mean(run.before.families[name].value for run in runs if name in run.before.families),
             **{
-                arm.name: average(run.after.families[name].value for run in runs if run.arm == arm.name)
+                arm.name: mean(run.after.families[name].value for run in runs if run.arm == arm.name)
                 for arm in comparison.arms
                 if any(run.arm == arm.name for run in runs)
             },
@@ -82,15 +83,9 @@ def kept_gains(comparison: Comparison, task: str, whole: str) -> dict[str, float
 def measure_reward_growth(comparison: Comparison, task: str, arm: str) -> float | None:
     """By how much reward minus metric grew in training, mean over seeds; None where nothing was trained."""
     runs = [run for run in comparison.runs if (run.task, run.arm) == (task, arm)]
-    return average(
+    return mean(
         run.after.gap - run.before.gap for run in runs if run.after.gap is not None and run.before.gap is not None
     )
-
-
-def average(values: Iterable[float | None]) -> float | None:
-    """Of those that are not None; None where there is none."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def find_median(tokens: Sequence[int | None]) -> int | None:

@@ -29,7 +29,7 @@ from herl_bench.compare.finished_runs import read_run
 from herl_bench.compare.schema import FailedCell
 from herl_bench.compare.tables import score_rows
 from herl_bench.compare.verdict import MARGIN
-from herl_bench.errors import UsageError, describe_error
+from herl_bench.errors import UsageError
 from herl_bench.experiment.grid import Names, SweepPlan, SweepRequest, plan_sweep
 from herl_bench.experiment.manifest import command_line
 from herl_bench.plain_text import neutralize
@@ -74,9 +74,10 @@ class Comparison(schema.Comparison):
     @property
     def report(self) -> str:
         """The page, as HTML that needs no network."""
-        from herl_bench.report.report import of_comparison, to_html
+        from herl_bench.report.contents import describe_comparison
+        from herl_bench.report.report import to_html
 
-        return to_html(of_comparison(self))
+        return to_html(describe_comparison(self))
 
     def save(self, folder: str | Path) -> Path:
         """Write `compare.json`, and beside it the page; gives where that is."""
@@ -159,12 +160,12 @@ def compare(
 
 
 def _keep(comparison: Comparison, folder: Path) -> None:
-    """Whatever is wrong with the page is one line on stderr, for the rest is whole by then."""
+    """Whatever is wrong with the page is one line, for the rest is whole by then."""
+    from herl_bench.report.report import try_report
+
     write_whole(folder / "compare.json", schema.to_json(comparison))
-    try:
-        comparison.save(folder)
-    except Exception as error:
-        log.warning("warning: no report of %s: %s; everything else there is whole", folder, describe_error(error))
+    if problem := try_report(folder):
+        log.warning("warning: %s", problem)
 
 
 # ------------------------------------------------------------------------------------------------------- what is there

@@ -30,8 +30,7 @@ from herl_bench.compare.finished_runs import (
     BareEvaluation,
     FinishedRun,
     Sample,
-    counted,
-    mean_outcome,
+    average_outcome,
     read_evaluations,
     read_run,
 )
@@ -40,6 +39,7 @@ from herl_bench.compare.run_records import measure_spending
 from herl_bench.compare.schema import Interval
 from herl_bench.compare.verdict import describe_aside
 from herl_bench.errors import UsageError
+from herl_bench.evaluate.scores import value_of_undecided
 from herl_bench.leaderboard.bundle import CLAIMS, inside, local_names
 from herl_bench.plain_text import escape_csv, escape_markdown, flatten
 from herl_bench.reading import UNREADABLE
@@ -205,7 +205,7 @@ def of_run(run: FinishedRun) -> Entry:
         for key, value in with_defaults(run.settings).items()
         if key not in ("set", "seed", "report_to", "task", "method")
     }
-    before, tokens = mean_outcome(run.before, run.higher_is_better), measure_spending(run).tokens
+    before, tokens = average_outcome(run.before, run.higher_is_better), measure_spending(run).tokens
     found = Entry(
         task=run.task,
         metric=run.metric,
@@ -310,8 +310,9 @@ def _score(entries: Sequence[Entry]) -> Interval:
     import numpy as np
 
     higher = entries[0].higher_is_better
-    rows = [[counted(s.outcome, higher) for s in entry.samples] for entry in entries]
-    return estimate_score(np.array([[float("nan") if value is None else value for value in row] for row in rows]))
+    rows = [[sample.outcome for sample in entry.samples] for entry in entries]
+    wrong = value_of_undecided((outcome for row in rows for outcome in row), higher)
+    return estimate_score(np.array([[wrong if value is None else value for value in row] for row in rows], dtype=float))
 
 
 def _above(other: Interval, mine: Interval, higher_is_better: bool) -> bool:

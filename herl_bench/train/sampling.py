@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from herl_bench.evaluate.scores import fill_undecided, mean
 from herl_bench.policy.generation import fit_prompts, generate
 from herl_bench.rubric import is_undecided
 from herl_bench.train.judging import Judging
@@ -121,8 +122,7 @@ def mean_metric(run: TrainingRun, rollouts: Sequence[Rollout]) -> float | None:
     where lower is better."""
     primary = run.metrics[0]
     values = [r.judgement.metrics.get(primary.key) for r in rollouts]
-    wrong = min(0.0, *(v for v in values if v is not None)) if any(v is not None for v in values) else 0.0
-    return mean(wrong if v is None and primary.higher_is_better else v for v in values)
+    return mean(fill_undecided(values, primary.higher_is_better))
 
 
 def _unparsed(run: TrainingRun, rollout: Rollout) -> bool | None:
@@ -158,9 +158,3 @@ class Clock:
     @property
     def since_start(self) -> float:
         return time.monotonic() - self.started
-
-
-def mean(values: Any) -> float | None:
-    """Of those that are not None; None where there is none."""
-    decided = [float(v) for v in values if v is not None]
-    return sum(decided) / len(decided) if decided else None

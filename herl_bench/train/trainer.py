@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from herl_bench.errors import DivergedError, HerlBenchError, UsageError
+from herl_bench.evaluate.scores import mean
 from herl_bench.hindsight import HindsightBuffer
 from herl_bench.train import herl, losses
 from herl_bench.train.bonus import BonusCritic, Measurement, shuffled
@@ -31,7 +32,7 @@ from herl_bench.train.forward import Critic, Pair, logprobs, microbatches
 from herl_bench.train.judging import Judging
 from herl_bench.train.metrics import checked
 from herl_bench.train.rollouts import Rollout, Row, training_rows
-from herl_bench.train.sampling import FEWEST_ROLLOUTS, Clock, described, judged, mean, mean_metric, sample
+from herl_bench.train.sampling import FEWEST_ROLLOUTS, Clock, described, judged, mean_metric, sample
 from herl_bench.types import Example
 
 if TYPE_CHECKING:

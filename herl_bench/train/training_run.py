@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from herl_bench.budget import Budget
 from herl_bench.errors import SaveError, UsageError
+from herl_bench.evaluate.sampling import ResolvedSampling, Sampling, default_max_new_tokens, resolve_sampling
 from herl_bench.runs import METRICS, ROLLOUTS, RunFiles
 from herl_bench.saving import Log, saving, sync, write_sums
 from herl_bench.settings import Settings
@@ -84,35 +85,27 @@ class TrainingRun:
         return self.settings.report_to
 
     @property
-    def instruction(self) -> str:
-        """What a model with a chat template is told."""
-        told = self.settings.system_instruction
-        return self.task.instruction if told is None else told
+    def sampling(self) -> Sampling:
+        """How the policy is evaluated. Training asks by the same rules, at its own temperature."""
+        return Sampling(self.max_new_tokens, seed=self.seed, system_instruction=self.settings.system_instruction)
+
+    @property
+    def asked(self) -> ResolvedSampling:
+        return resolve_sampling(self.sampling, self.policy, self.task)
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
         """Token ids of what the policy is given of each prompt, as `evaluate` gives it."""
-        opening = (
-            f"{self.settings.system_instruction}\n\n"
-            if self.settings.system_instruction and not self.policy.chat
-            else ""
-        )
-        return self.policy.encode([opening + prompt for prompt in prompts], self.instruction)
+        asked = self.asked
+        return self.policy.encode([asked.prefix + prompt for prompt in prompts], asked.instruction)
 
     @property
     def stop(self) -> Sequence[str]:
-        """A chat model ends its own turn; its answer may well begin with what would stop a plain continuation."""
-        return () if getattr(self.policy.tokenizer, "chat_template", None) else self.task.stop
+        return self.asked.stop
 
     @property
     def max_new_tokens(self) -> int:
         own = getattr(self.config, "max_new_tokens", None)
-        if own:
-            return int(own)
-        return (
-            self.task.world.max_new_tokens
-            if self.data.source == "synthetic" and self.task.world
-            else self.task.max_new_tokens
-        )
+        return int(own) if own else default_max_new_tokens(self.task, self.data.source)
 
     # -------------------------------------------------------------------------------------------------------- the files
     def log_step(self, row: Mapping[str, Any], rollouts: Sequence[Rollout]) -> None:
@@ -133,14 +126,12 @@ class TrainingRun:
     def evaluate(self, label: str) -> dict[str, float | None]:
         """Evaluate the policy as it is now into `eval/LABEL/`; the mean of each metric. Greedy, not charged to the
         budget."""
-        from herl_bench.evaluate import Writer, evaluate, sampling_settings
+        from herl_bench.evaluate.evaluation import evaluate
+        from herl_bench.evaluate.sample_files import SampleWriter
 
         folder = self.files.evaluation(label)
         with saving(folder):
             shutil.rmtree(folder, ignore_errors=True)
-        how: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "temperature": 0.0, "n": 1, "seed": self.seed}
-        how |= {"system_instruction": self.settings.system_instruction}
-        settings = sampling_settings(self.policy, self.task, **how)
         seen = 0
 
         def on_batch(rows: Sequence[Any]) -> None:
@@ -154,19 +145,8 @@ class TrainingRun:
             ):  # outside of a step nothing is lost by stopping at once
                 raise KeyboardInterrupt
 
-        with Writer(
-            folder, task=self.task, rubric=self.rubric, metrics=self.metrics, settings=settings, model=self.policy
-        ) as writer:
-            done = evaluate(
-                self.policy,
-                self.task,
-                self.rubric,
-                self.metrics,
-                self.data.eval,
-                sandbox=self.sandbox,
-                on_batch=on_batch,
-                **how,
-            )
+        with SampleWriter(folder, self.environment, self.asked, model=self.policy) as writer:
+            done = evaluate(self.policy, self.environment, self.data.eval, self.sampling, on_batch=on_batch)
             writer.finish(done, model_name=self.settings.model, config={"data": self.data.source, "label": label})
         return {key: score.value for key, score in done.summary.metrics.items()}
 

@@ -29,11 +29,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from herl_bench.errors import DivergedError, UsageError
+from herl_bench.evaluate.scores import mean
 from herl_bench.train.config import GRPOConfig, PeerConfig
 from herl_bench.train.judging import Judging
 from herl_bench.train.metrics import checked
 from herl_bench.train.rollouts import Assignment, Rollout
-from herl_bench.train.sampling import FEWEST_ROLLOUTS, Clock, described, judged, mean, sample
+from herl_bench.train.sampling import FEWEST_ROLLOUTS, Clock, described, judged, sample
 from herl_bench.types import Example
 
 if TYPE_CHECKING:

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from herl_bench_bbh.world import prompt_of
+from herl_bench_bbh.world import write_prompt
 
-from herl_bench.evaluate.lm_eval_tasks import documents, judged
+from herl_bench.evaluate.lm_eval_tasks import judge_results, offer_documents
 
-custom_dataset = documents("bbh")
-process_results = judged("bbh")
+custom_dataset = offer_documents("bbh")
+process_results = judge_results("bbh")
 
 
 def doc_to_text(doc: Mapping[str, Any]) -> str:
     """An item carries its prompt, a worked example its question alone."""
-    return str(doc["prompt"]) if "prompt" in doc else prompt_of(doc["input"])
+    return str(doc["prompt"]) if "prompt" in doc else write_prompt(doc["input"])

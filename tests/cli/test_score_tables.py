@@ -11,11 +11,11 @@ import pytest
 
 from herl_bench import Criterion, Example, HindsightTemplate, Metric, Rubric, SandboxProvider, Task, hookimpl
 from herl_bench.cli import cli, run_command
-from herl_bench.cli.score_tables import interval
+from herl_bench.cli.score_tables import find_interval
 from herl_bench.compare.finished_runs import read_run
 from herl_bench.compare.statistics import share_interval
 from herl_bench.errors import UsageError
-from herl_bench.evaluate.evaluation import mean_and_stderr
+from herl_bench.evaluate.scores import mean_and_stderr
 from herl_bench.experiment.resolve import find_sandbox
 from herl_bench.plugins import Plugin, load_host
 from herl_bench.sweep.cells import find_difference
@@ -91,10 +91,10 @@ def boom(example, response):
 def test_an_interval_where_all_are_wrong_or_right_and_none_of_what_is_no_share():
     for right in (0, 3, 12):
         score = vars(mean_and_stderr([1.0] * right + [0.0] * (12 - right)))
-        assert interval(score) == share_interval(right, 12)
-    assert interval(vars(mean_and_stderr([0.0]))) == share_interval(0, 1)
+        assert find_interval(score) == share_interval(right, 12)
+    assert find_interval(vars(mean_and_stderr([0.0]))) == share_interval(0, 1)
     for values in ([], [0.5], [0.25, 0.75, 1.0], [3.0, 4.0], [0.5, 0.5], [0.0, 0.5, 1.0]):
-        assert interval(vars(mean_and_stderr(values))) is None
+        assert find_interval(vars(mean_and_stderr(values))) is None
 
 
 def test_part_of_the_items_is_said_and_can_be_refused(capsys, tmp_path, data):
@@ -138,9 +138,9 @@ def test_undecided_in_a_table_with_what_was_raised_where_and_how_often(capsys, t
     assert "0.2500" in metric
     assert "0.5000" in criterion
     assert "2 of 4 undecided" in criterion
-    assert "criterion right (test_scores.test_undecided" in err
+    assert f"criterion right ({__name__}.test_undecided" in err
     assert "KeyError: 'unit', in 2 of 4 responses" in err
-    assert "metric acc,none (test_scores." in err
+    assert f"metric acc,none ({__name__}." in err
 
 
 @pytest.mark.parametrize("broken", [{"score": boom}, {"right": boom}], ids=["metric", "check"])
@@ -155,7 +155,7 @@ def test_where_nothing_can_be_judged_it_says_why_and_fails(capsys, tmp_path, dat
         assert code == 1
         last = err.splitlines()[-1]
         assert "none of the 6 responses was given or could be judged" in last
-        assert "(test_scores.boom): ValueError: no unit in" in last
+        assert f"({__name__}.boom): ValueError: no unit in" in last
         assert "in 6 of 6 responses" in last
         assert "\x1b" not in err
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from herl_bench.budget import Budget
-from herl_bench.cli.outcome import say_if_worse
-from herl_bench.evaluate import sampling_settings
+from herl_bench.cli.outcome import warn_if_worse
+from herl_bench.evaluate.sampling import Sampling, resolve_sampling
 from herl_bench.experiment.configuration import build_config
 from herl_bench.plugins import load_host
 from herl_bench.policy.load import load_policy
@@ -55,9 +55,9 @@ def test_training_asks_what_evaluation_asks(tmp_path, chat, told):
         policy,
         Budget(1),
     )
-    how = sampling_settings(policy, TOY_TASK, max_new_tokens=6, temperature=0.0, n=1, seed=0, system_instruction=told)
+    how = resolve_sampling(Sampling(6, system_instruction=told), policy, TOY_TASK)
     (ids,) = run.encode(["1+2="])
-    assert [ids] == policy.encode([how["prefix"] + "1+2="], how["instruction"])
+    assert [ids] == policy.encode([how.prefix + "1+2="], how.instruction)
     text = policy.tokenizer.decode(ids)
     assert ("Only digits." in text) == bool(told)
     assert ("Answer with a number." in text) == (chat and told is None)
@@ -74,10 +74,8 @@ def test_training_asks_what_evaluation_asks(tmp_path, chat, told):
     ],
 )
 def test_a_run_says_where_it_ended_below_its_beginning(before, after, said):
-    lines = []
     run = SimpleNamespace(config=SimpleNamespace(learning_rate=3e-4))
-    say_if_worse(
-        run, *({"m,none": dict(zip(("value", "stderr"), pair, strict=True))} for pair in (before, after)), lines.append
-    )
+    summaries = ({"m,none": dict(zip(("value", "stderr"), pair, strict=True))} for pair in (before, after))
+    lines = list(warn_if_worse(run, *summaries))
     assert [line.startswith("Warning: it ended below where it began, m,none ") for line in lines] == [True] * said
     assert all("--set learning_rate=3e-05, now 0.0003" in line for line in lines)

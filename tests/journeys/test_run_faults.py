@@ -374,14 +374,14 @@ def test_a_signal_ends_a_run_after_its_step(
 
 @pytest.mark.parametrize("label", ["before", "after"])
 def test_a_signal_in_an_evaluation_ends_it_at_once(stopped: Path, whole: Path, monkeypatch: Any, label: str):
-    from herl_bench.evaluate import Writer
+    from herl_bench.evaluate.sample_files import SampleWriter
 
     if label == "before":
         for name in ("eval/before", "checkpoints", "final"):
             shutil.rmtree(stopped / name)
-    append = Writer.append
+    append = SampleWriter.append
     with monkeypatch.context() as patch:
-        patch.setattr(Writer, "append", lambda *args: (os.kill(os.getpid(), signal.SIGINT), append(*args)))
+        patch.setattr(SampleWriter, "append", lambda *args: (os.kill(os.getpid(), signal.SIGINT), append(*args)))
         assert herl("run", "--resume", stopped) == 130
     assert not list((stopped / "eval" / label).glob("results_*"))
     assert herl("run", "--resume", stopped) == 0
