@@ -99,7 +99,7 @@ def run_cells(
                     done.append(end.cell)
                 else:
                     failed.append(end)
-            report(SweepState(waiting, running, kept, done, failed, asked))
+            report(SweepState(*map(tuple, (waiting, running, kept, done, failed)), stopping=asked))
             time.sleep(POLL_S)
     finally:
         pool.close()
