@@ -16,9 +16,13 @@ from herl_bench.plain_text import escape_csv, escape_markdown, flatten
 from herl_bench.report.charts import Dot
 from herl_bench.report.drawing import Chart
 from herl_bench.report.figures import name_metric, plot_ranking
-from herl_bench.report.page import bounds, number, render, whole
+from herl_bench.report.page import format_bounds, format_number, format_whole, render
 from herl_bench.report.palette import name_series
 
+COLUMNS = (
+    *("task", "source", "metric", "rank", "name", "model", "score", "low", "high", "seeds", "items", "tokens"),
+    *("budget", "undecided", "shared"),
+)
 WORDS = ("name", "model")
 """Columns that are not numbers."""
 
@@ -33,11 +37,11 @@ def format_cells(standing: Standing) -> dict[str, str]:
         "rank": format_rank(standing),
         "name": flatten(standing.name),
         "model": flatten(name_model(standing.model)),
-        "score": number(score.value) + (f" ({beside})" if beside else ""),
-        "interval": bounds(score),
+        "score": format_number(score.value) + (f" ({beside})" if beside else ""),
+        "interval": format_bounds(score),
         "seeds": str(len(standing.seeds)),
         "items": str(standing.items),
-        "tokens": whole(standing.tokens),
+        "tokens": format_whole(standing.tokens),
     }
 
 
@@ -55,31 +59,15 @@ def to_markdown(tables: Sequence[Table]) -> str:
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    rows = [
-        {
-            "task": table.task,
-            "source": table.source,
-            "metric": table.metric,
-            "rank": format_rank(s),
-            "name": escape_csv(s.name),
-            "model": escape_csv(s.model),
-            "score": s.score.value,
-            "low": s.score.low,
-            "high": s.score.high,
-            "seeds": len(s.seeds),
-            "items": s.items,
-            "tokens": s.tokens,
-            "budget": s.budget,
-            "undecided": s.undecided,
-            "shared": s.shared,
-        }
-        for table in tables
-        for s in table.standings
-    ]
     out = io.StringIO()
-    writer = csv.DictWriter(out, rows[0], lineterminator="\n")
+    writer = csv.DictWriter(out, COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    for table in tables:
+        for standing in table.standings:
+            words = {"name": escape_csv(standing.name), "model": escape_csv(standing.model)}
+            score = {"score": standing.score.value, "low": standing.score.low, "high": standing.score.high}
+            row = {**vars(table), **vars(standing), **words, **score}
+            writer.writerow({**row, "rank": format_rank(standing), "seeds": len(standing.seeds)})
     return out.getvalue()
 
 
