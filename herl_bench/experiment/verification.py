@@ -9,7 +9,7 @@ from pathlib import Path
 
 from herl_bench.data.sources import resolve_source
 from herl_bench.evaluate.judging import NO_TEMPLATE
-from herl_bench.evaluate.stored_responses import Items, items_of
+from herl_bench.evaluate.stored_responses import Items, open_items
 from herl_bench.experiment.resolve import find_metrics, find_rubric, find_sandbox
 from herl_bench.leaderboard.bundle import RUBRIC
 from herl_bench.leaderboard.rejudging import Referee
@@ -35,7 +35,7 @@ def find_referee(host: Host, bundle: Path, data: str | None = None, jobs: int | 
     items: Callable[[], Items] | None = None
     if source is not None:
         place = resolve_source(task, source, embedded=False)
-        items = partial(items_of, task, place, seed=settings.get("seed", 0), difficulty=settings.get("difficulty"))
+        items = partial(open_items, task, place, seed=settings.get("seed", 0), difficulty=settings.get("difficulty"))
     integrity = str(settings.get("integrity") or "shared")
     open_sandbox = partial(find_sandbox(host, integrity=integrity), workers=1) if task.needs_sandbox else None
     environment = Environment(task, rubric, NO_TEMPLATE, find_metrics(host, task))
