@@ -9,11 +9,13 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
+
+from herl_bench.plain_text import neutralize
 
 if TYPE_CHECKING:
     from herl_bench.train.training_run import TrainingRun
-
 
 log = logging.getLogger("herl_bench")
 
@@ -140,6 +142,32 @@ class LiveProgress(PlainProgress):
         self.live.update(Group(self.bar, numbers, criteria))
 
 
+class NotebookProgress(PlainProgress):
+    """What was said, a bar, and the newest step in a line, redrawn in place in the output of a cell."""
+
+    def __enter__(self) -> NotebookProgress:
+        from IPython.display import display
+
+        self.said: list[str] = []
+        self.handle = display({"text/html": ""}, raw=True, display_id=True)
+        return self
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+        self._draw("")
+
+    def on_eval(self, label: str, done: int, total: int) -> None:
+        self._draw(f"evaluation {label}: {done} of {total} items")
+
+    def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
+        self._draw(self.describe_step(row))
+
+    def _draw(self, line: str) -> None:
+        text = "<br>".join(escape(neutralize(each)) for each in (*self.said, line))
+        bar = f'<progress value="{self.run.budget.spent}" max="{self.run.budget.tokens}"></progress>'
+        self.handle.update({"text/html": f"<div>{text}<br>{bar}</div>"}, raw=True)
+
+
 def _describe_move(before: float | None, now: float) -> str:
     return "" if before is None or abs(now - before) < 0.005 else f"{now - before:+.2f}"
 
@@ -163,6 +191,8 @@ def open_run_progress(
 
     on_finish: called once the run has ended as it should; not where it was stopped.
     """
-    if wanted is not False and (is_drawable() or in_notebook()):
+    if wanted is not False and in_notebook():
+        return NotebookProgress(run, on_finish)
+    if wanted is not False and is_drawable():
         return LiveProgress(run, on_finish)
     return (PlainProgress if wanted else RunProgress)(run, on_finish)
