@@ -163,7 +163,7 @@ class NotebookProgress(PlainProgress):
         self._draw(self.describe_step(row))
 
     def _draw(self, line: str) -> None:
-        text = "<br>".join(escape(neutralize(each)) for each in (*self.said, line))
+        text = escape(neutralize("\n".join([*self.said, line]))).replace("\n", "<br>")
         bar = f'<progress value="{self.run.budget.spent}" max="{self.run.budget.tokens}"></progress>'
         self.handle.update({"text/html": f"<div>{text}<br>{bar}</div>"}, raw=True)
 
