@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from herl_bench_bbh.answers import options
+from herl_bench_bbh.answers import read_options
 
 from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
 from herl_bench.experiment.resolve import find_metrics, find_rubric, open_sandbox
@@ -232,7 +232,7 @@ GSM8K: dict[str, tuple[Break, bool | None]] = {
 
 def _wrong(example: Example) -> str:
     """Another allowed answer, or one that looks like it."""
-    letters = [f"({letter})" for letter, _ in options(str(example.info["input"]))]
+    letters = [f"({letter})" for letter, _ in read_options(str(example.info["input"]))]
     pairs = (("True", "False"), ("Yes", "No"), ("yes", "no"), ("valid", "invalid"))
     swap = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
     if letters:
@@ -255,7 +255,7 @@ def _letter(form: str) -> Break:
 
 
 def _words(example: Example) -> str | None:
-    texts = dict(options(str(example.info["input"])))
+    texts = dict(read_options(str(example.info["input"])))
     return f"So the answer is {texts[example.target.strip('()')]}." if example.target.strip("()") in texts else None
 
 

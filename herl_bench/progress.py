@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -146,10 +147,8 @@ class NotebookProgress(PlainProgress):
     """What was said, a bar, and the newest step in a line, redrawn in place in the output of a cell."""
 
     def __enter__(self) -> NotebookProgress:
-        from IPython.display import display
-
         self.said: list[str] = []
-        self.handle = display({"text/html": ""}, raw=True, display_id=True)
+        self.draw = open_cell()
         return self
 
     def say(self, text: str) -> None:
@@ -163,9 +162,22 @@ class NotebookProgress(PlainProgress):
         self._draw(self.describe_step(row))
 
     def _draw(self, line: str) -> None:
-        text = escape(neutralize("\n".join([*self.said, line]))).replace("\n", "<br>")
-        bar = f'<progress value="{self.run.budget.spent}" max="{self.run.budget.tokens}"></progress>'
-        self.handle.update({"text/html": f"<div>{text}<br>{bar}</div>"}, raw=True)
+        self.draw("\n".join([*self.said, line]), self.run.budget.spent, self.run.budget.tokens)
+
+
+def open_cell() -> Callable[[str, int, int], None]:
+    """A place in the output of a notebook's cell; gives a function that draws lines and a bar there."""
+    from IPython.display import display
+
+    place = display({"text/html": ""}, raw=True, display_id=True)
+
+    def draw(text: str, done: int, total: int) -> None:
+        lines = escape(neutralize(text)).replace("\n", "<br>")
+        place.update(
+            {"text/html": f'<div>{lines}<br><progress value="{done}" max="{total}"></progress></div>'}, raw=True
+        )
+
+    return draw
 
 
 def _describe_move(before: float | None, now: float) -> str:
@@ -196,3 +208,27 @@ def open_run_progress(
     if wanted is not False and is_drawable():
         return LiveProgress(run, on_finish)
     return (PlainProgress if wanted else RunProgress)(run, on_finish)
+
+
+@contextmanager
+def open_bar(label: str, total: int, wanted: bool | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr; gives a function that moves it on. wanted: None for one where it can be drawn, in a terminal or
+    notebook."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        draw(f"{label}: {done} of {total}", done, total)
+
+    if in_notebook() and wanted is not False:
+        draw = open_cell()
+        yield advance
+        return
+    shown = sys.stderr.isatty() if wanted is None else wanted
+    with Progress(console=Console(stderr=True), transient=True, disable=not shown) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda more: bar.advance(task, more)
