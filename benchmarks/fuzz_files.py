@@ -286,7 +286,7 @@ def bundle(folder: Path, same: bool) -> None:
 
 def run_folder(folder: Path, same: bool) -> None:
     from herl_bench.leaderboard.ranking import entries_of, rank, to_csv, to_html, to_json, to_markdown
-    from herl_bench.report.report import of_folder
+    from herl_bench.report.contents import read_contents
 
     entries, _ = entries_of([folder])
     for entry in entries:
@@ -296,7 +296,7 @@ def run_folder(folder: Path, same: bool) -> None:
     for make in (to_markdown, to_csv, to_json, to_html):
         text = make(tables)
         assert "\x1b" not in text and "\u202e" not in text, f"{make.__name__} passes control characters on"
-    of_folder(folder)
+    read_contents(folder)
 
 
 def rubric(name: str, data: bytes) -> None:

@@ -23,7 +23,7 @@ from herl_bench.plain_text import flatten
 from herl_bench.policy.answerer import Answer
 from herl_bench.policy.generation import generate
 from herl_bench.policy.language_model import LanguageModel
-from herl_bench.saving import SUMS, damage
+from herl_bench.saving import SUMS, find_damage
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -125,7 +125,7 @@ def _find_folder(place: str) -> Path | None:
                 f"model {place}: no tokenizer in it (looked for {', '.join(TOKENIZER_FILES)}): save the tokenizer"
                 " there too"
             )
-        if fault := damage(folder):
+        if fault := find_damage(folder):
             raise UsageError(
                 f"model {place}: {fault}: restore the folder, or delete {folder / SUMS} if that change was meant"
             )

@@ -120,10 +120,16 @@ def test_with_all_samples_made_the_model_is_not_asked_again(capsys, tmp_path, ch
 )
 def test_other_settings_never_take_over_samples(capsys, tmp_path, checkpoint, monkeypatch, more):
     args = arguments(checkpoint, tmp_path, "--tasks", "gsm8k", "--limit", "4")
-    assert "items are in" not in interrupted(capsys, monkeypatch, "herl_bench.evaluate.result_files.write_results", *args)
-    assert "items are in" not in interrupted(capsys, monkeypatch, "herl_bench.evaluate.result_files.write_results", *args, *more)
+    assert "items are in" not in interrupted(
+        capsys, monkeypatch, "herl_bench.evaluate.result_files.write_results", *args
+    )
+    assert "items are in" not in interrupted(
+        capsys, monkeypatch, "herl_bench.evaluate.result_files.write_results", *args, *more
+    )
     assert len(list(tmp_path.rglob("*.part"))) == 2
-    assert "4 of 4 items are in" in interrupted(capsys, monkeypatch, "herl_bench.evaluate.result_files.write_results", *args)
+    assert "4 of 4 items are in" in interrupted(
+        capsys, monkeypatch, "herl_bench.evaluate.result_files.write_results", *args
+    )
 
 
 def test_another_checkpoint_never_takes_over_samples(capsys, tmp_path, checkpoint, monkeypatch):
@@ -131,7 +137,9 @@ def test_another_checkpoint_never_takes_over_samples(capsys, tmp_path, checkpoin
     args = arguments(model, tmp_path / "out", "--tasks", "gsm8k", "--limit", "4")
     interrupted(capsys, monkeypatch, "herl_bench.evaluate.result_files.write_results", *args)
     tiny_checkpoint(model, seed=1)
-    assert "items are in" not in interrupted(capsys, monkeypatch, "herl_bench.evaluate.result_files.write_results", *args)
+    assert "items are in" not in interrupted(
+        capsys, monkeypatch, "herl_bench.evaluate.result_files.write_results", *args
+    )
 
 
 def test_two_at_once_are_kept_apart(capsys, tmp_path, checkpoint, monkeypatch):
