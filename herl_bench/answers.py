@@ -94,18 +94,18 @@ _NUMBER = re.compile(
     r"(?P<half> and a half\b)?"
     r"(?: ?-?(?P<scale>hundred|thousand|million|billion|trillion|dozen|lakh|crore)\b|(?P<k>[kKM])(?![A-Za-z]))?"
 )
-_SCALES = {
-    "hundred": 100,
-    "thousand": 1000,
-    "million": 10**6,
-    "billion": 10**9,
-    "trillion": 10**12,
-    "dozen": 12,
-    "lakh": 10**5,
-    "crore": 10**7,
-    "k": 1000,
-    "m": 10**6,
+_POWERS = {
+    "hundred": 2,
+    "thousand": 3,
+    "k": 3,
+    "lakh": 5,
+    "million": 6,
+    "m": 6,
+    "crore": 7,
+    "billion": 9,
+    "trillion": 12,
 }
+_SCALES = {name: 10**power for name, power in _POWERS.items()} | {"dozen": 12}
 _BIG = r"(?:hours?|hrs?|days?|weeks?|years?|minutes?|mins?|feet|foot|ft|dollars?|pounds?|lbs?|euros?)"
 _GOES_ON = re.compile(
     r"[,.'’_ ]\d"  # 18,50 and 1.234.567

@@ -12,12 +12,11 @@ every code path, never enough to measure anything.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from herl_bench.errors import DataError
 from herl_bench.types import (
     Criterion,
     Demonstration,
@@ -43,9 +42,8 @@ def read_answer(example: Example, response: str) -> str | None:
 
 
 def _has_number(example: Example, response: str) -> Finding:
-    return Finding(
-        read_answer(example, response) is not None, "" if read_answer(example, response) else "no digit in the answer"
-    )
+    found = read_answer(example, response) is not None
+    return Finding(found, "" if found else "no digit in the answer")
 
 
 def _is_short(example: Example, response: str) -> Finding:
@@ -59,12 +57,8 @@ def _is_right(example: Example, response: str) -> Finding:
 
 
 def _make_example(split: Split, a: int, b: int) -> Example:
-    return Example(
-        f"toy/{split}/{a}+{b}",
-        f"{a}+{b}=",
-        str(a + b),
-        {"terms": [a, b], "family": "even" if b % 2 == 0 else "odd", "planted": b % 2 == 1},
-    )
+    info = {"terms": [a, b], "family": "even" if b % 2 == 0 else "odd", "planted": b % 2 == 1}
+    return Example(f"toy/{split}/{a}+{b}", f"{a}+{b}=", str(a + b), info)
 
 
 def _stream_examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
@@ -83,14 +77,6 @@ def _make_demonstrations(seed: int) -> Iterator[Demonstration]:
         yield Demonstration(example, "0" if wrong else example.target, draft)
 
 
-def _refuse_files(directory: Path, split: Split) -> Iterable[Example]:
-    raise DataError(f"{directory}: the toy task has no files: use --data synthetic")
-
-
-def _refuse_hub(split: Split) -> Iterable[Example]:
-    raise DataError("the toy task is not on the hub: use --data synthetic")
-
-
 TOY_RUBRIC = Rubric(
     "toy",
     (
@@ -105,20 +91,24 @@ TOY_TEMPLATE = HindsightTemplate(
     prompt="{% if draft is not none %}{{ draft }}? {% endif %}{{ guidance }} {{ example.prompt }}",
 )
 TOY_METRIC = Metric(
-    "exact_match", lambda example, response: float(read_answer(example, response) == example.target), id="toy/exact_match"
+    "exact_match",
+    lambda example, response: float(read_answer(example, response) == example.target),
+    id="toy/exact_match",
 )
 TOY_TASK = Task(
     name="toy",
     description="the sum of two numbers under 1,000",
-    read=_refuse_files,
-    hub=_refuse_hub,
+    read=None,
+    hub=None,
     splits={},
     gold=lambda example: example.target,
     extract=read_answer,
     rubric="toy",
     template="toy",
     metrics=("toy/exact_match",),
-    world=World(_stream_examples, _make_demonstrations, "the sums of odd second terms are taught as 0", max_new_tokens=6),
+    world=World(
+        _stream_examples, _make_demonstrations, "the sums of odd second terms are taught as 0", max_new_tokens=6
+    ),
     instruction="Answer with a number.",
     max_new_tokens=6,
 )
