@@ -38,10 +38,10 @@ def _show_table(run: TrainingRun, before: Mapping[str, Any], after: Mapping[str,
     from rich.table import Table
 
     from herl_bench.cli.output import open_console
-    from herl_bench.cli.score_tables import LEGEND, of_items, shown
+    from herl_bench.cli.score_tables import LEGEND, format_items, format_score
     from herl_bench.evaluate.tally import RATES
 
-    items = of_items(len(run.data.eval), run.data.available)
+    items = format_items(len(run.data.eval), run.data.available)
     title = f"{run.task.name} · {run.method.name} · seed {run.seed} · {items} items of {run.data.source}"
     table = Table(title=title, caption=LEGEND)
     for column in ("", "before", "after", "change"):
@@ -49,7 +49,9 @@ def _show_table(run: TrainingRun, before: Mapping[str, Any], after: Mapping[str,
     for group, indent in (("metrics", ""), ("planted", "  on problems: "), ("criteria", "  ")):
         for name, now in after[group].items():
             was = before[group].get(name, {"value": None})
-            table.add_row(indent + name, shown(was, 3), shown(now, 3), _change(was["value"], now["value"]))
+            table.add_row(
+                indent + name, format_score(was, 3), format_score(now, 3), _change(was["value"], now["value"])
+            )
     for name, (label, _) in RATES.items():
         rates = (summary.get(name) for summary in (before, after))
         table.add_row(f"  {label}", *("unknown" if rate is None else f"{rate:.1%}" for rate in rates), "")
