@@ -111,11 +111,11 @@ def command(host: Host, names: str | None, model: str, model_args: str | None, f
     asked for.
     """
     from herl_bench.cli.suggestions import as_ours
-    from herl_bench.cli.validate import task_names
+    from herl_bench.cli.validate import split_task_names
     from herl_bench.experiment.evaluation import Request, carry_out
 
     path, model_args = as_ours(model, model_args)
-    tasks = None if names is None else task_names(host, names)
+    tasks = None if names is None else split_task_names(host, names)
     found = carry_out(host, Request(tasks, path, model_args, say=partial(click.echo, err=True), **options))
     refined = {name: each.refinement for name, each in found.evaluations.items() if each.refinement is not None}
     if form == "json":
