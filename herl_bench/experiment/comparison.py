@@ -34,6 +34,8 @@ from herl_bench.experiment.grid import Names, SweepPlan, SweepRequest, plan_swee
 from herl_bench.experiment.manifest import command_line
 from herl_bench.plain_text import neutralize
 from herl_bench.plugins import load_host
+from herl_bench.report.contents import describe_comparison
+from herl_bench.report.report import to_html, try_report, write_report
 from herl_bench.runs import make_frame, make_html_table
 from herl_bench.saving import write_whole
 
@@ -74,17 +76,12 @@ class Comparison(schema.Comparison):
     @property
     def report(self) -> str:
         """The page, as HTML that needs no network."""
-        from herl_bench.report.contents import describe_comparison
-        from herl_bench.report.report import to_html
-
         return to_html(describe_comparison(self))
 
     def save(self, folder: str | Path) -> Path:
         """Write `compare.json`, and beside it the page; gives where that is."""
-        page = Path(folder) / "report.html"
-        write_whole(page.with_name("compare.json"), schema.to_json(self))
-        write_whole(page, self.report)
-        return page
+        write_whole(Path(folder) / "compare.json", schema.to_json(self))
+        return write_report(Path(folder))
 
 
 def _show(value: Any) -> str:
@@ -155,17 +152,9 @@ def compare(
         found = compare_runs(groups, plan.arms, terms, folder=folder, failed=failed)
     comparison = Comparison(**vars(found), folder=folder)
     if folder is not None:
-        _keep(comparison, folder)
+        write_whole(folder / "compare.json", schema.to_json(comparison))
+        try_report(folder)
     return comparison
-
-
-def _keep(comparison: Comparison, folder: Path) -> None:
-    """Whatever is wrong with the page is one line, for the rest is whole by then."""
-    from herl_bench.report.report import try_report
-
-    write_whole(folder / "compare.json", schema.to_json(comparison))
-    if problem := try_report(folder):
-        log.warning("warning: %s", problem)
 
 
 # ------------------------------------------------------------------------------------------------------- what is there

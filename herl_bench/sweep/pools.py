@@ -79,7 +79,7 @@ def run_cells(
 ) -> list[CellEnd]:
     """Run every cell that is not finished; gives those that failed. stopping: once true, nothing more is started and
     what runs is asked to end."""
-    kept = [cell for cell in cells if cell.files.finished]
+    kept = tuple(cell for cell in cells if cell.files.finished)
     waiting = [cell for cell in cells if cell not in kept]
     running: list[Cell] = []
     done: list[Cell] = []
@@ -99,7 +99,7 @@ def run_cells(
                     done.append(end.cell)
                 else:
                     failed.append(end)
-            report(SweepState(*map(tuple, (waiting, running, kept, done, failed)), stopping=asked))
+            report(SweepState(tuple(waiting), tuple(running), kept, tuple(done), tuple(failed), asked))
             time.sleep(POLL_S)
     finally:
         pool.close()

@@ -240,6 +240,7 @@ def test_what_is_no_run_is_left_out_with_a_line(finished: tuple[Path, Comparison
 
 
 # ---------------------------------------------------------------------------------------------------- killed and failed
+@pytest.mark.long
 def test_killed_at_any_moment_it_ends_with_the_same_table(
     finished: tuple[Path, Comparison, str], words: list[str], tmp_path: Path
 ):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers.attacks import FORGE_OTHER_TESTS, MEETINGS, PAIRS, SINGLE
+
 from herl_bench.sandbox import Job, Limits, Sandbox, Verdict, probes
 from herl_bench.sandbox.attacks import HONEST, TEST, Attack, attempt, run_attack
 
