@@ -191,8 +191,8 @@ def rate(enter, leave, count=150):
 nothing = lambda: None
 print(rate(nothing, nothing), end=" ")
 def apart():
-    kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
-    kernel.mount("none", "/tmp", "tmpfs", 0, "size=1m")
+    namespaces = kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
+    kernel.make(namespaces, kernel.mount("none", "/tmp", "tmpfs", 0, "size=1m"))
 print(rate(nothing, apart))
 """
 
