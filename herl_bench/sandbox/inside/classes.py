@@ -89,7 +89,7 @@ def copy_plain(value: Any) -> Any:
 
 def undress(value: Any, kind: type) -> Any:
     """The plain value of what the tests shall have as `Dressed`, None for anything else."""
-    if kind.__module__ == OWN_MODULE or (isinstance(value, tuple) and adds_to_fields(kind)):
+    if kind.__module__ == OWN_MODULE or (isinstance(value, tuple) and has_more_than_fields(kind)):
         for base, copy in BASES:
             if base in IMMUTABLE and isinstance(value, base) and find_dunders(kind, base) <= HARMLESS:
                 return copy(value)
@@ -99,27 +99,29 @@ def undress(value: Any, kind: type) -> Any:
 def strip_subclass(value: Any, kind: type) -> Any:
     """The plain value of a subclass that is only a dressed-up value, None for an object with behaviour: where a
     subclass adds public methods."""
-    return next((copy(value) for base, copy in BASES if isinstance(value, base) and not adds_methods(kind, base)), None)
+    return next(
+        (copy(value) for base, copy in BASES if isinstance(value, base) and not has_own_methods(kind, base)), None
+    )
 
 
-def own_members(kind: type, base: type) -> Iterator[tuple[str, Any]]:
+def list_own_members(kind: type, base: type) -> Iterator[tuple[str, Any]]:
     """What a class and its parents add to a base, by name."""
     for parent in itertools.takewhile(lambda parent: parent is not base, kind.__mro__):
         yield from vars(parent).items()
 
 
-def adds_to_fields(kind: type) -> bool:
+def has_more_than_fields(kind: type) -> bool:
     """Has a tuple's class attributes of its own that are not just the names of its fields?"""
     known = {*getattr(kind, "_fields", ()), "count", "index"}
-    return any(not name.startswith("_") and name not in known for name, _ in own_members(kind, tuple))
+    return any(not name.startswith("_") and name not in known for name, _ in list_own_members(kind, tuple))
 
 
-def adds_methods(kind: type, base: type) -> bool:
-    return any(not name.startswith("_") and callable(member) for name, member in own_members(kind, base))
+def has_own_methods(kind: type, base: type) -> bool:
+    return any(not name.startswith("_") and callable(member) for name, member in list_own_members(kind, base))
 
 
 def find_dunders(kind: type, base: type) -> set[str]:
-    return {name for name, _ in own_members(kind, base) if name.startswith("__") and name.endswith("__")}
+    return {name for name, _ in list_own_members(kind, base) if name.startswith("__") and name.endswith("__")}
 
 
 def is_named_tuple(kind: type) -> bool:

@@ -81,7 +81,7 @@ def die_with_parent() -> Call:
     return prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def no_new_privileges() -> Call:
+def forbid_new_privileges() -> Call:
     return prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 

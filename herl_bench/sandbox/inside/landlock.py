@@ -68,5 +68,5 @@ def make_ruleset(version: int, rules: Sequence[Rule], scratch: str | None) -> in
 
 
 def restrict(ruleset: int) -> Call:
-    """From now on only what this ruleset allows; needs `no_new_privileges`."""
+    """From now on only what this ruleset allows; needs `forbid_new_privileges`."""
     return Call("landlock_restrict", libc.syscall, (RESTRICT_SELF, ruleset, 0))

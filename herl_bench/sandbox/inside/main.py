@@ -36,7 +36,7 @@ def confine(options: dict[str, Any]) -> None:
         rules = landlock.make_ruleset(
             landlock.read_abi(), landlock.allow_reading([*options["readable"], "/proc"]), None
         )
-        kernel.make(kernel.no_new_privileges(), landlock.restrict(rules))
+        kernel.make(kernel.forbid_new_privileges(), landlock.restrict(rules))
 
 
 def main() -> None:

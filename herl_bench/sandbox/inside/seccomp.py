@@ -130,7 +130,7 @@ class _Program(ctypes.Structure):
 
 
 def load(code: bytes) -> Call:
-    """Needs `no_new_privileges`."""
+    """Needs `forbid_new_privileges`."""
     program, zero = _Program(len(code) // 8, code), ctypes.c_ulong(0)
     arguments = (ctypes.c_int(PR_SET_SECCOMP), ctypes.c_ulong(MODE_FILTER), ctypes.byref(program), zero, zero)
     return Call("seccomp", libc.prctl, arguments)

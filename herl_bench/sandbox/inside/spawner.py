@@ -280,7 +280,7 @@ def main(control: socket.socket, options: dict[str, Any]) -> None:
         kernel.make(kernel.die_with_parent(), kernel.mount("none", "/", "none", kernel.MS_REC | kernel.MS_PRIVATE))
     kernel.make(*kernel.limit_useless())
     if setting.confined:
-        kernel.make(kernel.no_new_privileges())
+        kernel.make(kernel.forbid_new_privileges())
     null = os.open("/dev/null", os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)

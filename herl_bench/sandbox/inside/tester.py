@@ -230,16 +230,9 @@ class Tester:
             error = catch(compare)
         if program.dead and program.dead[0] == "crash" and os.WIFEXITED(usage.status):
             program.dead, code = None, os.WEXITSTATUS(usage.status)  # os._exit is one way to end a script
-        if program.dead:
-            status, why = program.dead
-        elif program.out_of_memory:
-            status, why = "memory", raised
-        elif raised or code:
-            status, why = "error", raised or f"exit status {code}"
-        elif error is not None:
-            status, why = "fail", f"its output cannot be compared: {type(error).__name__}"
-        else:
-            status = "fail" if why else "pass"
+        if error is not None:
+            why = f"its output cannot be compared: {type(error).__name__}"
+        status, why = judge_script(program, raised, code, why)
         finished = status in ("pass", "fail")
         evidence = f"{row[2]}: {'raised ' if status == 'error' and raised else ''}{why}" if why else ""
         return {
@@ -272,6 +265,17 @@ class Tester:
         self.hear(candidate, lambda: report.examine(names))
         usage = self.end(candidate)
         return {**report.write_verdict(split=job.get("integrity") == "split"), **spell_usage(usage, began)}
+
+
+def judge_script(program: Program, raised: str, code: int, difference: str) -> tuple[str, str]:
+    """(status, why)"""
+    if program.dead:
+        return program.dead
+    if program.out_of_memory:
+        return "memory", raised
+    if raised or code:
+        return "error", raised or f"exit status {code}"
+    return "fail" if difference else "pass", difference
 
 
 def spell_usage(usage: Usage, began: float) -> dict[str, float]:
