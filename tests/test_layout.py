@@ -11,10 +11,11 @@ from helpers.source import ROOT
 
 TESTS = ROOT / "tests"
 FREE = {"helpers", "journeys", "sandbox"}  # the sandbox's tests are named after what it withstands
-PROJECT = {"docs", "imports", "layout", "packaging"}
+PROJECT = {"docs", "imports", "layout", "packaging", "public"}
 """About the project, not about a module of it."""
 ELSEWHERE = {
     "evaluate/pass_at_k": "herl_bench/evaluate/evaluation.py",
+    "examples/notebook": "examples/compare_two_seeds.ipynb",
     "examples/reasoning_gym": "examples/plugins/herl-bench-reasoning-gym",
     "plugins/gsm8k/answers": "plugins/gsm8k/herl_bench_gsm8k/checks.py",
     "plugins/humaneval/policy": "plugins/humaneval/herl_bench_humaneval/policy",
