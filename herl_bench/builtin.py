@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _train(run: TrainingRun) -> None:
-    from herl_bench.train.trainer import train
+    from herl_bench.train.herl import train
 
     train(run)
 

@@ -20,7 +20,7 @@ from herl_bench.plugins import KINDS, load_host
 from herl_bench.policy.server import ServerConfig
 from herl_bench.rubric import CHECKS, load_rubric
 from herl_bench.settings import Settings, read_yaml
-from herl_bench.train.config import GRPOConfig, HeRLConfig, PeerConfig, PPOConfig, RLOOConfig
+from herl_bench.train.config import GRPOConfig, HeRLConfig, PPOConfig, RLOOConfig, TRLConfig
 from herl_bench.train.metrics import CLOCK, METRICS
 from herl_bench.train.rollouts import Rollout
 
@@ -58,7 +58,7 @@ def settings_table(kind, without=()):
 def generated():
     """(page, name of the part) → text."""
     ppo = [f.name for f in dataclasses.fields(PPOConfig)]
-    peer = [f.name for f in dataclasses.fields(PeerConfig)]
+    peer = [f.name for f in dataclasses.fields(TRLConfig)]
     return {
         ("hooks.md", "contributions"): hooks(True),
         ("hooks.md", "observers"): hooks(False),
@@ -72,7 +72,7 @@ def generated():
                 *(f"| `{k}` | `{yaml.safe_dump(v).splitlines()[0]}` |" for k, v in HeRLConfig.presets["paper"].items()),
             ]
         ),
-        ("configuration.md", "PeerConfig"): settings_table(PeerConfig),
+        ("configuration.md", "TRLConfig"): settings_table(TRLConfig),
         ("configuration.md", "GRPOConfig"): settings_table(GRPOConfig, peer),
         ("configuration.md", "RLOOConfig"): settings_table(RLOOConfig, peer),
         ("evaluation.md", "ServerConfig"): settings_table(ServerConfig),

@@ -29,12 +29,12 @@ from herl_bench.errors import UsageError
 from herl_bench.policy.language_model import LanguageModel
 
 # Finished rows are dropped once at most this share of the batch is still writing. Dropping copies the whole cache, and
-# a finished row costs a token's forward pass until it goes: at 0.75 a batch is copied a handful of times (each time a
-# quarter of it is gone), and at no moment more than a quarter of the work is for nothing.
+# a finished row costs a forward pass per token until it goes: at 0.75 no more than a quarter of the work is for
+# nothing, and each copy is of a batch that is smaller by a quarter at least.
 LEAVE = 0.75
 
-# What the keys and values of one batch may take where no batch size is given: 1 GiB, which a laptop spares beside the
-# weights. Wider batches than MOST_ROWS gain nothing on a processor and little on a GPU.
+# Where no batch size is given: what the keys and values of a batch may take (1 GiB, which a laptop spares beside the
+# weights), and most rows.
 CACHE_BYTES = 2**30
 MOST_ROWS = 256
 

@@ -1,2 +1,1 @@
-"""One actor-critic trainer for PPO and HeRL. Losses and advantages are pure functions; `trainer.py` reads top to
-bottom."""
+"""The built-in methods. `herl.py` is HeRL and PPO from top to bottom; losses and advantages are pure functions."""

@@ -178,7 +178,7 @@ HINDSIGHT_OFF = {"hindsight": False, "bonus": "none", "guide_prob": 0.0}
 
 
 @dataclass(frozen=True)
-class PeerConfig:
+class TRLConfig:
     """What the methods that TRL trains share. Names that PPO has mean what they mean there; the others are TRL's
     own."""
 
@@ -208,7 +208,7 @@ class PeerConfig:
 
 
 @dataclass(frozen=True)
-class GRPOConfig(PeerConfig):
+class GRPOConfig(TRLConfig):
     """Group-relative policy optimisation (Shao et al. 2024) by TRL's GRPOTrainer."""
 
     beta: float = setting(0.02, "weight of the KL to the starting policy in the loss, as PPO's kl_coef", ge=0)
@@ -225,7 +225,7 @@ class GRPOConfig(PeerConfig):
 
 
 @dataclass(frozen=True)
-class RLOOConfig(PeerConfig):
+class RLOOConfig(TRLConfig):
     """REINFORCE with a leave-one-out baseline (Ahmadian et al. 2024) by TRL's RLOOTrainer: one ratio and one advantage
     per response."""
 

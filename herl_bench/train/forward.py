@@ -4,6 +4,9 @@ shape.
 Prompts are padded on the left and responses on the right, so that the response positions form one block and only they
 go through the head. Rows are sorted by length into micro-batches that are trimmed to their own longest row. Log-probs
 are those of softmax(logits / temperature), the distribution that was sampled from.
+
+Shapes: B rows of a micro-batch, W columns (prompt and response), T columns of the response block, V vocabulary, D
+hidden width.
 """
 
 from __future__ import annotations
@@ -15,6 +18,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+# Padded tokens per forward pass where `microbatch_tokens` is not set. A processor likes short passes: rows of like
+# length share one, with little padding, and what they hold stays in its cache. A GPU likes few, wide ones.
+CPU_TOKENS, GPU_TOKENS = 2048, 16384
 
 
 @dataclass(frozen=True)
@@ -30,84 +37,101 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Packed:
-    """A micro-batch. `rows` are positions in the list it was packed from; the response block starts at column
-    `start`."""
+class Packing:
+    """How pairs become micro-batches: at most `max_tokens` padded tokens each, where."""
 
-    rows: Tensor
-    input_ids: Tensor
-    attention_mask: Tensor
-    position_ids: Tensor
+    max_tokens: int
+    pad_id: int
+    device: Any
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """`rows_B` are positions in the list it was packed from; the response block starts at column `start`."""
+
+    rows_B: Tensor
+    input_ids_BW: Tensor
+    attention_mask_BW: Tensor
+    position_ids_BW: Tensor
     start: int
     response_BT: Tensor
     mask_BT: Tensor
     temperature_B: Tensor
 
     @property
+    def width(self) -> int:
+        return self.mask_BT.shape[1]
+
+    @property
     def inputs(self) -> dict[str, Tensor]:
-        return {"input_ids": self.input_ids, "attention_mask": self.attention_mask, "position_ids": self.position_ids}
+        """What a model of transformers is called with."""
+        return {
+            "input_ids": self.input_ids_BW,
+            "attention_mask": self.attention_mask_BW,
+            "position_ids": self.position_ids_BW,
+        }
 
 
-def microbatches(
-    pairs: Sequence[Pair], max_tokens: int, pad: int, device: Any, rows: Sequence[int] | None = None
-) -> Iterator[Packed]:
-    """Pack `pairs` (or those at `rows`) by length into batches of at most `max_tokens` padded tokens, at least one row
-    each."""
+def pack_microbatches(
+    pairs: Sequence[Pair], packing: Packing, rows: Sequence[int] | None = None
+) -> Iterator[MicroBatch]:
+    """Pack `pairs` (or those at `rows`) by length, at least one row each."""
     chosen = range(len(pairs)) if rows is None else rows
-    order = sorted(chosen, key=lambda i: (len(pairs[i]), i))
     group: list[int] = []
     longest_prompt = longest_response = 0
-    for i in order:
-        p, r = max(longest_prompt, len(pairs[i].prompt)), max(longest_response, len(pairs[i].response))
-        if group and (p + r) * (len(group) + 1) > max_tokens:
-            yield _pack(pairs, group, pad, device)
-            group, p, r = [], len(pairs[i].prompt), len(pairs[i].response)
+    for i in sorted(chosen, key=lambda i: (len(pairs[i]), i)):
+        prompt, response = len(pairs[i].prompt), len(pairs[i].response)
+        longest_prompt, longest_response = max(longest_prompt, prompt), max(longest_response, response)
+        if group and (longest_prompt + longest_response) * (len(group) + 1) > packing.max_tokens:
+            yield _pack(pairs, group, packing)
+            group, longest_prompt, longest_response = [], prompt, response
         group.append(i)
-        longest_prompt, longest_response = p, r
     if group:
-        yield _pack(pairs, group, pad, device)
+        yield _pack(pairs, group, packing)
 
 
-def _pack(pairs: Sequence[Pair], group: Sequence[int], pad: int, device: Any) -> Packed:
+def _pack(pairs: Sequence[Pair], group: Sequence[int], packing: Packing) -> MicroBatch:
     start = max(len(pairs[i].prompt) for i in group)
     width = start + max(1, *(len(pairs[i].response) for i in group))
-    ids = torch.full((len(group), width), pad, dtype=torch.long)
-    attention = torch.zeros(len(group), width, dtype=torch.long)
-    mask = torch.zeros(len(group), width - start)
+    ids_BW = torch.full((len(group), width), packing.pad_id, dtype=torch.long)
+    attention_BW = torch.zeros(len(group), width, dtype=torch.long)
+    mask_BT = torch.zeros(len(group), width - start)
     for b, i in enumerate(group):
         prompt, response = pairs[i].prompt, pairs[i].response
         left, right = start - len(prompt), start + len(response)
-        ids[b, left:right] = torch.tensor([*prompt, *response], dtype=torch.long)
-        attention[b, left:right] = 1
-        mask[b, : len(response)] = 1
-    positions = (attention.cumsum(1) - 1).clamp(min=0)
-    return Packed(
-        rows=torch.tensor(list(group), device=device),
-        input_ids=ids.to(device),
-        attention_mask=attention.to(device),
-        position_ids=positions.to(device),
+        ids_BW[b, left:right] = torch.tensor([*prompt, *response], dtype=torch.long)
+        attention_BW[b, left:right] = 1
+        mask_BT[b, : len(response)] = 1
+    # As in generation: a prompt's first token is at position 0, however much padding is before it.
+    position_BW = (attention_BW.cumsum(1) - 1).clamp(min=0)
+    device = packing.device
+    return MicroBatch(
+        rows_B=torch.tensor(list(group), device=device),
+        input_ids_BW=ids_BW.to(device),
+        attention_mask_BW=attention_BW.to(device),
+        position_ids_BW=position_BW.to(device),
         start=start,
-        response_BT=ids[:, start:].to(device),
-        mask_BT=mask.to(device),
+        response_BT=ids_BW[:, start:].to(device),
+        mask_BT=mask_BT.to(device),
         temperature_B=torch.tensor([pairs[i].temperature for i in group], device=device),
     )
 
 
-def logprobs(model: nn.Module, batch: Packed, with_entropy: bool = False) -> tuple[Tensor, Tensor | None]:
+def compute_logprobs(model: nn.Module, batch: MicroBatch, with_entropy: bool = False) -> tuple[Tensor, Tensor | None]:
     """(log-prob of each response token, entropy of each position or None), both (B, T); values on padding are
     meaningless."""
-    width = batch.response_BT.shape[1]
-    logits_BTV = model(**batch.inputs, use_cache=False, logits_to_keep=width + 1).logits[:, :-1].float()
+    # The state before a token says how probable it is: one more position than the response has, without the last.
+    logits_BTV = model(**batch.inputs, use_cache=False, logits_to_keep=batch.width + 1).logits[:, :-1].float()
     logp_BTV = torch.log_softmax(logits_BTV / batch.temperature_B[:, None, None], -1)
     logp_BT = logp_BTV.gather(-1, batch.response_BT[..., None])[..., 0]
     return logp_BT, -(logp_BTV.exp() * logp_BTV).sum(-1) if with_entropy else None
 
 
 class Critic(nn.Module):
-    """A copy of the policy's trunk with a scalar head that starts at zero.
+    """A copy of the policy's trunk with a scalar head that starts at zero, so that nothing is believed before something
+    was learnt. Called, it gives `predict_values`.
 
-    `values` reads the state before every response token; `last` reads the state after the last one (with `extra_B` as
-    one more input).
+    extra: how many more inputs the head has beside the hidden state.
     """
 
     def __init__(self, policy_model: Any, extra: int = 0):
@@ -119,25 +143,24 @@ class Critic(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def _hidden(self, batch: Packed) -> Tensor:
-        hidden: Tensor = self.trunk(**batch.inputs, use_cache=False).last_hidden_state
-        return hidden
+    def _read(self, batch: MicroBatch) -> Tensor:
+        hidden_BWD: Tensor = self.trunk(**batch.inputs, use_cache=False).last_hidden_state
+        return hidden_BWD
 
-    def values(self, batch: Packed) -> Tensor:
-        """(B, T)"""
-        hidden_BTD = self._hidden(batch)[:, batch.start - 1 : -1]
-        values: Tensor = self.head(hidden_BTD.to(self.head.weight.dtype))[..., 0].float()
-        return values
+    def predict_values(self, batch: MicroBatch) -> Tensor:
+        """(B, T): of the state before each response token."""
+        hidden_BTD = self._read(batch)[:, batch.start - 1 : -1]
+        values_BT: Tensor = self.head(hidden_BTD.to(self.head.weight.dtype))[..., 0].float()
+        return values_BT
 
-    def last(self, batch: Packed, extra_B: Tensor) -> Tensor:
-        """(B,)"""
-        hidden_BTD = self._hidden(batch)
+    def predict_last(self, batch: MicroBatch, extra_B: Tensor) -> Tensor:
+        """(B,): of the state after the last response token, with `extra_B` as one more input."""
+        hidden_BWD = self._read(batch)
         end_B = batch.start - 1 + batch.mask_BT.sum(1).long()
-        hidden_BD = hidden_BTD[torch.arange(len(end_B), device=end_B.device), end_B]
-        scores: Tensor = self.head(
-            torch.cat([hidden_BD, extra_B[:, None].to(hidden_BD.dtype)], -1).to(self.head.weight.dtype)
-        )[:, 0].float()
-        return scores
+        hidden_BD = hidden_BWD[torch.arange(len(end_B), device=end_B.device), end_B]
+        inputs_BD = torch.cat([hidden_BD, extra_B[:, None].to(hidden_BD.dtype)], -1)
+        scores_B: Tensor = self.head(inputs_BD.to(self.head.weight.dtype))[:, 0].float()
+        return scores_B
 
-    def forward(self, batch: Packed) -> Tensor:
-        return self.values(batch)
+    def forward(self, batch: MicroBatch) -> Tensor:
+        return self.predict_values(batch)

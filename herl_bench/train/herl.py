@@ -1,154 +1,210 @@
-"""The hindsight phase: which responses to revise, under what guidance, and what became of it.
+"""HeRL and PPO, one actor-critic trainer, read from top to bottom. With hindsight off, HeRL is PPO to the bit.
 
-Where this departs from the article: 1. revisions are drawn at their own temperature and scored at it; 2. guidance out
-of the buffer is off by default (`guide_prob`), because no gain from it has been measured yet. Where it departs from the
-published code (sikelifei/HeRL): 3. a value critic instead of group-relative advantages; 4. improved revisions also
-train the plain prompt; 5. revisions are added to the batch, they overwrite nothing; 6. token ids are kept, nothing is
-decoded and encoded again; 7. the bonus is predicted for every response, and only once the predictor beats its
-baselines; 8. every choice is seeded. `preset=paper` takes 3, 4, 5 and 7 back: group-relative advantages without a
-critic, training in the rewrite prompt with the shaped ratio, the best revision in a random place of its group, the
-measured and signed bonus.
+One step, while the budget lasts:
+    sample      responses to the next prompts from the policy
+    judge       each by the rubric: verdicts, and a reward r in [0, 1]
+    hindsight   choose some that failed; put their verdicts into words; let the policy revise each under that guidance;
+                judge the revisions
+    bonus       add α · b to a response's reward: how far it could have improved, by a critic that earned its say
+    rows        one to learn from per response in the prompt it was written in, and, of a revision that improved, one
+                more in the plain prompt that never showed the guidance
+    score       each row by the policy, the starting policy and the value critic
+    advantages  GAE, whitened over the step
+    update      PPO's clipped surrogate on what was sampled; −A⁺ log π on improved revisions under the plain prompt
+    log         spend, judge, learn: one row of metrics, every response with its verdicts
+
+Where this departs from the article (arXiv 2603.20046):
+  1. revisions are drawn at their own temperature, and scored at it;
+  2. guidance out of the buffer is off by default (`guide_prob`): no gain from it has been measured yet;
+from the published code (sikelifei/HeRL):
+  3. a value critic instead of group-relative advantages;
+  4. improved revisions also train the plain prompt;
+  5. revisions are added to the batch, they overwrite nothing;
+  6. token ids are kept, nothing is decoded and encoded again;
+  7. the bonus is predicted for every response, and only once the predictor beats its baselines;
+  8. every choice is seeded;
+from common PPO for language models:
+  9. the KL to the starting policy is a term of the loss (k3), not of the reward;
+ 10. the value critic is a network of its own, trained on on-policy rows only;
+ 11. advantages of off-policy rows are whitened with the on-policy rows' mean and deviation.
+`preset=paper` takes 3, 4, 5 and 7 back: group-relative advantages without a critic, training in the rewrite prompt with
+the shaped ratio, the best revision in a random place of its group, the measured and signed bonus.
+
+Left out: more than one process (the run refuses), and sampling on another device than training.
+
+Each line of a step is a pure piece beside this file: `sampling` (sample, judge), `revisions` (hindsight), `bonus`,
+`rollouts` (rows), `update` (score, advantages, update), with `losses` and `advantages` under it; `steps` and `metrics`
+are what every method does alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from random import Random
+from typing import TYPE_CHECKING, Any
 
-from herl_bench.hindsight import Hindsight, HindsightBuffer, write_guidance, write_revision_prompt
-from herl_bench.train.config import HeRLConfig
-from herl_bench.train.rollouts import Assignment, Rollout
-from herl_bench.types import Example, HindsightTemplate, Rubric
+import torch
 
+from herl_bench.errors import DivergedError
+from herl_bench.evaluate.scores import mean
+from herl_bench.hindsight import HindsightBuffer
+from herl_bench.train.bonus import Bonus
+from herl_bench.train.config import HINDSIGHT_OFF, HeRLConfig
+from herl_bench.train.forward import CPU_TOKENS, GPU_TOKENS, Packing
+from herl_bench.train.judging import Judging
+from herl_bench.train.metrics import describe_step, mean_metric
+from herl_bench.train.revisions import assign_drafts, assign_revisions, choose_drafts, gather_lessons, place_revisions
+from herl_bench.train.rollouts import Rollout, make_rows
+from herl_bench.train.sampling import judge_rollouts, sample_rollouts
+from herl_bench.train.steps import Clock, ExampleStream, afford_rollouts, log_step, open_accelerator, stop_diverged
+from herl_bench.train.update import ActorCritic, compute_targets
 
-def choose(
-    drafts: Sequence[Rollout], slots: int, config: HeRLConfig, predicted: Sequence[float], rng: Random
-) -> dict[int, float]:
-    """Which drafts to revise: index → propensity. A share `revise_epsilon` of the slots is drawn at random among all
-    candidates.
+if TYPE_CHECKING:
+    from herl_bench.train.training_run import TrainingRun
 
-    predicted: the bonus critic's improvement for each draft, read by `revise=critic` only. With `all` every candidate
-    has the same chance. A propensity is the chance, before any draw, of being picked by the strategy or else by the
-    random share.
-    """
-    failed = [i for i, r in enumerate(drafts) if r.reward is not None and r.reward < config.hindsight_threshold]
-    if not failed or slots < 1:
-        return {}
-    if config.revise == "all":
-        chosen = rng.sample(failed, min(slots, len(failed)))
-        return {i: len(chosen) / len(failed) for i in sorted(chosen)}
-    if config.revise == "critic":
-        ranked = sorted(failed, key=lambda i: (-predicted[i], i))
-    else:
-        ranked = _best(drafts, failed, ties=config.revise == "best_ties")
-        rng.shuffle(ranked)
-    explored = min(round(slots * config.revise_epsilon), len(failed))
-    picked = ranked[: slots - explored]
-    rest = sorted(set(failed) - set(picked))
-    random_picks = rng.sample(rest, min(explored, len(rest)))
-    chance = len(random_picks) / len(rest) if rest else 0.0
-    if config.revise == "critic":  # the same drafts whatever is drawn
-        by_strategy = dict.fromkeys(picked, 1.0)
-    else:  # shuffled: each of the ranked had the same chance
-        by_strategy = dict.fromkeys(ranked, len(picked) / len(ranked) if ranked else 0.0)
-    return {
-        i: by_strategy.get(i, 0.0) + (1 - by_strategy.get(i, 0.0)) * chance for i in sorted([*picked, *random_picks])
-    }
+# One random stream per purpose, seeded by run.seed * 1000 + its place here: what hindsight draws must not move what PPO
+# draws, and no two of them, nor those of neighbouring seeds, may be the same. The first two sample, on the policy's
+# device.
+STREAMS = ("sampling", "revising", "shuffling", "judging_bonus")
 
 
-def _best(drafts: Sequence[Rollout], failed: Sequence[int], ties: bool) -> list[int]:
-    """The best failure of each prompt, the first of equals; with `ties`, all of them, of prompts without a success
-    only."""
-    groups: dict[str, list[int]] = {}
-    for i in failed:
-        groups.setdefault(drafts[i].example.id, []).append(i)
-    if not ties:
-        return [max(group, key=lambda i: drafts[i].reward or 0.0) for group in groups.values()]
-    solved = {r.example.id for i, r in enumerate(drafts) if r.reward is not None and i not in set(failed)}
-    best = {name: max(drafts[i].reward or 0.0 for i in group) for name, group in groups.items() if name not in solved}
-    return [i for name in best for i in groups[name] if drafts[i].reward == best[name]]
+def train(run: TrainingRun) -> None:
+    """Spend the run's budget. Raises `DivergedError` on NaN or exploding KL, after saving what there was."""
+    learner = Learner(run)
+    state = run.load_checkpoint()
+    if state is not None:
+        learner.load_state_dict(state)
+    while not run.interrupted and (plan := learner.plan()):
+        try:
+            learner.step(*plan)
+        except DivergedError as error:
+            stop_diverged(run, learner.steps, learner.state_dict(), str(error), kl_weight="kl_coef")
+        if learner.steps % learner.config.save_steps == 0:
+            run.save_checkpoint(learner.steps, learner.state_dict())
+    run.save_checkpoint(learner.steps, learner.state_dict())
+    run.critics = {"critic": learner.models.critic} if learner.models.has_critic else {}
+    if learner.bonus.critic:
+        run.critics |= {"bonus_critic": learner.bonus.critic.model}
 
 
-def assign_drafts(
-    examples: Sequence[Example], buffer: HindsightBuffer, template: HindsightTemplate, config: HeRLConfig, rng: Random
-) -> list[Assignment]:
-    """Plain prompts, some of them carrying guidance that an earlier attempt at this prompt, or at a similar one, was
-    given."""
-    assigned = []
-    for i, example in enumerate(examples):
-        lesson, group = None, i // config.num_generations
-        if config.guide_prob > 0 and rng.random() < config.guide_prob:
-            if config.guide_from != "similar":
-                lesson = buffer.same(example, rng)
-            if config.guide_from != "same" and lesson is None:
-                lesson = buffer.similar(example, rng)
-        if lesson is None:
-            assigned.append(Assignment(example, example.prompt, group=group))
-        else:
-            prompt = write_revision_prompt(template, example, lesson.guidance, None)
-            assigned.append(Assignment(example, prompt, lesson.guidance, baseline=lesson.reward, group=group))
-    return assigned
+class Learner:
+    """The models, the hindsight buffer and the random states of a run, and what one step does with them."""
+
+    def __init__(self, run: TrainingRun):
+        self.run, self.config = run, as_herl(run.config)
+        accelerator = self.accelerator = open_accelerator(run, self.config)
+        device = accelerator.device
+        self.streams = {
+            name: torch.Generator(device if name in STREAMS[:2] else "cpu").manual_seed(run.seed * 1000 + purpose)
+            for purpose, name in enumerate(STREAMS)
+        }
+        self.choosing = Random(run.seed)
+        tokens = self.config.microbatch_tokens or (CPU_TOKENS if device.type == "cpu" else GPU_TOKENS)
+        packing = Packing(tokens, run.policy.pad_id, device)
+        self.models = ActorCritic(run, self.config, accelerator, packing, self.streams["shuffling"])
+        self.bonus = Bonus(run.policy.model, self.config, packing, run.budget)
+        self.buffer = HindsightBuffer(self.config.buffer_size)
+        self.judging = Judging(run.environment)
+        self.examples = ExampleStream(run.data)
+        self.steps, self.started = 0, time.monotonic()
+
+    def plan(self) -> tuple[int, int] | None:
+        """(prompts, revision slots) of the next step; None when the budget is spent."""
+        rollouts = afford_rollouts(self.run, self.steps)
+        slots = int(rollouts * self.config.revise_fraction) if self.config.hindsight else 0
+        prompts = (rollouts - slots) // self.config.num_generations
+        return (prompts, slots) if prompts else None
+
+    def step(self, prompts: int, slots: int) -> None:
+        run, config, streams, clock = self.run, self.config, self.streams, Clock(self.started)
+
+        examples = [example for example in self.examples.take(prompts) for _ in range(config.num_generations)]
+        with clock("sample"):
+            assigned = assign_drafts(examples, self.buffer, run.template, config, self.choosing)
+            drafts = sample_rollouts(run, self.judging, assigned, config.temperature, streams["sampling"])
+        with clock("judge"):
+            drafts = judge_rollouts(run, self.judging, drafts)
+
+        with clock("bonus"):
+            predicted = self.bonus.predict(drafts)
+        revisions: list[Rollout] = []
+        if config.hindsight:
+            with clock("hindsight"):
+                chosen = choose_drafts(drafts, slots, config, predicted, self.choosing)
+                assigned = assign_revisions(drafts, chosen, run.template, run.rubric, config)
+                # Without guidance a revision is one more draft, and must come from the same distribution.
+                temperature = config.temperature if config.guidance == "none" else config.revision_temperature
+                revisions = sample_rollouts(run, self.judging, assigned, temperature, streams["revising"], "revision")
+                revisions = judge_rollouts(run, self.judging, revisions)
+                self.buffer.add(gather_lessons(drafts, revisions))
+        with clock("bonus"):
+            drafts = self.bonus.pay(self.steps + 1, drafts, revisions, predicted, streams["judging_bonus"])
+
+        rollouts = taught = [*drafts, *revisions]
+        if config.replace_top_n:
+            taught = place_revisions(drafts, revisions, config.replace_top_n, self.choosing)
+        rows, stats = make_rows(taught, config), None
+        # Off-policy rows alone would have nothing to be whitened by.
+        if any(not row.off_policy for row in rows):
+            with clock("score"):
+                scored = self.models.score(rows)
+            with clock("learn"):
+                if self.steps == 0:
+                    self.models.warm_up(rows, scored)
+                targets = compute_targets(rows, scored, config)
+                stats = self.models.update(rows, scored, targets, self.steps + 1)
+
+        self.steps += 1
+        row: dict[str, Any] = {**describe_step(run, self.steps, rollouts, clock), "rows": len(rows)}
+        row |= stats.as_metrics() if stats else {}
+        row |= self._describe_hindsight(drafts, revisions)
+        log_step(run, row, rollouts, self.accelerator)
+
+    def _describe_hindsight(self, drafts: Sequence[Rollout], revisions: Sequence[Rollout]) -> dict[str, Any]:
+        """HeRL's part of a row of metrics; nothing with hindsight off."""
+        row: dict[str, Any] = {}
+        if self.config.hindsight:
+            gains = [r.improvement for r in revisions]
+            row |= {
+                "revisions": len(revisions),
+                "revision_reward": mean(r.reward for r in revisions),
+                "revision_improvement": mean(gains),
+                "revision_improved_rate": mean(None if gain is None else gain > 0 for gain in gains),
+                "revision_solved_rate": mean_metric(self.run, revisions),
+                "buffer": len(self.buffer),
+                "bonus": mean(r.bonus for r in drafts if r.kind == "plain"),
+            }
+        if guided := [r.reward for r in drafts if r.kind == "guided"]:
+            row |= {"guided": len(guided), "guided_reward": mean(guided)}
+        return row | self.bonus.describe_calibration()
+
+    # ------------------------------------------------------------------------------------------------------- checkpoint
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the rest of the run depends on."""
+        return {
+            "steps": self.steps,
+            "position": self.examples.position,
+            **self.models.state_dict(),
+            **self.bonus.state_dict(),
+            "buffer": self.buffer.state_dict(),
+            "budget": self.run.budget.state_dict(),
+            "generators": {name: generator.get_state() for name, generator in self.streams.items()},
+            "choosing": self.choosing.getstate(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.steps, self.examples.position = state["steps"], state["position"]
+        self.models.load_state_dict(state)
+        self.bonus.load_state_dict(state)
+        self.buffer.load_state_dict(state["buffer"])
+        self.run.budget.load_state_dict(state["budget"])
+        for name, generator in self.streams.items():
+            generator.set_state(state["generators"][name])
+        version, internal, gauss = state["choosing"]  # a file gives lists where Random wants tuples
+        self.choosing.setstate((version, tuple(internal), gauss))
 
 
-def assign_revisions(
-    drafts: Sequence[Rollout], chosen: dict[int, float], template: HindsightTemplate, rubric: Rubric, config: HeRLConfig
-) -> list[Assignment]:
-    """A prompt with guidance for each chosen draft that there is something to say about; what `config.guidance` makes
-    of it."""
-    said = {
-        i: write_guidance(
-            template, rubric, drafts[i].example, drafts[i].text, drafts[i].judgement.verdicts, config.hint_level
-        )
-        for i in chosen
-    }
-    said = {i: words for i, words in said.items() if words}
-    if config.guidance == "shuffled":
-        said = _swapped(said, drafts)
-    assigned = []
-    for i, words in said.items():
-        draft = drafts[i]
-        if config.guidance == "none":
-            words, prompt = "", draft.example.prompt
-        else:
-            prompt = write_revision_prompt(template, draft.example, words, draft.text)
-        assigned.append(Assignment(draft.example, prompt, words, draft.reward, i, chosen[i], draft.group))
-    return assigned
-
-
-def _swapped(said: dict[int, str], drafts: Sequence[Rollout]) -> dict[int, str]:
-    """Each draft with the guidance of the next one of another problem; drafts are in no order that means anything, so
-    nothing is drawn."""
-    order = list(said)
-    swapped = {}
-    for k, i in enumerate(order):
-        others = [j for j in (*order[k + 1 :], *order[:k]) if drafts[j].example.id != drafts[i].example.id]
-        if others:
-            swapped[i] = said[others[0]]
-    return swapped
-
-
-def replaced(drafts: Sequence[Rollout], revisions: Sequence[Rollout], most: int, rng: Random) -> list[Rollout]:
-    """What is trained on where revisions take the place of drafts: in each group at most `most` revisions, the best
-    first, that are at least as good as its best draft, each in a random draft's place; other revisions train nothing.
-    Revised drafts stay: they hold the measured bonus.
-    """
-    kept = set(range(len(drafts)))
-    placed = []
-    for group in dict.fromkeys(r.group for r in revisions):
-        rewards = [d.reward for d in drafts if d.group == group and d.reward is not None]
-        good = [r for r in revisions if r.group == group and r.reward is not None and r.reward >= max(rewards)]
-        revised = {r.draft for r in revisions if r.group == group}
-        places = [i for i, d in enumerate(drafts) if d.group == group and i not in revised]
-        taken = rng.sample(places, min(most, len(good), len(places)))
-        kept -= set(taken)
-        placed += sorted(good, key=lambda r: -(r.reward or 0.0))[: len(taken)]
-    return [*(d for i, d in enumerate(drafts) if i in kept), *placed]
-
-
-def lessons(drafts: Sequence[Rollout], revisions: Sequence[Rollout]) -> list[Hindsight]:
-    """What goes into the buffer: drafts and revisions that both were decided."""
-    return [
-        Hindsight(r.example.id, r.example.prompt, drafts[r.draft].text, r.guidance, r.baseline, r.text, r.reward)
-        for r in revisions
-        if r.draft is not None and r.improvement is not None and r.baseline is not None and r.guidance
-    ]
+def as_herl(config: Any) -> HeRLConfig:
+    """PPO's configuration is HeRL's with hindsight off, so that the code above knows one kind only."""
+    return config if isinstance(config, HeRLConfig) else HeRLConfig(**{**vars(config), **HINDSIGHT_OFF})

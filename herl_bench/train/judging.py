@@ -10,34 +10,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 from herl_bench.rubric import judge
-from herl_bench.types import Example, Judgement, Metric, Rubric
+from herl_bench.types import Environment, Example, Judgement
 
 
 class Judging:
     """`begin` may be called for a response as soon as it is known; `finish` gives the judgements of all. Equal
     responses are judged once."""
 
-    def __init__(self, rubric: Rubric, metrics: Sequence[Metric], sandbox: Any):
-        self.rubric, self.metrics, self.sandbox = rubric, metrics, sandbox
+    def __init__(self, environment: Environment):
+        self.environment = environment
         self._begun: dict[tuple[str, str], Future[list[Judgement]]] = {}
-        workers = getattr(sandbox, "workers", 1)
-        self._threads = None if sandbox is None else ThreadPoolExecutor(workers, thread_name_prefix="judging")
+        workers = getattr(environment.sandbox, "workers", 1)
+        self._threads = (
+            None if environment.sandbox is None else ThreadPoolExecutor(workers, thread_name_prefix="judging")
+        )
 
     def begin(self, example: Example, response: str) -> None:
         if self._threads is not None and (example.id, response) not in self._begun:
-            self._begun[example.id, response] = self._threads.submit(
-                judge, [example], [response], self.rubric, self.metrics, self.sandbox
-            )
+            self._begun[example.id, response] = self._threads.submit(self._judge, [example], [response])
 
     def finish(self, examples: Sequence[Example], responses: Sequence[str]) -> list[Judgement]:
         """One judgement per pair, in order, whether it was begun or not."""
         if self._threads is None:
-            return judge(examples, responses, self.rubric, self.metrics)
+            return self._judge(examples, responses)
         for example, response in zip(examples, responses, strict=True):
             self.begin(example, response)
-        judged = [self._begun[e.id, r].result()[0] for e, r in zip(examples, responses, strict=True)]
+        judgements = [self._begun[e.id, r].result()[0] for e, r in zip(examples, responses, strict=True)]
         self._begun.clear()
-        return judged
+        return judgements
+
+    def _judge(self, examples: Sequence[Example], responses: Sequence[str]) -> list[Judgement]:
+        environment = self.environment
+        return judge(examples, responses, environment.rubric, environment.metrics, environment.sandbox)

@@ -1,6 +1,7 @@
-"""Advantages and losses: tensors in, tensors out, nothing else. Shapes: B responses, T response positions,
-right-padded; `mask_BT` is 1.0 on response tokens (the end-of-sequence token included) and 0.0 on padding.
+"""Losses per token: tensors in, tensors out, nothing else. Each function is named after its formula.
 
+Shapes: B responses, T response positions, right-padded; `mask_BT` is 1.0 on response tokens (the end-of-sequence token
+included) and 0.0 on padding. Losses are to be minimised, and are not masked: the caller sums them with `masked_sum`.
 Left out: anything that knows of prompts, models or budgets.
 """
 
@@ -10,89 +11,32 @@ import torch
 from torch import Tensor
 
 
-def terminal_rewards(reward_B: Tensor, mask_BT: Tensor) -> Tensor:
-    """(B, T): each response's scalar reward on its last valid token, 0 elsewhere."""
-    last_B = mask_BT.sum(1).long() - 1
-    rewards_BT = torch.zeros_like(mask_BT)
-    rows = torch.arange(len(reward_B), device=mask_BT.device)[last_B >= 0]
-    rewards_BT[rows, last_B[rows]] = reward_B[rows].to(mask_BT.dtype)
-    return rewards_BT
-
-
-def gae(rewards_BT: Tensor, values_BT: Tensor, mask_BT: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
-    """Generalised advantage estimation (Schulman et al. 2016, eq. 16). Returns (advantages_BT, returns_BT), both 0 on
-    padding.
-
-    values_BT[:, t] is the value of the state before token t; after the last valid token the value is 0 (every response
-    is an episode).
-    """
-    _same(rewards_BT, values_BT, mask_BT)
-    steps = rewards_BT.shape[1]
-    advantages_BT = torch.zeros_like(rewards_BT)
-    running_B = torch.zeros_like(rewards_BT[:, 0])
-    for t in reversed(range(steps)):
-        next_mask_B = mask_BT[:, t + 1] if t + 1 < steps else torch.zeros_like(running_B)
-        next_value_B = values_BT[:, t + 1] * next_mask_B if t + 1 < steps else torch.zeros_like(running_B)
-        delta_B = rewards_BT[:, t] + gamma * next_value_B - values_BT[:, t]
-        running_B = (delta_B + gamma * lam * next_mask_B * running_B) * mask_BT[:, t]
-        advantages_BT[:, t] = running_B
-    return advantages_BT, (advantages_BT + values_BT) * mask_BT
-
-
-def whiten(x_BT: Tensor, mask_BT: Tensor, by_BT: Tensor | None = None, eps: float = 1e-4) -> Tensor:
-    """Zero mean and unit variance over the valid positions of the whole batch; padding stays 0.
-
-    by_BT: the positions whose mean and variance are used for all (the on-policy ones); `mask_BT` if left out.
-    eps: added to the variance. Rewards lie in [0, 1]: where they spread by less than 0.01 there is nothing to learn but
-    the critic's noise, and the usual 1e-8 would blow that up to full size.
-    """
-    by_BT = mask_BT if by_BT is None else by_BT
-    _same(x_BT, mask_BT, by_BT)
-    count = by_BT.sum().clamp(min=1)
-    mean = (x_BT * by_BT).sum() / count
-    variance = ((x_BT - mean).square() * by_BT).sum() / (count - 1).clamp(min=1)
-    return (x_BT - mean) * torch.rsqrt(variance + eps) * mask_BT
-
-
-def group_advantages(reward_N: Tensor, group_N: Tensor, counted_N: Tensor, eps: float = 1e-4) -> Tensor:
-    """(N,): each reward minus its group's mean, over its group's standard deviation plus `eps` (GRPO: Shao et al. 2024,
-    section 4.1.2).
-
-    counted_N: the rows that make mean and deviation (the on-policy ones). A group of one has nothing to compare with:
-    advantage 0.
-    """
-    groups = int(group_N.max()) + 1
-    weight_N = counted_N.to(reward_N.dtype)
-
-    def total(x_N: Tensor) -> Tensor:
-        return torch.zeros(groups, dtype=reward_N.dtype, device=reward_N.device).index_add(0, group_N, x_N * weight_N)
-
-    count_G = total(torch.ones_like(reward_N))
-    centred_N = reward_N - (total(reward_N) / count_G.clamp(min=1))[group_N]
-    deviation_G = (total(centred_N.square()) / (count_G - 1).clamp(min=1)).sqrt()
-    return torch.where(count_G[group_N] > 1, centred_N / (deviation_G[group_N] + eps), 0.0)
-
-
 def ppo_loss(
     logp_BT: Tensor, old_logp_BT: Tensor, advantage_BT: Tensor, low: float, high: float, dual_clip: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """PPO's clipped surrogate per token (Schulman et al. 2017, eq. 7), negated. Returns (loss_BT, was_clipped_BT).
 
-    low, high: the ratio is clipped to [1 - low, 1 + high]. dual_clip: with a negative advantage the loss is at most
-    dual_clip · |A| (Ye et al. 2020, eq. 5).
+    low, high: the ratio is clipped to [1 - low, 1 + high]; a larger `high` leaves improbable tokens more room to rise
+    (DAPO, arXiv 2503.14476, section 3.1). dual_clip: with a negative advantage the loss is at most dual_clip · |A| (Ye
+    et al. 2020, arXiv 1912.09729, eq. 5).
     """
-    _same(logp_BT, old_logp_BT, advantage_BT)
+    check_shapes(logp_BT, old_logp_BT, advantage_BT)
     ratio_BT = (logp_BT - old_logp_BT).exp()
     free_BT, held_BT = -ratio_BT * advantage_BT, -ratio_BT.clamp(1 - low, 1 + high) * advantage_BT
+    # The worse of both: a move beyond the clip earns nothing more, and a move back from beyond it is still paid for.
     loss_BT = torch.maximum(free_BT, held_BT)
     if dual_clip is not None:
+        # With A < 0 nothing bounds ratio · |A| from above: one token that became far more probable than it was when it
+        # was sampled would own the whole gradient.
         loss_BT = torch.where(advantage_BT < 0, torch.minimum(loss_BT, -dual_clip * advantage_BT), loss_BT)
     return loss_BT, (held_BT > free_BT).to(logp_BT.dtype)
 
 
 def awr_loss(logp_BT: Tensor, advantage_BT: Tensor) -> Tensor:
     """−A⁺ · log π(y'|x) per token, without a ratio (RL from text feedback, arXiv 2602.02482)."""
-    _same(logp_BT, advantage_BT)
+    check_shapes(logp_BT, advantage_BT)
+    # Positive advantages only: pushing down what the plain prompt hardly ever says would teach it nothing, and log π
+    # has no floor there.
     return -advantage_BT.clamp(min=0) * logp_BT
 
 
@@ -101,44 +45,45 @@ def shaped_loss(logp_BT: Tensor, behaviour_BT: Tensor, advantage_BT: Tensor, gam
 
     Its gradient vanishes where x is near 0: where the revision is improbable, which is where it would matter.
     """
-    _same(logp_BT, behaviour_BT, advantage_BT)
+    check_shapes(logp_BT, behaviour_BT, advantage_BT)
     ratio_BT = (logp_BT - behaviour_BT).exp()
+    # No clip: x / (x + γ) lies below 1 of its own.
     return -advantage_BT * ratio_BT / (ratio_BT + gamma)
 
 
 def value_loss(value_BT: Tensor, old_value_BT: Tensor, return_BT: Tensor, clip: float) -> Tensor:
-    """Clipped squared error per token, halved: ½ max((V − R)², (clip(V, V_old ± clip) − R)²)."""
-    _same(value_BT, old_value_BT, return_BT)
+    """Clipped squared error per token, halved: ½ max((V − R)², (clip(V, V_old ± clip) − R)²), as in PPO's published
+    code (openai/baselines, ppo2); the paper has no clip on the value."""
+    check_shapes(value_BT, old_value_BT, return_BT)
     held_BT = old_value_BT + (value_BT - old_value_BT).clamp(-clip, clip)
+    # The larger error counts, so that a value that overshot the clip is still drawn back.
     return 0.5 * torch.maximum((value_BT - return_BT).square(), (held_BT - return_BT).square())
 
 
 def kl_k3(logp_BT: Tensor, reference_BT: Tensor) -> Tensor:
-    """Schulman's k3 estimate of KL(π ‖ reference) per token: e^d − 1 − d with d = log reference − log π. Never
-    negative."""
-    _same(logp_BT, reference_BT)
+    """The k3 estimate of KL(π ‖ reference) per token: e^d − 1 − d with d = log reference − log π (Schulman 2020,
+    "Approximating KL divergence"; GRPO, arXiv 2402.03300, eq. 4). Never negative."""
+    check_shapes(logp_BT, reference_BT)
+    # k1 = −d is unbiased too, but of either sign: as a loss it would pay for tokens that happen to fall below 0.
     d_BT = reference_BT - logp_BT
     return d_BT.exp() - 1 - d_BT
 
 
 def masked_sum(x_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Sum over valid positions; divide by the *global* minibatch's token count so that micro-batches add up to the same
-    gradient."""
-    _same(x_BT, mask_BT)
+    """Sum over valid positions, a scalar."""
+    # Divided by the caller, by the token count of the *whole* minibatch: only so do micro-batches of different sizes
+    # add up to the gradient of one pass.
+    check_shapes(x_BT, mask_BT)
     return (x_BT * mask_BT).sum()
 
 
 def masked_mean(x_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Mean over valid positions, a scalar; 0 where there is none."""
     return masked_sum(x_BT, mask_BT) / mask_BT.sum().clamp(min=1)
 
 
-def explained_variance(predicted: Tensor, actual: Tensor) -> float:
-    """1 − Var(actual − predicted) / Var(actual); 0 where the targets do not vary."""
-    variance = actual.var(unbiased=False)
-    return float(1 - (actual - predicted).var(unbiased=False) / variance) if variance > 1e-12 else 0.0
-
-
-def _same(*tensors: Tensor) -> None:
+def check_shapes(*tensors: Tensor) -> None:
+    """Raises `ValueError`: broadcasting would turn a forgotten axis into a number that only looks right."""
     shapes = {tuple(t.shape) for t in tensors}
     if len(shapes) != 1 or tensors[0].dim() != 2:
         raise ValueError(f"expected equal (batch, token) shapes, got {sorted(shapes)}")

@@ -1,11 +1,20 @@
-"""Every name that may stand in a row of `metrics.jsonl`, with what it means. The trainer refuses to log a name that is
-not here."""
+"""A row of `metrics.jsonl`: every name that may stand in it, with what it means, and the values that every method has.
+
+The trainer refuses to log a name that is not here.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from herl_bench.evaluate.scores import fill_undecided, mean
+from herl_bench.rubric import is_undecided
+
+if TYPE_CHECKING:
+    from herl_bench.train.rollouts import Rollout
+    from herl_bench.train.training_run import TrainingRun
 
 METRICS: Mapping[str, str] = {
     "step": "number of the iteration, from 1",
@@ -104,14 +113,65 @@ CLOCK = ("wall_s", "tokens_per_s", "seconds")
 """The fields that differ between two runs of the same seed."""
 
 
-def checked(row: Mapping[str, Any]) -> dict[str, Any]:
+def order_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row, in the order of the table above, with what is not a finite number as None. Raises `KeyError` for an
     undocumented name."""
     unknown = sorted(set(row) - set(METRICS))
     if unknown:
         raise KeyError(f"undocumented metrics: {', '.join(unknown)}")
-    return {name: _finite(row[name]) for name in METRICS if name in row}
+    return {name: _keep_finite(row[name]) for name in METRICS if name in row}
 
 
-def _finite(value: Any) -> Any:
+def _keep_finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def describe_step(run: TrainingRun, step: int, rollouts: Sequence[Rollout], clock: Any) -> dict[str, Any]:
+    """The part of a row that every method has: what was spent, and how the responses were. clock: a `steps.Clock`."""
+    plain = [r for r in rollouts if r.kind == "plain"]
+    primary = run.metrics[0].key
+    integrities = [r.judgement.integrity for r in plain]
+    row: dict[str, Any] = {
+        "step": step,
+        "tokens": run.budget.spent,
+        "rollouts": run.budget.rollouts,
+        "reward_calls": run.budget.reward_calls,
+        "optimizer_steps": run.budget.optimizer_steps,
+        "forward_tokens": run.budget.forward_tokens,
+        "trained_tokens": run.budget.trained_tokens,
+        "reward": mean(r.reward for r in plain),
+        "metric": mean_metric(run, plain),
+        "metric_planted": mean_metric(run, [r for r in plain if r.example.info.get("planted") is True]),
+        "metric_plain": mean_metric(run, [r for r in plain if r.example.info.get("planted") is False]),
+        "undecided": sum(is_undecided(r.judgement, run.rubric, primary) for r in plain),
+        "criteria": {c.name: mean(r.judgement.criteria.get(c.name) for r in plain) for c in run.rubric.criteria},
+        "response_tokens": mean(len(r.ids) for r in rollouts),
+        "eos_rate": mean(r.finish == "eos" for r in rollouts),
+        "truncation_rate": mean(r.finish == "length" for r in rollouts),
+        "unparsed_rate": mean(_is_unparsed(run, r) for r in plain),
+        "error_rate": mean(r.reward is None for r in rollouts),
+        "wall_s": clock.since_start,
+        "tokens_per_s": sum(len(r.ids) for r in rollouts) / max(1e-9, clock.total),
+        "seconds": clock.seconds,
+    }
+    if any(integrities):
+        row["shared"] = integrities.count("shared")
+    gaps = [r.reward - m for r in plain if r.reward is not None and (m := r.judgement.metrics.get(primary)) is not None]
+    if gaps:
+        row["reward_metric_gap"] = mean(gaps)
+    return row
+
+
+def mean_metric(run: TrainingRun, rollouts: Sequence[Rollout]) -> float | None:
+    """Of the primary metric; the undecided count as in an evaluation: 0, or the worst where that is below, or left out
+    where lower is better."""
+    primary = run.metrics[0]
+    values = [r.judgement.metrics.get(primary.key) for r in rollouts]
+    return mean(fill_undecided(values, primary.higher_is_better))
+
+
+def _is_unparsed(run: TrainingRun, rollout: Rollout) -> bool | None:
+    try:
+        return run.task.extract(rollout.example, rollout.text) is None
+    except Exception:  # a plugin's; what it says is shown where responses are evaluated
+        return None

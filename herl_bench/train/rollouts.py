@@ -10,14 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from herl_bench.train.config import PPOConfig
+from herl_bench.train.config import HeRLConfig
 from herl_bench.train.forward import Pair
-from herl_bench.types import Example, Judgement, Kind
+from herl_bench.types import Example, Judgement, Kind, Verdict
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """A prompt to sample from, with guidance or without. group: which prompt of the step it asks, guided or not."""
+    """A prompt to sample from, with guidance or without.
+
+    baseline: the reward that the attempt behind the guidance had. draft: index of the revised rollout in the same step.
+    propensity: the chance with which that draft was chosen for revision. group: which prompt of the step this asks,
+    guided or not.
+    """
 
     example: Example
     prompt: str
@@ -28,16 +33,12 @@ class Assignment:
     group: int = 0
 
 
-@dataclass(frozen=True)
-class Rollout:
-    """prompt_ids: what the policy saw. plain_ids: the same example's prompt without guidance. baseline: the reward that
-    the attempt behind the guidance had. draft: index of the revised rollout in the same step. bonus: predicted or
-    measured improvement, not yet weighted.
-    propensity: the chance with which the draft was chosen for revision. group: as of the assignment."""
+@dataclass(frozen=True, kw_only=True)
+class Rollout(Assignment):
+    """A response to an assignment. prompt_ids: what the policy saw. plain_ids: the same example's prompt without
+    guidance. bonus: predicted or measured improvement, not yet weighted."""
 
-    example: Example
     kind: Kind
-    prompt: str
     prompt_ids: tuple[int, ...]
     plain_ids: tuple[int, ...]
     ids: tuple[int, ...]
@@ -45,12 +46,7 @@ class Rollout:
     finish: str
     temperature: float
     judgement: Judgement
-    guidance: str = ""
-    baseline: float | None = None
-    draft: int | None = None
-    propensity: float | None = None
     bonus: float = 0.0
-    group: int = 0
 
     @property
     def reward(self) -> float | None:
@@ -81,19 +77,7 @@ class Rollout:
             "status": self.judgement.status,
             "integrity": self.judgement.integrity,
             "errors": list(self.judgement.errors),
-            "verdicts": [
-                {
-                    k: v
-                    for k, v in (
-                        ("criterion", x.criterion),
-                        ("part", x.part),
-                        ("met", x.met),
-                        ("evidence", x.evidence or x.error),
-                    )
-                    if v != ""
-                }
-                for x in self.judgement.verdicts
-            ],
+            "verdicts": [_describe_verdict(verdict) for verdict in self.judgement.verdicts],
             "guidance": self.guidance,
             "draft": self.draft,
             "baseline": self.baseline,
@@ -103,11 +87,15 @@ class Rollout:
         }
 
 
+def _describe_verdict(verdict: Verdict) -> dict[str, Any]:
+    fields = {"criterion": verdict.criterion, "part": verdict.part, "met": verdict.met}
+    return {name: v for name, v in {**fields, "evidence": verdict.evidence or verdict.error}.items() if v != ""}
+
+
 @dataclass(frozen=True)
 class Row:
     """One thing to learn from. behaviour: the pair as it was sampled, where that is not this one (then the row is
-    off-policy).
-    revision: a revision in the prompt that it was written in."""
+    off-policy). revision: a revision in the prompt that it was written in."""
 
     pair: Pair
     reward: float
@@ -120,25 +108,20 @@ class Row:
         return self.behaviour is not None
 
 
-def training_rows(rollouts: Sequence[Rollout], config: PPOConfig) -> list[Row]:
+def make_rows(rollouts: Sequence[Rollout], config: HeRLConfig) -> list[Row]:
     """Undecided rewards give no row; truncated responses get reward 0 or no row; empty ones give none."""
     rows = []
-    context = getattr(config, "train_context", "both")
-    bonus_coef = getattr(config, "bonus_coef", 0.0)
     for r in rollouts:
         truncated = r.finish == "length"
         if r.reward is None or not r.ids or (truncated and config.truncation == "mask"):
             continue
-        reward = 0.0 if truncated else r.reward + bonus_coef * r.bonus
-        unguided = r.prompt_ids == r.plain_ids
-        if unguided or context in ("hindsight", "both"):
+        reward = 0.0 if truncated else r.reward + config.bonus_coef * r.bonus
+        is_plain = r.prompt_ids == r.plain_ids
+        improved = r.improvement is not None and r.improvement > 0 and not truncated
+        if is_plain or config.train_context in ("hindsight", "both"):
             rows.append(Row(r.pair, reward, group=r.group, revision=r.kind == "revision"))
-        if (
-            not unguided
-            and context in ("original", "both")
-            and r.improvement is not None
-            and r.improvement > 0
-            and not truncated
-        ):
-            rows.append(Row(Pair(r.plain_ids, r.ids, config.temperature), reward, behaviour=r.pair, group=r.group))
+        if not is_plain and improved and config.train_context in ("original", "both"):
+            # Scored at the temperature of plain responses: that is the distribution which it shall become part of.
+            plain = Pair(r.plain_ids, r.ids, config.temperature)
+            rows.append(Row(plain, reward, behaviour=r.pair, group=r.group))
     return rows

@@ -11,7 +11,7 @@ import herl_bench as hb
 from herl_bench.errors import UnknownName, UsageError
 from herl_bench.experiment.training import Interrupted
 from herl_bench.testing import tiny_checkpoint
-from herl_bench.train.trainer import Learner
+from herl_bench.train.herl import Learner
 
 SMALL = {
     "task": "gsm8k",

@@ -12,10 +12,11 @@ from herl_bench.data.sources import open_data
 from herl_bench.policy.load import load_policy
 from herl_bench.settings import Settings
 from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE
-from herl_bench.train.config import PeerConfig, PPOConfig
+from herl_bench.train.config import PPOConfig, TRLConfig
 from herl_bench.train.metrics import CLOCK
+from herl_bench.train.rollouts import Rollout
 from herl_bench.train.training_run import TrainingRun
-from herl_bench.types import Criterion, Environment, Rubric
+from herl_bench.types import Criterion, Environment, Example, Judgement, Rubric, Verdict
 
 SMALL: dict[str, Any] = {"rollouts_per_step": 24, "minibatch_size": 8, "learning_rate": 1e-3, "save_steps": 2}
 METHODS = {m.name: m for m in herl_methods()}
@@ -33,7 +34,7 @@ PARITY = Rubric(
 def make_run(
     directory: Path,
     checkpoint: Path,
-    config: PPOConfig | PeerConfig,
+    config: PPOConfig | TRLConfig,
     budget: int = 700,
     lively: bool = False,
     **more: Any,
@@ -74,6 +75,17 @@ def assert_same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
     assert a.keys() == b.keys()
     for name in a:
         assert torch.equal(a[name], b[name]), name
+
+
+def make_rollout(name: str, reward: float | None, **more: Any) -> Rollout:
+    a, b = 3, 4
+    example = Example(name, f"{a}+{b}=", "7", {"terms": [a, b]})
+    verdicts = (Verdict("number", True), Verdict("right", False, "not the sum", "count 4 up from 3"))
+    given = {"kind": "plain", "finish": "eos", "temperature": 1.0, "ids": (5, 6), **more}
+    given.setdefault("prompt_ids", (1,) if given["kind"] == "plain" else (1, 2))
+    return Rollout(
+        example=example, prompt=example.prompt, plain_ids=(1,), text="9", judgement=Judgement(verdicts, reward), **given
+    )
 
 
 class Killed(BaseException):

@@ -16,8 +16,8 @@ from herl_bench.errors import UsageError
 from herl_bench.locking import locked
 from herl_bench.testing import tiny_checkpoint
 from herl_bench.train.checkpoints import find_whole_checkpoint, list_checkpoints
+from herl_bench.train.herl import Learner
 from herl_bench.train.metrics import CLOCK
-from herl_bench.train.trainer import Learner
 
 WORDS = [
     "--method",
@@ -357,7 +357,7 @@ def test_an_extension_that_was_stopped_is_not_taken_for_finished(
 def test_a_signal_ends_a_run_after_its_step(
     capsys: Any, stopped: Path, whole: Path, monkeypatch: Any, number: signal.Signals, code: int
 ):
-    from herl_bench.train.trainer import Learner
+    from herl_bench.train.herl import Learner
 
     shutil.rmtree(stopped / "checkpoints")
     step = Learner.step

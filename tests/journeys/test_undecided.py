@@ -23,11 +23,13 @@ from herl_bench.evaluate.tally import Tally, sum_up
 from herl_bench.policy.answerer import Answer
 from herl_bench.rubric import judge
 from herl_bench.sandbox.model import Assertion, Verdict
-from herl_bench.train import herl
+from herl_bench.train.bonus import Bonus
 from herl_bench.train.config import GRPOConfig, HeRLConfig, PPOConfig, RLOOConfig
-from herl_bench.train.rollouts import Rollout, training_rows
-from herl_bench.train.sampling import Clock, described
-from herl_bench.train.trainer import Learner
+from herl_bench.train.forward import Packing
+from herl_bench.train.metrics import describe_step
+from herl_bench.train.revisions import choose_drafts, gather_lessons, place_revisions
+from herl_bench.train.rollouts import Rollout, make_rows
+from herl_bench.train.steps import Clock
 from herl_bench.types import Criterion, Environment, Example, Finding, Judgement, Metric, Rubric, Task
 
 TASK = Task(
@@ -303,16 +305,16 @@ def test_shared_verdicts_are_counted():
 def rollout(reward, *, kind="plain", draft=None, baseline=None, name="a", finish="eos", verdicts=()):
     judgement = Judgement(tuple(verdicts), reward, {"right,none": reward})
     return Rollout(
-        Example(name, "?", "4"),
-        kind,
-        "?",
-        (1,),
-        (1,),
-        (2, 3),
-        "x",
-        finish,
-        1.0,
-        judgement,
+        example=Example(name, "?", "4"),
+        kind=kind,
+        prompt="?",
+        prompt_ids=(1,),
+        plain_ids=(1,),
+        ids=(2, 3),
+        text="x",
+        finish=finish,
+        temperature=1.0,
+        judgement=judgement,
         guidance="look" * (kind == "revision"),
         draft=draft,
         baseline=baseline,
@@ -323,7 +325,7 @@ def rollout(reward, *, kind="plain", draft=None, baseline=None, name="a", finish
 @pytest.mark.parametrize("truncation", ["penalise", "mask"])
 def test_an_undecided_response_trains_nothing(finish, truncation):
     assert (
-        training_rows(
+        make_rows(
             [rollout(None, finish=finish), replace(rollout(None, finish=finish), bonus=1.0)],
             HeRLConfig(truncation=truncation),
         )
@@ -335,15 +337,15 @@ def test_an_undecided_response_trains_nothing(finish, truncation):
 def test_an_undecided_draft_is_not_revised(revise):
     drafts = [rollout(None), rollout(0.2), rollout(None, name="b"), rollout(None, name="b")]
     config = HeRLConfig(revise=revise, revise_epsilon=0.5)
-    assert set(herl.choose(drafts, 4, config, [1.0, 0.0, 1.0, 1.0], Random(0))) == {1}
+    assert set(choose_drafts(drafts, 4, config, [1.0, 0.0, 1.0, 1.0], Random(0))) == {1}
 
 
 def test_an_undecided_revision_teaches_nothing():
     drafts = [rollout(0.2)]
     undecided, decided = (rollout(r, kind="revision", draft=0, baseline=0.2) for r in (None, 0.9))
-    assert herl.lessons(drafts, [undecided]) == []
-    assert len(herl.lessons(drafts, [decided])) == 1
-    assert herl.replaced(drafts * 2, [undecided], 1, Random(0)) == drafts * 2
+    assert gather_lessons(drafts, [undecided]) == []
+    assert len(gather_lessons(drafts, [decided])) == 1
+    assert place_revisions(drafts * 2, [undecided], 1, Random(0)) == drafts * 2
 
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*:FutureWarning")
@@ -367,19 +369,20 @@ def test_a_run_in_which_nothing_is_decided_changes_no_weight(tmp_path, checkpoin
 def test_the_metric_of_a_step_counts_undecided_as_wrong(tmp_path, checkpoint, config):
     """The reward's mean is over what was decided; the gap between the two is over what both were."""
     run = toy_runs.make_run(tmp_path / "run", checkpoint, config, 200, lively=True)
-    learner = Learner(run)
+    bonus = Bonus(run.policy.model, config, Packing(2048, 0, "cpu"), run.budget)
     judgements = [
         Judgement((), reward, {run.metrics[0].key: metric})
         for reward, metric in ((1.0, 1.0), (0.5, 0.0), (None, None), (0.25, None))
     ]
     drafts = [replace(rollout(None, name=str(i)), judgement=j) for i, j in enumerate(judgements)]
-    row = described(run, 1, drafts, Clock(0.0))
+    row = describe_step(run, 1, drafts, Clock(0.0))
     assert (row["metric"], row["undecided"], row["error_rate"]) == (0.25, 2, 0.25)
     assert row["reward"] == pytest.approx(1.75 / 3)
     assert row["reward_metric_gap"] == 0.25
     undecided = replace(rollout(None, kind="revision", draft=1, baseline=0.5), judgement=judgements[2])
-    assert learner._with_bonus(drafts, [undecided], [0.0] * 4)[2].bonus == 0
-    assert learner._with_bonus(drafts, [undecided], [0.0] * 4)[1].bonus == 0
+    for step in (1, 2):
+        paid = bonus.pay(step, drafts, [undecided], [0.0] * 4, torch.Generator())
+        assert (paid[2].bonus, paid[1].bonus) == (0, 0)
 
 
 # ----------------------------------------------------------------------------------------------------------- refinement

@@ -6,14 +6,18 @@ import torch
 
 from herl_bench.policy.load import load_policy
 from herl_bench.testing import tiny_checkpoint
-from herl_bench.train.bonus import BonusCritic, Measurement, Prediction, _bins, shuffled
-from herl_bench.train.forward import Pair
+from herl_bench.train.bonus import BonusCritic, Measurement, Prediction, _bin_by_guess, shuffle_improvements
+from herl_bench.train.config import HeRLConfig
+from herl_bench.train.forward import Packing, Pair
+
+CONFIG = HeRLConfig(bonus_learning_rate=3e-3, bonus_window=4, bonus_epochs=3)
+PACKING = Packing(4096, 0, torch.device("cpu"))
 
 
 @pytest.fixture
 def critic(tmp_path: Path) -> BonusCritic:
     policy = load_policy(str(tiny_checkpoint(tmp_path / "m")))
-    return BonusCritic(policy.model, 3e-3, window=4, epochs=3, max_tokens=4096, pad=0, device=torch.device("cpu"))
+    return BonusCritic(policy.model, CONFIG, PACKING)
 
 
 def measurements(rng: Random, step: int, learnable: bool) -> list[Measurement]:
@@ -44,7 +48,7 @@ def test_the_gate_opens_once_improvement_can_be_predicted(critic: BonusCritic):
     assert feed(critic, learnable=True)[-1]
     high, low = critic.predict([Pair((1, 40), (5, 10)), Pair((1, 40), (5, 20))], [0.3, 0.3])
     assert high > low + 0.2
-    logged = critic.calibration()
+    logged = critic.describe_calibration()
     assert logged["bonus_auroc"] > 0.9
     assert logged["bonus_mse"] < logged["bonus_mse_constant"]
 
@@ -70,23 +74,23 @@ def test_a_prompt_that_was_trained_on_is_not_judged_by(critic: BonusCritic):
 def test_state_dict_round_trip(critic: BonusCritic, tmp_path: Path):
     feed(critic, learnable=True, steps=3)
     policy = load_policy(str(tiny_checkpoint(tmp_path / "m2", seed=5)))
-    other = BonusCritic(policy.model, 3e-3, 4, 3, 4096, 0, torch.device("cpu"))
+    other = BonusCritic(policy.model, CONFIG, PACKING)
     other.load_state_dict(critic.state_dict())
     pairs = [Pair((1, 40), (5, 10)), Pair((1, 33), (5, 20))]
     assert other.predict(pairs, [0.3, 0.3]) == critic.predict(pairs, [0.3, 0.3])
-    assert other.calibration() == critic.calibration()
+    assert other.describe_calibration() == critic.describe_calibration()
 
 
-def test_reliability_bins():
-    assert _bins([0.1, 0.2, 0.3, 0.4, 0.5], [0, 0, 1, 1, 1])[0] == [0.1, 0, 1]
-    assert sum(b[2] for b in _bins([0.5] * 7, [1.0] * 7)) == 7
+def test_reliability_bin_by_guess():
+    assert _bin_by_guess([0.1, 0.2, 0.3, 0.4, 0.5], [0, 0, 1, 1, 1])[0] == [0.1, 0, 1]
+    assert sum(b[2] for b in _bin_by_guess([0.5] * 7, [1.0] * 7)) == 7
 
 
 def test_shuffled_targets_never_open_the_gate(critic: BonusCritic):
     rng, generator = Random(0), torch.Generator().manual_seed(0)
     for step in range(1, 9):
         rows = measurements(rng, step, learnable=True)
-        mixed = shuffled(rows, step)
+        mixed = shuffle_improvements(rows, step)
         assert sorted(m.improvement for m in mixed) == sorted(m.improvement for m in rows)
         assert [m.response for m in mixed] == [m.response for m in rows]
         critic.observe(step, mixed, generator)
@@ -100,7 +104,7 @@ def test_calibration_by_hand(critic: BonusCritic):
         Prediction(1 + i // 20, 0.1 if i % 2 else 0.5, 0.3, 0.0, (0.0 if i % 2 else 0.6) + 0.1 * (i // 20))
         for i in range(40)
     ]
-    logged = critic.calibration()
+    logged = critic.describe_calibration()
     assert logged["bonus_mae"] == pytest.approx((0.1 + 0.0 + 0.1 + 0.2) / 4)
     assert logged["bonus_mae_constant"] == pytest.approx((0.3 + 0.2 + 0.3 + 0.4) / 4)
     assert logged["bonus_mae_headroom"] == pytest.approx(0.35)

@@ -3,7 +3,7 @@ import torch
 
 from herl_bench.policy.load import Policy, load_policy
 from herl_bench.testing import tiny_checkpoint
-from herl_bench.train.forward import Critic, Pair, logprobs, microbatches
+from herl_bench.train.forward import Critic, Packing, Pair, compute_logprobs, pack_microbatches
 
 PAIRS = [
     Pair((1, 7, 8, 9), (10, 11, 2)),
@@ -11,6 +11,7 @@ PAIRS = [
     Pair((1, 5, 6), (2,)),
     Pair((1, 9, 9, 9, 9), (40, 41)),
 ]
+WIDE = Packing(10_000, 0, "cpu")
 
 
 @pytest.fixture(scope="module", params=["llama", "qwen2"])
@@ -21,10 +22,10 @@ def policy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @torch.no_grad()
 def test_packed_logprobs_equal_those_of_each_row_alone(policy: Policy):
     got: dict[int, list[float]] = {}
-    for batch in microbatches(PAIRS, 10_000, 0, "cpu"):
-        logp, entropy = logprobs(policy.model, batch, with_entropy=True)
+    for batch in pack_microbatches(PAIRS, WIDE):
+        logp, entropy = compute_logprobs(policy.model, batch, with_entropy=True)
         assert entropy is not None
-        for b, row in enumerate(batch.rows.tolist()):
+        for b, row in enumerate(batch.rows_B.tolist()):
             got[row] = logp[b][batch.mask_BT[b] > 0].tolist()
     for row, pair in enumerate(PAIRS):
         ids = torch.tensor([[*pair.prompt, *pair.response]])
@@ -40,9 +41,9 @@ def test_critic_reads_the_state_before_each_token_and_after_the_last(policy: Pol
     value = Critic(policy.model)
     for module in (critic, value):
         torch.nn.init.normal_(module.head.weight)
-    (batch,) = microbatches(PAIRS, 10_000, 0, "cpu")
-    values, last = value(batch), critic.last(batch, torch.full((4,), 0.5))
-    for b, row in enumerate(batch.rows.tolist()):
+    (batch,) = pack_microbatches(PAIRS, WIDE)
+    values, last = value(batch), critic.predict_last(batch, torch.full((4,), 0.5))
+    for b, row in enumerate(batch.rows_B.tolist()):
         pair = PAIRS[row]
         hidden = value.trunk(torch.tensor([[*pair.prompt, *pair.response]])).last_hidden_state[0]
         states = value.head(hidden)[:, 0][len(pair.prompt) - 1 : -1]
@@ -52,12 +53,12 @@ def test_critic_reads_the_state_before_each_token_and_after_the_last(policy: Pol
 
 
 def test_a_new_critic_says_zero(policy: Policy):
-    (batch,) = microbatches(PAIRS, 10_000, 0, "cpu")
+    (batch,) = pack_microbatches(PAIRS, WIDE)
     assert Critic(policy.model)(batch).abs().max() == 0
 
 
 @pytest.mark.parametrize("limit", [1, 12, 30])
 def test_micro_batches_hold_every_row_once_and_keep_the_limit(limit: int):
-    batches = list(microbatches(PAIRS, limit, 0, "cpu", rows=[3, 1, 0]))
-    assert sorted(i for b in batches for i in b.rows.tolist()) == [0, 1, 3]
-    assert all(b.input_ids.numel() <= limit or len(b.rows) == 1 for b in batches)
+    batches = list(pack_microbatches(PAIRS, Packing(limit, 0, "cpu"), rows=[3, 1, 0]))
+    assert sorted(i for b in batches for i in b.rows_B.tolist()) == [0, 1, 3]
+    assert all(b.input_ids_BW.numel() <= limit or len(b.rows_B) == 1 for b in batches)

@@ -1,179 +1,274 @@
+"""The whole trainer on real (tiny, untrained) Llama and Qwen2 checkpoints. With hindsight off, HeRL is PPO to the
+bit."""
+
 from dataclasses import replace
-from random import Random
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from helpers.toy_runs import SMALL, Killed, assert_same, make_run, rows, train
 
-from herl_bench.hindsight import HindsightBuffer
-from herl_bench.testing import TOY_RUBRIC, TOY_TEMPLATE
-from herl_bench.train import herl
-from herl_bench.train.config import HeRLConfig
-from herl_bench.train.forward import Pair
-from herl_bench.train.rollouts import Rollout, training_rows
-from herl_bench.types import Example, Judgement, Verdict
+from herl_bench.errors import DivergedError
+from herl_bench.policy.generation import Completion
+from herl_bench.policy.load import load_policy
+from herl_bench.testing import TOY_RUBRIC, tiny_checkpoint
+from herl_bench.train import sampling
+from herl_bench.train.checkpoints import list_checkpoints
+from herl_bench.train.config import HeRLConfig, PPOConfig
+from herl_bench.train.metrics import METRICS
+from herl_bench.train.rollouts import Row
+from herl_bench.train.update import ActorCritic, ScoredRows
 
 
-def rollout(name: str, reward: float | None, **more: Any) -> Rollout:
-    a, b = 3, 4
-    example = Example(name, f"{a}+{b}=", "7", {"terms": [a, b]})
-    verdicts = (Verdict("number", True), Verdict("right", False, "not the sum", "count 4 up from 3"))
-    given = {"kind": "plain", "finish": "eos", "temperature": 1.0, "ids": (5, 6), **more}
-    given.setdefault("prompt_ids", (1,) if given["kind"] == "plain" else (1, 2))
-    return Rollout(
-        example=example, prompt=example.prompt, plain_ids=(1,), text="9", judgement=Judgement(verdicts, reward), **given
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint(tmp_path_factory.mktemp("model") / "llama")
+
+
+def test_herl_with_hindsight_off_is_ppo_to_the_bit(tmp_path: Path, checkpoint: Path) -> None:
+    ppo = make_run(tmp_path / "ppo", checkpoint, PPOConfig(**SMALL), lively=True)
+    herl = make_run(tmp_path / "herl", checkpoint, HeRLConfig(**SMALL, hindsight=False, bonus="none"), lively=True)
+    assert_same(train(ppo), train(herl))
+    assert rows(ppo) == rows(herl)
+
+
+def test_herl_learns_something_else_than_ppo(tmp_path: Path, checkpoint: Path) -> None:
+    ppo = train(make_run(tmp_path / "ppo", checkpoint, PPOConfig(**SMALL), lively=True))
+    herl = train(make_run(tmp_path / "herl", checkpoint, HeRLConfig(**SMALL), lively=True))
+    assert any(not torch.equal(ppo[name], herl[name]) for name in ppo)
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, checkpoint: Path) -> None:
+    one, two = (
+        make_run(tmp_path / name, checkpoint, HeRLConfig(**SMALL, guide_prob=0.3), lively=True)
+        for name in ("one", "two")
     )
+    assert_same(train(one), train(two))
+    assert rows(one) == rows(two)
+    assert rows(one, "rollouts.jsonl") == rows(two, "rollouts.jsonl")
 
 
-def test_only_failures_are_revised_and_undecided_ones_are_not():
-    drafts = [rollout("a", 1.0), rollout("b", 0.5), rollout("c", None), rollout("d", 0.0)]
-    assert herl.choose(drafts, 9, HeRLConfig(), [0.0] * 4, Random(0)) == {1: 1.0, 3: 1.0}
+@pytest.mark.parametrize("step", [1, 3, 4])
+def test_killed_at_any_step_and_resumed_gives_the_same_bytes(tmp_path: Path, checkpoint: Path, step: int) -> None:
+    config = HeRLConfig(**SMALL, guide_prob=0.3)
+    whole = make_run(tmp_path / "whole", checkpoint, config, lively=True)
+    expected = train(whole)
+
+    def die(row: dict[str, Any], rollouts: Any) -> None:
+        if row["step"] == step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(make_run(tmp_path / "cut", checkpoint, config, on_step=die, lively=True))
+    with open(tmp_path / "cut" / "metrics.jsonl", "a") as file:
+        file.write('{"torn": ')
+    resumed = make_run(tmp_path / "cut", checkpoint, config, resuming=True, lively=True)
+    assert_same(expected, train(resumed))
+    assert rows(whole) == rows(resumed)
+    assert rows(whole, "rollouts.jsonl") == rows(resumed, "rollouts.jsonl")
 
 
-def test_all_gives_every_failure_the_same_chance():
-    drafts = [rollout(str(i), 0.5) for i in range(10)]
-    counts = [0] * 10
-    rng = Random(0)
-    for _ in range(2000):
-        chosen = herl.choose(drafts, 3, HeRLConfig(), [0.0] * 10, rng)
-        assert set(chosen.values()) == {0.3}
-        for i in chosen:
-            counts[i] += 1
-    assert all(520 < c < 680 for c in counts)
+def test_an_interrupted_run_saves_a_checkpoint_and_goes_on(tmp_path: Path, checkpoint: Path) -> None:
+    config = PPOConfig(**{**SMALL, "save_steps": 50})
+    expected = train(make_run(tmp_path / "whole", checkpoint, config, lively=True))
+    run = make_run(tmp_path / "cut", checkpoint, config, lively=True)
+
+    def interrupt(row: dict[str, Any], rollouts: Any) -> None:
+        run.interrupted = row["step"] == 1
+
+    run.on_step = interrupt
+    train(run)
+    assert [p.name for p in list_checkpoints(run.directory)] == ["step-000001"]
+    assert_same(expected, train(make_run(tmp_path / "cut", checkpoint, config, resuming=True, lively=True)))
 
 
-def test_best_of_group_takes_each_prompts_best_failure():
-    drafts = [rollout("a", 0.1), rollout("a", 0.6), rollout("b", 0.2), rollout("b", 1.0)]
-    chosen = herl.choose(drafts, 4, HeRLConfig(revise="best_of_group", revise_epsilon=0.0), [0.0] * 4, Random(0))
-    assert chosen == {1: 1.0, 2: 1.0}
+def test_the_budget_is_spent_and_kept(tmp_path: Path, checkpoint: Path) -> None:
+    run = make_run(tmp_path / "run", checkpoint, HeRLConfig(**SMALL), budget=500)
+    train(run)
+    logged = rows(run, "rollouts.jsonl")
+    assert run.budget.spent == sum(row["tokens"] for row in logged) == rows(run)[-1]["tokens"]
+    assert {row["kind"] for row in logged} == {"plain", "revision"}
+    assert 0.9 * 500 < run.budget.spent <= 500 + 6
 
 
-def test_the_critic_ranks_and_a_random_share_keeps_its_propensity():
-    drafts = [rollout(str(i), 0.5) for i in range(8)]
-    predicted = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
-    chosen = herl.choose(drafts, 4, HeRLConfig(revise="critic", revise_epsilon=0.5), predicted, Random(1))
-    assert chosen[7] == chosen[6] == 1.0
-    others = {i: p for i, p in chosen.items() if i < 6}
-    assert len(others) == 2
-    assert set(others.values()) == {2 / 6}
+def test_the_first_ratio_is_one_and_every_metric_is_documented(tmp_path: Path, checkpoint: Path) -> None:
+    run = make_run(tmp_path / "run", checkpoint, HeRLConfig(**SMALL, num_ppo_epochs=2), lively=True)
+    train(run)
+    for row in rows(run):
+        assert row["ratio_first"] < 1e-4
+        assert set(row) <= set(METRICS)
 
 
-def test_a_revision_prompt_shows_draft_and_guidance():
-    drafts = [rollout("a", 0.5)]
-    (assigned,) = herl.assign_revisions(drafts, {0: 0.25}, TOY_TEMPLATE, TOY_RUBRIC, HeRLConfig())
-    assert assigned.prompt == "9? The answer is the sum. count 4 up from 3 3+4="
-    assert (assigned.baseline, assigned.draft, assigned.propensity) == (0.5, 0, 0.25)
-    (shallow,) = herl.assign_revisions(drafts, {0: 1.0}, TOY_TEMPLATE, TOY_RUBRIC, HeRLConfig(hint_level="criteria"))
-    assert shallow.guidance == "The answer is the sum."
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"off_policy": "shaped"},
+        {"off_policy": "clipped_is", "train_context": "original"},
+        {"train_context": "hindsight", "bonus": "measured"},
+        {"revise": "best_of_group", "num_generations": 2},
+        {"revise": "critic"},
+        {"truncation": "mask", "entropy_coef": 0.01, "dual_clip": 3.0},
+        {"cliprange_high": 0.28, "hint_level": "criteria", "gamma": 0.99, "lam": 0.95, "microbatch_tokens": 64},
+    ],
+    ids=lambda change: next(iter(change.values())),
+)
+def test_every_variant_trains_and_logs_finite_numbers(tmp_path: Path, checkpoint: Path, change: dict[str, Any]) -> None:
+    run = make_run(tmp_path / "run", checkpoint, HeRLConfig(**{**SMALL, **change}), budget=400, lively=True)
+    before = {k: v.clone() for k, v in run.policy.model.state_dict().items()}
+    after = train(run)
+    assert all(torch.isfinite(v).all() for v in after.values())
+    assert len(rows(run)) >= 2
+    assert any(row["off_policy_rows"] for row in rows(run)) == (change.get("train_context") != "hindsight")
+    if change.get("truncation") != "mask":
+        assert any(not torch.equal(before[k], after[k]) for k in before)
 
 
-def test_guidance_out_of_the_buffer_comes_without_the_draft():
-    draft = rollout("a", 0.5)
-    revision = rollout("a", 1.0, kind="revision", draft=0, baseline=0.5, guidance="Count on.")
-    buffer = HindsightBuffer()
-    buffer.add(herl.lessons([draft], [revision]))
-    always = HeRLConfig(guide_prob=1.0)
-    other = rollout("z", None).example
-    guided, plain = herl.assign_drafts([draft.example, other], buffer, TOY_TEMPLATE, always, Random(0))
-    assert guided.prompt == "Count on. 3+4="
-    assert guided.baseline == 0.5
-    assert plain.guidance  # the same words, for a similar prompt
-    assert (guided.group, plain.group) == (0, 1)
-    assert herl.assign_drafts([draft.example], buffer, TOY_TEMPLATE, HeRLConfig(), Random(0))[0].guidance == ""
-    for source, expected in (("same", ["Count on.", ""]), ("similar", ["", "Count on."])):
-        config = HeRLConfig(guide_prob=1.0, guide_from=source)
-        assigned = herl.assign_drafts([draft.example, other], buffer, TOY_TEMPLATE, config, Random(0))
-        assert [a.guidance for a in assigned] == expected
-
-
-def test_an_improved_revision_trains_both_prompts_and_a_worse_one_its_own():
-    better = rollout("a", 1.0, kind="revision", draft=0, baseline=0.5, temperature=0.7)
-    worse = rollout("a", 0.1, kind="revision", draft=0, baseline=0.5, temperature=0.7)
-    both = training_rows([better, worse], HeRLConfig())
-    assert [(r.pair.prompt, r.off_policy, r.reward) for r in both] == [
-        ((1, 2), False, 1.0),
-        ((1,), True, 1.0),
-        ((1, 2), False, 0.1),
-    ]
-    assert both[1].behaviour == Pair((1, 2), (5, 6), 0.7)
-    assert both[1].pair.temperature == 1.0
-    assert [r.off_policy for r in training_rows([better, worse], HeRLConfig(train_context="original"))] == [True]
-    assert [r.off_policy for r in training_rows([better, worse], HeRLConfig(train_context="hindsight"))] == [
-        False,
-        False,
-    ]
-
-
-@pytest.mark.parametrize(("truncation", "rewards"), [("penalise", [0.0]), ("mask", [])])
-def test_truncated_responses_are_penalised_or_left_out(truncation: Any, rewards: list[float]):
-    assert [
-        r.reward
-        for r in training_rows([rollout("a", 0.9, finish="length", bonus=0.1)], HeRLConfig(truncation=truncation))
-    ] == rewards
-
-
-def test_the_bonus_is_weighted_and_undecided_rollouts_give_no_row():
-    (row,) = training_rows([rollout("a", 0.5, bonus=0.4), rollout("b", None)], HeRLConfig(bonus_coef=0.1))
-    assert row.reward == pytest.approx(0.54)
-
-
-def test_ties_for_the_best_of_groups_without_a_success():
-    drafts = [rollout("a", 0.6), rollout("a", 0.6), rollout("a", 0.2), rollout("b", 0.2), rollout("b", 1.0)]
-    chosen = herl.choose(drafts, 9, HeRLConfig(revise="best_ties", revise_epsilon=0.0), [0.0] * 5, Random(0))
-    assert chosen == {0: 1.0, 1: 1.0}
-
-
-@pytest.mark.parametrize("revise", ["all", "best_of_group", "best_ties", "critic"])
-def test_a_propensity_is_how_often_a_draft_is_chosen(revise: Any):
-    drafts = [
-        rollout(name, reward)
-        for name, reward in zip("aaabbbcccd", [0.1, 0.5, 0.5, 0, 0.2, 0.3, 1, 0.5, 0.5, 0], strict=True)
-    ]
-    config, rng, n = HeRLConfig(revise=revise, revise_epsilon=0.4), Random(0), 4000
-    counts, said = [0] * 10, [set() for _ in drafts]
-    for _ in range(n):
-        for i, propensity in herl.choose(drafts, 4, config, [i / 10 for i in range(10)], rng).items():
-            counts[i] += 1
-            said[i].add(propensity)
-    for count, propensities in zip(counts, said, strict=True):
-        if count:
-            (p,) = propensities
-            assert abs(count / n - p) <= 5 * (p * (1 - p) / n) ** 0.5
-
-
-def test_controls_get_another_problems_guidance_or_none():
-    other = replace(rollout("b", 0.5), judgement=Judgement((Verdict("short", False),), 0.5))
-    drafts = [rollout("a", 0.5), rollout("a", 0.5), other]
-    chosen = dict.fromkeys(range(3), 1.0)
-    own, shuffled, none = (
-        herl.assign_revisions(drafts, chosen, TOY_TEMPLATE, TOY_RUBRIC, HeRLConfig(guidance=how))
-        for how in ("own", "shuffled", "none")
+def test_micro_batches_do_not_change_what_is_learnt(tmp_path: Path, checkpoint: Path) -> None:
+    small = train(
+        make_run(tmp_path / "small", checkpoint, PPOConfig(**SMALL, microbatch_tokens=30), budget=150, lively=True)
     )
-    about_a, about_b = own[0].guidance, own[2].guidance
-    assert about_a != about_b
-    assert [a.guidance for a in shuffled] == [about_b, about_b, about_a]
-    assert shuffled[0].prompt.startswith("9? ")  # the draft stays its own
-    assert [(a.prompt, a.guidance, a.draft, a.baseline) for a in none] == [("3+4=", "", i, 0.5) for i in range(3)]
-    assert (
-        herl.assign_revisions(drafts[:2], {0: 1.0, 1: 1.0}, TOY_TEMPLATE, TOY_RUBRIC, HeRLConfig(guidance="shuffled"))
-        == []
+    large = train(make_run(tmp_path / "large", checkpoint, PPOConfig(**SMALL), budget=150, lively=True))
+    for name in small:
+        torch.testing.assert_close(small[name], large[name], rtol=1e-3, atol=2e-5)
+
+
+def test_nan_stops_the_run_with_a_checkpoint_and_a_sentence(tmp_path: Path, checkpoint: Path) -> None:
+    run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL))
+    with torch.no_grad():
+        run.policy.model.get_input_embeddings().weight[5:] *= 1e30
+    with pytest.raises(DivergedError, match=r"stopped at step \d: .*lower learning_rate"):
+        train(run)
+    assert list((run.directory / "checkpoints").glob("diverged-*/state.pt"))
+
+
+def test_a_reward_that_cannot_be_computed_trains_nothing(tmp_path: Path, checkpoint: Path) -> None:
+    def broken(example: Any, response: str) -> bool:
+        raise RuntimeError("no oracle today")
+
+    run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), budget=200)
+    run.environment = replace(
+        run.environment,
+        rubric=replace(TOY_RUBRIC, criteria=tuple(replace(c, check=broken) for c in TOY_RUBRIC.criteria)),
     )
+    before = {k: v.clone() for k, v in run.policy.model.state_dict().items()}
+    assert_same(before, train(run))
+    assert all(row["error_rate"] == 1 and row["rows"] == 0 for row in rows(run))
 
 
-def test_what_is_tried_again_without_guidance_is_on_policy_and_teaches_no_lesson():
-    again = rollout("a", 1.0, kind="revision", draft=0, baseline=0.5, prompt_ids=(1,))
-    assert [r.off_policy for r in training_rows([again], HeRLConfig(guidance="none"))] == [False]
-    assert herl.lessons([rollout("a", 0.5)], [again]) == []
+def test_qwen2_with_a_chat_template(tmp_path: Path) -> None:
+    checkpoint = tiny_checkpoint(tmp_path / "qwen", "qwen2", chat_template=True)
+    run = make_run(tmp_path / "run", checkpoint, HeRLConfig(**SMALL), budget=300)
+    train(run)
+    run.save_final()
+    again = load_policy(str(run.directory / "final"))
+    assert_same(run.policy.model.state_dict(), again.model.state_dict())
+    assert (run.directory / "final" / "critic.safetensors").is_file()
 
 
-def test_the_best_revision_takes_a_random_place_but_not_that_of_a_revised_draft():
-    drafts = [rollout("a", reward, group=0) for reward in (0.2, 0.5, 0.5, 0.1)] + [rollout("b", 0.9, group=1)]
-    better, worse = (rollout("a", r, kind="revision", draft=d, baseline=0.5, group=0) for r, d in ((0.7, 1), (0.4, 2)))
-    gone = set()
-    for seed in range(20):
-        taught = herl.replaced(drafts, [better, worse], 1, Random(seed))
-        assert len(taught) == 5
-        assert taught[-1] is better
-        assert worse not in taught
-        gone |= {i for i, d in enumerate(drafts) if not any(d is t for t in taught)}
-    assert gone == {0, 3}
-    assert herl.replaced(drafts, [worse], 1, Random(0)) == drafts
+def test_every_token_that_a_model_reads_or_learns_from_is_metered(tmp_path: Path, checkpoint: Path) -> None:
+    """One PPO step over T tokens: sampling reads T, the policy, the starting policy, and the critic before and after
+    its warm-up 4 T; the critic's warm-up, the policy and the critic learn from 3 T."""
+    run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), budget=100)
+    train(run)
+    (row,) = rows(run)
+    tokens = (
+        sum(len(ids) for ids in run.policy.encode([r["prompt"] for r in rows(run, "rollouts.jsonl")], ""))
+        + row["tokens"]
+    )
+    assert row["rows"] == row["rollouts"]
+    assert (row["forward_tokens"], row["trained_tokens"]) == (5 * tokens, 3 * tokens)
+
+
+# ---------------------------------------------------------------------------------------------------------- all of HeRL
+def test_revisions_keep_their_token_ids_and_are_scored_at_their_own_temperature(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Completion] = []
+    inner = sampling.generate
+    monkeypatch.setattr(sampling, "generate", lambda *a, **k: written.extend(new := inner(*a, **k)) or new)
+    run = make_run(
+        tmp_path / "run",
+        checkpoint,
+        HeRLConfig(**SMALL, off_policy="shaped", revision_temperature=0.6),
+        budget=160,
+        lively=True,
+    )
+    kept: list[tuple[list[Row], ScoredRows, dict[str, torch.Tensor]]] = []
+    score = ActorCritic.score
+
+    def watched(models: ActorCritic, rows: list[Row]) -> ScoredRows:
+        weights = {k: v.clone() for k, v in models.policy.model.state_dict().items()}
+        kept.append((rows, score(models, rows), weights))
+        return kept[-1][1]
+
+    monkeypatch.setattr(ActorCritic, "score", watched)
+    train(run)
+    ids = {w.ids for w in written}
+    policy = load_policy(str(checkpoint))
+    assert any(
+        list(i) != policy.encode([policy.decode(i)])[0][1:] for i in ids
+    )  # encoding the text again would give other ids
+    off = 0
+    for trained, scored, weights in kept:
+        policy.model.load_state_dict(weights)
+        for i, row in enumerate(trained):
+            assert tuple(row.pair.response) in ids
+            if row.behaviour is None:
+                continue
+            off += 1
+            assert (row.behaviour.temperature, row.pair.temperature) == (0.6, 1.0)
+            alone = torch.tensor([[*row.behaviour.prompt, *row.behaviour.response]])
+            with torch.no_grad():
+                logp = torch.log_softmax(policy.model(alone).logits[0] / 0.6, -1)
+            start, n = len(row.behaviour.prompt), len(row.behaviour.response)
+            expected = [float(logp[start - 1 + t, token]) for t, token in enumerate(row.behaviour.response)]
+            assert scored.behaviour_NT[i, :n].tolist() == pytest.approx(expected, abs=1e-5)
+    assert off
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(HeRLConfig.presets["paper"], num_generations=4),
+        {"guidance": "shuffled"},
+        {"guidance": "none", "bonus": "none"},
+        {"bonus": "constant", "bonus_coef": 0.5},
+        {"bonus": "shuffled", "bonus_gate": False, "bonus_coef": 0.5},
+        {"guide_prob": 0.5, "guide_from": "similar"},
+    ],
+    ids=["paper", "shuffled guidance", "no guidance", "constant", "shuffled bonus", "similar"],
+)
+def test_presets_and_controls_are_killed_and_resumed_to_the_same_bytes(
+    tmp_path: Path, checkpoint: Path, change: dict[str, Any]
+) -> None:
+    config = HeRLConfig(**{**SMALL, **change})
+    whole = make_run(tmp_path / "whole", checkpoint, config, budget=450, lively=True)
+    expected = train(whole)
+
+    def die(row: dict[str, Any], rollouts: Any) -> None:
+        if row["step"] == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(make_run(tmp_path / "cut", checkpoint, config, budget=450, lively=True, on_step=die))
+    resumed = make_run(tmp_path / "cut", checkpoint, config, budget=450, lively=True, resuming=True)
+    assert_same(expected, train(resumed))
+    assert rows(whole) == rows(resumed)
+    logged, responses = rows(whole), rows(whole, "rollouts.jsonl")
+    revisions = [r for r in responses if r["kind"] == "revision"]
+    assert revisions
+    if change.get("advantage") == "group":
+        assert not {"value_loss", "value_mean", "explained_variance"} & set(logged[0])
+        assert all(row["off_policy_rows"] == 0 for row in logged)
+        assert any(r["bonus"] < 0 for r in responses)
+    if change.get("guidance") == "none":
+        assert {r["guidance"] for r in revisions} == {""}
+        assert all(row["off_policy_rows"] == 0 for row in logged)
+    if change.get("bonus") == "constant":
+        second = [r for r in responses if r["step"] == 2 and r["kind"] == "plain"]
+        improvements = [r["reward"] - r["baseline"] for r in revisions if r["step"] == 1]
+        usual = max(0.0, sum(improvements) / len(improvements))
+        assert [r["bonus"] for r in second] == pytest.approx([min(usual, 1 - r["reward"]) for r in second])
+    if change.get("guide_prob"):
+        assert any(r["kind"] == "guided" for r in responses)

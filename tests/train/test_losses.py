@@ -11,50 +11,6 @@ def row(*values: float) -> Tensor:
     return torch.tensor([values], dtype=torch.float64)
 
 
-def test_terminal_reward_sits_on_the_last_valid_token():
-    mask = torch.tensor([[1.0, 1, 0], [1, 1, 1]])
-    got = losses.terminal_rewards(torch.tensor([0.5, 2.0]), mask)
-    assert got.tolist() == [[0, 0.5, 0], [0, 0, 2.0]]
-
-
-def test_gae_by_hand():
-    # gamma .9, lambda .5: d2 = 1 - .3 = .7; d1 = .9*.3 - .2 = .07, A1 = .07 + .45*.7 = .385; d0 = .9*.2 - .1 = .08, A0
-    # = .08 + .45*.385 = .25325
-    advantages, returns = losses.gae(row(0, 0, 1), row(0.1, 0.2, 0.3), row(1, 1, 1), gamma=0.9, lam=0.5)
-    assert advantages[0].tolist() == pytest.approx([0.25325, 0.385, 0.7])
-    assert returns[0].tolist() == pytest.approx([0.35325, 0.585, 1.0])
-
-
-def test_gae_ignores_padding():
-    short = losses.gae(row(0, 1), row(0.5, 0.25), row(1, 1), 1.0, 0.95)[0]
-    padded = losses.gae(row(0, 1, 0, 0), row(0.5, 0.25, 9, 9), row(1, 1, 0, 0), 1.0, 0.95)[0]
-    assert padded[0, :2].tolist() == short[0].tolist()
-    assert padded[0, 2:].tolist() == [0, 0]
-
-
-def test_with_gamma_and_lambda_one_the_return_is_the_reward():
-    _, returns = losses.gae(row(0, 0, 1), row(0.3, 0.9, 0.2), row(1, 1, 1), 1.0, 1.0)
-    assert returns[0].tolist() == pytest.approx([1, 1, 1])
-
-
-def test_whitening_does_not_blow_up_noise():
-    noise = losses.whiten(row(0.5, 0.5001, 0.4999), row(1, 1, 1))
-    assert noise.abs().max() < 0.02
-
-
-def test_whiten_by_hand():
-    got = losses.whiten(row(1, 2, 3, 100), row(1, 1, 1, 0), eps=0)
-    assert got[0].tolist() == pytest.approx([-1, 0, 1, 0])
-
-
-def test_group_advantages_by_hand():
-    # group 0: rewards 0 and 1 of its two counted rows, mean .5, deviation .7071; its off-policy third row is measured
-    # by them
-    reward, group = torch.tensor([0.0, 1.0, 2.0, 0.3]), torch.tensor([0, 0, 0, 1])
-    got = losses.group_advantages(reward, group, torch.tensor([True, True, False, True]), eps=0.0)
-    assert got.tolist() == pytest.approx([-0.5 / 0.5**0.5, 0.5 / 0.5**0.5, 1.5 / 0.5**0.5, 0.0])
-
-
 def test_ppo_clip_by_hand():
     # ratio 1.5: with A=1 the clipped 1.2 counts; with A=-1 the unclipped -1.5 does
     loss, clipped = losses.ppo_loss(row(math.log(1.5), math.log(1.5)), row(0, 0), row(1, -1), 0.2, 0.2)
@@ -111,13 +67,6 @@ def test_micro_batches_add_up_to_the_global_token_mean():
     torch.testing.assert_close(got, expected)
 
 
-def test_explained_variance():
-    actual = torch.tensor([0.0, 1.0, 2.0])
-    assert losses.explained_variance(actual, actual) == pytest.approx(1)
-    assert losses.explained_variance(torch.ones(3), actual) == pytest.approx(0)
-    assert losses.explained_variance(actual, torch.ones(3)) == 0
-
-
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match=r"equal \(batch, token\) shapes"):
-        losses.whiten(torch.zeros(2, 3), torch.zeros(3, 2))
+        losses.masked_sum(torch.zeros(2, 3), torch.zeros(3, 2))

@@ -18,11 +18,11 @@ from herl_bench.errors import DivergedError, UsageError
 from herl_bench.policy.load import load_policy
 from herl_bench.testing import tiny_checkpoint
 from herl_bench.train.checkpoints import list_checkpoints
-from herl_bench.train.config import GRPOConfig, PeerConfig, PPOConfig, RLOOConfig
-from herl_bench.train.forward import logprobs, microbatches
+from herl_bench.train.config import GRPOConfig, PPOConfig, RLOOConfig, TRLConfig
+from herl_bench.train.forward import Packing, compute_logprobs, pack_microbatches
 from herl_bench.train.metrics import METRICS
 from herl_bench.train.training_run import TrainingRun
-from herl_bench.train.trl_methods import Peer, _counts_padding, _minibatches
+from herl_bench.train.trl_methods import StepSource, _count_minibatches, _counts_padding
 
 SMALL: dict[str, Any] = {
     "rollouts_per_step": 24,
@@ -43,7 +43,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_run(
-    directory: Path, checkpoint: Path, config: PeerConfig | PPOConfig, budget: int = 600, **more: Any
+    directory: Path, checkpoint: Path, config: TRLConfig | PPOConfig, budget: int = 600, **more: Any
 ) -> TrainingRun:
     return toy_runs.make_run(directory, checkpoint, config, budget, lively=True, **more)
 
@@ -53,9 +53,9 @@ def scores(run: TrainingRun, rollouts: Any) -> list[list[float]]:
     scoring."""
     found: list[list[float]] = [[] for _ in rollouts]
     with torch.no_grad():
-        for batch in microbatches([r.pair for r in rollouts], 10_000, 0, "cpu"):
-            logp, _ = logprobs(run.policy.model, batch)
-            for b, row in enumerate(batch.rows.tolist()):
+        for batch in pack_microbatches([r.pair for r in rollouts], Packing(10_000, 0, "cpu")):
+            logp, _ = compute_logprobs(run.policy.model, batch)
+            for b, row in enumerate(batch.rows_B.tolist()):
                 found[row] = logp[b][batch.mask_BT[b] > 0].tolist()
     return found
 
@@ -65,12 +65,12 @@ def scores(run: TrainingRun, rollouts: Any) -> list[list[float]]:
 def test_trl_scores_what_was_sampled_at_the_temperature_it_was_sampled_at(
     tmp_path: Path, checkpoint: Path, kind: Any
 ) -> None:
-    peer = Peer(make_run(tmp_path / "run", checkpoint, kind(**SMALL, temperature=0.7)))
-    batch = next(iter(peer))
-    rollouts = peer.rollouts
-    peer.trainer.model.train()  # TRL generates and scores in this mode only
-    scored = peer.trainer._generate_and_score_completions(batch)
-    expected = scores(peer.run, rollouts)
+    source = StepSource(make_run(tmp_path / "run", checkpoint, kind(**SMALL, temperature=0.7)))
+    batch = next(iter(source))
+    rollouts = source.rollouts
+    source.trainer.model.train()  # TRL generates and scores in this mode only
+    scored = source.trainer._generate_and_score_completions(batch)
+    expected = scores(source.run, rollouts)
     for i, r in enumerate(rollouts):
         prompt, response = scored["prompt_mask"][i] > 0, scored["completion_mask"][i] > 0
         assert scored["prompt_ids"][i][prompt].tolist() == list(r.prompt_ids)
@@ -89,17 +89,17 @@ def test_advantages_by_hand(tmp_path: Path, checkpoint: Path) -> None:
         (GRPOConfig(**SMALL, beta=0, scale_rewards="none"), [-1 / 3, -1 / 12, 5 / 12, 0]),
         (RLOOConfig(**SMALL, beta=0, normalize_advantages=False), [-0.5, -0.125, 0.625, 0]),
     ):
-        peer = Peer(make_run(tmp_path / type(config).__name__, checkpoint, config))
-        next(iter(peer))
+        source = StepSource(make_run(tmp_path / type(config).__name__, checkpoint, config))
+        next(iter(source))
         given = [0.25, 0.5, 1.0, None]
-        peer.rollouts = [
+        source.rollouts = [
             replace(r, finish="eos", judgement=replace(r.judgement, reward=given[i % 4]))
-            for i, r in enumerate(peer.rollouts)
+            for i, r in enumerate(source.rollouts)
         ]
-        peer.trainer.hand_over(peer.rollouts, 8)
-        peer.trainer.model.train()
-        scored = peer.trainer._generate_and_score_completions(
-            [{"prompt": r.prompt, "rollout": r} for r in peer.rollouts]
+        source.trainer.hand_over(source.rollouts, 8)
+        source.trainer.model.train()
+        scored = source.trainer._generate_and_score_completions(
+            [{"prompt": r.prompt, "rollout": r} for r in source.rollouts]
         )
         assert scored["advantages"].tolist() == pytest.approx(expected * 6, abs=1e-6)
 
@@ -107,29 +107,31 @@ def test_advantages_by_hand(tmp_path: Path, checkpoint: Path) -> None:
 @CALLS_TRL
 def test_a_response_without_a_reward_has_no_part_in_the_loss(tmp_path: Path, checkpoint: Path) -> None:
     """Whatever the starting policy says of it, which the KL term would read."""
-    peer = Peer(make_run(tmp_path / "run", checkpoint, GRPOConfig(**SMALL, beta=0.5)))
-    next(iter(peer))
+    source = StepSource(make_run(tmp_path / "run", checkpoint, GRPOConfig(**SMALL, beta=0.5)))
+    next(iter(source))
     given = [0.25, 0.5, 1.0, None]
-    peer.rollouts = [
+    source.rollouts = [
         replace(r, finish="eos", judgement=replace(r.judgement, reward=given[i % 4]))
-        for i, r in enumerate(peer.rollouts)
+        for i, r in enumerate(source.rollouts)
     ]
-    peer.trainer.hand_over(peer.rollouts, 8)
-    peer.trainer.model.train()
-    peer.trainer.current_gradient_accumulation_steps = 1
-    scored = peer.trainer._generate_and_score_completions([{"prompt": r.prompt, "rollout": r} for r in peer.rollouts])
-    loss = peer.trainer.compute_loss(peer.trainer.model, scored).item()
+    source.trainer.hand_over(source.rollouts, 8)
+    source.trainer.model.train()
+    source.trainer.current_gradient_accumulation_steps = 1
+    scored = source.trainer._generate_and_score_completions(
+        [{"prompt": r.prompt, "rollout": r} for r in source.rollouts]
+    )
+    loss = source.trainer.compute_loss(source.trainer.model, scored).item()
     for row, counts in ((3, False), (0, True)):
         moved = scored["ref_per_token_logps"].clone()
         moved[row] -= 1
-        other = peer.trainer.compute_loss(peer.trainer.model, {**scored, "ref_per_token_logps": moved}).item()
+        other = source.trainer.compute_loss(source.trainer.model, {**scored, "ref_per_token_logps": moved}).item()
         assert (abs(other - loss) > 1e-4) is counts
 
 
 @CALLS_TRL
 def test_trimmed_minibatches_give_the_same_loss_and_the_first_ratio_is_one(tmp_path: Path, checkpoint: Path) -> None:
-    peer = Peer(make_run(tmp_path / "run", checkpoint, GRPOConfig(**SMALL)))
-    trainer, batch = peer.trainer, next(iter(peer))
+    source = StepSource(make_run(tmp_path / "run", checkpoint, GRPOConfig(**SMALL)))
+    trainer, batch = source.trainer, next(iter(source))
     trainer.model.train()
     trainer.current_gradient_accumulation_steps = 1
     minibatch = trainer._prepare_inputs(batch)
@@ -161,7 +163,7 @@ def test_a_run_like_any_other(tmp_path: Path, checkpoint: Path, kind: Any) -> No
     assert {"loss", "kl", "entropy", "grad_norm", "clip_fraction", "frac_reward_zero_std", "criteria"} <= set(logged[0])
     assert run.budget.spent == sum(row["tokens"] for row in responses) == logged[-1]["tokens"]
     assert 0.9 * 600 < run.budget.spent <= 600 + 4 * 6
-    assert logged[0]["optimizer_steps"] == 2 * _minibatches(24, 8) == 6
+    assert logged[0]["optimizer_steps"] == 2 * _count_minibatches(24, 8) == 6
     assert logged[-1]["rollouts"] == len(responses)
     run.save_final()
     assert_same(after, load_policy(str(run.directory / "final")).model.state_dict())
@@ -243,17 +245,17 @@ def test_a_reward_that_cannot_be_computed_trains_nothing(tmp_path: Path, checkpo
 def test_truncated_responses_get_nothing(
     tmp_path: Path, checkpoint: Path, truncation: Any, rewards: list[float | None]
 ) -> None:
-    peer = Peer(make_run(tmp_path / "run", checkpoint, GRPOConfig(**SMALL, truncation=truncation)))
-    next(iter(peer))
+    source = StepSource(make_run(tmp_path / "run", checkpoint, GRPOConfig(**SMALL, truncation=truncation)))
+    next(iter(source))
     cut, whole = (
-        replace(peer.rollouts[0], finish=how, judgement=replace(peer.rollouts[0].judgement, reward=0.75))
+        replace(source.rollouts[0], finish=how, judgement=replace(source.rollouts[0].judgement, reward=0.75))
         for how in ("length", "eos")
     )
-    assert peer.rewards([cut, whole]) == rewards
+    assert source.list_rewards([cut, whole]) == rewards
 
 
 def test_minibatches_leave_no_rollout_out() -> None:
-    assert [_minibatches(n, 32) for n in (192, 176, 64, 40, 8)] == [6, 4, 2, 1, 1]
+    assert [_count_minibatches(n, 32) for n in (192, 176, 64, 40, 8)] == [6, 4, 2, 1, 1]
 
 
 def test_a_model_that_counts_padding_is_refused(tmp_path: Path) -> None:
