@@ -19,6 +19,10 @@ CALLS = {
         "task method model data budget seed output_dir config resume trust_remote_code allow_changed progress settings"
     ),
     "load_run": "path",
+    "compare": (
+        "runs task methods seeds budget model data grid output_dir jobs ray baseline metric margin allow_unequal "
+        "trust_remote_code progress settings"
+    ),
     "evaluate": (
         "task model data limit n temperature max_new_tokens seed num_fewshot system_instruction refine critique rubric"
         " sandbox integrity pass_at batch_size output_path log_samples trust_remote_code model_args progress"
