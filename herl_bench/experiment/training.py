@@ -27,7 +27,7 @@ from herl_bench.evaluate.problems import check_evaluation
 from herl_bench.experiment.configuration import build_config, build_settings, format_config
 from herl_bench.experiment.manifest import build_manifest, carry_manifest_on, command_line
 from herl_bench.experiment.resolve import find_environment, load_named_policy, open_sandbox, warn_of_problems
-from herl_bench.locking import locked
+from herl_bench.locking import lock_folder
 from herl_bench.plugins import Host, load_host
 from herl_bench.progress import RunProgress, open_run_progress
 from herl_bench.report.report import try_report
@@ -126,7 +126,7 @@ def _resume(
     files = RunFiles(directory)
     if not files.exists:
         raise UsageError(f"{directory}: no config.yaml there: name the folder of a run")
-    with locked(directory):
+    with lock_folder(directory):
         began = read_request(str(files.config))
         spent = build_settings(began.run, began.origin).budget
         request = began.add({"budget": spent, **given})
@@ -162,7 +162,7 @@ def _train(host: Host, request: Request, manner: _Manner) -> Run:
         directory = manner.resume
         if directory is None:
             directory = new_directory(manner.output_dir, f"{task.name}-{method.name}-s{settings.seed}")
-            stack.enter_context(locked(directory))
+            stack.enter_context(lock_folder(directory))
         environment = replace(environment, sandbox=sandbox)
         run = TrainingRun(directory, settings, environment, method, config, data, policy, Budget(settings.budget))
         run.resuming = manner.resume is not None
