@@ -10,7 +10,6 @@ this.
 from __future__ import annotations
 
 import json
-import logging
 import shlex
 import shutil
 import signal
@@ -39,8 +38,6 @@ from herl_bench.types import Task
 if TYPE_CHECKING:
     from herl_bench.data.sources import Data
     from herl_bench.train.training_run import TrainingRun
-
-log = logging.getLogger("herl_bench")
 
 Display = Callable[["TrainingRun"], RunProgress]
 """Opens a display of a run; see `progress.py`."""
@@ -93,7 +90,9 @@ def train(
         given["trust_remote_code"] = True
     host = load_host()
     if resume is not None:
-        if excess := [*(given.keys() - {"budget", "trust_remote_code"}), *["config"] * (config is not None)]:
+        excess = [name for name in given if name not in ("budget", "trust_remote_code")]
+        excess += ["config"] * (config is not None)
+        if excess:
             raise UsageError(f"resume takes every setting but budget from {resume}: leave out {', '.join(excess)}")
         return _resume(host, Path(resume), given, allow_changed, progress)
     if allow_changed:
