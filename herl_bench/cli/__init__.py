@@ -41,7 +41,7 @@ COMMANDS = {
 }
 
 TYPED = "herl_bench.typed"
-"""Where a context keeps a command's own words, for `elsewhere.answer`."""
+"""Where a context keeps a command's own words, for `suggestions.answer`."""
 
 
 class Commands(click.Group):
