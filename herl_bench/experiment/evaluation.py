@@ -28,7 +28,7 @@ from herl_bench.evaluate.problems import describe_problems, find_nothing_judged
 from herl_bench.evaluate.refine import Critique, Refinement, refine
 from herl_bench.evaluate.result_files import NAMESPACE, describe_model, new_stamp, sanitize_name, write_results
 from herl_bench.evaluate.sample_files import SampleWriter, fingerprint
-from herl_bench.evaluate.sampling import ResolvedSampling, Sampling, default_max_new_tokens, resolve_sampling
+from herl_bench.evaluate.sampling import SEEDS, ResolvedSampling, Sampling, default_max_new_tokens, resolve_sampling
 from herl_bench.evaluate.scores import PASS_AT
 from herl_bench.evaluate.tally import Problem, Summary, list_warnings
 from herl_bench.experiment.lm_eval import PREFIX, LmEvalTasks, load_lm_eval, split_names
@@ -48,11 +48,10 @@ from herl_bench.types import Environment, Task
 
 if TYPE_CHECKING:
     from herl_bench.data.sources import Data
-    from herl_bench.evaluate.lm_eval_model import Options
+    from herl_bench.evaluate.lm_eval_run import Options
     from herl_bench.policy.answerer import Answerer
 
 GEN_KWARGS = ("temperature", "do_sample", "max_gen_toks", "until")
-SEEDS = (0, 1234, 1234, 1234)
 
 log = logging.getLogger("herl_bench")
 
@@ -350,7 +349,7 @@ def _read_sampling(request: Request) -> Sampling:
 
 def _build_options(request: Request, own: Sequence[str]) -> Options:
     """For lm-eval's tasks. `--temperature` and `--max_new_tokens` mean what they mean for our own tasks."""
-    from herl_bench.evaluate.lm_eval_model import Options
+    from herl_bench.evaluate.lm_eval_run import Options
 
     given: dict[str, Any] = {"do_sample": True, "temperature": request.temperature} if request.temperature else {}
     given |= {"max_gen_toks": request.max_new_tokens} if request.max_new_tokens else {}
