@@ -15,7 +15,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -146,7 +146,9 @@ def rescore(job: Job, jobs: int) -> Iterator[tuple[int, Tally, list[str]]]:
     size = max(1, min(SLICE // most, -(-count // (4 * jobs))))
     slices = list(pairwise([*range(0, count, size), count]))
     if jobs == 1:
-        yield from ((stop - start, *job.judge_slice((start, stop))) for start, stop in slices)
+        with job.open_sandbox() if job.open_sandbox else nullcontext() as sandbox:
+            here = replace(job, environment=replace(job.environment, sandbox=sandbox))
+            yield from ((stop - start, *here.judge_slice((start, stop))) for start, stop in slices)
         return
     _job = job
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin)
