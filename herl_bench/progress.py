@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from html import escape
 from typing import TYPE_CHECKING, Any
+
+from herl_bench.plain_text import neutralize
 
 if TYPE_CHECKING:
     from herl_bench.train.training_run import TrainingRun
-
 
 log = logging.getLogger("herl_bench")
 
@@ -141,6 +143,43 @@ class LiveProgress(PlainProgress):
         self.live.update(Group(self.bar, numbers, criteria))
 
 
+class NotebookProgress(PlainProgress):
+    """What was said, a bar, and the newest step in a line, redrawn in place in the output of a cell."""
+
+    def __enter__(self) -> NotebookProgress:
+        self.said: list[str] = []
+        self.draw = open_cell()
+        return self
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+        self._draw("")
+
+    def on_eval(self, label: str, done: int, total: int) -> None:
+        self._draw(f"evaluation {label}: {done} of {total} items")
+
+    def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
+        self._draw(self.describe_step(row))
+
+    def _draw(self, line: str) -> None:
+        self.draw("\n".join([*self.said, line]), self.run.budget.spent, self.run.budget.tokens)
+
+
+def open_cell() -> Callable[[str, int, int], None]:
+    """A place in the output of a notebook's cell; gives a function that draws lines and a bar there."""
+    from IPython.display import display
+
+    place = display({"text/html": ""}, raw=True, display_id=True)
+
+    def draw(text: str, done: int, total: int) -> None:
+        lines = escape(neutralize(text)).replace("\n", "<br>")
+        place.update(
+            {"text/html": f'<div>{lines}<br><progress value="{done}" max="{total}"></progress></div>'}, raw=True
+        )
+
+    return draw
+
+
 def _describe_move(before: float | None, now: float) -> str:
     return "" if before is None or abs(now - before) < 0.005 else f"{now - before:+.2f}"
 
@@ -164,7 +203,9 @@ def open_run_progress(
 
     on_finish: called once the run has ended as it should; not where it was stopped.
     """
-    if wanted is not False and (is_drawable() or in_notebook()):
+    if wanted is not False and in_notebook():
+        return NotebookProgress(run, on_finish)
+    if wanted is not False and is_drawable():
         return LiveProgress(run, on_finish)
     return (PlainProgress if wanted else RunProgress)(run, on_finish)
 
@@ -176,7 +217,18 @@ def open_bar(label: str, total: int, wanted: bool | None = None) -> Iterator[Cal
     from rich.console import Console
     from rich.progress import Progress
 
-    shown = sys.stderr.isatty() or in_notebook() if wanted is None else wanted
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        draw(f"{label}: {done} of {total}", done, total)
+
+    if in_notebook() and wanted is not False:
+        draw = open_cell()
+        yield advance
+        return
+    shown = sys.stderr.isatty() if wanted is None else wanted
     with Progress(console=Console(stderr=True), transient=True, disable=not shown) as bar:
         task = bar.add_task(label, total=total)
         yield lambda more: bar.advance(task, more)

@@ -143,8 +143,8 @@ def command(
 
 def _end(done: Comparison, folder: Path | None, form: str) -> int:
     """Keep and show it. folder: None where nothing is kept."""
-    from herl_bench.cli.report import try_report
     from herl_bench.compare.schema import to_json
+    from herl_bench.report.report import try_report
     from herl_bench.saving import write_whole
 
     if folder is not None:

@@ -8,6 +8,7 @@ page is kept safe (`page.py`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from herl_bench.report.page import render
 from herl_bench.runs import RunFiles
 from herl_bench.saving import write_whole
 
+log = logging.getLogger("herl_bench")
 UNFAIR = "Not a fair comparison"
 
 
@@ -48,14 +50,13 @@ def write_report(folder: Path, target: Path | None = None) -> Path:
     return path
 
 
-def try_report(folder: Path) -> str:
-    """`write_report` for what is whole by now: nothing is raised, and what is wrong with its page is one line; empty
-    where nothing is."""
+def try_report(folder: Path) -> None:
+    """`write_report` for what is whole by now: whatever is wrong with its page is one warning, and `herl-bench report`
+    makes it again."""
     try:
         write_report(folder)
     except Exception as error:
-        return f"no report of {folder}: {describe_error(error)}; everything else there is whole"
-    return ""
+        log.warning("warning: no report of %s: %s; everything else there is whole", folder, describe_error(error))
 
 
 def write_plots(folder: Path, target: Path | None = None) -> list[Path]:

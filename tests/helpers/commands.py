@@ -25,7 +25,7 @@ HELPERS = Path(__file__).parent
 LOADED = (
     *("accelerate", "datasets", "scipy.stats", "torch", "rich.live", "pydantic", "jinja2", "yaml"),
     *("transformers.models.llama.modeling_llama", "transformers.models.qwen2.modeling_qwen2"),
-    *("transformers.generation.utils", "herl_bench.builtin", "herl_bench.train.trainer", "herl_bench.cli"),
+    *("transformers.generation.utils", "herl_bench.builtin", "herl_bench.train.herl", "herl_bench.cli"),
 )
 
 
