@@ -40,21 +40,6 @@ from herl_bench.saving import append_lines, cut, saving, sync
 from herl_bench.types import Environment, Example, Judgement, Verdict
 
 
-def write_evaluation(
-    evaluation: Evaluation,
-    directory: str | Path,
-    environment: Environment,
-    *,
-    model_name: str,
-    model_args: Mapping[str, Any] | None = None,
-    config: Mapping[str, Any] | None = None,
-) -> tuple[Path, Path]:
-    """Write a finished evaluation; gives the paths of the results and the samples file. Raises `SaveError`."""
-    with SampleWriter(directory, environment, evaluation.settings) as writer:
-        writer.append(evaluation.rows)
-        return writer.finish(evaluation, model_name=model_name, model_args=model_args, config=config)
-
-
 class SampleWriter:
     """Appends samples while they are made: pass `append` as `on_batch` to `evaluate`, then call `finish`.
 
