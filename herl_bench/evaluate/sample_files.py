@@ -190,7 +190,11 @@ class SampleWriter:
                 "prompt_hash": hash_text(prompt),
                 "target_hash": hash_text(example.target),
                 **values,
-                **({NAMESPACE: {"id": example.id, "responses": list(map(_as_json, rows))}} if position == 0 else {}),
+                **(
+                    {NAMESPACE: {"id": example.id, "responses": list(map(_describe_response, rows))}}
+                    if position == 0
+                    else {}
+                ),
             }
 
     def _estimate_pass_at(self, rows: Sequence[Row]) -> Iterator[tuple[str, str, float | None]]:
@@ -225,7 +229,7 @@ def fingerprint(
     return hash_text(json.dumps(everything, sort_keys=True, default=str))[:12]
 
 
-def _as_json(row: Row) -> dict[str, Any]:
+def _describe_response(row: Row) -> dict[str, Any]:
     return {
         **{name: value for name, value in asdict(row.answer).items() if name != "text"},
         "extracted": row.extracted,

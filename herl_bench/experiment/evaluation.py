@@ -104,14 +104,14 @@ class Evaluation:
             raise error
 
     def __repr__(self) -> str:
-        scores = ", ".join(" ".join(line[:2]) for line in self._lines()[: len(self.summary.metrics)])
+        scores = ", ".join(" ".join(line[:2]) for line in self._make_lines()[: len(self.summary.metrics)])
         undecided = f", {self.summary.undecided} undecided" if self.summary.undecided else ""
         return f"<Evaluation of {self.of} on {self.task}: {scores} over {self.summary.items} items{undecided}>"
 
     def _repr_html_(self) -> str:
-        return make_html_table([f"{self.task} · {self.of}", "value", "items", "undecided"], self._lines())
+        return make_html_table([f"{self.task} · {self.of}", "value", "items", "undecided"], self._make_lines())
 
-    def _lines(self) -> list[list[str]]:
+    def _make_lines(self) -> list[list[str]]:
         scores = {**self.summary.metrics, **self.summary.criteria}
         return [
             [
@@ -238,7 +238,7 @@ def carry_out(host: Host, request: Request) -> Outcome:
         raise UsageError(f"--tasks is missing: choose from {', '.join(sorted(host.entries('task')))}")
     own_names, lm_names = split_names([run["task"]] if request.tasks is None else request.tasks)
     tasks = [_find_task(host, name) for name in own_names]
-    _check(request, own_names, lm_names)
+    _check_request(request, own_names, lm_names)
     sampling = _read_sampling(request) if tasks else Sampling(1)
     warn_of_problems(host)
     started, models = (
@@ -258,7 +258,7 @@ def carry_out(host: Host, request: Request) -> Outcome:
         ]
         if lm_eval is not None:
             lm_eval.run(folder)
-        results = None if folder is None else _write(request, model, folder, keep, done, lm_eval, started)
+        results = None if folder is None else _write_results(request, model, folder, keep, done, lm_eval, started)
     found = {each.evaluation.task: replace(each.evaluation, results=results) for each in done}
     return Outcome(model.name, found, lm_eval, results)
 
@@ -286,7 +286,7 @@ def read_run_settings(model: str) -> dict[str, Any]:
     return settings
 
 
-def _check(request: Request, own: Sequence[str], lm: Sequence[str]) -> None:
+def _check_request(request: Request, own: Sequence[str], lm: Sequence[str]) -> None:
     """Raises `UsageError` for what does not go together. own, lm: names of our own tasks and of lm-eval's."""
     n, most = request.n, max(request.pass_at or (1,))
     if request.samples is not None and request.limit is not None:
@@ -512,7 +512,7 @@ def _open_items(task: Task, source: str, request: Request, run_items: int | None
 
 
 # ---------------------------------------------------------------------------------------------------------- the results
-def _write(
+def _write_results(
     request: Request,
     model: Answerer,
     folder: Path,

@@ -97,7 +97,7 @@ class LmEvalTasks:
 
     @property
     def rates(self) -> Mapping[str, Mapping[str, Any]]:
-        """Per task of generated answers, what may be wrong with them; see `herl_bench.evaluate.lm_eval_run.measure_rates`."""
+        """Per task of generated answers, what may be wrong with them; see `evaluate.lm_eval_run.measure_rates`."""
         from herl_bench.evaluate.result_files import NAMESPACE
 
         found: Mapping[str, Mapping[str, Any]] = self.section.get(NAMESPACE, {}).get("rates", {})
