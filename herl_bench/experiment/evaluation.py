@@ -113,17 +113,7 @@ class Evaluation:
 
     def _make_lines(self) -> list[list[str]]:
         scores = {**self.summary.metrics, **self.summary.criteria}
-        return [
-            [
-                name,
-                "–"
-                if score.value is None
-                else f"{score.value:.4f}{f' ± {score.stderr:.4f}' * (score.stderr is not None)}",
-                str(score.items),
-                str(score.undecided),
-            ]
-            for name, score in scores.items()
-        ]
+        return [[name, str(score), str(score.items), str(score.undecided)] for name, score in scores.items()]
 
 
 @dataclass(frozen=True)
@@ -172,8 +162,8 @@ def evaluate(
     seed: of the sampling and the few-shot examples; 0 and 1234 if left out, as lm-eval's.
     refine: let the model revise its answers for so many rounds, told what `critique` says.
     rubric: another's name or file. integrity: `split` refuses verdicts that a program's own objects had a word in.
-    output_path: where results go, into a folder named after the model; nothing is written if left out. log_samples:
-        also keep every sample.
+    output_path: where results go, into a folder named after the model. If left out, a run's go into its `eval/final`,
+        and those of any other model are not written. log_samples: also keep every sample.
     progress: None for a bar where one can be drawn, True or False for one or none.
 
     Raises `UsageError` for what cannot be done as asked, and `HerlBenchError` where no response could be judged.
