@@ -32,7 +32,8 @@ def show(host: Host, form: str) -> None:
     given: dict[str, dict[str, list[str]]] = {plugin.name: {kind: [] for kind in KINDS} for plugin in host.plugins}
     for kind in KINDS:
         for name, entry in host.entries(kind).items():
-            given[entry.plugin.name][kind].append(name)
+            if entry.plugin.name in given:
+                given[entry.plugin.name][kind].append(name)
     if form == "json":
         plugins = [{**asdict(plugin), "gives": given[plugin.name]} for plugin in host.plugins]
         click.echo(json.dumps({"plugins": plugins, "problems": host.problems}, indent=2))
