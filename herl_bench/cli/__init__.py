@@ -108,7 +108,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
     with _end_in_order():
         code = run_command(work)
-    sys.exit(display.settled(code))
+    sys.exit(display.settle(code))
 
 
 def run_command(call: Callable[[], Any]) -> int:
