@@ -150,7 +150,7 @@ def describe_falls(
     many = len(scores) > 1
     everyone = "both arms" if len(arms) == 2 else f"all {len(arms)} arms"
     subject = everyone if many and len(scores) == len(arms) else " and ".join(scores)
-    told = ", ".join(f"{arm} {before:.3f} → {after:.3f}" for arm, (before, after) in scores.items())
+    changes = ", ".join(f"{arm} {before:.3f} → {after:.3f}" for arm, (before, after) in scores.items())
     used = sorted({rate for arm in scores if (rate := rates.get(arm)) is not None})
     advice = (
         f" than {' and '.join(f'{rate:g}' for rate in used)} (--set learning_rate={min(used) / 3:.0e})" if used else ""
@@ -158,8 +158,8 @@ def describe_falls(
     they, where = ("they", "they began") if many else ("it", "it began")
     first = f"{subject[0].upper()}{subject[1:]}" if subject == everyone else subject
     return (
-        f"{first} ended below where {where} on {task}: {told}. What {they} did in training made the policy worse: try a"
-        f" lower learning rate{advice}."
+        f"{first} ended below where {where} on {task}: {changes}. What {they} did in training made the policy worse:"
+        f" try a lower learning rate{advice}."
     )
 
 
