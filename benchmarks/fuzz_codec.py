@@ -5,7 +5,7 @@
 Each input becomes a message, half of the time any JSON at all, half of the time a tree of the codec's own tags.
 Properties: `decode` gives a value or raises BadValue, nothing else; the value is made of plain types alone, none with
 an `__eq__` of its own; it goes back through `encode` and arrives as the same value of the same type. Leaves out:
-references, which the tester resolves (`inside/program.py`).
+references, which the tester resolves (`inside/values.py`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "herl_bench" / "sandbox"))
 with atheris.instrument_imports():
-    from inside import codec, frames
+    from inside import classes, codec, frames, protocol
 
-TAGS = [*codec._DECODERS, "r", "cb", "f"]
+TAGS = [*codec.DECODERS, "r", "cb", "f"]
 WORDS = [
     "builtins.int",
     "builtins.eval",
@@ -44,7 +44,7 @@ PLAIN = {
     "decimal",
     "fractions",
     "datetime",
-    *(module for module, _ in codec.MADE | codec.KEPT),
+    *(module for module, _ in classes.PARTS),
 }
 
 
@@ -107,12 +107,12 @@ def one_input(raw: bytes) -> None:
             return
     try:
         value = codec.decode(message)
-    except codec.BadValue:
+    except protocol.BadValue:
         return
     check_plain(value)
     try:
         again = codec.decode(frames.from_text(spelled(value)))
-    except codec.Unsendable:  # one of those that only travel when their data is asked for
+    except protocol.Unsendable:  # one of those that only travel when their data is asked for
         return
     if type(again) is not type(value) and not hasattr(type(value), "_fields"):
         raise AssertionError(f"{value!r} came back as {again!r}")

@@ -334,14 +334,14 @@ def benchmark_file(task: str, place: str, name: str, data: bytes) -> None:
 
 
 def config(name: str, data: bytes) -> None:
-    from herl_bench.cli.run import config_of, settings_of
+    from herl_bench.experiment.configuration import build_config, build_settings
     from herl_bench.settings import parse_settings
 
     with as_file("c.yaml", data) as path:
         run, method, origin = parse_settings({}, [], str(path))
-    settings = settings_of(run, origin)
+    settings = build_settings(run, origin)
     assert settings.budget >= 1 and settings.eval_items >= 1 and settings.seed >= 0, "settings that cannot be"
-    config_of(HOST.get("method", settings.method), method, origin)
+    build_config(HOST.get("method", settings.method), method, origin)
 
 
 def results(name: str, data: bytes) -> None:

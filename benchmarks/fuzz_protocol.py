@@ -106,8 +106,7 @@ WORDS = [
     "[<m>]",
 ]
 TAGS = (
-    "i t d s z b ba c range slice q n o dd keys values items S T nt D F td datetime date time nd np r cb it f e E x"
-    " w a m"
+    "i t d s z b ba c range slice q n o dd keys values items S T nt V mv nd np r cb it f e E x w a m"
 )
 SORTS = "object class function callable exception iterator generator coroutine hashable other"
 SPECIAL = (
@@ -210,16 +209,18 @@ class Fuzzer:
 
     def tagged(self, items: list[Any], pairs: list[Any]) -> Any:
         draw, number = self.random.choice, self.random.randrange
-        dates = {
-            "datetime": [2024, 1, 1, 0, 0, 0, number(9), None, 0],
-            "date": [number(3000), 1, 2],
-            "time": [1, 2, 3, number(10**7), None, 0],
-            "td": [number(9), 10 ** number(15), 1],
-        }
+        made = [
+            ["types", "SimpleNamespace", [{"d": pairs}]],
+            ["decimal", "Decimal", [draw(["1e999999", "NaN", "sNaN", "0.1"])]],
+            ["fractions", "Fraction", [1, number(3)]],
+            ["datetime", "datetime", [2024, 1, 1, 0, 0, 0, number(9), None, 0]],
+            ["datetime", "date", [number(3000), 1, 2]],
+            ["datetime", "time", [1, 2, 3, number(10**7), None, 0]],
+            ["datetime", "timedelta", [number(9), 10 ** number(15), 1]],
+        ]
         right = {
             **dict.fromkeys(("t", "s", "z", "keys", "values"), items),
             **dict.fromkeys(("d", "n", "o", "items"), pairs),
-            **dates,
             "i": hex(1 << number(20000)),
             "b": "00ff",
             "ba": "61" * number(9),
@@ -230,14 +231,12 @@ class Fuzzer:
             "dd": [draw([None, "builtins.list"]), pairs],
             "S": "Ellipsis",
             "T": draw(["builtins.int", "builtins.type", "collections.deque", "builtins.ValueError"]),
-            "D": draw(["1e999999", "NaN", "sNaN", "0.1"]),
             "nt": [draw(["P", "int", "list"]), [f"x{i}" for i in range(len(items))], items],
-            "F": [1, number(3)],
             "a": 1 + number(2),
             "m": [number(6), items],
             "cb": number(2),
             "x": number(2),
-            "V": ["types", "SimpleNamespace", [{"d": pairs}]],
+            "V": draw(made),
             "mv": ["00ff", "B"],
         }
         tag = draw(list(right) if number(9) else TAGS.split())

@@ -28,10 +28,10 @@ from typing import Any
 
 from herl_bench_bbh.answers import options
 
-from herl_bench.evaluate import judge_responses
+from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
 from herl_bench.experiment.resolve import find_metrics, find_rubric, open_sandbox
 from herl_bench.plugins import load_host
-from herl_bench.types import Example, Task
+from herl_bench.types import Environment, Example, Task
 
 ITEMS = {"gsm8k": 40, "bbh": 5, "humaneval": 16}  # per task, per BBH family, per task
 FAMILIES = (
@@ -158,9 +158,9 @@ def judged(task: Task, given: Sequence[Given], metrics: Sequence[str] = ()) -> l
     host = load_host()
     chosen = [host.get("metric", name) for name in metrics] or find_metrics(host, task)
     examples, responses = [g.example for g in given], [g.response for g in given]
-    rows = judge_responses(
-        task, find_rubric(host, task), chosen, examples, responses, sandbox=sandbox() if task.needs_sandbox else None
-    )
+    opened = sandbox() if task.needs_sandbox else None
+    environment = Environment(task, find_rubric(host, task), NO_TEMPLATE, chosen, opened)
+    rows = judge_responses(environment, examples, responses)
     return [dict(row.judgement.metrics) for row in rows]
 
 

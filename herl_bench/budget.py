@@ -12,13 +12,16 @@ from herl_bench.errors import UsageError
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 
 
-def parse_tokens(text: str) -> int:
-    """`200k`, `1.5M` or `20000`. Raises `UsageError` for anything that is not a positive number of tokens."""
+def parse_tokens(text: str, name: str = "--budget") -> int:
+    """`200k`, `1.5M` or `20000`. name: what was given it, for the error.
+
+    Raises `UsageError` for anything that is not a positive number of tokens.
+    """
     match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)([kKmMbB]?)", text.strip().replace("_", "").replace(",", ""))
     amount = float(match[1]) * _UNITS[match[2].lower()] if match else 0.0
     tokens = round(amount) if math.isfinite(amount) else 0
     if tokens < 1:
-        raise UsageError(f"--budget {text}: write a positive number of generated tokens, such as 200k or 1.5M")
+        raise UsageError(f"{name} {text}: write a positive number of generated tokens, such as 200k or 1.5M")
     return tokens
 
 

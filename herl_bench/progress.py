@@ -5,20 +5,25 @@ Displays are told of each step, each batch that an evaluation is through with, a
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from herl_bench.train.training_run import TrainingRun
 
 
+log = logging.getLogger("herl_bench")
+
+
 class RunProgress:
     """Shows nothing."""
 
-    def __init__(self, run: TrainingRun):
+    def __init__(self, run: TrainingRun, on_finish: Callable[[TrainingRun], None] = lambda run: None):
         self.run = run
+        self.on_finish = on_finish
         self.started = time.monotonic()
         self.first_tokens = run.budget.spent
 
@@ -28,8 +33,15 @@ class RunProgress:
     def __exit__(self, *_: object) -> None:
         pass
 
+    def finish(self) -> None:
+        """Called once the run has ended as it should; not where it was stopped."""
+        self.on_finish(self.run)
+
     def say(self, text: str) -> None:
         pass
+
+    def warn(self, text: str) -> None:
+        log.warning("warning: %s", text)
 
     def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
         pass
@@ -52,6 +64,9 @@ class PlainProgress(RunProgress):
     def say(self, text: str) -> None:
         print(text, flush=True)
 
+    def warn(self, text: str) -> None:
+        self.say(f"Warning: {text}")
+
     def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
         self.say(self.describe_step(row))
 
@@ -66,11 +81,11 @@ class PlainProgress(RunProgress):
         return "  ".join(parts)
 
 
-class LiveProgress(RunProgress):
+class LiveProgress(PlainProgress):
     """A budget bar, the newest numbers, and each criterion's pass rate, redrawn in place."""
 
-    def __init__(self, run: TrainingRun):
-        super().__init__(run)
+    def __init__(self, run: TrainingRun, on_finish: Callable[[TrainingRun], None] = lambda run: None):
+        super().__init__(run, on_finish)
         from rich.console import Console
         from rich.live import Live
         from rich.progress import BarColumn, Progress, TextColumn
@@ -141,10 +156,13 @@ def is_drawable() -> bool:
     return sys.stdout.isatty() and sys.stdout.encoding.lower().startswith("utf")
 
 
-def open_run_progress(run: TrainingRun, wanted: bool | None = None) -> RunProgress:
-    """wanted: None for a display where one can be drawn, True for plain lines elsewhere, False for none."""
-    if wanted is False:
-        return RunProgress(run)
-    if is_drawable() or in_notebook():
-        return LiveProgress(run)
-    return PlainProgress(run) if wanted else RunProgress(run)
+def open_run_progress(
+    run: TrainingRun, wanted: bool | None = None, on_finish: Callable[[TrainingRun], None] = lambda run: None
+) -> RunProgress:
+    """wanted: None for a display where one can be drawn, True for plain lines elsewhere, False for none.
+
+    on_finish: called once the run has ended as it should; not where it was stopped.
+    """
+    if wanted is not False and (is_drawable() or in_notebook()):
+        return LiveProgress(run, on_finish)
+    return (PlainProgress if wanted else RunProgress)(run, on_finish)

@@ -15,8 +15,16 @@ Only a training run (`train/training_run.py`) and what begins or ends one write 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from html import escape
 from pathlib import Path
+from typing import Any, SupportsIndex, overload
+
+from herl_bench.errors import UsageError
+from herl_bench.plain_text import neutralize
+from herl_bench.reading import check_regular, parse_json, read_json, read_lines, read_rows, read_yaml_mapping
 
 CONFIG, MANIFEST, METRICS, ROLLOUTS, REPORT = (
     "config.yaml",
@@ -25,6 +33,9 @@ CONFIG, MANIFEST, METRICS, ROLLOUTS, REPORT = (
     "rollouts.jsonl",
     "report.html",
 )
+SHOWN_ROWS, SHOWN_CHARACTERS = 20, 100
+SHOWN_COLUMNS = ("step", "tokens", "kind", "reward", "metric", "kl", "revisions", "tokens_per_s", "prompt", "response")
+"""What a notebook shows of a table, which may be wide: of steps, or of responses."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +87,209 @@ class RunFiles:
         return (self.final / "config.json").is_file() and any(self.evaluation("after").glob("results_*.json"))
 
 
-@dataclass(frozen=True)
+def read_config(directory: Path) -> dict[str, Any]:
+    """A run's `config.yaml`; `set` holds its method's own. Raises `UsageError`."""
+    place = RunFiles(directory).config
+    check_regular(place)
+    return read_yaml_mapping(place, "the configuration")
+
+
+# ----------------------------------------------------------------------------------------------------------------- rows
+class Rows(list[dict[str, Any]]):
+    """Rows of a table; a list, but shown as a table in a notebook."""
+
+    def to_pandas(self) -> Any:
+        """A DataFrame; what is nested gets names such as `criteria.steps_valid`."""
+        return make_frame(self)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} rows of {len(self._columns)} columns: {', '.join(self._columns)}>"
+
+    def _repr_html_(self) -> str:
+        shown = [name for name in SHOWN_COLUMNS if name in self._columns] or self._columns[: len(SHOWN_COLUMNS)]
+        return make_html_table(shown, [[_format(row.get(name)) for name in shown] for row in self[-SHOWN_ROWS:]])
+
+    @property
+    def _columns(self) -> list[str]:
+        return list(dict.fromkeys(name for row in self for name in row))
+
+
+class LazyRows(Sequence[dict[str, Any]]):
+    """Rows of a JSONL file, read one at a time when they are asked for, however many there are."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return read_rows(self.path)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Rows: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> dict[str, Any] | Rows:
+        starts = self._starts[index]
+        with self.path.open("rb") as file:
+            found = Rows(self._read_row(file, start) for start in (starts if isinstance(starts, list) else [starts]))
+        return found if isinstance(starts, list) else found[0]
+
+    def to_pandas(self) -> Any:
+        """All rows as a DataFrame."""
+        return make_frame(self)
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} rows of {self.path}>"
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Where each row begins, in bytes."""
+        check_regular(self.path)
+        return [start for _, start, _ in read_lines(self.path)]
+
+    def _read_row(self, file: Any, start: int) -> dict[str, Any]:
+        file.seek(start)
+        row: dict[str, Any] = parse_json(file.readline(), str(self.path), strict=True)
+        return row
+
+
+def make_frame(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """A pandas DataFrame. Raises `UsageError` where pandas is not installed."""
+    try:
+        import pandas
+    except ImportError:
+        raise UsageError("to_pandas needs the package pandas: pip install pandas") from None
+    return pandas.json_normalize(list(rows), max_level=1)
+
+
+def make_html_table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    def join(tag: str, cells: Sequence[str]) -> str:
+        return f"<tr>{''.join(f'<{tag}>{escape(neutralize(cell))}</{tag}>' for cell in cells)}</tr>"
+
+    return f"<table>{join('th', columns)}{''.join(join('td', line) for line in lines)}</table>"
+
+
+def _format(value: Any) -> str:
+    if value is None:
+        return "–"
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+# ----------------------------------------------------------------------------------------------------------------- runs
+@dataclass(frozen=True, repr=False)
+class Evaluation:
+    """One evaluation of a run: `before` training, `after` it, or at a step. summary: as the results file holds it."""
+
+    label: str
+    summary: Mapping[str, Any]
+    samples: LazyRows
+
+    @property
+    def scores(self) -> dict[str, Mapping[str, Any]]:
+        """By metric: its value, its standard error, over how many items, how many were undecided."""
+        return dict(self.summary["metrics"])
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """By metric: its value; the first is the task's primary one."""
+        return {name: score["value"] for name, score in self.scores.items()}
+
+    @property
+    def criteria(self) -> dict[str, float | None]:
+        """By criterion: the share of items that meet it."""
+        return {name: score["value"] for name, score in self.summary["criteria"].items()}
+
+    def to_pandas(self) -> Any:
+        """The samples as a DataFrame."""
+        return self.samples.to_pandas()
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{name} {_format(value)}" for name, value in self.metrics.items())
+        return f"<Evaluation {self.label}: {scores} over {self.summary['items']} items>"
+
+    def _repr_html_(self) -> str:
+        values = {**self.metrics, **self.criteria}
+        return make_html_table(["", self.label], [[name, _format(value)] for name, value in values.items()])
+
+
+@dataclass(frozen=True, repr=False)
 class Run:
-    """A run, begun or finished, as it lies on disk."""
+    """A run as it lies on disk, begun or finished. Everything is read when it is asked for."""
 
     directory: Path
 
+    @property
+    def files(self) -> RunFiles:
+        return RunFiles(self.directory)
+
+    @property
+    def finished(self) -> bool:
+        return self.files.finished
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Every setting; those of its method under `set`."""
+        return read_config(self.directory)
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        found: dict[str, Any] = read_json(self.files.manifest)
+        return found
+
+    @property
+    def metrics(self) -> Rows:
+        """One row per step; the names are documented in docs/run-directory.md."""
+        return Rows(read_rows(self.files.metrics) if self.files.metrics.is_file() else ())
+
+    @property
+    def rollouts(self) -> LazyRows:
+        """Every response that was sampled, in order."""
+        return LazyRows(self.files.rollouts)
+
+    def evaluation(self, label: str = "after") -> Evaluation:
+        """label: `before`, `after`, or a step's, such as `step-000020`. Raises `UsageError` where there is none."""
+        folder = self.files.evaluation(label)
+        results = sorted(folder.glob("results_*.json"))
+        if not results:
+            raise UsageError(
+                f"{self.directory} has no evaluation {label!r}: it has {', '.join(self._labels) or 'none'}"
+            )
+        task, summary = next(iter(read_json(results[-1])["herl_bench"]["summary"].items()))
+        samples = folder / results[-1].name.replace("results_", f"samples_{task}_", 1).replace(".json", ".jsonl")
+        return Evaluation(label, summary, LazyRows(samples))
+
+    @property
+    def report(self) -> str:
+        """Its page, as HTML that needs no network. Raises `UsageError` where none was written."""
+        if not self.files.report.is_file():
+            raise UsageError(f"{self.directory} has no page: write it with herl-bench report {self.directory}")
+        return self.files.report.read_text(encoding="utf-8")
+
+    def __repr__(self) -> str:
+        config, labels = self.config, self._labels
+        parts = [f"{config['task']} {config['method']} seed {config['seed']}"]
+        parts += [repr(self.evaluation(label))[12:-1] for label in ("before", "after") if label in labels]
+        return f"<Run {'; '.join(parts)}; in {self.directory}>"
+
+    def _repr_html_(self) -> str:
+        config = self.config
+        found = [self.evaluation(label) for label in ("before", "after") if label in self._labels]
+        values = [{**one.metrics, **one.criteria} for one in found]
+        lines = [[name, *(_format(each.get(name)) for each in values)] for name in (values[-1] if values else ())]
+        title = f"{config['task']} · {config['method']} · seed {config['seed']} · {self.directory}"
+        return f"<p>{escape(neutralize(title))}</p>" + make_html_table(["", *(one.label for one in found)], lines)
+
+    @property
+    def _labels(self) -> list[str]:
+        """Of the evaluations that were written."""
+        return sorted({path.parent.name for path in self.files.evaluation("*").parent.glob("*/results_*.json")})
+
 
 def load_run(path: str | Path) -> Run:
+    """The run in a folder, begun or finished. Raises `UsageError` for a folder that is none."""
+    if not RunFiles(Path(path)).exists:
+        raise UsageError(f"{path}: no config.yaml there: name the folder of a run")
     return Run(Path(path))

@@ -15,7 +15,7 @@ import dataclasses
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from herl_bench.budget import parse_tokens
 from herl_bench.errors import UnknownName, UsageError
@@ -69,42 +69,53 @@ def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**{f.name: f.default for f in dataclasses.fields(Settings)}, **values}
 
 
-def parse_settings(
-    flags: Mapping[str, Any], assignments: Sequence[str], config_file: str | None
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
-    """(run settings, method settings, where each came from): file first, then `--set`, then flags that were given.
+RUN_SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
+
+
+class Request(NamedTuple):
+    """What a run is asked to do, not yet checked.
+
+    run, method: settings by name, of `Settings` and of the method's own configuration.
+    origin: where each was written, as a message about it begins: `FILE: `, `--set `; empty for a call from Python.
+    """
+
+    run: dict[str, Any]
+    method: dict[str, Any]
+    origin: dict[str, str]
+
+    def add(self, values: Mapping[str, Any], origin: str = "") -> Request:
+        """These win over what was asked for before; each goes where its name belongs."""
+        run = {name: value for name, value in values.items() if name in RUN_SETTINGS}
+        method = {name: value for name, value in values.items() if name not in run}
+        return Request({**self.run, **run}, {**self.method, **method}, {**self.origin, **dict.fromkeys(values, origin)})
+
+
+def read_request(config_file: str) -> Request:
+    """What a configuration file asks for. Raises `UsageError`."""
+    run = read_yaml(config_file)
+    method = run.pop("set", {})
+    if not isinstance(method, dict):
+        raise UsageError(
+            f"{config_file}: set: write a mapping of the method's settings, such as {{learning_rate: 1.0e-4}}"
+        )
+    origin = {**dict.fromkeys(method, f"{config_file}: set."), **dict.fromkeys(run, f"{config_file}: ")}
+    return Request(run, method, origin)
+
+
+def parse_settings(flags: Mapping[str, Any], assignments: Sequence[str], config_file: str | None) -> Request:
+    """What a command line asks for: file first, then `--set`, then flags that were given.
 
     Raises `UsageError` for bad YAML or a malformed `--set`.
     """
-    run: dict[str, Any] = {}
-    method: dict[str, Any] = {}
-    origin: dict[str, str] = {}
-    if config_file is not None:
-        for name, value in read_yaml(config_file).items():
-            if name == "set":
-                if not isinstance(value, dict):
-                    raise UsageError(
-                        f"{config_file}: set: write a mapping of the method's settings, such as {{learning_rate:"
-                        " 1.0e-4}"
-                    )
-                method |= value
-                origin |= dict.fromkeys(value, f"{config_file}: set.")
-            else:
-                run[name] = value
-                origin[name] = f"{config_file}: "
-    own = {f.name for f in dataclasses.fields(Settings)}
+    request = Request({}, {}, {}) if config_file is None else read_request(config_file)
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         name = name.strip().replace("-", "_")
         if not equals or not name:
             raise UsageError(f"--set {assignment}: write --set KEY=VALUE")
-        (run if name in own else method)[name] = _yaml_value(text)
-        origin[name] = "--set "
-    for name, value in flags.items():
-        if value is not None:
-            run[name] = value
-            origin[name] = "--"
-    return run, method, origin
+        request = request.add({name: _parse_value(text)}, "--set ")
+    given = {name: value for name, value in flags.items() if value is not None}
+    return request._replace(run={**request.run, **given}, origin={**request.origin, **dict.fromkeys(given, "--")})
 
 
 def read_yaml(path: str) -> dict[str, Any]:
@@ -112,7 +123,7 @@ def read_yaml(path: str) -> dict[str, Any]:
     return read_yaml_mapping(path, "the configuration")
 
 
-def _yaml_value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     """A value of `--set` as in a file; the words as they stand where they are no YAML."""
     try:
         return parse_yaml(text, "--set")
@@ -145,7 +156,7 @@ def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also
             if given.get(name) is not None:
                 given[name] = str(given[name])
         if isinstance(given.get("budget"), str):
-            given["budget"] = parse_tokens(given["budget"])
+            given["budget"] = parse_tokens(given["budget"], f"{origin.get('budget', '')}budget")
     try:
         checked = model.model_validate(given)
     except ValidationError as error:

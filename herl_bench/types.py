@@ -288,8 +288,8 @@ class SandboxProvider:
 # ---------------------------------------------------------------------------------------------------------- environment
 @dataclass(frozen=True)
 class Environment:
-    """What responses are asked for and judged by: a task with the rubric, hindsight template and metrics that were chosen
-    for it, and the open sandbox, None where judging runs no code. metrics: the first is the primary one."""
+    """What responses are asked for and judged by: a task with the rubric, hindsight template and metrics chosen for
+    it, and the open sandbox, None where judging runs no code. metrics: the first is the primary one."""
 
     task: Task
     rubric: Rubric

@@ -3,16 +3,13 @@ parameters."""
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
+from helpers.commands import run_command, run_fresh
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # for models of a few thousand parameters more threads only wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # with a few thousand parameters more threads only wait for each other
 
 # A shell that starts this in the background leaves Ctrl-C ignored, for the processes under test too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -20,24 +17,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture
 def cli(tmp_path):
-    """`cli("ls", "tasks", paths=[…], **environment)` runs `python -m herl_bench ls tasks` in an empty folder.
+    """`cli("ls", "tasks", paths=[…], **environment)` runs `herl-bench ls tasks` in an empty folder.
 
     paths: folders put in front of `sys.path`, such as one that a package was installed into. An environment variable
     given as None is unset.
     """
 
-    def run(*args, paths=(), cwd=None, timeout=300, preexec_fn=None, **environment):
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), **environment}
-        return subprocess.run(
-            [sys.executable, "-m", "herl_bench", *map(str, args)],
-            cwd=cwd or tmp_path,
-            env={k: v for k, v in env.items() if v is not None},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            preexec_fn=preexec_fn,
-        )
+    def run(*words, cwd=None, timeout=300, **more):
+        start = run_fresh if more else run_command
+        return start(*words, cwd=cwd or tmp_path, timeout=timeout, **more)
 
     return run
 

@@ -15,7 +15,7 @@ import yaml
 
 from herl_bench import errors, hookspecs
 from herl_bench.cli import COMMANDS
-from herl_bench.experiment.manifest import manifest
+from herl_bench.experiment.manifest import build_manifest
 from herl_bench.plugins import KINDS, load_host
 from herl_bench.policy.server import ServerConfig
 from herl_bench.rubric import CHECKS, load_rubric
@@ -231,7 +231,7 @@ def test_fields_of_the_run_files_are_documented():
 
     written = {node.value for node in _keys(Rollout.as_json)}
     assert first_column("rollouts.jsonl") == written
-    assert first_column("manifest.json") == {node.value for node in _keys(manifest)} | {
+    assert first_column("manifest.json") == {node.value for node in _keys(build_manifest)} | {
         "changed"
     }  # a resumed run may add it
     assert first_column("metrics.jsonl") == set(METRICS)
@@ -242,7 +242,7 @@ def _keys(function):
     """The constant keys of the dictionary that a function returns."""
     tree = ast.parse(
         inspect.cleandoc("\n" + inspect.getsource(function))
-        if function is manifest
+        if function is build_manifest
         else "class _:\n" + inspect.getsource(function)
     )
     returned = [

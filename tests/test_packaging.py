@@ -52,6 +52,7 @@ def test_the_wheel_holds_everything_and_nothing_else(wheel):
         assert f"herl_bench/_data/rubrics/{path.name}" in names
     for path in tasks_path().rglob("*.yaml"):
         assert f"herl_bench/_data/tasks/{path.relative_to(tasks_path())}" in names
+    assert "herl_bench/py.typed" in names
     assert not [name for name in names if name.endswith((".jsonl", ".gz", ".pyc"))]
     for path in (*CORE, *BUILT_IN):
         assert any(str(path).endswith(name) for name in names), path
@@ -138,7 +139,7 @@ def test_ci_runs_the_readme_s_command():
     (command,) = [line for line in (ROOT / "README.md").read_text().splitlines() if line.endswith("&& pytest")]
     script = (ROOT / ".ci" / "run").read_text()
     assert command in script.splitlines()
-    for check in ("ruff check", "ruff format --check", "mypy"):
+    for check in ("pytest -m long", "ruff check", "ruff format --check", "mypy"):
         assert check in script.splitlines()
     assert "set -euo pipefail" in script
     subprocess.run(["bash", "-n", ROOT / ".ci" / "run"], check=True)

@@ -30,7 +30,7 @@ primary metric in per cent, greedy, without any guidance, on held-out problems. 
 the accuracy of the plain prompts' responses while training: sampled at temperature 1, on problems never seen before, so it lies under the greedy one.
 Learning rate, responses and passes per step, and entropy bonus were tuned for PPO, on a seed that is not compared; all other arms take PPO's,
 unless said otherwise. What passes HeRL would choose is under tune-herl-*.
-"""  # noqa: E501
+"""
 
 
 def write_page(parts: Sequence[Any], tables: Mapping[str, Results], notes: Path) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from herl_bench.compare import statistics
 from herl_bench.compare.analyse import by_kind, interval, score_interval
-from herl_bench.evaluate.evaluation import pass_at_k
+from herl_bench.evaluate.scores import pass_at_k
 
 GRID = 8
 """A learning curve is printed at so many token counts."""

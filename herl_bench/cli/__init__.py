@@ -8,6 +8,7 @@ nothing else is caught.
 from __future__ import annotations
 
 import importlib
+import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -95,6 +96,8 @@ def underscored(args: Sequence[str]) -> list[str]:
 
 def main(args: Sequence[str] | None = None) -> None:
     display = open_display()
+    log = logging.getLogger("herl_bench")
+    log.handlers, log.propagate = [_OnStderr()], False
 
     def work() -> Any:
         host = load_host()
@@ -177,6 +180,13 @@ def _as_sentence(message: str) -> str:
 def _fail(message: str, code: int) -> int:
     print(f"herl-bench: {flatten(message)}", file=sys.stderr)
     return code
+
+
+class _OnStderr(logging.Handler):
+    """What a call notes on the way is one line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"herl-bench: {flatten(record.getMessage())}", file=sys.stderr)
 
 
 def report_problems(host: Host) -> None:

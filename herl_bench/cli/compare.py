@@ -177,8 +177,8 @@ def plan_cells(
     host: Host, given: Mapping[str, Any], output_dir: str | None, baseline: str | None, allow_unequal: bool = False
 ) -> Plan:
     """Every cell of the grid, checked before anything is made. Raises `UsageError`."""
-    from herl_bench.cli.run import config_of, config_text, settings_of
     from herl_bench.data.sources import resolve_source
+    from herl_bench.experiment.configuration import build_config, build_settings, format_config
     from herl_bench.settings import parse_settings, read_yaml
     from herl_bench.sweep.sweep import Cell
 
@@ -222,9 +222,9 @@ def plan_cells(
         task, method = host.get("task", task_name), host.get("method", arm.method)
         run_values = {k: v for k, v in arm.settings.items() if k in _run_settings()}
         method_values = {k: v for k, v in arm.settings.items() if k not in run_values}
-        settings = settings_of({**run_values, "task": task_name, "method": arm.method, "seed": seed}, {})
+        settings = build_settings({**run_values, "task": task_name, "method": arm.method, "seed": seed}, {})
         source = str(resolve_source(task, settings.data, embedded=settings.model == "tiny"))
-        text = config_text(settings, config_of(method, method_values, {}, settings.model), task, source)
+        text = format_config(settings, build_config(method, method_values, {}, settings.model), task, source)
         directory = folder / "runs" / re.sub(r"[^\w.=+-]+", "_", f"{task_name}-{arm.name}-s{seed}")
         cells.append(Cell(task_name, arm.name, seed, settings.budget, text, directory))
     return Plan(folder, arms, cells)
@@ -277,8 +277,8 @@ def _arms(host: Host, methods: Sequence[str], varied: Any, fixed: Mapping[str, A
 
 def _named_arms(host: Host, named: Any, shared: Any, fixed: Mapping[str, Any], where: str | None) -> list[Arm]:
     """Arms that the grid names one by one. shared: settings of all arms that have them; an arm's own win over these."""
-    from herl_bench.cli.run import config_of
     from herl_bench.compare.schema import Arm
+    from herl_bench.experiment.configuration import build_config
 
     form = "write `name: {method: METHOD, setting: value}` lines"
     if not isinstance(named, dict) or not named:
@@ -303,7 +303,9 @@ def _named_arms(host: Host, named: Any, shared: Any, fixed: Mapping[str, Any], w
     for name, given in named.items():
         method, own = str(given["method"]), {key: value for key, value in given.items() if key != "method"}
         origin = dict.fromkeys(own, f"{where}: arms: {name}: ")
-        config_of(host.get("method", method), {key: value for key, value in own.items() if key not in of_run}, origin)
+        build_config(
+            host.get("method", method), {key: value for key, value in own.items() if key not in of_run}, origin
+        )
         values = {key: value for key, value in {**shared, **own, **fixed}.items() if key in known[name]}
         arms.append(Arm(name, method, values))
     return arms

@@ -18,27 +18,22 @@ import click
 from herl_bench.cli import report_problems
 from herl_bench.cli.lm_eval_options import SEEDS, Asked, Limit, Seeds, lm_eval_options, prepare, split_names
 from herl_bench.cli.output import open_console, say_json
-from herl_bench.cli.score_tables import (
-    LEGEND,
-    as_json,
-    beside,
-    integrity_option,
-    nothing_judged,
-    of_items,
-    pass_at_option,
-    shown,
-    told,
-)
+from herl_bench.cli.score_tables import LEGEND, as_json, beside, integrity_option, of_items, pass_at_option, shown
 from herl_bench.cli.trust import trust_option
 from herl_bench.errors import UnknownName, UsageError
+from herl_bench.evaluate.problems import describe_problems, find_nothing_judged
 from herl_bench.experiment.resolve import find_answerer, find_metrics, find_rubric, find_template, open_sandbox
 from herl_bench.plugins import Host
-from herl_bench.types import Task
+from herl_bench.types import Environment, Task
 
 if TYPE_CHECKING:
     from herl_bench.data.sources import Data
-    from herl_bench.evaluate import Evaluation, Row, Score, Summary, Writer
+    from herl_bench.evaluate.evaluation import Evaluation
+    from herl_bench.evaluate.judging import Row
     from herl_bench.evaluate.refine import Critique, Refinement
+    from herl_bench.evaluate.sample_files import SampleWriter
+    from herl_bench.evaluate.scores import Score
+    from herl_bench.evaluate.tally import Summary
     from herl_bench.policy.answerer import Answerer
 
 
@@ -166,9 +161,9 @@ def command(
     report_problems(host)
     how = {"n": n, "seed": seed[0] or 0, "system_instruction": asked.system_instruction}
     how |= asked.own_sampling(temperature, max_new_tokens) if tasks else {}
-    from herl_bench.evaluate import write_results
-    from herl_bench.evaluate.evaluation import PASS_AT
-    from herl_bench.evaluate.result_files import model_facts, new_stamp
+    from herl_bench.evaluate.result_files import describe_model, new_stamp, write_results
+    from herl_bench.evaluate.sampling import ResolvedSampling
+    from herl_bench.evaluate.scores import PASS_AT
     from herl_bench.policy.server import parse_model_args
     from herl_bench.saving import write_whole
 
@@ -198,8 +193,8 @@ def command(
                     "fewshot_seed": seed[3],
                     **(theirs.config(alone=not tasks) if theirs else {}),
                 },
-                facts=model_facts(models(first)) | (theirs.facts() if theirs and not tasks else {}),
-                settings=done[tasks[0].name].evaluation.settings if tasks else {},
+                facts=describe_model(models(first)) | (theirs.facts() if theirs and not tasks else {}),
+                settings=done[tasks[0].name].evaluation.settings if tasks else ResolvedSampling(),
                 started=started,
             )
             if theirs is not None:
@@ -273,7 +268,7 @@ class Done:
     refinement: Refinement | None
     section: Mapping[str, Any]
     source: str
-    writer: Writer | None
+    writer: SampleWriter | None
     journal: Path | None
     available: int | None
     told: Sequence[str]
@@ -305,10 +300,12 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
     """stack: keeps the writer open. An earlier attempt in the folder is gone on from."""
     from herl_bench.data.examples import digest_items
     from herl_bench.data.sources import draw_examples, restrict_problems
-    from herl_bench.evaluate import Writer, evaluate, sampling_settings
-    from herl_bench.evaluate.evaluation import items_per_batch
+    from herl_bench.evaluate.evaluation import count_batch_items, evaluate
+    from herl_bench.evaluate.judging import NO_TEMPLATE
     from herl_bench.evaluate.refine import refine
-    from herl_bench.evaluate.result_files import NAMESPACE, fingerprint
+    from herl_bench.evaluate.result_files import NAMESPACE
+    from herl_bench.evaluate.sample_files import SampleWriter, fingerprint
+    from herl_bench.evaluate.sampling import Sampling, resolve_sampling
     from herl_bench.hindsight import try_template
     from herl_bench.policy.server import Server
 
@@ -328,36 +325,37 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
     }
     if how["system_instruction"] is None and own.get("system_instruction") is not None:
         how["system_instruction"] = str(own["system_instruction"])
-    settings = sampling_settings(model, task, **how)
+    sampling = Sampling(**how)
+    settings = resolve_sampling(sampling, model, task)
+    template = NO_TEMPLATE
     if wanted.rounds:
         template = find_template(host, task, str(own.get("template") or ""))
         try_template(template, rubric, opened.eval[:1])
     if asked.batch_size:
         model.batch_size = asked.batch_size
     if asked.write_out and opened.eval:
-        shown = model.reads(settings["prefix"] + opened.eval[0].prompt, settings["instruction"])
+        shown = model.reads(settings.prefix + opened.eval[0].prompt, settings.instruction)
         click.echo(f"{task.name}: {opened.eval[0].id} is given as\n{shown}", err=True)
     writer, journal, rows = None, None, []
     integrity = wanted.integrity or str(own.get("integrity") or "shared")
     with open_sandbox(host, task, integrity=integrity) as sandbox, progress(task.name, len(opened.eval)) as advance:
+        environment = Environment(task, rubric, template, metrics, sandbox)
         if folder is not None:
-            together = {**settings, "batch_size": model.batch_size}  # sampling depends on who shares a batch
+            together = {**vars(settings), "batch_size": model.batch_size}  # sampling depends on who shares a batch
             judging = {"integrity": integrity, "pass_at": list(wanted.pass_at)}
-            mark = fingerprint(model.identity, task, rubric, metrics, together, digest_items(opened.eval), judging)
+            mark = fingerprint(model.identity, environment, together, digest_items(opened.eval), judging)
             writer = stack.enter_context(
-                Writer(
+                SampleWriter(
                     folder,
-                    task=task,
-                    rubric=rubric,
-                    metrics=metrics,
-                    settings=settings,
+                    environment,
+                    settings,
                     samples=wanted.samples,
                     resume=mark,
                     model=model,
                     pass_at=wanted.pass_at,
                 )
             )
-            rows = writer.restore(opened.eval, items_per_batch(how["n"], model.batch_size))
+            rows = writer.restore(opened.eval, count_batch_items(how["n"], model.batch_size))
             if isinstance(model, Server) and not model.config.cache:
                 journal = folder / f"responses_{task.name}_{mark}.jsonl.part"
                 model.remember(journal)
@@ -374,38 +372,18 @@ def _evaluate(stack: ExitStack, task: Task, model: Answerer, wanted: Wanted) -> 
                 writer.append(fresh)
             advance(len(fresh) // how["n"])
 
-        done = evaluate(
-            model,
-            task,
-            rubric,
-            metrics,
-            opened.eval,
-            sandbox=sandbox,
-            done=rows,
-            on_batch=on_batch,
-            pass_at=wanted.pass_at,
-            **how,
-        )
+        done = evaluate(model, environment, opened.eval, sampling, done=rows, on_batch=on_batch, pass_at=wanted.pass_at)
         refinement = None
         if wanted.rounds:
             rounds, critique = wanted.rounds, wanted.critique
-            refinement = refine(
-                model,
-                task,
-                rubric,
-                template,
-                metrics,
-                done.rows,
-                rounds=rounds,
-                critique=critique,
-                settings=settings,
-                sandbox=sandbox,
-            )
+            refinement = refine(model, environment, done.rows, settings, rounds=rounds, critique=critique)
     origin = {"source": opened.source, "sha256": dict(opened.fingerprint)}
     section = writer.section(done, original=opened.available, data=origin) if writer else {}
     if section and refinement is not None:
         section[NAMESPACE]["refined"] = {task.name: refinement.as_json()}
-    lines = told({kind: asdict(p) for kind, p in done.problems.items()}, done.summary.responses, rubric, metrics)
+    lines = describe_problems(
+        {kind: asdict(p) for kind, p in done.problems.items()}, done.summary.responses, rubric, metrics
+    )
     return Done(done, refinement, section, opened.source, writer, journal, opened.available, lines)
 
 
@@ -426,17 +404,19 @@ def _items(task: Task, source: str, asked: Asked, run_items: int | None, where: 
 
 def _longest(task: Task, source: str, own: Mapping[str, Any]) -> int:
     """As the run itself evaluates: the run's setting, else the world's, else the task's."""
+    from herl_bench.evaluate.sampling import default_max_new_tokens
+
     set_by_run = (own.get("set") or {}).get("max_new_tokens")
     if set_by_run:
         return int(set_by_run)
-    return task.world.max_new_tokens if source == "synthetic" and task.world else task.max_new_tokens
+    return default_max_new_tokens(task, source)
 
 
 def _folder(model: Answerer, run: Mapping[str, Any], output_path: str | None) -> Path | None:
-    from herl_bench.evaluate.result_files import sanitized
+    from herl_bench.evaluate.result_files import sanitize_name
 
     if output_path:
-        return Path(output_path) / sanitized(model.name)
+        return Path(output_path) / sanitize_name(model.name)
     return Path(model.name) / "eval" / "final" if run else None
 
 
@@ -459,7 +439,7 @@ def show_summaries(summaries: Mapping[str, Summary], available: Sequence[int | N
     """
     from rich.table import Table
 
-    from herl_bench.evaluate import RATES
+    from herl_bench.evaluate.tally import RATES
 
     console = open_console(width=None if sys.stdout.isatty() else 100)
     for (title, summary), whole in zip_longest(summaries.items(), available[: len(summaries)]):
@@ -521,15 +501,17 @@ def warn_of_rates(summaries: Mapping[str, Summary | Mapping[str, Any]], why: Map
 
     why: by task, in words.
     """
-    from herl_bench.evaluate import Summary, warnings_of
+    from herl_bench.evaluate.tally import Summary, list_warnings
 
     for name, summary in summaries.items():
-        for line in warnings_of(asdict(summary) if isinstance(summary, Summary) else summary):
+        for line in list_warnings(asdict(summary) if isinstance(summary, Summary) else summary):
             click.echo(f"herl-bench: warning: {name}: {line}", err=True)
         for line in why.get(name, ()):
             click.echo(f"herl-bench: warning: {name}: {line}", err=True)
     for name, summary in summaries.items():
-        if isinstance(summary, Summary) and (error := nothing_judged(asdict(summary), why.get(name, ()), f"{name}: ")):
+        if isinstance(summary, Summary) and (
+            error := find_nothing_judged(asdict(summary), why.get(name, ()), f"{name}: ")
+        ):
             raise error
 
 

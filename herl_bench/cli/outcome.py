@@ -21,10 +21,12 @@ def show_outcome(run: TrainingRun) -> None:
     from rich.table import Table
 
     from herl_bench.cli.output import open_console
-    from herl_bench.cli.score_tables import LEGEND, of_items, shown, told
-    from herl_bench.evaluate import RATES, read_problems, read_summary, warnings_of
+    from herl_bench.cli.score_tables import LEGEND, of_items, shown
+    from herl_bench.evaluate.problems import describe_problems
+    from herl_bench.evaluate.result_files import read_problems, read_summary
+    from herl_bench.evaluate.tally import RATES, list_warnings
 
-    before, after = read_summary(run.directory / "eval" / "before"), read_summary(run.directory / "eval" / "after")
+    before, after = (read_summary(run.files.evaluation(label)) for label in ("before", "after"))
     console = open_console(width=None if sys.stdout.isatty() else 100)
     items = of_items(len(run.data.eval), run.data.available)
     title = f"{run.task.name} · {run.method.name} · seed {run.seed} · {items} items of {run.data.source}"
@@ -58,8 +60,8 @@ def show_outcome(run: TrainingRun) -> None:
         )
     say_if_worse(run, before["metrics"], after["metrics"], say)
     for line in (
-        *warnings_of(after),
-        *told(read_problems(run.directory / "eval" / "after"), after["responses"], run.rubric, run.metrics),
+        *list_warnings(after),
+        *describe_problems(read_problems(run.files.evaluation("after")), after["responses"], run.rubric, run.metrics),
     ):
         say(f"Warning: after training, {line}.")
     if run.settings.model == "tiny" and run.data.source != "synthetic":

@@ -15,12 +15,13 @@ import click
 
 from herl_bench.cli import report_problems
 from herl_bench.cli.output import say_json
-from herl_bench.cli.score_tables import as_json, integrity_option, pass_at_option, told
+from herl_bench.cli.score_tables import as_json, integrity_option, pass_at_option
 from herl_bench.errors import DataError, UsageError
+from herl_bench.evaluate.problems import describe_problems
 from herl_bench.experiment.resolve import find_metrics, find_rubric, find_sandbox
 from herl_bench.plugins import Host
 from herl_bench.saving import writing
-from herl_bench.types import Task
+from herl_bench.types import Environment, Task
 
 if TYPE_CHECKING:
     from herl_bench.evaluate.rescore import Place
@@ -79,10 +80,11 @@ def command(
     or unknown.
     """
     from herl_bench.cli.eval import progress, show_summaries, warn_of_rates
-    from herl_bench.evaluate import RATES, Tally
-    from herl_bench.evaluate.evaluation import PASS_AT
-    from herl_bench.evaluate.rescore import Job, places_of, rescore
+    from herl_bench.evaluate.judging import NO_TEMPLATE
+    from herl_bench.evaluate.rescore import Job, find_places, rescore
+    from herl_bench.evaluate.scores import PASS_AT
     from herl_bench.evaluate.stored_responses import STDIN, as_lines
+    from herl_bench.evaluate.tally import RATES, Tally
 
     task: Task = host.get("task", name)
     run = _run_settings(Path(file)) if file != "-" else {}
@@ -104,11 +106,12 @@ def command(
             return opened[0]
 
         own = not (data or run or require_all)
-        source, places = places_of(lines, items, own=own, allow_duplicates=allow_duplicates, name=called)
+        source, places = find_places(lines, items, own=own, allow_duplicates=allow_duplicates, name=called)
         available = _available(places, opened[0] if opened else None, require_all, called)
         if pass_at:
             _check_pass_at(places, pass_at[-1], called)
-        job = Job(lines, places, task, chosen, metrics, sandbox, rows=bool(output_path), pass_at=tally.pass_at)
+        environment = Environment(task, chosen, NO_TEMPLATE, metrics)
+        job = Job(lines, places, environment, sandbox, rows=bool(output_path), pass_at=tally.pass_at)
         write = stack.enter_context(writing(Path(output_path))) if output_path else None
         advance = stack.enter_context(progress(task.name, len(places)))
         for count, part, made in rescore(job, at_once):
@@ -135,7 +138,7 @@ def command(
         say_json(result)
     else:
         show_summaries({f"{task.name} · {Path(called).name} · items from {source}": summary}, [available])
-    warn_of_rates({task.name: summary}, {task.name: told(problems, summary.responses, chosen, metrics)})
+    warn_of_rates({task.name: summary}, {task.name: describe_problems(problems, summary.responses, chosen, metrics)})
 
 
 def _available(places: Sequence[Place], items: Items | None, require_all: bool, file: str) -> int | None:

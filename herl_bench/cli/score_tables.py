@@ -7,21 +7,14 @@ A score comes as a mapping with the fields of `Score`, as results files hold it;
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from herl_bench.errors import HerlBenchError
-from herl_bench.types import Metric, Rubric
-
 if TYPE_CHECKING:
-    from herl_bench.evaluate import Problem, Summary
-
-SHOWN = 3
-"""Kinds of errors that are told of."""
+    from herl_bench.evaluate.tally import Problem, Summary
 
 
 class PassAt(click.ParamType):
@@ -89,47 +82,3 @@ def as_json(summary: Summary, available: int | None, problems: Mapping[str, Prob
     for group in ("metrics", "criteria", "families", "planted"):
         whole[group] = {name: {**score, "interval": interval(score)} for name, score in whole[group].items()}
     return {**whole, "available": available, "problems": {kind: asdict(problem) for kind, problem in problems.items()}}
-
-
-# ------------------------------------------------------------------------------------------------------ what went wrong
-def told(problems: Mapping[str, Any], responses: int, rubric: Rubric, metrics: Sequence[Metric]) -> list[str]:
-    """The most frequent errors: which metric or criterion, whose function, what it said, and how often. problems:
-    `Problem`s as mappings."""
-    from herl_bench.plain_text import flatten
-
-    whose = {m.key: f"metric {m.key} ({_named(m.score)})" for m in metrics}
-    whose |= {c.name: f"criterion {c.name} ({_named(c.check)})" for c in rubric.criteria}
-    ranked = sorted(problems.items(), key=lambda pair: (-pair[1]["responses"], pair[0]))
-    lines = []
-    for kind, problem in ranked[:SHOWN]:
-        where, _, what = problem["example"].partition(": ")
-        if kind == where:
-            what = f"{what} (and other messages)"
-        lines.append(flatten(f"{whose.get(where, where)}: {what}, in {problem['responses']} of {responses} responses"))
-    if len(ranked) > SHOWN:
-        lines.append(f"and {len(ranked) - SHOWN} more kinds of errors")
-    return lines
-
-
-def _named(function: Any) -> str:
-    plain = getattr(function, "func", function)
-    return f"{getattr(plain, '__module__', '?')}.{getattr(plain, '__qualname__', type(plain).__name__)}"
-
-
-def nothing_judged(summary: Mapping[str, Any], lines: Sequence[str], when: str = "") -> HerlBenchError | None:
-    """The error to raise where every response has something undecided: a table of zeros is no result."""
-    if not summary["responses"] or summary["error_rate"] < 1:
-        return None
-    why = f": {lines[0]}" if lines else ""
-    return HerlBenchError(f"{when}none of the {summary['responses']} responses was given or could be judged{why}")
-
-
-def check_evaluation(folder: Path, rubric: Rubric, metrics: Sequence[Metric], when: str) -> list[str]:
-    """What went wrong in an evaluation of a run, in words. Raises `HerlBenchError` where nothing could be judged."""
-    from herl_bench.evaluate import read_problems, read_summary
-
-    summary = read_summary(folder)
-    lines = told(read_problems(folder), summary["responses"], rubric, metrics)
-    if error := nothing_judged(summary, lines, when):
-        raise error
-    return lines

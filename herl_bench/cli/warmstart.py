@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from herl_bench.errors import UsageError
 from herl_bench.experiment.resolve import find_metrics, find_rubric, find_template, open_sandbox
 from herl_bench.plugins import Host
+from herl_bench.types import Environment
 
 
 @click.command("warmstart")
@@ -31,7 +31,7 @@ from herl_bench.plugins import Host
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=lambda ctx, _, on: _list(ctx) if on else None,
+    callback=lambda ctx, _, on: _list_settings(ctx) if on else None,
     help="List what --set takes, and leave.",
 )
 @click.option(
@@ -45,7 +45,8 @@ def command(host: Host, task: str, output_dir: str, assignments: tuple[str, ...]
     """Train a tiny policy from scratch on a task's demonstrations, plain and guided; save it, and say how good it
     is."""
     from herl_bench.settings import build, parse_settings
-    from herl_bench.train.warmstart.fitting import WarmstartConfig, warmstart
+    from herl_bench.train.warmstart.config import WarmstartConfig
+    from herl_bench.train.warmstart.fitting import warm_start
 
     _, values, origin = parse_settings({}, [a for a in assignments if not a.startswith("seed=")], None)
     seeds = [a.partition("=")[2] for a in assignments if a.startswith("seed=")]  # `seed` is a run's setting too
@@ -54,32 +55,22 @@ def command(host: Host, task: str, output_dir: str, assignments: tuple[str, ...]
         if value is not None:
             values[name], origin[name] = value, "--"
     config = build(WarmstartConfig, values, origin)
-    found = host.get("task", task)
-    if found.world is None:
-        raise UsageError(f"task {task!r} has no synthetic world, so there are no demonstrations to learn from")
-    with open_sandbox(host, found, sandbox) as box:
-        record = warmstart(
-            found,
-            find_rubric(host, found),
-            find_template(host, found),
-            output_dir,
-            config,
-            box,
-            _say,
-            metric=find_metrics(host, found)[0],
-        )
+    chosen = host.get("task", task)
+    with open_sandbox(host, chosen, sandbox) as box:
+        rubric, template, metrics = find_rubric(host, chosen), find_template(host, chosen), find_metrics(host, chosen)
+        record = warm_start(Environment(chosen, rubric, template, metrics, box), output_dir, config, _show_progress)
     click.echo(f"{record['parameters']:,} parameters in {record['minutes']} minutes; saved in {output_dir}")
 
 
-def _list(ctx: click.Context) -> None:
-    from herl_bench.train.warmstart.fitting import WarmstartConfig
+def _list_settings(ctx: click.Context) -> None:
+    from herl_bench.train.warmstart.config import WarmstartConfig
 
     for f in dataclasses.fields(WarmstartConfig):
         click.echo(f"{f.name}={f.default}  {f.metadata['help']}")
     ctx.exit()
 
 
-def _say(row: Mapping[str, Any]) -> None:
+def _show_progress(row: Mapping[str, Any]) -> None:
     if "demonstrations" in row:
         extra = f", {row['skipped']} skipped (nothing unmet in the draft), {row['too_long']} too long"
         click.echo(f"{row['demonstrations']} demonstrations{extra}; vocabulary {row['vocab']}; {row['seconds']:.0f} s")
@@ -90,17 +81,17 @@ def _say(row: Mapping[str, Any]) -> None:
             " min left"
         )
     else:
-        click.echo(_table(row["evaluation"]))
+        click.echo(_format_table(row["evaluation"]))
 
 
-def _table(evaluation: Mapping[str, Any]) -> str:
-    def line(name: str, shares: Mapping[str, float | None]) -> str:
+def _format_table(evaluation: Mapping[str, Any]) -> str:
+    def format_line(name: str, shares: Mapping[str, float | None]) -> str:
         return f"  {name:<22}" + "".join(
             f"{column} {'  -  ' if v is None else format(v, '.3f')}   " for column, v in shares.items()
         )
 
-    rows = [line("right, greedy", evaluation["plain"]), line("right, sampled", evaluation["sampled"])]
-    rows += [line(f"repaired, {level}", shares) for level, shares in evaluation["repaired"].items()]
+    rows = [format_line("right, greedy", evaluation["plain"]), format_line("right, sampled", evaluation["sampled"])]
+    rows += [format_line(f"repaired, {level}", shares) for level, shares in evaluation["repaired"].items()]
     return "\n".join(
         [f"  on {evaluation['examples']} evaluation examples; cut off {evaluation['truncated']:.3f}", *rows]
     )

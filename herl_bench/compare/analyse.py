@@ -53,7 +53,7 @@ from herl_bench.compare.schema import (
 )
 from herl_bench.compare.verdict import ALPHA, MARGIN, Evidence, aside, change, count, fell_note, undecided_note, verdict
 from herl_bench.errors import HerlBenchError, UsageError
-from herl_bench.evaluate.evaluation import mean_and_stderr
+from herl_bench.evaluate.scores import mean_and_stderr
 
 if TYPE_CHECKING:
     from herl_bench.compare.answer_sets import Paired

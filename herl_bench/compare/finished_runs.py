@@ -17,8 +17,8 @@ from typing import Any
 
 from herl_bench.compare.schema import Audit, Calibration, Evaluated, Item, Point, Repair, Spent
 from herl_bench.errors import UnknownName, UsageError
-from herl_bench.evaluate.evaluation import Score
 from herl_bench.evaluate.result_files import NAMESPACE, read_summary
+from herl_bench.evaluate.scores import Score
 from herl_bench.reading import UNREADABLE, check_regular, read_json, read_rows, read_yaml
 from herl_bench.sweep.sweep import finished
 from herl_bench.types import Judgement, Verdict

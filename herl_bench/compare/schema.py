@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from herl_bench.errors import UsageError
-from herl_bench.evaluate.evaluation import Score
+from herl_bench.evaluate.scores import Score
 
 FORMAT = 1
 """Version of the file format."""

@@ -18,36 +18,20 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from herl_bench.errors import DataError
-from herl_bench.evaluate.evaluation import judge_responses
-from herl_bench.evaluate.result_files import criterion_column, doc_of
+from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
+from herl_bench.evaluate.result_files import as_doc, criterion_column
 from herl_bench.plugins import Host, load_host
-from herl_bench.types import Example, Metric, Rubric, Task
+from herl_bench.types import Environment, Example, Metric, Task
 
 log = logging.getLogger("herl_bench")
 
 
-@dataclass(frozen=True)
-class Bridge:
-    """A task with what it is judged by, as the host resolves it."""
-
-    task: Task
-    rubric: Rubric
-    metrics: tuple[Metric, ...]
-
-    @property
-    def columns(self) -> dict[str, bool]:
-        """Column → is higher better. The `metric_list` of the task's file must name all of them."""
-        return {column(m): m.higher_is_better for m in self.metrics} | {
-            criterion_column(c.name): True for c in self.rubric.criteria
-        }
-
-
-def column(metric: Metric) -> str:
+def name_column(metric: Metric) -> str:
     return metric.name if metric.filter == "none" else f"{metric.name}_{metric.filter.replace('-', '_')}"
 
 
@@ -56,26 +40,37 @@ def _host() -> Host:
     return load_host()
 
 
+def list_columns(environment: Environment) -> dict[str, bool]:
+    """Column → is higher better. The `metric_list` of the task's file must name all of them."""
+    return {name_column(m): m.higher_is_better for m in environment.metrics} | {
+        criterion_column(c.name): True for c in environment.rubric.criteria
+    }
+
+
 @cache
-def bridge(name: str) -> Bridge:
+def find_environment(name: str) -> Environment:
+    """A task with what it is judged by, as the host resolves it, without its sandbox."""
     host = _host()
     task: Task = host.get("task", name)
-    return Bridge(task, host.get("rubric", task.rubric), tuple(host.get("metric", m) for m in task.metrics))
+    metrics = tuple(host.get("metric", metric) for metric in task.metrics)
+    return Environment(task, host.get("rubric", task.rubric), NO_TEMPLATE, metrics)
 
 
 @cache
-def _sandbox() -> Any:
-    """One for the whole process: lm-eval judges one response at a time, and opening a sandbox is dearer than using
-    it."""
+def _open_environment(name: str) -> Environment:
+    """Its sandbox stays open: lm-eval judges one response at a time, and opening one is dearer than using it."""
+    environment = find_environment(name)
+    if not environment.task.needs_sandbox:
+        return environment
     stack = ExitStack()
     atexit.register(stack.close)
-    return stack.enter_context(_host().get("sandbox", "default").open())
+    return replace(environment, sandbox=stack.enter_context(_host().get("sandbox", "default").open()))
 
 
 SHOTS = 64
 
 
-def documents(name: str, *, shots: bool = False) -> Callable[..., dict[str, Any]]:
+def offer_documents(name: str, *, shots: bool = False) -> Callable[..., dict[str, Any]]:
     """For `custom_dataset`: a function that gives the task's evaluation items as the split `test`.
 
     It takes lm-eval's metadata: `data_dir` (a folder, `synthetic` or `hub`; `data` is the same) and `family`, to take
@@ -97,7 +92,7 @@ def documents(name: str, *, shots: bool = False) -> Callable[..., dict[str, Any]
         # Text instead of a mapping, because a table would give every item the keys of all others.
         return {
             split: Dataset.from_list(
-                [{**doc_of(e), "info": json.dumps(dict(e.info), ensure_ascii=False)} for e in examples]
+                [{**as_doc(e), "info": json.dumps(dict(e.info), ensure_ascii=False)} for e in examples]
             )
             for split, examples in splits.items()
         }
@@ -109,7 +104,7 @@ def documents(name: str, *, shots: bool = False) -> Callable[..., dict[str, Any]
 def _items(name: str, place: str) -> tuple[Example, ...]:
     from herl_bench.data.sources import open_eval
 
-    return open_eval(bridge(name).task, place, embedded=False, eval_items=None).eval
+    return open_eval(find_environment(name).task, place, embedded=False, eval_items=None).eval
 
 
 def _training(name: str, place: str) -> tuple[Example, ...]:
@@ -117,13 +112,13 @@ def _training(name: str, place: str) -> tuple[Example, ...]:
     from herl_bench.data.sources import draw_examples
 
     try:
-        return draw_examples(bridge(name).task, place, SHOTS, embedded=False, seed=0)
+        return draw_examples(find_environment(name).task, place, SHOTS, embedded=False, seed=0)
     except DataError as error:
         log.warning("no few-shot examples: %s", error)
         return ()
 
 
-def judged(name: str) -> Callable[[Mapping[str, Any], Sequence[Any]], dict[str, float]]:
+def judge_results(name: str) -> Callable[[Mapping[str, Any], Sequence[Any]], dict[str, float]]:
     """For `process_results`: a function from an item and its response to one number per column.
 
     What could not be decided is left out; a metric of which more is better is then 0, so that lm-eval's mean is over
@@ -131,14 +126,13 @@ def judged(name: str) -> Callable[[Mapping[str, Any], Sequence[Any]], dict[str, 
     """
 
     def process_results(doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, float]:
-        this = bridge(name)
+        environment = _open_environment(name)
         response = results[0] if isinstance(results[0], str) else results[0][0]
-        sandbox = _sandbox() if this.task.needs_sandbox else None
         example = Example(doc["id"], doc["prompt"], doc["target"], json.loads(doc["info"]))
-        (row,) = judge_responses(this.task, this.rubric, this.metrics, [example], [response], sandbox=sandbox)
+        (row,) = judge_responses(environment, [example], [response])
         values = {
-            column(m): 0.0 if (v := row.judgement.metrics[m.key]) is None and m.higher_is_better else v
-            for m in this.metrics
+            name_column(m): 0.0 if (v := row.judgement.metrics[m.key]) is None and m.higher_is_better else v
+            for m in environment.metrics
         }
         values |= {
             criterion_column(c): None if met is None else float(met) for c, met in row.judgement.criteria.items()

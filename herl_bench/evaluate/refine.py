@@ -15,11 +15,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from herl_bench.evaluate.evaluation import Row, Score, judge_responses, response_seed, sum_up
+from herl_bench.evaluate.judging import Row, judge_responses
+from herl_bench.evaluate.sampling import ResolvedSampling, ask, derive_seed
+from herl_bench.evaluate.scores import Score
+from herl_bench.evaluate.tally import sum_up
 from herl_bench.hindsight import write_guidance, write_revision_prompt
 from herl_bench.policy.answerer import Answer, Answerer
 from herl_bench.rubric import weigh_verdicts
-from herl_bench.types import HindsightTemplate, Metric, Rubric, Task
+from herl_bench.types import Environment, Rubric
 
 Critique = Literal["reference_free", "self", "oracle"]
 CRITIQUES: Mapping[Critique, str] = {
@@ -104,16 +107,12 @@ class Refinement:
 
 def refine(
     model: Answerer,
-    task: Task,
-    rubric: Rubric,
-    template: HindsightTemplate,
-    metrics: Sequence[Metric],
+    environment: Environment,
     drafts: Sequence[Row],
+    settings: ResolvedSampling,
     *,
     rounds: int,
     critique: Critique,
-    settings: Mapping[str, Any],
-    sandbox: Any = None,
 ) -> Refinement:
     """Revise `drafts` (rows of `evaluate`) for so many rounds. settings: those the drafts were sampled with; revisions
     are sampled alike.
@@ -121,17 +120,17 @@ def refine(
     Every critique and revision has a seed of its own, made of the settings' seed, the item, the sample and the round.
     """
     current, made = list(drafts), []
-    states = [_state(0, current, drafts, rubric, metrics, [])]
+    states = [_describe_round(environment, 0, current, drafts, [])]
     for number in range(1, rounds + 1):
+        reviser = _Reviser(model, environment, settings, critique, number)
         fresh: list[Revision] = []
         size = max(1, model.batch_size)
         for start in range(0, len(current), size):
-            batch = [row for row in current[start : start + size] if not row.answer.error]
-            fresh += _revisions(model, task, rubric, template, metrics, batch, number, critique, settings, sandbox)
-        replaced = {(r.row.doc_id, r.row.sample): r.row for r in fresh if r.kept}
-        current = [replaced.get((row.doc_id, row.sample), row) for row in current]
+            fresh += reviser.revise([row for row in current[start : start + size] if not row.answer.error])
+        kept = {(r.row.doc_id, r.row.sample): r.row for r in fresh if r.kept}
+        current = [kept.get((row.doc_id, row.sample), row) for row in current]
         made += fresh
-        states.append(_state(number, current, drafts, rubric, metrics, fresh))
+        states.append(_describe_round(environment, number, current, drafts, fresh))
     return Refinement(critique, tuple(states), tuple(made))
 
 
@@ -140,122 +139,97 @@ def reference_free_score(rubric: Rubric, row: Row) -> float:
     return weigh_verdicts([c for c in rubric.criteria if not c.needs_reference], row.judgement.verdicts) or 0.0
 
 
-def replaces(rubric: Rubric, revision: Row, draft: Row) -> bool:
+def is_replacement(rubric: Rubric, revision: Row, draft: Row) -> bool:
     """Is the revision at least as good, as far as can be told without the gold answer, and nothing undecided that was
     decided before?"""
-    if revision.answer.error or _undecided(rubric, revision) - _undecided(rubric, draft):
+    if revision.answer.error or _list_undecided(rubric, revision) - _list_undecided(rubric, draft):
         return False
     return reference_free_score(rubric, revision) >= reference_free_score(rubric, draft)
 
 
-def _undecided(rubric: Rubric, row: Row) -> set[str]:
+def _list_undecided(rubric: Rubric, row: Row) -> set[str]:
     free = {c.name for c in rubric.criteria if not c.needs_reference}
     return {v.criterion for v in row.judgement.verdicts if v.met is None and v.criterion in free}
 
 
-def _revisions(
-    model: Answerer,
-    task: Task,
-    rubric: Rubric,
-    template: HindsightTemplate,
-    metrics: Sequence[Metric],
-    batch: Sequence[Row],
-    number: int,
-    critique: Critique,
-    settings: Mapping[str, Any],
-    sandbox: Any,
-) -> list[Revision]:
-    said = _critiques(model, rubric, template, batch, number, critique, settings)
-    told = [(row, answer) for row, answer in zip(batch, said, strict=True) if answer.text and not answer.error]
-    if not told:
-        return []
-    prompts = [write_revision_prompt(template, row.example, answer.text, row.response) for row, answer in told]
-    answers = _ask(model, prompts, [row for row, _ in told], f"revision/{number}", settings)
-    rows = judge_responses(
-        task,
-        rubric,
-        metrics,
-        [row.example for row, _ in told],
-        answers,
-        doc_ids=[row.doc_id for row, _ in told],
-        samples=[row.sample for row, _ in told],
-        sandbox=sandbox,
-    )
-    return [
-        Revision(
-            round=number,
-            critique=answer.text,
-            draft=draft,
-            row=row,
-            kept=replaces(rubric, row, draft),
-            tokens=answer.tokens + row.answer.tokens,
-        )
-        for (draft, answer), row in zip(told, rows, strict=True)
-    ]
+@dataclass(frozen=True)
+class _Reviser:
+    """Asks for the critiques and revisions of one round."""
 
+    model: Answerer
+    environment: Environment
+    settings: ResolvedSampling
+    critique: Critique
+    round: int
 
-def _critiques(
-    model: Answerer,
-    rubric: Rubric,
-    template: HindsightTemplate,
-    batch: Sequence[Row],
-    number: int,
-    critique: Critique,
-    settings: Mapping[str, Any],
-) -> list[Answer]:
-    """One per draft; without text where there is nothing to say."""
-    if critique == "self":
+    def revise(self, batch: Sequence[Row]) -> list[Revision]:
+        pairs = zip(batch, self.criticise(batch), strict=True)
+        told = [(draft, answer) for draft, answer in pairs if answer.text and not answer.error]
+        if not told:
+            return []
+        template, drafts = self.environment.template, [draft for draft, _ in told]
         prompts = [
-            ASK.format(
-                prompt=row.example.prompt,
-                apart="" if row.example.prompt[-1:].isspace() else " ",
-                draft=row.response.strip(),
+            write_revision_prompt(template, draft.example, answer.text, draft.response) for draft, answer in told
+        ]
+        rows = judge_responses(
+            self.environment,
+            [draft.example for draft in drafts],
+            self.ask("revision", prompts, drafts),
+            doc_ids=[draft.doc_id for draft in drafts],
+            samples=[draft.sample for draft in drafts],
+        )
+        return [
+            Revision(
+                round=self.round,
+                critique=answer.text,
+                draft=draft,
+                row=row,
+                kept=is_replacement(self.environment.rubric, row, draft),
+                tokens=answer.tokens + row.answer.tokens,
+            )
+            for (draft, answer), row in zip(told, rows, strict=True)
+        ]
+
+    def criticise(self, batch: Sequence[Row]) -> list[Answer]:
+        """One per draft; without text where there is nothing to say."""
+        if self.critique == "self":
+            prompts = [_ask_for_critique(row) for row in batch]
+            answers = self.ask("critique", prompts, batch)
+            return [replace(answer, text=answer.text.strip()) for answer in answers]
+        template, rubric, free = self.environment.template, self.environment.rubric, self.critique == "reference_free"
+        return [
+            Answer(
+                write_guidance(
+                    template,
+                    rubric,
+                    row.example,
+                    row.response,
+                    row.judgement.verdicts,
+                    "reference",
+                    reference_free=free,
+                )
             )
             for row in batch
         ]
-        answers = _ask(model, prompts, batch, f"critique/{number}", settings)
-        return [replace(answer, text=answer.text.strip()) for answer in answers]
-    return [
-        Answer(
-            write_guidance(
-                template,
-                rubric,
-                row.example,
-                row.response,
-                row.judgement.verdicts,
-                "reference",
-                reference_free=critique == "reference_free",
-            )
-        )
-        for row in batch
-    ]
+
+    def ask(self, purpose: str, prompts: Sequence[str], rows: Sequence[Row]) -> list[Answer]:
+        ids = [(f"{row.example.id}/{purpose}/{self.round}", row.sample) for row in rows]
+        seeds = [derive_seed(self.settings.seed, item, sample) for item, sample in ids]
+        return ask(self.model, self.settings, prompts, seeds)
 
 
-def _ask(
-    model: Answerer, prompts: Sequence[str], rows: Sequence[Row], purpose: str, settings: Mapping[str, Any]
-) -> list[Answer]:
-    return model.answer(
-        [settings["prefix"] + prompt for prompt in prompts],
-        instruction=settings["instruction"],
-        stop=settings["stop"],
-        temperature=settings["temperature"],
-        max_new_tokens=settings["max_new_tokens"],
-        seeds=[response_seed(settings["seed"], f"{row.example.id}/{purpose}", row.sample) for row in rows],
-    )
+def _ask_for_critique(row: Row) -> str:
+    prompt = row.example.prompt
+    return ASK.format(prompt=prompt, apart="" if prompt[-1:].isspace() else " ", draft=row.response.strip())
 
 
-def _state(
-    number: int,
-    rows: Sequence[Row],
-    drafts: Sequence[Row],
-    rubric: Rubric,
-    metrics: Sequence[Metric],
-    fresh: Sequence[Revision],
+def _describe_round(
+    environment: Environment, number: int, rows: Sequence[Row], drafts: Sequence[Row], fresh: Sequence[Revision]
 ) -> Round:
-    summary = sum_up(rows, rubric, metrics)
-    primary = metrics[0].key
+    summary, primary = sum_up(rows, environment.rubric, environment.metrics), environment.metrics[0].key
     pairs = [
-        (d.judgement.metrics.get(primary), r.judgement.metrics.get(primary)) for d, r in zip(drafts, rows, strict=True)
+        (draft.judgement.metrics.get(primary), row.judgement.metrics.get(primary))
+        for draft, row in zip(drafts, rows, strict=True)
     ]
     return Round(
         round=number,

@@ -16,16 +16,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from herl_bench.bounded import die_with_parent
 from herl_bench.errors import DataError, HerlBenchError
-from herl_bench.evaluate.evaluation import PASS_AT, Row, Tally, judge_responses
+from herl_bench.evaluate.judging import Row, judge_responses
+from herl_bench.evaluate.scores import PASS_AT
 from herl_bench.evaluate.stored_responses import ID_FIELDS, Items, Stored, parse_row, read_stored
-from herl_bench.types import Example, Metric, Rubric, Task
+from herl_bench.evaluate.tally import Tally
+from herl_bench.types import Environment, Example
 
 SLICE = 256
 """Responses that a process takes at once."""
@@ -47,22 +49,20 @@ class Place(NamedTuple):
 
 @dataclass
 class Job:
-    """What the processes inherit. sandbox: opens one for a process, None where the task needs none. rows: one JSON line
-    per response, too? pass_at: the k of pass@k."""
+    """What the processes inherit. open_sandbox: for a process, None where the task needs none; then the environment's
+    is not used. rows: one JSON line per response, too? pass_at: the k of pass@k."""
 
     file: Path
     places: Sequence[Place]
-    task: Task
-    rubric: Rubric
-    metrics: Sequence[Metric]
-    sandbox: Callable[[], AbstractContextManager[Any]] | None
+    environment: Environment
+    open_sandbox: Callable[[], AbstractContextManager[Any]] | None = None
     rows: bool = False
     pass_at: Sequence[int] = PASS_AT
-    _opened: Any = field(default=None, repr=False)
 
-    def slice(self, bounds: tuple[int, int]) -> tuple[Tally, list[str]]:
-        if self.sandbox is not None and self._opened is None:
-            self._opened = ExitStack().enter_context(self.sandbox())
+    def judge_slice(self, bounds: tuple[int, int]) -> tuple[Tally, list[str]]:
+        if self.open_sandbox is not None and self.environment.sandbox is None:
+            sandbox = ExitStack().enter_context(self.open_sandbox())
+            self.environment = replace(self.environment, sandbox=sandbox)
         places = self.places[slice(*bounds)]
         lines, examples, answers, samples = [], [], [], []
         with self.file.open("rb") as file:
@@ -76,15 +76,13 @@ class Job:
                     examples.append(example)
                     answers.append(answer)
                     samples.append(sample)
-        rows = judge_responses(
-            self.task, self.rubric, self.metrics, examples, answers, samples=samples, sandbox=self._opened
-        )
-        tally = Tally(self.rubric, self.metrics, self.pass_at)
+        rows = judge_responses(self.environment, examples, answers, samples=samples)
+        tally = Tally(self.environment.rubric, self.environment.metrics, self.pass_at)
         tally.add(rows)
         return tally, [_as_json(row, line) for row, line in zip(rows, lines, strict=True)] if self.rows else []
 
 
-def places_of(
+def find_places(
     file: Path, items: Callable[[], Items], *, own: bool, allow_duplicates: bool, name: str = ""
 ) -> tuple[str, list[Place]]:
     """Where the items come from, and the place of every row. own: take the items from the file where its first row
@@ -107,9 +105,9 @@ def places_of(
                     f"{row.where}: no id: a row needs one of {', '.join(ID_FIELDS)}, a text or a whole number"
                 )
             if source is not None and len(places) == len(source.evaluation):
-                raise _uneven(name or file, source, "more")
+                raise _report_uneven(name or file, source, "more")
             row = replace(row, key=len(places))
-        example = source.find(row) if source else _own(row)
+        example = source.find(row) if source else _read_own(row)
         if not allow_duplicates and not row.rollout and (before := first.setdefault(example.id, row.line)) != row.line:
             raise DataError(
                 f"{row.where}: {example.id} was answered already in line {before}: keep one, or pass --allow_duplicates"
@@ -117,18 +115,18 @@ def places_of(
             )
         places.append(Place(row.line, row.start, row.size, len(row.answers), example.id, example if source else None))
     if not ids and source is not None and len(places) < len(source.evaluation):
-        raise _uneven(name or file, source, f"only {len(places)}")
+        raise _report_uneven(name or file, source, f"only {len(places)}")
     return source.name if source else "the file itself", places
 
 
-def _uneven(file: str | Path, source: Items, rows: str) -> DataError:
+def _report_uneven(file: str | Path, source: Items, rows: str) -> DataError:
     return DataError(
         f"{file}: no ids: rows need one of {', '.join(ID_FIELDS)}; without any there is one row per item, in their"
         f" order, and {source.name} has {len(source.evaluation)} items, the file {rows} rows"
     )
 
 
-def _own(row: Stored) -> Example:
+def _read_own(row: Stored) -> Example:
     if row.own_example is None:
         raise DataError(
             f"{row.where}: its item is not whole in it, as in the rows before: pass --data with where the items come"
@@ -141,11 +139,13 @@ def rescore(job: Job, jobs: int) -> Iterator[tuple[int, Tally, list[str]]]:
     """(rows done, their tally, their JSON lines) of each slice, in the file's order."""
     global _job
     count, most = len(job.places), max(place.responses for place in job.places)
-    jobs = min(jobs, max(1, sum(place.responses for place in job.places) // (2 if job.sandbox else WORTH_A_PROCESS)))
+    jobs = min(
+        jobs, max(1, sum(place.responses for place in job.places) // (2 if job.open_sandbox else WORTH_A_PROCESS))
+    )
     size = max(1, min(SLICE // most, -(-count // (4 * jobs))))
     slices = list(pairwise([*range(0, count, size), count]))
     if jobs == 1:
-        yield from ((stop - start, *job.slice((start, stop))) for start, stop in slices)
+        yield from ((stop - start, *job.judge_slice((start, stop))) for start, stop in slices)
         return
     _job = job
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin)
@@ -174,11 +174,11 @@ def _begin() -> None:
 
 def _work(bounds: tuple[int, int]) -> tuple[Tally, list[str]]:
     assert _job is not None
-    return _job.slice(bounds)
+    return _job.judge_slice(bounds)
 
 
 def _as_json(row: Row, line: int) -> str:
-    said = {
+    fields = {
         "id": row.example.id,
         "line": line,
         "sample": row.sample,
@@ -194,4 +194,4 @@ def _as_json(row: Row, line: int) -> str:
             for v in row.judgement.verdicts
         ],
     }
-    return json.dumps(said, ensure_ascii=False)
+    return json.dumps(fields, ensure_ascii=False)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.data.examples import digest_items
+from herl_bench.errors import UsageError
 from herl_bench.locate import find_version
 from herl_bench.plugins import Host
 from herl_bench.rubric import digest_rubric
@@ -22,6 +23,7 @@ from herl_bench.rubric import digest_rubric
 if TYPE_CHECKING:
     from herl_bench.train.training_run import TrainingRun
 
+log = logging.getLogger("herl_bench")
 LIBRARIES = (
     "torch",
     "transformers",
@@ -50,19 +52,19 @@ VERSIONS: Mapping[str, Sequence[str]] = {"herl_bench": (), "python": (), "librar
 """What may differ with a note: the bytes may then too."""
 
 
-def manifest(run: TrainingRun, host: Host, command: list[str]) -> dict[str, Any]:
+def build_manifest(run: TrainingRun, host: Host, command: str) -> dict[str, Any]:
     """Versions, plugins, hardware, data, base model and command."""
     return {
         "herl_bench": find_version("herl-bench"),
-        "command": shlex.join(command),
+        "command": command,
         "python": platform.python_version(),
         "libraries": {name: version for name in LIBRARIES if (version := find_version(name))},
         "plugins": [
             {"name": p.name, "distribution": p.distribution, "version": p.version, "error": p.error}
             for p in host.plugins
         ],
-        "hardware": hardware(),
-        "settings": _settings(run),
+        "hardware": describe_hardware(),
+        "settings": _list_settings(run),
         "data": {
             "source": run.data.source,
             "sha256": dict(run.data.fingerprint),
@@ -75,18 +77,18 @@ def manifest(run: TrainingRun, host: Host, command: list[str]) -> dict[str, Any]
         "leakage_gate": dict(run.data.gate),
         "base_model": {
             "name": run.settings.model,
-            "sha256": model_digest(run.policy.model),
+            "sha256": digest_model(run.policy.model),
             "parameters": sum(p.numel() for p in run.policy.model.parameters()),
             "architecture": type(run.policy.model).__name__,
-            "tokenizer_sha256": tokenizer_digest(run.policy.tokenizer),
+            "tokenizer_sha256": digest_tokenizer(run.policy.tokenizer),
         },
         "rubric": {"name": run.rubric.name, "sha256": digest_rubric(run.rubric)},
-        "template": {"name": run.template.name, "sha256": _sha([run.template.guidance, run.template.prompt])},
+        "template": {"name": run.template.name, "sha256": _digest([run.template.guidance, run.template.prompt])},
         "planted": (run.task.world.planted or None) if run.task.world and run.data.source == "synthetic" else None,
     }
 
 
-def hardware() -> dict[str, Any]:
+def describe_hardware() -> dict[str, Any]:
     import torch
 
     return {
@@ -98,7 +100,7 @@ def hardware() -> dict[str, Any]:
     }
 
 
-def model_digest(model: Any) -> str:
+def digest_model(model: Any) -> str:
     """sha256 over names and values of all weights: two runs that start from the same policy have the same."""
     import torch
 
@@ -111,14 +113,14 @@ def model_digest(model: Any) -> str:
     return digest.hexdigest()
 
 
-def tokenizer_digest(tokenizer: Any) -> str:
+def digest_tokenizer(tokenizer: Any) -> str:
     """sha256 over what turns text into tokens and back: vocabulary, rules, special tokens and chat template."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     rules = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items())
-    return _sha([rules, tokenizer.special_tokens_map, tokenizer.chat_template])
+    return _digest([rules, tokenizer.special_tokens_map, tokenizer.chat_template])
 
 
-def differences(
+def find_differences(
     old: Mapping[str, Any], new: Mapping[str, Any], compared: Mapping[str, Sequence[str]] = COMPARED
 ) -> list[dict[str, Any]]:
     """What a run was last made with and what is there now, where they differ: rows of `what`, `from`, `to`.
@@ -126,10 +128,10 @@ def differences(
     A manifest of an older version names less, and is compared in that.
     """
     new = json.loads(json.dumps(new))
-    was = _entries(old, compared) | {row["what"]: row["to"] for row in old.get("changed", [])}
+    was = _flatten(old, compared) | {row["what"]: row["to"] for row in old.get("changed", [])}
     kinds = {tuple(what.split(" ")[:2]) for what in was}
-    now = {what: value for what, value in _entries(new, compared).items() if tuple(what.split(" ")[:2]) in kinds}
-    ours = {what: value for what, value in was.items() if what in now or what in _entries(old, compared)}
+    now = {what: value for what, value in _flatten(new, compared).items() if tuple(what.split(" ")[:2]) in kinds}
+    ours = {what: value for what, value in was.items() if what in now or what in _flatten(old, compared)}
     return [
         {"what": what, "from": ours.get(what), "to": now.get(what)}
         for what in dict.fromkeys([*ours, *now])
@@ -137,7 +139,48 @@ def differences(
     ]
 
 
-def _entries(manifest: Mapping[str, Any], compared: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def carry_manifest_on(run: TrainingRun, now: dict[str, Any], allow_changed: bool) -> dict[str, Any]:
+    """The manifest of a resumed run: as it began, with what has changed since. now: as things are.
+
+    Raises `UsageError` where something changed that the result hangs on, or its checkpoint is damaged.
+    """
+    from herl_bench.train.checkpoints import find_whole_checkpoint, parse_step
+
+    place, checkpoint = run.files.manifest, find_whole_checkpoint(run.directory)
+    try:
+        began = json.loads(place.read_bytes())
+        changed, versions = find_differences(began, now), find_differences(began, now, VERSIONS)
+    except FileNotFoundError:
+        if checkpoint is None or allow_changed:
+            return now
+        raise UsageError(
+            f"{place} is gone, so nobody knows what the run was begun with: put it back, or pass --allow_changed"
+        ) from None
+    except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        if allow_changed:
+            return now
+        raise UsageError(f"{place} cannot be read: put it back, or pass --allow_changed to write it anew") from None
+    if changed and not allow_changed:
+        words = "; ".join(_describe_change(row) for row in changed)
+        raise UsageError(
+            f"{run.directory} was begun with other things: {words}: put them back, or pass --allow_changed to go on"
+            " all the same"
+        )
+    for row in versions:
+        log.warning(
+            "note: since this run began, %s: its bytes may differ from those of one that never stopped",
+            _describe_change(row),
+        )
+    changes = [{**row, "step": parse_step(checkpoint)} for row in (*changed, *versions)]
+    return {**began, "changed": [*began.get("changed", []), *changes]} if changes else began
+
+
+def _describe_change(row: Mapping[str, Any]) -> str:
+    was, now = (f"{v[:12]}…" if isinstance(v, str) and len(v) == 64 else v for v in (row["from"], row["to"]))
+    return f"{row['what']} was {was} and is {now}"
+
+
+def _flatten(manifest: Mapping[str, Any], compared: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The compared parts of a manifest by their names, such as `data sha256 train.jsonl`."""
     flat: dict[str, Any] = {}
     for part, keys in compared.items():
@@ -155,14 +198,14 @@ def _entries(manifest: Mapping[str, Any], compared: Mapping[str, Sequence[str]])
     return flat
 
 
-def _settings(run: TrainingRun) -> dict[str, Any]:
+def _list_settings(run: TrainingRun) -> dict[str, Any]:
     """What the result hangs on besides the budget and what has a hash of its own; nothing that may be a path of this
     machine."""
     shared = {name: value for name, value in asdict(run.settings).items() if name not in NO_SETTINGS}
     return {**shared, **asdict(run.config)}
 
 
-def _sha(value: Any) -> str:
+def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 

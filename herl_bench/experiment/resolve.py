@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,12 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.errors import UsageError
+from herl_bench.plain_text import flatten
 from herl_bench.plugins import Host
 from herl_bench.types import Environment, HindsightTemplate, Metric, Rubric, SandboxProvider, Task
 
 if TYPE_CHECKING:
     from herl_bench.policy.answerer import Answerer
     from herl_bench.policy.load import Policy
+
+
+log = logging.getLogger("herl_bench")
 
 
 def find_rubric(host: Host, task: Task, name: str = "") -> Rubric:
@@ -58,6 +64,12 @@ def open_environment(
         yield replace(environment, sandbox=box)
 
 
+def warn_of_problems(host: Host) -> None:
+    """Broken plugins are named; the rest works."""
+    for problem in host.problems:
+        log.warning("warning: %s", flatten(problem))
+
+
 def is_embedded(model: str) -> bool:
     """Is it a task's embedded policy, or another that `herl-bench warmstart` made? They are small, and learn at higher
     rates."""
@@ -82,11 +94,8 @@ def load_named_policy(task: Task | None, model: str, *, trust_remote_code: bool 
             )
         policy = load_policy(str(task.policy))
     else:
-        from herl_bench.cli.suggestions import as_ours
-
         if model == "openai":
             raise UsageError("--model openai is a server: it can be evaluated (herl-bench eval), not trained")
-        as_ours(model, None)
         inside = Path(model) / "final"
         policy = load_policy(
             str(inside) if (inside / "config.json").is_file() else model, trust_remote_code=trust_remote_code
@@ -131,8 +140,6 @@ def open_sandbox(host: Host, task: Task, name: str = "default", integrity: str =
 def find_sandbox(host: Host, name: str = "default", integrity: str = "shared") -> Callable[..., Any]:
     """Opens the named sandbox. integrity: `split` refuses verdicts that a program's own objects have a word in. Raises
     `UsageError` where the sandbox cannot do that; one that is not asked to need not know the option."""
-    import inspect
-
     provider: SandboxProvider = host.get("sandbox", name)
     if integrity == "shared":
         return provider.open

@@ -40,23 +40,24 @@ from herl_bench.bounded import lower_limit
 from herl_bench.compare.finished_runs import FinishedRun, read_run, read_settings, spent
 from herl_bench.data.examples import digest_items
 from herl_bench.errors import HerlBenchError, NoSandbox, SaveError, UsageError
-from herl_bench.evaluate.evaluation import Summary, Tally
-from herl_bench.evaluate.rescore import Job, places_of, rescore
+from herl_bench.evaluate.judging import NO_TEMPLATE
+from herl_bench.evaluate.rescore import Job, find_places, rescore
 from herl_bench.evaluate.result_files import (
     NAMESPACE,
+    as_doc,
     criterion_column,
-    doc_of,
-    filters_of,
     generation_kwargs,
-    sanitized,
+    list_filters,
+    sanitize_name,
     scores_by_key,
 )
 from herl_bench.evaluate.stored_responses import Items
+from herl_bench.evaluate.tally import Summary, Tally
 from herl_bench.plain_text import flatten
 from herl_bench.reading import UNREADABLE, read_json, read_rows
 from herl_bench.rubric import digest_rubric
 from herl_bench.saving import saving, write_whole
-from herl_bench.types import Example, Metric, Rubric, Task
+from herl_bench.types import Environment, Example, Metric, Rubric, Task
 
 CLAIMS = "bundle.json"
 FORMAT = 1
@@ -138,7 +139,7 @@ def _copied(source: Path, target: Path) -> None:
     elif source.suffix == ".json" and source.name.startswith("results_"):
         said = read_json(source, strict=True)
         name = local_names(said["model_name"])
-        said |= {"model_name": name, "model_name_sanitized": sanitized(name), "config": local_names(said["config"])}
+        said |= {"model_name": name, "model_name_sanitized": sanitize_name(name), "config": local_names(said["config"])}
         said[NAMESPACE] |= {
             key: local_names(said[NAMESPACE][key]) for key in ("data", "config") if key in said[NAMESPACE]
         }
@@ -382,16 +383,19 @@ def _rescored(bundle: Path, label: str, judge: Judge, run: FinishedRun) -> Itera
     for row in stored:
         yield from _row_alone(row, name)
     yield from _rows_together(stored, name, judge.metrics)
-    _, places = places_of(path, judge.items or (lambda: Items("", ())), own=judge.items is None, allow_duplicates=False)
+    _, places = find_places(
+        path, judge.items or (lambda: Items("", ())), own=judge.items is None, allow_duplicates=False
+    )
     for place in places:
         if (
             place.example is not None
             and (mine := ours.get(place.example.id)) is not None
-            and mine["doc"] != _plain(doc_of(place.example))
+            and mine["doc"] != _plain(as_doc(place.example))
         ):
             yield f"{name}: {place.example.id}: the problem or its reference answer is not the one of the source"
     tally = Tally(judge.rubric, judge.metrics)
-    job = Job(path, places, judge.task, judge.rubric, judge.metrics, judge.sandbox, rows=True)
+    environment = Environment(judge.task, judge.rubric, NO_TEMPLATE, judge.metrics)
+    job = Job(path, places, environment, judge.sandbox, rows=True)
     by_item: dict[str, list[Mapping[str, Any]]] = {}
     for _, part, lines in rescore(job, judge.jobs):
         tally.merge(part)
@@ -439,7 +443,7 @@ def _rows_together(stored: Sequence[Mapping[str, Any]], name: str, metrics: Sequ
             yield f"{name}: {item}: doc_id is {row['doc_id']!r}, its place is {len(filters) - 1}"
         if row["arguments"]["gen_args_0"]["arg_1"] != stored[0]["arguments"]["gen_args_0"]["arg_1"]:
             yield f"{name}: {item}: its answer was generated in another way than the first"
-    wanted = filters_of(metrics)
+    wanted = list_filters(metrics)
     for item, own in filters.items():
         if own != wanted:
             yield f"{name}: {item}: its rows have the filters {', '.join(map(str, own))}, not {', '.join(wanted)}"

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from herl_bench.errors import UsageError
+from herl_bench.plain_text import flatten
 from herl_bench.policy.answerer import Answer
 from herl_bench.policy.generation import generate
 from herl_bench.policy.language_model import LanguageModel
@@ -94,13 +95,13 @@ def load_policy(
     Raises `UsageError` where the folder, its config, its weights or its tokenizer cannot be used.
     """
     place = str(path_or_id)
-    local = _local_folder(place)
+    local = _find_folder(place)
     source = str(local) if local else place
-    with _quiet_transformers():
-        config = _config(source, local, trust_remote_code)
+    with quiet_transformers():
+        config = _load_config(source, local, trust_remote_code)
         _switch_off_dropout_fields(config)
-        tokenizer = _tokenizer(source, local, trust_remote_code)
-        model = _model(source, config, torch.float32 if dtype is None else dtype, trust_remote_code)
+        tokenizer = _load_tokenizer(source, local, trust_remote_code)
+        model = _load_model(source, config, torch.float32 if dtype is None else dtype, trust_remote_code)
         _ensure_padding(model, tokenizer)
     _switch_off_dropout_modules(model)
     model.eval()
@@ -109,7 +110,7 @@ def load_policy(
 
 
 # --------------------------------------------------------------------------------------------------------------- places
-def _local_folder(place: str) -> Path | None:
+def _find_folder(place: str) -> Path | None:
     """The checkpoint folder, or None where `place` can only be a hub id."""
     folder = Path(place).expanduser()
     if folder.is_file():
@@ -124,9 +125,9 @@ def _local_folder(place: str) -> Path | None:
                 f"model {place}: no tokenizer in it (looked for {', '.join(TOKENIZER_FILES)}): save the tokenizer"
                 " there too"
             )
-        if told := damage(folder):
+        if fault := damage(folder):
             raise UsageError(
-                f"model {place}: {told}: restore the folder, or delete {folder / SUMS} if that change was meant"
+                f"model {place}: {fault}: restore the folder, or delete {folder / SUMS} if that change was meant"
             )
         return folder
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", place):
@@ -134,12 +135,7 @@ def _local_folder(place: str) -> Path | None:
     return None
 
 
-def _one_line(error: BaseException) -> str:
-    words = " ".join(str(error).split())
-    return words if len(words) <= 200 else words[:197] + "..."
-
-
-def _hub_problem(place: str, error: BaseException) -> UsageError:
+def _explain_hub(place: str, error: BaseException) -> UsageError:
     import huggingface_hub.constants as hub
 
     if hub.HF_HUB_OFFLINE:
@@ -147,7 +143,7 @@ def _hub_problem(place: str, error: BaseException) -> UsageError:
             f"model {place}: no such folder, and not in the local hub cache (HF_HUB_OFFLINE is set, so nothing is"
             " fetched)"
         )
-    return UsageError(f"model {place}: no such folder, and the hub did not give it: {_one_line(error)}")
+    return UsageError(f"model {place}: no such folder, and the hub did not give it: {flatten(str(error))[:200]}")
 
 
 def _refuse_own_code(source: str, error: BaseException) -> None:
@@ -160,7 +156,7 @@ def _refuse_own_code(source: str, error: BaseException) -> None:
         ) from None
 
 
-def _config(source: str, local: Path | None, trust: bool) -> Any:
+def _load_config(source: str, local: Path | None, trust: bool) -> Any:
     from transformers import AutoConfig
 
     try:
@@ -168,11 +164,11 @@ def _config(source: str, local: Path | None, trust: bool) -> Any:
     except Exception as error:
         _refuse_own_code(source, error)
         if local is None:
-            raise _hub_problem(source, error) from None
-        raise UsageError(f"model {source}: config.json cannot be used: {_one_line(error)}") from None
+            raise _explain_hub(source, error) from None
+        raise UsageError(f"model {source}: config.json cannot be used: {flatten(str(error))[:200]}") from None
 
 
-def _tokenizer(source: str, local: Path | None, trust: bool) -> Any:
+def _load_tokenizer(source: str, local: Path | None, trust: bool) -> Any:
     from transformers import AutoTokenizer
 
     try:
@@ -180,8 +176,8 @@ def _tokenizer(source: str, local: Path | None, trust: bool) -> Any:
     except Exception as error:
         _refuse_own_code(source, error)
         if local is None and isinstance(error, OSError):
-            raise _hub_problem(source, error) from None
-        raise UsageError(f"model {source}: its tokenizer cannot be loaded: {_one_line(error)}") from None
+            raise _explain_hub(source, error) from None
+        raise UsageError(f"model {source}: its tokenizer cannot be loaded: {flatten(str(error))[:200]}") from None
     if tokenizer.eos_token_id is None:
         raise UsageError(
             f"model {source}: its tokenizer has no EOS token, so a response could never end: set eos_token"
@@ -189,7 +185,7 @@ def _tokenizer(source: str, local: Path | None, trust: bool) -> Any:
     return tokenizer
 
 
-def _model(source: str, config: Any, dtype: Any, trust: bool) -> Any:
+def _load_model(source: str, config: Any, dtype: Any, trust: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
@@ -200,7 +196,7 @@ def _model(source: str, config: Any, dtype: Any, trust: bool) -> Any:
     except Exception as error:
         _refuse_own_code(source, error)
         raise UsageError(
-            f"model {source}: its weights cannot be loaded as a causal language model: {_one_line(error)}"
+            f"model {source}: its weights cannot be loaded as a causal language model: {flatten(str(error))[:200]}"
         ) from None
     missing = sorted(info["missing_keys"])
     if missing:
@@ -212,7 +208,7 @@ def _model(source: str, config: Any, dtype: Any, trust: bool) -> Any:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Progress bars and loading reports are for people who load by hand; what matters raises."""
     from transformers.utils import logging
 

@@ -30,10 +30,10 @@ import torch
 from torch import nn
 
 from herl_bench.budget import Budget
+from herl_bench.evaluate.scores import mean
 from herl_bench.train.advantages import explained_variance
 from herl_bench.train.config import HeRLConfig
 from herl_bench.train.forward import Critic, Packing, Pair, pack_microbatches
-from herl_bench.train.metrics import mean
 from herl_bench.train.rollouts import Rollout
 
 # Never trained on, so that there is something to judge by even after every prompt of a small task was seen.

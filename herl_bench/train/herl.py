@@ -47,12 +47,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from herl_bench.errors import DivergedError
+from herl_bench.evaluate.scores import mean
 from herl_bench.hindsight import HindsightBuffer
 from herl_bench.train.bonus import Bonus
 from herl_bench.train.config import HINDSIGHT_OFF, HeRLConfig
 from herl_bench.train.forward import CPU_TOKENS, GPU_TOKENS, Packing
 from herl_bench.train.judging import Judging
-from herl_bench.train.metrics import describe_step, mean, mean_metric
+from herl_bench.train.metrics import describe_step, mean_metric
 from herl_bench.train.revisions import assign_drafts, assign_revisions, choose_drafts, gather_lessons, place_revisions
 from herl_bench.train.rollouts import Rollout, make_rows
 from herl_bench.train.sampling import judge_rollouts, sample_rollouts

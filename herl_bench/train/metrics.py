@@ -6,9 +6,10 @@ The trainer refuses to log a name that is not here.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from herl_bench.evaluate.scores import fill_undecided, mean
 from herl_bench.rubric import is_undecided
 
 if TYPE_CHECKING:
@@ -166,14 +167,7 @@ def mean_metric(run: TrainingRun, rollouts: Sequence[Rollout]) -> float | None:
     where lower is better."""
     primary = run.metrics[0]
     values = [r.judgement.metrics.get(primary.key) for r in rollouts]
-    wrong = min([0.0, *(v for v in values if v is not None)])
-    return mean(wrong if v is None and primary.higher_is_better else v for v in values)
-
-
-def mean(values: Iterable[float | None]) -> float | None:
-    """Of those that are not None; None where there is none."""
-    decided = [float(v) for v in values if v is not None]
-    return sum(decided) / len(decided) if decided else None
+    return mean(fill_undecided(values, primary.higher_is_better))
 
 
 def _is_unparsed(run: TrainingRun, rollout: Rollout) -> bool | None:

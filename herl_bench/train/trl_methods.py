@@ -29,9 +29,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 
 from herl_bench.errors import UsageError
+from herl_bench.evaluate.scores import mean
 from herl_bench.train.config import GRPOConfig, TRLConfig
 from herl_bench.train.judging import Judging
-from herl_bench.train.metrics import describe_step, mean
+from herl_bench.train.metrics import describe_step
 from herl_bench.train.rollouts import Assignment, Rollout
 from herl_bench.train.sampling import judge_rollouts, sample_rollouts
 from herl_bench.train.steps import Clock, ExampleStream, afford_rollouts, log_step, open_accelerator, stop_diverged

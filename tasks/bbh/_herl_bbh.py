@@ -5,10 +5,10 @@ from typing import Any
 
 from herl_bench_bbh.world import prompt_of
 
-from herl_bench.evaluate.lm_eval_tasks import documents, judged
+from herl_bench.evaluate.lm_eval_tasks import judge_results, offer_documents
 
-custom_dataset = documents("bbh")
-process_results = judged("bbh")
+custom_dataset = offer_documents("bbh")
+process_results = judge_results("bbh")
 
 
 def doc_to_text(doc: Mapping[str, Any]) -> str:

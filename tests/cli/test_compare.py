@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers.commands import run_command
 from helpers.tiny_sweep import CELLS, lasting, tiny_comparison
 
 from herl_bench.compare import analyse
@@ -39,7 +40,7 @@ def command(*words: Any) -> list[str]:
 
 
 def compare(*words: Any, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*words), cwd=cwd, capture_output=True, text=True, timeout=400)
+    return run_command("compare", *words, cwd=cwd, timeout=400)
 
 
 @pytest.fixture(scope="module")

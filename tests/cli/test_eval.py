@@ -11,14 +11,17 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 
 from herl_bench.cli import main
 from herl_bench.data.sources import open_eval
-from herl_bench.evaluate import evaluate, read_summary
-from herl_bench.experiment.resolve import find_metrics, find_rubric
+from herl_bench.evaluate.evaluation import evaluate
+from herl_bench.evaluate.result_files import read_summary
+from herl_bench.evaluate.sampling import Sampling
+from herl_bench.experiment.resolve import find_metrics, find_rubric, find_template
 from herl_bench.plugins import load_host
 from herl_bench.policy.load import load_policy
+from herl_bench.types import Environment
 
 HOST = load_host()
 TASK = HOST.get("task", "gsm8k")
-RUBRIC, METRICS = find_rubric(HOST, TASK), find_metrics(HOST, TASK)
+ENVIRONMENT = Environment(TASK, find_rubric(HOST, TASK), find_template(HOST, TASK), find_metrics(HOST, TASK))
 CHAT = (
     "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{%"
     " endif %}"
@@ -68,17 +71,7 @@ def test_rows_come_in_batches_and_do_not_depend_on_the_random_state(llama):
     def once(seed):
         seen = []
         done = evaluate(
-            policy,
-            TASK,
-            RUBRIC,
-            METRICS,
-            items,
-            max_new_tokens=6,
-            temperature=1.0,
-            n=2,
-            seed=seed,
-            batch_size=4,
-            on_batch=seen.append,
+            policy, ENVIRONMENT, items, Sampling(6, temperature=1.0, n=2, seed=seed), batch_size=4, on_batch=seen.append
         )
         assert [len(rows) for rows in seen] == [4, 4, 2]
         assert [(r.doc_id, r.sample) for r in done.rows] == [(i, s) for i in range(5) for s in range(2)]
@@ -90,14 +83,14 @@ def test_rows_come_in_batches_and_do_not_depend_on_the_random_state(llama):
     assert [r.response for r in once(2).rows] != [r.response for r in first.rows]
     assert (first.summary.items, first.summary.responses) == (5, 10)
     assert first.summary.generated_tokens == sum(r.answer.tokens for r in first.rows)
-    assert first.settings["stop"] == list(TASK.stop)
+    assert first.settings.stop == list(TASK.stop)
 
 
 def test_a_chat_model_gets_the_instruction_and_no_stop_strings(tmp_path):
     policy = load_policy(save(tmp_path, CHAT, (Qwen2Config, Qwen2ForCausalLM)))
     items = open_eval(TASK, "synthetic", embedded=False, eval_items=1).eval
-    settings = evaluate(policy, TASK, RUBRIC, METRICS, items, max_new_tokens=2).settings
-    assert (settings["instruction"], settings["stop"], settings["chat_template"]) == (TASK.instruction, [], CHAT)
+    settings = evaluate(policy, ENVIRONMENT, items, Sampling(2)).settings
+    assert (settings.instruction, settings.stop, settings.chat_template) == (TASK.instruction, [], CHAT)
 
 
 def test_samples_say_what_the_model_was_given(capsys, tmp_path):

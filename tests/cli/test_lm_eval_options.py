@@ -5,6 +5,7 @@ import json
 import os
 import random
 import warnings
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -12,9 +13,13 @@ import pytest
 
 from herl_bench.cli import main
 from herl_bench.errors import DataError
-from herl_bench.evaluate import Evaluation, judge_responses, read_summary, sum_up, write_evaluation
-from herl_bench.evaluate.lm_eval_tasks import bridge, column, documents
-from herl_bench.evaluate.result_files import criterion_column
+from herl_bench.evaluate.evaluation import Evaluation
+from herl_bench.evaluate.judging import judge_responses
+from herl_bench.evaluate.lm_eval_tasks import find_environment, list_columns, name_column, offer_documents
+from herl_bench.evaluate.result_files import criterion_column, read_summary
+from herl_bench.evaluate.sample_files import write_evaluation
+from herl_bench.evaluate.sampling import ResolvedSampling
+from herl_bench.evaluate.tally import sum_up
 from herl_bench.locate import tasks_path
 from herl_bench.types import Example
 
@@ -59,7 +64,9 @@ def replay(name):
     """The gold answer to about two documents in three, a part of it to the others."""
 
     def answer(doc):
-        gold = bridge(name).task.gold(Example(doc["id"], doc["prompt"], doc["target"], json.loads(doc["info"])))
+        gold = find_environment(name).task.gold(
+            Example(doc["id"], doc["prompt"], doc["target"], json.loads(doc["info"]))
+        )
         return gold if random.Random(doc["id"]).random() < 0.67 else gold[: len(gold) // 2]
 
     return answer
@@ -82,7 +89,7 @@ def outcome(request, manager):
 
 
 def ours(name, samples):
-    b = bridge(name)
+    b = find_environment(name)
     place = os.environ["HERL_BENCH_DATA"]
     from herl_bench.data.sources import open_eval
     from herl_bench.experiment.resolve import open_sandbox
@@ -91,9 +98,7 @@ def ours(name, samples):
     examples = {e.id: e for e in open_eval(b.task, place, embedded=False, eval_items=None).eval}
     chosen = [examples[s["doc"]["id"]] for s in samples]
     with open_sandbox(load_host(), b.task) as sandbox:
-        rows = judge_responses(
-            b.task, b.rubric, b.metrics, chosen, [s["resps"][0][0] for s in samples], sandbox=sandbox
-        )
+        rows = judge_responses(replace(b, sandbox=sandbox), chosen, [s["resps"][0][0] for s in samples])
     return b, rows, sum_up(rows, b.rubric, b.metrics)
 
 
@@ -102,7 +107,7 @@ def test_lm_eval_and_we_give_the_same_numbers(outcome):
     b, rows, summary = ours(name, theirs["samples"][TASKS[name]])
     scores = theirs["results"][TASKS[name]]
     assert len(rows) == LIMIT
-    pairs = [(column(m), summary.metrics[m.key]) for m in b.metrics]
+    pairs = [(name_column(m), summary.metrics[m.key]) for m in b.metrics]
     pairs += [(criterion_column(c), score) for c, score in summary.criteria.items() if score.items]
     for key, score in pairs:
         assert scores[f"{key},none"] == pytest.approx(score.value), key
@@ -114,12 +119,7 @@ def test_lm_eval_prints_our_results(outcome, tmp_path):
     name, theirs = outcome
     b, rows, summary = ours(name, theirs["samples"][TASKS[name]])
     results, samples = write_evaluation(
-        Evaluation(tuple(rows), summary, {"temperature": 0.0}),
-        tmp_path,
-        task=b.task,
-        rubric=b.rubric,
-        metrics=b.metrics,
-        model_name="replay",
+        Evaluation(tuple(rows), summary, ResolvedSampling()), tmp_path, b, model_name="replay"
     )
     written = json.loads(results.read_text())
     table = make_table(written)
@@ -130,7 +130,7 @@ def test_lm_eval_prints_our_results(outcome, tmp_path):
     assert set(theirs["config"]) <= set(written["config"])
     first = json.loads(samples.read_text().splitlines()[0])
     lacking = set(theirs["samples"][TASKS[name]][0]) - set(first)
-    assert all(key in [column(m) for m in b.metrics] or key.startswith("criterion_") for key in lacking)
+    assert all(key in [name_column(m) for m in b.metrics] or key.startswith("criterion_") for key in lacking)
     assert read_summary(tmp_path)["items"] == LIMIT
 
 
@@ -146,9 +146,9 @@ def test_score_takes_lm_evals_own_samples_file(outcome, tmp_path, capsys):
             main(["score", str(path), "--task", name, "--format", "json", *data])
         assert left.value.code == 0
         scored = json.loads(capsys.readouterr().out)["metrics"]
-        for metric in bridge(name).metrics:
+        for metric in find_environment(name).metrics:
             assert scored[metric.key]["value"] == pytest.approx(
-                theirs["results"][TASKS[name]][f"{column(metric)},none"]
+                theirs["results"][TASKS[name]][f"{name_column(metric)},none"]
             )
 
 
@@ -161,7 +161,7 @@ def test_num_fewshot_takes_worked_examples_from_the_training_split(manager):
         num_fewshot=3,
         bootstrap_iters=0,
     )
-    training = {e.prompt for e in bridge("gsm8k").task.read(Path(os.environ["HERL_BENCH_DATA"]), "train")}
+    training = {e.prompt for e in find_environment("gsm8k").task.read(Path(os.environ["HERL_BENCH_DATA"]), "train")}
     for row in outcome["samples"]["herl_gsm8k"]:
         *shots, question = row["arguments"][0][0].split("\n\n")
         assert len(shots) == 3
@@ -187,7 +187,9 @@ def test_the_bbh_group_has_every_column_and_three_worked_examples(place):
     unshown = (
         {"criterion_steps_valid", "criterion_steps_match"} if place == "files" else set()
     )  # the published answers come without steps
-    assert {f"{column},none" for column in set(bridge("bbh").columns) - unshown} <= set(outcome["groups"][group])
+    assert {f"{column},none" for column in set(list_columns(find_environment("bbh"))) - unshown} <= set(
+        outcome["groups"][group]
+    )
     for name, rows in outcome["samples"].items():
         assert rows[0]["arguments"][0][0].count("So the answer is") == 3, name
         assert all(
@@ -199,7 +201,7 @@ def test_the_bbh_group_has_every_column_and_three_worked_examples(place):
 
 def test_a_family_that_the_world_lacks_is_named():
     with pytest.raises(DataError, match="no items of snarks: it has boolean_expressions"):
-        documents("bbh")(data_dir="synthetic", family="snarks")
+        offer_documents("bbh")(data_dir="synthetic", family="snarks")
 
 
 def test_lm_eval_finds_and_validates_all_files(tmp_path):

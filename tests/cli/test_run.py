@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers.commands import run_command
 
 from herl_bench.cli.score_tables import shown
 from herl_bench.evaluate.result_files import read_summary
@@ -29,10 +30,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(*words: Any) -> list[str]:
     return [sys.executable, "-m", "herl_bench", *map(str, words)]
-
-
-def run(*words: Any, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*words), cwd=cwd, capture_output=True, text=True, timeout=300)
 
 
 def start(model: Path, cwd: Path, budget: str = "1500") -> list[Any]:
@@ -62,7 +59,7 @@ def logged(directory: Path) -> tuple[list[Any], str]:
 @pytest.fixture(scope="module")
 def finished(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     cwd = tmp_path_factory.mktemp("whole")
-    done = run(*start(model, cwd), cwd=cwd)
+    done = run_command(*start(model, cwd), cwd=cwd)
     assert done.returncode == 0, done.stderr
     return cwd / "runs" / "gsm8k-herl-s0", done.stdout
 
@@ -100,7 +97,7 @@ def test_the_table_is_true_to_the_evaluation_files(finished: tuple[Path, str]):
 
 def test_its_config_starts_the_same_run(finished: tuple[Path, str], tmp_path: Path):
     directory, _ = finished
-    done = run("run", "--config", directory / "config.yaml", "--output_dir", tmp_path / "again", cwd=tmp_path)
+    done = run_command("run", "--config", directory / "config.yaml", "--output_dir", tmp_path / "again", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     again = tmp_path / "again" / "gsm8k-herl-s0"
     assert logged(again) == logged(directory)
@@ -138,7 +135,7 @@ def test_stopped_and_resumed_is_the_same_run(
     assert process.returncode == code
     if how == signal.SIGINT:
         assert f"herl-bench run --resume {directory.relative_to(tmp_path)}" in err
-    done = run("run", "--resume", directory, cwd=tmp_path)
+    done = run_command("run", "--resume", directory, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert logged(directory) == logged(whole)
     assert (directory / "final" / "model.safetensors").read_bytes() == (
@@ -148,11 +145,11 @@ def test_stopped_and_resumed_is_the_same_run(
 
 def test_resume_takes_a_larger_budget_and_nothing_else(finished: tuple[Path, str], tmp_path: Path):
     directory = Path(shutil.copytree(finished[0], tmp_path / "copy"))
-    refused = run("run", "--resume", directory, "--seed", 3, cwd=tmp_path)
+    refused = run_command("run", "--resume", directory, "--seed", 3, cwd=tmp_path)
     assert refused.returncode == 2
     assert "leave out --seed" in refused.stderr
     before = logged(directory)[0]
-    done = run("run", "--resume", directory, "--budget", "1800", cwd=tmp_path)
+    done = run_command("run", "--resume", directory, "--budget", "1800", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     after = logged(directory)[0]
     assert after[: len(before)] == before

@@ -13,12 +13,15 @@ from herl_bench.cli import main
 from herl_bench.compare.statistics import share_interval
 from herl_bench.data.sources import EVAL_SEED
 from herl_bench.errors import HerlBenchError
-from herl_bench.evaluate import Evaluation, judge_responses, sum_up, write_evaluation
-from herl_bench.evaluate.rescore import Job, places_of, rescore
+from herl_bench.evaluate.evaluation import Evaluation
+from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
+from herl_bench.evaluate.rescore import Job, find_places, rescore
+from herl_bench.evaluate.sample_files import write_evaluation
 from herl_bench.evaluate.stored_responses import items_of
+from herl_bench.evaluate.tally import sum_up
 from herl_bench.experiment.resolve import find_metrics, find_rubric
 from herl_bench.plugins import load_host
-from herl_bench.types import Metric
+from herl_bench.types import Environment, Metric
 
 HOST = load_host()
 TASK = HOST.get("task", "gsm8k")
@@ -103,10 +106,14 @@ def test_one_row_per_response_is_written(capsys, tmp_path):
 
 
 def test_our_own_samples_give_their_own_summary(capsys, tmp_path):
-    rows = judge_responses(TASK, RUBRIC, METRICS, ITEMS, [e.target if i % 2 else "4" for i, e in enumerate(ITEMS)])
+    rows = judge_responses(
+        Environment(TASK, RUBRIC, NO_TEMPLATE, METRICS),
+        ITEMS,
+        [e.target if i % 2 else "4" for i, e in enumerate(ITEMS)],
+    )
     summary = sum_up(rows, RUBRIC, METRICS)
     _, samples = write_evaluation(
-        Evaluation(tuple(rows), summary), tmp_path, task=TASK, rubric=RUBRIC, metrics=METRICS, model_name="m"
+        Evaluation(tuple(rows), summary), tmp_path, Environment(TASK, RUBRIC, NO_TEMPLATE, METRICS), model_name="m"
     )
     got = result(capsys, samples)
     assert got["items"] == len(ITEMS)
@@ -178,9 +185,9 @@ def test_a_process_that_is_killed_is_one_line(tmp_path, monkeypatch):
     """As the system kills one for lack of memory."""
     path = write(tmp_path / "f.jsonl", [{"id": ITEMS[0].id, "response": "4"}] * 1100)
     killer = Metric("kill", lambda e, r: os.kill(os.getpid(), signal.SIGKILL) or 0.0)
-    _, places = places_of(path, lambda: items_of(TASK, "synthetic"), own=False, allow_duplicates=True)
+    _, places = find_places(path, lambda: items_of(TASK, "synthetic"), own=False, allow_duplicates=True)
     with pytest.raises(HerlBenchError, match="was killed"):
-        list(rescore(Job(path, places, TASK, RUBRIC, [killer], None), 2))
+        list(rescore(Job(path, places, Environment(TASK, RUBRIC, NO_TEMPLATE, [killer])), 2))
 
 
 def test_two_answers_to_one_item_are_an_error_unless_allowed(capsys, tmp_path):

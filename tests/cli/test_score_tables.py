@@ -15,7 +15,7 @@ from herl_bench.cli.score_tables import interval
 from herl_bench.compare.finished_runs import read_run
 from herl_bench.compare.statistics import share_interval
 from herl_bench.errors import UsageError
-from herl_bench.evaluate.evaluation import mean_and_stderr
+from herl_bench.evaluate.scores import mean_and_stderr
 from herl_bench.experiment.resolve import find_sandbox
 from herl_bench.plugins import Plugin, load_host
 from herl_bench.sweep.sweep import difference
@@ -138,9 +138,9 @@ def test_undecided_in_a_table_with_what_was_raised_where_and_how_often(capsys, t
     assert "0.2500" in metric
     assert "0.5000" in criterion
     assert "2 of 4 undecided" in criterion
-    assert "criterion right (test_scores.test_undecided" in err
+    assert f"criterion right ({__name__}.test_undecided" in err
     assert "KeyError: 'unit', in 2 of 4 responses" in err
-    assert "metric acc,none (test_scores." in err
+    assert f"metric acc,none ({__name__}." in err
 
 
 @pytest.mark.parametrize("broken", [{"score": boom}, {"right": boom}], ids=["metric", "check"])
@@ -155,7 +155,7 @@ def test_where_nothing_can_be_judged_it_says_why_and_fails(capsys, tmp_path, dat
         assert code == 1
         last = err.splitlines()[-1]
         assert "none of the 6 responses was given or could be judged" in last
-        assert "(test_scores.boom): ValueError: no unit in" in last
+        assert f"({__name__}.boom): ValueError: no unit in" in last
         assert "in 6 of 6 responses" in last
         assert "\x1b" not in err
 

@@ -14,9 +14,13 @@ from click.testing import CliRunner
 from herl_bench.cli.compare import command
 from herl_bench.compare.schema import Comparison, from_json
 from herl_bench.compare.statistics import items_interval, mcnemar
-from herl_bench.evaluate import judge_responses, write_evaluation
-from herl_bench.evaluate.evaluation import Evaluation, sum_up
+from herl_bench.evaluate.evaluation import Evaluation
+from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
+from herl_bench.evaluate.sample_files import write_evaluation
+from herl_bench.evaluate.sampling import ResolvedSampling
+from herl_bench.evaluate.tally import sum_up
 from herl_bench.plugins import load_host
+from herl_bench.types import Environment
 
 ITEMS = 40
 
@@ -89,16 +93,14 @@ def ours(folder: Path, right: Callable[[int], bool], n: int = 1) -> Path:
     asked = [(i, e, k) for i, e in enumerate(examples) for k in range(n)]
     texts = [task.gold(e) if right(i) else "no idea" for i, e, _ in asked]
     rows = judge_responses(
-        task,
-        rubric,
-        metrics,
+        Environment(task, rubric, NO_TEMPLATE, metrics),
         [e for _, e, _ in asked],
         texts,
         doc_ids=[i for i, _, _ in asked],
         samples=[k for _, _, k in asked],
     )
-    evaluation = Evaluation(tuple(rows), sum_up(rows, rubric, metrics), {"n": n})
-    write_evaluation(evaluation, folder, task=task, rubric=rubric, metrics=metrics, model_name=folder.name)
+    evaluation = Evaluation(tuple(rows), sum_up(rows, rubric, metrics), ResolvedSampling(n=n))
+    write_evaluation(evaluation, folder, Environment(task, rubric, NO_TEMPLATE, metrics), model_name=folder.name)
     return folder
 
 

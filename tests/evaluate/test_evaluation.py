@@ -7,21 +7,15 @@ from dataclasses import asdict, dataclass, replace
 import pytest
 
 from herl_bench.errors import SaveError, UsageError
-from herl_bench.evaluate import (
-    Evaluation,
-    Tally,
-    Writer,
-    judge_responses,
-    read_problems,
-    read_summary,
-    sum_up,
-    warnings_of,
-    write_evaluation,
-)
-from herl_bench.evaluate.evaluation import mean_and_stderr
-from herl_bench.evaluate.result_files import new_stamp, sanitized
+from herl_bench.evaluate.evaluation import Evaluation
+from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
+from herl_bench.evaluate.result_files import new_stamp, read_problems, read_summary, sanitize_name
+from herl_bench.evaluate.sample_files import SampleWriter, write_evaluation
+from herl_bench.evaluate.sampling import ResolvedSampling
+from herl_bench.evaluate.scores import mean_and_stderr
+from herl_bench.evaluate.tally import Tally, list_warnings, sum_up
 from herl_bench.policy.answerer import Answer
-from herl_bench.types import Criterion, Example, Metric, Rubric, Task
+from herl_bench.types import Criterion, Environment, Example, Metric, Rubric, Task
 
 TASK = Task(
     "sums", "adding", lambda d, s: [], lambda s: [], {}, lambda e: e.target,
@@ -54,8 +48,11 @@ class Ran:
     status: str
 
 
+ENVIRONMENT = Environment(TASK, RUBRIC, NO_TEMPLATE, METRICS)
+
+
 def rows(examples=EXAMPLES, responses=RESPONSES, **more):
-    return judge_responses(TASK, RUBRIC, METRICS, examples, responses, **more)
+    return judge_responses(ENVIRONMENT, examples, responses, **more)
 
 
 def evaluation():
@@ -64,9 +61,7 @@ def evaluation():
         responses=[Answer(text, finish, tokens) for text, (finish, tokens) in zip(RESPONSES, ends, strict=True)]
     )
     return Evaluation(
-        tuple(made),
-        sum_up(made, RUBRIC, METRICS),
-        {"temperature": 0.0, "max_new_tokens": 8, "stop": ["\n"], "n": 1, "seed": 5},
+        tuple(made), sum_up(made, RUBRIC, METRICS), ResolvedSampling(max_new_tokens=8, stop=["\n"], seed=5)
     )
 
 
@@ -110,7 +105,11 @@ def test_rates_are_of_the_responses_that_were_given():
         Answer("x"),
     ]
     examples = [replace(EXAMPLES[0], id=str(i)) for i in range(8)]
-    s = sum_up(judge_responses(TASK, Rubric("none", ()), [ran], examples, answers), Rubric("none", ()), [ran])
+    s = sum_up(
+        judge_responses(Environment(TASK, Rubric("none", ()), NO_TEMPLATE, [ran]), examples, answers),
+        Rubric("none", ()),
+        [ran],
+    )
     assert (s.truncated, s.empty, s.unparsed, s.timed_out) == (
         0.25,
         0.2,
@@ -119,15 +118,15 @@ def test_rates_are_of_the_responses_that_were_given():
     )  # the last does not say how it ended
     assert (s.errors, s.error_rate, s.undecided) == (3, 0.375, 3)
     assert (s.metrics["ran,none"].value, s.metrics["ran,none"].items, s.metrics["ran,none"].undecided) == (1 / 8, 8, 3)
-    said = list(warnings_of(asdict(s)))
+    said = list(list_warnings(asdict(s)))
     assert len(said) == 5
     assert said[-1] == "37.5% of the responses are missing, or with something that could not be judged"
 
 
 def test_quiet_below_five_percent_but_not_about_errors():
     rates = {"truncated": 0.05, "empty": 0.0, "unparsed": 0.051, "timed_out": 0.0, "error_rate": 0.001}
-    assert [line.split(" of")[0] for line in warnings_of(rates)] == ["5.1%", "0.1%"]
-    assert list(warnings_of({"truncated": None, "error_rate": 0.0})) == []
+    assert [line.split(" of")[0] for line in list_warnings(rates)] == ["5.1%", "0.1%"]
+    assert list(list_warnings({"truncated": None, "error_rate": 0.0})) == []
 
 
 def test_tallies_of_parts_merge_to_the_tally_of_the_whole():
@@ -149,19 +148,13 @@ def test_too_few_values_have_no_standard_error():
 
 def test_an_extraction_that_raises_is_an_error_of_ours():
     broken = replace(TASK, extract=lambda e, r: 1 / 0)
-    (row,) = judge_responses(broken, RUBRIC, METRICS, EXAMPLES[:1], ["0"])
+    (row,) = judge_responses(Environment(broken, RUBRIC, NO_TEMPLATE, METRICS), EXAMPLES[:1], ["0"])
     assert row.errors == ("extract: ZeroDivisionError: division by zero",)
 
 
 def test_the_files_hold_every_column(tmp_path):
     results_path, samples_path = write_evaluation(
-        evaluation(),
-        tmp_path / "eval",
-        task=TASK,
-        rubric=RUBRIC,
-        metrics=METRICS,
-        model_name="org/m",
-        config={"limit": 4, "data": "synthetic"},
+        evaluation(), tmp_path / "eval", ENVIRONMENT, model_name="org/m", config={"limit": 4, "data": "synthetic"}
     )
     assert sorted(p.name for p in (tmp_path / "eval").iterdir()) == sorted([results_path.name, samples_path.name])
     results = json.loads(results_path.read_text())
@@ -184,10 +177,7 @@ def test_the_files_hold_every_column(tmp_path):
 
 
 def test_the_files_are_the_same_each_time_but_for_the_clock(tmp_path):
-    written = [
-        write_evaluation(evaluation(), tmp_path / str(i), task=TASK, rubric=RUBRIC, metrics=METRICS, model_name="m")
-        for i in range(2)
-    ]
+    written = [write_evaluation(evaluation(), tmp_path / str(i), ENVIRONMENT, model_name="m") for i in range(2)]
     first, second = (json.loads(results.read_text()) for results, _ in written)
     for clock in ("date", "total_evaluation_time_seconds"):
         del first[clock], second[clock]
@@ -197,7 +187,7 @@ def test_the_files_are_the_same_each_time_but_for_the_clock(tmp_path):
 
 def test_samples_made_so_far_outlive_a_stop(tmp_path):
     def interrupted():
-        with Writer(tmp_path, task=TASK, rubric=RUBRIC, metrics=METRICS) as writer:
+        with SampleWriter(tmp_path, ENVIRONMENT, ResolvedSampling()) as writer:
             writer.append(rows()[:2])
             raise KeyboardInterrupt
 
@@ -211,7 +201,7 @@ def test_samples_made_so_far_outlive_a_stop(tmp_path):
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SaveError, match=r"cannot write .*file"):
-        write_evaluation(evaluation(), tmp_path / "file", task=TASK, rubric=RUBRIC, metrics=METRICS, model_name="m")
+        write_evaluation(evaluation(), tmp_path / "file", ENVIRONMENT, model_name="m")
 
 
 def test_running_out_of_space_is_one_line(tmp_path):
@@ -219,7 +209,7 @@ def test_running_out_of_space_is_one_line(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
         with pytest.raises(SaveError, match=r"cannot write .*samples.*: File too large"):
-            write_evaluation(evaluation(), tmp_path, task=TASK, rubric=RUBRIC, metrics=METRICS, model_name="m")
+            write_evaluation(evaluation(), tmp_path, ENVIRONMENT, model_name="m")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
@@ -270,7 +260,7 @@ def test_the_last_one_written_is_the_newest_whatever_the_clock_says(tmp_path):
 def test_a_model_s_folder_has_a_plain_name(name, folder, tmp_path, monkeypatch):
     (tmp_path / "deep").mkdir()
     monkeypatch.chdir(tmp_path / "deep")
-    assert sanitized(name) == folder
+    assert sanitize_name(name) == folder
 
 
 @pytest.mark.parametrize(("name", "folder"), [(".", "deep"), ("..", "deeper"), ("./", "deep")])
@@ -278,7 +268,7 @@ def test_where_one_stands_is_named_by_its_folder(name, folder, tmp_path, monkeyp
     place = tmp_path / "deeper" / "deep"
     place.mkdir(parents=True)
     monkeypatch.chdir(place)
-    assert sanitized(name) == folder
+    assert sanitize_name(name) == folder
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from herl_bench_bbh.solvers import solve
 from herl_bench_bbh.world import KINDS, answer_of, prompt_of
 
 from herl_bench.data.sources import EVAL_SEED
-from herl_bench.evaluate.lm_eval_tasks import bridge, documents, judged
+from herl_bench.evaluate.lm_eval_tasks import find_environment, judge_results, list_columns, offer_documents
 from herl_bench.locate import tasks_path
 from herl_bench.rubric import judge
 from herl_bench.types import Example
@@ -32,8 +32,8 @@ def read(path):
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_task_files_match_the_tasks(name):
-    spec, b = read(f"{name}/{FILES[name]}"), bridge(name)
-    assert {row["metric"]: row["higher_is_better"] for row in spec["metric_list"]} == b.columns
+    spec, b = read(f"{name}/{FILES[name]}"), find_environment(name)
+    assert {row["metric"]: row["higher_is_better"] for row in spec["metric_list"]} == list_columns(b)
     assert spec["generation_kwargs"] == {
         "until": list(b.task.stop),
         "do_sample": False,
@@ -47,7 +47,7 @@ def test_the_task_files_match_the_tasks(name):
 def test_a_group_holds_its_subtasks_and_sums_up_every_column(group, families):
     spec = read(f"bbh/{group}.yaml")
     assert spec["task"] == [f"herl_bbh_{family}" for family in families]
-    assert {row["metric"] for row in spec["aggregate_metric_list"]} == set(bridge("bbh").columns)
+    assert {row["metric"] for row in spec["aggregate_metric_list"]} == set(list_columns(find_environment("bbh")))
 
 
 def shots(family):
@@ -57,7 +57,7 @@ def shots(family):
 @pytest.mark.parametrize("family", SUBTASKS)
 def test_our_worked_examples_are_right(family):
     """By our own rubric; where the solver knows the family, its answer is the target and the steps count."""
-    b = bridge("bbh")
+    b = find_environment("bbh")
     for shot in shots(family):
         question, solution = shot["input"], shot["target"]
         answer = answer_of(solution)
@@ -87,12 +87,12 @@ def test_no_worked_example_is_an_item():
 @pytest.mark.filterwarnings("ignore")  # of the table library
 def test_documents_survive_the_table_and_are_judged(monkeypatch):
     monkeypatch.delenv("HERL_BENCH_DATA", raising=False)
-    task = bridge("gsm8k").task
-    (first, *rest) = documents("gsm8k")(data="synthetic", pretrained="ignored")["test"]
+    task = find_environment("gsm8k").task
+    (first, *rest) = offer_documents("gsm8k")(data="synthetic", pretrained="ignored")["test"]
     assert rest
     example = next(task.world.examples("eval", EVAL_SEED, task.world.difficulty))
     assert (first["id"], json.loads(first["info"])) == (example.id, json.loads(json.dumps(dict(example.info))))
-    right, wrong = (judged("gsm8k")(first, [text]) for text in (task.gold(example), "no idea"))
+    right, wrong = (judge_results("gsm8k")(first, [text]) for text in (task.gold(example), "no idea"))
     assert (right["exact_match_strict_match"], right["criterion_final_answer"]) == (1, 1)
     assert wrong["exact_match_strict_match"] == 0
     assert "criterion_steps_valid" not in wrong  # no steps, nothing to decide

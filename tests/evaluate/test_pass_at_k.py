@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from herl_bench.cli import main
 from herl_bench.data.sources import EVAL_SEED
-from herl_bench.evaluate import judge_responses, pass_at_k, sum_up
+from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
+from herl_bench.evaluate.scores import pass_at_k
+from herl_bench.evaluate.tally import sum_up
 from herl_bench.plugins import load_host
-from herl_bench.types import Criterion, Example, Metric, Rubric, Task
+from herl_bench.types import Criterion, Environment, Example, Metric, Rubric, Task
 
 TASK = Task(
     "t", "", lambda d, s: [], lambda s: [], {}, lambda e: e.target, lambda e, r: r or None, "t", "t", ("right",)
@@ -40,7 +42,7 @@ def judged(passes, n, metric=RIGHT, spoilt=0):
             answers[-spoilt:] = ["broken"] * spoilt
         examples += [Example(f"e/{i}", "?", "right")] * n
         texts += answers
-    return sum_up(judge_responses(TASK, RUBRIC, [metric], examples, texts), RUBRIC, [metric])
+    return sum_up(judge_responses(Environment(TASK, RUBRIC, NO_TEMPLATE, [metric]), examples, texts), RUBRIC, [metric])
 
 
 @given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))

@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 from helpers.servers import command, reply, server
 
-from herl_bench.evaluate import judge_responses
+from herl_bench.evaluate.judging import judge_responses
 from herl_bench.evaluate.refine import Refinement, reference_free_score, refine
+from herl_bench.evaluate.sampling import ResolvedSampling
 from herl_bench.policy.answerer import Answer
 from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE
+from herl_bench.types import Environment
 
 EXAMPLES = list(islice(TOY_TASK.world.examples("eval", 0, 0.5), 3))
-SETTINGS = {"prefix": "", "instruction": "", "stop": [], "temperature": 0.0, "max_new_tokens": 6, "seed": 0}
+SETTINGS = ResolvedSampling(max_new_tokens=6, seed=0)
+ENVIRONMENT = Environment(TOY_TASK, TOY_RUBRIC, TOY_TEMPLATE, [TOY_METRIC])
 
 
 class Author:
@@ -40,18 +43,8 @@ class Author:
 
 
 def refined(drafts: Sequence[str], author: Author, critique: Any, rounds: int = 1) -> Refinement:
-    rows = judge_responses(TOY_TASK, TOY_RUBRIC, [TOY_METRIC], EXAMPLES[: len(drafts)], list(drafts))
-    return refine(
-        author,
-        TOY_TASK,
-        TOY_RUBRIC,
-        TOY_TEMPLATE,
-        [TOY_METRIC],
-        rows,
-        rounds=rounds,
-        critique=critique,
-        settings=SETTINGS,
-    )
+    rows = judge_responses(ENVIRONMENT, EXAMPLES[: len(drafts)], list(drafts))
+    return refine(author, ENVIRONMENT, rows, SETTINGS, rounds=rounds, critique=critique)
 
 
 def test_without_the_gold_answer_only_other_criteria_are_spoken_of() -> None:
@@ -100,8 +93,8 @@ def test_every_request_has_a_seed_of_its_own() -> None:
 
 
 def test_the_score_that_decides_leaves_the_gold_answer_out() -> None:
-    (row,) = judge_responses(TOY_TASK, TOY_RUBRIC, [TOY_METRIC], EXAMPLES[:1], ["not a number at all"])
-    (right,) = judge_responses(TOY_TASK, TOY_RUBRIC, [TOY_METRIC], EXAMPLES[:1], ["1"])
+    (row,) = judge_responses(ENVIRONMENT, EXAMPLES[:1], ["not a number at all"])
+    (right,) = judge_responses(ENVIRONMENT, EXAMPLES[:1], ["1"])
     assert (reference_free_score(TOY_RUBRIC, row), reference_free_score(TOY_RUBRIC, right)) == (0.0, 1.0)
 
 

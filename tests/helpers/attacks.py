@@ -1,4 +1,3 @@
-
 """Our attacks. `attempt(name, body)` gets its test passed exactly when the body runs to its end without an exception; a
 `forge` is a program that passes a test which it does not solve. {PLACES} are filled in by `test_sandbox_attacks.py`
 with real things on the host.
@@ -226,7 +225,7 @@ FORGE = (
     Attack("raise AssertionError", "def add(a, b): raise AssertionError\n"),
     Attack("raise StopIteration", "def add(a, b): raise StopIteration\n"),
     Attack("raise GeneratorExit", "def add(a, b): raise GeneratorExit\n"),
-    Attack("raise our own Stop", "import sys\nclass Stop(BaseException): pass\nStop.__module__ = 'inside.program'\ndef add(a, b): raise Stop\n"),
+    Attack("raise our own Stop", "import sys\nclass Stop(BaseException): pass\nStop.__module__ = 'inside.channel'\ndef add(a, b): raise Stop\n"),
     Attack("exception that lies", "class X(Exception):\n    __str__ = __repr__ = lambda s: 'passed'\n    args = property(lambda s: 1 / 0)\ndef add(a, b): raise X\n"),
     Attack("patched builtins", "import builtins\nbuiltins.abs = lambda x: 0\nbuiltins.isinstance = lambda *a: True\nbuiltins.len = lambda x: 3\ndef add(a, b): return None\n"),
     Attack("patched operators", "import operator\nfor n in ('eq', 'ne', 'lt'): setattr(operator, n, lambda *a: True)\ndef add(a, b): return None\n"),
@@ -261,7 +260,7 @@ FORGE = (
     raw("a class with our own methods", "os.write(3, frame('[\"ret\", {\"r\": [0, \"object\", \"X\", \"__init__ __class__ known data\", 1, null]}, null, \"\"]'))"),
     raw("an exception that is none", "os.write(3, frame('[\"exc\", 3, null, \"\"]'))"),
     raw("an exception with our own attributes", "os.write(3, frame('[\"exc\", {\"E\": [[\"x.Y\", \"builtins.Exception\"], [], \"\", 1, 5, {\"d\": [[\"<known>\", 1], [\"__class__\", {\"T\": \"builtins.int\"}]]}]}, null, \"\"]'))"),
-    raw("an exception of ours", "os.write(3, frame('[\"exc\", {\"E\": [[\"inside.program.Stop\"], [], \"\", 1, null, {}]}, null, \"\"]'))"),
+    raw("an exception of ours", "os.write(3, frame('[\"exc\", {\"E\": [[\"inside.channel.Stop\"], [], \"\", 1, null, {}]}, null, \"\"]'))"),
     raw("an exception that nobody threw", "os.write(3, frame('[\"exc\", {\"x\": 0}, null, \"\"]'))"),
     raw("an exception of no bases", "os.write(3, frame('[\"exc\", {\"E\": [[], null, \"\", 1, null, {}]}, null, \"\"]'))"),
     raw("a class of the tests that they have not", "os.write(3, frame('[\"exc\", {\"E\": [[\"<tests>.7\"], null, \"\", 1, null, {}]}, null, \"\"]'))"),

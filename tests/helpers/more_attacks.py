@@ -1,4 +1,3 @@
-
 """More attacks, by the same rules as `attack_set.py`: system calls one by one, the protocol's every message, and what a
 policy was seen to try.
 
@@ -109,7 +108,7 @@ FILES = (
     attempt("kernel's symbols", "open('/proc/kallsyms')"),
     attempt("cgroup", "open('/sys/fs/cgroup/cgroup.procs', 'w')"),
     attempt("the tester as a module", "import importlib\nimportlib.import_module('inside.tester')"),
-    attempt("the tests' helpers among the modules", "import sys\nassert [name for name in sys.modules if name.endswith(('tester', 'rewrite', 'inside.program'))]"),
+    attempt("the tests' helpers among the modules", "import sys\nassert [name for name in sys.modules if name.rpartition('.')[2] in ('tester', 'rewrite', 'recorder', 'report', 'values', 'channel', 'remote') or name == 'inside.program']"),
     attempt("lines of the tests", "import linecache\nassert linecache.getlines('<tests>')"),
     attempt("installed packages", "import pip"),
     attempt("the benchmark itself", "import herl_bench"),
@@ -228,9 +227,9 @@ WORDS = (
     answers("a name of its own", {"n": "add"}),
     answers("an integer in words", {"i": "three"}),
     answers("an integer of a million digits", {"i": "0x" + "f" * 1_000_000}),
-    answers("a decimal of a huge exponent", {"D": "1e999999999"}),
-    answers("a decimal that signals", {"D": "sNaN"}),
-    answers("a fraction over zero", {"F": [1, 0]}),
+    answers("a decimal of a huge exponent", {"V": ["decimal", "Decimal", ["1e999999999"]]}),
+    answers("a decimal that signals", {"V": ["decimal", "Decimal", ["sNaN"]]}),
+    answers("a fraction over zero", {"V": ["fractions", "Fraction", [1, 0]]}),
     answers("a range of everything", {"range": [0, 10**15, 1]}),
     answers("a list in a set", {"s": [[1]]}),
     answers("a named tuple of odd names", {"nt": ["int", ["__eq__", "__class__"], [1, 2]]}),
@@ -239,8 +238,8 @@ WORDS = (
     answers("a type with dots", {"T": "collections.abc.os"}),
     answers("the type of types", {"T": "builtins.type"}),
     answers("not implemented", {"S": "NotImplemented"}),
-    answers("a date that is none", {"date": [2024, 2, 30]}),
-    answers("a zone beyond the day", {"datetime": [2024, 1, 1, 0, 0, 0, 0, 10**18]}),
+    answers("a date that is none", {"V": ["datetime", "date", [2024, 2, 30]]}),
+    answers("a zone beyond the day", {"V": ["datetime", "datetime", [2024, 1, 1, 0, 0, 0, 0, 10**18, 0]]}),
     answers("a counter of texts", {"n": [["a", "b"]]}),
     answers("a default that is called", {"dd": ["builtins.list", []]}),
     answers("a view of keys that collide", {"keys": [{"i": hex(i * (2**61 - 1))} for i in range(30000)]}),
@@ -260,7 +259,7 @@ WORDS = (
     answers("an array where none was asked for", {"nd": ["<i8", [1], "0300000000000000"]}),
     answers("an array of objects", {"nd": ["|O", [1], "0000000000000000"]}),
     raises("nothing", []),
-    raises("our own stop", ["inside.program.Stop", "builtins.BaseException"]),
+    raises("our own stop", ["inside.channel.Stop", "builtins.BaseException"]),
     raises("an exit", ["builtins.SystemExit"], [0]),
     raises("an interrupt", ["builtins.KeyboardInterrupt"]),
     raises("the end of an iteration", ["builtins.StopIteration"], [3]),

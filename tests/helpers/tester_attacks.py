@@ -1,4 +1,3 @@
-
 """Attacks on the tester itself: to end it, to hang it, to fill it, or to have its tests refused. (name, the tests, a
 program that must not pass them); the verdict must be about the program.
 """
@@ -56,11 +55,11 @@ SPOKEN = (
     ("named tuples of 100,000 fields", LONG, 'loaded()\nn = 0\nwhile True:\n    n += 1\n    say("ret", {"nt": ["P", [f"f{n}_{i}" for i in range(100000)], [0] * 100000]}, None, "")\n    hear()'),
     ("an integer of 32 million bits", LONG, 'loaded()\nalways("ret", {"i": "0x" + "f" * 8000000}, None, "")'),
     ("an exception with that integer", LONG, 'loaded()\nalways("exc", error(["builtins.ValueError"], [{"i": "0x" + "f" * 20000}]), None, "")'),
-    ("a fraction of two such", LONG, 'loaded()\nalways("ret", {"F": [{"i": "0x" + "f" * 3000000}, {"i": "0x7" + "f" * 3000000}]}, None, "")'),
-    ("a decimal that cannot be written out", "assert int(root(4)) == 2\nassert round(root(4)) == 2\nassert root(4) // 1 == 2\nassert f'{root(4):f}' == '2'", 'loaded()\nalways("ret", {"D": "1e999999999"}, None, "")'),
-    ("the longest time there is, added to", "import datetime\nassert root(4) + root(4) == datetime.timedelta(1)\nassert abs(-root(4)) == root(4) * 2", 'loaded()\nalways("ret", {"td": [999999999, 86399, 999999]}, None, "")'),
-    ("the last of all dates", "import datetime\nassert root(4) + datetime.timedelta(1) == 2\nassert root(4).astimezone(datetime.timezone.utc).year == 3", 'loaded()\nalways("ret", {"datetime": [9999, 12, 31, 23, 59, 59, 999999, None, 0]}, None, "")'),
-    ("a signalling nan in every comparison", "assert root(4) == 2\nassert root(4) < 2\nassert {root(4): 1}\nassert max(root(4), 2) == 2\nassert sum([root(4), 1]) == 3", 'loaded()\nalways("ret", {"D": "sNaN"}, None, "")'),
+    ("a fraction of two such", LONG, 'loaded()\nalways("ret", {"V": ["fractions", "Fraction", [{"i": "0x" + "f" * 3000000}, {"i": "0x7" + "f" * 3000000}]]}, None, "")'),
+    ("a decimal that cannot be written out", "assert int(root(4)) == 2\nassert round(root(4)) == 2\nassert root(4) // 1 == 2\nassert f'{root(4):f}' == '2'", 'loaded()\nalways("ret", {"V": ["decimal", "Decimal", ["1e999999999"]]}, None, "")'),
+    ("the longest time there is, added to", "import datetime\nassert root(4) + root(4) == datetime.timedelta(1)\nassert abs(-root(4)) == root(4) * 2", 'loaded()\nalways("ret", {"V": ["datetime", "timedelta", [999999999, 86399, 999999]]}, None, "")'),
+    ("the last of all dates", "import datetime\nassert root(4) + datetime.timedelta(1) == 2\nassert root(4).astimezone(datetime.timezone.utc).year == 3", 'loaded()\nalways("ret", {"V": ["datetime", "datetime", [9999, 12, 31, 23, 59, 59, 999999, None, 0]]}, None, "")'),
+    ("a signalling nan in every comparison", "assert root(4) == 2\nassert root(4) < 2\nassert {root(4): 1}\nassert max(root(4), 2) == 2\nassert sum([root(4), 1]) == 3", 'loaded()\nalways("ret", {"V": ["decimal", "Decimal", ["sNaN"]]}, None, "")'),
     ("a range that is longer than len", "assert len(root(4)) == 2\nassert list(root(4)) == [1, 2]\nassert root(4)[::-1] == 2", 'loaded()\nalways("ret", {"range": [0, {"i": "0x" + "f" * 30}, 1]}, None, "")'),
     ("a slice of objects", "assert [1, 2][root(4)] == [1]\nassert 'ab'[root(4)] == 'a'", 'loaded()\nsay("ret", {"slice": [thing(3, "__index__"), thing(4, "__index__"), None]}, None, "")\nhear()\nalways("exc", error(["builtins.SystemExit"], []), None, "")'),
     ("keys that exit when they are compared", LONG, 'loaded()\nsay("ret", {"d": [[thing(3, "__eq__", more=1), 1], [thing(4, "__eq__", more=1), 2]]}, None, "")\nhear()\nalways("exc", error(["builtins.SystemExit"], []), None, "")'),

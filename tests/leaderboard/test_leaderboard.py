@@ -8,12 +8,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from helpers.browser import needs_chromium, visit
+from helpers.commands import run_command
 
 from herl_bench.cli.leaderboard import _judge, _show
 from herl_bench.compare.finished_runs import Evaluation, FinishedRun, Sample
@@ -28,12 +27,6 @@ from herl_bench.testing import tiny_checkpoint
 SMALL = ["rollouts_per_step=16", "max_new_tokens=8", "save_steps=2", "eval_items=8", "learning_rate=1e-3"]
 
 
-def command(*words, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "herl_bench", *map(str, words)], cwd=cwd, capture_output=True, text=True, timeout=300
-    )
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """`runs/` with a run of each method, `entries/` with a bundle of each."""
@@ -41,7 +34,7 @@ def place(tmp_path_factory):
     model = tiny_checkpoint(cwd / "llama")
     settings = [word for setting in SMALL for word in ("--set", setting)]
     for method in ("ppo", "herl"):
-        done = command(
+        done = run_command(
             "run",
             "--task",
             "gsm8k",
@@ -57,7 +50,7 @@ def place(tmp_path_factory):
             cwd=cwd,
         )
         assert done.returncode == 0, done.stderr
-        made = command("leaderboard", "bundle", f"runs/gsm8k-{method}-s0", "-o", f"entries/{method}", cwd=cwd)
+        made = run_command("leaderboard", "bundle", f"runs/gsm8k-{method}-s0", "-o", f"entries/{method}", cwd=cwd)
         assert made.returncode == 0, made.stderr
     return cwd
 
@@ -68,7 +61,7 @@ def entry(place, tmp_path):
 
 
 def verify(entry):
-    done = command("leaderboard", "verify", entry, "--jobs", 1, "--format", "json", cwd=entry.parent)
+    done = run_command("leaderboard", "verify", entry, "--jobs", 1, "--format", "json", cwd=entry.parent)
     said = json.loads(done.stdout)
     assert done.returncode == bool(said["problems"]), done.stderr
     return said["problems"]
@@ -200,11 +193,11 @@ def test_programs_run_again_and_a_rubric_file_goes_along(tmp_path):
     small = [
         word for setting in ("rubric=terse.yaml", "rollouts_per_step=8", "eval_items=6") for word in ("--set", setting)
     ]
-    done = command(
+    done = run_command(
         "run", "--task", "humaneval", "--method", "ppo", "--budget", "600", "--data", "synthetic", *small, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    made = command("leaderboard", "bundle", "runs/humaneval-ppo-s0", "-o", "entry", cwd=tmp_path)
+    made = run_command("leaderboard", "bundle", "runs/humaneval-ppo-s0", "-o", "entry", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     (tmp_path / "terse.yaml").unlink()
     entry = tmp_path / "entry"
@@ -247,17 +240,20 @@ def test_reference_answers_are_checked_against_real_files(place, tmp_path):
         "200",
         *small,
     ]
-    done = command("run", *words, cwd=tmp_path)
+    done = run_command("run", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    made = command("leaderboard", "bundle", "runs/gsm8k-ppo-s0", "-o", "entry", cwd=tmp_path)
+    made = run_command("leaderboard", "bundle", "runs/gsm8k-ppo-s0", "-o", "entry", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
-    assert "taken from the bundle itself: pass --data" in command("leaderboard", "verify", "entry", cwd=tmp_path).stdout
-    sound = command("leaderboard", "verify", "entry", "--data", data, cwd=tmp_path)
+    assert (
+        "taken from the bundle itself: pass --data"
+        in run_command("leaderboard", "verify", "entry", cwd=tmp_path).stdout
+    )
+    sound = run_command("leaderboard", "verify", "entry", "--data", data, cwd=tmp_path)
     assert (sound.returncode, sound.stdout) == (0, "entry: verified; every response was judged again\n"), sound.stderr
     path, name = only(tmp_path / "entry", "samples_*.jsonl")
     edit(path, easier)
     rehash(tmp_path / "entry", name)
-    forged = command("leaderboard", "verify", "entry", "--data", data, cwd=tmp_path)
+    forged = run_command("leaderboard", "verify", "entry", "--data", data, cwd=tmp_path)
     assert forged.returncode == 1
     assert "the problem or its reference answer is not the one of the source" in forged.stdout
 
@@ -385,7 +381,7 @@ def test_missing_and_foreign_files_are_named(entry):
 
 
 def test_what_is_no_entry_is_one_line(tmp_path):
-    done = command("leaderboard", "verify", tmp_path, cwd=tmp_path)
+    done = run_command("leaderboard", "verify", tmp_path, cwd=tmp_path)
     assert done.returncode == 2
     assert "no bundle.json there" in done.stderr
 
@@ -439,14 +435,14 @@ def test_other_items_are_another_table():
 def test_a_model_evaluated_outside_of_a_run_is_ranked_with_the_runs(place, tmp_path):
     """It is the policy that the runs started from, on their items."""
     words = ["--tasks", "gsm8k", "--model", "llama", "--data", "synthetic", "--limit", 8, "--max_new_tokens", 8]
-    bare = command("eval", *words, "--output_path", tmp_path / "bare", cwd=place)
+    bare = run_command("eval", *words, "--output_path", tmp_path / "bare", cwd=place)
     assert bare.returncode == 0, bare.stderr
-    refused = command("leaderboard", tmp_path / "bare", cwd=place)
+    refused = run_command("leaderboard", tmp_path / "bare", cwd=place)
     assert refused.returncode == 2
     assert "gsm8k has no samples beside it: evaluate with --log_samples" in refused.stderr
-    whole = command("eval", *words, "--output_path", tmp_path / "whole", "--log_samples", cwd=place)
+    whole = run_command("eval", *words, "--output_path", tmp_path / "whole", "--log_samples", cwd=place)
     assert whole.returncode == 0, whole.stderr
-    done = command("leaderboard", "runs", tmp_path / "whole", "--format", "json", cwd=place)
+    done = run_command("leaderboard", "runs", tmp_path / "whole", "--format", "json", cwd=place)
     assert done.returncode == 0, done.stderr
     (table,) = json.loads(done.stdout)["tables"]
     rows = {row["name"]: row for row in table["standings"]}
@@ -457,7 +453,7 @@ def test_a_model_evaluated_outside_of_a_run_is_ranked_with_the_runs(place, tmp_p
 
 
 def test_every_format_says_the_same(place):
-    shown = command("leaderboard", "runs", cwd=place).stdout
+    shown = run_command("leaderboard", "runs", cwd=place).stdout
     entries, left_out = entries_of([place / "runs"])
     assert left_out == []
     tables = rank(entries)
@@ -501,7 +497,7 @@ def test_a_published_page_names_no_folder_of_the_machine(place, tmp_path):
 def test_the_site_opens_from_disk_and_leaves_out_what_is_forged(place, tmp_path):
     entries = shutil.copytree(place / "entries", tmp_path / "entries")
     edit(entries / "ppo" / "bundle.json", lambda said: said["entry"]["spent"].update(tokens=1))
-    done = command("leaderboard", "build", entries, "-o", tmp_path / "site", "--jobs", 1, cwd=tmp_path)
+    done = run_command("leaderboard", "build", entries, "-o", tmp_path / "site", "--jobs", 1, cwd=tmp_path)
     assert done.returncode == 1
     assert "ppo: bundle.json: entry.spent.tokens is 1" in done.stderr
 
@@ -651,7 +647,7 @@ def crowd(place, tmp_path_factory):
 
 def test_a_site_is_built_of_what_is_sound_whatever_lies_beside_it(crowd, tmp_path):
     """The real command, so that processes and their limits are the real ones."""
-    done = command(
+    done = run_command(
         "leaderboard", "build", crowd, "-o", tmp_path / "site", "--jobs", 1, "--time_limit", 20, cwd=tmp_path
     )
     assert done.returncode == 1, done.stderr

@@ -39,7 +39,7 @@ from herl_bench.compare.schema import (
     Verdict,
     to_json,
 )  # fmt: skip
-from herl_bench.evaluate.evaluation import Score
+from herl_bench.evaluate.scores import Score
 from herl_bench.report.drawing import PALETTE
 from herl_bench.report.report import of_comparison, to_html, write_plots
 

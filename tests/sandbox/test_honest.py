@@ -1,4 +1,3 @@
-
 """Programs that do nothing wrong get the verdict that they deserve, with evidence for every assertion."""
 
 from __future__ import annotations

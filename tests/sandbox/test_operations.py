@@ -444,7 +444,7 @@ def test_filter_programs_are_well_formed(machine: str, processes: bool, own_file
     """Every path through the filter ends in a decision, and decides as the allow-list says."""
     audit, names = syscalls.ARCHITECTURES[machine]
     assert len(set(names.values())) == len(names)
-    code = seccomp.program(machine, processes, own_files)
+    code = seccomp.build_filter(machine, processes, own_files)
     assert len(code) % 8 == 0
     assert len(code) // 8 < 4096
     thread, fork = 0x3D0F00, 0x1200011

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from herl_bench.errors import UsageError
 from herl_bench.sandbox import Sandbox
-from herl_bench.sandbox.inside import codec
+from herl_bench.sandbox.inside import arrays, codec, protocol
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_a_package_that_is_not_installed_is_named(name: str):
 def loaded() -> Iterator[None]:
     """As where numpy is among the packages."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(codec, "NUMPY", numpy)
+        patch.setattr(arrays, "NUMPY", numpy)
         yield
 
 
@@ -132,7 +132,7 @@ def test_arrays_arrive_exactly(dtype: str, shape: list[int], content: bytes):
     ],
 )  # fmt: skip
 def test_wrong_arrays_are_refused(message: Any):
-    with pytest.raises(codec.BadValue):
+    with pytest.raises(protocol.BadValue):
         codec.decode(message)
-    with loaded(), pytest.raises(codec.BadValue):
+    with loaded(), pytest.raises(protocol.BadValue):
         codec.decode(message)

@@ -14,10 +14,10 @@ from herl_bench.policy.generation import Completion
 from herl_bench.policy.load import load_policy
 from herl_bench.testing import TOY_RUBRIC, tiny_checkpoint
 from herl_bench.train import sampling
+from herl_bench.train.checkpoints import list_checkpoints
 from herl_bench.train.config import HeRLConfig, PPOConfig
 from herl_bench.train.metrics import METRICS
 from herl_bench.train.rollouts import Row
-from herl_bench.train.training_run import checkpoints
 from herl_bench.train.update import ActorCritic, ScoredRows
 
 
@@ -79,7 +79,7 @@ def test_an_interrupted_run_saves_a_checkpoint_and_goes_on(tmp_path: Path, check
 
     run.on_step = interrupt
     train(run)
-    assert [p.name for p in checkpoints(run.directory)] == ["step-000001"]
+    assert [p.name for p in list_checkpoints(run.directory)] == ["step-000001"]
     assert_same(expected, train(make_run(tmp_path / "cut", checkpoint, config, resuming=True, lively=True)))
 
 

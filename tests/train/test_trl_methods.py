@@ -17,10 +17,11 @@ from helpers.toy_runs import PARITY, Killed, assert_same, rows, train
 from herl_bench.errors import DivergedError, UsageError
 from herl_bench.policy.load import load_policy
 from herl_bench.testing import tiny_checkpoint
+from herl_bench.train.checkpoints import list_checkpoints
 from herl_bench.train.config import GRPOConfig, PPOConfig, RLOOConfig, TRLConfig
 from herl_bench.train.forward import Packing, compute_logprobs, pack_microbatches
 from herl_bench.train.metrics import METRICS
-from herl_bench.train.training_run import TrainingRun, checkpoints
+from herl_bench.train.training_run import TrainingRun
 from herl_bench.train.trl_methods import StepSource, _count_minibatches, _counts_padding
 
 SMALL: dict[str, Any] = {
@@ -210,7 +211,7 @@ def test_an_interrupted_run_saves_a_checkpoint(tmp_path: Path, checkpoint: Path)
 
     run.on_step = interrupt
     train(run)
-    assert [p.name for p in checkpoints(run.directory)] == ["step-000002"]
+    assert [p.name for p in list_checkpoints(run.directory)] == ["step-000002"]
     assert len(rows(run)) == 2
 
 

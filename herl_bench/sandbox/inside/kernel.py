@@ -1,10 +1,9 @@
 """Thin ctypes wrappers over the Linux calls that confinement needs: namespaces, mounts, capabilities, resource limits,
 prctl.
 
-Covers: unshare, setns, mount, uid maps, dropping capabilities, rlimits. Each function gives a `Call`, which `make`
-makes. A child that was just forked so only makes calls: what it would touch to put them together, the kernel would have
-to copy for it. Leaves out: Landlock (`landlock.py`) and seccomp (`seccomp.py`). Numbers are from the kernel's uapi
-headers and are the same on x86-64 and aarch64.
+Most functions give a `Call`, which `make` makes. A child that was just forked so only makes calls: what it would touch
+to put them together, the kernel would have to copy for it. Leaves out: Landlock (`landlock.py`) and seccomp
+(`seccomp.py`). Numbers are from the kernel's uapi headers and are the same on x86-64 and aarch64.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import signal
 import struct
 from typing import Any, NamedTuple
 
@@ -19,19 +19,14 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc_with_lock = ctypes.PyDLL(None)
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x8000000, 0x10000000, 0x20000000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (
-    1,
-    2,
-    4,
-    8,
-    32,
-    4096,
-    16384,
-    1 << 18,
-)
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
+MS_REC, MS_PRIVATE = 16384, 1 << 18
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 CAPABILITY_VERSION_3 = 0x20080522
-SIGKILL = 9
+USELESS = (  # to a program, and dear or dangerous to others
+    *(resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE),
+    *(resource.RLIMIT_NICE, resource.RLIMIT_RTPRIO),
+)
 
 
 class Call(NamedTuple):
@@ -54,8 +49,8 @@ def make(*calls: Call) -> int:
 
 
 def prctl(option: int, argument: int = 0) -> Call:
-    zero = ctypes.c_ulong(0)
-    return Call(f"prctl {option}", libc.prctl, (ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero))
+    arguments = (ctypes.c_ulong(argument), *[ctypes.c_ulong(0)] * 3)
+    return Call(f"prctl {option}", libc.prctl, (ctypes.c_int(option), *arguments))
 
 
 def unshare(flags: int) -> Call:
@@ -67,10 +62,8 @@ def setns(descriptor: int, kind: int) -> Call:
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> Call:
-    data = options.encode() or None
-    return Call(
-        f"mount {target}", libc.mount, (source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), data)
-    )
+    names = (source.encode(), target.encode(), kind.encode())
+    return Call(f"mount {target}", libc.mount, (*names, ctypes.c_ulong(flags), options.encode() or None))
 
 
 def make_read_only(path: str) -> Call:
@@ -85,7 +78,7 @@ def change_directory(path: str) -> Call:
 
 
 def die_with_parent() -> Call:
-    return prctl(PR_SET_PDEATHSIG, SIGKILL)
+    return prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def no_new_privileges() -> Call:
@@ -95,11 +88,8 @@ def no_new_privileges() -> Call:
 def map_own_user(uid: int, gid: int) -> None:
     """Inside a fresh user namespace: the one user that exists is ourselves, under the same number."""
     for path, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        descriptor = os.open(f"/proc/self/{path}", os.O_WRONLY)
-        try:
-            os.write(descriptor, text.encode())
-        finally:
-            os.close(descriptor)
+        with open(f"/proc/self/{path}", "wb", buffering=0) as file:
+            file.write(text.encode())
 
 
 def drop_to(uid: int) -> None:
@@ -144,13 +134,6 @@ def limit_descriptors(count: int) -> Call:
     return limit(resource.RLIMIT_NOFILE, count)
 
 
-def limit_what_nobody_needs() -> list[Call]:
+def limit_useless() -> list[Call]:
     """The same for every candidate, so the spawner does it once and they inherit it."""
-    kinds = (
-        resource.RLIMIT_CORE,
-        resource.RLIMIT_MEMLOCK,
-        resource.RLIMIT_MSGQUEUE,
-        resource.RLIMIT_NICE,
-        resource.RLIMIT_RTPRIO,
-    )
-    return [limit(kind, 0) for kind in kinds]
+    return [limit(kind, 0) for kind in USELESS]

@@ -16,15 +16,16 @@ from .kernel import Call, libc, make
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 RULE_PATH_BENEATH = 1
-WITHOUT_NAMESPACES = (
-    6  # the ABI from which it also keeps signals in, without which a program could kill others of the same user
-)
+WITHOUT_NAMESPACES = 6  # the ABI that keeps signals in, without which a program could kill others of the same user
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
 MAKE_CHAR, MAKE_SOCK, MAKE_FIFO, MAKE_BLOCK = 1 << 6, 1 << 9, 1 << 10, 1 << 11
 REFER, TRUNCATE, IOCTL_DEV = 1 << 13, 1 << 14, 1 << 15
+FIRST_RIGHTS = REFER - 1  # all that ABI 1 knows
+SINCE = ((2, REFER), (3, TRUNCATE), (5, IOCTL_DEV))  # the ABI that added a right
 NOT_FOR_SCRATCH = EXECUTE | MAKE_CHAR | MAKE_SOCK | MAKE_FIFO | MAKE_BLOCK | IOCTL_DEV
 
 Rule = bytes
+RULE = struct.Struct("=Qi")
 
 
 def read_abi() -> int:
@@ -32,44 +33,40 @@ def read_abi() -> int:
     return max(version, 0)
 
 
-def every_right(version: int) -> int:
-    rights = (1 << 13) - 1
-    return (
-        rights | (REFER if version >= 2 else 0) | (TRUNCATE if version >= 3 else 0) | (IOCTL_DEV if version >= 5 else 0)
-    )
+def list_rights(version: int) -> int:
+    return FIRST_RIGHTS | sum(right for since, right in SINCE if version >= since)
 
 
-def rule(path: str, rights: int) -> Rule:
+def make_rule(path: str, rights: int) -> Rule:
     """Its descriptor stays open with the rule: a rule is about the inode, not the mount."""
-    return struct.pack("=Qi", rights, os.open(path, os.O_PATH | os.O_CLOEXEC))
+    return RULE.pack(rights, os.open(path, os.O_PATH | os.O_CLOEXEC))
 
 
-def readable(paths: Iterable[str], more: int = 0) -> list[Rule]:
+def allow_reading(paths: Iterable[str], more: int = 0) -> list[Rule]:
     """Reading rights and `more` for each path that exists, and writing to /dev/null.
 
     What lies below another of the paths (`/lib`, a link to `/usr/lib`) needs no rule of its own.
     """
     real = {os.path.realpath(path) for path in paths if os.path.exists(path)}
     tops = [path for path in sorted(real) if not any(path.startswith(other + "/") for other in real)]
-    rules = [rule(path, (READ_FILE | READ_DIR if os.path.isdir(path) else READ_FILE) | more) for path in tops]
-    return [*rules, rule("/dev/null", READ_FILE | WRITE_FILE)]
+    rules = [make_rule(path, (READ_FILE | READ_DIR if os.path.isdir(path) else READ_FILE) | more) for path in tops]
+    return [*rules, make_rule("/dev/null", READ_FILE | WRITE_FILE)]
 
 
-def ruleset(version: int, rules: Sequence[Rule], scratch: str | None) -> int:
+def make_ruleset(version: int, rules: Sequence[Rule], scratch: str | None) -> int:
     """A descriptor of: what the rules allow, and anything but execution below `scratch`."""
-    attributes = struct.pack(
-        "QQQ", every_right(version), 3 if version >= 4 else 0, 3 if version >= 6 else 0
-    )  # files, network, scope
+    network, scope = 3 if version >= 4 else 0, 3 if version >= 6 else 0
+    attributes = struct.pack("QQQ", list_rights(version), network, scope)
     size = ctypes.c_size_t(24 if version >= 6 else 16 if version >= 4 else 8)
-    made = make(Call("landlock_create", libc.syscall, (CREATE_RULESET, attributes, size, 0)))
-    below = None if scratch is None else rule(scratch, every_right(version) & ~NOT_FOR_SCRATCH)
-    for wanted in rules if below is None else [*rules, below]:
-        make(Call("landlock_add", libc.syscall, (ADD_RULE, made, RULE_PATH_BENEATH, wanted, 0)))
+    ruleset = make(Call("landlock_create", libc.syscall, (CREATE_RULESET, attributes, size, 0)))
+    below = None if scratch is None else make_rule(scratch, list_rights(version) & ~NOT_FOR_SCRATCH)
+    for rule in rules if below is None else [*rules, below]:
+        make(Call("landlock_add", libc.syscall, (ADD_RULE, ruleset, RULE_PATH_BENEATH, rule, 0)))
     if below is not None:
-        os.close(struct.unpack("=Qi", below)[1])
-    return made
+        os.close(RULE.unpack(below)[1])
+    return ruleset
 
 
-def restrict(made: int) -> Call:
+def restrict(ruleset: int) -> Call:
     """From now on only what this ruleset allows; needs `no_new_privileges`."""
-    return Call("landlock_restrict", libc.syscall, (RESTRICT_SELF, made, 0))
+    return Call("landlock_restrict", libc.syscall, (RESTRICT_SELF, ruleset, 0))

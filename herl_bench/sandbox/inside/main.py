@@ -13,7 +13,7 @@ import socket
 import sys
 from typing import Any
 
-from . import codec, kernel, landlock, spawner
+from . import arrays, kernel, landlock, spawner
 
 # What programs import often. Every module here makes every fork dearer (hashlib alone maps all of libcrypto).
 PRELOAD = (
@@ -33,7 +33,9 @@ def confine(options: dict[str, Any]) -> None:
             f"uid {os.getuid()} may not read {library}: use a Python that everybody may read, or another user than root"
         )
     if options["tier"] == "landlock":
-        rules = landlock.ruleset(landlock.read_abi(), landlock.readable([*options["readable"], "/proc"]), None)
+        rules = landlock.make_ruleset(
+            landlock.read_abi(), landlock.allow_reading([*options["readable"], "/proc"]), None
+        )
         kernel.make(kernel.no_new_privileges(), landlock.restrict(rules))
 
 
@@ -44,7 +46,7 @@ def main() -> None:
     sys.path.extend(options["paths"])
     for name in [*PRELOAD.split(), *options["packages"]]:
         __import__(name)
-    codec.NUMPY = sys.modules.get("numpy")
+    arrays.NUMPY = sys.modules.get("numpy")
     for name in ("exit", "quit"):  # which `site` would have made
         setattr(builtins, name, _sitebuiltins.Quitter(name, "Ctrl-D"))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -61,4 +63,4 @@ def main() -> None:
     from . import tester  # only now: what the tester imports must not lie in the candidates' memory
 
     confine(options)
-    tester.main(host, ours, options)
+    tester.main(host, ours)

@@ -6,7 +6,7 @@ under the global name `__hb__`:
 
     assert f(x) == y   →   try: __hb__.start(0); __hb__.compare(0, "Eq", f(x), y)
                            except __hb__.Stop: raise
-                           except BaseException: __hb__.raised(0)
+                           except BaseException: __hb__.report_error(0)
 """
 
 from __future__ import annotations
@@ -22,10 +22,8 @@ RECORDER = "__hb__"
 BUILTINS = frozenset(dir(builtins))
 LONGEST_SOURCE = 500
 LOAD = ast.Load()
-ANYWHERE: Any = {
-    "lineno": 1,
-    "col_offset": 0,
-}  # of the nodes that stand nowhere in the source; asking ast to find them all takes longer than parsing
+# Of the nodes that stand nowhere in the source; asking ast to find them all takes longer than parsing.
+ANYWHERE: Any = {"lineno": 1, "col_offset": 0}
 
 
 class Call(NamedTuple):
@@ -79,23 +77,20 @@ def prepare(source: str) -> Tests:
     tree = ast.parse(source)
     has_check = any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body)
     calls_check = any(
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Name)
-        and node.value.func.id == "check"
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and is_check(node.value.func)
         for node in tree.body
     )
-    free = free_names(source)
-    writer = _Writer(source, free, checks_program(tree, free))
+    free = find_free_names(source)
+    writer = _Writer(source, free, checks_only_program(tree, free))
     attributes = frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
     body = writer.main_body(tree.body)
     code = compile(ast.Module(body, tree.type_ignores), "<tests>", "exec", dont_inherit=True)
-    said = effects(source, tree, free)
+    effects = find_effects(source, tree, free)
     sites, statements = tuple(writer.sites), tuple(writer.statements)
-    return Tests(code, sites, statements, free, has_check, calls_check, tuple(writer.calls), attributes, *said)
+    return Tests(code, sites, statements, free, has_check, calls_check, tuple(writer.calls), attributes, *effects)
 
 
-def free_names(source: str) -> frozenset[str]:
+def find_free_names(source: str) -> frozenset[str]:
     top = symtable.symtable(source, "<tests>", "exec")
     read, bound = set(), set()
     tables = [top]
@@ -119,7 +114,7 @@ TRACES = re.compile(rf"\b(import|open|case|{WORLD.replace(' ', '|')})\b")
 OWN_STREAMS = ("stdout", "stderr")  # where the program's output goes too
 
 
-def effects(source: str, tree: ast.Module, free: frozenset[str]) -> tuple[str, str]:
+def find_effects(source: str, tree: ast.Module, free: frozenset[str]) -> tuple[str, str]:
     """What the tests replace, and what else they do, in words: in a single process the program would see it."""
     if not TRACES.search(source):  # walking through the tree takes half as long as all else that is done with it
         return "", ""
@@ -131,13 +126,13 @@ def effects(source: str, tree: ast.Module, free: frozenset[str]) -> tuple[str, s
     }
     replaces = doubt = ""
     for node in ast.walk(tree):
-        name = dotted(node.func if isinstance(node, ast.Call) else node)
+        name = spell_dotted(node.func if isinstance(node, ast.Call) else node)
         words = set(name.split("."))
         if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
             if name.partition(".")[0] in imported and not words & set(OWN_STREAMS):
                 replaces = name
-        elif isinstance(node, ast.MatchClass) and dotted(node.cls) in free:
-            doubt = f"match the class {dotted(node.cls)}"
+        elif isinstance(node, ast.MatchClass) and spell_dotted(node.cls) in free:
+            doubt = f"match the class {spell_dotted(node.cls)}"
         elif isinstance(node, ast.Call):
             given = [*node.args, *(word.value for word in node.keywords)]
             texts = [part.value for part in given if isinstance(part, ast.Constant) and isinstance(part.value, str)]
@@ -150,21 +145,20 @@ def effects(source: str, tree: ast.Module, free: frozenset[str]) -> tuple[str, s
     return replaces, doubt
 
 
-def dotted(node: ast.AST) -> str:
+def spell_dotted(node: ast.AST) -> str:
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
-        return f"{dotted(node.value)}.{node.attr}"
-    return dotted(node.value) if isinstance(node, ast.Subscript) else ""
+        return f"{spell_dotted(node.value)}.{node.attr}"
+    return spell_dotted(node.value) if isinstance(node, ast.Subscript) else ""
 
 
-def checks_program(tree: ast.Module, free: frozenset[str]) -> bool:
+def checks_only_program(tree: ast.Module, free: frozenset[str]) -> bool:
     """Is `check` only ever given what the program defines? A wrapper of the tests' own may call it otherwise than
     `check` shows."""
-    given = [
-        node.args[0] for node in ast.walk(tree) if isinstance(node, ast.Call) and is_check(node.func) and node.args
-    ]
-    uses = sum(is_check(node) for node in ast.walk(tree))
+    nodes = list(ast.walk(tree))
+    given = [node.args[0] for node in nodes if isinstance(node, ast.Call) and is_check(node.func) and node.args]
+    uses = sum(map(is_check, nodes))
     return uses == len(given) and all(isinstance(argument, ast.Name) and argument.id in free for argument in given)
 
 
@@ -180,7 +174,7 @@ FINAL = (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)
 WRAPPERS = frozenset({"abs", "round", "list", "tuple", "set", "sorted", "dict", "str", "int", "float", "bool"})
 
 
-def only_call(test: ast.expr, names: frozenset[str]) -> Call | None:
+def find_only_call(test: ast.expr, names: frozenset[str]) -> Call | None:
     """The one call of a name among `names` that evaluating the test comes down to; None where that cannot be told."""
     found: ast.Call | None = None
     nodes: list[ast.AST] = [test]
@@ -244,7 +238,7 @@ class _Writer(ast.NodeTransformer):
         new: list[ast.stmt] = []
         run: list[tuple[int, Call]] = []
         for node in body:
-            call = only_call(node.test, self.names) if isinstance(node, ast.Assert) else None
+            call = find_only_call(node.test, self.names) if isinstance(node, ast.Assert) else None
             if call is None or (run and run[0][1].function != call.function):
                 self._foresee(run)
                 run = []
@@ -281,7 +275,7 @@ class _Writer(ast.NodeTransformer):
         text = self._text(node)
         self.statements.append(text)
         imports = isinstance(node, ast.Import | ast.ImportFrom)
-        return self._try([new], self._call("broken", constant(len(self.statements) - 1), constant(imports)))
+        return self._try([new], self._call("report_broken", constant(len(self.statements) - 1), constant(imports)))
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         test = node.test
@@ -297,8 +291,10 @@ class _Writer(ast.NodeTransformer):
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
             report = self._call("compare", where, constant(type(test.ops[0]).__name__), test.left, test.comparators[0])
         else:
-            report = self._call("truth", where, test)
-        return ast.copy_location(self._try([self._call("start", where), report], self._call("raised", where)), node)
+            report = self._call("check", where, test)
+        return ast.copy_location(
+            self._try([self._call("start", where), report], self._call("report_error", where)), node
+        )
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)

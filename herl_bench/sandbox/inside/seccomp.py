@@ -23,23 +23,13 @@ LOAD, JUMP, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x0
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 DONE, EPERM, EAGAIN, ENOTTY, ENOSYS = 0, 1, 11, 25, 38
 NUMBER_AT, ARCH_AT, ARGUMENTS_AT = 0, 4, 16
+FARTHEST = 256  # what a conditional jump skips at most: its operand is one byte
 X32_BIT = 0x40000000
 CLONE_THREAD, AF_UNIX = 0x10000, 1
-CLONE_NEW_OR_STRANGE = (
-    0x7E020000 | 0x8000 | 0x2000 | 0x800000
-)  # any namespace; CLONE_PARENT, CLONE_PTRACE, CLONE_UNTRACED
+CLONE_NEW_OR_STRANGE = 0x7E020000 | 0x8000 | 0x2000 | 0x800000  # any namespace; CLONE_PARENT, _PTRACE, _UNTRACED
 PR_SET_NAME, PR_GET_NAME, PR_SET_VMA = 15, 16, 0x53564D41
 TTY_AND_DESCRIPTOR_REQUESTS = (0x5401, 0x5451, 0x5450, 0x5421, 0x541B)  # TCGETS, FIOCLEX, FIONCLEX, FIONBIO, FIONREAD
-DESCRIPTOR_REQUESTS = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    1030,
-    1031,
-    1032,
-)  # DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC, SETPIPE_SZ, GETPIPE_SZ
+DESCRIPTOR_REQUESTS = (0, 1, 2, 3, 4, 1030, 1031, 1032)  # F_DUPFD to F_SETFL, DUPFD_CLOEXEC, SETPIPE_SZ, GETPIPE_SZ
 # SETLK, SETLKW. All programs have /dev/null open for writing: a lock on it would tell another one something. A process
 # never waits for its own locks, so one that is alone is told that it has them. Nobody may ask for the locks that there
 # are; and flock is not listed at all.
@@ -54,75 +44,68 @@ def give(action: int) -> Instruction:
     return (RETURN, 0, 0, action)
 
 
-def low_word(argument: int) -> Instruction:
+def load_low(argument: int) -> Instruction:
     return (LOAD, 0, 0, ARGUMENTS_AT + 8 * argument)
 
 
-def high_word(argument: int) -> Instruction:
+def load_high(argument: int) -> Instruction:
     return (LOAD, 0, 0, ARGUMENTS_AT + 8 * argument + 4)
 
 
-def one_of(argument: int, values: tuple[int, ...], otherwise: int) -> list[Instruction]:
+def allow_values(argument: int, values: tuple[int, ...], otherwise: int = EPERM) -> list[Instruction]:
     """Allow when the argument's low 32 bits equal one of the values (the kernel reads these arguments as 32 bits
     too)."""
     tests = [(EQUAL, len(values) - i, 0, value) for i, value in enumerate(values)]
-    return [low_word(argument), *tests, give(otherwise), give(ALLOW)]
+    return [load_low(argument), *tests, give(ERRNO | otherwise), give(ALLOW)]
 
 
-def null(argument: int) -> list[Instruction]:
+def allow_null(argument: int) -> list[Instruction]:
     """Allow when the 64-bit pointer argument is null."""
-    return [
-        low_word(argument),
-        (EQUAL, 0, 3, 0),
-        high_word(argument),
-        (EQUAL, 0, 1, 0),
-        give(ALLOW),
-        give(ERRNO | EPERM),
-    ]
+    tests = [load_low(argument), (EQUAL, 0, 3, 0), load_high(argument), (EQUAL, 0, 1, 0)]
+    return [*tests, give(ALLOW), give(ERRNO | EPERM)]
 
 
-def blocks(names: dict[str, int], processes: bool) -> dict[int, list[Instruction]]:
+def decide_calls(names: dict[str, int], processes: bool) -> dict[int, list[Instruction]]:
     """Per system-call number, the instructions that decide it."""
     strange = (ANY_BIT, 1, 0, CLONE_NEW_OR_STRANGE)
-    only_threads = [low_word(0), strange, (ANY_BIT, 1, 0, CLONE_THREAD), give(ERRNO | EPERM), give(ALLOW)]
+    only_threads = [load_low(0), strange, (ANY_BIT, 1, 0, CLONE_THREAD), give(ERRNO | EPERM), give(ALLOW)]
+    no_namespace = [load_low(0), (ANY_BIT, 0, 1, CLONE_NEW_OR_STRANGE), give(ERRNO | EPERM), give(ALLOW)]
     # Other programs have the same library's page, at which one could wait and the other wake. That nobody waited is a
     # legal answer to all of it.
-    only_private = [low_word(1), (ANY_BIT, 1, 0, FUTEX_PRIVATE), give(ERRNO | EAGAIN), give(ALLOW)]
+    only_private = [load_low(1), (ANY_BIT, 1, 0, FUTEX_PRIVATE), give(ERRNO | EAGAIN), give(ALLOW)]
     first, second = LOCK_REQUESTS
-    locks_are_had = [low_word(1), (EQUAL, 1, 0, first), (EQUAL, 0, 1, second), give(ERRNO | DONE)]
-    no_namespace = [low_word(0), (ANY_BIT, 0, 1, CLONE_NEW_OR_STRANGE), give(ERRNO | EPERM), give(ALLOW)]
+    has_locks = [load_low(1), (EQUAL, 1, 0, first), (EQUAL, 0, 1, second), give(ERRNO | DONE)]
+    shared_locks = allow_values(1, DESCRIPTOR_REQUESTS + LOCK_REQUESTS)
     narrowed = {
         "clone": no_namespace if processes else only_threads,
         "clone3": [give(ERRNO | ENOSYS)],  # glibc then falls back to clone, whose flags can be read
-        "prlimit64": null(2),
-        "socketpair": one_of(0, (AF_UNIX,), ERRNO | EPERM),
-        "prctl": one_of(0, (PR_SET_NAME, PR_GET_NAME, PR_SET_VMA), ERRNO | EPERM),
-        "ioctl": one_of(1, TTY_AND_DESCRIPTOR_REQUESTS, ERRNO | ENOTTY),
-        "sendto": null(4),
-        "fcntl": one_of(1, DESCRIPTOR_REQUESTS + LOCK_REQUESTS, ERRNO | EPERM)
-        if processes
-        else [*locks_are_had, *one_of(1, DESCRIPTOR_REQUESTS, ERRNO | EPERM)],
+        "prlimit64": allow_null(2),
+        "sendto": allow_null(4),
+        "socketpair": allow_values(0, (AF_UNIX,)),
+        "prctl": allow_values(0, (PR_SET_NAME, PR_GET_NAME, PR_SET_VMA)),
+        "ioctl": allow_values(1, TTY_AND_DESCRIPTOR_REQUESTS, ENOTTY),
+        "fcntl": shared_locks if processes else has_locks + allow_values(1, DESCRIPTOR_REQUESTS),
         "futex": [give(ALLOW)] if processes else only_private,
-        "setsockopt": one_of(2, SIZES_AND_TIMES, ERRNO | EPERM),
-        "getsockopt": one_of(2, SIZES_AND_TIMES + KINDS_AND_ERRORS, ERRNO | EPERM),
+        "setsockopt": allow_values(2, SIZES_AND_TIMES),
+        "getsockopt": allow_values(2, SIZES_AND_TIMES + KINDS_AND_ERRORS),
     }
     return {number: narrowed.get(name, [give(ALLOW)]) for name, number in names.items()}
 
 
-def search(intervals: list[tuple[int, list[Instruction]]]) -> list[Instruction]:
+def build_tree(intervals: list[tuple[int, list[Instruction]]]) -> list[Instruction]:
     """A balanced tree over (first number, block): the kernel emulates the filter once per system call when it is
     loaded, so a linear list would cost about 0.3 ms per candidate."""
     if len(intervals) == 1:
         return list(intervals[0][1])
     middle = len(intervals) // 2
-    below, above = search(intervals[:middle]), search(intervals[middle:])
+    below, above = build_tree(intervals[:middle]), build_tree(intervals[middle:])
     pivot = intervals[middle][0]
-    if len(below) < 256:
+    if len(below) < FARTHEST:
         return [(AT_LEAST, len(below), 0, pivot), *below, *above]
     return [(AT_LEAST, 0, 1, pivot), (JUMP, 0, 0, len(below)), *below, *above]
 
 
-def program(machine: str, processes: bool = False, own_files: bool = True) -> bytes:
+def build_filter(machine: str, processes: bool = False, own_files: bool = True) -> bytes:
     """The filter for `platform.machine()`; KeyError where there is no table.
 
     processes: fork, exec and kill are allowed, for a program in a pid namespace of its own. own_files: all that it can
@@ -130,17 +113,16 @@ def program(machine: str, processes: bool = False, own_files: bool = True) -> by
     """
     audit, table = ARCHITECTURES[machine]
     without = (frozenset() if processes else PROCESSES) | (frozenset() if own_files else FILE_OWNERS)
-    decided = blocks({name: number for name, number in table.items() if name not in without}, processes)
-    denied = [give(ERRNO | EPERM)]
+    decided = decide_calls({name: number for name, number in table.items() if name not in without}, processes)
     intervals: list[tuple[int, list[Instruction]]] = []
     for number in range(max(decided) + 2):
-        block = decided.get(number, denied)
+        block = decided.get(number, [give(ERRNO | EPERM)])
         if not intervals or intervals[-1][1] != block:
             intervals.append((number, block))
     head: list[Instruction] = [(LOAD, 0, 0, ARCH_AT), (EQUAL, 1, 0, audit), give(KILL), (LOAD, 0, 0, NUMBER_AT)]
     if machine == "x86_64":
         head += [(AT_LEAST, 0, 1, X32_BIT), give(KILL)]
-    return b"".join(struct.pack("HBBI", *instruction) for instruction in head + search(intervals))
+    return b"".join(struct.pack("HBBI", *instruction) for instruction in head + build_tree(intervals))
 
 
 class _Program(ctypes.Structure):
@@ -149,10 +131,6 @@ class _Program(ctypes.Structure):
 
 def load(code: bytes) -> Call:
     """Needs `no_new_privileges`."""
-    loaded = _Program(len(code) // 8, code)
-    zero = ctypes.c_ulong(0)
-    return Call(
-        "seccomp",
-        libc.prctl,
-        (ctypes.c_int(PR_SET_SECCOMP), ctypes.c_ulong(MODE_FILTER), ctypes.byref(loaded), zero, zero),
-    )
+    program, zero = _Program(len(code) // 8, code), ctypes.c_ulong(0)
+    arguments = (ctypes.c_int(PR_SET_SECCOMP), ctypes.c_ulong(MODE_FILTER), ctypes.byref(program), zero, zero)
+    return Call("seccomp", libc.prctl, arguments)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import signal
 import socket
@@ -26,16 +27,15 @@ import struct
 import time
 from typing import Any, NamedTuple
 
-from . import candidate, frames, kernel, landlock, seccomp
+from . import candidate, frames, kernel, landlock, rehearsal, seccomp
 
 STREAM = 3
 DESCRIPTORS_TO_CLOSE = 1024
 BURY_S = 0.02  # how often an idle spawner looks whether those that it killed are dead
-PROCESS_CPU_CLOCK = (
-    2  # the low bits of a process's clock number, with the negated pid above them (linux/posix-timers.h)
-)
+PROCESS_CPU_CLOCK = 2  # the low bits of a process's clock number; above them the negated pid (linux/posix-timers.h)
 MEGABYTE = 1 << 20
-LONGEST_NUMBER = 24
+LONGEST_NUMBER = 24  # letters of one in a file of /proc, with room to spare
+STATUS_FILE = 4096  # bytes of the longest file of /proc that is read
 QUIET = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
 READY = frames.pack(["ready"])
 
@@ -48,9 +48,8 @@ DESCRIPTOR = struct.Struct("i")
 class Setting(NamedTuple):  # not a dataclass: that module loads much, and every candidate would carry it
     """What holds for every candidate of this worker.
 
-    readable: what a program may read (the interpreter and its libraries), as `landlock.readable`. runnable: what one
-    that may make processes may also read, and run. isolated: in namespaces. confined: by Landlock and seccomp; False
-    only for the unsafe tier.
+    readable: what a program may read (the interpreter and its libraries). runnable: what one that may make processes
+    may also read, and run. isolated: in namespaces. confined: by Landlock and seccomp; False only for the unsafe tier.
     """
 
     readable: list[landlock.Rule]
@@ -62,17 +61,17 @@ class Setting(NamedTuple):  # not a dataclass: that module loads much, and every
     processes_filter: bytes
 
 
-def setting(options: dict[str, Any]) -> Setting:
+def make_setting(options: dict[str, Any]) -> Setting:
     isolated, confined = options["tier"] == "namespaces", options["tier"] != "none"
-    machine = os.uname().machine
+    machine, runnable = os.uname().machine, [*options["readable"], *options["programs"]]
     return Setting(
-        readable=landlock.readable(options["readable"]) if confined else [],
-        runnable=landlock.readable([*options["readable"], *options["programs"]], landlock.EXECUTE) if isolated else [],
+        readable=landlock.allow_reading(options["readable"]) if confined else [],
+        runnable=landlock.allow_reading(runnable, landlock.EXECUTE) if isolated else [],
         isolated=isolated,
         confined=confined,
         landlock=landlock.read_abi() if confined else 0,
-        threads_filter=seccomp.program(machine, own_files=isolated) if confined else b"",
-        processes_filter=seccomp.program(machine, processes=True) if isolated else b"",
+        threads_filter=seccomp.build_filter(machine, own_files=isolated) if confined else b"",
+        processes_filter=seccomp.build_filter(machine, processes=True) if isolated else b"",
     )
 
 
@@ -80,8 +79,7 @@ class Plan(NamedTuple):
     """What happens to every candidate with the same limits.
 
     before: by the spawner, whose new namespaces the candidate is born into. first, last: by the candidate itself,
-    before and after Landlock.
-    message: the largest that it may send, in bytes.
+    before and after Landlock. message: the largest that it may send, in bytes.
     """
 
     before: list[kernel.Call]
@@ -91,54 +89,50 @@ class Plan(NamedTuple):
     message: int
 
 
-def plan(limits: dict[str, Any], fixed: Setting) -> Plan:
+def make_plan(limits: dict[str, Any], setting: Setting) -> Plan:
     """In the order in which the later steps still allow the earlier ones."""
     alone = limits["processes"] == 1
-    before, first, last = [], [kernel.die_with_parent()], []
-    if fixed.isolated:
-        before.append(kernel.unshare(kernel.CLONE_NEWPID | kernel.CLONE_NEWNS))
+    before, first = [], [kernel.die_with_parent()]
+    last = [kernel.limit_descriptors(limits["open_files"])]  # only then: the spawner's own are open before
+    if setting.isolated:
         scratch = f"size={limits['scratch_mb']}m,nr_inodes={limits['inodes']},mode=700"
+        before.append(kernel.unshare(kernel.CLONE_NEWPID | kernel.CLONE_NEWNS))
         before.append(kernel.mount("scratch", "/tmp", "tmpfs", QUIET, scratch))
-        if not alone:
-            before.append(
-                kernel.mount("/tmp", "/dev/shm", "none", kernel.MS_BIND)
-            )  # semaphores of multiprocessing, in the same scratch
+        if not alone:  # semaphores of multiprocessing, in the same scratch
+            before.append(kernel.mount("/tmp", "/dev/shm", "none", kernel.MS_BIND))
         before.append(kernel.change_directory("/tmp"))
-        first.append(
-            kernel.unshare(kernel.CLONE_NEWUSER)
-        )  # without a user of its own in it: the scratch belongs to the namespace outside
+        # Without a user of its own in it: the scratch belongs to the namespace outside.
+        first.append(kernel.unshare(kernel.CLONE_NEWUSER))
     first += kernel.limit_resources(
         memory=limits["memory_mb"] * MEGABYTE,
-        cpu=max(1, round(limits["cpu_s"] + 0.499)),
+        cpu=max(1, math.ceil(limits["cpu_s"])),
         file=limits["file_mb"] * MEGABYTE,
-        tasks=(limits["threads"] if alone else limits["processes"]) if fixed.isolated else None,
+        tasks=(limits["threads"] if alone else limits["processes"]) if setting.isolated else None,
     )
-    if fixed.confined:
+    if setting.confined:
         first.append(kernel.drop_capabilities())
-    last.append(kernel.limit_descriptors(limits["open_files"]))  # only now: the spawner's own are still open
-    if fixed.confined:
-        last.append(seccomp.load(fixed.threads_filter if alone else fixed.processes_filter))
-    return Plan(before, fixed.readable if alone else fixed.runnable, first, last, limits["message_mb"] * MEGABYTE)
+        last.append(seccomp.load(setting.threads_filter if alone else setting.processes_filter))
+    return Plan(before, setting.readable if alone else setting.runnable, first, last, limits["message_mb"] * MEGABYTE)
 
 
-def become_candidate(server: candidate.Server, descriptor: int, files: list[int], ruleset: int, steps: Plan) -> None:
+def become_candidate(server: candidate.Server, descriptor: int, files: list[int], ruleset: int, plan: Plan) -> None:
     """The child's whole life. The tester sends the code only after it has read "ready", so a failed set-up is never the
     program's doing."""
     greeting = READY
     for standard, given in enumerate(files):
         os.dup2(given, standard)
     try:
-        kernel.make(*steps.first)
+        kernel.make(*plan.first)
         if ruleset >= 0:
             kernel.make(landlock.restrict(ruleset))
-        kernel.make(*steps.last)
+        kernel.make(*plan.last)
     except OSError as error:
         greeting = frames.pack(["setup", str(error)])
     os.dup2(descriptor, STREAM)
     os.closerange(STREAM + 1, DESCRIPTORS_TO_CLOSE)
     server.stream.sendall(greeting)
     if greeting is READY:
-        candidate.main(server, steps.message)
+        candidate.main(server, plan.message)
 
 
 class Processes:
@@ -146,9 +140,9 @@ class Processes:
 
     def __init__(self) -> None:
         self.folder = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
-        self.page = bytearray(4096)
+        self.page = bytearray(STATUS_FILE)
 
-    def number(self, path: str, after: bytes) -> int:
+    def read_number(self, path: str, after: bytes) -> int:
         """The one that follows these words. ValueError where they are not there.
 
         The file is read to one place and wiped: it spells the name that a program gave itself, which the next one must
@@ -165,32 +159,32 @@ class Processes:
         finally:
             self.page[:size] = bytes(size)
 
-    def outside(self, pid: int) -> int:
+    def find_outer(self, pid: int) -> int:
         """The number of a child in the /proc that we see, an outer pid namespace's: only a pidfd tells. -1 for one that
         has ended."""
         descriptor = os.pidfd_open(pid)
         try:
-            return self.number(f"self/fdinfo/{descriptor}", b"\nPid:")
+            return self.read_number(f"self/fdinfo/{descriptor}", b"\nPid:")
         finally:
             os.close(descriptor)
 
-    def waited(self, pid: int) -> float:
+    def read_waited(self, pid: int) -> float:
         """Seconds on the run queue without running, of the main thread; 0 where the kernel does not count them."""
         try:
-            return self.number(f"{self.outside(pid)}/schedstat", b" ") / 1e9
+            return self.read_number(f"{self.find_outer(pid)}/schedstat", b" ") / 1e9
         except (OSError, ValueError):
             return 0.0
 
-    def usage(self, pid: int) -> tuple[int, float]:
+    def read_usage(self, pid: int) -> tuple[int, float]:
         """(peak kB, cpu s) of a child that runs."""
-        peak = self.number(f"{self.outside(pid)}/status", b"\nVmHWM:")
+        peak = self.read_number(f"{self.find_outer(pid)}/status", b"\nVmHWM:")
         return peak, time.clock_gettime(~pid << 3 | PROCESS_CPU_CLOCK)
 
 
 class Spawner:
-    def __init__(self, control: socket.socket, fixed: Setting, server: candidate.Server):
+    def __init__(self, control: socket.socket, setting: Setting, server: candidate.Server):
         self.control = control
-        self.fixed = fixed
+        self.setting = setting
         self.server = server
         self.processes = Processes()
         self.plans: dict[bytes, Plan] = {}
@@ -198,7 +192,7 @@ class Spawner:
         self.dying: list[int] = []
         self.spawned = 0
         self.home: list[kernel.Call] = []
-        if fixed.isolated:
+        if setting.isolated:
             for name, kind in (("pid", kernel.CLONE_NEWPID), ("mnt", kernel.CLONE_NEWNS)):
                 self.home.append(kernel.setns(os.open(f"/proc/self/ns/{name}", os.O_RDONLY), kind))
 
@@ -219,18 +213,18 @@ class Spawner:
                 self.control.send(self.answer(*NUMBER.unpack(message)))
 
     def spawn(self, request: bytes, sent: list[int]) -> None:
-        steps = self.plans.get(request)
-        if steps is None:
-            steps = self.plans[request] = plan(json.loads(request[1:]), self.fixed)
-        ruleset, trouble = -1, ""
+        plan = self.plans.get(request)
+        if plan is None:
+            plan = self.plans[request] = make_plan(json.loads(request[1:]), self.setting)
+        ruleset, trouble, setting = -1, "", self.setting
         try:
-            kernel.make(*steps.before)
-            if self.fixed.landlock:
-                ruleset = landlock.ruleset(self.fixed.landlock, steps.rules, "/tmp" if self.fixed.isolated else None)
+            kernel.make(*plan.before)
+            if setting.landlock:
+                ruleset = landlock.make_ruleset(setting.landlock, plan.rules, "/tmp" if setting.isolated else None)
             pid = kernel.fork()
             if pid == 0:
                 try:
-                    become_candidate(self.server, sent[0], sent[1:], ruleset, steps)
+                    become_candidate(self.server, sent[0], sent[1:], ruleset, plan)
                 finally:
                     os._exit(0)
             self.children[self.spawned] = pid
@@ -247,11 +241,11 @@ class Spawner:
         if number not in self.children:  # it never came to life
             return USED.pack(0, 0, 0.0)
         if what == b"w":
-            return SECONDS.pack(self.processes.waited(self.children[number]))
+            return SECONDS.pack(self.processes.read_waited(self.children[number]))
         pid = self.children.pop(number)
         if what == b"k":
             try:
-                peak, cpu = self.processes.usage(pid)
+                peak, cpu = self.processes.read_usage(pid)
             except (OSError, ValueError, IndexError):
                 pass  # it ended meanwhile
             else:
@@ -274,35 +268,31 @@ def main(control: socket.socket, options: dict[str, Any]) -> None:
     if control.fileno() != STREAM:
         os.dup2(control.fileno(), STREAM)  # keeps the place of the candidate's own
     uid, gid = os.getuid(), os.getgid()
-    fixed = setting(options)
-    if fixed.isolated:
-        kernel.make(
-            kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC)
-        )
+    setting = make_setting(options)
+    if setting.isolated:
+        flags = kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID | kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC
+        kernel.make(kernel.unshare(flags))
         kernel.map_own_user(uid, gid)
         first = os.fork()
         if first:
             os.waitpid(first, 0)
             return
         kernel.make(kernel.die_with_parent(), kernel.mount("none", "/", "none", kernel.MS_REC | kernel.MS_PRIVATE))
-    kernel.make(*kernel.limit_what_nobody_needs())
-    if fixed.confined:
+    kernel.make(*kernel.limit_useless())
+    if setting.confined:
         kernel.make(kernel.no_new_privileges())
     null = os.open("/dev/null", os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    spawner = Spawner(control, fixed, candidate.prepare(STREAM))
-    if fixed.isolated:  # for good, and for all candidates; the spawner itself has it open
+    rehearsal.rehearse()
+    spawner = Spawner(control, setting, candidate.prepare(STREAM))
+    if setting.isolated:  # for good, and for all candidates; the spawner itself has it open
         kernel.make(kernel.mount("none", "/proc", "tmpfs", QUIET | kernel.MS_RDONLY, "size=4k"))
         # Programs share these: who may touch the times of a device, or the mode of the folder, which an ordinary user
         # owns, leaves word there.
-        kernel.make(
-            *map(
-                kernel.make_read_only,
-                filter(os.path.ismount, ["/dev", *(f"/dev/{name}" for name in os.listdir("/dev"))]),
-            )
-        )
-        if not fixed.landlock:
+        devices = ["/dev", *(f"/dev/{name}" for name in os.listdir("/dev"))]
+        kernel.make(*map(kernel.make_read_only, filter(os.path.ismount, devices)))
+        if not setting.landlock:
             kernel.make(kernel.mount("none", "/dev/shm", "tmpfs", QUIET | kernel.MS_RDONLY, "size=4k"))
     gc.collect()
     gc.freeze()  # a collection in the child must not touch, and so copy, the parent's pages

@@ -15,7 +15,7 @@ SHOWN = 120
 
 
 @contextlib.contextmanager
-def files(stdin: str) -> Iterator[tuple[int, int]]:
+def open_files(stdin: str) -> Iterator[tuple[int, int]]:
     """Descriptors of a file that holds the input and of an empty one for the output."""
     given, taken = os.memfd_create("stdin"), os.memfd_create("stdout")
     try:
@@ -28,11 +28,11 @@ def files(stdin: str) -> Iterator[tuple[int, int]]:
         os.close(taken)
 
 
-def read(descriptor: int) -> bytes:
+def read_output(descriptor: int) -> bytes:
     return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
 
-def lines(output: bytes) -> list[bytes]:
+def split_lines(output: bytes) -> list[bytes]:
     """Without whitespace at the ends of lines and empty lines at the end."""
     found = [line.rstrip() for line in output.split(b"\n")]
     while found and not found[-1]:
@@ -40,21 +40,21 @@ def lines(output: bytes) -> list[bytes]:
     return found
 
 
-def difference(expected: bytes, got: bytes) -> str:
+def find_difference(expected: bytes, got: bytes) -> str:
     """Empty where the output is as expected, else the first line that differs: `expected '4', got '5'`."""
-    want, have = lines(expected), lines(got)
+    want, have = split_lines(expected), split_lines(got)
     for number in range(max(len(want), len(have))):
-        pair = [shown(side[number]) if number < len(side) else "nothing" for side in (want, have)]
+        pair = [shorten(side[number]) if number < len(side) else "nothing" for side in (want, have)]
         if want[number : number + 1] != have[number : number + 1]:
             where = f"line {number + 1}: " if len(want) > 1 or len(have) > 1 else ""
             return f"{where}expected {pair[0]}, got {pair[1]}"
     return ""
 
 
-def shown(line: bytes) -> str:
+def shorten(line: bytes) -> str:
     text = repr(line.decode("utf-8", "replace"))
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
-def title(stdin: str) -> str:
-    return f"stdin {shown(stdin.encode('utf-8', 'surrogatepass'))}"
+def name_case(stdin: str) -> str:
+    return f"stdin {shorten(stdin.encode('utf-8', 'surrogatepass'))}"

@@ -10,7 +10,8 @@ from herl_bench.locate import rubrics_path
 from herl_bench.policy.load import load_policy
 from herl_bench.rubric import load_rubric
 from herl_bench.sandbox import Sandbox
-from herl_bench.train.warmstart.fitting import evaluate_policy
+from herl_bench.train.warmstart.evaluation import evaluate_policy
+from herl_bench.types import Environment
 
 
 def test_it_is_small_and_holds_the_command_that_made_it() -> None:
@@ -25,9 +26,8 @@ def test_plain_answers_fail_planted_families_and_guidance_repairs_them() -> None
     (task,) = herl_tasks()
     rubric = load_rubric(rubrics_path() / "humaneval.yaml", {c.name: c for c in checks.CHECKS})
     with Sandbox(workers=1) as sandbox:
-        found = evaluate_policy(
-            load_policy(POLICY), task, rubric, TEMPLATE, checks.METRICS[0], sandbox, 80, ("reference",)
-        )
+        environment = Environment(task, rubric, TEMPLATE, checks.METRICS, sandbox)
+        found = evaluate_policy(load_policy(POLICY), environment, 80, ("reference",))
     assert found["plain"]["planted"] <= 0.05
     assert found["plain"]["other"] >= 0.6
     assert found["repaired"]["reference"]["planted"] >= 0.5

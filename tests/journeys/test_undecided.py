@@ -14,9 +14,12 @@ import torch
 from helpers import toy_runs
 from herl_bench_humaneval import checks
 
-from herl_bench.evaluate import Tally, judge_responses, sum_up, write_evaluation
 from herl_bench.evaluate.evaluation import Evaluation
-from herl_bench.evaluate.refine import replaces
+from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
+from herl_bench.evaluate.refine import is_replacement
+from herl_bench.evaluate.sample_files import write_evaluation
+from herl_bench.evaluate.sampling import ResolvedSampling
+from herl_bench.evaluate.tally import Tally, sum_up
 from herl_bench.policy.answerer import Answer
 from herl_bench.rubric import judge
 from herl_bench.sandbox.model import Assertion, Verdict
@@ -27,7 +30,7 @@ from herl_bench.train.metrics import describe_step
 from herl_bench.train.revisions import choose_drafts, gather_lessons, place_revisions
 from herl_bench.train.rollouts import Rollout, make_rows
 from herl_bench.train.steps import Clock
-from herl_bench.types import Criterion, Example, Finding, Judgement, Metric, Rubric, Task
+from herl_bench.types import Criterion, Environment, Example, Finding, Judgement, Metric, Rubric, Task
 
 TASK = Task(
     "t", "", lambda d, s: [], lambda s: [], {}, lambda e: e.target, lambda e, r: r or None, "t", "t", ("right",)
@@ -113,7 +116,9 @@ def test_an_undecided_metric_counts_as_wrong_with_its_number_beside(number):
     metric = Metric("right", lambda e, r: number(r))
     examples = [replace(EXAMPLE, id=f"t/{i}") for i in range(4)]
     summary = sum_up(
-        judge_responses(TASK, Rubric("t", (FORM,)), [metric], examples, ["1", "0", "odd", "odd"]),
+        judge_responses(
+            Environment(TASK, Rubric("t", (FORM,)), NO_TEMPLATE, [metric]), examples, ["1", "0", "odd", "odd"]
+        ),
         Rubric("t", (FORM,)),
         [metric],
     )
@@ -144,7 +149,9 @@ def test_truths_of_any_library_become_python_s(truth):
 def test_a_score_below_zero_is_not_what_an_undecided_one_is_worth():
     metric = Metric("loglik", lambda e, r: float(r))
     examples = [replace(EXAMPLE, id=f"t/{i}") for i in range(3)]
-    rows = judge_responses(TASK, Rubric("t", (FORM,)), [metric], examples, ["-1", "-5", "odd"])
+    rows = judge_responses(
+        Environment(TASK, Rubric("t", (FORM,)), NO_TEMPLATE, [metric]), examples, ["-1", "-5", "odd"]
+    )
     assert sum_up(rows, Rubric("t", (FORM,)), [metric]).metrics["loglik,none"].value == pytest.approx(-11 / 3)
     parts = [Tally(Rubric("t", (FORM,)), [metric]) for _ in rows]
     for part, row in zip(parts, rows, strict=True):
@@ -158,7 +165,7 @@ def test_where_lower_is_better_an_undecided_item_is_left_out_and_said():
     metric = Metric("length", lambda e, r: float(r), higher_is_better=False)
     examples = [replace(EXAMPLE, id=f"t/{i}") for i in range(3)]
     score = sum_up(
-        judge_responses(TASK, Rubric("t", (FORM,)), [metric], examples, ["4", "6", "odd"]),
+        judge_responses(Environment(TASK, Rubric("t", (FORM,)), NO_TEMPLATE, [metric]), examples, ["4", "6", "odd"]),
         Rubric("t", (FORM,)),
         [metric],
     ).metrics["length,none"]
@@ -180,7 +187,9 @@ def test_undecided_responses_of_an_item_are_wrong_samples_in_every_file(tmp_path
     metric = Metric("right", lambda e, r: float(r))
     texts = ["1", "odd", "odd", "0"]
     rubric = Rubric("t", (FORM, looks(lambda e, r: {"1": True, "0": False}.get(r))))
-    rows = judge_responses(TASK, rubric, [metric], [EXAMPLE] * 4, texts, doc_ids=[0] * 4, samples=range(4))
+    rows = judge_responses(
+        Environment(TASK, rubric, NO_TEMPLATE, [metric]), [EXAMPLE] * 4, texts, doc_ids=[0] * 4, samples=range(4)
+    )
     summary = sum_up(rows, rubric, [metric], (2, 4))
     assert (summary.metrics["right,none"].value, summary.metrics["pass@2,none"].value) == (0.25, 0.5)
     assert (summary.criteria["right"].value, summary.criteria["right"].undecided, summary.reward.value) == (
@@ -188,8 +197,10 @@ def test_undecided_responses_of_an_item_are_wrong_samples_in_every_file(tmp_path
         1,
         0.75,
     )
-    done = Evaluation(tuple(rows), sum_up(rows, rubric, [metric]), {"n": 4})
-    results, samples = write_evaluation(done, tmp_path, task=TASK, rubric=rubric, metrics=[metric], model_name="m")
+    done = Evaluation(tuple(rows), sum_up(rows, rubric, [metric]), ResolvedSampling(n=4))
+    results, samples = write_evaluation(
+        done, tmp_path, Environment(TASK, rubric, NO_TEMPLATE, [metric]), model_name="m"
+    )
     results, sample = json.loads(results.read_text()), json.loads(samples.read_text())
     assert results["results"]["t"]["right,none"] == sample["right"] == 0.25
     assert results["herl_bench"]["summary"]["t"]["undecided"] == 2
@@ -199,7 +210,9 @@ def test_undecided_responses_of_an_item_are_wrong_samples_in_every_file(tmp_path
 def test_what_a_server_did_not_give_is_undecided():
     metric = Metric("right", lambda e, r: float(r == e.target))
     examples = [replace(EXAMPLE, id=f"t/{i}") for i in range(2)]
-    rows = judge_responses(TASK, Rubric("t", (FORM,)), [metric], examples, ["4", Answer("", error="HTTP 500")])
+    rows = judge_responses(
+        Environment(TASK, Rubric("t", (FORM,)), NO_TEMPLATE, [metric]), examples, ["4", Answer("", error="HTTP 500")]
+    )
     summary = sum_up(rows, Rubric("t", (FORM,)), [metric])
     assert (summary.metrics["right,none"].value, summary.undecided, summary.errors) == (0.5, 1, 1)
 
@@ -256,7 +269,9 @@ def test_a_program_whose_hidden_tests_are_undecided_ranks_below_a_wrong_one(stat
     """Even where the sandbox's own results say that every assertion passed."""
     examples = [replace(PROGRAM, id=f"t/{i}") for i in range(3)]
     rows = judge_responses(
-        TASK, RUBRIC, checks.METRICS, examples, [program(s) for s in (status, "fail", "pass")], sandbox=Box()
+        Environment(TASK, RUBRIC, NO_TEMPLATE, checks.METRICS, Box()),
+        examples,
+        [program(s) for s in (status, "fail", "pass")],
     )
     odd, wrong, right = (row.judgement for row in rows)
     assert (odd.reward, odd.criteria["hidden_tests"], odd.status) == (None, None, status)
@@ -278,7 +293,9 @@ def test_results_that_are_missing_are_not_passed():
 def test_shared_verdicts_are_counted():
     examples = [replace(PROGRAM, id=f"t/{i}") for i in range(3)]
     rows = judge_responses(
-        TASK, RUBRIC, checks.METRICS, examples, [program(s) for s in ("shared", "pass", "shared")], sandbox=Box()
+        Environment(TASK, RUBRIC, NO_TEMPLATE, checks.METRICS, Box()),
+        examples,
+        [program(s) for s in ("shared", "pass", "shared")],
     )
     assert [row.judgement.integrity for row in rows] == ["shared", "split", "shared"]
     assert sum_up(rows, RUBRIC, checks.METRICS).shared == 2
@@ -374,7 +391,7 @@ def row(**met):
         "t",
         tuple(Criterion(name, name, lambda e, r, m=m: m, needs_reference=name == "right") for name, m in met.items()),
     )
-    return rubric, judge_responses(TASK, rubric, [], [EXAMPLE], ["x"])[0]
+    return rubric, judge_responses(Environment(TASK, rubric, NO_TEMPLATE, []), [EXAMPLE], ["x"])[0]
 
 
 @pytest.mark.parametrize(
@@ -392,4 +409,4 @@ def row(**met):
 )
 def test_a_revision_wins_by_nothing_undecided(draft, revision, kept):
     (rubric, before), (_, after) = row(**draft), row(**revision)
-    assert replaces(rubric, after, before) is kept
+    assert is_replacement(rubric, after, before) is kept

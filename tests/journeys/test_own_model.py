@@ -7,8 +7,8 @@ import pytest
 
 from herl_bench.budget import Budget
 from herl_bench.cli.outcome import say_if_worse
-from herl_bench.cli.run import config_of
-from herl_bench.evaluate import sampling_settings
+from herl_bench.evaluate.sampling import Sampling, resolve_sampling
+from herl_bench.experiment.configuration import build_config
 from herl_bench.plugins import load_host
 from herl_bench.policy.load import load_policy
 from herl_bench.settings import Settings
@@ -21,7 +21,7 @@ RATES = ("learning_rate", "critic_learning_rate", "bonus_learning_rate")
 
 
 def rates(method, model, **given):
-    config = config_of(HOST.get("method", method), given, {}, str(model))
+    config = build_config(HOST.get("method", method), given, {}, str(model))
     return [getattr(config, name) for name in RATES if hasattr(config, name)]
 
 
@@ -37,7 +37,7 @@ def test_learning_rates_suit_the_model(tmp_path, method, count):
 def test_a_preset_keeps_them_and_another_s_method_has_its_own():
     assert rates("herl", "org/name", preset="paper")[0] == 1e-5
     kind = dataclasses.make_dataclass("Own", [("learning_rate", float, 0.5)], frozen=True)
-    assert config_of(Method("own", kind, lambda run: None), {}, {}, "org/name").learning_rate == 0.5
+    assert build_config(Method("own", kind, lambda run: None), {}, {}, "org/name").learning_rate == 0.5
 
 
 @pytest.mark.parametrize("chat", [True, False])
@@ -55,9 +55,9 @@ def test_training_asks_what_evaluation_asks(tmp_path, chat, told):
         policy,
         Budget(1),
     )
-    how = sampling_settings(policy, TOY_TASK, max_new_tokens=6, temperature=0.0, n=1, seed=0, system_instruction=told)
+    how = resolve_sampling(Sampling(6, system_instruction=told), policy, TOY_TASK)
     (ids,) = run.encode(["1+2="])
-    assert [ids] == policy.encode([how["prefix"] + "1+2="], how["instruction"])
+    assert [ids] == policy.encode([how.prefix + "1+2="], how.instruction)
     text = policy.tokenizer.decode(ids)
     assert ("Only digits." in text) == bool(told)
     assert ("Answer with a number." in text) == (chat and told is None)

@@ -15,9 +15,9 @@ from herl_bench.cli import main
 from herl_bench.errors import UsageError
 from herl_bench.locking import locked
 from herl_bench.testing import tiny_checkpoint
-from herl_bench.train.metrics import CLOCK
+from herl_bench.train.checkpoints import find_whole_checkpoint, list_checkpoints
 from herl_bench.train.herl import Learner
-from herl_bench.train.training_run import checkpoints, whole_checkpoint
+from herl_bench.train.metrics import CLOCK
 
 WORDS = [
     "--method",
@@ -116,7 +116,7 @@ def lasting(directory: Path) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------- the logs
 def fault(directory: Path) -> str:
     with pytest.raises(UsageError) as told:
-        whole_checkpoint(directory)
+        find_whole_checkpoint(directory)
     return str(told.value)
 
 
@@ -163,10 +163,10 @@ def test_a_log_that_is_not_what_its_checkpoint_counts_on(stopped: Path, harm: An
 def test_a_log_cut_behind_the_earlier_checkpoint_offers_that_one(stopped: Path):
     lines = (stopped / "metrics.jsonl").read_bytes().splitlines(keepends=True)
     os.truncate(stopped / "metrics.jsonl", len(b"".join(lines[:-1])) + 5)
-    older, newest = checkpoints(stopped)
+    older, newest = list_checkpoints(stopped)
     assert f"{older} is whole: delete the newer one (rm -r {newest})" in fault(stopped)
     shutil.rmtree(newest)
-    assert whole_checkpoint(stopped) == older
+    assert find_whole_checkpoint(stopped) == older
 
 
 def test_the_command_refuses_and_writes_nothing(capsys: Any, stopped: Path):
@@ -194,7 +194,7 @@ def flip(path: Path, where: float) -> None:
     ],
 )
 def test_a_damaged_checkpoint_offers_the_one_before(stopped: Path, harm: Any):
-    older, newest = checkpoints(stopped)
+    older, newest = list_checkpoints(stopped)
     harm(newest)
     assert f"{newest} cannot be resumed from" in fault(stopped)
     assert f"{older} is whole: delete the newer one (rm -r {newest})" in fault(stopped)
@@ -203,16 +203,16 @@ def test_a_damaged_checkpoint_offers_the_one_before(stopped: Path, harm: Any):
 
 
 def test_a_checkpoint_of_an_older_version_has_no_sums(stopped: Path):
-    newest = checkpoints(stopped)[-1]
+    newest = list_checkpoints(stopped)[-1]
     (newest / "sums.json").unlink()
-    assert whole_checkpoint(stopped) == newest
+    assert find_whole_checkpoint(stopped) == newest
     os.truncate(newest / "state.pt", 1000)
     assert "state.pt cannot be read" in fault(stopped)
 
 
 def test_from_the_checkpoint_before_after_what_was_offered(stopped: Path, whole: Path):
-    flip(checkpoints(stopped)[-1] / "state.pt", 0.5)
-    shutil.rmtree(checkpoints(stopped)[-1])
+    flip(list_checkpoints(stopped)[-1] / "state.pt", 0.5)
+    shutil.rmtree(list_checkpoints(stopped)[-1])
     (stopped / "checkpoints" / ".step-000099.tmp").mkdir()  # of a kill while one was written
     (stopped / "checkpoints" / ".step-000099.tmp" / "state.pt").write_text("torn")
     assert herl("run", "--resume", stopped) == 0
@@ -306,7 +306,7 @@ def test_allowed_changes_are_recorded_once_and_go_on(capsys: Any, moved: Path):
         "data items_sha256 train",
         "libraries torch",
     ]
-    assert {row["step"] for row in changed} == {int(checkpoints(moved)[-1].name[-6:])}
+    assert {row["step"] for row in changed} == {int(list_checkpoints(moved)[-1].name[-6:])}
     assert changed[0]["from"] == record["data"]["sha256"]["gsm8k/train.jsonl"] != changed[0]["to"]
     shutil.rmtree(moved / "eval" / "after")
     assert herl("run", "--resume", moved) == 0  # compared with what it was last made with
@@ -365,7 +365,7 @@ def test_a_signal_ends_a_run_after_its_step(
         patch.setattr(Learner, "step", lambda *args: (os.kill(os.getpid(), number), step(*args)))
         assert herl("run", "--resume", stopped) == code
     assert f"to go on: herl-bench run --resume {stopped}" in capsys.readouterr().err
-    assert [c.name for c in checkpoints(stopped)] == ["step-000001"]
+    assert [c.name for c in list_checkpoints(stopped)] == ["step-000001"]
     assert len((stopped / "metrics.jsonl").read_text().splitlines()) == 1
     if number == signal.SIGTERM:
         assert herl("run", "--resume", stopped) == 0
@@ -374,14 +374,14 @@ def test_a_signal_ends_a_run_after_its_step(
 
 @pytest.mark.parametrize("label", ["before", "after"])
 def test_a_signal_in_an_evaluation_ends_it_at_once(stopped: Path, whole: Path, monkeypatch: Any, label: str):
-    from herl_bench.evaluate import Writer
+    from herl_bench.evaluate.sample_files import SampleWriter
 
     if label == "before":
         for name in ("eval/before", "checkpoints", "final"):
             shutil.rmtree(stopped / name)
-    append = Writer.append
+    append = SampleWriter.append
     with monkeypatch.context() as patch:
-        patch.setattr(Writer, "append", lambda *args: (os.kill(os.getpid(), signal.SIGINT), append(*args)))
+        patch.setattr(SampleWriter, "append", lambda *args: (os.kill(os.getpid(), signal.SIGINT), append(*args)))
         assert herl("run", "--resume", stopped) == 130
     assert not list((stopped / "eval" / label).glob("results_*"))
     assert herl("run", "--resume", stopped) == 0

@@ -1,0 +1,73 @@
+"""Judge responses, wherever they come from: a live model and a stored file get their numbers from the same lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from herl_bench.errors import describe_error
+from herl_bench.policy.answerer import Answer
+from herl_bench.rubric import judge
+from herl_bench.types import Environment, Example, HindsightTemplate, Judgement
+
+NO_TEMPLATE = HindsightTemplate("none", "", "")
+"""Of an environment in which responses are judged and never revised."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One judged response.
+
+    doc_id: the item's position among the evaluated ones. sample: which of its responses.
+    extracted: the final answer found in the response, None where there is none.
+    errors: what could not be decided, in words; with `answer.error` nothing was judged at all.
+    """
+
+    example: Example
+    doc_id: int
+    sample: int
+    answer: Answer
+    judgement: Judgement
+    extracted: str | None
+    errors: tuple[str, ...] = ()
+
+    @property
+    def response(self) -> str:
+        return self.answer.text
+
+
+def judge_responses(
+    environment: Environment,
+    examples: Sequence[Example],
+    responses: Sequence[str | Answer],
+    *,
+    doc_ids: Sequence[int] | None = None,
+    samples: Sequence[int] | None = None,
+) -> list[Row]:
+    """One row per (example, response) pair. A response is a text, or an `Answer`, which also says how it ended or why
+    there is none."""
+    answers = [Answer(response) if isinstance(response, str) else response for response in responses]
+    given = [i for i, answer in enumerate(answers) if not answer.error]
+    found = judge(
+        [examples[i] for i in given],
+        [answers[i].text for i in given],
+        environment.rubric,
+        environment.metrics,
+        environment.sandbox,
+    ) if given else []  # fmt: skip
+    judgements = dict(zip(given, found, strict=True))
+    unjudged = Judgement((), None, {metric.key: None for metric in environment.metrics})
+    rows = []
+    for i, (example, answer) in enumerate(zip(examples, answers, strict=True)):
+        judgement, extracted = judgements.get(i, unjudged), None
+        if answer.error:
+            errors = [f"no response: {answer.error}"]
+        else:
+            errors = list(judgement.errors)
+            try:
+                extracted = environment.task.extract(example, answer.text)
+            except Exception as error:
+                errors.append(f"extract: {describe_error(error)}")
+        doc_id, sample = doc_ids[i] if doc_ids else i, samples[i] if samples else 0
+        rows.append(Row(example, doc_id, sample, answer, judgement, extracted, tuple(errors)))
+    return rows

@@ -1,0 +1,44 @@
+"""A run's configuration: from what was asked for to checked settings, and to the text of `config.yaml`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from herl_bench.experiment.resolve import is_embedded
+from herl_bench.settings import RUN_SETTINGS, Settings, build
+from herl_bench.types import Method, Task
+
+
+def build_settings(values: Mapping[str, Any], origin: Mapping[str, str]) -> Settings:
+    """Checked settings of a run, with the paths in them absolute. Raises `UsageError`."""
+    settings: Settings = build(Settings, values, origin)
+    paths = {}
+    for name in ("model", "data"):
+        place = os.path.expanduser(getattr(settings, name))  # a shell does not do it inside of --set
+        if os.path.exists(place) and place not in ("tiny", "auto", "synthetic", "hub"):
+            paths[name] = os.path.abspath(place)
+    if settings.rubric.endswith((".yaml", ".yml")):
+        paths["rubric"] = os.path.abspath(os.path.expanduser(settings.rubric))
+    return dataclasses.replace(settings, **paths)
+
+
+def build_config(method: Method, values: Mapping[str, Any], origin: Mapping[str, str], model: str = "tiny") -> Any:
+    """The method's own configuration, checked; what is not given suits the model. Raises `UsageError`."""
+    names = {field.name for field in dataclasses.fields(method.config)}
+    suited = {} if is_embedded(model) else getattr(method.config, "other_models", {})
+    suited = {name: value for name, value in suited.items() if name in names}
+    return build(method.config, {**suited, **values}, origin, also=RUN_SETTINGS)
+
+
+def format_config(settings: Settings, config: Any, task: Task, source: str) -> str:
+    """A run's `config.yaml`: every setting, resolved. source: what `data` came to."""
+    values = dataclasses.asdict(settings)
+    values["rubric"] = values["rubric"] or task.rubric
+    values["template"] = values["template"] or task.template
+    values["data"] = source
+    return yaml.safe_dump({**values, "set": dataclasses.asdict(config)}, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,58 @@
+"""The public surface: what `import herl_bench as hb` gives, and what each call takes. A change here is one for
+CHANGELOG."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import herl_bench as hb
+
+PLUGIN_NAMES = {
+    *("Check", "Criterion", "Demonstration", "Example", "Finding", "HindsightTemplate", "Method", "Metric", "Rubric"),
+    *("SandboxProvider", "Split", "Task", "Verdict", "World", "answer_text", "hookimpl", "judge", "load_rubric"),
+}
+CALLS = {
+    "train": (
+        "task method model data budget seed output_dir config resume trust_remote_code allow_changed progress settings"
+    ),
+    "load_run": "path",
+}
+
+
+def test_what_the_package_gives():
+    assert set(hb.__all__) == {*PLUGIN_NAMES, "Run", "train", "evaluate", "score", "compare", "load_run"}
+    assert sorted(hb.__all__) == hb.__all__
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_a_call_takes(name):
+    signature = inspect.signature(getattr(hb, name))
+    assert list(signature.parameters) == CALLS[name].split()
+    assert all(parameter.annotation is not inspect.Parameter.empty for parameter in signature.parameters.values())
+    assert signature.return_annotation is not inspect.Signature.empty
+    assert inspect.getdoc(getattr(hb, name))
+
+
+def test_a_run_s_attributes():
+    public = {name for name in dir(hb.Run) if not name.startswith("_")}
+    assert public == {"config", "evaluation", "files", "finished", "manifest", "metrics", "report", "rollouts"}
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    heavy = {"torch", "transformers", "numpy", "pydantic", "rich", "yaml", "jinja2"}
+    code = f"import sys, herl_bench as hb\nassert not set(sys.modules) & {heavy}\nhb.train, hb.load_run\nprint('ok')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "ok\n", done.stderr
+
+
+def test_a_room_of_the_same_name_does_not_hide_a_call():
+    import herl_bench.train.losses  # noqa: F401
+
+    assert inspect.isfunction(hb.train)
+
+
+def test_a_name_that_is_none_is_refused():
+    with pytest.raises(AttributeError, match="has no attribute 'trian'"):
+        hb.trian  # noqa: B018

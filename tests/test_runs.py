@@ -1,0 +1,82 @@
+"""A run's folder, read."""
+
+import json
+
+import pytest
+
+from herl_bench.errors import DataError, UsageError
+from herl_bench.runs import LazyRows, Rows, Run, RunFiles, load_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    files = RunFiles(tmp_path)
+    files.config.write_text("task: gsm8k\nmethod: ppo\nseed: 2\nset: {learning_rate: 0.1}\n")
+    files.metrics.write_text('{"step": 1, "tokens": 10, "criteria": {"a": 0.5}}\n{"step": 2, "tokens": 20}\n')
+    files.rollouts.write_text("".join(json.dumps({"step": 1, "response": f"<b>{i}</b>\n…"}) + "\n" for i in range(5)))
+    folder = files.evaluation("after")
+    folder.mkdir(parents=True)
+    score = {"value": 0.5, "stderr": 0.1, "items": 4, "undecided": 0}
+    summary = {"items": 4, "metrics": {"exact<match": score}, "criteria": {"steps": score}}
+    (folder / "results_2026-01-01.json").write_text(json.dumps({"herl_bench": {"summary": {"gsm8k": summary}}}))
+    (folder / "samples_gsm8k_2026-01-01.jsonl").write_text('{"doc_id": 0}\n')
+    return load_run(tmp_path)
+
+
+def test_what_it_says_of_itself(run):
+    assert repr(run).startswith("<Run gsm8k ppo seed 2; after: exact<match 0.5 over 4 items; in ")
+    assert repr(run.evaluation()) == "<Evaluation after: exact<match 0.5 over 4 items>"
+    assert repr(run.metrics) == "<2 rows of 3 columns: step, tokens, criteria>"
+    assert repr(run.rollouts).startswith("<5 rows of ")
+
+
+def test_html_is_small_and_escaped(run):
+    for shown in (run, run.evaluation(), run.metrics, run.rollouts[:2]):
+        html = shown._repr_html_()
+        assert html.startswith(("<table>", "<p>"))
+        assert len(html) < 1000
+        assert "<b>" not in html
+        assert "<match" not in html
+
+
+def test_rows_are_read_when_they_are_asked_for(run):
+    rows = run.rollouts
+    assert (len(rows), rows[-1]["response"], [row["step"] for row in rows]) == (5, "<b>4</b>\n…", [1] * 5)
+    assert rows[1:3] == Rows([rows[1], rows[2]])
+    with pytest.raises(IndexError):
+        rows[5]
+
+
+def test_tables_for_pandas(run):
+    assert list(run.metrics.to_pandas().columns) == ["step", "tokens", "criteria.a"]
+    assert len(run.rollouts.to_pandas()) == 5
+    assert run.evaluation().to_pandas().doc_id.tolist() == [0]
+
+
+def test_an_evaluation_that_is_not_there_names_those_that_are(run):
+    assert run.evaluation("after").metrics == {"exact<match": 0.5}
+    with pytest.raises(UsageError, match="has no evaluation 'before': it has after"):
+        run.evaluation("before")
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(UsageError, match=r"no config\.yaml there: name the folder of a run"):
+        load_run(tmp_path)
+
+
+def test_a_run_that_has_just_begun(tmp_path):
+    RunFiles(tmp_path).config.write_text("task: t\nmethod: m\nseed: 0\n")
+    run = Run(tmp_path)
+    assert (run.finished, run.metrics) == (False, [])
+    assert "<Run t m seed 0; in " in repr(run)
+    with pytest.raises(UsageError, match="no page"):
+        run.report  # noqa: B018
+
+
+def test_a_damaged_row_is_named(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n{"a": NaN}\n')
+    rows = LazyRows(path)
+    assert rows[0] == {"a": 1}
+    with pytest.raises(DataError, match=r"rows\.jsonl"):
+        rows[1]
