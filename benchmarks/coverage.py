@@ -40,7 +40,7 @@ class World:
     planted: bool = False
 
 
-def worlds() -> list[World]:
+def list_worlds() -> list[World]:
     return [
         World("seeds alike", 0.8, 2.0, 0.0, 0.0),
         World("seeds vary a little", 0.8, 2.0, 0.15, 0.5),
@@ -54,21 +54,21 @@ def _sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
-def _levels(world: World, arm: int) -> list[tuple[float, float]]:
+def _compute_levels(world: World, arm: int) -> list[tuple[float, float]]:
     """(share of items, their mean logit) for one arm."""
     if not world.planted:
         return [(1.0, arm * world.effect)]
     return [(0.5, 1.5), (0.5, -6.0 if arm == 0 else world.effect - 1.0)]
 
 
-def truth(world: World) -> float:
+def compute_truth(world: World) -> float:
     """The difference in expected accuracy over the populations of items and seeds."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)
     spread = np.sqrt(world.item**2 + world.seed**2 + world.seed_item**2)
     means = [
         sum(
             share * float((weights * _sigmoid(level + spread * nodes)).sum() / weights.sum())
-            for share, level in _levels(world, arm)
+            for share, level in _compute_levels(world, arm)
         )
         for arm in (0, 1)
     ]
@@ -80,7 +80,7 @@ def draw(world: World, seeds: int, items: int, rng: np.random.Generator, arms: t
     difficulty, hard = rng.normal(0, world.item, items), rng.random(items) < 0.5
     out = []
     for arm in arms:
-        levels = _levels(world, arm)
+        levels = _compute_levels(world, arm)
         level = np.where(hard, levels[-1][1], levels[0][1])
         logits = (
             level + difficulty + rng.normal(0, world.seed, (seeds, 1)) + rng.normal(0, world.seed_item, (seeds, items))
@@ -98,9 +98,9 @@ class Hits:
     width: float
 
 
-def coverage(world: World, *, seeds: int, items: int, draws: int, first: int, bootstrap: bool = False) -> Hits:
+def measure_coverage(world: World, *, seeds: int, items: int, draws: int, first: int, bootstrap: bool = False) -> Hits:
     """How many of `draws` intervals cover the truth."""
-    true, crossed, resampled, alone, estimated, width = truth(world), 0, 0, 0, 0, 0.0
+    true, crossed, resampled, alone, estimated, width = compute_truth(world), 0, 0, 0, 0, 0.0
     for number in range(first, first + draws):
         baseline, arm = draw(world, seeds, items, np.random.default_rng(number))
         gain = arm - baseline
@@ -112,11 +112,11 @@ def coverage(world: World, *, seeds: int, items: int, draws: int, first: int, bo
             resampled += low <= true <= high
             low, high = statistics.mean_interval(gain.mean(1))
             alone += low <= true <= high
-            estimated += estimated_df_p(found, true) > 0.05
+            estimated += estimate_p(found, true) > 0.05
     return Hits(crossed, resampled, alone, estimated, width)
 
 
-def estimated_df_p(found: statistics.Crossed, null: float = 0.0) -> float:
+def estimate_p(found: statistics.Crossed, null: float = 0.0) -> float:
     """The p-value of Hillis's test that the mean is `null`."""
     if found.stderr == 0:
         return 1.0
@@ -124,7 +124,7 @@ def estimated_df_p(found: statistics.Crossed, null: float = 0.0) -> float:
     return float(2 * student.sf(abs(found.value - null) / found.stderr, min(df, 1e6)))
 
 
-def false_positives(
+def count_false_positives(
     *, seeds: int, items: int, tasks: int, arms: int, draws: int, first: int, p_value: Any = lambda found: found.p
 ) -> int:
     """In how many of `draws` comparisons of equal arms any corrected p-value is under 0.05. Arms share the baseline's
@@ -147,9 +147,9 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=200)
     given = parser.parse_args()
     rows = []
-    for world in worlds():
+    for world in list_worlds():
         for seeds in (3, 5, 10):
-            hits = coverage(world, seeds=seeds, items=given.items, draws=given.draws, first=0, bootstrap=True)
+            hits = measure_coverage(world, seeds=seeds, items=given.items, draws=given.draws, first=0, bootstrap=True)
             shares = {
                 name: getattr(hits, name) / given.draws
                 for name in ("crossed", "bootstrap", "seeds_alone", "estimated_df")
@@ -158,7 +158,7 @@ def main() -> None:
                 {
                     "world": world.name,
                     "seeds": seeds,
-                    "truth": round(truth(world), 4),
+                    "truth": round(compute_truth(world), 4),
                     **shares,
                     "mean_width": round(hits.width, 4),
                 }
@@ -168,9 +168,9 @@ def main() -> None:
     for seeds in (3, 5, 10):
         design = {"seeds": seeds, "tasks": 3, "arms": 2}
         rates = {
-            name: false_positives(**design, items=given.items, draws=given.draws, first=0, p_value=p_value)
+            name: count_false_positives(**design, items=given.items, draws=given.draws, first=0, p_value=p_value)
             / given.draws
-            for name, p_value in (("crossed", lambda found: found.p), ("estimated_df", estimated_df_p))
+            for name, p_value in (("crossed", lambda found: found.p), ("estimated_df", estimate_p))
         }
         wrong.append({**design, "any_false_positive": rates})
         print(wrong[-1], flush=True)

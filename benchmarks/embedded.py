@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from herl_bench.evaluate.result_files import read_summary
+from herl_bench.runs import Run, RunFiles
 
 TASKS, METHODS = ("gsm8k", "humaneval", "bbh"), ("ppo", "herl")
 RESULTS = Path(__file__).parent / "results" / "embedded.json"
@@ -35,9 +35,10 @@ def main() -> None:
         (task, method, seed) for task in given.tasks.split(",") for seed in range(given.seeds) for method in METHODS
     ]
     for task, method, seed in cells:
-        if not given.collect and not (given.output_dir / f"{task}-{method}-s{seed}" / "eval" / "after").is_dir():
-            subprocess.run(command(task, method, seed, given.budget, given.output_dir), check=True)
-    found = [result(given.output_dir / f"{task}-{method}-s{seed}") for task, method, seed in cells]
+        files = RunFiles(given.output_dir / f"{task}-{method}-s{seed}")
+        if not given.collect and not files.finished:
+            subprocess.run(build_command(task, method, seed, given.budget, given.output_dir), check=True)
+    found = [read_result(given.output_dir / f"{task}-{method}-s{seed}") for task, method, seed in cells]
     RESULTS.parent.mkdir(exist_ok=True)
     how = {
         "command": (
@@ -47,10 +48,10 @@ def main() -> None:
         )
     }
     RESULTS.write_text(json.dumps({**how, "runs": found}, indent=1) + "\n", encoding="utf-8")
-    print(table(found))
+    print(write_table(found))
 
 
-def command(task: str, method: str, seed: int, budget: str, output_dir: Path) -> list[str]:
+def build_command(task: str, method: str, seed: int, budget: str, output_dir: Path) -> list[str]:
     words = [
         "run",
         "--task",
@@ -67,16 +68,16 @@ def command(task: str, method: str, seed: int, budget: str, output_dir: Path) ->
     return [sys.executable, "-m", "herl_bench", *words]
 
 
-def result(directory: Path) -> dict[str, Any]:
-    manifest = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
-    last = json.loads((directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+def read_result(directory: Path) -> dict[str, Any]:
+    run = Run(directory)
+    manifest, last = run.manifest, run.metrics[-1]
     task, method, seed = directory.name.rsplit("-", 2)
     kept = ("metrics", "planted", "criteria", "unparsed", "truncated", "empty", "errors", "items")
     return {
         "task": task,
         "method": method,
         "seed": int(seed.removeprefix("s")),
-        **{name: {k: read_summary(directory / "eval" / name)[k] for k in kept} for name in ("before", "after")},
+        **{name: {k: run.evaluation(name).summary[k] for k in kept} for name in ("before", "after")},
         "spent": {k: last[k] for k in ("tokens", "rollouts", "reward_calls", "optimizer_steps", "step")},
         "bonus_gate": last.get("bonus_gate"),
         "base_model_sha256": manifest["base_model"]["sha256"],
@@ -84,7 +85,7 @@ def result(directory: Path) -> dict[str, Any]:
     }
 
 
-def table(found: list[dict[str, Any]]) -> str:
+def write_table(found: list[dict[str, Any]]) -> str:
     """Markdown: the primary metric, all problems and planted ones."""
     lines = ["| task | method | before | after | planted, before → after | tokens |", "|---|---|---|---|---|---|"]
     for run in found:

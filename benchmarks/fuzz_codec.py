@@ -38,14 +38,7 @@ WORDS = [
     "\ud800",
     "",
 ]
-PLAIN = {
-    "builtins",
-    "collections",
-    "decimal",
-    "fractions",
-    "datetime",
-    *(module for module, _ in classes.PARTS),
-}
+PLAIN = {"builtins", "collections", "decimal", "fractions", "datetime", *(module for module, _ in classes.PARTS)}
 
 
 def tree(data: Any, depth: int = 0) -> Any:

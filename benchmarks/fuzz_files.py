@@ -128,7 +128,7 @@ WORDS = [
 
 
 # ------------------------------------------------------------------------------------------------------------ mutations
-def of_bytes(data: bytes, rng: Random) -> bytes:
+def mutate_bytes(data: bytes, rng: Random) -> bytes:
     lines = data.split(b"\n")
     at, other = rng.randrange(len(data) + 1), rng.randrange(len(data) + 1)
     here, there = rng.randrange(len(lines)), rng.randrange(len(lines))
@@ -170,7 +170,7 @@ def of_bytes(data: bytes, rng: Random) -> bytes:
     return b"\n".join(lines)
 
 
-def of_value(value: Any, rng: Random) -> Any:
+def mutate_value(value: Any, rng: Random) -> Any:
     """The same JSON value with one thing changed somewhere in it."""
     places: list[tuple[Any, Any]] = []
 
@@ -204,27 +204,27 @@ def of_value(value: Any, rng: Random) -> Any:
     return value
 
 
-def of_json(data: bytes, rng: Random) -> bytes:
+def mutate_json(data: bytes, rng: Random) -> bytes:
     """A mutation of one JSON document, or of one line of several."""
     lines = data.splitlines() if data.count(b"\n") and data.lstrip()[:1] == b"{" and b"}\n{" in data else [data]
     at = rng.randrange(len(lines))
     with contextlib.suppress(ValueError, RecursionError):
-        lines[at] = json.dumps(of_value(json.loads(lines[at]), rng)).encode()
+        lines[at] = json.dumps(mutate_value(json.loads(lines[at]), rng)).encode()
     return b"\n".join(lines) + b"\n"
 
 
-def of_yaml(data: bytes, rng: Random) -> bytes:
+def mutate_yaml(data: bytes, rng: Random) -> bytes:
     import yaml
 
     with contextlib.suppress(yaml.YAMLError, RecursionError, ValueError):
-        return yaml.safe_dump(of_value(yaml.safe_load(data), rng), sort_keys=False).encode("utf-8", "replace")
+        return yaml.safe_dump(mutate_value(yaml.safe_load(data), rng), sort_keys=False).encode("utf-8", "replace")
     return data
 
 
-def mutated(name: str, data: bytes, rng: Random) -> bytes:
-    structured = {".json": of_json, ".jsonl": of_json, ".yaml": of_yaml}.get(Path(name).suffix)
+def mutate(name: str, data: bytes, rng: Random) -> bytes:
+    structured = {".json": mutate_json, ".jsonl": mutate_json, ".yaml": mutate_yaml}.get(Path(name).suffix)
     for _ in range(rng.choice([1, 1, 1, 2, 4])):
-        data = structured(data, rng) if structured and rng.random() < 0.6 else of_bytes(data, rng)
+        data = structured(data, rng) if structured and rng.random() < 0.6 else mutate_bytes(data, rng)
     return data
 
 
@@ -239,7 +239,7 @@ class Kind:
     attempt: Callable[[str, bytes], None]
 
 
-def in_folder(
+def mutate_in_folder(
     name: str, folder: Path, attempt: Callable[[Path, bool], None], only: Callable[[str], bool] = lambda name: True
 ) -> Kind:
     """A whole folder with one file mutated in place, and put back afterwards."""
@@ -255,14 +255,14 @@ def in_folder(
         before = (folder / chosen).read_bytes()
         (folder / chosen).write_bytes(data)
         try:
-            attempt(folder, _means(chosen, data) == _means(chosen, before))
+            attempt(folder, _read_meaning(chosen, data) == _read_meaning(chosen, before))
         finally:
             (folder / chosen).write_bytes(before)
 
     return Kind(name, pick, put)
 
 
-def _means(name: str, data: bytes) -> Any:
+def _read_meaning(name: str, data: bytes) -> Any:
     """What a file says, apart from how it is written; its bytes where it cannot be read."""
     try:
         if name.endswith(".json"):
@@ -272,7 +272,7 @@ def _means(name: str, data: bytes) -> Any:
     return data
 
 
-def bundle(folder: Path, same: bool) -> None:
+def try_bundle(folder: Path, same: bool) -> None:
     from herl_bench.cli.leaderboard import _judge
     from herl_bench.leaderboard.bundle import verify
 
@@ -281,12 +281,12 @@ def bundle(folder: Path, same: bool) -> None:
         "a problem of several lines, or with control characters"
     )
     assert problems or same, "verified, although a file says something else"
-    refused(problems[0] if problems else "")
+    raise_what_is_said(problems[0] if problems else "")
 
 
-def run_folder(folder: Path, same: bool) -> None:
+def try_run_folder(folder: Path, same: bool) -> None:
     from herl_bench.leaderboard.ranking import entries_of, rank, to_csv, to_html, to_json, to_markdown
-    from herl_bench.report.report import of_folder
+    from herl_bench.report.contents import read_contents
 
     entries, _ = entries_of([folder])
     for entry in entries:
@@ -296,13 +296,13 @@ def run_folder(folder: Path, same: bool) -> None:
     for make in (to_markdown, to_csv, to_json, to_html):
         text = make(tables)
         assert "\x1b" not in text and "\u202e" not in text, f"{make.__name__} passes control characters on"
-    of_folder(folder)
+    read_contents(folder)
 
 
-def rubric(name: str, data: bytes) -> None:
+def try_rubric(name: str, data: bytes) -> None:
     from herl_bench.rubric import judge, load_rubric
 
-    with as_file("r.yaml", data) as path:
+    with write_file("r.yaml", data) as path:
         loaded = load_rubric(path, HOST.items("check"))
     assert loaded.criteria and all(0 < c.weight < math.inf and c.text and c.name for c in loaded.criteria), (
         "a criterion that cannot be"
@@ -312,17 +312,17 @@ def rubric(name: str, data: bytes) -> None:
     assert found.reward is None or 0 <= found.reward <= 1, f"reward {found.reward}"
 
 
-def stored(name: str, data: bytes) -> None:
-    from herl_bench.evaluate.stored_responses import items_of, read_stored
+def try_responses(name: str, data: bytes) -> None:
+    from herl_bench.evaluate.stored_responses import open_items, read_stored
 
-    items = items_of(TASK, "synthetic")
-    with as_file(name, data) as path:
+    items = open_items(TASK, "synthetic")
+    with write_file(name, data) as path:
         for row in read_stored(path):
             assert all(isinstance(answer.text, str) for answer in row.answers)
             assert isinstance(items.find(row), Example)
 
 
-def benchmark_file(task: str, place: str, name: str, data: bytes) -> None:
+def try_data(task: str, place: str, name: str, data: bytes) -> None:
     found = HOST.get("task", task)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / place).parent.mkdir(parents=True)
@@ -333,28 +333,28 @@ def benchmark_file(task: str, place: str, name: str, data: bytes) -> None:
             assert all(isinstance(word, str) for word in (e.id, e.prompt, e.target)), "an example that is no text"
 
 
-def config(name: str, data: bytes) -> None:
+def try_config(name: str, data: bytes) -> None:
     from herl_bench.experiment.configuration import build_config, build_settings
     from herl_bench.settings import parse_settings
 
-    with as_file("c.yaml", data) as path:
+    with write_file("c.yaml", data) as path:
         run, method, origin = parse_settings({}, [], str(path))
     settings = build_settings(run, origin)
     assert settings.budget >= 1 and settings.eval_items >= 1 and settings.seed >= 0, "settings that cannot be"
     build_config(HOST.get("method", settings.method), method, origin)
 
 
-def results(name: str, data: bytes) -> None:
+def try_results(name: str, data: bytes) -> None:
     from herl_bench.evaluate.result_files import read_summary
 
-    with as_file("results_1.json", data) as path:
+    with write_file("results_1.json", data) as path:
         assert isinstance(read_summary(path.parent), dict)
 
 
-def answers(name: str, data: bytes) -> None:
+def try_answers(name: str, data: bytes) -> None:
     from herl_bench.compare.answer_sets import read_answers
 
-    with as_file(name, data) as path:
+    with write_file(name, data) as path:
         values = [
             v
             for found in read_answers(path).values()
@@ -365,7 +365,7 @@ def answers(name: str, data: bytes) -> None:
     assert all(v is None or math.isfinite(v) for v in values), "a number that is not finite"
 
 
-def template(name: str, data: bytes) -> None:
+def try_template(name: str, data: bytes) -> None:
     from herl_bench import templates
 
     source = data.decode("utf-8", "replace")
@@ -380,7 +380,7 @@ def template(name: str, data: bytes) -> None:
     assert len(templates.render_template(source, "t", **names)) <= templates.MOST_TEXT
 
 
-def pattern(name: str, data: bytes) -> None:
+def try_pattern(name: str, data: bytes) -> None:
     from herl_bench.patterns import compile_pattern, search_pattern
 
     source = data.decode("utf-8", "replace")
@@ -388,14 +388,14 @@ def pattern(name: str, data: bytes) -> None:
     assert search_pattern("a" * 5000 + "!", source) in (True, False, None)
 
 
-def refused(words: str) -> None:
+def raise_what_is_said(words: str) -> None:
     """What is said of one entry or one response, where an error would stop all of them."""
     if words:
         raise HerlBenchError(words)
 
 
 @contextlib.contextmanager
-def as_file(name: str, data: bytes) -> Iterator[Path]:
+def write_file(name: str, data: bytes) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / name).write_bytes(data)
         yield Path(folder) / name
@@ -444,16 +444,16 @@ class Replies:
             and answer.finish == flatten(answer.finish)
             and 0 <= answer.tokens < 1 << 40
         )
-        refused(answer.error)
+        raise_what_is_said(answer.error)
 
 
-def constant(*pairs: tuple[str, bytes]) -> Callable[[Random], tuple[str, bytes]]:
+def choose_from(*pairs: tuple[str, bytes]) -> Callable[[Random], tuple[str, bytes]]:
     return lambda rng: rng.choice(pairs)
 
 
-def kinds(place: Path) -> list[Kind]:
+def list_kinds(place: Path) -> list[Kind]:
     run, entry = place / "runs" / "gsm8k-herl-s0", place / "entry"
-    rows = b"".join(json.dumps({"id": e.id, "response": e.target}).encode() + b"\n" for e in _some_items())
+    rows = b"".join(json.dumps({"id": e.id, "response": e.target}).encode() + b"\n" for e in _read_items())
     samples = next((run / "eval" / "after").glob("samples_*.jsonl")).read_bytes()
     reply = {
         "choices": [{"message": {"content": "#### 4"}, "finish_reason": "stop"}],
@@ -512,46 +512,48 @@ def kinds(place: Path) -> list[Kind]:
             archive.writestr(zipfile.ZipInfo(f"{part}.json"), json.dumps(said), zipfile.ZIP_DEFLATED)
     log = json.dumps({**about, "samples": logged}).encode()
     return [
-        in_folder("bundle", entry, bundle),
-        in_folder(
+        mutate_in_folder("bundle", entry, try_bundle),
+        mutate_in_folder(
             "run folder",
             run,
-            run_folder,
+            try_run_folder,
             lambda name: not name.startswith(("checkpoints", "final/model", "final/tokenizer", "report")),
         ),
-        Kind("rubric", constant(*rubrics), rubric),
+        Kind("rubric", choose_from(*rubrics), try_rubric),
         Kind(
             "stored responses",
-            constant(("r.jsonl", rows), ("s.jsonl", samples), ("r.jsonl.gz", gzip.compress(rows, mtime=0))),
-            stored,
+            choose_from(("r.jsonl", rows), ("s.jsonl", samples), ("r.jsonl.gz", gzip.compress(rows, mtime=0))),
+            try_responses,
         ),
-        Kind("gsm8k data", constant((".jsonl", gsm8k)), partial(benchmark_file, "gsm8k", "gsm8k/test.jsonl")),
+        Kind("gsm8k data", choose_from((".jsonl", gsm8k)), partial(try_data, "gsm8k", "gsm8k/test.jsonl")),
         Kind(
             "humaneval data",
-            constant((".jsonl", humaneval)),
-            partial(benchmark_file, "humaneval", "humaneval/HumanEval.jsonl"),
+            choose_from((".jsonl", humaneval)),
+            partial(try_data, "humaneval", "humaneval/HumanEval.jsonl"),
         ),
         Kind(
             "humaneval gz",
-            constant((".gz", gzip.compress(humaneval, mtime=0))),
-            partial(benchmark_file, "humaneval", "humaneval/HumanEval.jsonl.gz"),
+            choose_from((".gz", gzip.compress(humaneval, mtime=0))),
+            partial(try_data, "humaneval", "humaneval/HumanEval.jsonl.gz"),
         ),
         Kind(
             "answers",
-            constant(("samples_gsm8k_1.jsonl", samples), ("log.json", log), ("log.eval", packed.getvalue())),
-            answers,
+            choose_from(("samples_gsm8k_1.jsonl", samples), ("log.json", log), ("log.eval", packed.getvalue())),
+            try_answers,
         ),
-        Kind("config", constant(("c.yaml", (run / "config.yaml").read_bytes())), config),
+        Kind("config", choose_from(("c.yaml", (run / "config.yaml").read_bytes())), try_config),
         Kind(
-            "results", constant(("r.json", next((run / "eval" / "after").glob("results_*.json")).read_bytes())), results
+            "results",
+            choose_from(("r.json", next((run / "eval" / "after").glob("results_*.json")).read_bytes())),
+            try_results,
         ),
-        Kind("server", constant(("b.json", body), ("raw", whole)), Replies().attempt),
-        Kind("template", constant(("t.j2", guide)), template),
-        Kind("pattern", constant(*patterns), pattern),
+        Kind("server", choose_from(("b.json", body), ("raw", whole)), Replies().attempt),
+        Kind("template", choose_from(("t.j2", guide)), try_template),
+        Kind("pattern", choose_from(*patterns), try_pattern),
     ]
 
 
-def _some_items() -> list[Example]:
+def _read_items() -> list[Example]:
     from itertools import islice
 
     from herl_bench.data.sources import EVAL_SEED
@@ -559,7 +561,7 @@ def _some_items() -> list[Example]:
     return list(islice(TASK.world.examples("eval", EVAL_SEED, TASK.world.difficulty), 5))
 
 
-def prepared(place: Path) -> None:
+def prepare(place: Path) -> None:
     """A finished run of a tiny model, and its bundle."""
     from herl_bench.testing import tiny_checkpoint
 
@@ -589,7 +591,7 @@ class Hang(BaseException):
     pass
 
 
-def _hang(*_: object) -> None:
+def _raise_hang(*_: object) -> None:
     raise Hang
 
 
@@ -607,12 +609,12 @@ def main() -> int:
     elif given.seconds is None and given.cases is None:
         given.seconds = 60.0
     with tempfile.TemporaryDirectory() as folder:
-        prepared(Path(folder))
-        return fuzz(kinds(Path(folder)), given)
+        prepare(Path(folder))
+        return fuzz(list_kinds(Path(folder)), given)
 
 
 def fuzz(all_kinds: list[Kind], given: argparse.Namespace) -> int:
-    signal.signal(signal.SIGPROF, _hang)
+    signal.signal(signal.SIGPROF, _raise_hang)
     tried: Counter[str] = Counter()
     accepted: Counter[str] = Counter()
     failures: list[dict[str, Any]] = []
@@ -627,7 +629,7 @@ def fuzz(all_kinds: list[Kind], given: argparse.Namespace) -> int:
             continue
         rng = Random(f"{given.seed}/{case}")
         name, data = kind.pick(rng)
-        changed = mutated(name, data, rng)
+        changed = mutate(name, data, rng)
         tried[kind.name] += 1
         signal.setitimer(signal.ITIMER_PROF, HANG_S)
         faulthandler.dump_traceback_later(WALL_S, exit=True)

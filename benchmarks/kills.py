@@ -58,7 +58,7 @@ def measure() -> None:
     chance = random.Random(given.seed)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        commands = words_of(place, given.budget)
+        commands = build_commands(place, given.budget)
         whole: dict[str, Any] = {}
         took: dict[str, float] = {}
         kills = []
@@ -66,7 +66,7 @@ def measure() -> None:
             command = TURNS[number % len(TURNS)]
             if command not in whole:
                 started = time.monotonic()
-                whole[command] = finished(commands[command], place / "whole" / command)
+                whole[command] = run_to_end(commands[command], place / "whole" / command)
                 took[command] = time.monotonic() - started
             folder = place / "killed" / command
             after = chance.uniform(0.05, 0.95) * took[command]
@@ -82,7 +82,7 @@ def measure() -> None:
             left = (
                 sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()) if folder.exists() else []
             )
-            same = finished(commands[command], folder) == whole[command]
+            same = run_to_end(commands[command], folder) == whole[command]
             shutil.rmtree(folder)
             kills.append(
                 {
@@ -104,7 +104,7 @@ def measure() -> None:
         raise SystemExit("other bytes after a kill")
 
 
-def words_of(place: Path, budget: str) -> dict[str, list[str]]:
+def build_commands(place: Path, budget: str) -> dict[str, list[str]]:
     """What is killed, without where it writes to: `{}` stands for that."""
     maker = FORK.Process(target=tiny_checkpoint, args=(place / "model",))
     maker.start()
@@ -113,7 +113,7 @@ def words_of(place: Path, budget: str) -> dict[str, list[str]]:
     world = ["--model", str(model), "--data", "synthetic"]
     run = ["run", "--task", "gsm8k", "--method", "herl", *world, "--budget", budget, *SMALL, "--output_dir", "{}"]
     first = place / "first"
-    finished(run, first)
+    run_to_end(run, first)
     return {
         "run": run,
         "eval": [
@@ -155,12 +155,12 @@ def start(words: list[str], folder: Path) -> BaseProcess:
     )
     if words[0] == "run" and not begun and folder.exists():
         shutil.rmtree(folder)  # killed before it had a configuration to go on from
-    process = FORK.Process(target=command, args=(told, folder.with_name(f"{folder.name}.log")))
+    process = FORK.Process(target=run_command, args=(told, folder.with_name(f"{folder.name}.log")))
     process.start()
     return process
 
 
-def command(words: list[str], log: Path) -> None:
+def run_command(words: list[str], log: Path) -> None:
     """In a process of its own: what it prints goes to a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as file:
@@ -178,7 +178,7 @@ def wait(process: BaseProcess, seconds: float) -> list[int]:
         return []
 
 
-def finished(words: list[str], folder: Path) -> dict[str, Any]:
+def run_to_end(words: list[str], folder: Path) -> dict[str, Any]:
     """Run the command to its end; gives what it leaves."""
     process = start(words, folder)
     process.join()
@@ -187,16 +187,16 @@ def finished(words: list[str], folder: Path) -> dict[str, Any]:
     if words[0] == "compare":  # its runs are looked at through it
         return lasting((folder / "compare.json").read_text())
     return {
-        STAMP.sub("STAMP", str(p.relative_to(folder))): content(p)
+        STAMP.sub("STAMP", str(p.relative_to(folder))): read_content(p)
         for p in sorted(folder.rglob("*"))
         if p.is_file() and p.suffix != ".html"
     }
 
 
-def content(path: Path) -> Any:
+def read_content(path: Path) -> Any:
     """What of a file does not hang on the clock, which the lengths of a checkpoint's logs do."""
     if path.name == "state.pt":
-        return digest(torch.load(path, weights_only=True)["state"])
+        return hash_value(torch.load(path, weights_only=True)["state"])
     if path.name == "sums.json" and "checkpoints" in path.parts:
         return sorted(json.loads(path.read_text()))
     if path.suffix == ".json":
@@ -208,16 +208,16 @@ def content(path: Path) -> Any:
     return path.read_bytes()
 
 
-def digest(value: Any) -> str:
+def hash_value(value: Any) -> str:
     """sha256 over a checkpoint's state, to its last bit."""
     if isinstance(value, torch.Tensor):
         return hashlib.sha256(
             str(value.dtype).encode() + value.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
         ).hexdigest()
     if isinstance(value, dict):
-        return hashlib.sha256(repr([(key, digest(v)) for key, v in value.items()]).encode()).hexdigest()
+        return hashlib.sha256(repr([(key, hash_value(v)) for key, v in value.items()]).encode()).hexdigest()
     if isinstance(value, list | tuple):
-        return hashlib.sha256(repr([digest(v) for v in value]).encode()).hexdigest()
+        return hashlib.sha256(repr([hash_value(v) for v in value]).encode()).hexdigest()
     return repr(value)
 
 

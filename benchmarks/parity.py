@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from herl_bench_bbh.answers import options
+from herl_bench_bbh.answers import read_options
 
 from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
 from herl_bench.experiment.resolve import find_metrics, find_rubric, open_sandbox
@@ -64,7 +64,7 @@ class Given:
 
 
 # ------------------------------------------------------------------------------------------------------- lm-eval's side
-def score(stocks: Sequence[str], given: Sequence[Given]) -> list[dict[str, float]]:
+def score_theirs(stocks: Sequence[str], given: Sequence[Given]) -> list[dict[str, float]]:
     """What lm-eval's own tasks say of each response: `stock metric,filter` → value. All of one BBH family; `stocks`:
     keys of `STOCK`."""
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
@@ -93,7 +93,7 @@ def score(stocks: Sequence[str], given: Sequence[Given]) -> list[dict[str, float
         try:
             evaluate.load = lambda name: InOurSandbox()
             outcome = lm_eval.simple_evaluate(
-                model=replay_lm(lambda doc: str(doc["response"])),
+                model=make_replay_lm(lambda doc: str(doc["response"])),
                 tasks=[f"stock_{stock}" for stock in stocks],
                 task_manager=TaskManager(include_defaults=False, include_path=[folder]),
                 bootstrap_iters=0,
@@ -110,7 +110,7 @@ def score(stocks: Sequence[str], given: Sequence[Given]) -> list[dict[str, float
     return values
 
 
-def replay_lm(answer: Callable[[Mapping[str, Any]], str]) -> Any:
+def make_replay_lm(answer: Callable[[Mapping[str, Any]], str]) -> Any:
     """A model for lm-eval that answers each document with what `answer` says."""
     from lm_eval.api.model import LM
 
@@ -138,12 +138,12 @@ class InOurSandbox:
         test, entry = references[0], re.findall(r"check\((\w+)\)", references[0])
         if not entry:  # the trial that lm-eval makes when it is imported
             return {}, None
-        (verdict,) = sandbox().map([Job(program, entry[-1], test.rpartition("\n")[0])])
+        (verdict,) = start_sandbox().map([Job(program, entry[-1], test.rpartition("\n")[0])])
         return {"pass@1": float(verdict.status == "pass")}, None
 
 
 @functools.cache
-def sandbox() -> Any:
+def start_sandbox() -> Any:
     import atexit
     from contextlib import ExitStack
 
@@ -153,18 +153,18 @@ def sandbox() -> Any:
 
 
 # ------------------------------------------------------------------------------------------------------------- our side
-def judged(task: Task, given: Sequence[Given], metrics: Sequence[str] = ()) -> list[dict[str, float | None]]:
+def judge_ours(task: Task, given: Sequence[Given], metrics: Sequence[str] = ()) -> list[dict[str, float | None]]:
     """What we say of each response, by the same keys. metrics: ids, instead of the task's own."""
     host = load_host()
     chosen = [host.get("metric", name) for name in metrics] or find_metrics(host, task)
     examples, responses = [g.example for g in given], [g.response for g in given]
-    opened = sandbox() if task.needs_sandbox else None
+    opened = start_sandbox() if task.needs_sandbox else None
     environment = Environment(task, find_rubric(host, task), NO_TEMPLATE, chosen, opened)
     rows = judge_responses(environment, examples, responses)
     return [dict(row.judgement.metrics) for row in rows]
 
 
-def items(name: str, folder: Path, count: int, family: str = "") -> list[tuple[Example, dict[str, Any]]]:
+def read_items(name: str, folder: Path, count: int, family: str = "") -> list[tuple[Example, dict[str, Any]]]:
     """The first evaluation items, each with the row that lm-eval reads."""
     examples = [e for e in load_host().get("task", name).read(folder, "eval") if e.info.get("family", "") == family][
         :count
@@ -192,47 +192,50 @@ def items(name: str, folder: Path, count: int, family: str = "") -> list[tuple[E
 Break = Callable[[Example], "str | None"]
 
 
-def _number(form: str, plus: int = 0) -> Break:
+def _break_number(form: str, plus: int = 0) -> Break:
     """{w}: the worked solution without its last line, {n}: the number, {m}: another one, {c}: with commas, where it has
     any."""
 
-    def broken(example: Example) -> str | None:
+    def break_answer(example: Example) -> str | None:
         work, number = example.target.rpartition("\n#### ")[0], example.info["answer"]
         commas = f"{int(number):,}"
         if "{c}" in form and "," not in commas:
             return None
         return form.format(w=work, n=number, m=int(number) + 1, c=commas)
 
-    return broken
+    return break_answer
 
 
 GSM8K: dict[str, tuple[Break, bool | None]] = {
     "as published": (lambda e: e.target, True),
-    "a wrong number": (_number("{w}\n#### {m}"), False),
-    "missing marker: the number in a sentence": (_number("{w}\nThe answer is {n}."), True),
-    "`#### $18`": (_number("{w}\n#### ${n}"), True),
-    "`#### 18.0`": (_number("{w}\n#### {n}.0"), True),
-    "`#### 1,234`": (_number("{w}\n#### {c}"), True),
-    "`#### 18.` (a full stop)": (_number("{w}\n#### {n}."), True),
-    "`#### 18 dollars`": (_number("{w}\n#### {n} dollars"), True),
-    "`#### **18**`": (_number("{w}\n#### **{n}**"), True),
-    "a unicode minus: `#### −18` for 18": (_number("{w}\n#### −{n}"), False),
-    "two answers, the gold one last": (_number("{w}\n#### {m}\n\nAnd then:\n#### {n}"), None),
-    "two answers, the gold one first": (_number("{w}\n#### {n}\n\nAnd then:\n#### {m}"), None),
-    "right, then another number in words that follow": (_number("{w}\n#### {n}\nI checked it 3 times."), True),
-    "`#### 19 - 1 = 18`": (_number("{w}\n#### {m} - 1 = {n}"), True),
-    "`#### 18/7`": (_number("{w}\n#### {n}/7"), False),
-    "`#### 18 or 19`": (_number("{w}\n#### {n} or {m}"), False),
-    "`\\boxed{18}`, then another number": (_number("{w}\n\\boxed{{{n}}}\nI checked it 3 times."), True),
-    "another answer in `<think>`, then the right one": (_number("<think>\n#### {m}\n</think>\n{w}\n#### {n}"), True),
-    "the right answer in a `<think>` that is never closed": (_number("<think>\n{w}\n#### {n}"), False),
+    "a wrong number": (_break_number("{w}\n#### {m}"), False),
+    "missing marker: the number in a sentence": (_break_number("{w}\nThe answer is {n}."), True),
+    "`#### $18`": (_break_number("{w}\n#### ${n}"), True),
+    "`#### 18.0`": (_break_number("{w}\n#### {n}.0"), True),
+    "`#### 1,234`": (_break_number("{w}\n#### {c}"), True),
+    "`#### 18.` (a full stop)": (_break_number("{w}\n#### {n}."), True),
+    "`#### 18 dollars`": (_break_number("{w}\n#### {n} dollars"), True),
+    "`#### **18**`": (_break_number("{w}\n#### **{n}**"), True),
+    "a unicode minus: `#### −18` for 18": (_break_number("{w}\n#### −{n}"), False),
+    "two answers, the gold one last": (_break_number("{w}\n#### {m}\n\nAnd then:\n#### {n}"), None),
+    "two answers, the gold one first": (_break_number("{w}\n#### {n}\n\nAnd then:\n#### {m}"), None),
+    "right, then another number in words that follow": (_break_number("{w}\n#### {n}\nI checked it 3 times."), True),
+    "`#### 19 - 1 = 18`": (_break_number("{w}\n#### {m} - 1 = {n}"), True),
+    "`#### 18/7`": (_break_number("{w}\n#### {n}/7"), False),
+    "`#### 18 or 19`": (_break_number("{w}\n#### {n} or {m}"), False),
+    "`\\boxed{18}`, then another number": (_break_number("{w}\n\\boxed{{{n}}}\nI checked it 3 times."), True),
+    "another answer in `<think>`, then the right one": (
+        _break_number("<think>\n#### {m}\n</think>\n{w}\n#### {n}"),
+        True,
+    ),
+    "the right answer in a `<think>` that is never closed": (_break_number("<think>\n{w}\n#### {n}"), False),
     "empty": (lambda e: "", False),
 }
 
 
-def _wrong(example: Example) -> str:
+def _find_wrong(example: Example) -> str:
     """Another allowed answer, or one that looks like it."""
-    letters = [f"({letter})" for letter, _ in options(str(example.info["input"]))]
+    letters = [f"({letter})" for letter, _ in read_options(str(example.info["input"]))]
     pairs = (("True", "False"), ("Yes", "No"), ("yes", "no"), ("valid", "invalid"))
     swap = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
     if letters:
@@ -246,44 +249,44 @@ def _wrong(example: Example) -> str:
     )
 
 
-def _says(form: str) -> Break:
-    return lambda e: form.format(a=e.target, b=_wrong(e))
+def _fill(form: str) -> Break:
+    return lambda e: form.format(a=e.target, b=_find_wrong(e))
 
 
-def _letter(form: str) -> Break:
+def _fill_letter(form: str) -> Break:
     return lambda e: form.format(e.target.strip("()")) if re.fullmatch(r"\([A-Z]\)", e.target) else None
 
 
-def _words(example: Example) -> str | None:
-    texts = dict(options(str(example.info["input"])))
+def _write_option(example: Example) -> str | None:
+    texts = dict(read_options(str(example.info["input"])))
     return f"So the answer is {texts[example.target.strip('()')]}." if example.target.strip("()") in texts else None
 
 
 BBH: dict[str, tuple[Break, bool | None]] = {
-    "as asked for: `So the answer is (B).`": (_says("So the answer is {a}."), True),
-    "another answer": (_says("So the answer is {b}."), False),
-    "no full stop": (_says("So the answer is {a}"), True),
-    "capital: `The answer is (B).`": (_says("The answer is {a}."), True),
-    "`the answer is: (B).`": (_says("So the answer is: {a}."), True),
-    "`**(B)**`": (_says("So the answer is **{a}**."), True),
-    "a letter without parentheses: `B.`": (_letter("So the answer is {}."), True),
-    "the option's own words": (_words, True),
-    "missing marker: the answer alone": (_says("{a}"), True),
-    "two answers, the right one last": (_says("So the answer is {b}. Wait. So the answer is {a}."), True),
-    "two answers, the wrong one last": (_says("So the answer is {a}. Wait. So the answer is {b}."), False),
-    "right, and the other one named after it": (_says("So the answer is {a}.\nIt cannot be {b}."), True),
-    "on the next line: `**Answer:**`": (_says("**Answer:**\n\n{a}"), True),
-    "both: `(A) or (B)`": (_says("So the answer is {a} or {b}."), False),
+    "as asked for: `So the answer is (B).`": (_fill("So the answer is {a}."), True),
+    "another answer": (_fill("So the answer is {b}."), False),
+    "no full stop": (_fill("So the answer is {a}"), True),
+    "capital: `The answer is (B).`": (_fill("The answer is {a}."), True),
+    "`the answer is: (B).`": (_fill("So the answer is: {a}."), True),
+    "`**(B)**`": (_fill("So the answer is **{a}**."), True),
+    "a letter without parentheses: `B.`": (_fill_letter("So the answer is {}."), True),
+    "the option's own words": (_write_option, True),
+    "missing marker: the answer alone": (_fill("{a}"), True),
+    "two answers, the right one last": (_fill("So the answer is {b}. Wait. So the answer is {a}."), True),
+    "two answers, the wrong one last": (_fill("So the answer is {a}. Wait. So the answer is {b}."), False),
+    "right, and the other one named after it": (_fill("So the answer is {a}.\nIt cannot be {b}."), True),
+    "on the next line: `**Answer:**`": (_fill("**Answer:**\n\n{a}"), True),
+    "both: `(A) or (B)`": (_fill("So the answer is {a} or {b}."), False),
     "another answer in `<think>`, then the right one": (
-        _says("<think>\nSo the answer is {b}.\n</think>\nSo the answer is {a}."),
+        _fill("<think>\nSo the answer is {b}.\n</think>\nSo the answer is {a}."),
         True,
     ),
-    "the right answer in a `<think>` that is never closed": (_says("<think>\nSo the answer is {a}."), False),
+    "the right answer in a `<think>` that is never closed": (_fill("<think>\nSo the answer is {a}."), False),
     "empty": (lambda e: "", False),
 }
 
 
-def _fenced(text: str) -> str:
+def _fence(text: str) -> str:
     return f"```python\n{text.rstrip()}\n```"
 
 
@@ -296,32 +299,32 @@ HUMANEVAL: dict[str, tuple[Break, bool | None]] = {
     "the body alone, as published": (lambda e: e.target, True),
     "a body that returns nothing": (_return_nothing, False),
     "the whole function": (lambda e: e.prompt + e.target, True),
-    "the whole function in fences": (lambda e: _fenced(e.prompt + e.target), True),
+    "the whole function in fences": (lambda e: _fence(e.prompt + e.target), True),
     "the whole function in fences, prose around it": (
-        lambda e: f"Here is the function:\n\n{_fenced(e.prompt + e.target)}\n\nIt handles the empty case too.",
+        lambda e: f"Here is the function:\n\n{_fence(e.prompt + e.target)}\n\nIt handles the empty case too.",
         True,
     ),
-    "the body in fences, without the signature": (lambda e: _fenced(e.target), True),
+    "the body in fences, without the signature": (lambda e: _fence(e.target), True),
     "the body, then prose": (lambda e: f"{e.target.rstrip()}\n\nThis works for all inputs.", True),
     "a wrong function in fences, then the right one": (
-        lambda e: f"{_fenced(e.prompt + _return_nothing(e))}\nNo. Corrected:\n{_fenced(e.prompt + e.target)}",
+        lambda e: f"{_fence(e.prompt + _return_nothing(e))}\nNo. Corrected:\n{_fence(e.prompt + e.target)}",
         True,
     ),
     "a wrong function in `<think>`, then the right one": (
-        lambda e: f"<think>\n{_fenced(e.prompt + _return_nothing(e))}\n</think>\n{_fenced(e.prompt + e.target)}",
+        lambda e: f"<think>\n{_fence(e.prompt + _return_nothing(e))}\n</think>\n{_fence(e.prompt + e.target)}",
         True,
     ),
     "the right function in a `<think>` that is never closed": (
-        lambda e: f"<think>\n{_fenced(e.prompt + e.target)}",
+        lambda e: f"<think>\n{_fence(e.prompt + e.target)}",
         False,
     ),
-    "a wrong function in fences": (lambda e: _fenced(e.prompt + _return_nothing(e)), False),
+    "a wrong function in fences": (lambda e: _fence(e.prompt + _return_nothing(e)), False),
     "empty": (lambda e: "", False),
 }
 
 
 # ------------------------------------------------------------------------------------------------------------- the page
-def table(
+def write_table(
     name: str, ways: Mapping[str, tuple[Break, bool | None]], theirs: Mapping[str, str], ours: str, folder: Path
 ) -> Iterator[str]:
     """One row per way: how many of the answers each metric calls right, in bold where that is wrong for some of them.
@@ -338,7 +341,7 @@ def table(
     yield "|---" * (len(columns) + 3) + "|"
     marked: dict[str, list[dict[str, float | None]]] = {way: [] for way in ways}
     for family in FAMILIES if name == "bbh" else ("",):
-        source = items(name, folder, ITEMS[name], family)
+        source = read_items(name, folder, ITEMS[name], family)
         made = [
             (way, Given(e, doc, text))
             for way, (broken, _) in ways.items()
@@ -346,7 +349,7 @@ def table(
             if (text := broken(e)) is not None
         ]
         given = [g for _, g in made]
-        for (way, g), mine, their in zip(made, judged(task, given), score(stocks, given), strict=True):
+        for (way, g), mine, their in zip(made, judge_ours(task, given), score_theirs(stocks, given), strict=True):
             for key, same in theirs.items():
                 assert their[key] == mine[same], (key, g.response)
             marked[way].append({**their, ours: mine[ours]})
@@ -366,7 +369,7 @@ def table(
         )
 
 
-def page(folder: Path) -> str:
+def write_page(folder: Path) -> str:
     gsm8k = {f"gsm8k exact_match,{name}": f"exact_match,{name}" for name in ("strict-match", "flexible-extract")}
     bbh = {
         "bbh_cot_fewshot exact_match,get-answer": "exact_match,get-answer",
@@ -414,7 +417,7 @@ def page(folder: Path) -> str:
         ),
         "",
         f"## GSM8K: {ITEMS['gsm8k']} test items",
-        *table("gsm8k", GSM8K, gsm8k, "robust_match,numeric", folder),
+        *write_table("gsm8k", GSM8K, gsm8k, "robust_match,numeric", folder),
         "",
         (
             "Strict wants a digit right after `#### `, and takes the first such; it reads no sign but `-`. Flexible"
@@ -430,7 +433,7 @@ def page(folder: Path) -> str:
         ),
         "",
         f"## BIG-Bench Hard: {ITEMS['bbh']} items of each of {len(FAMILIES)} subtasks",
-        *table("bbh", BBH, bbh, "robust_match,none", folder),
+        *write_table("bbh", BBH, bbh, "robust_match,none", folder),
         "",
         (
             "The strict filters drop the last character of the line, whatever it is, and take the first answer given;"
@@ -446,7 +449,7 @@ def page(folder: Path) -> str:
         ),
         "",
         f"## HumanEval: {ITEMS['humaneval']} problems",
-        *table(
+        *write_table(
             "humaneval", HUMANEVAL, {"humaneval pass@1,create_test": "pass@1,create_test"}, "pass@1,extracted", folder
         ),
         "",
@@ -461,7 +464,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare with docs/parity.md instead of writing it")
     check = parser.parse_args().check
     logging.disable(logging.WARNING)
-    made = page(Path(os.environ["HERL_BENCH_DATA"]))
+    made = write_page(Path(os.environ["HERL_BENCH_DATA"]))
     if check:
         same = PAGE.read_text(encoding="utf-8") == made
         print("docs/parity.md is up to date" if same else "docs/parity.md differs: run benchmarks/parity.py")

@@ -36,7 +36,7 @@ RESPONSES = 20_000
 OTHERS = (2_000, 100_000)
 
 
-def items(data: Path) -> list[tuple[str, dict[str, str]]]:
+def read_items(data: Path) -> list[tuple[str, dict[str, str]]]:
     return [
         (f"gsm8k/{split}/{i}", json.loads(line))
         for split in ("train", "test")
@@ -45,7 +45,7 @@ def items(data: Path) -> list[tuple[str, dict[str, str]]]:
 
 
 def write_responses(path: Path, data: Path, count: int) -> None:
-    rng, known = Random(0), items(data)
+    rng, known = Random(0), read_items(data)
     with path.open("w", encoding="utf-8") as file:
         for i in range(count):
             name, doc = known[i % len(known)]
@@ -58,14 +58,14 @@ def write_responses(path: Path, data: Path, count: int) -> None:
 
 
 # -------------------------------------------------------------------------------------------------------- the two sides
-def clocks() -> complex:
+def read_clocks() -> complex:
     """Wall-clock seconds, and as the imaginary part the processor's, of this process and of those that it waited
     for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return complex(time.perf_counter(), sum(u.ru_utime + u.ru_stime for u in used))
 
 
-def ours(path: Path, data: Path, jobs: int) -> dict[str, Any]:
+def time_ours(path: Path, data: Path, jobs: int) -> dict[str, Any]:
     from herl_bench.cli import cli
     from herl_bench.plugins import load_host
 
@@ -83,10 +83,10 @@ def ours(path: Path, data: Path, jobs: int) -> dict[str, Any]:
         "--jobs",
         str(jobs),
     ]
-    before = clocks()
+    before = read_clocks()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
         cli.main(arguments, standalone_mode=False, obj=host)
-    spent = clocks() - before
+    spent = read_clocks() - before
     metrics = json.loads(out.getvalue())["metrics"]
     return {"seconds": spent.real, "cpu": spent.imag, "scores": {key: metrics[key]["value"] for key in SHARED}}
 
@@ -94,7 +94,7 @@ def ours(path: Path, data: Path, jobs: int) -> dict[str, Any]:
 SHARED = ("exact_match,strict-match", "exact_match,flexible-extract")
 
 
-def theirs(path: Path, data: Path) -> dict[str, Any]:
+def time_theirs(path: Path, data: Path) -> dict[str, Any]:
     import lm_eval
     import yaml
     from lm_eval.api.instance import Instance
@@ -116,8 +116,8 @@ def theirs(path: Path, data: Path) -> dict[str, Any]:
         (Path(folder) / "stock.yaml").write_text(yaml.safe_dump(spec))
         manager = TaskManager(include_path=[folder])
         loaded = manager.load(["stock"])["tasks"]["stock"]
-    docs = dict(items(data))
-    before = clocks()
+    docs = dict(read_items(data))
+    before = read_clocks()
     instances: list[Any] = []
     with path.open(encoding="utf-8") as file:
         for i, line in enumerate(file):
@@ -137,15 +137,15 @@ def theirs(path: Path, data: Path) -> dict[str, Any]:
         mean = loaded.aggregation()[key.split(",")[0]]
         mean(found)
         stderr_for_metric(mean, bootstrap_iters=100)(found)
-    spent = clocks() - before
+    spent = read_clocks() - before
     return {
         "seconds": spent.real,
         "cpu": spent.imag,
-        "scores": {key: by_item(instances, found) for key, found in values.items()},
+        "scores": {key: average_by_item(instances, found) for key, found in values.items()},
     }
 
 
-def by_item(instances: list[Any], values: list[float]) -> float:
+def average_by_item(instances: list[Any], values: list[float]) -> float:
     """The mean over items, as ours counts several responses to one; lm-eval's own mean is over rows."""
     items: dict[str, list[float]] = {}
     for one, value in zip(instances, values, strict=True):
@@ -153,7 +153,7 @@ def by_item(instances: list[Any], values: list[float]) -> float:
     return fmean(fmean(found) for found in items.values())
 
 
-def measured(side: str, path: Path, data: Path, jobs: int) -> dict[str, Any]:
+def measure_side(side: str, path: Path, data: Path, jobs: int) -> dict[str, Any]:
     """One process of its own."""
     command = [sys.executable, __file__, "--side", side, "--file", str(path), "--data", str(data), "--jobs", str(jobs)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -177,7 +177,8 @@ def main() -> None:
         raise SystemExit("set HERL_BENCH_DATA or pass --data")
     data = Path(asked.data)
     if asked.side:
-        found = ours(Path(asked.file), data, asked.jobs) if asked.side == "ours" else theirs(Path(asked.file), data)
+        file = Path(asked.file)
+        found = time_ours(file, data, asked.jobs) if asked.side == "ours" else time_theirs(file, data)
         peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         print(json.dumps({**found, "peak_mb": round(max(peaks))}))
         return
@@ -187,7 +188,7 @@ def main() -> None:
         runs: dict[str, list[dict[str, Any]]] = {"ours": [], "theirs": []}
         for i in range(PAIRS):
             for side in ("ours", "theirs") if i % 2 == 0 else ("theirs", "ours"):
-                runs[side].append(measured(side, path, data, asked.jobs))
+                runs[side].append(measure_side(side, path, data, asked.jobs))
                 print(f"{side}: {runs[side][-1]['seconds']:.2f} s", file=sys.stderr, flush=True)
         numbers = {side: runs[side][0]["scores"] for side in runs}
         if any(abs(numbers["ours"][key] - numbers["theirs"][key]) > 1e-9 for key in SHARED):
@@ -195,7 +196,7 @@ def main() -> None:
         other = {}
         for count in OTHERS:
             write_responses(path, data, count)
-            other[count] = measured("ours", path, data, asked.jobs)["peak_mb"]
+            other[count] = measure_side("ours", path, data, asked.jobs)["peak_mb"]
     ratios = [
         theirs_["seconds"] / ours_["seconds"] for ours_, theirs_ in zip(runs["ours"], runs["theirs"], strict=True)
     ]

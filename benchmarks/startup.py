@@ -42,15 +42,15 @@ def main() -> None:
         folder = Path(name)
         if args.only != "ls":
             checkpoint = tiny_checkpoint(folder / "model")
-            found["eval"] = compare(ours(checkpoint, folder), theirs(checkpoint, folder), args.pairs)
-            same_prompts(folder)
+            found["eval"] = compare(build_ours(checkpoint, folder), build_theirs(checkpoint, folder), args.pairs)
+            check_same_prompts(folder)
         if args.only != "eval":
             found["ls"] = compare(["herl-bench", "ls"], ["lm_eval", "ls", "tasks"], args.pairs)
     RESULTS.write_text(json.dumps(found, indent=2) + "\n")
     print(RESULTS.read_text())
 
 
-def ours(checkpoint: Path, folder: Path) -> list[str]:
+def build_ours(checkpoint: Path, folder: Path) -> list[str]:
     samples = json.dumps({"gsm8k": list(range(ITEMS))})
     return [
         "herl-bench",
@@ -71,7 +71,7 @@ def ours(checkpoint: Path, folder: Path) -> list[str]:
     ]
 
 
-def theirs(checkpoint: Path, folder: Path) -> list[str]:
+def build_theirs(checkpoint: Path, folder: Path) -> list[str]:
     import importlib.util
 
     spec = importlib.util.find_spec("lm_eval")
@@ -121,8 +121,9 @@ def compare(one: list[str], other: list[str], pairs: int) -> dict[str, object]:
     data sets are prepared)."""
     seconds: list[tuple[float, float]] = []
     for number in range(pairs + 1):
-        taken = (timed(one), timed(other)) if number % 2 else (timed(other), timed(one))[::-1]
-        seconds += [(taken[0], taken[1])] if number else []
+        turns = (one, other) if number % 2 else (other, one)
+        taken = {turn[0]: time_command(turn) for turn in turns}
+        seconds += [(taken[one[0]], taken[other[0]])] if number else []
     ratios = [theirs / ours for ours, theirs in seconds]
     return {
         "command": shlex.join(["python", "benchmarks/startup.py", *sys.argv[1:]]),
@@ -136,7 +137,7 @@ def compare(one: list[str], other: list[str], pairs: int) -> dict[str, object]:
     }
 
 
-def timed(command: list[str]) -> float:
+def time_command(command: list[str]) -> float:
     program = Path(sys.executable).with_name(command[0])
     started = time.perf_counter()
     done = subprocess.run(
@@ -147,7 +148,7 @@ def timed(command: list[str]) -> float:
     return time.perf_counter() - started
 
 
-def same_prompts(folder: Path) -> None:
+def check_same_prompts(folder: Path) -> None:
     """Both read the same prompts and, being greedy, wrote the same."""
     rows = []
     for place in ("ours", "theirs"):

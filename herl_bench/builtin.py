@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from herl_bench import rubric
 from herl_bench.hookspecs import hookimpl
+from herl_bench.rubric import CHECKS
 from herl_bench.train.config import GRPOConfig, HeRLConfig, PPOConfig, RLOOConfig
 from herl_bench.types import Check, Method, SandboxProvider
 
@@ -36,7 +36,7 @@ def _open_sandbox(**options: Any) -> Any:
 
 @hookimpl
 def herl_checks() -> Iterable[Check]:
-    return rubric.CHECKS
+    return CHECKS
 
 
 @hookimpl

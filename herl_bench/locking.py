@@ -41,10 +41,10 @@ def locked(folder: Path, who: str = "run") -> Iterator[int]:
     Raises `UsageError` with the holder's process, machine and time where it keeps the folder; then nothing was written.
     """
     path, started = folder / NAME, time.monotonic()
-    while (descriptor := _taken(path)) is None:
-        holder = _holder(path)
-        if time.monotonic() - started > (DYING_S if _gone(holder) else PATIENCE_S):
-            raise UsageError(f"another {who} is writing into {folder}: {_told(holder, path)}")
+    while (descriptor := _try_to_lock(path)) is None:
+        holder = _read_holder(path)
+        if time.monotonic() - started > (DYING_S if _is_gone(holder) else PATIENCE_S):
+            raise UsageError(f"another {who} is writing into {folder}: {_describe_holder(holder, path)}")
         time.sleep(POLL_S)
     try:
         yield descriptor
@@ -54,13 +54,13 @@ def locked(folder: Path, who: str = "run") -> Iterator[int]:
         os.close(descriptor)
 
 
-def _taken(path: Path) -> int | None:
+def _try_to_lock(path: Path) -> int | None:
     """The locked file's descriptor; None while somebody else has it."""
     with saving(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if _flocked(descriptor, path) and _same(
+        if _flock(descriptor, path) and _is_same_file(
             descriptor, path
         ):  # not the same: its holder left, and took the file along
             return descriptor
@@ -71,36 +71,36 @@ def _taken(path: Path) -> int | None:
     return None
 
 
-def _flocked(descriptor: int, path: Path) -> bool:
+def _flock(descriptor: int, path: Path) -> bool:
     me = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        "born": _born(),
+        "born": _read_birth(),
     }
     supported = True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         supported = error.errno not in WITHOUT_FLOCK
-        if supported or not _gone(_holder(path)):
+        if supported or not _is_gone(_read_holder(path)):
             return False
     with saving(path):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(me).encode() + b"\n", 0)
     if not supported:
         time.sleep(MOMENT_S)
-    return supported or _holder(path) == me
+    return supported or _read_holder(path) == me
 
 
-def _same(descriptor: int, path: Path) -> bool:
+def _is_same_file(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
         return False
 
 
-def _holder(path: Path) -> dict[str, Any]:
+def _read_holder(path: Path) -> dict[str, Any]:
     """Whom the file names; empty where it names nobody, be it that it is garbage."""
     try:
         with path.open("rb") as file:
@@ -114,14 +114,14 @@ def _holder(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _gone(holder: dict[str, Any]) -> bool:
+def _is_gone(holder: dict[str, Any]) -> bool:
     """Is it known that the holder no longer runs? A process number that another process has since got is told by when
     that one began."""
     if not holder:
         return True
     if holder["host"] != socket.gethostname():
         return False
-    born = _born(holder["pid"])
+    born = _read_birth(holder["pid"])
     if born is not None:
         return holder.get("born") not in (None, born)
     try:
@@ -135,7 +135,7 @@ def _gone(holder: dict[str, Any]) -> bool:
     ).exists()  # there, and yet without a beginning: it died, and nobody has asked after it
 
 
-def _born(pid: int | str = "self") -> int | None:
+def _read_birth(pid: int | str = "self") -> int | None:
     """When a process began, in clock ticks since the machine's start; None where it cannot be told, or the process is a
     zombie."""
     try:
@@ -145,7 +145,7 @@ def _born(pid: int | str = "self") -> int | None:
     return None if state in "ZX" else int(rest[18])
 
 
-def _told(holder: dict[str, Any], path: Path) -> str:
+def _describe_holder(holder: dict[str, Any], path: Path) -> str:
     if not holder:
         return f"{path} is locked: wait for whoever holds it"
     there = holder["host"] == socket.gethostname()

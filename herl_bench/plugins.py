@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import pluggy
 
-from herl_bench import hookspecs
+import herl_bench.hookspecs as hookspecs
 from herl_bench.errors import PluginError, UnknownName, UsageError, describe_error
 from herl_bench.rubric import load_rubric
 from herl_bench.types import Check, HindsightTemplate, Method, Metric, Rubric, SandboxProvider, Task
@@ -95,18 +95,18 @@ class Host:
 
     def call(self, hook: str, **arguments: Any) -> None:
         """Call an observer hook on every plugin; one that raises is reported and the others still run."""
-        for name, implementation in self._implementations(hook):
+        for name, implementation in self._list_implementations(hook):
             try:
                 implementation(**arguments)
             except _FAILURES as error:
-                self._report(f"plugin {self._plugin(name)}: hook {hook} raised {describe_error(error)}")
+                self._report(f"plugin {self._find_plugin(name)}: hook {hook} raised {describe_error(error)}")
 
     def _collect(self, kind: str) -> None:
         hook, wanted = KINDS[kind]
         entries: dict[str, Entry[Any]] = {}
         claims: dict[str, list[Plugin]] = {}
-        for name, implementation in self._implementations(hook):
-            plugin = self._plugin(name)
+        for name, implementation in self._list_implementations(hook):
+            plugin = self._find_plugin(name)
             try:
                 given = implementation()
                 items = list(given) if isinstance(given, Iterable) else None
@@ -153,13 +153,13 @@ class Host:
                         f"plugin {entry.plugin}: task {name!r} names the {kind} {reference!r}, which no plugin provides"
                     )
 
-    def _implementations(self, hook: str) -> list[tuple[str, Any]]:
+    def _list_implementations(self, hook: str) -> list[tuple[str, Any]]:
         caller = getattr(self.manager.hook, hook)
         found = [(impl.plugin_name, impl.function) for impl in caller.get_hookimpls()]
         order = {plugin.name: i for i, plugin in enumerate(self.plugins)}
         return sorted(found, key=lambda pair: order.get(pair[0], len(order)))
 
-    def _plugin(self, name: str) -> Plugin:
+    def _find_plugin(self, name: str) -> Plugin:
         return next((p for p in self.plugins if p.name == name), Plugin(name, "?", "?"))
 
     def _report(self, problem: str) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -166,3 +167,16 @@ def open_run_progress(
     if wanted is not False and (is_drawable() or in_notebook()):
         return LiveProgress(run, on_finish)
     return (PlainProgress if wanted else RunProgress)(run, on_finish)
+
+
+@contextmanager
+def open_bar(label: str, total: int, wanted: bool | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr; gives a function that moves it on. wanted: None for one where it can be drawn, in a terminal or
+    notebook."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    shown = sys.stderr.isatty() or in_notebook() if wanted is None else wanted
+    with Progress(console=Console(stderr=True), transient=True, disable=not shown) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda more: bar.advance(task, more)

@@ -24,13 +24,13 @@ def saving(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = _reason(error)
+        reason = _find_reason(error)
         if reason is None:
             raise
         raise SaveError(f"cannot write {path}: {reason}; what was saved before is whole") from None
 
 
-def _reason(error: Exception) -> str | None:
+def _find_reason(error: Exception) -> str | None:
     """Why a write failed; None for any other error. torch's and safetensors' writers report a full disk in their own
     ways."""
     if isinstance(error, OSError):
@@ -103,12 +103,12 @@ def sync(path: Path) -> None:
 def cut(path: Path, size: int) -> None:
     """Drop what comes after `size` bytes. A file that is shorter stays as it is: to fill it up would make bytes that
     nobody wrote."""
-    if size_of(path) > size:
+    if measure_size(path) > size:
         with saving(path):
             os.truncate(path, size)
 
 
-def size_of(path: Path) -> int:
+def measure_size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
@@ -133,7 +133,7 @@ class Log:
         cut(self.path, size)
         self._known = False
 
-    def sealed(self) -> dict[str, Any]:
+    def seal(self) -> dict[str, Any]:
         """Its length and sha256, once the disk has it."""
         self._read()
         if self.path.exists():
@@ -143,15 +143,15 @@ class Log:
 
     def _read(self) -> None:
         if not self._known:
-            self._sum, self.size, self._known = prefix_sum(self.path), size_of(self.path), True
+            self._sum, self.size, self._known = digest_prefix(self.path), measure_size(self.path), True
 
 
-def prefix_sum(path: Path, size: int | None = None) -> Any:
+def digest_prefix(path: Path, size: int | None = None) -> Any:
     """sha256 of a file's first `size` bytes, of all where None, of nothing where there is no file."""
     found = hashlib.sha256()
     if path.exists():
         with path.open("rb") as file:
-            left = size_of(path) if size is None else size
+            left = measure_size(path) if size is None else size
             while left and (piece := file.read(min(left, 1 << 20))):
                 found.update(piece)
                 left -= len(piece)
@@ -166,7 +166,7 @@ def write_sums(folder: Path, **more: Any) -> None:
         sync(path)
     write_whole(
         folder / SUMS,
-        json.dumps({"sha256": {p.name: prefix_sum(p).hexdigest() for p in files}, **more}, indent=1) + "\n",
+        json.dumps({"sha256": {p.name: digest_prefix(p).hexdigest() for p in files}, **more}, indent=1) + "\n",
     )
 
 
@@ -184,7 +184,7 @@ def read_sums(folder: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def damage(folder: Path) -> str:
+def find_damage(folder: Path) -> str:
     """The first file in `folder` that is no longer what was saved, in words; empty where all are whole, or no sums were
     kept."""
     try:
@@ -196,7 +196,7 @@ def damage(folder: Path) -> str:
         if not path.is_file():
             return f"{name} is missing"
         try:
-            if prefix_sum(path).hexdigest() != wanted:
+            if digest_prefix(path).hexdigest() != wanted:
                 return f"{name} is damaged: its sha256 is not the one that was saved with it"
         except OSError as error:
             return f"{name} cannot be read: {error.strerror}"

@@ -156,7 +156,7 @@ def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also
             if given.get(name) is not None:
                 given[name] = str(given[name])
         if isinstance(given.get("budget"), str):
-            given["budget"] = parse_tokens(given["budget"], f"{origin.get('budget', '')}budget")
+            given["budget"] = parse_tokens(given["budget"], "--budget" if origin.get("budget") else "budget")
     try:
         checked = model.model_validate(given)
     except ValidationError as error:

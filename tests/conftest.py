@@ -15,6 +15,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # with a few thousand parameters 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """The whole suite takes two processes, a file that is named takes this one; `-n` says otherwise."""
+    whole = config.args_source == config.ArgsSource.TESTPATHS and not config.option.usepdb
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    if whole and not is_worker and config.pluginmanager.hasplugin("xdist") and config.option.numprocesses is None:
+        config.option.numprocesses, config.option.dist = 2, "loadfile"
+
+
 @pytest.fixture
 def cli(tmp_path):
     """`cli("ls", "tasks", paths=[…], **environment)` runs `herl-bench ls tasks` in an empty folder.

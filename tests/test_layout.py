@@ -11,7 +11,7 @@ from helpers.source import ROOT
 
 TESTS = ROOT / "tests"
 FREE = {"helpers", "journeys", "sandbox"}  # the sandbox's tests are named after what it withstands
-PROJECT = {"docs", "imports", "layout", "packaging"}
+PROJECT = {"docs", "imports", "layout", "packaging", "public"}
 """About the project, not about a module of it."""
 ELSEWHERE = {
     "evaluate/pass_at_k": "herl_bench/evaluate/evaluation.py",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herl_bench.errors import SaveError
-from herl_bench.saving import append_lines, cut, saving, size_of, write_whole
+from herl_bench.saving import append_lines, cut, measure_size, saving, write_whole
 
 
 def test_a_whole_file_or_the_one_before(tmp_path):
@@ -93,6 +93,6 @@ def test_cut_shortens_and_ignores_what_is_not_there(tmp_path):
     path = tmp_path / "a"
     path.write_text("12345")
     cut(path, 2)
-    assert (path.read_text(), size_of(path)) == ("12", 2)
+    assert (path.read_text(), measure_size(path)) == ("12", 2)
     cut(tmp_path / "none", 0)
-    assert size_of(tmp_path / "none") == 0
+    assert measure_size(tmp_path / "none") == 0

@@ -22,6 +22,7 @@ from herl_bench.compare.finished_runs import FinishedRun, read_run
 from herl_bench.compare.schema import Comparison, Contrast, Evaluated, RunRecord
 from herl_bench.errors import UsageError
 from herl_bench.plugins import load_host
+from herl_bench.runs import RunFiles
 from herl_bench.sweep.sweep import Cell, difference, finished
 
 CURVE = (
@@ -51,7 +52,7 @@ def find_done(plan: Plan) -> list[Cell]:
     """Finished. Raises `UsageError` for a run of other settings than the part asks for now."""
     there = [cell for cell in plan.cells if finished(cell.directory)]
     for cell in there:
-        if told := difference((cell.directory / "config.yaml").read_text(encoding="utf-8"), cell.config):
+        if told := difference(RunFiles(cell.directory).config.read_text(encoding="utf-8"), cell.config):
             raise UsageError(
                 f"{cell.directory} was made with {told}: collect it with the settings that it was made with, or move it"
                 " away"
@@ -64,7 +65,7 @@ def find_diverged(plan: Plan) -> list[Cell]:
     return [
         cell
         for cell in plan.cells
-        if not finished(cell.directory) and any((cell.directory / "checkpoints").glob("diverged-*"))
+        if not finished(cell.directory) and any(RunFiles(cell.directory).checkpoints.glob("diverged-*"))
     ]
 
 

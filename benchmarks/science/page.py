@@ -30,7 +30,7 @@ primary metric in per cent, greedy, without any guidance, on held-out problems. 
 the accuracy of the plain prompts' responses while training: sampled at temperature 1, on problems never seen before, so it lies under the greedy one.
 Learning rate, responses and passes per step, and entropy bonus were tuned for PPO, on a seed that is not compared; all other arms take PPO's,
 unless said otherwise. What passes HeRL would choose is under tune-herl-*.
-"""
+"""  # noqa: E501
 
 
 def write_page(parts: Sequence[Any], tables: Mapping[str, Results], notes: Path) -> str:
@@ -134,7 +134,8 @@ def _write_glance(found: Mapping[str, Results]) -> str:
     )
     found_so_far = f"{make_table(columns, rows)}\n\n{chr(10).join(sentences)}"
     return (
-        f"## HeRL against PPO\n{found_so_far}\n\nRules: the gain is reproduced where the whole interval lies above the article's gain on the published benchmark, and it takes 3 seeds or"
+        f"## HeRL against PPO\n{found_so_far}\n\nRules: the gain is reproduced where the whole interval lies above the"
+        " article's gain on the published benchmark, and it takes 3 seeds or"
         " more. Bootstrap: the same interval by a hierarchical bootstrap over seeds and problems, which with so few"
         " seeds covers the truth less often than it says ([comparison.md](comparison.md)); no verdict rests on it."
         " Tokens to PPO's end: where HeRL's accuracy on the held-out problems, mean over seeds, first reaches and then"

@@ -85,7 +85,7 @@ def cli(ctx: click.Context) -> None:
     """Does hindsight-guided RL (HeRL) beat PPO on your task, at equal budget, and why?"""
 
 
-def underscored(args: Sequence[str]) -> list[str]:
+def use_underscores(args: Sequence[str]) -> list[str]:
     """`--num-fewshot` and `--num_fewshot` are the same option."""
     flat = []
     for arg in args:
@@ -103,10 +103,10 @@ def main(args: Sequence[str] | None = None) -> None:
         host = load_host()
         host.call("herl_commands", cli=cli)
         return cli.main(
-            underscored(sys.argv[1:] if args is None else args), "herl-bench", standalone_mode=False, obj=host
+            use_underscores(sys.argv[1:] if args is None else args), "herl-bench", standalone_mode=False, obj=host
         )
 
-    with _ending_in_order():
+    with _end_in_order():
         code = run_command(work)
     sys.exit(display.settled(code))
 
@@ -124,10 +124,10 @@ def run_command(call: Callable[[], Any]) -> int:
         print(error.format_message(), file=sys.stderr)
         return error.exit_code
     except click.UsageError as error:
-        if said := _nearest(error):
-            return _fail(said, 2)
+        if suggestion := _suggest(error):
+            return _fail(suggestion, 2)
         where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
-        return _fail(_as_sentence(error.format_message()) + where, 2)
+        return _fail(_format_sentence(error.format_message()) + where, 2)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, click.Abort) as error:
@@ -149,7 +149,7 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextmanager
-def _ending_in_order() -> Iterator[None]:
+def _end_in_order() -> Iterator[None]:
     """A signal that is ignored from outside, as `nohup` does, stays ignored."""
 
     def stop(number: int, frame: Any) -> None:
@@ -165,14 +165,14 @@ def _ending_in_order() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _nearest(error: click.UsageError) -> str:
+def _suggest(error: click.UsageError) -> str:
     from herl_bench.cli.suggestions import answer
 
     ctx = error.ctx
     return answer(error, ctx.obj, ctx.meta.get(TYPED, [])) if ctx is not None and isinstance(ctx.obj, Host) else ""
 
 
-def _as_sentence(message: str) -> str:
+def _format_sentence(message: str) -> str:
     text = " ".join(message.split())
     return text[:1].lower() + text[1:].rstrip(".")
 

@@ -152,7 +152,7 @@ def verify(host: Host, folder: str, data: str | None, jobs: int | None, time_lim
 
 def _judge(host: Host, folder: Path, data: str | None, jobs: int | None) -> Judge:
     from herl_bench.data.sources import resolve_source
-    from herl_bench.evaluate.stored_responses import Items, items_of
+    from herl_bench.evaluate.stored_responses import Items, open_items
     from herl_bench.leaderboard.bundle import Judge, settings_of
 
     settings = settings_of(folder)
@@ -163,7 +163,7 @@ def _judge(host: Host, folder: Path, data: str | None, jobs: int | None) -> Judg
     items: Callable[[], Items] | None = None
     if source is not None:
         place = resolve_source(task, source, embedded=False)
-        items = partial(items_of, task, place, seed=settings.get("seed", 0), difficulty=settings.get("difficulty"))
+        items = partial(open_items, task, place, seed=settings.get("seed", 0), difficulty=settings.get("difficulty"))
     how = str(settings.get("integrity") or "shared")
     sandbox = partial(find_sandbox(host, integrity=how), workers=1) if task.needs_sandbox else None
     return Judge(task, rubric, tuple(find_metrics(host, task)), sandbox, items, jobs or len(os.sched_getaffinity(0)))

@@ -1,34 +1,22 @@
-"""What `herl-bench eval` takes from lm-eval: tasks named `lm_eval:NAME`, and options that are spelt and behave as
-lm-eval's.
+"""Options of `herl-bench eval` that are spelt and behave as lm-eval's.
 
 Left out: lm-eval's options for hardware, trackers and the hub. Those and its `--model` types are answered in
-`cli/elsewhere.py`.
+`suggestions.py`.
 """
 
 from __future__ import annotations
 
 import ast
-import hashlib
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from herl_bench.errors import UsageError
+from herl_bench.experiment.lm_eval import PREFIX
 from herl_bench.reading import parse_json, read_text
-from herl_bench.saving import write_whole
 
-if TYPE_CHECKING:
-    from herl_bench.evaluate.lm_eval_model import Loaded, Options
-    from herl_bench.policy.answerer import Answerer
-    from herl_bench.policy.load import Policy
-
-PREFIX = "lm_eval:"
-GEN_KWARGS = ("temperature", "do_sample", "max_gen_toks", "until")
 SEEDS = "0,1234,1234,1234"
 
 
@@ -92,12 +80,12 @@ class KeyValues(click.ParamType):
         try:
             if value.lstrip().startswith("{"):
                 return dict(parse_json(value, "it"))
-            pairs = [part.partition("=") for part in _top_level(value)]
+            pairs = [part.partition("=") for part in _split_outside_brackets(value)]
         except ValueError as error:
             self.fail(f"not JSON: {error}", param, ctx)
         if not all(equals for _, equals, _ in pairs):
             self.fail(f"{value!r} is not KEY=VALUE,… or a JSON object", param, ctx)
-        return {key.strip(): _literal(text) for key, _, text in pairs}
+        return {key.strip(): _read_literal(text) for key, _, text in pairs}
 
 
 class Samples(click.ParamType):
@@ -119,7 +107,7 @@ class Samples(click.ParamType):
         return {name.removeprefix(PREFIX): sorted(set(ids)) for name, ids in chosen.items()}
 
 
-def _top_level(text: str) -> list[str]:
+def _split_outside_brackets(text: str) -> list[str]:
     """Split at commas outside brackets and quotes."""
     parts, depth, quote = [""], 0, ""
     for sign in text:
@@ -138,7 +126,7 @@ def _top_level(text: str) -> list[str]:
     return [part for part in parts if part.strip()]
 
 
-def _literal(text: str) -> Any:
+def _read_literal(text: str) -> Any:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
@@ -148,7 +136,7 @@ def _literal(text: str) -> Any:
 
 
 def lm_eval_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of `Asked`."""
+    """Those of `experiment.evaluation.Request` that lm-eval has too."""
     options = (
         click.option(
             "--num_fewshot",
@@ -207,210 +195,3 @@ def lm_eval_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-# ------------------------------------------------------------------------------------------------------- what was asked
-@dataclass(frozen=True)
-class Asked:
-    """lm-eval's options as given on the command line."""
-
-    limit: int | float | None
-    seeds: tuple[int | None, int | None, int | None, int | None]
-    num_fewshot: int | None
-    apply_chat_template: str | None
-    fewshot_as_multiturn: bool | None
-    system_instruction: str | None
-    gen_kwargs: Mapping[str, Any] | None
-    samples: Mapping[str, Sequence[int]] | None
-    use_cache: str | None
-    include_path: Sequence[str]
-    batch_size: int | None
-    write_out: bool
-
-    def check(self, own: Sequence[str], lm: Sequence[str]) -> None:
-        """Raises `UsageError` for what does not go together. own, lm: names of our own tasks and of lm-eval's."""
-        if self.samples is not None and self.limit is not None:
-            raise UsageError("--samples names the items: leave --limit out")
-        if own and self.fewshot_as_multiturn:
-            raise UsageError(
-                f"--fewshot_as_multiturn is for {PREFIX} tasks: the examples of {own[0]} stand in the user's turn"
-            )
-        if self.use_cache and not lm:
-            raise UsageError(
-                f"--use_cache is for {PREFIX} tasks: an evaluation of {own[0]} goes on by itself where it was stopped"
-            )
-        if self.write_out and not own:
-            raise UsageError(
-                f"--write_out is for our own tasks: what {PREFIX} tasks ask stands in their samples: --output_path DIR"
-                " --log_samples"
-            )
-        for name in () if lm else (self.samples or {}):
-            if name not in own:
-                raise UsageError(f"--samples names {name!r}, which is none of the tasks {', '.join(own)}")
-
-    def own_sampling(self, temperature: float, max_new_tokens: int | None) -> dict[str, Any]:
-        """temperature, max_new_tokens and stop strings of our own tasks. Raises `UsageError` for settings that they do
-        not have."""
-        given = dict(self.gen_kwargs or {})
-        for name in given:
-            if name not in GEN_KWARGS:
-                raise UsageError(f"--gen_kwargs {name} is not supported: sampling is by {', '.join(GEN_KWARGS)}")
-        until = given.get("until")
-        try:
-            temperature = float(given.get("temperature", temperature))
-            longest = int(given["max_gen_toks"]) if "max_gen_toks" in given else max_new_tokens
-        except (TypeError, ValueError):
-            raise UsageError(f"--gen_kwargs {given}: temperature and max_gen_toks are numbers") from None
-        temperature = 0.0 if given.get("do_sample") is False else temperature
-        if given.get("do_sample") and temperature == 0:
-            raise UsageError("--gen_kwargs do_sample=true needs a temperature above 0")
-        if temperature < 0 or (longest is not None and longest < 1):
-            raise UsageError(f"--gen_kwargs {given}: temperature is at least 0 and max_gen_toks at least 1")
-        stop = None if until is None else [until] if isinstance(until, str) else list(until)
-        return {"temperature": temperature, "max_new_tokens": longest, "stop": stop}
-
-    def options(self, temperature: float, max_new_tokens: int | None, own: Sequence[str]) -> Options:
-        """For lm-eval's tasks. `--temperature` and `--max_new_tokens` mean what they mean for our own tasks."""
-        from herl_bench.evaluate.lm_eval_model import Options
-
-        given: dict[str, Any] = {"do_sample": True, "temperature": temperature} if temperature else {}
-        given |= {"max_gen_toks": max_new_tokens} if max_new_tokens else {}
-        named = self.apply_chat_template
-        return Options(
-            num_fewshot=self.num_fewshot,
-            limit=self.limit,
-            samples={name: ids for name, ids in (self.samples or {}).items() if name not in own} or None,
-            gen_kwargs={**given, **(self.gen_kwargs or {})},
-            system_instruction=self.system_instruction,
-            apply_chat_template=True if named in ("true", "True") else named or False,
-            fewshot_as_multiturn=self.fewshot_as_multiturn,
-            use_cache=self.use_cache,
-            seeds=self.seeds,
-        )
-
-
-def split_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Our own tasks, and lm-eval's without their prefix."""
-    own = [name for name in names if not name.startswith(PREFIX)]
-    lm = [name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)]
-    if not all(lm):
-        raise UsageError(f"--tasks {PREFIX} lacks the name of an lm-eval task, such as {PREFIX}arc_easy")
-    return own, lm
-
-
-# ------------------------------------------------------------------------------------------------------ lm-eval's tasks
-@dataclass
-class Theirs:
-    """lm-eval's tasks, loaded; once run, with their part of the results file and their samples."""
-
-    policy: Policy
-    loaded: Loaded
-    options: Options
-    section: dict[str, Any] = field(default_factory=dict)
-    samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    cache: Path | None = None
-
-    def run(self, folder: Path | None) -> None:
-        """Evaluate. Where results are written, responses are kept until they stand, so that a killed evaluation goes
-        on."""
-        from herl_bench.evaluate.lm_eval_model import run_tasks
-
-        options = self.options
-        if folder is not None and options.use_cache is None:
-            identity = json.dumps(self.policy.identity, sort_keys=True, default=str)
-            name = f"responses_lm_eval_{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
-            self.cache, options = folder / f"{name}_rank0.db", replace(options, use_cache=str(folder / name))
-        self.section, self.samples = run_tasks(self.policy, self.loaded, options)
-
-    def keep(self, folder: Path, stamp: str, samples: bool) -> None:
-        """Write the samples, now that the results stand, and drop what was kept for a second attempt."""
-        for name, rows in self.samples.items() if samples else ():
-            write_whole(
-                folder / f"samples_{name}_{stamp}.jsonl",
-                "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
-            )
-        if self.cache is not None:
-            self.cache.unlink(missing_ok=True)
-
-    @property
-    def scores(self) -> dict[str, Any]:
-        return {key: self.section[key] for key in ("results", "groups") if key in self.section}
-
-    def table(self) -> str:
-        from lm_eval.utils import make_table
-
-        tables: list[str] = [make_table(self.section)]
-        tables += [make_table(self.section, "groups")] if self.section.get("groups") else []
-        return "\n".join([*tables, *(_rates_line(name, found) for name, found in self.rates.items())])
-
-    @property
-    def rates(self) -> Mapping[str, Mapping[str, Any]]:
-        """Per task of generated answers, what may be wrong with them; see `herl_bench.evaluate.lm_eval_model.rates`."""
-        from herl_bench.evaluate.result_files import NAMESPACE
-
-        found: Mapping[str, Mapping[str, Any]] = self.section.get(NAMESPACE, {}).get("rates", {})
-        return found
-
-    def config(self, *, alone: bool) -> dict[str, Any]:
-        """For lm-eval's `config`. alone: no task of our own is in the results, whose settings would stand there."""
-        names = ("random_seed", "numpy_seed", "torch_seed", "fewshot_seed")
-        given = {
-            "use_cache": self.options.use_cache,
-            "bootstrap_iters": 100_000,
-            **dict(zip(names, self.options.seeds, strict=True)),
-        }
-        return given | ({"gen_kwargs": dict(self.options.gen_kwargs) or None} if alone else {})
-
-    def facts(self) -> dict[str, Any]:
-        """What stands at the top of lm-eval's results about the prompts."""
-        text = self.options.system_instruction
-        template = self.policy.tokenizer.chat_template if self.options.apply_chat_template else None
-        multiturn = self.options.fewshot_as_multiturn
-        return {
-            "system_instruction": text,
-            "system_instruction_sha": hashlib.sha256(text.encode()).hexdigest() if text else None,
-            "chat_template": template,
-            "chat_template_sha": hashlib.sha256(str(template).encode()).hexdigest() if template else None,
-            "fewshot_as_multiturn": bool(self.options.apply_chat_template) if multiturn is None else multiturn,
-        }
-
-
-def _rates_line(name: str, found: Mapping[str, Any]) -> str:
-    shares = (
-        f"{rate} {'unknown' if found[rate] is None else format(found[rate], '.1%')}"
-        for rate in ("truncated", "empty", "unparsed")
-    )
-    return f"{name}: {found['responses']} responses: {', '.join(shares)}"
-
-
-def prepare(
-    names: Sequence[str],
-    asked: Asked,
-    models: Callable[[Any], Answerer],
-    data: str | None,
-    temperature: float,
-    max_new_tokens: int | None,
-    n: int,
-    own: Sequence[str],
-) -> Theirs:
-    """Load lm-eval's tasks, ours in lm-eval's form among them: before anything is generated, so that a wrong name costs
-    nothing."""
-    from herl_bench.policy.load import Policy
-
-    policy = models(None)
-    if not isinstance(policy, Policy):
-        raise UsageError(
-            f"{PREFIX} tasks need a local model: for a server, lm-eval has its own --model local-completions"
-        )
-    if n > 1:
-        raise UsageError(
-            f"--n is for our own tasks: how often {PREFIX}{names[0]} asks stands in its own file (repeats)"
-        )
-    from herl_bench.evaluate.lm_eval_model import check, load_tasks
-    from herl_bench.locate import tasks_path
-
-    metadata = {"pretrained": policy.path, **({"data_dir": data} if data else {})}
-    loaded = load_tasks(names, [*asked.include_path, tasks_path()], metadata)
-    options = asked.options(temperature, max_new_tokens, own)
-    check(policy, loaded, options)
-    return Theirs(policy, loaded, options)

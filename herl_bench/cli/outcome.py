@@ -6,7 +6,7 @@ The table is made from the results files under `eval/`, not from anything kept i
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,19 +16,32 @@ if TYPE_CHECKING:
 
 
 def show_outcome(run: TrainingRun) -> None:
-    """The table at the end: before → after with standard errors, what was spent, the criteria that moved, where it all
-    lies."""
+    """The table, what was spent, what may be wrong with it, and where it all lies."""
+    from herl_bench.evaluate.result_files import read_summary
+
+    before, after = (read_summary(run.files.evaluation(label)) for label in ("before", "after"))
+    _show_table(run, before, after)
+    budget = run.budget
+    click.echo(
+        f"Spent {budget.spent:,} of {budget.tokens:,} generated tokens on {budget.rollouts:,} responses;"
+        f" {budget.reward_calls:,} reward calls, {budget.optimizer_steps:,} optimiser steps. Evaluation is greedy and"
+        " not charged."
+    )
+    for warning in _list_warnings(run, before, after):
+        click.echo(warning)
+    click.echo("One seed cannot tell methods apart: compare several.")
+    click.echo(f"Everything is in {run.directory}")
+
+
+def _show_table(run: TrainingRun, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Before → after with standard errors, and the criteria that moved."""
     from rich.table import Table
 
     from herl_bench.cli.output import open_console
-    from herl_bench.cli.score_tables import LEGEND, of_items, shown
-    from herl_bench.evaluate.problems import describe_problems
-    from herl_bench.evaluate.result_files import read_problems, read_summary
-    from herl_bench.evaluate.tally import RATES, list_warnings
+    from herl_bench.cli.score_tables import LEGEND, format_items, format_score
+    from herl_bench.evaluate.tally import RATES
 
-    before, after = (read_summary(run.files.evaluation(label)) for label in ("before", "after"))
-    console = open_console(width=None if sys.stdout.isatty() else 100)
-    items = of_items(len(run.data.eval), run.data.available)
+    items = format_items(len(run.data.eval), run.data.available)
     title = f"{run.task.name} · {run.method.name} · seed {run.seed} · {items} items of {run.data.source}"
     table = Table(title=title, caption=LEGEND)
     for column in ("", "before", "after", "change"):
@@ -36,46 +49,41 @@ def show_outcome(run: TrainingRun) -> None:
     for group, indent in (("metrics", ""), ("planted", "  on problems: "), ("criteria", "  ")):
         for name, now in after[group].items():
             was = before[group].get(name, {"value": None})
-            table.add_row(indent + name, shown(was, 3), shown(now, 3), _change(was["value"], now["value"]))
+            table.add_row(
+                indent + name, format_score(was, 3), format_score(now, 3), _change(was["value"], now["value"])
+            )
     for name, (label, _) in RATES.items():
-        table.add_row(
-            f"  {label}", *("unknown" if s.get(name) is None else f"{s[name]:.1%}" for s in (before, after)), ""
-        )
-    if any(s.get("undecided") for s in (before, after)):
-        table.add_row("  undecided", *(f"{s.get('undecided', 0)} of {s['responses']}" for s in (before, after)), "")
-    if any(s.get("shared") for s in (before, after)):
-        table.add_row("  shared", *(f"{s.get('shared', 0)} of {s['responses']}" for s in (before, after)), "")
-    console.print(table)
-    budget = run.budget
-    say = click.echo
-    say(
-        f"Spent {budget.spent:,} of {budget.tokens:,} generated tokens on {budget.rollouts:,} responses;"
-        f" {budget.reward_calls:,} reward calls, {budget.optimizer_steps:,} optimiser steps. Evaluation is greedy and"
-        " not charged."
-    )
-    if not budget.rollouts:
-        say(
+        rates = (summary.get(name) for summary in (before, after))
+        table.add_row(f"  {label}", *("unknown" if rate is None else f"{rate:.1%}" for rate in rates), "")
+    for name in ("undecided", "shared"):
+        if any(summary.get(name) for summary in (before, after)):
+            counts = (f"{summary.get(name, 0)} of {summary['responses']}" for summary in (before, after))
+            table.add_row(f"  {name}", *counts, "")
+    open_console(width=None if sys.stdout.isatty() else 100).print(table)
+
+
+def _list_warnings(run: TrainingRun, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    from herl_bench.evaluate.problems import describe_problems
+    from herl_bench.evaluate.result_files import read_problems
+    from herl_bench.evaluate.tally import list_warnings
+
+    if not run.budget.rollouts:
+        yield (
             f"Warning: nothing was trained: a step of answers of up to {run.max_new_tokens} tokens does not fit into"
-            f" {budget.tokens:,}: raise --budget, or lower --set max_new_tokens."
+            f" {run.budget.tokens:,}: raise --budget, or lower --set max_new_tokens."
         )
-    say_if_worse(run, before["metrics"], after["metrics"], say)
-    for line in (
-        *list_warnings(after),
-        *describe_problems(read_problems(run.files.evaluation("after")), after["responses"], run.rubric, run.metrics),
-    ):
-        say(f"Warning: after training, {line}.")
+    yield from warn_if_worse(run, before["metrics"], after["metrics"])
+    problems = read_problems(run.files.evaluation("after"))
+    for line in (*list_warnings(after), *describe_problems(problems, after["responses"], run.rubric, run.metrics)):
+        yield f"Warning: after training, {line}."
     if run.settings.model == "tiny" and run.data.source != "synthetic":
-        say(
+        yield (
             "The embedded policy knows synthetic problems only. On real benchmark items it gets next to nothing right, "
             "so this run exercises the code and says nothing about the method: pass --model with a real model for that."
         )
-    say("One seed cannot tell methods apart: compare several.")
-    say(f"Everything is in {run.directory}")
 
 
-def say_if_worse(
-    run: TrainingRun, before: Mapping[str, Any], after: Mapping[str, Any], say: Callable[[str], None]
-) -> None:
+def warn_if_worse(run: TrainingRun, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """By more than a standard error in the primary metric: what a rate too high for the model looks like."""
     name = next(iter(after))
     was, now = before.get(name, {}), after[name]
@@ -84,7 +92,7 @@ def say_if_worse(
     if was["value"] - now["value"] > max(was.get("stderr") or 0.0, now.get("stderr") or 0.0):
         rate = getattr(run.config, "learning_rate", None)
         hint = f": a lower learning rate may keep it (--set learning_rate={rate / 10:g}, now {rate:g})" if rate else ""
-        say(f"Warning: it ended below where it began, {name} {was['value']:.3f} → {now['value']:.3f}{hint}.")
+        yield f"Warning: it ended below where it began, {name} {was['value']:.3f} → {now['value']:.3f}{hint}."
 
 
 def _change(before: float | None, after: float | None) -> str:

@@ -7,14 +7,17 @@ A score comes as a mapping with the fields of `Score`, as results files hold it;
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from herl_bench.cli.output import open_console
+
 if TYPE_CHECKING:
-    from herl_bench.evaluate.tally import Problem, Summary
+    from herl_bench.experiment.evaluation import Evaluation
 
 
 class PassAt(click.ParamType):
@@ -41,7 +44,7 @@ integrity_option = click.option(
 )
 
 
-def interval(score: Mapping[str, Any]) -> tuple[float, float] | None:
+def find_interval(score: Mapping[str, Any]) -> tuple[float, float] | None:
     """95 % (Wilson) for a mean of zeros and ones, else None. Mean and standard error tell: only then is the variance n
     p (1 - p) / (n - 1)."""
     from herl_bench.compare.statistics import share_interval
@@ -54,10 +57,10 @@ def interval(score: Mapping[str, Any]) -> tuple[float, float] | None:
     return share_interval(round(value * items), items)
 
 
-def shown(score: Mapping[str, Any], digits: int = 4) -> str:
+def format_score(score: Mapping[str, Any], digits: int = 4) -> str:
     if score.get("value") is None:
         return "–"
-    value, stderr, bounds = score["value"], score.get("stderr"), interval(score)
+    value, stderr, bounds = score["value"], score.get("stderr"), find_interval(score)
     if bounds is not None:
         return f"{value:.{digits}f} [{bounds[0]:.{digits}f}, {bounds[1]:.{digits}f}]"
     return f"{value:.{digits}f}" + (f" ± {stderr:.{digits}f}" if stderr is not None else "")
@@ -66,19 +69,71 @@ def shown(score: Mapping[str, Any], digits: int = 4) -> str:
 LEGEND = "[ ]: 95 % interval (Wilson) of what is right or wrong; ±: standard error"
 
 
-def of_items(items: int, available: int | None) -> str:
+def format_items(items: int, available: int | None) -> str:
     return str(items) if available is None or items >= available else f"{items} of {available}"
 
 
-def beside(score: Mapping[str, Any], of: int, shared: int = 0) -> str:
+def format_doubts(score: Mapping[str, Any], of: int, shared: int = 0) -> str:
     """What must stand beside a score. of: all items. shared: responses that their own objects had a word in."""
     undecided = score.get("undecided") or 0
     return ", ".join([f"{undecided} of {of} undecided"] * bool(undecided) + [f"{shared} shared"] * bool(shared))
 
 
-def as_json(summary: Summary, available: int | None, problems: Mapping[str, Problem]) -> dict[str, Any]:
-    """A summary for `--format json`: every score with its `interval` where it has one."""
-    whole = asdict(summary)
+def as_json(evaluation: Evaluation) -> dict[str, Any]:
+    """For `--format json`: the summary, every score with its `interval` where it has one."""
+    whole = asdict(evaluation.summary)
     for group in ("metrics", "criteria", "families", "planted"):
-        whole[group] = {name: {**score, "interval": interval(score)} for name, score in whole[group].items()}
-    return {**whole, "available": available, "problems": {kind: asdict(problem) for kind, problem in problems.items()}}
+        whole[group] = {name: {**score, "interval": find_interval(score)} for name, score in whole[group].items()}
+    problems = {kind: asdict(problem) for kind, problem in evaluation.problems.items()}
+    return {**whole, "available": evaluation.available, "problems": problems}
+
+
+# --------------------------------------------------------------------------------------------------------------- tables
+def show_evaluations(evaluations: Mapping[str, Evaluation]) -> None:
+    """One table each, by its title: metrics and criteria with their uncertainty and the number of items behind them,
+    then what went wrong."""
+    from rich.table import Table
+
+    from herl_bench.evaluate.tally import RATES
+
+    console = open_console(width=None if sys.stdout.isatty() else 100)
+    for title, evaluation in evaluations.items():
+        summary = evaluation.summary
+        table = Table(title=title, caption=LEGEND)
+        for column in ("", "value", "items"):
+            table.add_column(column, justify="right" if column else "left")
+        rows = [
+            (name, score, format_items(score.items, evaluation.available), summary.shared)
+            for name, score in summary.metrics.items()
+        ]
+        rows += [(f"  {name}", score, str(score.items), 0) for name, score in summary.criteria.items()]
+        sections = [rows]
+        for label, group in (("on problems: ", summary.planted), ("", summary.families)):
+            if len(group) > 1:
+                sections.append([(f"  {label}{name}", score, str(score.items), 0) for name, score in group.items()])
+        for section in sections:
+            for name, score, items, shared in section:
+                doubts = format_doubts(asdict(score), summary.items, shared)
+                # rich makes the fourth column where it is needed
+                table.add_row(name, format_score(asdict(score)), items, *[doubts] * bool(doubts))
+            table.add_section()
+        for name, (label, _) in RATES.items():
+            rate = getattr(summary, name)
+            table.add_row(f"  {label}", "unknown" if rate is None else f"{rate:.1%}", str(summary.responses))
+        if summary.shortened:
+            table.add_row("  prompts cut to fit the model", str(summary.shortened), str(summary.responses))
+        console.print(table)
+
+
+def warn_of_rates(evaluations: Iterable[Evaluation], others: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    """A line on stderr for every rate above 5 %, and what kept responses from being judged. Raises `HerlBenchError`
+    where none could be. others: rates of lm-eval's tasks, by name."""
+    from herl_bench.evaluate.tally import list_warnings
+
+    found = list(evaluations)
+    lines = [(evaluation.task, line) for evaluation in found for line in evaluation.warnings]
+    lines += [(name, line) for name, rates in (others or {}).items() for line in list_warnings(rates)]
+    for name, line in lines:
+        click.echo(f"herl-bench: warning: {name}: {line}", err=True)
+    for evaluation in found:
+        evaluation.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from herl_bench.errors import describe_error
 from herl_bench.policy.answerer import Answer
@@ -71,3 +72,23 @@ def judge_responses(
         doc_id, sample = doc_ids[i] if doc_ids else i, samples[i] if samples else 0
         rows.append(Row(example, doc_id, sample, answer, judgement, extracted, tuple(errors)))
     return rows
+
+
+def describe_row(row: Row, **place: int) -> dict[str, Any]:
+    """What is told of a judged response, as JSON. place: where it stood."""
+    return {
+        "id": row.example.id,
+        **place,
+        "sample": row.sample,
+        "metrics": dict(row.judgement.metrics),
+        "criteria": row.judgement.criteria,
+        "reward": row.judgement.reward,
+        "extracted": row.extracted,
+        "status": row.judgement.status,
+        "integrity": row.judgement.integrity,
+        "errors": list(row.errors),
+        "verdicts": [
+            {"criterion": v.criterion, "part": v.part, "met": v.met, "evidence": v.evidence or v.error}
+            for v in row.judgement.verdicts
+        ],
+    }

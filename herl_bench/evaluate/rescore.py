@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from herl_bench.bounded import die_with_parent
 from herl_bench.errors import DataError, HerlBenchError
-from herl_bench.evaluate.judging import Row, judge_responses
+from herl_bench.evaluate.judging import describe_row, judge_responses
 from herl_bench.evaluate.scores import PASS_AT
 from herl_bench.evaluate.stored_responses import ID_FIELDS, Items, Stored, parse_row, read_stored
 from herl_bench.evaluate.tally import Tally
@@ -79,7 +79,8 @@ class Job:
         rows = judge_responses(self.environment, examples, answers, samples=samples)
         tally = Tally(self.environment.rubric, self.environment.metrics, self.pass_at)
         tally.add(rows)
-        return tally, [_as_json(row, line) for row, line in zip(rows, lines, strict=True)] if self.rows else []
+        told = [describe_row(row, line=line) for row, line in zip(rows, lines, strict=True)] if self.rows else []
+        return tally, [json.dumps(row, ensure_ascii=False) for row in told]
 
 
 def find_places(
@@ -175,23 +176,3 @@ def _begin() -> None:
 def _work(bounds: tuple[int, int]) -> tuple[Tally, list[str]]:
     assert _job is not None
     return _job.judge_slice(bounds)
-
-
-def _as_json(row: Row, line: int) -> str:
-    fields = {
-        "id": row.example.id,
-        "line": line,
-        "sample": row.sample,
-        "metrics": dict(row.judgement.metrics),
-        "criteria": row.judgement.criteria,
-        "reward": row.judgement.reward,
-        "extracted": row.extracted,
-        "status": row.judgement.status,
-        "integrity": row.judgement.integrity,
-        "errors": list(row.errors),
-        "verdicts": [
-            {"criterion": v.criterion, "part": v.part, "met": v.met, "evidence": v.evidence or v.error}
-            for v in row.judgement.verdicts
-        ],
-    }
-    return json.dumps(fields, ensure_ascii=False)

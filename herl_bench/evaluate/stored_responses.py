@@ -307,7 +307,7 @@ class Items:
         return self._read >= wanted
 
 
-def items_of(task: Task, place: str | Path, *, seed: int = 0, difficulty: float | None = None) -> Items:
+def open_items(task: Task, place: str | Path, *, seed: int = 0, difficulty: float | None = None) -> Items:
     """The items of a source as `herl_bench.data.sources.resolve_source` gives it.
 
     seed, difficulty: of the run whose training items are to be found in the synthetic world; the evaluation items need

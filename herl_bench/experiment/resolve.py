@@ -117,13 +117,13 @@ def find_answerer(
         raise UsageError(f"--model_args goes with --model openai, not with {model}")
     loaded: dict[str, Answerer] = {}
 
-    def of(task: Task | None) -> Answerer:
+    def get_answerer(task: Task | None) -> Answerer:
         key = task.name if task and model == "tiny" else ""
         if key not in loaded:
             loaded[key] = load_named_policy(task, model, trust_remote_code=trust_remote_code)
         return loaded[key]
 
-    return of
+    return get_answerer
 
 
 @contextmanager

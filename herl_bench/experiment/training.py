@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.budget import Budget
-from herl_bench.errors import HerlBenchError, UnknownName, UsageError, describe_error
+from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.evaluate.problems import check_evaluation
 from herl_bench.experiment.configuration import build_config, build_settings, format_config
 from herl_bench.experiment.manifest import build_manifest, carry_manifest_on, command_line
@@ -262,12 +262,10 @@ def _describe_start(run: TrainingRun) -> str:
 
 def _write_page(directory: Path) -> None:
     """The run is whole by now: whatever is wrong with its page is one line, and `herl-bench report` makes it again."""
-    from herl_bench.report.report import of_folder, write_report
+    from herl_bench.report.report import try_report
 
-    try:
-        write_report(of_folder(directory), RunFiles(directory).report)
-    except Exception as error:
-        log.warning("warning: no report of %s: %s; everything else there is whole", directory, describe_error(error))
+    if problem := try_report(directory):
+        log.warning("warning: %s", problem)
 
 
 def _check_tracker(name: str) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from herl_bench.plain_text import flatten
 from herl_bench.policy.answerer import Answer
 from herl_bench.policy.generation import generate
 from herl_bench.policy.language_model import LanguageModel
-from herl_bench.saving import SUMS, damage
+from herl_bench.saving import SUMS, find_damage
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -125,7 +126,7 @@ def _find_folder(place: str) -> Path | None:
                 f"model {place}: no tokenizer in it (looked for {', '.join(TOKENIZER_FILES)}): save the tokenizer"
                 " there too"
             )
-        if fault := damage(folder):
+        if fault := find_damage(folder):
             raise UsageError(
                 f"model {place}: {fault}: restore the folder, or delete {folder / SUMS} if that change was meant"
             )
@@ -185,13 +186,18 @@ def _load_tokenizer(source: str, local: Path | None, trust: bool) -> Any:
     return tokenizer
 
 
+_LOADING = Lock()
+"""While transformers loads a model it changes torch for the whole process: another thread would lose tied weights."""
+
+
 def _load_model(source: str, config: Any, dtype: Any, trust: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source, config=config, dtype=dtype, output_loading_info=True, trust_remote_code=trust
-        )
+        with _LOADING:
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                source, config=config, dtype=dtype, output_loading_info=True, trust_remote_code=trust
+            )
         model, info = loaded
     except Exception as error:
         _refuse_own_code(source, error)

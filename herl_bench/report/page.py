@@ -16,33 +16,16 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from herl_bench.plain_text import neutralize
-from herl_bench.report.drawing import PALETTE, Drawing, to_svg
+from herl_bench.report.palette import PALETTE
 
 PAGES = Path(__file__).parent / "pages"
-WIDE, NARROW = 920.0, 340.0
 ROOM = 5_000_000
 """Characters of packed texts on a page; the rest of a page takes well under another million."""
 LIMITS = (None, 4000, 2000, 1000, 500, 250, 120, 60)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One chart in two widths; the style sheet shows the one that fits the screen."""
-
-    wide: Drawing
-    narrow: Drawing
-
-    def __html__(self) -> str:
-        return neutralize(f'<div class="figure">{to_svg(self.wide, "wide")}{to_svg(self.narrow, "narrow")}</div>')
-
-
-def figure(draw: Callable[[float], Drawing]) -> Figure:
-    return Figure(draw(WIDE), draw(NARROW))
 
 
 def render(template: str, *, texts: Mapping[str, Any] | None = None, **context: Any) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from herl_bench.errors import UsageError
 from herl_bench.runs import RunFiles
-from herl_bench.saving import Log, damage, prefix_sum, read_sums, saving, size_of, sync, write_sums
+from herl_bench.saving import Log, digest_prefix, find_damage, measure_size, read_sums, saving, sync, write_sums
 
 KEPT = 2
 
@@ -29,7 +29,7 @@ def save_checkpoint(directory: Path, name: str, state: Mapping[str, Any], logs: 
     folder = RunFiles(directory).checkpoints / name
     if (folder / "state.pt").is_file() and name.startswith("step-"):
         return folder
-    sealed = {log_name: log.sealed() for log_name, log in logs.items()}
+    sealed = {log_name: log.seal() for log_name, log in logs.items()}
     written = {log_name: log["bytes"] for log_name, log in sealed.items()}
     beside = folder.with_name(f".{folder.name}.tmp")
     with saving(folder):
@@ -87,7 +87,7 @@ def parse_step(checkpoint: Path | None) -> int:
 
 def _find_fault(directory: Path, checkpoint: Path) -> str:
     """Why a checkpoint cannot be gone on from, in words; empty where it can."""
-    if harm := damage(checkpoint):
+    if harm := find_damage(checkpoint):
         return harm
     try:
         logs = read_sums(checkpoint).get("logs") or {
@@ -97,14 +97,14 @@ def _find_fault(directory: Path, checkpoint: Path) -> str:
         return str(error)
     for name, log in logs.items():
         path, wanted = directory / name, log["bytes"]
-        if (there := size_of(path)) < wanted:
+        if (there := measure_size(path)) < wanted:
             what = (
                 f"holds {there:,} of the {wanted:,} bytes that it counts on"
                 if path.exists()
                 else f"is gone, with the {wanted:,} bytes of it"
             )
             return f"{name} {what} (put the file back where there is a copy)"
-        if "sha256" in log and prefix_sum(path, wanted).hexdigest() != log["sha256"]:
+        if "sha256" in log and digest_prefix(path, wanted).hexdigest() != log["sha256"]:
             return f"{name} was changed after it was written (put the file back where there is a copy)"
     return ""
 

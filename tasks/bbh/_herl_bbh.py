@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from herl_bench_bbh.world import prompt_of
+from herl_bench_bbh.world import write_prompt
 
 from herl_bench.evaluate.lm_eval_tasks import judge_results, offer_documents
 
@@ -13,4 +13,4 @@ process_results = judge_results("bbh")
 
 def doc_to_text(doc: Mapping[str, Any]) -> str:
     """An item carries its prompt, a worked example its question alone."""
-    return str(doc["prompt"]) if "prompt" in doc else prompt_of(doc["input"])
+    return str(doc["prompt"]) if "prompt" in doc else write_prompt(doc["input"])

@@ -112,13 +112,13 @@ def messy_bbh(example, rng):
 
 def given(parity, name, count, family, messy):
     rng = random.Random(family or name)
-    return [parity.Given(e, doc, messy(e, rng)) for e, doc in parity.items(name, DATA, count, family)]
+    return [parity.Given(e, doc, messy(e, rng)) for e, doc in parity.read_items(name, DATA, count, family)]
 
 
 def test_gsm8k(parity):
     responses = given(parity, "gsm8k", 300, "", messy_gsm8k)
-    ours = parity.judged(load_host().get("task", "gsm8k"), responses)
-    theirs = parity.score(["gsm8k"], responses)
+    ours = parity.judge_ours(load_host().get("task", "gsm8k"), responses)
+    theirs = parity.score_theirs(["gsm8k"], responses)
     for name in ("strict-match", "flexible-extract"):
         pairs = [
             (t[f"gsm8k exact_match,{name}"], o[f"exact_match,{name}"], r.response)
@@ -157,18 +157,18 @@ def test_bbh(parity, family):
     rng = random.Random(family)
     responses = [parity.Given(g.example, g.doc, messy_bbh(g.example, rng)) for g in responses]
     theirs, task = (
-        parity.score(["bbh_cot_fewshot", "bbh_cot_zeroshot", "bbh_zeroshot"], responses),
+        parity.score_theirs(["bbh_cot_fewshot", "bbh_cot_zeroshot", "bbh_zeroshot"], responses),
         load_host().get("task", "bbh"),
     )
     right = 0
     for key, (metrics, own) in KEYS.items():
-        ours = parity.judged(task, responses, metrics)
+        ours = parity.judge_ours(task, responses, metrics)
         assert [
             (r.response, t[key], o[own]) for t, o, r in zip(theirs, ours, responses, strict=True) if t[key] != o[own]
         ] == [], key
         right += sum(t[key] for t in theirs)
     assert 0 < right < len(KEYS) * len(responses)
-    assert all("robust_match,none" in row for row in parity.judged(task, responses[:3]))
+    assert all("robust_match,none" in row for row in parity.judge_ours(task, responses[:3]))
 
 
 def test_the_page_says_what_the_script_finds(parity):
@@ -176,6 +176,6 @@ def test_the_page_says_what_the_script_finds(parity):
     signature."""
     logging.disable(logging.WARNING)
     try:
-        assert parity.PAGE.read_text(encoding="utf-8") == parity.page(DATA)
+        assert parity.PAGE.read_text(encoding="utf-8") == parity.write_page(DATA)
     finally:
         logging.disable(logging.NOTSET)

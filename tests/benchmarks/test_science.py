@@ -243,6 +243,7 @@ SMALL = (
 )
 
 
+@pytest.mark.long
 def test_a_part_runs_collects_and_keeps_what_is_more(study: Any, checkpoint: Path, tmp_path: Path):
     words = [word for setting in (*SMALL, f"model={checkpoint}") for word in ("--set", setting)]
     words += ["--parts", "main-gsm8k", "--seeds", "1", "--output_dir", "runs", "--results", "out"]

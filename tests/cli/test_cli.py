@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from herl_bench import __version__
-from herl_bench.cli import COMMANDS, run_command, underscored
+from herl_bench.cli import COMMANDS, run_command, use_underscores
 from herl_bench.cli import cli as group
 from herl_bench.errors import HerlBenchError, NoSandbox, UsageError
 
@@ -34,7 +34,7 @@ def test_the_module_is_the_program(cli):
     ],
 )
 def test_both_spellings_of_a_flag(given, expected):
-    assert underscored(given) == expected
+    assert use_underscores(given) == expected
 
 
 def test_every_long_option_can_be_spelt_both_ways():
@@ -44,7 +44,7 @@ def test_every_long_option_can_be_spelt_both_ways():
         command = group.get_command(click.Context(group), name)
         commands = command.commands.values() if isinstance(command, click.Group) else [command]
         for option in (o for c in commands for p in c.params for o in p.opts if o.startswith("--")):
-            assert underscored(["--" + option[2:].replace("_", "-")]) == [option]
+            assert use_underscores(["--" + option[2:].replace("_", "-")]) == [option]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,8 +24,8 @@ from herl_bench.compare.finished_runs import FinishedRun, read_run
 from herl_bench.compare.schema import Arm, Comparison, from_json, to_json
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.result_files import read_summary
-from herl_bench.report.drawing import Drawing
-from herl_bench.report.report import _said, of_comparison, of_folder, to_html
+from herl_bench.report.contents import describe_comparison, read_contents
+from herl_bench.report.report import to_html
 from herl_bench.testing import tiny_checkpoint
 
 
@@ -171,7 +170,7 @@ def test_undecided_is_wrong_everywhere_and_an_arm_that_fell_is_named(finished: t
     )
     assert "than 0.001 (--set learning_rate=3e-04)" in done.verdicts[-1]
     assert from_json(to_json(done)) == done
-    page = to_html(of_comparison(done))
+    page = to_html(describe_comparison(done))
     assert "12 of 16 undecided" in page
     assert page.count('<span class="bad">below where it began</span>') == 2
 
@@ -185,7 +184,7 @@ def test_another_metric_may_be_compared(finished: tuple[Path, Comparison, str]):
     assert done.tasks[0].metric == "robust_match,numeric"
     assert not done.arm_scores[0].curve
     assert any("chosen with --metric" in note for note in done.notes)
-    assert "robust match" in to_html(of_comparison(done))
+    assert "robust match" in to_html(describe_comparison(done))
 
 
 DAMAGED: dict[str, tuple[str, Any, str]] = {
@@ -220,7 +219,7 @@ def test_a_log_with_doubled_or_missing_steps_is_refused(
     run = Path(shutil.copytree(finished[0] / "runs" / CELLS[0], tmp_path / "run"))
     (run / name).write_text("".join(change((run / name).read_text().splitlines(keepends=True))))
     with pytest.raises(UsageError, match=re.escape(told)) as refused:
-        of_folder(run)
+        read_contents(run)
     assert "\n" not in str(refused.value)
 
 
@@ -238,6 +237,7 @@ def test_what_is_no_run_is_left_out_with_a_line(finished: tuple[Path, Comparison
 
 
 # ---------------------------------------------------------------------------------------------------- killed and failed
+@pytest.mark.long
 def test_killed_at_any_moment_it_ends_with_the_same_table(
     finished: tuple[Path, Comparison, str], words: list[str], tmp_path: Path
 ):
@@ -508,13 +508,3 @@ def test_a_tiny_last_step_is_drawn_with_the_one_before_it():
     assert last.tokens == 310
     assert last.metric == last.criteria["a"] == pytest.approx((0.4 * 100 + 1.0 * 10) / 110)
     assert analyse.as_drawn([*steps[:3], replace(steps[3], tokens=360)])[-1].metric == 1.0
-
-
-def test_a_plot_of_an_unequal_comparison_says_so():
-    drawing = Drawing(100, 50, "what it shows")
-    fair, unequal = (SimpleNamespace(unequal=words) for words in ((), ("gsm8k: token budget: a has 1; b has 2",)))
-    assert _said(fair, drawing) is drawing
-    said = _said(unequal, drawing)
-    assert said.label.endswith("gsm8k: token budget: a has 1; b has 2")
-    assert said.shapes[-1].text == "Not a fair comparison: made with --allow_unequal"
-    assert drawing.height < said.shapes[-1].y < said.height

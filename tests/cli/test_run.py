@@ -14,7 +14,7 @@ import pytest
 import yaml
 from helpers.commands import run_command
 
-from herl_bench.cli.score_tables import shown
+from herl_bench.cli.score_tables import format_score
 from herl_bench.evaluate.result_files import read_summary
 from herl_bench.testing import tiny_checkpoint
 from herl_bench.train.metrics import CLOCK
@@ -89,7 +89,7 @@ def test_the_table_is_true_to_the_evaluation_files(finished: tuple[Path, str]):
     after = read_summary(directory / "eval" / "after")
     for name, score in after["metrics"].items():
         (line,) = [row for row in out.splitlines() if name in row]
-        assert shown(score, 3) in line
+        assert format_score(score, 3) in line
     spent = logged(directory)[0][-1]["tokens"]
     assert f"Spent {spent:,} of 1,500 generated tokens" in out
     assert spent <= 1500 + 12

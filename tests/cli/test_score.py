@@ -17,7 +17,7 @@ from herl_bench.evaluate.evaluation import Evaluation
 from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
 from herl_bench.evaluate.rescore import Job, find_places, rescore
 from herl_bench.evaluate.sample_files import write_evaluation
-from herl_bench.evaluate.stored_responses import items_of
+from herl_bench.evaluate.stored_responses import open_items
 from herl_bench.evaluate.tally import sum_up
 from herl_bench.experiment.resolve import find_metrics, find_rubric
 from herl_bench.plugins import load_host
@@ -185,7 +185,7 @@ def test_a_process_that_is_killed_is_one_line(tmp_path, monkeypatch):
     """As the system kills one for lack of memory."""
     path = write(tmp_path / "f.jsonl", [{"id": ITEMS[0].id, "response": "4"}] * 1100)
     killer = Metric("kill", lambda e, r: os.kill(os.getpid(), signal.SIGKILL) or 0.0)
-    _, places = find_places(path, lambda: items_of(TASK, "synthetic"), own=False, allow_duplicates=True)
+    _, places = find_places(path, lambda: open_items(TASK, "synthetic"), own=False, allow_duplicates=True)
     with pytest.raises(HerlBenchError, match="was killed"):
         list(rescore(Job(path, places, Environment(TASK, RUBRIC, NO_TEMPLATE, [killer])), 2))
 

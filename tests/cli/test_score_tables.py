@@ -11,7 +11,7 @@ import pytest
 
 from herl_bench import Criterion, Example, HindsightTemplate, Metric, Rubric, SandboxProvider, Task, hookimpl
 from herl_bench.cli import cli, run_command
-from herl_bench.cli.score_tables import interval
+from herl_bench.cli.score_tables import find_interval
 from herl_bench.compare.finished_runs import read_run
 from herl_bench.compare.statistics import share_interval
 from herl_bench.errors import UsageError
@@ -91,10 +91,10 @@ def boom(example, response):
 def test_an_interval_where_all_are_wrong_or_right_and_none_of_what_is_no_share():
     for right in (0, 3, 12):
         score = vars(mean_and_stderr([1.0] * right + [0.0] * (12 - right)))
-        assert interval(score) == share_interval(right, 12)
-    assert interval(vars(mean_and_stderr([0.0]))) == share_interval(0, 1)
+        assert find_interval(score) == share_interval(right, 12)
+    assert find_interval(vars(mean_and_stderr([0.0]))) == share_interval(0, 1)
     for values in ([], [0.5], [0.25, 0.75, 1.0], [3.0, 4.0], [0.5, 0.5], [0.0, 0.5, 1.0]):
-        assert interval(vars(mean_and_stderr(values))) is None
+        assert find_interval(vars(mean_and_stderr(values))) is None
 
 
 def test_part_of_the_items_is_said_and_can_be_refused(capsys, tmp_path, data):

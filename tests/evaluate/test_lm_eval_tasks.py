@@ -8,7 +8,7 @@ import pytest
 import yaml
 from herl_bench_bbh.data import SUBTASKS, read_all
 from herl_bench_bbh.solvers import solve
-from herl_bench_bbh.world import KINDS, answer_of, prompt_of
+from herl_bench_bbh.world import KINDS, read_answer, write_prompt
 
 from herl_bench.data.sources import EVAL_SEED
 from herl_bench.evaluate.lm_eval_tasks import find_environment, judge_results, list_columns, offer_documents
@@ -60,12 +60,12 @@ def test_our_worked_examples_are_right(family):
     b = find_environment("bbh")
     for shot in shots(family):
         question, solution = shot["input"], shot["target"]
-        answer = answer_of(solution)
+        answer = read_answer(solution)
         solved = solve(family, question)
         assert solved in (answer, None), question
         example = Example(
             "shot",
-            prompt_of(question),
+            write_prompt(question),
             answer,
             {"input": question, "family": family, "solution": solution if solved else ""},
         )

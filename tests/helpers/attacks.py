@@ -1,11 +1,13 @@
+# ruff: noqa: E501 (a program stays on one line)
 """Our attacks. `attempt(name, body)` gets its test passed exactly when the body runs to its end without an exception; a
-`forge` is a program that passes a test which it does not solve. {PLACES} are filled in by `test_sandbox_attacks.py`
-with real things on the host.
+`forge` is a program that passes a test which it does not solve. {PLACES} are filled in by `test_attacks.py` with
+real things on the host.
 """
 
 from __future__ import annotations
 
 from helpers.more_attacks import FILES, FILTER, MEETINGS, MORE_OTHER_TESTS, MORE_PAIRS, POLICY, RESOURCES, SYSTEM, WORDS
+from helpers.speaker import SPEAKER
 from herl_bench.sandbox.attacks import ATTACKS, TEST, Attack, attempt
 
 C = """import ctypes, os
@@ -194,12 +196,9 @@ RESOURCE = (
     Attack("many answers", "def add(a, b): return [0] * (40 << 20)\n"),
     Attack("endless iterator", "import itertools\ndef add(a, b): return itertools.count()\n"),
 )
-RAW = """import os, struct, json, time
-def frame(text):
-    body = text if isinstance(text, bytes) else text.encode()
-    return struct.pack('=I', len(body)) + body
+RAW = f"""{SPEAKER}
 def add(a, b):
-    {body}
+    {{body}}
     os.read(0, 1); time.sleep(9)
 """
 
@@ -236,7 +235,7 @@ FORGE = (
     Attack("look through the frames", "import sys\ndef add(a, b):\n    f = sys._getframe()\n    while f:\n        if 'assert ' + 'add(' in repr(f.f_locals): return a + b\n        f = f.f_back\n    raise ValueError\n"),
     Attack("overwrite the expected values", "import gc\ndef add(a, b):\n    for o in gc.get_objects():\n        if isinstance(o, list) and o and o[0] == 3: o[0] = None\n    return None\n"),
     Attack("its own check", "def check(c): return True\ndef add(a, b): return None\n"),
-    Attack("its own recorder", "class R:\n    Stop = ValueError\n    start = compare = truth = raised = broken = lambda *a: None\n__hb__ = R()\ndef add(a, b): return None\n"),
+    Attack("its own recorder", "class R:\n    Stop = ValueError\n    start = compare = check = report_error = report_broken = lambda *a: None\n__hb__ = R()\ndef add(a, b): return None\n"),
     raw("answer true", "os.write(3, frame('[\"ret\", true, null, \"\"]'))"),
     raw("answer too early and often", "os.write(3, frame('[\"ret\", 3, null, \"\"]') * 50)"),
     raw("announce a verdict", "os.write(3, frame('{\"status\": \"pass\"}'))"),
@@ -317,13 +316,18 @@ FORGE_OTHER_TESTS += MORE_OTHER_TESTS
 PAIRS += MORE_PAIRS
 
 SINGLE = {
-    f"{kind}: {attack.name}": attack
-    for kind, attacks in (
-        ("shown", ATTACKS), ("read", READ), ("write", WRITE), ("net", NET), ("process", PROCESS), ("kernel", KERNEL),
-        ("resource", RESOURCE + RESOURCES), ("forge", FORGE + POLICY), ("filter", FILTER), ("system", SYSTEM), ("files", FILES),
-        ("codec", WORDS),
-    )
-    for attack in attacks
-}  # fmt: skip
+    "shown": ATTACKS,
+    "read": READ,
+    "write": WRITE,
+    "net": NET,
+    "process": PROCESS,
+    "kernel": KERNEL,
+    "resource": RESOURCE + RESOURCES,
+    "forge": FORGE + POLICY,
+    "filter": FILTER,
+    "system": SYSTEM,
+    "files": FILES,
+    "codec": WORDS,
+}
 
 __all__ = ["FORGE_OTHER_TESTS", "MEETINGS", "PAIRS", "SINGLE", "TEST"]

@@ -1,24 +1,15 @@
+# ruff: noqa: E501 (a program stays on one line)
 """Attacks on the tester itself: to end it, to hang it, to fill it, or to have its tests refused. (name, the tests, a
 program that must not pass them); the verdict must be about the program.
 """
 
 from __future__ import annotations
 
-RAW = """
-import json, os, struct
-def read(count):
-    data = b""
-    while len(data) < count:
-        piece = os.read(3, count - len(data))
-        if not piece: os._exit(0)
-        data += piece
-    return data
-def hear(): return json.loads(read(struct.unpack("=I", read(4))[0]))
-def send(data):
-    while data: data = data[os.write(3, data):]
-def say(*message):
-    body = json.dumps(message).encode()
-    send(struct.pack("=I", len(body)) + body)
+from helpers.speaker import SPEAKER
+
+RAW = (
+    SPEAKER
+    + """
 ROOT = {"r": [0, "function", "root", "__call__", 1, None]}
 def thing(number, words="", sort="object", label="X", more=None): return {"r": [number, sort, label, words, 2, more]}
 def error(names, args, text="t", number=None, more={"d": []}): return {"E": [names, args, text, 1, number, more]}
@@ -28,6 +19,7 @@ def always(*message):
         say(*message)
         hear()
 """
+)
 THING = "class E:\n    def __{name}__(s, *a): raise {error}\ndef root(x): return E()\n"
 TALK = "assert root(4) == 2"
 LONG = "assert root(4) == 2\nassert root(9) == 3\nassert sorted(root(5)) == [1]\nassert str(root(1)) == repr(root(1)) + 'x'\nassert root(2)"

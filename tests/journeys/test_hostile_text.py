@@ -229,7 +229,9 @@ BBH = {
 }
 EXAMPLES: dict[str, Example] = {
     "core": Example("core", "", ""),
-    "gsm8k": gsm8k.example({"question": "What are 2 and 3?", "answer": "2+3=<<2+3=5>>5\n#### 5"}, "test", 0, "here"),
+    "gsm8k": gsm8k.build_example(
+        {"question": "What are 2 and 3?", "answer": "2+3=<<2+3=5>>5\n#### 5"}, "test", 0, "here"
+    ),
     "humaneval": Example(
         "f",
         'def f(x):\n    """ Itself. """\n',
@@ -241,7 +243,7 @@ EXAMPLES: dict[str, Example] = {
         },
     ),
     **{
-        f"bbh {name}": bbh.example({"input": text, "target": target}, name, 0, "here")
+        f"bbh {name}": bbh.build_example({"input": text, "target": target}, name, 0, "here")
         for name, (text, target) in BBH.items()
     },
 }

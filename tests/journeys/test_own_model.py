@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from herl_bench.budget import Budget
-from herl_bench.cli.outcome import say_if_worse
+from herl_bench.cli.outcome import warn_if_worse
 from herl_bench.evaluate.sampling import Sampling, resolve_sampling
 from herl_bench.experiment.configuration import build_config
 from herl_bench.plugins import load_host
@@ -74,10 +74,8 @@ def test_training_asks_what_evaluation_asks(tmp_path, chat, told):
     ],
 )
 def test_a_run_says_where_it_ended_below_its_beginning(before, after, said):
-    lines = []
     run = SimpleNamespace(config=SimpleNamespace(learning_rate=3e-4))
-    say_if_worse(
-        run, *({"m,none": dict(zip(("value", "stderr"), pair, strict=True))} for pair in (before, after)), lines.append
-    )
+    summaries = ({"m,none": dict(zip(("value", "stderr"), pair, strict=True))} for pair in (before, after))
+    lines = list(warn_if_worse(run, *summaries))
     assert [line.startswith("Warning: it ended below where it began, m,none ") for line in lines] == [True] * said
     assert all("--set learning_rate=3e-05, now 0.0003" in line for line in lines)

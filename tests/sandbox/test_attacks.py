@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from helpers.attacks import FORGE_OTHER_TESTS, MEETINGS, PAIRS, SINGLE
 
-from herl_bench.sandbox import Job, Limits, Sandbox, probes
+from herl_bench.sandbox import Job, Limits, Sandbox, Verdict, probes
 from herl_bench.sandbox.attacks import HONEST, TEST, Attack, attempt, run_attack
 
 QUICK = Limits(wall_s=0.7, cpu_s=1, busy_s=1.0)
@@ -56,41 +53,75 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], s
             victim.wait()
 
 
-@pytest.fixture(scope="module", params=["namespaces", "landlock"])
+TIERS = ["namespaces", "landlock"]
+
+
+@pytest.fixture(scope="module")
 def quick(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """More workers than processors: many attacks just wait until they are stopped."""
     if request.param == "landlock" and not (probe := probes.probe_worker("landlock")).ok:
         pytest.skip(probe.found)
-    with Sandbox(workers=1, isolation=request.param, limits=QUICK) as opened:
+    with Sandbox(workers=4, isolation=request.param, limits=QUICK) as opened:
         yield opened
 
 
-@pytest.mark.parametrize("name", SINGLE)
-def test_attack_is_held(quick: Sandbox, host: Callable[[str], str], name: str):
-    attack = SINGLE[name]
-    verdict, held = run_attack(quick, Attack(attack.name, host(attack.code)), limits=QUICK)
-    assert held, verdict
-    assert verdict.tests_passed == 0 or verdict.status != "pass"
-    assert len(verdict.detail) < 1000, "what is kept of a program is bounded"
+def run_with_honest(sandbox: Sandbox, jobs: dict[str, Job]) -> dict[str, Verdict]:
+    """Each of them, and an honest program after each, which has to pass."""
+    in_turn = [job for attack in jobs.values() for job in (attack, Job(HONEST, "add", TEST, Limits()))]
+    verdicts = list(sandbox.map(in_turn))
+    assert {verdict.status for verdict in verdicts[1::2]} == {"pass"}
+    return dict(zip(jobs, verdicts[::2], strict=True))
 
 
+def hold_attacks(sandbox: Sandbox, fill: Callable[[str], str], attacks: Sequence[Attack]) -> None:
+    verdicts = run_with_honest(sandbox, {attack.name: Job(fill(attack.code), "add", TEST) for attack in attacks})
+    assert {name: v for name, v in verdicts.items() if v.status in ("pass", "infra")} == {}
+    assert all(len(verdict.detail) < 1000 for verdict in verdicts.values()), "what is kept of a program is bounded"
+
+
+@pytest.mark.parametrize("quick", ["namespaces"], indirect=True)
+@pytest.mark.parametrize("kind", SINGLE)
+def test_attacks_are_held(quick: Sandbox, host: Callable[[str], str], kind: str):
+    hold_attacks(quick, host, SINGLE[kind])
+
+
+@pytest.mark.parametrize("quick", ["landlock"], indirect=True)
+@pytest.mark.parametrize("kind", SINGLE)
+def test_attacks_are_held_by_landlock(quick: Sandbox, host: Callable[[str], str], kind: str):
+    """Every fifth of a kind: what is tried is the same as above."""
+    hold_attacks(quick, host, SINGLE[kind][::5])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("quick", ["landlock"], indirect=True)
+@pytest.mark.parametrize("kind", SINGLE)
+def test_all_attacks_are_held_by_landlock(quick: Sandbox, host: Callable[[str], str], kind: str):
+    hold_attacks(quick, host, SINGLE[kind])
+
+
+@pytest.mark.parametrize("quick", TIERS, indirect=True)
 def test_an_attack_that_works_would_be_noticed(quick: Sandbox):
     verdict, held = run_attack(quick, attempt("nothing to it", "print(1)"))
     assert verdict.status == "pass"
     assert not held
 
 
-@pytest.mark.parametrize(("name", "test", "code"), FORGE_OTHER_TESTS)
-def test_forgery_fails_its_test(quick: Sandbox, name: str, test: str, code: str):
-    verdict = quick.check(Job(code, "root", {"tests": test}))
-    assert verdict.status not in ("pass", "infra"), verdict
+@pytest.mark.parametrize("quick", TIERS, indirect=True)
+def test_forgeries_fail_their_tests(quick: Sandbox):
+    verdicts = run_with_honest(quick, {name: Job(code, "root", test) for name, test, code in FORGE_OTHER_TESTS})
+    assert {name: v for name, v in verdicts.items() if v.status in ("pass", "infra")} == {}
 
 
-@pytest.mark.parametrize(("name", "first", "second"), PAIRS)
-def test_nothing_is_left_for_the_next_program(quick: Sandbox, name: str, first: str, second: str):
-    quick.check(Job(attempt("", first).code, "add", {"test": TEST}))
-    for _ in range(2):  # the next one may have been forked already
-        verdict = quick.check(Job(attempt("", second).code, "add", {"test": TEST}))
-        assert verdict.status == "fail", verdict
+@pytest.mark.parametrize("isolation", TIERS)
+def test_nothing_is_left_for_the_next_programs(isolation: str):
+    """One worker. The next program may have been forked already, so two of them look."""
+    if isolation == "landlock" and not (probe := probes.probe_worker("landlock")).ok:
+        pytest.skip(probe.found)
+    codes = [code for _, first, second in PAIRS for code in (first, second, second)]
+    with Sandbox(workers=1, isolation=isolation, limits=QUICK) as alone:
+        verdicts = list(alone.map(Job(attempt("", code).code, "add", TEST) for code in codes))
+    looks = [(verdicts[i + 1].status, verdicts[i + 2].status) for i in range(0, len(codes), 3)]
+    assert {name: look for (name, _, _), look in zip(PAIRS, looks, strict=True) if look != ("fail", "fail")} == {}
 
 
 def test_two_programs_at_once_do_not_meet():
@@ -101,13 +132,14 @@ def test_two_programs_at_once_do_not_meet():
         "        if os.path.exists('/tmp/left'): return None\n    return a + b\n"
     )
     with Sandbox(workers=2) as both:
-        verdicts = both.map(Job(code, "add", {"test": TEST}) for code in (writes, looks) * 2)
+        verdicts = both.map(Job(code, "add", TEST) for code in (writes, looks) * 2)
         assert [verdict.status for verdict in verdicts] == ["pass"] * 4
-        assert both.check(Job(HONEST, "add", {"test": TEST})).status == "pass"
+        assert both.check(Job(HONEST, "add", TEST)).status == "pass"
 
 
-@pytest.mark.parametrize(("name", "one", "other"), MEETINGS)
-def test_two_programs_at_once_cannot_talk(name: str, one: str, other: str):
+def test_two_programs_at_once_cannot_talk():
     with Sandbox(workers=2, limits=QUICK) as both:
-        verdicts = list(both.map(Job(attempt("", code).code, "add", {"test": TEST}) for code in (one, other) * 3))
-    assert [verdict.status for verdict in verdicts] == ["fail"] * 6, verdicts
+        for name, one, other in MEETINGS:
+            codes = [attempt("", code).code for code in (one, other) * 3]
+            verdicts = list(both.map(Job(code, "add", TEST) for code in codes))
+            assert [verdict.status for verdict in verdicts] == ["fail"] * 6, (name, verdicts)

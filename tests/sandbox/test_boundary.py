@@ -3,15 +3,10 @@ unseen."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import fuzz_protocol
+from helpers.protocol_fuzzer import fuzz, is_broken
 from helpers.tester_attacks import JUDGED, OWN, RAW, TESTER
 
 from herl_bench.errors import UsageError
@@ -27,16 +22,16 @@ def test_attacks_on_the_tester_are_verdicts_about_the_program(tier: str):
         pytest.skip(probe.found)
     jobs = [Job(code, "root", {"tests": tests}) for _, tests, code in TESTER]
     assert len(jobs) > 80
-    with Sandbox(workers=2, isolation=tier, limits=QUICK) as sandbox:
+    with Sandbox(workers=4, isolation=tier, limits=QUICK) as sandbox:
         verdicts = dict(zip((name for name, _, _ in TESTER), sandbox.map(jobs), strict=True))
-        assert {name: v for name, v in verdicts.items() if fuzz_protocol.breaks(v.status, v.detail)} == {}
+        assert {name: v for name, v in verdicts.items() if is_broken(v.status, v.detail)} == {}
         assert [v.status for v in sandbox.map([HONEST] * 4)] == ["pass"] * 4
     assert all(len(v.detail) < 1000 for v in verdicts.values())
 
 
 def test_random_words_are_verdicts_about_the_program():
     with Sandbox(workers=2) as sandbox:
-        statuses = {verdict.status for _, verdict in fuzz_protocol.fuzz(sandbox, range(150))}
+        statuses = {verdict.status for _, verdict in fuzz(sandbox, range(150))}
     assert statuses >= {"fail", "protocol", "error"}
 
 

@@ -59,40 +59,40 @@ _FAMILY_KINDS = {
 }
 
 
-def question(example: Example) -> str:
+def get_question(example: Example) -> str:
     """The item's own text, without the prompt around it."""
     return str(example.info["input"])
 
 
-def family(example: Example) -> str:
+def get_family(example: Example) -> str:
     return str(example.info["family"])
 
 
 @lru_cache(maxsize=4096)
-def options(text: str) -> tuple[tuple[str, str], ...]:
+def read_options(text: str) -> tuple[tuple[str, str], ...]:
     """(letter, text) of each lettered option, () where there are none."""
     _, _, listed = text.rpartition("\nOptions:\n")
     return tuple((letter, words.strip()) for letter, words in _LETTERED.findall(listed))
 
 
 @lru_cache(maxsize=4096)
-def _choices(text: str) -> tuple[str, ...]:
+def _read_choices(text: str) -> tuple[str, ...]:
     _, _, listed = text.rpartition("\nOptions:\n")
     return tuple(words.strip() for words in _DASHED.findall(listed))
 
 
-def kind(example: Example) -> str:
+def find_kind(example: Example) -> str:
     """`letter`, `choice`, `boolean`, `yes or no`, `number`, `words`, `brackets`, or `text` for a subtask that nobody
     described here."""
-    text = question(example)
-    if options(text):
+    text = get_question(example)
+    if read_options(text):
         return "letter"
-    if _choices(text):
+    if _read_choices(text):
         return "choice"
-    return _FAMILY_KINDS.get(family(example), "text")
+    return _FAMILY_KINDS.get(get_family(example), "text")
 
 
-def given_answers(response: str) -> Iterator[str]:
+def find_given_answers(response: str) -> Iterator[str]:
     """What is given as an answer, the last one first: the text after "the answer is" and the like, to the end of its
     place, undressed line by line."""
     found = list(_GIVEN.finditer(response))
@@ -101,7 +101,7 @@ def given_answers(response: str) -> Iterator[str]:
         place = response[mark.end() : min(end, mark.end() + _LONGEST)]
         if mark[0].startswith("\\"):
             place = mark[0] + place
-        lines = [_undressed(line) for line in re.split("(?i)</answer", place)[0].splitlines()]
+        lines = [_undress(line) for line in re.split("(?i)</answer", place)[0].splitlines()]
         if lines and _ANNOUNCED.match(lines[0]):
             lines = lines[1:]
         text = "\n".join(lines).strip("\n")
@@ -109,7 +109,7 @@ def given_answers(response: str) -> Iterator[str]:
             yield text
 
 
-def _undressed(line: str) -> str:
+def _undress(line: str) -> str:
     """A line without LaTeX, emphasis and what stands around an answer."""
     line = "" if line.strip().startswith("```") else line.translate(_WIDE)
     for pattern, plain in (*_UNDRESSED[:1] * 3, *_UNDRESSED[1:]):
@@ -120,28 +120,28 @@ def _undressed(line: str) -> str:
 
 def extract(example: Example, response: str) -> str | None:
     """The final answer in its canonical writing, None where the response gives none, or never closes a thought."""
-    given = next(given_answers(answer_text(response) or ""), None)
-    return None if given is None else canonical(example, given)
+    given = next(find_given_answers(answer_text(response) or ""), None)
+    return None if given is None else canonicalize(example, given)
 
 
-def canonical(example: Example, answer: str) -> str:
+def canonicalize(example: Example, answer: str) -> str:
     """One writing for all the ways of giving the same answer; `answer` may go on after it. What gives none is left as
     it is."""
-    text, line = question(example), answer.strip().split("\n")[0].strip()
-    match kind(example):
+    text, line = get_question(example), answer.strip().split("\n")[0].strip()
+    match find_kind(example):
         case "letter":
-            return _letter(text, line)
+            return _read_letter(text, line)
         case "choice":
-            return _one_of(line, _choices(text)) or line
+            return _pick_choice(line, _read_choices(text)) or line
         case "boolean":
-            return _one_of(line.split("=")[-1], ("True", "False")) or line
+            return _pick_choice(line.split("=")[-1], ("True", "False")) or line
         case "yes or no":
-            return (_one_of(line, ("Yes", "No")) or line).lower()
+            return (_pick_choice(line, ("Yes", "No")) or line).lower()
         case "number":
             _, number = leading_number(line)
             return str(number) if number is not None and number.denominator == 1 else line
         case "words":
-            return _words(answer, text)
+            return _read_words(answer, text)
         case "brackets":
             run = _BRACKETS.match(line)
             return " ".join(c for c in (run[0] if run else line) if not c.isspace() and c not in "\"'`,")
@@ -154,7 +154,7 @@ _REASON = r"(?=\s+(?:because|since|as|which|given|due|for|so|but)\b|\s*$|[,;:.)!
 _OR = r"\s*(?:,\s*)?(?:\bor\b|\band\b|/|&|\bor else\b)\s*(?:maybe |perhaps |possibly |either )?"
 
 
-def _one_of(line: str, choices: Sequence[str]) -> str:
+def _pick_choice(line: str, choices: Sequence[str]) -> str:
     """The choice that a line begins with, or else the only one that it names; "" for none, for two, and for a denied
     one."""
     by_length = sorted(choices, key=len, reverse=True)
@@ -171,7 +171,7 @@ def _one_of(line: str, choices: Sequence[str]) -> str:
     return exact[named.pop()] if len(named) == 1 and not denied else ""
 
 
-def _words(answer: str, text: str) -> str:
+def _read_words(answer: str, text: str) -> str:
     """The given words as listed: in a line, with commas, numbered, or one below the other; what follows the last of
     them is no answer."""
     listed = text.rpartition("List:")[2].lower().split()
@@ -191,17 +191,15 @@ _OPTION_WORD = re.compile(r"^(?:the )?(?:correct )?(?:option|choice|answer|lette
 _BARE_LETTER = re.compile(rf"[(\[{{<] ?([A-Za-z]) ?[)\]}}>]|\(?([A-Z]){_REASON}|([a-z])(?=$|[).:])")
 
 
-def _letter(text: str, answer: str) -> str:
-    listed = options(text)
+def _read_letter(text: str, answer: str) -> str:
+    listed = read_options(text)
     letters = {letter for letter, _ in listed}
-    whole, part = _plain(answer), _plain(re.split(r"[;.]\s|,?\s(?:because|since|as|which|given|so)\s", answer)[0])
+    whole, part = _simplify(answer), _simplify(re.split(r"[;.]\s|,?\s(?:because|since|as|which|given|so)\s", answer)[0])
     for said in (whole, part):
-        for joined in _joined_options(
-            text
-        ):  # before the letters: "a b" may be an option's text and starts with a letter
-            if said == _plain(joined):
+        for joined in _join_options(text):  # before the letters: "a b" may be an option's text and starts with a letter
+            if said == _simplify(joined):
                 return joined
-        if len(same := [letter for letter, words in listed if said == _plain(words)]) == 1:
+        if len(same := [letter for letter, words in listed if said == _simplify(words)]) == 1:
             return f"({same[0]})"
     told = _OPTION_WORD.sub("", answer)
     bare = _BARE_LETTER.match(told)
@@ -210,12 +208,12 @@ def _letter(text: str, answer: str) -> str:
     if not bare:  # "most likely (B)", "the one in (B)"
         named = set(re.findall(r"\(([A-Z])\)", sentence))
         found = named.pop() if len(named) == 1 and not re.search(r"\b(?:not|neither|nor|never|n't)\b", sentence) else ""
-    if _hedged(sentence, found, letters) or found not in letters:
+    if _is_hedged(sentence, found, letters) or found not in letters:
         return answer
     return f"({found})"
 
 
-def _hedged(sentence: str, found: str, letters: set[str]) -> bool:
+def _is_hedged(sentence: str, found: str, letters: set[str]) -> bool:
     """Is another option named beside the first: "(B) or (C)", "B and C", "B/C", "(B), (C)"?"""
     either = re.split(r"\b(?:not|neither|rather than|instead of|unlike|because|since|as)\b", sentence)[0]
     beside = re.findall(
@@ -228,25 +226,25 @@ def _hedged(sentence: str, found: str, letters: set[str]) -> bool:
     return any((one or other) in letters - {found} for one, other in beside)
 
 
-def _plain(text: str) -> str:
+def _simplify(text: str) -> str:
     return re.sub(r"^(?:the|an?) (?=.)", "", " ".join(text.lower().strip("\"'").rstrip(".").split()))
 
 
 @lru_cache(maxsize=4096)
-def _joined_options(text: str) -> tuple[str, ...]:
+def _join_options(text: str) -> tuple[str, ...]:
     """Option texts that were cut at their commas, put together again: every run of two or three neighbours."""
-    words = [w for _, w in options(text)]
+    words = [w for _, w in read_options(text)]
     return tuple(", ".join(words[i : i + n]) for n in (2, 3) for i in range(len(words) - n + 1))
 
 
-def allowed(example: Example, answer: str) -> bool | None:
+def is_allowed(example: Example, answer: str) -> bool | None:
     """Is a canonical answer one that this item allows? None where any text is. Reads the item, never its target."""
-    text = question(example)
-    match kind(example):
+    text = get_question(example)
+    match find_kind(example):
         case "letter":
-            return answer in {f"({letter})" for letter, _ in options(text)} or answer in _joined_options(text)
+            return answer in {f"({letter})" for letter, _ in read_options(text)} or answer in _join_options(text)
         case "choice":
-            return answer in _choices(text)
+            return answer in _read_choices(text)
         case "boolean":
             return answer in ("True", "False")
         case "yes or no":
@@ -266,7 +264,7 @@ def allowed(example: Example, answer: str) -> bool | None:
 _LM_EVAL = re.compile(r"(?<=the answer is )(.*)(?=.)")
 
 
-def lm_eval_answer(response: str) -> str:
+def extract_as_lm_eval(response: str) -> str:
     """What lm-eval's `bbh_cot_fewshot` extracts: the first "the answer is", to the last character but one of its
     line."""
     found = _LM_EVAL.findall(response)
@@ -274,8 +272,8 @@ def lm_eval_answer(response: str) -> str:
 
 
 def exact_match(example: Example, response: str) -> float:
-    return float(lm_eval_answer(response) == example.target)
+    return float(extract_as_lm_eval(response) == example.target)
 
 
 def robust_match(example: Example, response: str) -> float:
-    return float(extract(example, response) == canonical(example, example.target))
+    return float(extract(example, response) == canonicalize(example, example.target))

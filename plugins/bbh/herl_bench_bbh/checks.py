@@ -39,12 +39,12 @@ def answer_form(example: Example, response: str) -> Finding:
 def allowed_option(example: Example, response: str) -> Finding | list[Finding]:
     """The answer is one that the item allows: an option, True or False, a number, the given words, …"""
     found = answers.extract(example, response)
-    if answers.kind(example) == "text":
+    if answers.find_kind(example) == "text":
         return []
     if found is None:
         return Finding(False, UNCLOSED if answer_text(response) is None else "an answer is missing")
-    met = bool(answers.allowed(example, found))
-    return Finding(met, "" if met else f"{found[:60]} is not {_ASKED[answers.kind(example)]}")
+    met = bool(answers.is_allowed(example, found))
+    return Finding(met, "" if met else f"{found[:60]} is not {_ASKED[answers.find_kind(example)]}")
 
 
 _ASKED = {
@@ -60,29 +60,29 @@ _ASKED = {
 
 def steps_valid(example: Example, response: str) -> list[Finding]:
     """Each worked step follows from the one before it, as written, and from the item's text."""
-    problem = solvers.read(answers.family(example), answers.question(example))
-    return steps.follow(problem, steps.working(response))[: steps.MOST_FINDINGS] if problem else []
+    problem = solvers.read(answers.get_family(example), answers.get_question(example))
+    return steps.follow(problem, steps.cut_working(response))[: steps.MOST_FINDINGS] if problem else []
 
 
 def steps_match(example: Example, response: str) -> list[Finding]:
     """Each worked step reaches the state that the right solution reaches there."""
-    problem = solvers.read(answers.family(example), answers.question(example))
+    problem = solvers.read(answers.get_family(example), answers.get_question(example))
     if problem is None:
         return []
-    found = steps.reach(problem, steps.working(response))[: steps.MOST_FINDINGS]
+    found = steps.reach(problem, steps.cut_working(response))[: steps.MOST_FINDINGS]
     reference = example.info.get("solution")
     if reference:
-        missing = len(steps.reach(problem, steps.working(str(reference)))) - len(found)
+        missing = len(steps.reach(problem, steps.cut_working(str(reference)))) - len(found)
         if missing > 0:
             found.append(
                 Finding(
                     False, "the steps are missing" if not found else "a step is missing", "Work step by step.", "steps"
                 )
             )
-    return [_without_answer(example, finding) for finding in found]
+    return [_hide_answer(example, finding) for finding in found]
 
 
-def _without_answer(example: Example, finding: Finding) -> Finding:
+def _hide_answer(example: Example, finding: Finding) -> Finding:
     number = re.fullmatch(r"-?\d+", example.target)
     told = number and re.search(rf"(?<![\d.]){re.escape(example.target)}(?!\d)", finding.correction)
     return replace(finding, correction="") if told and not finding.met else finding

@@ -23,7 +23,7 @@ from herl_bench.errors import DataError
 from herl_bench.reading import read_json
 from herl_bench.types import Split
 
-from .world import prompt_of
+from .world import write_prompt
 
 SUBTASKS = (
     "boolean_expressions",
@@ -66,7 +66,7 @@ _QUESTIONS = {
 }
 
 
-def story(subtask: str, text: str) -> str:
+def extract_story(subtask: str, text: str) -> str:
     """The facts of an item, without what its siblings ask differently."""
     facts = text.partition("\nOptions:")[0]
     asks = _QUESTIONS.get(re.sub(r"_(?:three|five|seven)_objects$", "", subtask))
@@ -74,8 +74,8 @@ def story(subtask: str, text: str) -> str:
     return " ".join((shorter if len(shorter.split()) > 3 else facts if len(facts.split()) > 12 else text).split())
 
 
-def side(subtask: str, text: str) -> Split:
-    digest = hashlib.sha256(f"{subtask}\n{story(subtask, text)}".encode()).hexdigest()
+def choose_side(subtask: str, text: str) -> Split:
+    digest = hashlib.sha256(f"{subtask}\n{extract_story(subtask, text)}".encode()).hexdigest()
     return "eval" if int(digest, 16) % EVAL_SHARE == 0 else "train"
 
 
@@ -95,39 +95,39 @@ def read_all(directory: Path) -> list[Example]:
     folder = Path(directory) / "bbh"
     if not folder.is_dir():
         raise DataError(
-            f"{folder} is missing: it holds the 27 subtasks as <subtask>.json; {_get(folder, SUBTASKS[0])}, and so for"
+            f"{folder} is missing: it holds the 27 subtasks as <subtask>.json; {_explain_download(folder, SUBTASKS[0])}, and so for"
             " each"
         )
-    return [example for subtask in SUBTASKS for example in _items(folder / f"{subtask}.json", subtask)]
+    return [example for subtask in SUBTASKS for example in _read_subtask(folder / f"{subtask}.json", subtask)]
 
 
-def _get(folder: Path, subtask: str) -> str:
+def _explain_download(folder: Path, subtask: str) -> str:
     return f"get one with  curl --create-dirs -o {folder}/{subtask}.json {SOURCE}/{subtask}.json"
 
 
-def _items(path: Path, subtask: str) -> Iterator[Example]:
+def _read_subtask(path: Path, subtask: str) -> Iterator[Example]:
     if not path.is_file():
-        raise DataError(f"{path} is missing: {_get(path.parent, subtask)}")
+        raise DataError(f"{path} is missing: {_explain_download(path.parent, subtask)}")
     content = read_json(path)
     rows = content.get("examples") if isinstance(content, dict) else None
     if not isinstance(rows, list):
         raise DataError(f'{path}: this is not {{"examples": [{{"input", "target"}}, …]}}')
     for number, row in enumerate(rows):
-        yield example(row, subtask, number, f"{path}, item {number}")
+        yield build_example(row, subtask, number, f"{path}, item {number}")
 
 
-def example(row: Any, subtask: str, number: int, where: str) -> Example:
+def build_example(row: Any, subtask: str, number: int, where: str) -> Example:
     """number: the item's place in its file, from 0; where: said in errors."""
     if not isinstance(row, dict):
         raise DataError(f"{where}: an item is an object with `input` and `target`, not {type(row).__name__}")
     for key in ("input", "target"):
         if not isinstance(row.get(key), str) or not row[key].strip():
             raise DataError(f"{where}: `{key}` is {'missing' if key not in row else 'empty or not text'}")
-    info = {"input": row["input"], "family": subtask, "side": side(subtask, row["input"])}
-    return Example(f"bbh/{subtask}/{number}", prompt_of(row["input"]), row["target"], info)
+    info = {"input": row["input"], "family": subtask, "side": choose_side(subtask, row["input"])}
+    return Example(f"bbh/{subtask}/{number}", write_prompt(row["input"]), row["target"], info)
 
 
-def hub(split: Split) -> list[Example]:
+def read_hub(split: Split) -> list[Example]:
     """From the hub, through `datasets`, which keeps a copy."""
     from datasets import load_dataset
 
@@ -135,10 +135,11 @@ def hub(split: Split) -> list[Example]:
     for subtask in SUBTASKS:
         rows = load_dataset(HUB, subtask, split="test")
         found += [
-            example(dict(row), subtask, number, f"{HUB}, {subtask}, row {number}") for number, row in enumerate(rows)
+            build_example(dict(row), subtask, number, f"{HUB}, {subtask}, row {number}")
+            for number, row in enumerate(rows)
         ]
     return [e for e in found if e.info["side"] == split]
 
 
 SPLITS = {"test": read_all}
-__all__ = ["HUB", "SPLITS", "SUBTASKS", "example", "hub", "read", "read_all", "side", "story"]
+__all__ = ["HUB", "SPLITS", "SUBTASKS", "build_example", "read_hub", "read", "read_all", "choose_side", "extract_story"]

@@ -40,41 +40,41 @@ _NUMBERS = ("multistep_arithmetic_two", "object_counting")
 
 
 def cot_flexible(example: Example, response: str) -> float:
-    return _equal(_flexible(example, response, -1), example.target)
+    return _match(_extract_flexibly(example, response, -1), example.target)
 
 
 def cot_strict(example: Example, response: str) -> float:
     found = _STRICT.findall(response)
     first = next((group for group in found[0] if group), INVALID) if found else INVALID
-    return _equal(first.strip(), example.target)
+    return _match(first.strip(), example.target)
 
 
 def flexible(example: Example, response: str) -> float:
-    return _equal(_flexible(example, response, 0), example.target)
+    return _match(_extract_flexibly(example, response, 0), example.target)
 
 
 def strict(example: Example, response: str) -> float:
-    return _equal(response, example.target)
+    return _match(response, example.target)
 
 
-def _equal(answer: str, target: str) -> float:
+def _match(answer: str, target: str) -> float:
     for pattern in _IGNORED:
         answer, target = re.sub(pattern, "", answer), re.sub(pattern, "", target)
     return float(answer.lower() == target.lower())
 
 
-def _flexible(example: Example, response: str, which: int) -> str:
+def _extract_flexibly(example: Example, response: str, which: int) -> str:
     """which: 0 takes the first that is found, −1 the last."""
     family, text = str(example.info["family"]), str(example.info["input"])
     if family == "word_sorting":
-        return _sorted_words(text, response)
+        return _extract_sorting(text, response)
     if family in _PATTERNS:
         return _pick(_PATTERNS[family], response, which) if _PATTERNS[family].search(response) else INVALID
     if family in _WORDS:
-        return _said(family, response, which)
+        return _extract_verdict(family, response, which)
     if family in _NUMBERS:
-        return _number(response, which)
-    return _option(text, response, which)
+        return _extract_number(response, which)
+    return _extract_option(text, response, which)
 
 
 def _pick(pattern: re.Pattern[str], text: str, which: int) -> str:
@@ -82,7 +82,7 @@ def _pick(pattern: re.Pattern[str], text: str, which: int) -> str:
     return found[which].strip() if found else ""
 
 
-def _said(family: str, response: str, which: int) -> str:
+def _extract_verdict(family: str, response: str, which: int) -> str:
     negative, positive = (rf"\b(?:{words})\b" for words in _WORDS[family])
     words = _pick(re.compile(f"{negative}|{positive}"), response.lower(), which)
     if not words:
@@ -90,11 +90,11 @@ def _said(family: str, response: str, which: int) -> str:
     return "no" if re.search(negative, words) else "yes"
 
 
-def _number(response: str, which: int) -> str:
+def _extract_number(response: str, which: int) -> str:
     found = _pick(re.compile(r"[-0-9]+"), response, which)
     if found:
         return found
-    words = _english_number().findall(response.lower())
+    words = _compile_number_words().findall(response.lower())
     if not words:
         return INVALID
     from word2number import w2n
@@ -103,7 +103,7 @@ def _number(response: str, which: int) -> str:
 
 
 @cache
-def _english_number() -> re.Pattern[str]:
+def _compile_number_words() -> re.Pattern[str]:
     """Runs of number words, as lm-eval cuts them: `six` to `nine` count only inside a run or with an ending."""
     tens, large = "twen|thir|for|fif|six|seven|nine", "ten|eleven|twelve|fourteen|hundred|thousand|(?:m|b|tr)illion"
     small = "zero|one|two|three|four|five"
@@ -113,7 +113,7 @@ def _english_number() -> re.Pattern[str]:
     return re.compile(rf"(?:{first}{inside}+)?{last}")
 
 
-def _sorted_words(text: str, response: str) -> str:
+def _extract_sorting(text: str, response: str) -> str:
     """The given words in the order of where each is written last."""
     words = text.split("List:")[1].strip().split()
     written = re.findall("|".join(rf"\b{word}\b" for word in words), response)
@@ -121,23 +121,23 @@ def _sorted_words(text: str, response: str) -> str:
 
 
 @cache
-def _punctuation() -> dict[int, None]:
+def _list_punctuation() -> dict[int, None]:
     return dict.fromkeys(i for i in range(sys.maxunicode) if unicodedata.category(chr(i)).startswith("P"))
 
 
-def _plain(text: str) -> str:
-    return text.lower().translate(_punctuation())
+def _strip_punctuation(text: str) -> str:
+    return text.lower().translate(_list_punctuation())
 
 
-def _option(text: str, response: str, which: int) -> str:
+def _extract_option(text: str, response: str, which: int) -> str:
     """A letter in parentheses; else an option's own words; else a bare letter after a colon."""
     found = _pick(_OPTION, response, which)
     if found:
         return found
-    options = [_plain(words.strip()) for words in re.findall(r"\([A-Z]\)([^\n^(]*)", text)]
+    options = [_strip_punctuation(words.strip()) for words in re.findall(r"\([A-Z]\)([^\n^(]*)", text)]
     letters = {words: f"({chr(65 + i)})" for i, words in enumerate(options)}
     by_length = re.compile("|".join(re.escape(words) for words in sorted(options, key=len, reverse=True)))
-    words = _pick(by_length, _plain(response), which)
+    words = _pick(by_length, _strip_punctuation(response), which)
     if words:
         return letters.get(words, words)
     bare = re.findall(rf":[\s]*({'|'.join(chr(65 + i) for i in range(len(options)))})", response)

@@ -19,7 +19,7 @@ from functools import lru_cache
 from itertools import permutations
 from typing import Union
 
-from herl_bench_bbh.answers import options
+from herl_bench_bbh.answers import read_options
 
 Value = Union[int, bool]
 
@@ -28,7 +28,7 @@ _TOKEN = re.compile(r"\s*(\d+|True|False|not|and|or|[A-Z](?![A-Za-z])|[-+*()])")
 _DIGITS = 60  # longer numbers are no step of anything; refusing them keeps a hostile response cheap
 
 
-def tokens(text: str) -> list[str] | None:
+def tokenize(text: str) -> list[str] | None:
     """The tokens of an arithmetic or boolean expression, None where something else stands between them."""
     found, place, text = [], 0, text.strip()
     while place < len(text):
@@ -40,17 +40,17 @@ def tokens(text: str) -> list[str] | None:
     return found
 
 
-def value(text: str, names: Mapping[str, Value] | None = None) -> Value | None:
+def evaluate(text: str, names: Mapping[str, Value] | None = None) -> Value | None:
     """The value of an expression in which single capitals may stand for earlier values; None where it has none.
 
     `not` binds tighter than `and`, `and` than `or`; `*` tighter than `+` and `-`, a sign tightest.
     """
-    parts = tokens(text)
+    parts = tokenize(text)
     if not parts or len(parts) > 400:
         return None
     reader = _Reader(parts, names or {})
     try:
-        found = reader.either()
+        found = reader.read_or()
     except (ValueError, IndexError, RecursionError):
         return None
     return found if reader.place == len(parts) else None
@@ -68,44 +68,44 @@ class _Reader:
             return self.parts[self.place - 1]
         return ""
 
-    def either(self) -> Value:
-        left = self.both()
+    def read_or(self) -> Value:
+        left = self.read_and()
         while self.take("or"):
-            left = _boolean(self.both()) | _boolean(left)
+            left = _require_boolean(self.read_and()) | _require_boolean(left)
         return left
 
-    def both(self) -> Value:
-        left = self.negated()
+    def read_and(self) -> Value:
+        left = self.read_not()
         while self.take("and"):
-            left = _boolean(self.negated()) & _boolean(left)
+            left = _require_boolean(self.read_not()) & _require_boolean(left)
         return left
 
-    def negated(self) -> Value:
-        return not _boolean(self.negated()) if self.take("not") else self.sum()
+    def read_not(self) -> Value:
+        return not _require_boolean(self.read_not()) if self.take("not") else self.read_sum()
 
-    def sum(self) -> Value:
-        left = self.product()
+    def read_sum(self) -> Value:
+        left = self.read_product()
         while sign := self.take("+", "-"):
-            right = _number(self.product())
-            left = _number(left) + (right if sign == "+" else -right)
+            right = _require_number(self.read_product())
+            left = _require_number(left) + (right if sign == "+" else -right)
         return left
 
-    def product(self) -> Value:
-        left = self.signed()
+    def read_product(self) -> Value:
+        left = self.read_sign()
         while self.take("*"):
-            left = _number(left) * _number(self.signed())
+            left = _require_number(left) * _require_number(self.read_sign())
             if abs(left) >= 10**_DIGITS:
                 raise ValueError("too large")
         return left
 
-    def signed(self) -> Value:
-        return -_number(self.signed()) if self.take("-") else self.atom()
+    def read_sign(self) -> Value:
+        return -_require_number(self.read_sign()) if self.take("-") else self.read_atom()
 
-    def atom(self) -> Value:
+    def read_atom(self) -> Value:
         part = self.parts[self.place]
         self.place += 1
         if part == "(":
-            inner = self.either()
+            inner = self.read_or()
             if not self.take(")"):
                 raise ValueError("no closing bracket")
             return inner
@@ -118,13 +118,13 @@ class _Reader:
         raise ValueError(f"{part} has no value here")
 
 
-def _number(found: Value) -> int:
+def _require_number(found: Value) -> int:
     if isinstance(found, bool):
         raise ValueError("a truth value among numbers")
     return found
 
 
-def _boolean(found: Value) -> bool:
+def _require_boolean(found: Value) -> bool:
     if not isinstance(found, bool):
         raise ValueError("a number among truth values")
     return found
@@ -138,13 +138,13 @@ class Expression:
 
     @property
     def answer(self) -> str:
-        return str(value(self.text))
+        return str(evaluate(self.text))
 
     @property
     def groups(self) -> tuple[str, ...]:
         """The bracketed parts one level below the outermost brackets, for arithmetic: what A and B stand for."""
         inner, depth, start, found = self.text.strip(), 0, 0, []
-        if inner.startswith("(") and inner.endswith(")") and value(inner[1:-1]) is not None:
+        if inner.startswith("(") and inner.endswith(")") and evaluate(inner[1:-1]) is not None:
             inner = inner[1:-1]
         for i, c in enumerate(inner):
             if c == "(":
@@ -159,12 +159,12 @@ class Expression:
 
 def read_boolean(text: str) -> Expression | None:
     body = re.sub(r"\s+is\s*$", "", text)
-    return Expression(body) if isinstance(value(body), bool) else None
+    return Expression(body) if isinstance(evaluate(body), bool) else None
 
 
 def read_arithmetic(text: str) -> Expression | None:
     body = re.sub(r"\s*=\s*$", "", text)
-    found = value(body)
+    found = evaluate(body)
     return Expression(body) if found is not None and not isinstance(found, bool) else None
 
 
@@ -285,7 +285,7 @@ _THINGS = {
 _CATEGORY = {name: category for category, names in _THINGS.items() for name in names.split()}
 
 
-def singular(name: str) -> str:
+def make_singular(name: str) -> str:
     """`heads of broccoli` → `broccoli`, `peaches` → `peach`, `lettuce heads` → `lettuce`."""
     word = re.sub(r"^(?:heads?|stalks?) of | heads?$", "", name.strip().lower())
     for plural, one in (("mice", "mouse"), ("rries", "rry"), ("oes", "o"), ("ches", "ch")):
@@ -302,7 +302,7 @@ class Counting:
     category: str
 
     def counts(self, name: str) -> bool:
-        return self.category == "objects" or _CATEGORY.get(singular(name)) == self.category
+        return self.category == "objects" or _CATEGORY.get(make_singular(name)) == self.category
 
     @property
     def answer(self) -> str:
@@ -350,7 +350,7 @@ _HAS = r"(?:has|gets|is dancing with|is playing)(?: an?)?"
 
 
 def read_tracking(text: str) -> Tracking | None:
-    listed = {words: f"({letter})" for letter, words in options(text)}
+    listed = {words: f"({letter})" for letter, words in read_options(text)}
     tail = text.partition(": ")[2]
     begins, _, story = tail.partition(".\n")
     start = {}
@@ -422,7 +422,7 @@ class Ordering:
 
     @property
     def order(self) -> tuple[str, ...] | None:
-        return _only_order(self)
+        return _find_only_order(self)
 
     @property
     def answer(self) -> str:
@@ -431,7 +431,7 @@ class Ordering:
 
 
 @lru_cache(maxsize=4096)
-def _only_order(problem: Ordering) -> tuple[str, ...] | None:
+def _find_only_order(problem: Ordering) -> tuple[str, ...] | None:
     fits = [order for order in permutations(problem.names) if all(clue.holds(order) for clue in problem.clues)]
     return fits[0] if len(fits) == 1 else None
 
@@ -445,33 +445,33 @@ def read_ordering(text: str) -> Ordering | None:
     if not found:
         return None
     full = [re.sub(r"^(?:an?|and) ", "", n) for n in re.split(r", and |, | and ", found["listed"])]
-    names = tuple(_short(n) for n in full)
-    clues = [_clue(s.strip().rstrip("."), names) for s in re.split(r"\. ", found["clues"]) if s.strip()]
-    listed = [(letter, _clue(words, names)) for letter, words in options(text)]
+    names = tuple(_shorten(n) for n in full)
+    clues = [_read_clue(s.strip().rstrip("."), names) for s in re.split(r"\. ", found["clues"]) if s.strip()]
+    listed = [(letter, _read_clue(words, names)) for letter, words in read_options(text)]
     if None in clues or any(c is None for _, c in listed) or len(set(names)) < len(names):
         return None
     return Ordering(names, tuple(c for c in clues if c), tuple((letter, c) for letter, c in listed if c))
 
 
-def _short(name: str) -> str:
+def _shorten(name: str) -> str:
     """The word that tells a thing apart: `the green book` → `green`, `motorcyle` → itself, `station wagon` → itself."""
     words = re.sub(r"^(?:the|an?) ", "", name.strip(), flags=re.IGNORECASE)
     return re.sub(r" book$", "", words)
 
 
-def _clue(sentence: str, names: tuple[str, ...]) -> Clue | None:
+def _read_clue(sentence: str, names: tuple[str, ...]) -> Clue | None:
     relation = _RELATION.fullmatch(sentence)
     if relation:
-        one, other = _short(relation["one"]), _short(relation["other"])
+        one, other = _shorten(relation["one"]), _shorten(relation["other"])
         if one not in names or other not in names:
             return None
         return Clue(sentence, one, other) if relation["how"] in _BEFORE else Clue(sentence, other, one)
     place = _PLACE.fullmatch(sentence)
-    if not place or _short(place["one"]) not in names or not (place["count"] or place["end"]):
+    if not place or _shorten(place["one"]) not in names or not (place["count"] or place["end"]):
         return None
     count = _COUNT[place["count"] or ""]
     from_start = not place["end"] or place["end"] in _FROM_START  # "finished second" counts from the first
-    return Clue(sentence, _short(place["one"]), place=count - 1 if from_start else -count)
+    return Clue(sentence, _shorten(place["one"]), place=count - 1 if from_start else -count)
 
 
 # ------------------------------------------------------------------------------------------------------- Dyck languages
@@ -523,11 +523,11 @@ class Day:
 
     @property
     def wanted(self) -> date:
-        return self.today + timedelta(days=days_ahead(self.asked) or 0)
+        return self.today + timedelta(days=count_days(self.asked) or 0)
 
     @property
     def answer(self) -> str:
-        return self.listed.get(written(self.wanted), "")
+        return self.listed.get(write_date(self.wanted), "")
 
 
 DAYS_AHEAD = {
@@ -540,7 +540,7 @@ DAYS_AHEAD = {
 }
 
 
-def days_ahead(words: str) -> int | None:
+def count_days(words: str) -> int | None:
     """`one week ago from today` → −7, `10 days ago` → −10, `24 hours later` → 1; None for months and years, whose
     length varies."""
     words = re.sub(r"^(one week ago) from today$", r"\1", words.strip().lower())
@@ -551,11 +551,11 @@ def days_ahead(words: str) -> int | None:
     return -int(days[1]) if days else int(hours[1]) // 24 if hours else None
 
 
-def written(day: date) -> str:
+def write_date(day: date) -> str:
     return day.strftime("%m/%d/%Y")
 
 
-def parsed(text: str) -> date | None:
+def parse_date(text: str) -> date | None:
     """MM/DD/YYYY, leading zeros optional; None where there is no such day."""
     found = re.fullmatch(r"(\d{1,2})/(\d{1,2})/(\d{4})", text)
     try:
@@ -570,10 +570,10 @@ def read_day(text: str) -> Day | None:
         r" MM/DD/YYYY\?",
         text,
     )
-    given = parsed(found[2]) if found else None
-    if not found or not given or days_ahead(found[3]) is None:
+    given = parse_date(found[2]) if found else None
+    if not found or not given or count_days(found[3]) is None:
         return None
-    return Day(found[1].lower(), given, found[3], {words: f"({letter})" for letter, words in options(text)})
+    return Day(found[1].lower(), given, found[3], {words: f"({letter})" for letter, words in read_options(text)})
 
 
 # ---------------------------------------------------------------------------------------------------------- all of them

@@ -36,11 +36,11 @@ from herl_bench_bbh.solvers import (
     State,
     Tracking,
     Value,
-    days_ahead,
+    count_days,
+    evaluate,
     go,
-    parsed,
-    tokens,
-    value,
+    parse_date,
+    tokenize,
 )
 
 _LONGEST = 20_000
@@ -62,7 +62,7 @@ def reach(problem: Problem, response: str) -> list[Finding]:
     raise TypeError(f"no step check for {type(problem).__name__}")
 
 
-def working(response: str) -> str:
+def cut_working(response: str) -> str:
     """What is judged of a response: no thoughts, nothing from the final answer on, whose own words are no step, and at
     most `_LONGEST` characters."""
     text = answer_text(response) or ""
@@ -74,7 +74,7 @@ def working(response: str) -> str:
 _RUN = re.compile(r"(?:\d+|\b(?:True|False|not|and|or)\b|(?<![A-Za-z])[A-Z](?![A-Za-z])|[-+*()=]|[ \t])+")
 
 
-def _chains(response: str) -> Iterator[list[str]]:
+def _find_chains(response: str) -> Iterator[list[str]]:
     separate = re.sub(r"\band (?=[A-Z] =)", "; ", response)  # "where A = (…) and B = (…)" are two chains
     for run in _RUN.findall(separate):
         sides = [side.strip() for side in run.split("=")]
@@ -82,25 +82,25 @@ def _chains(response: str) -> Iterator[list[str]]:
             yield [side for side in sides if side]
 
 
-def _evaluated(response: str) -> Iterator[tuple[str, list[tuple[str, Value | None]]]]:
+def _evaluate_chains(response: str) -> Iterator[tuple[str, list[tuple[str, Value | None]]]]:
     """Each chain as (name or "", [(side, its value)]); a single capital on the left names the last value, as
     written."""
     names: dict[str, Value] = {}
-    for sides in _chains(response):
+    for sides in _find_chains(response):
         name = sides[0] if re.fullmatch(r"[A-Z]", sides[0]) else ""
-        valued = [(side, value(side, names)) for side in (sides[1:] if name else sides)]
+        valued = [(side, evaluate(side, names)) for side in (sides[1:] if name else sides)]
         yield name, valued
         known = [found for _, found in valued if found is not None]
         if name and known:
             names[name] = known[-1]
 
 
-def first_move(text: str) -> str:
+def find_first_move(text: str) -> str:
     """What to work out first in an expression, as written there: the innermost brackets, then the tightest sign."""
     text = re.sub(r"\(\s*(-?\d+|True|False)\s*\)", r"\1", text)
     inner = re.search(r"\(([^()]*)\)", text)
     if inner:
-        return first_move(inner[1].strip())
+        return find_first_move(inner[1].strip())
     for move in (r"not (?:True|False)", r"- ?-\d+", r"-?\d+ \* -?\d+", r"(?:True|False) and (?:True|False)"):
         found = re.search(move, text)
         if found:
@@ -109,8 +109,8 @@ def first_move(text: str) -> str:
     return found[0] if found else text
 
 
-def _move_words(text: str) -> str:
-    move = first_move(text)
+def _advise_move(text: str) -> str:
+    move = find_first_move(text)
     if re.fullmatch(r"- ?-\d+", move):
         return f"Minus a minus is plus: {move}."
     return f'Do "{move}" first.' if move != text.strip("() ") else f'Do "{move}" again.'
@@ -119,47 +119,49 @@ def _move_words(text: str) -> str:
 @follow.register
 def _(problem: Expression, response: str) -> list[Finding]:
     found: list[Finding] = []
-    for _, sides in _evaluated(response):
+    for _, sides in _evaluate_chains(response):
         for (left, one), (right, other) in pairwise(sides):
             if one is None or other is None:
                 continue
             same = one == other and isinstance(one, bool) == isinstance(other, bool)
-            found.append(Finding(same, f"{left} = {right}", "" if same else _move_words(left), _part(found)))
+            found.append(Finding(same, f"{left} = {right}", "" if same else _advise_move(left), _name_step(found)))
     return found[:_MOST_STEPS]
 
 
 @reach.register
 def _(problem: Expression, response: str) -> list[Finding]:
-    chains = list(_evaluated(response))
+    chains = list(_evaluate_chains(response))
     if not chains:
         return []
-    boolean = isinstance(value(problem.text), bool)
+    boolean = isinstance(evaluate(problem.text), bool)
     wanted = [problem.text] if boolean else list(problem.groups) or [problem.text]
     found: list[Finding] = []
     for text in wanted:
-        names = {name for name, sides in chains if any(_same(side, text) for side, _ in sides)}
+        names = {name for name, sides in chains if any(_is_same(side, text) for side, _ in sides)}
         mine = [
-            sides for name, sides in chains if (name and name in names) or any(_same(side, text) for side, _ in sides)
+            sides
+            for name, sides in chains
+            if (name and name in names) or any(_is_same(side, text) for side, _ in sides)
         ]
         last = mine[-1][-1][1] if mine else None
-        met = bool(mine) and last == value(text)
+        met = bool(mine) and last == evaluate(text)
         evidence = "" if met else f"{text} is worked out wrongly" if mine else f"{text} is not worked out"
-        found.append(Finding(met, evidence, "" if met else _move_words(text), _part(found)))
+        found.append(Finding(met, evidence, "" if met else _advise_move(text), _name_step(found)))
     return found
 
 
-def _same(one: str, other: str) -> bool:
+def _is_same(one: str, other: str) -> bool:
     """The same tokens, outer brackets aside."""
-    a, b = (tokens(t) or [t] for t in (one, other))
+    a, b = (tokenize(t) or [t] for t in (one, other))
     return a == b or a == ["(", *b, ")"] or b == ["(", *a, ")"]
 
 
-def _part(found: list[Finding]) -> str:
+def _name_step(found: list[Finding]) -> str:
     return f"step {len(found) + 1}"
 
 
 # ------------------------------------------------------------------------------------------------ numbered steps: (k) …
-def _numbered(response: str) -> list[tuple[int, str]]:
+def _split_numbered(response: str) -> list[tuple[int, str]]:
     pieces = re.split(
         r"(?:(?<=\n)|(?<=\. ))\((\d{1,2})\) ", "\n" + response
     )  # not the "(1)" of "we know from (1) that"
@@ -170,10 +172,10 @@ _PLACE = re.compile(r"\((-?\d{1,6}), ?(-?\d{1,6})\)(?:, facing the (positive|neg
 _AXES = {("positive", "y"): (0, 1), ("negative", "y"): (0, -1), ("positive", "x"): (1, 0), ("negative", "x"): (-1, 0)}
 
 
-def _places(problem: Route, response: str) -> Iterator[tuple[int, State, State | None]]:
+def _find_places(problem: Route, response: str) -> Iterator[tuple[int, State, State | None]]:
     """(step, state before as written, state after as written or None where the step shows none)."""
     before = START
-    for k, text in _numbered(response):
+    for k, text in _split_numbered(response):
         if not 1 <= k <= len(problem.moves):
             continue
         place = _PLACE.search(text)
@@ -189,7 +191,7 @@ def _places(problem: Route, response: str) -> Iterator[tuple[int, State, State |
 @follow.register
 def _(problem: Route, response: str) -> list[Finding]:
     found: list[Finding] = []
-    for k, before, after in _places(problem, response):
+    for k, before, after in _find_places(problem, response):
         if after is None:
             continue
         move = problem.moves[k - 1]
@@ -209,15 +211,15 @@ def _(problem: Route, response: str) -> list[Finding]:
 @reach.register
 def _(problem: Route, response: str) -> list[Finding]:
     found: list[Finding] = []
-    for k, _, after in _places(problem, response):
+    for k, _, after in _find_places(problem, response):
         if after is not None:
             met = after == problem.states[k - 1]
             found.append(Finding(met, "" if met else f"({k}) is at the wrong place", "", f"step {k}"))
     return found
 
 
-def _verdicts(problem: Lies, response: str) -> Iterator[tuple[int, bool]]:
-    for k, text in _numbered(response):
+def _find_verdicts(problem: Lies, response: str) -> Iterator[tuple[int, bool]]:
+    for k, text in _split_numbered(response):
         said = re.findall(r"(?<=\w )(tells the truth|lies|is truthful|is lying)\b", text)
         if said and 1 <= k <= len(problem.statements):
             yield k, said[-1] in ("tells the truth", "is truthful")
@@ -227,7 +229,7 @@ def _verdicts(problem: Lies, response: str) -> Iterator[tuple[int, bool]]:
 def _(problem: Lies, response: str) -> list[Finding]:
     found: list[Finding] = []
     thought: dict[str, bool] = {}
-    for k, truthful in _verdicts(problem, response):
+    for k, truthful in _find_verdicts(problem, response):
         speaker, about, says = problem.statements[k - 1]
         thought[speaker] = truthful
         if speaker == about:
@@ -249,7 +251,7 @@ def _(problem: Lies, response: str) -> list[Finding]:
 @reach.register
 def _(problem: Lies, response: str) -> list[Finding]:
     found: list[Finding] = []
-    for k, truthful in _verdicts(problem, response):
+    for k, truthful in _find_verdicts(problem, response):
         met = truthful == problem.truths[problem.statements[k - 1][0]]
         found.append(
             Finding(met, "" if met else f"({k}) is wrong about {problem.statements[k - 1][0]}", "", f"step {k}")
@@ -257,17 +259,17 @@ def _(problem: Lies, response: str) -> list[Finding]:
     return found
 
 
-def _holdings(problem: Tracking, response: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _find_holdings(problem: Tracking, response: str) -> Iterator[tuple[int, dict[str, str]]]:
     people = "|".join(map(re.escape, problem.start))
-    for k, text in _numbered(response):
+    for k, text in _split_numbered(response):
         now = {}
         for who, what in re.findall(rf"\b({people}): (?!(?:{people}):)([^,.;:\n]+)", text):
-            now[who] = next((t for t in problem.start.values() if _names(what, t)), what.strip())
+            now[who] = next((t for t in problem.start.values() if _is_name_of(what, t)), what.strip())
         if len(now) == len(problem.start) and 0 <= k <= len(problem.swaps):
             yield k, now
 
 
-def _names(words: str, thing: str) -> bool:
+def _is_name_of(words: str, thing: str) -> bool:
     """`pink` and `the pink ball` both name `pink ball`."""
     words = re.sub(r"^(?:the|an?) ", "", words.strip().lower())
     return words == thing.lower() or words == thing.lower().rsplit(" ", 1)[0]
@@ -277,7 +279,7 @@ def _names(words: str, thing: str) -> bool:
 def _(problem: Tracking, response: str) -> list[Finding]:
     found: list[Finding] = []
     before = dict(problem.start)
-    for k, now in _holdings(problem, response):
+    for k, now in _find_holdings(problem, response):
         if k == 0:
             met, help_ = now == problem.start, "Copy who has what at the start."
         else:
@@ -299,17 +301,17 @@ def _(problem: Tracking, response: str) -> list[Finding]:
 @reach.register
 def _(problem: Tracking, response: str) -> list[Finding]:
     found: list[Finding] = []
-    for k, now in _holdings(problem, response):
+    for k, now in _find_holdings(problem, response):
         met = now == problem.states[k]
         found.append(Finding(met, "" if met else f"({k}) is not who has what", "", f"step {k}"))
     return found
 
 
-def _orders(problem: Ordering, response: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _find_orders(problem: Ordering, response: str) -> Iterator[tuple[int, tuple[str, ...]]]:
     by_length = sorted(problem.names, key=len, reverse=True)
     name = re.compile(r"\b(" + "|".join(map(re.escape, by_length)) + r")\b", re.IGNORECASE)
     exact = {n.lower(): n for n in problem.names}
-    for k, text in _numbered(response):
+    for k, text in _split_numbered(response):
         for quoted in re.findall(r'"([^"\n]*)"', text):
             order = tuple(exact[n.lower()] for n in name.findall(quoted))
             if len(order) > 1 or (order and "?" in quoted):
@@ -319,7 +321,7 @@ def _orders(problem: Ordering, response: str) -> Iterator[tuple[int, tuple[str, 
 @follow.register
 def _(problem: Ordering, response: str) -> list[Finding]:
     found: list[Finding] = []
-    for k, order in _orders(problem, response):
+    for k, order in _find_orders(problem, response):
         whole = sorted(order) == sorted(problem.names)
         if k <= len(problem.clues) and not whole:
             clue = problem.clues[k - 1]
@@ -342,7 +344,7 @@ def _(problem: Ordering, response: str) -> list[Finding]:
 
 @reach.register
 def _(problem: Ordering, response: str) -> list[Finding]:
-    whole = [(k, order) for k, order in _orders(problem, response) if sorted(order) == sorted(problem.names)]
+    whole = [(k, order) for k, order in _find_orders(problem, response) if sorted(order) == sorted(problem.names)]
     if not whole:
         return []
     k, order = whole[-1]
@@ -360,7 +362,7 @@ def _(problem: Counting, response: str) -> list[Finding]:
     listed = [(name.strip(), int(n)) for name, n in _LISTED.findall(response)][:_MOST_STEPS]
     found: list[Finding] = []
     for name, n in listed:
-        known = next((a for a in amounts if _same_thing(name, a)), None)
+        known = next((a for a in amounts if _is_same_thing(name, a)), None)
         met = known is not None and amounts[known] == n
         help_ = (
             ""
@@ -371,16 +373,16 @@ def _(problem: Counting, response: str) -> list[Finding]:
                 else f"Read again: {WRITTEN[amounts[known]]} {known}."
             )
         )
-        found.append(Finding(met, f"{name} ({n})", help_, _part(found)))
+        found.append(Finding(met, f"{name} ({n})", help_, _name_step(found)))
     if not listed:
         return []
-    for sides in _chains(response):
+    for sides in _find_chains(response):
         added = re.findall(r"\d+", sides[0])
-        if len(sides) == 2 and re.fullmatch(r"\d+(?: \+ \d+)*", sides[0]) and value(sides[1]) is not None:
-            complete = value(sides[0]) is not None and sorted(map(int, added)) == sorted(n for _, n in listed)
-            met = complete and value(sides[0]) == value(sides[1])
+        if len(sides) == 2 and re.fullmatch(r"\d+(?: \+ \d+)*", sides[0]) and evaluate(sides[1]) is not None:
+            complete = evaluate(sides[0]) is not None and sorted(map(int, added)) == sorted(n for _, n in listed)
+            met = complete and evaluate(sides[0]) == evaluate(sides[1])
             help_ = "" if met else "Add up every number in the list." if not complete else f"Add {sides[0]} again."
-            found.append(Finding(met, f"{sides[0]} = {sides[1]}", help_, _part(found)))
+            found.append(Finding(met, f"{sides[0]} = {sides[1]}", help_, _name_step(found)))
     return found
 
 
@@ -391,16 +393,16 @@ def _(problem: Counting, response: str) -> list[Finding]:
         return []
     found: list[Finding] = []
     for n, name in problem.items:
-        mine = [m for other, m in listed if _same_thing(other, name)]
+        mine = [m for other, m in listed if _is_same_thing(other, name)]
         if problem.counts(name):
             met = mine == [n]
-            found.append(Finding(met, "" if met else f"{name} should be listed once", "", _part(found)))
+            found.append(Finding(met, "" if met else f"{name} should be listed once", "", _name_step(found)))
         elif mine:
-            found.append(Finding(False, f"{name} should not be listed", f"Leave {name} out.", _part(found)))
+            found.append(Finding(False, f"{name} should not be listed", f"Leave {name} out.", _name_step(found)))
     return found
 
 
-def _same_thing(one: str, other: str) -> bool:
+def _is_same_thing(one: str, other: str) -> bool:
     plain = [re.sub(r"^(?:heads?|stalks?) of | heads?$", "", t) for t in (one, other)]
     return one == other or plain[0] == plain[1]
 
@@ -410,7 +412,7 @@ _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", 
 _WHICH = re.compile(rf"\b({'|'.join(_ORDINALS)}) letters?", re.IGNORECASE)
 
 
-def _letters(problem: Sorting, response: str) -> Iterator[tuple[str, int, str, int]]:
+def _find_letters(problem: Sorting, response: str) -> Iterator[tuple[str, int, str, int]]:
     """(word, which letter of it from 0, the letter as written, its number as written)."""
     which = 0
     for found in re.finditer(
@@ -422,7 +424,7 @@ def _letters(problem: Sorting, response: str) -> Iterator[tuple[str, int, str, i
             yield found[2].lower(), which, found[3].lower(), int(found[4])
 
 
-def _sorted_runs(problem: Sorting, response: str) -> Iterator[list[str]]:
+def _find_sorted_runs(problem: Sorting, response: str) -> Iterator[list[str]]:
     for line in re.split(r"[.\n]", response):
         if "<" in line and "?" not in line:
             for run in re.findall(
@@ -436,14 +438,14 @@ def _sorted_runs(problem: Sorting, response: str) -> Iterator[list[str]]:
 @follow.register
 def _(problem: Sorting, response: str) -> list[Finding]:
     found: list[Finding] = []
-    for word, which, letter, number in _letters(problem, response):
+    for word, which, letter, number in _find_letters(problem, response):
         met = word[which : which + 1] == letter and ord(letter) - 96 == number
         help_ = "" if met else f"Look again at the {_ORDINALS[which]} letter of {word} and its place in the alphabet."
-        found.append(Finding(met, f"{word}: {letter} ({number})", help_, _part(found)))
-    for words in _sorted_runs(problem, response):
+        found.append(Finding(met, f"{word}: {letter} ({number})", help_, _name_step(found)))
+    for words in _find_sorted_runs(problem, response):
         for one, other in pairwise(words):
             met = one <= other
-            found.append(Finding(met, f"{one} < {other}", "" if met else _compare(one, other), _part(found)))
+            found.append(Finding(met, f"{one} < {other}", "" if met else _compare(one, other), _name_step(found)))
     return found[:_MOST_STEPS]
 
 
@@ -455,7 +457,7 @@ def _compare(one: str, other: str) -> str:
 
 @reach.register
 def _(problem: Sorting, response: str) -> list[Finding]:
-    whole = [words for words in _sorted_runs(problem, response) if sorted(words) == sorted(problem.words)]
+    whole = [words for words in _find_sorted_runs(problem, response) if sorted(words) == sorted(problem.words)]
     if not whole:
         return []
     met = whole[-1] == sorted(problem.words)
@@ -471,7 +473,7 @@ _POPPED = re.compile(r"pop out ((?:\"?[\[({<]\"?,? ?(?:and )?)+)")
 def _(problem: Dyck, response: str) -> list[Finding]:
     found: list[Finding] = []
     before: list[str] = []
-    for k, sign, after in _stacks(problem, response):
+    for k, sign, after in _find_stacks(problem, response):
         wanted = [*before, sign] if sign in CLOSER else before[:-1]
         met = sign == problem.signs[k - 1] and after == wanted
         help_ = "" if met else f"Push {sign}." if sign in CLOSER else f"{sign} takes the last one off."
@@ -488,7 +490,7 @@ def _(problem: Dyck, response: str) -> list[Finding]:
     return found
 
 
-def _stacks(problem: Dyck, response: str) -> Iterator[tuple[int, str, list[str]]]:
+def _find_stacks(problem: Dyck, response: str) -> Iterator[tuple[int, str, list[str]]]:
     for k, sign, after in _STACK.findall(response):
         if 1 <= int(k) <= len(problem.signs):
             yield int(k), sign, [] if after == "empty" else after.split()
@@ -497,7 +499,7 @@ def _stacks(problem: Dyck, response: str) -> Iterator[tuple[int, str, list[str]]
 @reach.register
 def _(problem: Dyck, response: str) -> list[Finding]:
     found: list[Finding] = []
-    for k, _, after in _stacks(problem, response):
+    for k, _, after in _find_stacks(problem, response):
         met = after == problem.stacks[k - 1]
         found.append(Finding(met, "" if met else f"the stack of line {k} is wrong", "", f"step {k}"))
     return found
@@ -517,7 +519,7 @@ def _(problem: Day, response: str) -> list[Finding]:
     found: list[Finding] = []
     today = problem.today
     for words, text in _SAID.findall(response):
-        day, ahead = parsed(text), days_ahead(words)
+        day, ahead = parse_date(text), count_days(words)
         if ahead is None:
             continue
         met = day is not None and (day - today).days == ahead
@@ -526,13 +528,13 @@ def _(problem: Day, response: str) -> list[Finding]:
             today = day or today
         else:
             help_ = f"Count again from today to {words.lower()}."
-        found.append(Finding(met, f"{words.lower()} is {text}", "" if met else help_, _part(found)))
+        found.append(Finding(met, f"{words.lower()} is {text}", "" if met else help_, _name_step(found)))
     return found[:_MOST_STEPS]
 
 
 @reach.register
 def _(problem: Day, response: str) -> list[Finding]:
-    said = [parsed(text) for words, text in _SAID.findall(response) if words.lower() == "today"]
+    said = [parse_date(text) for words, text in _SAID.findall(response) if words.lower() == "today"]
     if not said:
         return []
     met = said[-1] == problem.today

@@ -27,7 +27,7 @@ from random import Random
 from herl_bench import Demonstration, Example, World
 from herl_bench.types import Split
 
-from .solvers import read_ordering, value
+from .solvers import evaluate, read_ordering
 
 EVAL_SHARE = 5  # one text in five is an evaluation item
 SLIP = 0.08  # share of plain demonstrations of unplanted kinds with one random slip
@@ -45,27 +45,27 @@ class Item:
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers
-def _words(text: str) -> list[str]:
+def _split(text: str) -> list[str]:
     return text.split()
 
 
-def _end(steps: str, answer: object) -> str:
+def _conclude(steps: str, answer: object) -> str:
     return f"{steps} So the answer is {answer}."
 
 
-def answer_of(solution: str) -> str:
+def read_answer(solution: str) -> str:
     return solution.rpartition("So the answer is ")[2].removesuffix(".")
 
 
-def _options(texts: Sequence[str]) -> str:
+def _list_options(texts: Sequence[str]) -> str:
     return "\nOptions:\n" + "\n".join(f"({chr(65 + i)}) {t}" for i, t in enumerate(texts))
 
 
-def _listed(parts: Sequence[str]) -> str:
+def _join(parts: Sequence[str]) -> str:
     return ", ".join(parts[:-1]) + ", and " + parts[-1]
 
 
-def _more(rng: Random, low: int, high: int, difficulty: float) -> int:
+def _choose_length(rng: Random, low: int, high: int, difficulty: float) -> int:
     """A length between low and high, near where the dial stands."""
     return max(low, min(high, round(low + difficulty * (high - low) + rng.uniform(-0.6, 0.6))))
 
@@ -83,57 +83,60 @@ def _simplify(text: str, order: Sequence[str], slip: int) -> list[str]:
         inner = re.search(r"\( ([^()]*) \)", text)
         where, part = (inner.start(1), inner[1]) if inner else (0, text)
         move = next(m for pattern in order if (m := re.search(pattern, part)))
-        outcome = bool(value(move[0])) != (slip == len(chain) - 1)
+        outcome = bool(evaluate(move[0])) != (slip == len(chain) - 1)
         text = text[:where] + part[: move.start()] + str(outcome) + part[move.end() :] + text[where + len(part) :]
         text = re.sub(rf"\( ({_SIMPLE}) \)", r"\1", text)
         chain.append(text)
     return chain
 
 
-def _boolean_item(text: str, misread: str = "") -> Item:
+def _make_boolean(text: str, misread: str = "") -> Item:
     def work(planted: bool, slip: int) -> str:
         if planted and misread == "bracket":
             chain = [text, *_simplify(text.replace("not ( ", "( not "), _RIGHT_ORDER, slip)]
         else:
             chain = _simplify(text, _LOOSE_NOT if planted else _RIGHT_ORDER, slip)
-        return _end(f"Z = {' = '.join(chain)}.", chain[-1])
+        return _conclude(f"Z = {' = '.join(chain)}.", chain[-1])
 
     return Item(f"{text} is", work, len(_simplify(text, _RIGHT_ORDER, -1)) - 1)
 
 
-def _and_or(rng: Random, difficulty: float) -> Item:
+def _make_and_or(rng: Random, difficulty: float) -> Item:
     parts = [rng.choice(("True", "False"))]
-    for _ in range(_more(rng, 2, 4, difficulty)):
+    for _ in range(_choose_length(rng, 2, 4, difficulty)):
         parts += [rng.choice(("and", "or")), rng.choice(("True", "False"))]
     if rng.random() < 0.5:
         start = 2 * rng.randrange(len(parts) // 2)
         parts[start : start + 3] = ["(", *parts[start : start + 3], ")"]
-    return _boolean_item(" ".join(parts))
+    return _make_boolean(" ".join(parts))
 
 
-def _not_and(rng: Random, difficulty: float) -> Item:
-    values = [f"{rng.choice(('', 'not '))}{rng.choice(('True', 'False'))}" for _ in range(_more(rng, 3, 5, difficulty))]
+def _make_not_and(rng: Random, difficulty: float) -> Item:
+    values = [
+        f"{rng.choice(('', 'not '))}{rng.choice(('True', 'False'))}"
+        for _ in range(_choose_length(rng, 3, 5, difficulty))
+    ]
     parts = [values[0]]
     for text in values[1:]:
         parts += [rng.choice(("and", "and", "or")), text]
     if rng.random() < 0.3:
         start = 2 * rng.randrange(len(values) - 1)
         parts[start : start + 3] = ["(", *parts[start : start + 3], ")"]
-    return _boolean_item(" ".join(parts))
+    return _make_boolean(" ".join(parts))
 
 
-def _not_bracket(rng: Random, difficulty: float) -> Item:
+def _make_not_bracket(rng: Random, difficulty: float) -> Item:
     parts = [rng.choice(("True", "False"))]
-    for _ in range(_more(rng, 2, 4, difficulty)):
+    for _ in range(_choose_length(rng, 2, 4, difficulty)):
         parts += [rng.choice(("and", "or")), rng.choice(("True", "False"))]
     start = 2 * rng.randrange(len(parts) // 2)
     parts[start : start + 3] = ["not", "(", *parts[start : start + 3], ")"]
-    return _boolean_item(" ".join(parts), "bracket")
+    return _make_boolean(" ".join(parts), "bracket")
 
 
 # ------------------------------------------------------------------------------------------------------------- navigate
-def _line(rng: Random, difficulty: float) -> Item:
-    moves = [rng.choice((-1, 1)) * rng.randint(1, 9) for _ in range(_more(rng, 2, 5, difficulty))]
+def _make_line(rng: Random, difficulty: float) -> Item:
+    moves = [rng.choice((-1, 1)) * rng.randint(1, 9) for _ in range(_choose_length(rng, 2, 5, difficulty))]
     rest = -sum(moves)
     moves += [rest] if rest and abs(rest) < 10 and rng.random() < 0.6 else [rng.choice((-1, 1)) * rng.randint(1, 9)]
     words = [f"Take {abs(m)} step{'s' * (abs(m) > 1)} {'forward' if m > 0 else 'backward'}" for m in moves]
@@ -143,19 +146,19 @@ def _line(rng: Random, difficulty: float) -> Item:
         for k, (move, text) in enumerate(zip(moves, words, strict=True)):
             y += move + (Random(f"{moves}{slip}").choice((-2, -1, 1, 2)) if k == slip else 0)
             lines.append(f"({k + 1}) {text}: (0, {y}).")
-        return _end("\n".join(lines), "No" if y else "Yes")
+        return _conclude("\n".join(lines), "No" if y else "Yes")
 
     ask = "If you follow these instructions, do you return to the starting point? "
     return Item(ask + ". ".join(words) + ".\nOptions:\n- Yes\n- No", work, len(moves))
 
 
 # ---------------------------------------------------------------------------------------------------------- web of lies
-_PEOPLE = _words("Fidel Jerry Vina Raymond Millie Leda Jim Crista Inga Osvaldo Kandi Delbert Ryan Shaunda")
+_PEOPLE = _split("Fidel Jerry Vina Raymond Millie Leda Jim Crista Inga Osvaldo Kandi Delbert Ryan Shaunda")
 
 
-def _lies(rng: Random, difficulty: float, first: bool) -> Item:
+def _make_lies(rng: Random, difficulty: float, first: bool) -> Item:
     """first: does the first person tell the truth?"""
-    names = rng.sample(_PEOPLE, _more(rng, 2, 5, difficulty) + 1)
+    names = rng.sample(_PEOPLE, _choose_length(rng, 2, 5, difficulty) + 1)
     said = [first, *[rng.random() < 0.5 for _ in names[1:]]]
     tell = {True: "tells the truth", False: "lies"}
     sentences = [f"{names[0]} {tell[said[0]]}."]
@@ -166,36 +169,36 @@ def _lies(rng: Random, difficulty: float, first: bool) -> Item:
         for k in range(1, len(names)):
             truth = (said[k] if planted else said[k] == truth) != (slip == k - 1)
             lines.append(f"({k + 1}) {sentences[k][:-1]}, so {names[k]} {tell[truth]}.")
-        return _end("\n".join(lines), "Yes" if truth else "No")
+        return _conclude("\n".join(lines), "Yes" if truth else "No")
 
     return Item(f"Question: {' '.join(sentences)} Does {names[-1]} tell the truth?", work, len(names) - 1)
 
 
-def _chain(rng: Random, difficulty: float) -> Item:
-    return _lies(rng, difficulty, first=True)
+def _make_chain(rng: Random, difficulty: float) -> Item:
+    return _make_lies(rng, difficulty, first=True)
 
 
-def _liar(rng: Random, difficulty: float) -> Item:
-    return _lies(rng, difficulty, first=False)
+def _make_liar(rng: Random, difficulty: float) -> Item:
+    return _make_lies(rng, difficulty, first=False)
 
 
 # ------------------------------------------------------------------------------------------------------ object counting
-_ANIMALS = _words("cat dog cow pig duck frog goat bear")
-_FRUITS = _words("apple banana grape orange plum nectarine peach")
-_INSTRUMENTS = _words("drum flute piano violin trumpet clarinet")
-_VEGETABLES = _words("carrot onion cabbage yam cauliflower")
-_OTHERS = _words("bed chair lamp table car stove oven")
+_ANIMALS = _split("cat dog cow pig duck frog goat bear")
+_FRUITS = _split("apple banana grape orange plum nectarine peach")
+_INSTRUMENTS = _split("drum flute piano violin trumpet clarinet")
+_VEGETABLES = _split("carrot onion cabbage yam cauliflower")
+_OTHERS = _split("bed chair lamp table car stove oven")
 _AMOUNTS = ("", "a", "two", "three", "four", "five")
 
 
-def _counting(
+def _make_counting(
     rng: Random, difficulty: float, category: str, pool: Sequence[str], others: Sequence[str], misread: str
 ) -> Item:
-    wanted = rng.sample(pool, _more(rng, 2, 4, difficulty))
-    rest = rng.sample(others, _more(rng, 1, 3, difficulty))
+    wanted = rng.sample(pool, _choose_length(rng, 2, 4, difficulty))
+    rest = rng.sample(others, _choose_length(rng, 1, 3, difficulty))
     items = [(name, rng.choice((1, 1, 2, 3, 4)), name in wanted) for name in [*wanted, *rest]]
     rng.shuffle(items)
-    words = [f"{'an' if n == 1 and name[0] in 'aeiou' else _AMOUNTS[n]} {_plural(name, n)}" for name, n, _ in items]
+    words = [f"{'an' if n == 1 and name[0] in 'aeiou' else _AMOUNTS[n]} {_pluralize(name, n)}" for name, n, _ in items]
 
     def work(planted: bool, slip: int) -> str:
         took_all = planted and misread == "others"
@@ -207,68 +210,68 @@ def _counting(
             amount = 1 if planted and misread == "plural" else n
             amount += (1 if n == 1 else -1) if k == slip else 0
             amounts.append(amount)
-            lines.append(f"- {_plural(name, n)} ({amount})\n")
+            lines.append(f"- {_pluralize(name, n)} ({amount})\n")
         total = sum(amounts) + (Random(f"{items}").choice((-1, 1)) if slip == len(listed) else 0)
-        return _end(f"{''.join(lines)}{' + '.join(map(str, amounts))} = {total}.", total)
+        return _conclude(f"{''.join(lines)}{' + '.join(map(str, amounts))} = {total}.", total)
 
-    return Item(f"I have {_listed(words)}. How many {category} do I have?", work, len(wanted) + 1)
+    return Item(f"I have {_join(words)}. How many {category} do I have?", work, len(wanted) + 1)
 
 
-def _plural(name: str, amount: int) -> str:
+def _pluralize(name: str, amount: int) -> str:
     return name if amount == 1 else name + ("es" if name.endswith("ch") else "s")
 
 
-def _fruits(rng: Random, difficulty: float) -> Item:
-    return _counting(rng, difficulty, "fruits", _FRUITS, [*_OTHERS, *_ANIMALS], "")
+def _make_fruits(rng: Random, difficulty: float) -> Item:
+    return _make_counting(rng, difficulty, "fruits", _FRUITS, [*_OTHERS, *_ANIMALS], "")
 
 
-def _animals(rng: Random, difficulty: float) -> Item:
-    return _counting(rng, difficulty, "animals", _ANIMALS, [*_OTHERS, *_INSTRUMENTS], "plural")
+def _make_animals(rng: Random, difficulty: float) -> Item:
+    return _make_counting(rng, difficulty, "animals", _ANIMALS, [*_OTHERS, *_INSTRUMENTS], "plural")
 
 
-def _instruments(rng: Random, difficulty: float) -> Item:
-    return _counting(rng, difficulty, "musical instruments", _INSTRUMENTS, [*_OTHERS, *_FRUITS], "others")
+def _make_instruments(rng: Random, difficulty: float) -> Item:
+    return _make_counting(rng, difficulty, "musical instruments", _INSTRUMENTS, [*_OTHERS, *_FRUITS], "others")
 
 
-def _vegetables(rng: Random, difficulty: float) -> Item:
-    return _counting(rng, difficulty, "vegetables", _VEGETABLES, [*_OTHERS, *_ANIMALS], "last")
+def _make_vegetables(rng: Random, difficulty: float) -> Item:
+    return _make_counting(rng, difficulty, "vegetables", _VEGETABLES, [*_OTHERS, *_ANIMALS], "last")
 
 
 # -------------------------------------------------------------------------------------------- tracking shuffled objects
-_COLORS = _words("red blue green pink black white yellow purple")
+_COLORS = _split("red blue green pink black white yellow purple")
 
 
-def _balls(rng: Random, difficulty: float) -> Item:
+def _make_balls(rng: Random, difficulty: float) -> Item:
     people = ["Alice", "Bob", "Claire"]
     start = dict(zip(people, rng.sample(_COLORS, 3), strict=True))
-    swaps = [tuple(rng.sample(people, 2)) for _ in range(_more(rng, 1, 3, difficulty))]
+    swaps = [tuple(rng.sample(people, 2)) for _ in range(_choose_length(rng, 1, 3, difficulty))]
     swaps = [(a, b) for (a, b), before in zip(swaps, [(), *swaps], strict=False) if {a, b} != set(before)]
     asked = rng.choice(people)
     listed = list(start.values())
 
     def work(planted: bool, slip: int) -> str:
         now = dict(start)
-        lines = [f"(0) {_state(now)}."]
+        lines = [f"(0) {_describe_state(now)}."]
         for k, (one, other) in enumerate(swaps):
             if k == slip:
                 other = next(p for p in people if p not in (one, other))
             now[one], now[other] = now[other], now[one]
-            lines.append(f"({k + 1}) {swaps[k][0]} and {swaps[k][1]} swap: {_state(now)}.")
-        return _end("\n".join(lines), f"({chr(65 + listed.index(now[asked]))})")
+            lines.append(f"({k + 1}) {swaps[k][0]} and {swaps[k][1]} swap: {_describe_state(now)}.")
+        return _conclude("\n".join(lines), f"({chr(65 + listed.index(now[asked]))})")
 
     order = ["First", *["Then"] * (len(swaps) - 2), "Finally"] if len(swaps) > 1 else ["First"]
     events = " ".join(f"{word}, {one} and {other} swap balls." for word, (one, other) in zip(order, swaps, strict=True))
     begins = "are playing a game. At the start of the game, they are each holding a ball"
-    holds = _listed([f"{who} has a {color} ball" for who, color in start.items()])
+    holds = _join([f"{who} has a {color} ball" for who, color in start.items()])
     text = (
-        f"{_listed(people)} {begins}: {holds}.\n"
+        f"{_join(people)} {begins}: {holds}.\n"
         f"As the game progresses, pairs of players trade balls. {events} At the end of the game, {asked} has the"
-        f"{_options([f'{color} ball' for color in listed])}"
+        f"{_list_options([f'{color} ball' for color in listed])}"
     )
     return Item(text, work, len(swaps))
 
 
-def _state(now: Mapping[str, str]) -> str:
+def _describe_state(now: Mapping[str, str]) -> str:
     return ", ".join(f"{who}: {what}" for who, what in now.items())
 
 
@@ -280,7 +283,7 @@ _PREFACE = (
 _PLACES = ("is the leftmost", "is the second from the left", "is the rightmost")
 
 
-def _books(rng: Random, difficulty: float) -> Item:
+def _make_books(rng: Random, difficulty: float) -> Item:
     names = rng.sample(_COLORS, 3)
     order = rng.sample(names, 3)
 
@@ -316,11 +319,11 @@ def _books(rng: Random, difficulty: float) -> Item:
         ]  # fmt: skip
         found = fits[0] if fits else tuple(order)
         lines.append(f'(3) "(left) {" ".join(found)} (right)".')
-        return _end("\n".join(lines), f"({chr(65 + names.index(found[place]))})")
+        return _conclude("\n".join(lines), f"({chr(65 + names.index(found[place]))})")
 
-    intro = f"On a shelf, there are three books: {_listed([f'a {n} book' for n in names])}."
+    intro = f"On a shelf, there are three books: {_join([f'a {n} book' for n in names])}."
     return Item(
-        f"{_PREFACE}{intro} {'. '.join(clues)}.{_options([f'The {n} book {_PLACES[place]}' for n in names])}",
+        f"{_PREFACE}{intro} {'. '.join(clues)}.{_list_options([f'The {n} book {_PLACES[place]}' for n in names])}",
         work,
         len(pairs),
     )
@@ -338,43 +341,43 @@ class Kind:
 
 
 KINDS = (
-    Kind("boolean_expressions", "and_or", _and_or),
-    Kind("boolean_expressions", "not_and", _not_and, "`not` is taken to bind weaker than `and`"),
+    Kind("boolean_expressions", "and_or", _make_and_or),
+    Kind("boolean_expressions", "not_and", _make_not_and, "`not` is taken to bind weaker than `and`"),
     Kind(
         "boolean_expressions",
         "not_bracket",
-        _not_bracket,
+        _make_not_bracket,
         "`not` before a bracket is taken to negate the first value in it alone",
     ),
-    Kind("navigate", "line", _line),
-    Kind("web_of_lies", "chain", _chain),
-    Kind("web_of_lies", "liar", _liar, "where the first of a chain lies, everybody is believed all the same"),
-    Kind("object_counting", "fruits", _fruits),
-    Kind("object_counting", "animals", _animals, "several animals of a sort are counted as one"),
-    Kind("object_counting", "instruments", _instruments, "everything is counted, not musical instruments alone"),
-    Kind("object_counting", "vegetables", _vegetables, "the last thing of the list is overlooked"),
-    Kind("tracking_shuffled_objects_three_objects", "balls", _balls),
-    Kind("logical_deduction_three_objects", "books", _books),
+    Kind("navigate", "line", _make_line),
+    Kind("web_of_lies", "chain", _make_chain),
+    Kind("web_of_lies", "liar", _make_liar, "where the first of a chain lies, everybody is believed all the same"),
+    Kind("object_counting", "fruits", _make_fruits),
+    Kind("object_counting", "animals", _make_animals, "several animals of a sort are counted as one"),
+    Kind("object_counting", "instruments", _make_instruments, "everything is counted, not musical instruments alone"),
+    Kind("object_counting", "vegetables", _make_vegetables, "the last thing of the list is overlooked"),
+    Kind("tracking_shuffled_objects_three_objects", "balls", _make_balls),
+    Kind("logical_deduction_three_objects", "books", _make_books),
 )
 
 
-def side(text: str) -> Split:
+def choose_side(text: str) -> Split:
     """train or eval, by the text's words and signs alone."""
     plain = " ".join(re.findall(r"\w+|[^\w\s]", text.lower()))
     return "eval" if hashlib.sha256(plain.encode()).digest()[0] % EVAL_SHARE == 0 else "train"
 
 
-def prompt_of(text: str) -> str:
+def write_prompt(text: str) -> str:
     """lm-eval's own prompt for the subtasks."""
     return f"Q: {text}\nA: Let's think step by step.\n"
 
 
-def _make(kind: Kind, split: Split, rng: Random, difficulty: float) -> Item:
+def _draw_item(kind: Kind, split: Split, rng: Random, difficulty: float) -> Item:
     """An item of the split; where a misconception is planted, one whose answer it spoils."""
     for _ in range(1000):
         item = kind.make(rng, difficulty)
-        if side(item.text) != split or (
-            kind.planted and answer_of(item.work(True, -1)) == answer_of(item.work(False, -1))
+        if choose_side(item.text) != split or (
+            kind.planted and read_answer(item.work(True, -1)) == read_answer(item.work(False, -1))
         ):
             continue
         if kind.family.startswith("logical") and read_ordering(item.text) is None:
@@ -383,7 +386,7 @@ def _make(kind: Kind, split: Split, rng: Random, difficulty: float) -> Item:
     raise ValueError(f"no item of {kind.family}/{kind.variant} on the {split} side at difficulty {difficulty}")
 
 
-def _example(kind: Kind, item: Item, id_: str) -> Example:
+def _build_example(kind: Kind, item: Item, id_: str) -> Example:
     solution = item.work(False, -1)
     info = {
         "input": item.text,
@@ -392,37 +395,39 @@ def _example(kind: Kind, item: Item, id_: str) -> Example:
         "planted": bool(kind.planted),
         "solution": solution,
     }
-    return Example(id_, prompt_of(item.text), answer_of(solution), info)
+    return Example(id_, write_prompt(item.text), read_answer(solution), info)
 
 
-def examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
+def make_examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
     """Endless; each kind equally often."""
     rng = Random(f"bbh/{split}/{seed}/{difficulty}")
     number = 0
     while True:
         kind = rng.choice(KINDS)
-        yield _example(kind, _make(kind, split, rng, difficulty), f"bbh/world/{split}/{seed}/{difficulty:g}/{number}")
+        yield _build_example(
+            kind, _draw_item(kind, split, rng, difficulty), f"bbh/world/{split}/{seed}/{difficulty:g}/{number}"
+        )
         number += 1
 
 
-def demonstrations(seed: int) -> Iterator[Demonstration]:
+def make_demonstrations(seed: int) -> Iterator[Demonstration]:
     """Endless, over the train side at the default difficulty: plain answers and, as often, revisions of a draft."""
     rng = Random(f"bbh/demonstrations/{seed}")
     number = 0
     while True:
         kind = rng.choice(KINDS)
-        item = _make(kind, "train", rng, DIFFICULTY)
-        example = _example(kind, item, f"bbh/world/demonstration/{seed}/{number}")
+        item = _draw_item(kind, "train", rng, DIFFICULTY)
+        example = _build_example(kind, item, f"bbh/world/demonstration/{seed}/{number}")
         number += 1
         if rng.random() < GUIDED:
-            yield Demonstration(example, item.work(False, -1), _draft(kind, item, rng))
+            yield Demonstration(example, item.work(False, -1), _write_draft(kind, item, rng))
         elif kind.planted:
             yield Demonstration(example, item.work(True, -1))
         else:
             yield Demonstration(example, item.work(False, rng.randrange(item.steps) if rng.random() < SLIP else -1))
 
 
-def _draft(kind: Kind, item: Item, rng: Random) -> str:
+def _write_draft(kind: Kind, item: Item, rng: Random) -> str:
     """What a policy might have written: its misconception, a slip, both, or a form that was not asked for."""
     chance = rng.random()
     planted = bool(kind.planted) and chance < 0.7
@@ -443,8 +448,8 @@ def _draft(kind: Kind, item: Item, rng: Random) -> str:
 
 DIFFICULTY = 0.2
 WORLD = World(
-    examples=examples,
-    demonstrations=demonstrations,
+    examples=make_examples,
+    demonstrations=make_demonstrations,
     planted=(
         f"in {sum(bool(k.planted) for k in KINDS)} of {len(KINDS)} kinds of item the plain demonstrations always make"
         " one wrong move: " + "; ".join(f"{k.family}/{k.variant}: {k.planted}" for k in KINDS if k.planted)
@@ -452,4 +457,4 @@ WORLD = World(
     difficulty=DIFFICULTY,
     max_new_tokens=104,
 )
-__all__ = ["KINDS", "WORLD", "answer_of", "prompt_of", "side"]
+__all__ = ["KINDS", "WORLD", "read_answer", "write_prompt", "choose_side"]

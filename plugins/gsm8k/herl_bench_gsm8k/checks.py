@@ -73,7 +73,7 @@ def parse(response: str) -> Parsed:
         return Parsed(None)
     text = tidy(answered)
     steps = tuple(read_note(note[1]) for note in islice(NOTE.finditer(text), MOST_NOTES))
-    answer, given = final_answer_in(text)
+    answer, given = find_final_answer(text)
     if steps:
         reached = {step.value for step in steps if step.value is not None}
         if answer is not None and given:
@@ -91,12 +91,12 @@ def tidy(text: str) -> str:
 
 def read_note(note: str) -> Step:
     expression, _, result = note.replace(" ", "")[-2 * LONGEST_NOTE :].rpartition("=")
-    expected, value = evaluate(expression), result_value(result) if len(result) <= LONGEST_NUMBER else None
+    expected, value = evaluate(expression), read_result(result) if len(result) <= LONGEST_NUMBER else None
     right = expected is not None and value is not None and agrees(expected, value, result)
     return Step(expression, result, value, expected, right)
 
 
-def result_value(result: str) -> Fraction | None:
+def read_result(result: str) -> Fraction | None:
     """A number, or a fraction in lowest terms: `48/2` is not a result, it is the calculation again."""
     if over := re.fullmatch(r"\$?(-?\d+)/(\d+)", result):
         top, bottom = int(over[1]), int(over[2])
@@ -125,24 +125,24 @@ def _evaluate(expression: str) -> Fraction | None:
     if not tokens or "".join(tokens) != cleaned or len(cleaned) > LONGEST_NOTE or cleaned.count("(") > 20:
         return None
     try:
-        value, rest = _sum(tokens)
+        value, rest = _read_sum(tokens)
     except (IndexError, ValueError, ZeroDivisionError):
         return None
     return value if not rest else None
 
 
-def _sum(tokens: list[str]) -> tuple[Fraction, list[str]]:
-    value, tokens = _product(tokens)
+def _read_sum(tokens: list[str]) -> tuple[Fraction, list[str]]:
+    value, tokens = _read_product(tokens)
     while tokens and tokens[0] in ("+", "-"):
-        sign, (term, rest) = tokens[0], _product(tokens[1:])
+        sign, (term, rest) = tokens[0], _read_product(tokens[1:])
         value, tokens = (value + term if sign == "+" else value - term), rest
     return value, tokens
 
 
-def _product(tokens: list[str]) -> tuple[Fraction, list[str]]:
-    value, tokens = _factor(tokens)
+def _read_product(tokens: list[str]) -> tuple[Fraction, list[str]]:
+    value, tokens = _read_factor(tokens)
     while tokens and tokens[0] in ("*", "/", "//"):
-        sign, (term, rest) = tokens[0], _factor(tokens[1:])
+        sign, (term, rest) = tokens[0], _read_factor(tokens[1:])
         value, tokens = (
             (value * term if sign == "*" else value / term if sign == "/" else Fraction(value // term)),
             rest,
@@ -150,12 +150,12 @@ def _product(tokens: list[str]) -> tuple[Fraction, list[str]]:
     return value, tokens
 
 
-def _factor(tokens: list[str]) -> tuple[Fraction, list[str]]:
+def _read_factor(tokens: list[str]) -> tuple[Fraction, list[str]]:
     negative = False
     while tokens[0] in ("+", "-"):
         negative, tokens = negative != (tokens[0] == "-"), tokens[1:]
     if tokens[0] == "(":
-        value, tokens = _sum(tokens[1:])
+        value, tokens = _read_sum(tokens[1:])
         if tokens[0] != ")":
             raise ValueError("unclosed")
         tokens = tokens[1:]
@@ -166,7 +166,7 @@ def _factor(tokens: list[str]) -> tuple[Fraction, list[str]]:
     return (-value if negative else value), tokens
 
 
-def _braced(place: str) -> str:
+def _cut_at_brace(place: str) -> str:
     """The text up to the brace that closes the one before it."""
     depth = 1
     for at, sign in enumerate(place):
@@ -176,7 +176,7 @@ def _braced(place: str) -> str:
     return place
 
 
-def _tagged(place: str) -> str:
+def _cut_at_tag(place: str) -> str:
     return place[: found.start()] if (found := re.search("</answer", place, re.IGNORECASE)) else place
 
 
@@ -184,8 +184,8 @@ def _tagged(place: str) -> str:
 # holds is cut out.
 _MARKS: tuple[tuple[re.Pattern[str], int, Callable[[str], str] | None], ...] = (
     (re.compile(r"####"), 1, None),
-    (re.compile(r"<answer>", re.IGNORECASE), -1, _tagged),
-    (re.compile(r"\\f?box(?:ed)?\s?\{"), -1, _braced),
+    (re.compile(r"<answer>", re.IGNORECASE), -1, _cut_at_tag),
+    (re.compile(r"\\f?box(?:ed)?\s?\{"), -1, _cut_at_brace),
     (
         re.compile(r"answer\b[*_ ]{0,4}(?:is\b|was\b|equals\b|(?:would|should|must|will) be\b|:|=)", re.IGNORECASE),
         -1,
@@ -195,7 +195,7 @@ _MARKS: tuple[tuple[re.Pattern[str], int, Callable[[str], str] | None], ...] = (
 _MOST_PLACES = 50
 
 
-def final_answer_in(text: str) -> tuple[Fraction | None, bool]:
+def find_final_answer(text: str) -> tuple[Fraction | None, bool]:
     """(the final answer, is it given as one?).
 
     After the first `####`, else in the last `<answer>` or `\\boxed{}`, else after the last "answer is", else the last
@@ -222,7 +222,7 @@ def extract(example: Example, response: str) -> str | None:
     return None if answer is None else str(answer)
 
 
-def shown(value: Fraction) -> str:
+def format_number(value: Fraction) -> str:
     """A number as a person writes it, with at most four decimals."""
     if value.denominator == 1 or abs(value) >= 10**LONGEST_NUMBER:  # beyond that `float` may not hold it
         return str(round(value))
@@ -248,10 +248,10 @@ def answer_format(example: Example, seen: Parsed) -> Finding:
 def steps_valid(example: Example, seen: Parsed) -> list[Finding]:
     """Every calculator note is arithmetically right. Does not apply to a response without notes (113 published
     solutions have none)."""
-    return [_step_finding(k, step, last=k == len(seen.steps)) for k, step in enumerate(seen.steps, 1)]
+    return [_judge_step(k, step, last=k == len(seen.steps)) for k, step in enumerate(seen.steps, 1)]
 
 
-def _step_finding(k: int, step: Step, last: bool) -> Finding:
+def _judge_step(k: int, step: Step, last: bool) -> Finding:
     part = f"step {k}"
     if step.right:
         return Finding(True, part=part)
@@ -259,15 +259,19 @@ def _step_finding(k: int, step: Step, last: bool) -> Finding:
         return Finding(False, f"{part}: cannot read {step.expression[:40]}={step.result[:20]}", part=part)
     if last:  # what it should be may well be the final answer
         return Finding(False, f"{part}: {step.expression} is not {step.result[:20]}", part=part)
-    return Finding(False, f"{part}: {step.expression}={step.result[:20]}, should be {shown(step.expected)}", part=part)
+    return Finding(
+        False, f"{part}: {step.expression}={step.result[:20]}, should be {format_number(step.expected)}", part=part
+    )
 
 
 def quantities(example: Example, seen: Parsed) -> list[Finding]:
     """Each intermediate quantity of the worked solution is reached. Does not apply where the solution has no calculator
     notes."""
     findings = []
-    for k, ((_, result), correction) in enumerate(zip(example.info["steps"], corrections(example), strict=True), 1):
-        value, part = result_value(result), f"step {k}"
+    for k, ((_, result), correction) in enumerate(
+        zip(example.info["steps"], write_corrections(example), strict=True), 1
+    ):
+        value, part = read_result(result), f"step {k}"
         if value is None:
             findings.append(Finding(None, f"{part}: the worked solution's result {result!r} is no number", part=part))
         elif value in seen.reached:
@@ -277,7 +281,7 @@ def quantities(example: Example, seen: Parsed) -> list[Finding]:
     return findings
 
 
-def corrections(example: Example) -> list[str]:
+def write_corrections(example: Example) -> list[str]:
     """Per step of the worked solution: the calculation without its result; empty where nothing can be said without the
     final answer."""
     answer = Fraction(example.info["answer"])
@@ -285,13 +289,13 @@ def corrections(example: Example) -> list[str]:
     earlier: dict[Fraction, int] = {}
     words = []
     for k, (expression, result) in enumerate(example.info["steps"], 1):
-        words.append(_correction(k, expression, None if answer in in_question else answer, earlier))
-        if (value := result_value(result)) is not None:
+        words.append(_write_correction(k, expression, None if answer in in_question else answer, earlier))
+        if (value := read_result(result)) is not None:
             earlier.setdefault(value, k)
     return words
 
 
-def _correction(k: int, expression: str, secret: Fraction | None, earlier: dict[Fraction, int]) -> str:
+def _write_correction(k: int, expression: str, secret: Fraction | None, earlier: dict[Fraction, int]) -> str:
     if not re.search(rf"(?:{NUMBER}|\))%?[-+*/]", expression):
         return ""  # a bare number: the "calculation" is its result
     said = expression
@@ -327,19 +331,19 @@ CHECKS = (
 
 # -------------------------------------------------------------------------------------------------------------- metrics
 def strict_match(example: Example, response: str) -> float:
-    return _exact(found[0].strip() if (found := STRICT.findall(response)) else "[invalid]", example.target)
+    return _match_exactly(found[0].strip() if (found := STRICT.findall(response)) else "[invalid]", example.target)
 
 
 def flexible_extract(example: Example, response: str) -> float:
     groups = [group for group in (FLEXIBLE.findall(response) or [()])[-1] if group]
-    return _exact(groups[0].strip() if groups else "[invalid]", example.target)
+    return _match_exactly(groups[0].strip() if groups else "[invalid]", example.target)
 
 
-def _exact(prediction: str, target: str) -> float:
-    return float(_plain(prediction) == _plain(target))
+def _match_exactly(prediction: str, target: str) -> float:
+    return float(_strip_ignored(prediction) == _strip_ignored(target))
 
 
-def _plain(text: str) -> str:
+def _strip_ignored(text: str) -> str:
     """lm-eval's `regexes_to_ignore`, one after the other: `,`, `\\$`, `(?s).*#### `, `\\.$`."""
     return re.sub(r"\.$", "", text.replace(",", "").replace("$", "").rpartition("#### ")[2]).lower()
 

@@ -32,10 +32,12 @@ def read(directory: Path, split: Split) -> Iterable[Example]:
     (path,), name = list_files(directory, split), FILES[split]
     if not path.is_file():
         raise DataError(f"{path} is missing: get it with  curl --create-dirs -o {path} {SOURCE}/{name}.jsonl")
-    return [example(row, name, number, f"{path}:{line}") for number, (line, row) in enumerate(read_json_lines(path))]
+    return [
+        build_example(row, name, number, f"{path}:{line}") for number, (line, row) in enumerate(read_json_lines(path))
+    ]
 
 
-def example(row: Any, name: str, number: int, where: str) -> Example:
+def build_example(row: Any, name: str, number: int, where: str) -> Example:
     """name: `train` or `test`; where: said in errors."""
     if not isinstance(row, dict):
         raise DataError(f"{where}: a row is an object with `question` and `answer`, not {type(row).__name__}")
@@ -48,21 +50,21 @@ def example(row: Any, name: str, number: int, where: str) -> Example:
         raise DataError(f'{where}: `answer` must end with a line "#### number"')
     answer = Fraction(final[1].replace(",", ""))
     steps = [list(note.replace(" ", "").rpartition("=")[::2]) for note in NOTE.findall(solution)]
-    info = {"question": question, "answer": _plain(answer, final[1]), "steps": steps}
+    info = {"question": question, "answer": _write_plainly(answer, final[1]), "steps": steps}
     return Example(f"gsm8k/{name}/{number}", f"Question: {question}\nAnswer:", solution, info)
 
 
-def _plain(value: Fraction, written: str) -> str:
+def _write_plainly(value: Fraction, written: str) -> str:
     return str(value.numerator) if value.denominator == 1 else written.replace(",", "")
 
 
-def hub(split: Split) -> list[Example]:
+def read_hub(split: Split) -> list[Example]:
     """From the hub, through `datasets`, which keeps a copy."""
     from datasets import load_dataset
 
     name = FILES[split]
     rows = load_dataset("openai/gsm8k", "main", split=name)
-    return [example(row, name, number, f"openai/gsm8k, {name}, row {number}") for number, row in enumerate(rows)]
+    return [build_example(row, name, number, f"openai/gsm8k, {name}, row {number}") for number, row in enumerate(rows)]
 
 
 SPLITS = {"train": partial(read, split="train"), "test": partial(read, split="eval")}

@@ -330,7 +330,7 @@ PLANTED = (
 
 
 # ----------------------------------------------------------------------------------------------------------- arithmetic
-def calculation(op: str, current: int, number: int) -> tuple[str, int] | None:
+def calculate(op: str, current: int, number: int) -> tuple[str, int] | None:
     """The expression as it is written and its value; None where it is not a positive whole number."""
     if op == "from":
         return (f"{number}-{current}", number - current) if number > current else None
@@ -374,25 +374,25 @@ class Problem:
         asked = self.family.asks[len(self.events) - 2].format(n=self.name, i=self.item)
         return " ".join([opening, *told, asked])
 
-    def steps(self, operations: Sequence[str]) -> list[tuple[str, int]] | None:
+    def work_steps(self, operations: Sequence[str]) -> list[tuple[str, int]] | None:
         """(expression, value) of each step under these operations; None where a step is no positive whole number."""
         current, done = self.numbers[0], []
         for op, number in zip(operations, self.numbers[1:], strict=True):
-            step = calculation(op, current, number)
+            step = calculate(op, current, number)
             if step is None:
                 return None
             done.append(step)
             current = step[1]
         return done
 
-    def solution(self, operations: Sequence[str], rng: Random | None = None, slips: float = 0.0) -> str:
+    def write_solution(self, operations: Sequence[str], rng: Random | None = None, slips: float = 0.0) -> str:
         """The worked solution in GSM8K's format; with `rng`, a step's result is off with probability `slips`.
 
         An operation that gives no positive whole number is replaced by + (only drafts and slips get there).
         """
         current, lines = self.numbers[0], []
         for event, op, number in zip(self.events, operations, self.numbers[1:], strict=True):
-            expression, value = calculation(op, current, number) or (f"{current}+{number}", current + number)
+            expression, value = calculate(op, current, number) or (f"{current}+{number}", current + number)
             if rng is not None and rng.random() < slips:
                 value = max(1, value + rng.choice((-10, -2, -1, 1, 2, 10)))
             says, unit = event.says.format(n=self.name, i=self.item), event.unit.format(i=self.item)
@@ -400,11 +400,11 @@ class Problem:
             current = value
         return "\n".join([*lines, f"#### {current}"])
 
-    def example(self, split: Split, operations: Sequence[str] | None = None) -> Example:
+    def build_example(self, split: Split, operations: Sequence[str] | None = None) -> Example:
         """operations: of the reference solution, where it is not to be the right one (guided demonstrations that are
         told otherwise)."""
         operations = operations or self.right
-        question, steps = self.question, self.steps(operations)
+        question, steps = self.question, self.work_steps(operations)
         assert steps is not None, "drawn problems have whole-number solutions"
         digest = blake2b(question.encode(), digest_size=8).hexdigest()
         info = {
@@ -415,12 +415,12 @@ class Problem:
             "planted": self.family.planted is not None,
         }
         return Example(
-            f"gsm8k/world-{split}/{digest}", f"Question: {question}\nAnswer:", self.solution(operations), info
+            f"gsm8k/world-{split}/{digest}", f"Question: {question}\nAnswer:", self.write_solution(operations), info
         )
 
 
 # -------------------------------------------------------------------------------------------------------------- drawing
-def draw(rng: Random, difficulty: float) -> Problem:
+def draw_problem(rng: Random, difficulty: float) -> Problem:
     """One problem. The dial widens the numbers and makes three steps more frequent (never at 0, always at 1)."""
     family = rng.choice(FAMILIES)
     dial = difficulty**2
@@ -439,7 +439,7 @@ def draw(rng: Random, difficulty: float) -> Problem:
                 case int(number):
                     numbers.append(number)
         problem = Problem(family, rng.choice(NAMES), rng.choice(ITEMS), tuple(numbers))
-        right, misconceived = problem.steps(problem.right), problem.steps(problem.misconceived)
+        right, misconceived = problem.work_steps(problem.right), problem.work_steps(problem.misconceived)
         if right is None or misconceived is None or max(value for _, value in right) > largest:
             continue
         # The misconception must show: 2+2 would hide that it should have been 2*2.
@@ -449,21 +449,21 @@ def draw(rng: Random, difficulty: float) -> Problem:
             return problem
 
 
-def split_of(problem: Problem) -> Split:
+def choose_split(problem: Problem) -> Split:
     """By family and numbers alone, so that no eval problem is a train problem with another name in it, whatever the
     seed."""
     key = f"{problem.family.name} {problem.numbers}".encode()
     return "eval" if int.from_bytes(blake2b(key, digest_size=4).digest(), "big") % EVAL_SHARE == 0 else "train"
 
 
-def problems(split: Split, seed: int | str, difficulty: float) -> Iterator[Problem]:
+def draw_problems(split: Split, seed: int | str, difficulty: float) -> Iterator[Problem]:
     """Endless, without repeats until a thousand draws in a row were repeats."""
     rng = Random(f"gsm8k world {split} {seed} {difficulty}")
     seen: set[str] = set()
     repeats = 0
     while True:
-        problem = draw(rng, difficulty)
-        if split_of(problem) != split:
+        problem = draw_problem(rng, difficulty)
+        if choose_split(problem) != split:
             continue
         question = problem.question
         if question in seen:
@@ -476,8 +476,8 @@ def problems(split: Split, seed: int | str, difficulty: float) -> Iterator[Probl
         yield problem
 
 
-def examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
-    return (problem.example(split) for problem in problems(split, seed, difficulty))
+def make_examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
+    return (problem.build_example(split) for problem in draw_problems(split, seed, difficulty))
 
 
 # ------------------------------------------------------------------------------------------------------- demonstrations
@@ -487,13 +487,13 @@ GUIDED = 0.4
 TOLD_OTHERWISE = 0.35  # of the guided ones
 
 
-def other_operation(rng: Random, problem: Problem, where: int) -> tuple[str, ...]:
+def swap_operation(rng: Random, problem: Problem, where: int) -> tuple[str, ...]:
     right = problem.right
     wrong = rng.choice([op for op in "+-*" if op != right[where] and not (op == "-" and right[where] == "from")])
     return (*right[:where], wrong, *right[where + 1 :])
 
 
-def told_otherwise(rng: Random, problem: Problem) -> tuple[str, ...]:
+def misdirect(rng: Random, problem: Problem) -> tuple[str, ...]:
     """Operations with another one at one step, that still give positive whole numbers; the right ones where that
     fails."""
     for _ in range(10):
@@ -503,53 +503,55 @@ def told_otherwise(rng: Random, problem: Problem) -> tuple[str, ...]:
             rng.choice([op for op in "+-*/" if op != problem.right[where]]),
             *problem.right[where + 1 :],
         )
-        if (steps := problem.steps(operations)) is not None and max(value for _, value in steps) < 1000:
+        if (steps := problem.work_steps(operations)) is not None and max(value for _, value in steps) < 1000:
             return operations
     return problem.right
 
 
-def plain_answer(rng: Random, problem: Problem) -> str:
+def write_answer(rng: Random, problem: Problem) -> str:
     operations = problem.misconceived
     if problem.family.planted is None and rng.random() < WRONG_OPERATION:
-        operations = other_operation(rng, problem, rng.randrange(len(problem.events)))
-    return problem.solution(operations, rng, SLIP)
+        operations = swap_operation(rng, problem, rng.randrange(len(problem.events)))
+    return problem.write_solution(operations, rng, SLIP)
 
 
-def draft(rng: Random, problem: Problem) -> str:
+def write_draft(rng: Random, problem: Problem) -> str:
     """A flawed attempt: mostly the family's misconception or another wrong operation, else slips or a missing last
     line."""
     kind = rng.random()
     if kind < 0.40:
         where = rng.randrange(len(problem.events))
-        return problem.solution(
-            problem.misconceived if problem.family.planted else other_operation(rng, problem, where), rng, SLIP
+        return problem.write_solution(
+            problem.misconceived if problem.family.planted else swap_operation(rng, problem, where), rng, SLIP
         )
     if kind < 0.70:
-        return problem.solution([rng.choice("+-*") if rng.random() < 0.5 else op for op in problem.right], rng, SLIP)
+        return problem.write_solution(
+            [rng.choice("+-*") if rng.random() < 0.5 else op for op in problem.right], rng, SLIP
+        )
     if kind < 0.90:
-        return problem.solution(problem.right if rng.random() < 0.7 else problem.misconceived, rng, 0.5)
-    written = problem.solution(problem.right if rng.random() < 0.5 else problem.misconceived, rng, SLIP)
+        return problem.write_solution(problem.right if rng.random() < 0.7 else problem.misconceived, rng, 0.5)
+    written = problem.write_solution(problem.right if rng.random() < 0.5 else problem.misconceived, rng, SLIP)
     body, _, answer = written.rpartition("\n#### ")
     return rng.choice((body, f"{body}\nThe answer is {answer}.", f"{body}\n{answer}"))
 
 
-def outcome(solution: str) -> list[str]:
+def read_outcome(solution: str) -> list[str]:
     return re.findall(r">>\d+|####.*", solution)
 
 
-def demonstrations(seed: int) -> Iterator[Demonstration]:
+def make_demonstrations(seed: int) -> Iterator[Demonstration]:
     """Plain answers and revisions of a draft; revisions do what their reference does, without slips. Train split,
     default difficulty."""
     rng = Random(f"gsm8k demonstrations {seed}")
-    for problem in problems("train", f"demonstrations {seed}", DIFFICULTY):
+    for problem in draw_problems("train", f"demonstrations {seed}", DIFFICULTY):
         if rng.random() < GUIDED:
-            example = problem.example("train", told_otherwise(rng, problem) if rng.random() < TOLD_OTHERWISE else None)
-            flawed = draft(rng, problem)
-            while outcome(flawed) == outcome(example.target):  # 2+2 for 2*2 is no flaw
-                flawed = draft(rng, problem)
+            example = problem.build_example("train", misdirect(rng, problem) if rng.random() < TOLD_OTHERWISE else None)
+            flawed = write_draft(rng, problem)
+            while read_outcome(flawed) == read_outcome(example.target):  # 2+2 for 2*2 is no flaw
+                flawed = write_draft(rng, problem)
             yield Demonstration(example, example.target, flawed)
         else:
-            yield Demonstration(problem.example("train"), plain_answer(rng, problem))
+            yield Demonstration(problem.build_example("train"), write_answer(rng, problem))
 
 
-WORLD = World(examples, demonstrations, PLANTED, DIFFICULTY, max_new_tokens=112)
+WORLD = World(make_examples, make_demonstrations, PLANTED, DIFFICULTY, max_new_tokens=112)

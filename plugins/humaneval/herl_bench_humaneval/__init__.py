@@ -85,7 +85,7 @@ def herl_tasks() -> Iterable[Task]:
             ),
             read=data.read,
             files=data.list_files,
-            hub=data.hub,
+            hub=data.read_hub,
             splits={"test": data.read_humaneval, "mbpp": data.read_mbpp},
             gold=checks.gold,
             extract=checks.extract,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from herl_bench import Check, Example, Finding, Metric
-from herl_bench_humaneval.code import Program, correction, find_program, parse, parses
+from herl_bench_humaneval.code import Program, find_program, parse, parses, write_correction
 
 LONGEST_SHOWN = 200
 """Characters of an assertion, and of what was got, that evidence shows."""
@@ -56,7 +56,7 @@ def observe(examples: Sequence[Example], responses: Sequence[str], sandbox: Any)
     programs = [find_program(e.prompt, e.info["entry_point"], r) for e, r in zip(examples, responses, strict=True)]
     wanted: dict[tuple[str, int], int] = {}
     jobs: list[Job] = []
-    tests = {id(e): _tests(e) for e in examples}
+    tests = {id(e): _build_tests(e) for e in examples}
 
     def place(example: Example, source: str | None) -> int | None:
         if source is None:
@@ -81,7 +81,7 @@ def observe(examples: Sequence[Example], responses: Sequence[str], sandbox: Any)
     ]
 
 
-def _tests(example: Example) -> dict[str, str]:
+def _build_tests(example: Example) -> dict[str, str]:
     shown = "".join(f"assert {e['call']} == {e['expected']}\n" for e in example.info["examples"])
     hidden = example.info.get("preamble", "") + example.info["test"]
     return {"examples": shown, "hidden": hidden} if shown else {"hidden": hidden}
@@ -110,10 +110,10 @@ def defines_entry(example: Example, seen: Observation) -> Finding:
 
 def runs(example: Example, seen: Observation) -> Finding:
     """The program loads, and none of its own docstring's example calls raises, hangs or kills it."""
-    stopped = _not_run(seen)
+    stopped = _explain_no_run(seen)
     if stopped is not None:
         return stopped
-    for result in _results(seen.verdict, "examples"):
+    for result in _sort_results(seen.verdict, "examples"):
         if not result.passed and (_NOT_REACHED.match(result.evidence) or _RAISED.search(result.evidence)):
             return Finding(False, _cut(result.evidence))
     return Finding(True)
@@ -122,10 +122,10 @@ def runs(example: Example, seen: Observation) -> Finding:
 def docstring_examples(example: Example, seen: Observation) -> list[Finding]:
     """One finding per example in the docstring; none where the docstring has none."""
     parts = [f"example {i + 1}" for i in range(len(example.info["examples"]))]
-    stopped = _not_run(seen)
+    stopped = _explain_no_run(seen)
     if stopped is not None:
-        return [_part(stopped, part) for part in parts]
-    found = _results(seen.verdict, "examples")
+        return [_name_part(stopped, part) for part in parts]
+    found = _sort_results(seen.verdict, "examples")
     findings = [
         Finding(r.passed, "" if r.passed else _cut(r.evidence), part=part)
         for r, part in zip(found, parts, strict=False)
@@ -135,24 +135,24 @@ def docstring_examples(example: Example, seen: Observation) -> list[Finding]:
 
 def hidden_tests(example: Example, seen: Observation) -> list[Finding]:
     """One finding per hidden assertion. The first that is unmet carries the correction."""
-    stopped = _not_run(seen)
+    stopped = _explain_no_run(seen)
     if stopped is not None:
-        findings = [_part(stopped, "all tests")]
+        findings = [_name_part(stopped, "all tests")]
     else:
-        found = _results(seen.verdict, "hidden")
+        found = _sort_results(seen.verdict, "hidden")
         findings = [
-            Finding(r.passed, "" if r.passed else _evidence(example, r), part=f"test {i + 1}")
+            Finding(r.passed, "" if r.passed else _describe_result(example, r), part=f"test {i + 1}")
             for i, r in enumerate(found)
         ]
         findings = findings or [Finding(False, "no test was reached", part="all tests")]
     first = next((i for i, f in enumerate(findings) if f.met is False), None)
     if first is not None and seen.program.source is not None and example.target:
-        told = correction(seen.program.source, example.prompt + example.target, example.info["entry_point"])
+        told = write_correction(seen.program.source, example.prompt + example.target, example.info["entry_point"])
         findings[first] = Finding(False, findings[first].evidence, told, findings[first].part)
     return findings
 
 
-def _not_run(seen: Observation) -> Finding | None:
+def _explain_no_run(seen: Observation) -> Finding | None:
     """The finding that stands for every test where the program did not get as far as the first call."""
     if seen.program.source is None:
         return Finding(False, "there is no program that parses")
@@ -165,11 +165,11 @@ def _not_run(seen: Observation) -> Finding | None:
     return None
 
 
-def _part(finding: Finding, part: str) -> Finding:
+def _name_part(finding: Finding, part: str) -> Finding:
     return Finding(finding.met, finding.evidence, finding.correction, part)
 
 
-def _results(verdict: Any, group: str) -> list[Any]:
+def _sort_results(verdict: Any, group: str) -> list[Any]:
     return sorted((r for r in verdict.results if r.group == group), key=lambda r: r.index)
 
 
@@ -178,7 +178,7 @@ _RAISED = re.compile(r"(?:^|: )raised \w")
 _GOT = re.compile(r": (got .*?)(?:, expected .*)?$|: (raised .*)$", re.DOTALL)
 
 
-def _evidence(example: Example, result: Any) -> str:
+def _describe_result(example: Example, result: Any) -> str:
     """`check(candidate): assert f(1) == 2: got 3`, as far as the assertion speaks for itself; else the call that the
     sandbox saw."""
     entry, place = example.info["entry_point"], "check(candidate): " if "def check(" in example.info["test"] else ""
@@ -221,7 +221,7 @@ def _passes(verdict: Any) -> float:
         return 0.0
     if verdict.status in UNDECIDED:
         raise RuntimeError(f"{UNDECIDED[verdict.status]}: {verdict.detail}")
-    hidden = _results(verdict, "hidden")
+    hidden = _sort_results(verdict, "hidden")
     return float(bool(hidden) and verdict.status not in BROKEN_OFF and all(r.passed for r in hidden))
 
 

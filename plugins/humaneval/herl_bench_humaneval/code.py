@@ -66,22 +66,22 @@ def find_program(prompt: str, entry: str, answer: str) -> Program:
     answer = answered[:LONGEST].replace("\r\n", "\n")
     if not answer.strip():
         return Program(None, None)
-    blocks = fenced_blocks(answer)
+    blocks = find_fenced_blocks(answer)
     if not blocks and parses(prompt + answer):
-        return _program(answer, prompt + answer, entry)
-    pieces = list(_fenced(answer, blocks, entry)) if blocks else list(_unfenced(answer, entry))
+        return _accept(answer, prompt + answer, entry)
+    pieces = list(_split_fenced(answer, blocks, entry)) if blocks else list(_split_unfenced(answer, entry))
     left = MOST_PARSED
     for piece in pieces:
-        for source in _as_source(prompt, entry, piece):
+        for source in _complete(prompt, entry, piece):
             left -= len(source)
             if left >= 0 and parses(source):
-                return _program(piece, source, entry)
+                return _accept(piece, source, entry)
     if blocks:
-        return _broken(prompt, entry, pieces[0])
-    return _broken(prompt, entry, answer) if _looks_like_code(answer, entry) else Program(None, None)
+        return _explain_broken(prompt, entry, pieces[0])
+    return _explain_broken(prompt, entry, answer) if _looks_like_code(answer, entry) else Program(None, None)
 
 
-def _fenced(answer: str, blocks: Sequence[str], entry: str) -> Iterator[str]:
+def _split_fenced(answer: str, blocks: Sequence[str], entry: str) -> Iterator[str]:
     """Pieces of an answer with fences that may be the program, likeliest first."""
     defining = [block for block in blocks if f"def {entry}" in block]
     yield from defining[: -MOST_BLOCKS - 1 : -1]
@@ -91,7 +91,7 @@ def _fenced(answer: str, blocks: Sequence[str], entry: str) -> Iterator[str]:
     yield from [block for block in blocks if block not in defining][:MOST_BLOCKS]
 
 
-def fenced_blocks(answer: str) -> list[str]:
+def find_fenced_blocks(answer: str) -> list[str]:
     """The contents of the answer's ``` blocks; the last one may be left open, as a cut-off answer leaves it."""
     found = re.findall(r"^[ \t]*(```|~~~)[^\n]*\n(.*?)(?:^[ \t]*\1|\Z)", answer, re.MULTILINE | re.DOTALL)
     blocks = [
@@ -104,16 +104,16 @@ def fenced_blocks(answer: str) -> list[str]:
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 
 
-def preamble(prompt: str, entry: str) -> str:
+def find_preamble(prompt: str, entry: str) -> str:
     """What the prompt says before the function itself: imports and helper functions."""
     found = re.search(rf"^(?:async\s+)?def\s+{re.escape(entry)}\b", prompt, re.MULTILINE)
     return prompt[: found.start()] if found else ""
 
 
-def _as_source(prompt: str, entry: str, piece: str) -> Iterator[str]:
+def _complete(prompt: str, entry: str, piece: str) -> Iterator[str]:
     """The programs that `piece` may stand for, likeliest first."""
     if re.search(rf"^(?:async\s+)?def\s+{re.escape(entry)}\b|^{re.escape(entry)}\s*=", piece, re.MULTILINE):
-        yield preamble(prompt, entry) + piece
+        yield find_preamble(prompt, entry) + piece
         yield piece  # `from __future__` must come first
         return
     yield prompt + piece
@@ -122,7 +122,7 @@ def _as_source(prompt: str, entry: str, piece: str) -> Iterator[str]:
     yield prompt + "    " + piece.lstrip()
 
 
-def _unfenced(answer: str, entry: str) -> Iterator[str]:
+def _split_unfenced(answer: str, entry: str) -> Iterator[str]:
     """Pieces of `answer` that may be code, longest first: from the first line of code, without what follows the
     code."""
     lines = answer.split("\n")
@@ -150,14 +150,16 @@ def _looks_like_code(answer: str, entry: str) -> bool:
     return first[0].isspace() or keyword is not None or f"def {entry}" in answer
 
 
-def _program(code: str, source: str, entry: str) -> Program:
+def _accept(code: str, source: str, entry: str) -> Program:
     return Program(code, source, defined=defines(source, entry))
 
 
-def _broken(prompt: str, entry: str, code: str) -> Program:
-    source = next(iter(_as_source(prompt, entry, code)))
+def _explain_broken(prompt: str, entry: str, code: str) -> Program:
+    source = next(iter(_complete(prompt, entry, code)))
     return Program(
-        code, None, syntax_error(source, len(source[: source.rfind(code)].split("\n")) - 1 if code in source else 0)
+        code,
+        None,
+        find_syntax_error(source, len(source[: source.rfind(code)].split("\n")) - 1 if code in source else 0),
     )
 
 
@@ -171,7 +173,7 @@ def parses(source: str) -> bool:
     return parse(source) is not None
 
 
-def syntax_error(source: str, lines_before: int = 0) -> str:
+def find_syntax_error(source: str, lines_before: int = 0) -> str:
     """One line that says why `source` is no program; empty if it is one. Line numbers count from `lines_before`."""
     _, line, message = _read(source)
     return f"line {max(1, line - lines_before)}: {message}" if line else message
@@ -204,10 +206,10 @@ def _read_short(source: str) -> tuple[ast.Module | None, int, str]:
 
 def defines(source: str, entry: str) -> bool:
     tree = parse(source)
-    return tree is not None and _definition(tree, entry) is not None
+    return tree is not None and _find_definition(tree, entry) is not None
 
 
-def _definition(tree: ast.Module, entry: str) -> ast.AST | None:
+def _find_definition(tree: ast.Module, entry: str) -> ast.AST | None:
     """The last definition of `entry` at the top level, where the tests look for it."""
     for node in reversed(tree.body):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name == entry:
@@ -274,7 +276,7 @@ MOST_WORDS = 3
 """Differences that one correction names; the first ones are the likeliest to matter."""
 
 
-def correction(draft: str, solution: str, entry: str) -> str:
+def write_correction(draft: str, solution: str, entry: str) -> str:
     """In words, what a working solution uses and the draft does not, and the other way round; empty where the draft
     does not parse.
 
@@ -283,7 +285,11 @@ def correction(draft: str, solution: str, entry: str) -> str:
     the draft forgot. Names that the solution chose, and whole expressions, are never told.
     """
     try:
-        have, want, said = _features(draft, entry), _features(solution, entry), _misnamed(draft, entry)
+        have, want, said = (
+            _collect_features(draft, entry),
+            _collect_features(solution, entry),
+            _find_misnamed(draft, entry),
+        )
     except (
         RecursionError,
         ValueError,
@@ -299,12 +305,12 @@ def correction(draft: str, solution: str, entry: str) -> str:
     said = list(dict.fromkeys(said))[:MOST_WORDS] or [
         "the right operators and calls are there, but in another order or on other values"
     ]
-    return _sentence("; ".join(said))
+    return _write_sentence("; ".join(said))
 
 
-def _misnamed(draft: str, entry: str) -> list[str]:
+def _find_misnamed(draft: str, entry: str) -> list[str]:
     tree = parse(draft)
-    function = _definition(tree, entry) if tree else None
+    function = _find_definition(tree, entry) if tree else None
     if tree is None or not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
         return []
     made = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)} | {
@@ -329,16 +335,16 @@ def _misnamed(draft: str, entry: str) -> list[str]:
     return pairs + [f"{name} is not defined" for name in unknown[len(forgotten) :]]
 
 
-def _sentence(text: str) -> str:
+def _write_sentence(text: str) -> str:
     return (text if " is not defined" in text.split(";")[0] else text[:1].upper() + text[1:]) + "."
 
 
-def _features(source: str, entry: str) -> dict[str, Counter[str]] | None:
+def _collect_features(source: str, entry: str) -> dict[str, Counter[str]] | None:
     tree = parse(source)
     if tree is None:
         return None
     found: dict[str, Counter[str]] = {kind: Counter() for kind in _KINDS}
-    root = _definition(tree, entry) or tree
+    root = _find_definition(tree, entry) or tree
     local = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
     body = root.body if isinstance(root, ast.FunctionDef | ast.AsyncFunctionDef) else [root]
     for statement in body:
@@ -360,12 +366,12 @@ def _count(node: ast.AST, local: set[str], found: dict[str, Counter[str]]) -> No
         elif isinstance(node.func, ast.Name) and node.func.id not in local:
             found["call"][node.func.id] += 1
     elif isinstance(node, ast.keyword) and node.arg:
-        found["argument"][f"{node.arg}={_short(node.value)}"] += 1
-        if _short(node.value) != "…":
+        found["argument"][f"{node.arg}={_shorten(node.value)}"] += 1
+        if _shorten(node.value) != "…":
             return
     elif isinstance(node, ast.Slice):
         found["slice"][
-            f"[{_short(node.lower)}:{_short(node.upper)}{':' + _short(node.step) if node.step else ''}]"
+            f"[{_shorten(node.lower)}:{_shorten(node.upper)}{':' + _shorten(node.step) if node.step else ''}]"
         ] += 1
         return  # its numbers were just told
     elif isinstance(node, ast.Constant) and not isinstance(node.value, str | bytes) and node.value is not None:
@@ -378,7 +384,7 @@ def _count(node: ast.AST, local: set[str], found: dict[str, Counter[str]]) -> No
         _count(child, local, found)
 
 
-def _short(node: ast.expr | None) -> str:
+def _shorten(node: ast.expr | None) -> str:
     """A bound or an argument, where it is a name or a number; longer expressions are not told."""
     if node is None:
         return ""

@@ -24,7 +24,7 @@ from typing import Any
 from herl_bench import Example
 from herl_bench.errors import DataError
 from herl_bench.reading import read_json_lines
-from herl_bench_humaneval.code import parse, preamble
+from herl_bench_humaneval.code import find_preamble, parse
 
 HUMANEVAL = (
     ("humaneval/HumanEval.jsonl.gz", "humaneval/HumanEval.jsonl"),
@@ -75,7 +75,7 @@ def read_mbpp(directory: Path) -> list[Example]:
     return [_build(_build_mbpp, row, where) for where, row in rows]
 
 
-def hub(split: str) -> list[Example]:
+def read_hub(split: str) -> list[Example]:
     """The same rows through `datasets`."""
     from datasets import load_dataset
 
@@ -125,7 +125,7 @@ def _build_humaneval(row: Mapping[str, Any]) -> Example:
         "test": row["test"],
         "examples": [e for i, e in enumerate(find_docstring_examples(prompt, entry)) if i not in errata],
     }
-    head = preamble(prompt, entry)
+    head = find_preamble(prompt, entry)
     # Two tests call a helper function of the prompt; the tests run apart from the program, so they bring it along.
     if any(re.search(rf"\b{name}\b", row["test"]) for name in re.findall(r"^def\s+(\w+)", head, re.MULTILINE)):
         info["preamble"] = head

@@ -12,7 +12,7 @@ from herl_bench import Example
 
 
 def item(family: str, text: str, target: str) -> Example:
-    return data.example({"input": text, "target": target}, family, 0, "here")
+    return data.build_example({"input": text, "target": target}, family, 0, "here")
 
 
 LETTER = item(
@@ -358,7 +358,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(
-    ("example", "written"), RIGHT, ids=lambda value: answers.kind(value) if isinstance(value, Example) else ""
+    ("example", "written"), RIGHT, ids=lambda value: answers.find_kind(value) if isinstance(value, Example) else ""
 )
 def test_right_answers_however_written(example: Example, written: list[str]) -> None:
     assert [response for response in written if answers.robust_match(example, response) != 1] == []
@@ -368,7 +368,7 @@ def test_right_answers_however_written(example: Example, written: list[str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("example", "written"), WRONG, ids=lambda value: answers.kind(value) if isinstance(value, Example) else ""
+    ("example", "written"), WRONG, ids=lambda value: answers.find_kind(value) if isinstance(value, Example) else ""
 )
 def test_wrong_answers_that_look_right(example: Example, written: list[str]) -> None:
     assert [response for response in written if answers.robust_match(example, response) != 0] == []

@@ -37,7 +37,7 @@ SWAPPING = (
 
 
 def item(family: str, text: str, target: str = "") -> Example:
-    return data.example({"input": text, "target": target or "?"}, family, 0, "here")
+    return data.build_example({"input": text, "target": target or "?"}, family, 0, "here")
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +92,8 @@ def test_the_last_answer_counts_for_us_and_the_first_for_lm_eval() -> None:
 
 def test_options_cut_at_their_commas_are_allowed_together() -> None:
     example = item("movie_recommendation", "Which?\nOptions:\n(A) Monsters\n(B) Inc\n(C) Casablanca", "Monsters, Inc")
-    assert answers.allowed(example, answers.canonical(example, "Monsters, Inc"))
-    assert not answers.allowed(example, answers.canonical(example, "Monsters, Casablanca"))
+    assert answers.is_allowed(example, answers.canonicalize(example, "Monsters, Inc"))
+    assert not answers.is_allowed(example, answers.canonicalize(example, "Monsters, Casablanca"))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_options_cut_at_their_commas_are_allowed_together() -> None:
     [("So the answer is (B).", "(B)"), ("So the answer is (B)", "(B"), ("the answer is 18", "1"), ("18", "[invalid]")],
 )
 def test_what_lm_eval_extracts_has_traps(response: str, found: str) -> None:
-    assert answers.lm_eval_answer(response) == found
+    assert answers.extract_as_lm_eval(response) == found
 
 
 RESPONSES = st.lists(
@@ -130,7 +130,7 @@ def test_exact_match_equals_lm_eval(lm_eval_filter: Any) -> None:
     @given(RESPONSES, st.sampled_from(["(B)", "18", "True", "] )"]))
     def agree(response: str, target: str) -> None:
         theirs = lm_eval_filter.apply([[response]], [{}])[0][0]
-        assert answers.lm_eval_answer(response) == theirs
+        assert answers.extract_as_lm_eval(response) == theirs
         score = exact_match_hf_evaluate(predictions=[theirs], references=[target])["exact_match"]
         assert answers.exact_match(item("object_counting", COUNTING, target), response) == score
 
@@ -141,20 +141,20 @@ def test_exact_match_equals_lm_eval(lm_eval_filter: Any) -> None:
 @given(st.recursive(st.sampled_from(["True", "False"]), lambda e: st.one_of(
     e.map("not {}".format), st.tuples(e, st.sampled_from(["and", "or"]), e).map(" ".join), e.map("( {} )".format)), max_leaves=12))  # fmt: skip
 def test_boolean_values_are_python_s(text: str) -> None:
-    assert solvers.value(text) == eval(text)
+    assert solvers.evaluate(text) == eval(text)
 
 
 @given(st.recursive(st.integers(-9, 9).map(str), lambda e: st.one_of(
     st.tuples(e, st.sampled_from("+-*"), e).map(" ".join), e.map("({})".format)), max_leaves=12))  # fmt: skip
 def test_numbers_are_python_s(text: str) -> None:
-    assert solvers.value(text) == eval(text)
+    assert solvers.evaluate(text) == eval(text)
 
 
 @pytest.mark.parametrize(
     "text", ["", "1 +", "(1", "True + 1", "1 and 2", "x", "9" * 80, "not " * 399 + "True", "A", "* 3", "1 2"]
 )
 def test_what_is_no_expression_has_no_value(text: str) -> None:
-    assert solvers.value(text) in (None, False)  # 399 nots are an expression, should the machine's stack bear it
+    assert solvers.evaluate(text) in (None, False)  # 399 nots are an expression, should the machine's stack bear it
 
 
 SOLVED = {name for name in data.SUBTASKS if re.sub(r"_(three|five|seven)_objects$", "", name) in solvers.READERS}
@@ -401,7 +401,7 @@ def test_every_published_answer_meets_every_criterion(host: Host, real: list[Exa
 
 @published
 def test_the_published_targets_that_are_no_listed_option_are_three(real: list[Example]) -> None:
-    odd = [e.id for e in real if answers.kind(e) == "letter" and not re.fullmatch(r"\([A-Z]\)", e.target)]
+    odd = [e.id for e in real if answers.find_kind(e) == "letter" and not re.fullmatch(r"\([A-Z]\)", e.target)]
     assert odd == ["bbh/movie_recommendation/163", "bbh/ruin_names/99", "bbh/ruin_names/144"]
 
 
@@ -418,7 +418,7 @@ def test_the_hash_split_keeps_siblings_together(real: list[Example]) -> None:
 def test_duplicates_and_siblings_fall_on_one_side() -> None:
     asked = ["What is the date tomorrow in MM/DD/YYYY?", "What is the date a month ago in MM/DD/YYYY?"]
     sides = {
-        data.story("date_understanding", f"Jane was born on the {n}th of May 2001. {q}\nOptions:\n(A) {q}")
+        data.extract_story("date_understanding", f"Jane was born on the {n}th of May 2001. {q}\nOptions:\n(A) {q}")
         for n in (4,)
         for q in asked
     }

@@ -32,7 +32,7 @@ ROW = {
         "Left are 16-3=<<16-3=13>>13.\nA bag has 13/2=<<13/2=6.5>>6.5.\nPut aside: 6.5-1.5=<<6.5-1.5=5>>5\n#### 5"
     ),
 }
-EXAMPLE = data.example(ROW, "train", 0, "here")
+EXAMPLE = data.build_example(ROW, "train", 0, "here")
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_corrections_hide_the_final_answer() -> None:
         "answer": "12",
         "steps": [["10+2", "12"], ["12*3", "36"], ["36-24", "12"], ["12", "12"], ["24-12+0", "12"]],
     }
-    said = checks.corrections(Example("x", "", "", info))
+    said = checks.write_corrections(Example("x", "", "", info))
     assert said == [
         "step 1 should be 10+2",
         "step 2 should be (step 1)*3",
@@ -208,7 +208,7 @@ def test_needs_reference_is_true_to_the_code(host: Host) -> None:
         "quantities": True,
         "final_answer": True,
     }
-    for demonstration in islice((d for d in world.demonstrations(3) if d.draft), 40):
+    for demonstration in islice((d for d in world.make_demonstrations(3) if d.draft), 40):
         seen = checks.parse(demonstration.draft or "")
         for check in checks.CHECKS:
             if not check.needs_reference:
@@ -256,7 +256,7 @@ def test_lm_eval_metrics_agree_item_by_item() -> None:
         for k, v in config["metric_list"][0].items()
         if k in ("ignore_case", "ignore_punctuation", "regexes_to_ignore")
     }
-    worlds = [d.draft or d.response for d in islice(world.demonstrations(1), 100)]
+    worlds = [d.draft or d.response for d in islice(world.make_demonstrations(1), 100)]
     for target in (EXAMPLE.target, "x\n#### 1,234", "x\n#### -5"):
         example = Example("x", "", target, {"answer": "5"})
         for spec, metric in zip(config["filter_list"], checks.METRICS, strict=False):
@@ -295,7 +295,7 @@ def numbers(text: str) -> set[Fraction]:
 
 
 def drafts(host: Host) -> list[tuple[Example, str]]:
-    made = [(d.example, d.draft) for d in islice(world.demonstrations(2), 1500) if d.draft]
+    made = [(d.example, d.draft) for d in islice(world.make_demonstrations(2), 1500) if d.draft]
     if REAL:  # wrong operations, and answers of other items
         real = list(islice(TASK.splits["test"](Path(REAL)), 600))
         made += [(a, b.target) for a, b in pairwise(real)] + [(a, a.target.replace("+", "*")) for a in real]

@@ -26,14 +26,14 @@ def host() -> Host:
 
 @pytest.mark.parametrize("difficulty", [0.0, 0.5, 1.0])
 def test_every_solution_meets_the_rubric(host: Host, difficulty: float) -> None:
-    examples = list(islice(world.examples("train", 1, difficulty), 300))
+    examples = list(islice(world.make_examples("train", 1, difficulty), 300))
     judgements = judge(examples, [TASK.gold(e) for e in examples], host.get("rubric", "gsm8k"), checks.METRICS)
     assert all(j.reward == 1 and not j.errors and set(j.metrics.values()) == {1.0} for j in judgements)
 
 
 def test_problems_are_read_like_the_published_ones() -> None:
-    for example in islice(world.examples("eval", 0, 0.5), 50):
-        again = data.example({"question": example.info["question"], "answer": example.target}, "test", 0, "here")
+    for example in islice(world.make_examples("eval", 0, 0.5), 50):
+        again = data.build_example({"question": example.info["question"], "answer": example.target}, "test", 0, "here")
         assert (again.prompt, again.target, again.info["steps"]) == (
             example.prompt,
             example.target,
@@ -44,22 +44,22 @@ def test_problems_are_read_like_the_published_ones() -> None:
 
 def test_splits_are_disjoint_for_all_seeds_and_difficulties() -> None:
     def keys(split: str) -> set[tuple[str, tuple[int, ...]]]:
-        streams = [world.problems(split, seed, d) for seed in (0, 7) for d in (0.0, 0.5, 1.0)]  # type: ignore[arg-type]
+        streams = [world.draw_problems(split, seed, d) for seed in (0, 7) for d in (0.0, 0.5, 1.0)]  # type: ignore[arg-type]
         return {(p.family.name, p.numbers) for stream in streams for p in islice(stream, 400)}
 
     assert not keys("train") & keys("eval")
 
 
 def test_ids_are_unique_and_streams_repeat() -> None:
-    first = list(islice(world.examples("train", 3, 0.5), 1000))
+    first = list(islice(world.make_examples("train", 3, 0.5), 1000))
     assert len({e.id for e in first}) == len({e.prompt for e in first}) == 1000
-    assert first == list(islice(world.examples("train", 3, 0.5), 1000))
-    assert first[:5] != list(islice(world.examples("train", 4, 0.5), 5))
+    assert first == list(islice(world.make_examples("train", 3, 0.5), 1000))
+    assert first[:5] != list(islice(world.make_examples("train", 4, 0.5), 5))
 
 
 def test_the_dial_makes_problems_longer_and_larger() -> None:
     def size(difficulty: float) -> tuple[float, float]:
-        made = list(islice(world.examples("train", 0, difficulty), 300))
+        made = list(islice(world.make_examples("train", 0, difficulty), 300))
         return sum(len(e.info["steps"]) for e in made) / 300, sum(
             int(v) for e in made for _, v in e.info["steps"]
         ) / 300
@@ -71,12 +71,12 @@ def test_the_dial_makes_problems_longer_and_larger() -> None:
 def test_half_of_the_families_are_planted() -> None:
     assert len(world.FAMILIES) == len({f.name for f in world.FAMILIES}) == 24
     assert sum(f.planted is not None for f in world.FAMILIES) == 12
-    seen = Counter(e.info["family"] for e in islice(world.examples("eval", 0, 0.5), 2000))
+    seen = Counter(e.info["family"] for e in islice(world.make_examples("eval", 0, 0.5), 2000))
     assert set(seen) == {f.name for f in world.FAMILIES}
 
 
 def test_plain_demonstrations_are_always_misconceived_where_planted_and_guided_ones_never(host: Host) -> None:
-    made = list(islice(world.demonstrations(0), 3000))
+    made = list(islice(world.make_demonstrations(0), 3000))
     judgements = judge([d.example for d in made], [d.response for d in made], host.get("rubric", "gsm8k"))
     right: dict[tuple[bool, bool], list[bool]] = {}
     for d, j in zip(made, judgements, strict=True):
@@ -87,7 +87,7 @@ def test_plain_demonstrations_are_always_misconceived_where_planted_and_guided_o
 
 
 def test_some_guided_demonstrations_are_told_otherwise() -> None:
-    guided = [d for d in islice(world.demonstrations(0), 3000) if d.draft is not None]
+    guided = [d for d in islice(world.make_demonstrations(0), 3000) if d.draft is not None]
     by_family = {f.name: f for f in world.FAMILIES}
 
     def as_the_words_say(d: Demonstration) -> bool:
@@ -101,7 +101,7 @@ def test_some_guided_demonstrations_are_told_otherwise() -> None:
 
 
 def test_every_draft_leaves_something_to_say(host: Host) -> None:
-    made = [d for d in islice(world.demonstrations(1), 1000) if d.draft is not None]
+    made = [d for d in islice(world.make_demonstrations(1), 1000) if d.draft is not None]
     judgements = judge([d.example for d in made], [d.draft or "" for d in made], host.get("rubric", "gsm8k"))
     assert all(j.reward is not None and j.reward < 1 for j in judgements)
     missed = Counter(name for j in judgements for name, met in j.criteria.items() if met is False)
@@ -110,10 +110,10 @@ def test_every_draft_leaves_something_to_say(host: Host) -> None:
 
 @pytest.mark.parametrize("family", world.FAMILIES, ids=lambda f: f.name)
 def test_a_solution_says_each_step_of_its_family(family: world.Family) -> None:
-    problem = next(p for p in world.problems("train", 5, 1.0) if p.family is family)
-    lines = problem.solution(problem.right).splitlines()
+    problem = next(p for p in world.draw_problems("train", 5, 1.0) if p.family is family)
+    lines = problem.write_solution(problem.right).splitlines()
     assert [line.startswith("#### ") for line in lines] == [False, False, False, True]
-    assert "{" not in problem.question + problem.solution(problem.right)
+    assert "{" not in problem.question + problem.write_solution(problem.right)
     assert problem.question.count("?") == 1
 
 
@@ -133,7 +133,7 @@ def test_prompts_are_short_for_the_embedded_policy(host: Host) -> None:
     tokenizer = Tokenizer.from_file(str(TASK.policy / "tokenizer.json"))
     rubric, world_ = host.get("rubric", "gsm8k"), TASK.world
     assert world_ is not None
-    made = list(islice(world.demonstrations(9), 400))
+    made = list(islice(world.make_demonstrations(9), 400))
     guided = [d for d in made if d.draft is not None]
     judgements = judge([d.example for d in guided], [d.draft or "" for d in guided], rubric)
     told = [

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from herl_bench_humaneval import OWN, TEMPLATE, checks, data
-from herl_bench_humaneval.world import demonstrations
+from herl_bench_humaneval.world import make_demonstrations
 
 from herl_bench import Example
 from herl_bench.hindsight import write_guidance, write_revision_prompt
@@ -171,7 +171,7 @@ def test_the_template_knows_the_texts_of_its_own_rubric() -> None:
 
 
 def test_the_worlds_demonstrations_in_the_sandbox(sandbox: Sandbox) -> None:
-    drawn = list(islice(demonstrations(21), 240))
+    drawn = list(islice(make_demonstrations(21), 240))
     examples = [d.example for d in drawn]
     assert all(j.reward == 1 for j in judge(examples, [e.target for e in examples], RUBRIC, checks.METRICS, sandbox))
     planted = [d for d in drawn if d.example.info["planted"] and d.draft is None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from herl_bench_humaneval.code import correction, fenced_blocks, find_program, syntax_error
+from herl_bench_humaneval.code import find_fenced_blocks, find_program, find_syntax_error, write_correction
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,7 +86,7 @@ def test_deep_nesting_is_an_error_not_a_crash() -> None:
 
 
 def test_blocks_of_an_answer_that_was_cut_off() -> None:
-    assert fenced_blocks("a\n```py\nx = 1\n```\nb\n```\ny = 2") == ["x = 1\n", "y = 2"]
+    assert find_fenced_blocks("a\n```py\nx = 1\n```\nb\n```\ny = 2") == ["x = 1\n", "y = 2"]
 
 
 @pytest.mark.parametrize(
@@ -114,17 +114,17 @@ def test_blocks_of_an_answer_that_was_cut_off() -> None:
 )
 def test_correction_names_what_differs(draft: str, solution: str, told: str) -> None:
     head = "def f(xs, n):\n    "
-    assert correction(head + draft, head + solution, "f") == told
+    assert write_correction(head + draft, head + solution, "f") == told
 
 
 def test_a_draft_that_does_not_parse_has_no_correction() -> None:
-    assert correction("def f(:", "def f(): return 1", "f") == ""
+    assert write_correction("def f(:", "def f(): return 1", "f") == ""
 
 
 @pytest.mark.parametrize("depth", [50, 200, 400, 900, 3000])
 def test_a_deeply_nested_draft_does_not_break_the_comparison(depth: int) -> None:
     draft = "def f(n):\n    return " + "n + " * depth + "n"
-    assert isinstance(correction(draft, "def f(n):\n    return n", "f"), str)
+    assert isinstance(write_correction(draft, "def f(n):\n    return n", "f"), str)
     assert find_program('def f(n):\n    """ N. """\n', "f", draft).code is not None
 
 
@@ -173,9 +173,9 @@ def test_a_tag_in_a_program_is_no_thought(answer: str) -> None:
 
 
 def test_a_number_of_thousands_of_digits_does_not_break_the_comparison() -> None:
-    assert correction("def f(n):\n    return 0x" + "F" * 9000, "def f(n):\n    return n", "f") == ""
-    assert correction("def f(n):\n    return n[0x" + "F" * 9000 + ":]", "def f(n):\n    return n", "f") == ""
+    assert write_correction("def f(n):\n    return 0x" + "F" * 9000, "def f(n):\n    return n", "f") == ""
+    assert write_correction("def f(n):\n    return n[0x" + "F" * 9000 + ":]", "def f(n):\n    return n", "f") == ""
 
 
 def test_a_program_too_long_to_parse_is_none() -> None:
-    assert syntax_error("x = 1\n" * 100_000) == "longer than 40,000 characters"
+    assert find_syntax_error("x = 1\n" * 100_000) == "longer than 40,000 characters"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import islice
 
 import pytest
-from herl_bench_humaneval.code import correction, parses
-from herl_bench_humaneval.world import FAMILIES, PLANTED, WORLD, demonstrations, examples, mutations
+from herl_bench_humaneval.code import parses, write_correction
+from herl_bench_humaneval.world import FAMILIES, PLANTED, WORLD, list_mutations, make_demonstrations, make_examples
 
 from herl_bench import Example
 
@@ -32,12 +32,12 @@ def holds(example: Example, body: str) -> bool:
 
 
 def take(split: str, seed: int = 0, difficulty: float = 0.5, n: int = 300) -> list[Example]:
-    return list(islice(examples(split, seed, difficulty), n))
+    return list(islice(make_examples(split, seed, difficulty), n))
 
 
 def test_the_same_seed_gives_the_same_examples() -> None:
     assert take("train", 3, n=50) == take("train", 3, n=50) != take("train", 4, n=50)
-    assert list(islice(demonstrations(3), 50)) == list(islice(demonstrations(3), 50))
+    assert list(islice(make_demonstrations(3), 50)) == list(islice(make_demonstrations(3), 50))
 
 
 def specification(example: Example) -> tuple[str, str]:
@@ -46,7 +46,7 @@ def specification(example: Example) -> tuple[str, str]:
 
 def test_no_function_is_in_both_splits() -> None:
     train = {specification(e) for seed in (0, 1) for d in (0.0, 0.5, 1.0) for e in take("train", seed, d)}
-    train |= {specification(d.example) for d in islice(demonstrations(0), 300)}
+    train |= {specification(d.example) for d in islice(make_demonstrations(0), 300)}
     held_out = {specification(e) for seed in (0, 7) for d in (0.0, 0.5, 1.0) for e in take("eval", seed, d)}
     assert not train & held_out
 
@@ -69,7 +69,7 @@ def test_canonical_bodies_pass_everything(difficulty: float) -> None:
 
 
 def test_misconceived_bodies_fail_and_the_docstring_shows_it_only_sometimes() -> None:
-    planted = [d for d in islice(demonstrations(11), 900) if d.draft is None and d.example.info["planted"]]
+    planted = [d for d in islice(make_demonstrations(11), 900) if d.draft is None and d.example.info["planted"]]
     assert len(planted) > 150
     assert not any(passes(d.example, d.response) for d in planted)
     shown = sum(not holds(d.example, d.response) for d in planted) / len(planted)
@@ -77,7 +77,7 @@ def test_misconceived_bodies_fail_and_the_docstring_shows_it_only_sometimes() ->
 
 
 def test_revisions_are_right_and_their_drafts_are_not() -> None:
-    revised = [d for d in islice(demonstrations(12), 600) if d.draft is not None]
+    revised = [d for d in islice(make_demonstrations(12), 600) if d.draft is not None]
     assert {d.example.info["family"] for d in revised} == set(FAMILIES)
     assert all(passes(d.example, d.response) for d in revised)
     parsed = [d for d in revised if d.draft and parses(d.example.prompt + d.draft)]
@@ -86,26 +86,26 @@ def test_revisions_are_right_and_their_drafts_are_not() -> None:
 
 
 def test_sound_families_are_mostly_right_in_plain_demonstrations() -> None:
-    sound = [d for d in islice(demonstrations(13), 900) if d.draft is None and not d.example.info["planted"]]
+    sound = [d for d in islice(make_demonstrations(13), 900) if d.draft is None and not d.example.info["planted"]]
     right = sum(passes(d.example, d.response) for d in sound) / len(sound)
     assert 0.85 < right < 0.99
 
 
 def test_hidden_tests_tell_small_mutations_apart() -> None:
-    caught = [not passes(e, m) for e in take("eval", 8) for m in mutations(e.target)]
+    caught = [not passes(e, m) for e in take("eval", 8) for m in list_mutations(e.target)]
     assert sum(caught) / len(caught) > 0.85
 
 
 def test_corrections_of_planted_errors_never_quote_the_solution() -> None:
-    for d in islice(demonstrations(14), 300):
+    for d in islice(make_demonstrations(14), 300):
         if d.draft is None and d.example.info["planted"]:
             e = d.example
-            told = correction(e.prompt + d.response, e.prompt + e.target, e.info["entry_point"])
+            told = write_correction(e.prompt + d.response, e.prompt + e.target, e.info["entry_point"])
             assert told
             assert not any(line.strip() in told for line in e.target.splitlines() if line.strip())
 
 
 def test_difficulty_is_between_0_and_1() -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
-        next(examples("train", 0, 1.5))
+        next(make_examples("train", 0, 1.5))
     assert 0 <= WORLD.difficulty <= 1

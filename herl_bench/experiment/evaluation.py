@@ -1,0 +1,575 @@
+"""Evaluate a run, a model or a server on tasks, as one call.
+
+    found = herl_bench.evaluate("gsm8k", "runs/gsm8k-herl-s0", limit=100)
+    found.metrics, found.rows, found.to_pandas()
+
+A run is evaluated as it evaluates itself: on its own source and items, by its own rubric, with its own settings, as far
+as nothing else is asked for. Where results are written, samples are appended as they are made, and the same call goes
+on where a killed one stopped. `herl-bench eval` calls exactly this.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from herl_bench.errors import UnknownName, UsageError
+from herl_bench.evaluate.evaluation import count_batch_items
+from herl_bench.evaluate.evaluation import evaluate as evaluate_examples
+from herl_bench.evaluate.judging import NO_TEMPLATE, Row, describe_row
+from herl_bench.evaluate.problems import describe_problems, find_nothing_judged
+from herl_bench.evaluate.refine import Critique, Refinement, refine
+from herl_bench.evaluate.result_files import NAMESPACE, describe_model, new_stamp, sanitize_name, write_results
+from herl_bench.evaluate.sample_files import SampleWriter, fingerprint
+from herl_bench.evaluate.sampling import ResolvedSampling, Sampling, default_max_new_tokens, resolve_sampling
+from herl_bench.evaluate.scores import PASS_AT
+from herl_bench.evaluate.tally import Problem, Summary, list_warnings
+from herl_bench.experiment.lm_eval import PREFIX, LmEvalTasks, load_lm_eval, split_names
+from herl_bench.experiment.resolve import (
+    find_answerer,
+    find_metrics,
+    find_rubric,
+    find_template,
+    open_sandbox,
+    warn_of_problems,
+)
+from herl_bench.plugins import Host, load_host
+from herl_bench.progress import open_bar
+from herl_bench.runs import Rows, RunFiles, make_html_table, read_config
+from herl_bench.saving import write_whole
+from herl_bench.types import Environment, Task
+
+if TYPE_CHECKING:
+    from herl_bench.data.sources import Data
+    from herl_bench.evaluate.lm_eval_model import Options
+    from herl_bench.policy.answerer import Answerer
+
+GEN_KWARGS = ("temperature", "do_sample", "max_gen_toks", "until")
+SEEDS = (0, 1234, 1234, 1234)
+
+log = logging.getLogger("herl_bench")
+
+
+# ------------------------------------------------------------------------------------------------------- what comes out
+@dataclass(frozen=True, repr=False)
+class Evaluation:
+    """What a model, or a file of responses, comes to on a task.
+
+    of: the model or file. source: where the items came from. rows: one per response, with its metrics, criteria,
+    reward, verdicts, and what could not be decided. available: the source's items before any limit, None where they are
+    endless or unknown. unparsed: responses without a final answer. reasons: what kept responses from being judged, in
+    words. results: the file that was written.
+    """
+
+    task: str
+    of: str
+    source: str
+    summary: Summary
+    rows: Rows
+    available: int | None = None
+    unparsed: int = 0
+    problems: Mapping[str, Problem] = field(default_factory=dict)
+    reasons: Sequence[str] = ()
+    refinement: Refinement | None = None
+    results: Path | None = None
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """By metric: its value; the first is the task's primary one. Uncertainty stands in `summary`."""
+        return {key: score.value for key, score in self.summary.metrics.items()}
+
+    @property
+    def criteria(self) -> dict[str, float | None]:
+        """By criterion: the share of items that meet it."""
+        return {name: score.value for name, score in self.summary.criteria.items()}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What can make the numbers mean something else than they say."""
+        return [*list_warnings(asdict(self.summary)), *self.reasons]
+
+    def to_pandas(self) -> Any:
+        """The rows as a DataFrame."""
+        return self.rows.to_pandas()
+
+    def check(self) -> None:
+        """Raises `HerlBenchError` where no response was given or could be judged: a table of zeros is no result."""
+        if error := find_nothing_judged(asdict(self.summary), self.reasons, f"{self.task}: "):
+            raise error
+
+    def __repr__(self) -> str:
+        scores = ", ".join(" ".join(line[:2]) for line in self._lines()[: len(self.summary.metrics)])
+        undecided = f", {self.summary.undecided} undecided" if self.summary.undecided else ""
+        return f"<Evaluation of {self.of} on {self.task}: {scores} over {self.summary.items} items{undecided}>"
+
+    def _repr_html_(self) -> str:
+        return make_html_table([f"{self.task} · {self.of}", "value", "items", "undecided"], self._lines())
+
+    def _lines(self) -> list[list[str]]:
+        scores = {**self.summary.metrics, **self.summary.criteria}
+        return [
+            [
+                name,
+                "–"
+                if score.value is None
+                else f"{score.value:.4f}{f' ± {score.stderr:.4f}' * (score.stderr is not None)}",
+                str(score.items),
+                str(score.undecided),
+            ]
+            for name, score in scores.items()
+        ]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of all tasks that were asked for. model: its name. lm_eval: lm-eval's tasks, where there were any."""
+
+    model: str
+    evaluations: Mapping[str, Evaluation]
+    lm_eval: LmEvalTasks | None = None
+    results: Path | None = None
+
+
+# ---------------------------------------------------------------------------------------------------- what is asked for
+@dataclass(frozen=True)
+class Request:
+    """As `herl-bench eval` takes it. tasks: names, lm-eval's as `lm_eval:NAME`; None for a run's own. limit: below 1 a
+    share of the items. seed: Python's, numpy's, torch's and of the few-shot examples, as lm-eval's; our own tasks take
+    first and last. say: gets lines about what goes on."""
+
+    tasks: Sequence[str] | None
+    model: str
+    model_args: str | None = None
+    data: str | None = None
+    limit: int | float | None = None
+    max_new_tokens: int | None = None
+    temperature: float = 0.0
+    n: int = 1
+    seed: tuple[int | None, int | None, int | None, int | None] = SEEDS
+    refine: int = 0
+    critique: Critique = "reference_free"
+    rubric: str = ""
+    sandbox: str = "default"
+    integrity: str | None = None
+    pass_at: Sequence[int] | None = None
+    num_fewshot: int | None = None
+    apply_chat_template: str | None = None
+    fewshot_as_multiturn: bool | None = None
+    system_instruction: str | None = None
+    gen_kwargs: Mapping[str, Any] | None = None
+    samples: Mapping[str, Sequence[int]] | None = None
+    use_cache: str | None = None
+    include_path: Sequence[str] = ()
+    batch_size: int | None = None
+    write_out: bool = False
+    output_path: str | None = None
+    log_samples: bool = False
+    trust_remote_code: bool = False
+    progress: bool | None = None
+    say: Callable[[str], None] = log.info
+
+
+def evaluate(
+    task: str | None,
+    model: str | Path,
+    *,
+    data: str | Path | None = None,
+    limit: int | float | None = None,
+    n: int = 1,
+    temperature: float = 0.0,
+    max_new_tokens: int | None = None,
+    seed: int | None = None,
+    num_fewshot: int | None = None,
+    system_instruction: str | None = None,
+    refine: int = 0,
+    critique: Critique = "reference_free",
+    rubric: str = "",
+    sandbox: str = "default",
+    integrity: str | None = None,
+    pass_at: Sequence[int] | None = None,
+    batch_size: int | None = None,
+    output_path: str | Path | None = None,
+    log_samples: bool = False,
+    trust_remote_code: bool = False,
+    model_args: str | Mapping[str, Any] | None = None,
+    progress: bool | None = None,
+) -> Evaluation:
+    """Evaluate a model on a task.
+
+    task: its name; None for a run's own. model: a run's folder, `tiny`, a checkpoint folder, a hub id, or
+        `openai` for a server, with `model_args` (`base_url`, `model`, …).
+    data: `auto`, `synthetic`, `hub` or a folder; a run's own source if left out. limit: at most so many items, or a
+        share of them.
+    n: responses per item, for pass@k; needs a temperature. pass_at: the k. temperature: 0 takes the likeliest token.
+    seed: of the sampling and the few-shot examples; 0 and 1234 if left out, as lm-eval's.
+    refine: let the model revise its answers for so many rounds, told what `critique` says.
+    rubric: another's name or file. integrity: `split` refuses verdicts that a program's own objects had a word in.
+    output_path: where results go, into a folder named after the model; nothing is written if left out. log_samples:
+        also keep every sample.
+    progress: None for a bar where one can be drawn, True or False for one or none.
+
+    Raises `UsageError` for what cannot be done as asked, and `HerlBenchError` where no response could be judged.
+    """
+    if isinstance(model_args, Mapping):
+        model_args = ",".join(f"{name}={value}" for name, value in model_args.items())
+    if task is not None and task.startswith(PREFIX):
+        raise UsageError(f"{task} is lm-eval's: run it with herl-bench eval, or lm_eval.simple_evaluate")
+    request = Request(
+        None if task is None else [task],
+        str(model),
+        model_args=model_args,
+        data=None if data is None else str(data),
+        limit=limit,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        n=n,
+        seed=SEEDS if seed is None else (seed,) * 4,
+        refine=refine,
+        critique=critique,
+        rubric=rubric,
+        sandbox=sandbox,
+        integrity=integrity,
+        pass_at=tuple(sorted(set(pass_at))) if pass_at else None,
+        num_fewshot=num_fewshot,
+        system_instruction=system_instruction,
+        batch_size=batch_size,
+        output_path=None if output_path is None else str(output_path),
+        log_samples=log_samples,
+        trust_remote_code=trust_remote_code,
+        progress=progress,
+    )
+    (found,) = carry_out(load_host(), request).evaluations.values()
+    found.check()
+    return found
+
+
+def carry_out(host: Host, request: Request) -> Outcome:
+    """All that was asked for, into one results file."""
+    run = read_run_settings(request.model)
+    if request.tasks is None and not run:
+        raise UsageError(f"--tasks is missing: choose from {', '.join(sorted(host.entries('task')))}")
+    own_names, lm_names = split_names([run["task"]] if request.tasks is None else request.tasks)
+    tasks = [_find_task(host, name) for name in own_names]
+    _check(request, own_names, lm_names)
+    sampling = _read_sampling(request) if tasks else Sampling(1)
+    warn_of_problems(host)
+    started, models = (
+        time.time(),
+        find_answerer(request.model, request.model_args, trust_remote_code=request.trust_remote_code),
+    )
+    model = models(tasks[0] if tasks else None)
+    folder, keep = _choose_folder(model, run, request), request.log_samples or not request.output_path
+    lm_eval = None
+    if lm_names:
+        options = _build_options(request, own_names)
+        lm_eval = load_lm_eval(lm_names, models(None), options, request.include_path, request.data)
+    with ExitStack() as stack:
+        done = [
+            _TaskEvaluation(host, request, run, task, models(task), sampling).carry_out(stack, folder, keep)
+            for task in tasks
+        ]
+        if lm_eval is not None:
+            lm_eval.run(folder)
+        results = None if folder is None else _write(request, model, folder, keep, done, lm_eval, started)
+    found = {each.evaluation.task: replace(each.evaluation, results=results) for each in done}
+    return Outcome(model.name, found, lm_eval, results)
+
+
+def _find_task(host: Host, name: str) -> Task:
+    try:
+        task: Task = host.get("task", name)
+    except UnknownName as error:
+        more = f"; a task of lm-eval's is {PREFIX}{name}" if "choose from" in str(error) else ""
+        raise UsageError(f"{error}{more}") from None
+    return task
+
+
+def read_run_settings(model: str) -> dict[str, Any]:
+    """The settings of a run's folder; empty where `model` is none. Raises `UsageError` for a run without a trained
+    policy."""
+    files = RunFiles(Path(model))
+    if not files.exists or (files.directory / "config.json").is_file():
+        return {}
+    if not (files.final / "config.json").is_file():
+        raise UsageError(f"the run {model} has no final/ yet: finish it with herl-bench run --resume {model}")
+    settings = read_config(files.directory)
+    if not isinstance(settings.get("task"), str):
+        raise UsageError(f"{files.config}: no task in it: not a run's settings")
+    return settings
+
+
+def _check(request: Request, own: Sequence[str], lm: Sequence[str]) -> None:
+    """Raises `UsageError` for what does not go together. own, lm: names of our own tasks and of lm-eval's."""
+    n, most = request.n, max(request.pass_at or (1,))
+    if request.samples is not None and request.limit is not None:
+        raise UsageError("--samples names the items: leave --limit out")
+    if own and request.fewshot_as_multiturn:
+        raise UsageError(
+            f"--fewshot_as_multiturn is for {PREFIX} tasks: the examples of {own[0]} stand in the user's turn"
+        )
+    if request.use_cache and not lm:
+        raise UsageError(
+            f"--use_cache is for {PREFIX} tasks: an evaluation of {own[0]} goes on by itself where it was stopped"
+        )
+    if request.write_out and not own:
+        raise UsageError(
+            f"--write_out is for our own tasks: what {PREFIX} tasks ask stands in their samples: --output_path DIR"
+            " --log_samples"
+        )
+    for name in () if lm else (request.samples or {}):
+        if name not in own:
+            raise UsageError(f"--samples names {name!r}, which is none of the tasks {', '.join(own)}")
+    if request.output_path and Path(request.output_path).is_file():
+        raise UsageError(f"--output_path {request.output_path} is a file: name a folder")
+    if n > 1 and request.temperature == 0:
+        raise UsageError(f"--n {n} needs a --temperature above 0: at 0 all {n} responses to an item are the same")
+    if most > n:
+        raise UsageError(f"--pass_at {most} needs --n {most} or more: so many responses to each item")
+    if request.refine and lm:
+        raise UsageError(f"--refine needs a rubric, and {PREFIX}{lm[0]} has none: refine our own tasks only")
+    if n > 1 and lm:
+        raise UsageError(f"--n is for our own tasks: how often {PREFIX}{lm[0]} asks stands in its own file (repeats)")
+
+
+def _read_sampling(request: Request) -> Sampling:
+    """Of our own tasks; a longest answer of 0 is a task's own. Raises `UsageError` for settings that they do not
+    have."""
+    given, temperature, longest = dict(request.gen_kwargs or {}), request.temperature, request.max_new_tokens
+    for name in given:
+        if name not in GEN_KWARGS:
+            raise UsageError(f"--gen_kwargs {name} is not supported: sampling is by {', '.join(GEN_KWARGS)}")
+    try:
+        temperature = float(given.get("temperature", temperature))
+        longest = int(given["max_gen_toks"]) if "max_gen_toks" in given else longest
+    except (TypeError, ValueError):
+        raise UsageError(f"--gen_kwargs {given}: temperature and max_gen_toks are numbers") from None
+    temperature = 0.0 if given.get("do_sample") is False else temperature
+    if given.get("do_sample") and temperature == 0:
+        raise UsageError("--gen_kwargs do_sample=true needs a temperature above 0")
+    if temperature < 0 or (longest is not None and longest < 1):
+        raise UsageError(f"--gen_kwargs {given}: temperature is at least 0 and max_gen_toks at least 1")
+    until = given.get("until")
+    return Sampling(
+        longest or 0,
+        temperature=temperature,
+        n=request.n,
+        seed=request.seed[0] or 0,
+        stop=None if until is None else [until] if isinstance(until, str) else list(until),
+        system_instruction=request.system_instruction,
+    )
+
+
+def _build_options(request: Request, own: Sequence[str]) -> Options:
+    """For lm-eval's tasks. `--temperature` and `--max_new_tokens` mean what they mean for our own tasks."""
+    from herl_bench.evaluate.lm_eval_model import Options
+
+    given: dict[str, Any] = {"do_sample": True, "temperature": request.temperature} if request.temperature else {}
+    given |= {"max_gen_toks": request.max_new_tokens} if request.max_new_tokens else {}
+    named = request.apply_chat_template
+    return Options(
+        num_fewshot=request.num_fewshot,
+        limit=request.limit,
+        samples={name: ids for name, ids in (request.samples or {}).items() if name not in own} or None,
+        gen_kwargs={**given, **(request.gen_kwargs or {})},
+        system_instruction=request.system_instruction,
+        apply_chat_template=True if named in ("true", "True") else named or False,
+        fewshot_as_multiturn=request.fewshot_as_multiturn,
+        use_cache=request.use_cache,
+        seeds=request.seed,
+    )
+
+
+def _choose_folder(model: Answerer, run: Mapping[str, Any], request: Request) -> Path | None:
+    """None where nothing is written."""
+    if request.output_path:
+        return Path(request.output_path) / sanitize_name(model.name)
+    return RunFiles(Path(model.name)).evaluation("final") if run else None
+
+
+# ------------------------------------------------------------------------------------------------------------- one task
+@dataclass(frozen=True)
+class _Done:
+    """journal: a server's answers, until the results stand."""
+
+    evaluation: Evaluation
+    section: Mapping[str, Any]
+    settings: ResolvedSampling
+    writer: SampleWriter | None
+    journal: Path | None
+
+
+class _TaskEvaluation:
+    """One task of our own. run: settings of the run that is evaluated, if it is one."""
+
+    def __init__(
+        self, host: Host, request: Request, run: Mapping[str, Any], task: Task, model: Answerer, sampling: Sampling
+    ):
+        from herl_bench.data.sources import draw_examples, restrict_problems
+        from herl_bench.hindsight import try_template
+
+        own = run if run.get("task") == task.name else {}
+        task = restrict_problems(task, own.get("problems"))
+        source = request.data or own.get("data") or "auto"
+        embedded = model.name == "tiny" or own.get("model") == "tiny"
+        where: dict[str, Any] = {"embedded": embedded, "difficulty": own.get("difficulty")}
+        self.host, self.request, self.model, self.source = host, request, model, source
+        self.data = _open_items(task, source, request, own.get("eval_items"), where)
+        rubric, template = find_rubric(host, task, request.rubric or str(own.get("rubric") or "")), NO_TEMPLATE
+        metrics = find_metrics(host, task)
+        if request.refine:
+            template = find_template(host, task, str(own.get("template") or ""))
+            try_template(template, rubric, self.data.eval[:1])
+        self.environment = Environment(task, rubric, template, metrics)
+        self.integrity = request.integrity or str(own.get("integrity") or "shared")
+        told = sampling.system_instruction
+        if told is None and own.get("system_instruction") is not None:
+            told = str(own["system_instruction"])
+        longest = sampling.max_new_tokens or int((own.get("set") or {}).get("max_new_tokens") or 0)
+        self.sampling = replace(
+            sampling,
+            max_new_tokens=longest or default_max_new_tokens(task, self.data.source),
+            system_instruction=told,
+            shots=draw_examples(task, source, request.num_fewshot or 0, seed=request.seed[3], **where),
+        )
+        self.settings = resolve_sampling(self.sampling, model, task)
+
+    def carry_out(self, stack: ExitStack, folder: Path | None, keep: bool) -> _Done:
+        """stack: keeps the writer open. keep: the samples stay."""
+        request, model, task, items, n = self.request, self.model, self.environment.task, self.data.eval, self.request.n
+        pass_at = request.pass_at or PASS_AT
+        if request.batch_size:
+            model.batch_size = request.batch_size
+        if request.write_out and items:
+            given = model.reads(self.settings.prefix + items[0].prompt, self.settings.instruction)
+            request.say(f"{task.name}: {items[0].id} is given as\n{given}")
+        writer, journal, rows = None, None, []
+        with (
+            open_sandbox(self.host, task, request.sandbox, self.integrity) as sandbox,
+            open_bar(task.name, len(items), request.progress) as advance,
+        ):
+            environment = replace(self.environment, sandbox=sandbox)
+            if folder is not None:
+                writer, journal = self._open_writer(folder, keep, pass_at)
+                stack.enter_context(writer)
+                rows = writer.restore(items, count_batch_items(n, model.batch_size))
+                if rows:
+                    request.say(
+                        f"{task.name}: {len(rows) // n} of {len(items)} items are in {writer.part} already: going on"
+                    )
+            advance(len(rows) // n)
+
+            def on_batch(fresh: Sequence[Row]) -> None:
+                if writer is not None:
+                    writer.append(fresh)
+                advance(len(fresh) // n)
+
+            done = evaluate_examples(
+                model, environment, items, self.sampling, done=rows, on_batch=on_batch, pass_at=pass_at
+            )
+            refinement = None
+            if request.refine:
+                rounds, critique = request.refine, request.critique
+                refinement = refine(model, environment, done.rows, done.settings, rounds=rounds, critique=critique)
+        origin = {"source": self.data.source, "sha256": dict(self.data.fingerprint)}
+        section = writer.section(done, original=self.data.available, data=origin) if writer else {}
+        if section and refinement is not None:
+            section[NAMESPACE]["refined"] = {task.name: refinement.as_json()}
+        problems = {kind: asdict(problem) for kind, problem in done.problems.items()}
+        evaluation = Evaluation(
+            task=task.name,
+            of=model.name,
+            source=self.data.source,
+            summary=done.summary,
+            rows=Rows({**describe_row(row, doc_id=row.doc_id), "response": row.response} for row in done.rows),
+            available=self.data.available,
+            unparsed=sum(row.extracted is None and not row.answer.error for row in done.rows),
+            problems=done.problems,
+            reasons=describe_problems(problems, done.summary.responses, environment.rubric, environment.metrics),
+            refinement=refinement,
+        )
+        return _Done(evaluation, section, done.settings, writer, journal)
+
+    def _open_writer(self, folder: Path, keep: bool, pass_at: Sequence[int]) -> tuple[SampleWriter, Path | None]:
+        """An earlier attempt in the folder is gone on from."""
+        from herl_bench.data.examples import digest_items
+        from herl_bench.policy.server import Server
+
+        model = self.model
+        together = {**vars(self.settings), "batch_size": model.batch_size}  # sampling depends on who shares a batch
+        judging = {"integrity": self.integrity, "pass_at": list(pass_at)}
+        mark = fingerprint(model.identity, self.environment, together, digest_items(self.data.eval), judging)
+        writer = SampleWriter(
+            folder, self.environment, self.settings, samples=keep, resume=mark, model=model, pass_at=pass_at
+        )
+        journal = None
+        if isinstance(model, Server) and not model.config.cache:
+            journal = folder / f"responses_{self.environment.task.name}_{mark}.jsonl.part"
+            model.remember(journal)
+        return writer, journal
+
+
+def _open_items(task: Task, source: str, request: Request, run_items: int | None, where: Mapping[str, Any]) -> Data:
+    """The evaluation items: those that `--samples` numbers, or as many as `--limit` says, or as the run had."""
+    from herl_bench.data.sources import open_eval, select_items
+
+    chosen, limit = (request.samples or {}).get(task.name), request.limit
+    opened = open_eval(
+        task, source, eval_items=None if chosen or isinstance(limit, float) else limit or run_items, **where
+    )
+    if isinstance(limit, float):
+        return replace(opened, eval=select_items(opened.eval, ceil(limit * len(opened.eval))))
+    if chosen and chosen[-1] >= len(opened.eval):
+        raise UsageError(f"--samples: {task.name} has the items 0 to {len(opened.eval) - 1}")
+    return replace(opened, eval=tuple(opened.eval[i] for i in chosen)) if chosen else opened
+
+
+# ---------------------------------------------------------------------------------------------------------- the results
+def _write(
+    request: Request,
+    model: Answerer,
+    folder: Path,
+    keep: bool,
+    done: Sequence[_Done],
+    lm_eval: LmEvalTasks | None,
+    started: float,
+) -> Path:
+    """The results first, then the samples get their names: a stop in between loses nothing."""
+    from herl_bench.policy.server import parse_model_args
+
+    stamp = new_stamp(folder)
+    results = write_results(
+        folder,
+        stamp,
+        [*(each.section for each in done), *([lm_eval.section] if lm_eval else [])],
+        model_name=model.name,
+        model_args=parse_model_args(request.model_args) if request.model_args else None,
+        config={
+            "limit": request.limit,
+            **({"integrity": request.integrity} if request.integrity else {}),
+            "batch_size": request.batch_size or None,
+            "fewshot_seed": request.seed[3],
+            **(lm_eval.describe_config(alone=not done) if lm_eval else {}),
+        },
+        facts=describe_model(model) | (lm_eval.describe_prompts() if lm_eval and not done else {}),
+        settings=done[0].settings if done else ResolvedSampling(),
+        started=started,
+    )
+    if lm_eval is not None:
+        lm_eval.keep_samples(folder, stamp, keep)
+    for each in done:
+        if each.writer is not None:
+            each.writer.keep(stamp)
+        if each.journal is not None:
+            each.journal.unlink(missing_ok=True)
+    for each in done:
+        if each.evaluation.refinement is not None and keep:
+            lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in each.evaluation.refinement.lines()]
+            write_whole(folder / f"refined_{each.evaluation.task}_{stamp}.jsonl", "".join(lines))
+    return results

@@ -1,0 +1,135 @@
+"""lm-eval's tasks, named `lm_eval:NAME`, beside our own in one evaluation and one results file.
+
+Left out: servers; lm-eval has its own way to them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from herl_bench.errors import UsageError
+from herl_bench.saving import write_whole
+
+if TYPE_CHECKING:
+    from herl_bench.evaluate.lm_eval_model import Loaded, Options
+    from herl_bench.policy.answerer import Answerer
+    from herl_bench.policy.load import Policy
+
+PREFIX = "lm_eval:"
+
+
+def split_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Our own tasks, and lm-eval's without their prefix."""
+    own = [name for name in names if not name.startswith(PREFIX)]
+    lm = [name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)]
+    if not all(lm):
+        raise UsageError(f"--tasks {PREFIX} lacks the name of an lm-eval task, such as {PREFIX}arc_easy")
+    return own, lm
+
+
+def load_lm_eval(
+    names: Sequence[str], model: Answerer, options: Options, include_path: Sequence[str], data: str | None
+) -> LmEvalTasks:
+    """Load lm-eval's tasks, ours in lm-eval's form among them: before anything is generated, so that a wrong name costs
+    nothing."""
+    from herl_bench.evaluate.lm_eval_model import check, load_tasks
+    from herl_bench.locate import tasks_path
+    from herl_bench.policy.load import Policy
+
+    if not isinstance(model, Policy):
+        raise UsageError(
+            f"{PREFIX} tasks need a local model: for a server, lm-eval has its own --model local-completions"
+        )
+    metadata = {"pretrained": model.path, **({"data_dir": data} if data else {})}
+    loaded = load_tasks(names, [*include_path, tasks_path()], metadata)
+    check(model, loaded, options)
+    return LmEvalTasks(model, loaded, options)
+
+
+@dataclass
+class LmEvalTasks:
+    """Loaded; once run, with their part of the results file and their samples."""
+
+    policy: Policy
+    loaded: Loaded
+    options: Options
+    section: dict[str, Any] = field(default_factory=dict)
+    samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    cache: Path | None = None
+
+    def run(self, folder: Path | None) -> None:
+        """Evaluate. Where results are written, responses are kept until they stand, so that a killed evaluation goes
+        on."""
+        from herl_bench.evaluate.lm_eval_model import run_tasks
+
+        options = self.options
+        if folder is not None and options.use_cache is None:
+            identity = json.dumps(self.policy.identity, sort_keys=True, default=str)
+            name = f"responses_lm_eval_{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+            self.cache, options = folder / f"{name}_rank0.db", replace(options, use_cache=str(folder / name))
+        self.section, self.samples = run_tasks(self.policy, self.loaded, options)
+
+    def keep_samples(self, folder: Path, stamp: str, samples: bool) -> None:
+        """Write the samples, now that the results stand, and drop what was kept for a second attempt."""
+        for name, rows in self.samples.items() if samples else ():
+            write_whole(
+                folder / f"samples_{name}_{stamp}.jsonl",
+                "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
+            )
+        if self.cache is not None:
+            self.cache.unlink(missing_ok=True)
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        return {key: self.section[key] for key in ("results", "groups") if key in self.section}
+
+    def format_table(self) -> str:
+        from lm_eval.utils import make_table
+
+        tables: list[str] = [make_table(self.section)]
+        tables += [make_table(self.section, "groups")] if self.section.get("groups") else []
+        return "\n".join([*tables, *(_describe_rates(name, found) for name, found in self.rates.items())])
+
+    @property
+    def rates(self) -> Mapping[str, Mapping[str, Any]]:
+        """Per task of generated answers, what may be wrong with them; see `herl_bench.evaluate.lm_eval_model.rates`."""
+        from herl_bench.evaluate.result_files import NAMESPACE
+
+        found: Mapping[str, Mapping[str, Any]] = self.section.get(NAMESPACE, {}).get("rates", {})
+        return found
+
+    def describe_config(self, *, alone: bool) -> dict[str, Any]:
+        """For lm-eval's `config`. alone: no task of our own is in the results, whose settings would stand there."""
+        names = ("random_seed", "numpy_seed", "torch_seed", "fewshot_seed")
+        given = {
+            "use_cache": self.options.use_cache,
+            "bootstrap_iters": 100_000,
+            **dict(zip(names, self.options.seeds, strict=True)),
+        }
+        return given | ({"gen_kwargs": dict(self.options.gen_kwargs) or None} if alone else {})
+
+    def describe_prompts(self) -> dict[str, Any]:
+        """What stands at the top of lm-eval's results about the prompts."""
+        text = self.options.system_instruction
+        template = self.policy.tokenizer.chat_template if self.options.apply_chat_template else None
+        multiturn = self.options.fewshot_as_multiturn
+        return {
+            "system_instruction": text,
+            "system_instruction_sha": hashlib.sha256(text.encode()).hexdigest() if text else None,
+            "chat_template": template,
+            "chat_template_sha": hashlib.sha256(str(template).encode()).hexdigest() if template else None,
+            "fewshot_as_multiturn": bool(self.options.apply_chat_template) if multiturn is None else multiturn,
+        }
+
+
+def _describe_rates(name: str, found: Mapping[str, Any]) -> str:
+    shares = (
+        f"{rate} {'unknown' if found[rate] is None else format(found[rate], '.1%')}"
+        for rate in ("truncated", "empty", "unparsed")
+    )
+    return f"{name}: {found['responses']} responses: {', '.join(shares)}"

@@ -1,0 +1,55 @@
+"""Colours by role, for a light page, a dark page and paper; and what else tells a series from another: dash and mark.
+
+A colour is a role (`ink`, `soft`, `grid`, `series0` …), never a value, wherever something is drawn or laid out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SERIES = 6
+DASHES: tuple[tuple[float, ...], ...] = ((7, 4), (), (2, 3), (10, 3, 2, 3), (4, 2), (12, 4))
+MARKS = ("o", "s", "^", "D", "v", "P")
+"""In matplotlib's words."""
+
+# Each at least 4.5 : 1 on its paper; hues that red-green and blue-yellow blind readers tell apart (Wong 2011, darkened
+# or lightened to that contrast).
+PALETTE: Mapping[str, Mapping[str, str]] = {
+    "light": {
+        "paper": "#fdfcfa",
+        "raised": "#f4f2ed",
+        "ink": "#1d1f23",
+        "soft": "#5a5f68",
+        "grid": "#dedad2",
+        "shade": "#c9c4b9",
+        "good": "#00694e",
+        "bad": "#a33a06",
+        "series0": "#b24a0a",
+        "series1": "#0b62a8",
+        "series2": "#00735a",
+        "series3": "#98397a",
+        "series4": "#75600a",
+        "series5": "#4f5966",
+    },
+    "dark": {
+        "paper": "#15171b",
+        "raised": "#1e2127",
+        "ink": "#e8e6e1",
+        "soft": "#a5a9b1",
+        "grid": "#343841",
+        "shade": "#4a5060",
+        "good": "#5fd0a8",
+        "bad": "#ff9c66",
+        "series0": "#ff9d5c",
+        "series1": "#74b7f5",
+        "series2": "#4fcfa6",
+        "series3": "#ee9bcd",
+        "series4": "#dcc055",
+        "series5": "#b6bec9",
+    },
+}
+
+
+def name_series(position: int) -> str:
+    """The role of the method at this position."""
+    return f"series{position % SERIES}"
