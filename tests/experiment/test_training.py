@@ -6,7 +6,7 @@ import signal
 import threading
 
 import pytest
-from herl_bench.train.trainer import Learner
+from herl_bench.train.herl import Learner
 
 import herl_bench as hb
 from herl_bench.errors import UnknownName, UsageError
