@@ -230,6 +230,16 @@ class ActorCritic:
         kl = sums.kl / max(1.0, tokens)
         if kl > config.max_kl:
             raise DivergedError(f"the KL to the starting policy is {kl:.2f} nats per token (max_kl={config.max_kl})")
+        critic_stats: dict[str, float] = {}
+        if self.has_critic:
+            valid_NT = targets.on_mask_NT > 0
+            critic_stats = {
+                "value_loss": sums.value_loss / minibatches,
+                "value_grad_norm": sums.value_grad_norm / minibatches,
+                "explained_variance": explained_variance(scored.value_NT[valid_NT], targets.return_NT[valid_NT]),
+                "return_mean": float(losses.masked_mean(targets.return_NT, targets.on_mask_NT)),
+                "value_mean": float(losses.masked_mean(scored.value_NT, targets.on_mask_NT)),
+            }
         return UpdateStats(
             off_policy_rows=int((~targets.on_N).sum()),
             loss=sums.loss / minibatches,
@@ -243,20 +253,8 @@ class ActorCritic:
             advantage_std=targets.spread,
             early_stop=float(stopped),
             learning_rate=config.learning_rate,
-            **(self._describe_critic(scored, targets, sums, minibatches) if self.has_critic else {}),
+            **critic_stats,
         )
-
-    def _describe_critic(
-        self, scored: ScoredRows, targets: Targets, sums: PassSums, minibatches: int
-    ) -> dict[str, float]:
-        valid_NT = targets.on_mask_NT > 0
-        return {
-            "value_loss": sums.value_loss / minibatches,
-            "value_grad_norm": sums.value_grad_norm / minibatches,
-            "explained_variance": explained_variance(scored.value_NT[valid_NT], targets.return_NT[valid_NT]),
-            "return_mean": float(losses.masked_mean(targets.return_NT, targets.on_mask_NT)),
-            "value_mean": float(losses.masked_mean(scored.value_NT, targets.on_mask_NT)),
-        }
 
     def _draw(self, rows: Sequence[Row]) -> list[Tensor]:
         return draw_minibatches(len(rows), self.config.minibatch_size, self.shuffling)
