@@ -273,10 +273,10 @@ def _read_meaning(name: str, data: bytes) -> Any:
 
 
 def try_bundle(folder: Path, same: bool) -> None:
-    from herl_bench.cli.leaderboard import _judge
-    from herl_bench.leaderboard.bundle import verify
+    from herl_bench.experiment.verification import find_referee
+    from herl_bench.leaderboard.verification import find_problems
 
-    problems = verify(folder, _judge(HOST, folder, None, 1))
+    problems = find_problems(folder, find_referee(HOST, folder, jobs=1))
     assert all(problem == flatten(problem) for problem in problems), (
         "a problem of several lines, or with control characters"
     )
@@ -285,14 +285,16 @@ def try_bundle(folder: Path, same: bool) -> None:
 
 
 def try_run_folder(folder: Path, same: bool) -> None:
-    from herl_bench.leaderboard.ranking import entries_of, rank, to_csv, to_html, to_json, to_markdown
+    from herl_bench.leaderboard.entries import read_entries
+    from herl_bench.leaderboard.ranking import rank_entries
+    from herl_bench.leaderboard.tables import to_csv, to_html, to_json, to_markdown
     from herl_bench.report.contents import read_contents
 
-    entries, _ = entries_of([folder])
+    entries, _ = read_entries([folder])
     for entry in entries:
         assert math.isfinite(entry.tokens or 0) and (entry.tokens or 0) >= 0, f"tokens {entry.tokens}"
         assert all(s.outcome is None or math.isfinite(s.outcome) for s in entry.samples), "an outcome that is no number"
-    tables = rank(entries)
+    tables = rank_entries(entries)
     for make in (to_markdown, to_csv, to_json, to_html):
         text = make(tables)
         assert "\x1b" not in text and "\u202e" not in text, f"{make.__name__} passes control characters on"

@@ -94,24 +94,24 @@ _NUMBER = re.compile(
     r"(?P<half> and a half\b)?"
     r"(?: ?-?(?P<scale>hundred|thousand|million|billion|trillion|dozen|lakh|crore)\b|(?P<k>[kKM])(?![A-Za-z]))?"
 )
-_SCALES = {
-    "hundred": 100,
-    "thousand": 1000,
-    "million": 10**6,
-    "billion": 10**9,
-    "trillion": 10**12,
-    "dozen": 12,
-    "lakh": 10**5,
-    "crore": 10**7,
-    "k": 1000,
-    "m": 10**6,
+_POWERS = {
+    "hundred": 2,
+    "thousand": 3,
+    "k": 3,
+    "lakh": 5,
+    "million": 6,
+    "m": 6,
+    "crore": 7,
+    "billion": 9,
+    "trillion": 12,
 }
+_SCALES = {name: 10**power for name, power in _POWERS.items()} | {"dozen": 12}
 _BIG = r"(?:hours?|hrs?|days?|weeks?|years?|minutes?|mins?|feet|foot|ft|dollars?|pounds?|lbs?|euros?)"
 _GOES_ON = re.compile(
     r"[,.'’_ ]\d"  # 18,50 and 1.234.567
     r"|,\s*[-+]?\d[\d.]*\s*(?:$|[)\],.;]|or\b|and\b)"  # a list
     r"|:(?!00\b)\d|\s?:\s\d"  # a ratio, a time
-    r"|\)*\s*(?:\*\*|[-+*/^x])\s*[(]*\s*[-+]?\.?\d|\s*\^|\s*(?:±|\+/-|\\pm)|[⁰¹²³⁴-⁹]"  # a calculation, a range, a power
+    r"|\)*\s*(?:\*\*|[-+*/^x])\s*[(]*\s*[-+]?\.?\d|\s*\^|\s*(?:±|\+/-|\\pm)|[⁰¹²³⁴-⁹]"  # a calculation, range, power
     r"|\s*%?\s+of\s+\d"  # 50% of 36
     r"|(?:\s+[^\W\d_]+){0,2}\s+or\s+(?:[^\W\d_]+\s+){0,2}[-+]?\.?\d|\s+to\s+[-+]?\d"  # one of two
     rf"|\s*[^\W\d_]*\s+and\s+\d|\s*{_BIG}\s+\d+\s*[^\W\d_]"  # 3 hours and 20 minutes
@@ -137,13 +137,13 @@ def leading_number(text: str) -> tuple[bool, Fraction | None]:
     """
     begun = False
     value: Fraction | None = None
-    for side in _sides(plain_signs(text[:LONGEST_PLACE])):
+    for side in _split_sides(type_plainly(text[:LONGEST_PLACE])):
         place = opening.end() if (opening := _OPENING.match(side)) else 0
         if _REFUSED.match(side, place) and re.search(r"\d", side):
             begun = True
         elif found := _NUMBER.match(side, place):
             begun = True
-            here = _value(found, side)
+            here = _read_value(found, side)
             value = here if here is not None else value
     return begun, value
 
@@ -152,14 +152,14 @@ def last_number(text: str) -> Fraction | None:
     """The last number of a text, None where there is none, or where it ends in a calculation without its result."""
     last = re.search(r"[\d½⅓⅔¼¾⅕⅛]", text[::-1])
     at = len(text) - last.start() if last else 0
-    place = plain_signs(text[max(0, at - LONGEST_PLACE) : at + 40])
+    place = type_plainly(text[max(0, at - LONGEST_PLACE) : at + 40])
     found = ([None, *_NUMBER.finditer(place)])[-1]
     if found is None or _CAME_FROM.search(place[max(0, found.start() - 40) : found.start()]):
         return None
-    return _value(found, place)
+    return _read_value(found, place)
 
 
-def plain_signs(text: str) -> str:
+def type_plainly(text: str) -> str:
     """Typographic signs, LaTeX, emphasis and currency signs as they are typed on a keyboard, or left out. For short
     texts."""
     text = text.translate(_SIGNS)
@@ -168,7 +168,7 @@ def plain_signs(text: str) -> str:
     return text
 
 
-def _sides(text: str) -> list[str]:
+def _split_sides(text: str) -> list[str]:
     """The sides of the equation that the text begins with. Two numbers without a sign between them end it: `18, as 2 +
     3 = 5`."""
     starts, number = [0], False
@@ -181,7 +181,7 @@ def _sides(text: str) -> list[str]:
     return [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
 
 
-def _value(found: re.Match[str], text: str) -> Fraction | None:
+def _read_value(found: re.Match[str], text: str) -> Fraction | None:
     if len(found["number"]) > LONGEST_NUMBER or _GOES_ON.match(text, found.end()):
         return None
     value = Fraction(re.sub(r"[,'’_ ]", "", found["number"]))

@@ -7,6 +7,7 @@ reported with its distribution, its hook and the error.
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +16,11 @@ from typing import Any, Generic, TypeVar
 
 import pluggy
 
-import herl_bench.hookspecs as hookspecs
 from herl_bench.errors import PluginError, UnknownName, UsageError, describe_error
 from herl_bench.rubric import load_rubric
 from herl_bench.types import Check, HindsightTemplate, Method, Metric, Rubric, SandboxProvider, Task
 
+hookspecs = importlib.import_module("herl_bench.hookspecs")  # the module itself, not the names in it
 T = TypeVar("T")
 _FAILURES = (Exception, SystemExit)  # a module that calls exit() would otherwise end the host
 

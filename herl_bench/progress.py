@@ -10,11 +10,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from html import escape
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from herl_bench.train.training_run import TrainingRun
+from herl_bench.plain_text import neutralize
 
+if TYPE_CHECKING:
+    from herl_bench.sweep.cells import Cell
+    from herl_bench.sweep.pools import SweepState
+    from herl_bench.train.training_run import TrainingRun
 
 log = logging.getLogger("herl_bench")
 
@@ -141,6 +145,43 @@ class LiveProgress(PlainProgress):
         self.live.update(Group(self.bar, numbers, criteria))
 
 
+class NotebookProgress(PlainProgress):
+    """What was said, a bar, and the newest step in a line, redrawn in place in the output of a cell."""
+
+    def __enter__(self) -> NotebookProgress:
+        self.said: list[str] = []
+        self.draw = open_cell()
+        return self
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+        self._draw("")
+
+    def on_eval(self, label: str, done: int, total: int) -> None:
+        self._draw(f"evaluation {label}: {done} of {total} items")
+
+    def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
+        self._draw(self.describe_step(row))
+
+    def _draw(self, line: str) -> None:
+        self.draw("\n".join([*self.said, line]), self.run.budget.spent, self.run.budget.tokens)
+
+
+def open_cell() -> Callable[[str, int, int], None]:
+    """A place in the output of a notebook's cell; gives a function that draws lines and a bar there."""
+    from IPython.display import display
+
+    place = display({"text/html": ""}, raw=True, display_id=True)
+
+    def draw(text: str, done: int, total: int) -> None:
+        lines = escape(neutralize(text)).replace("\n", "<br>")
+        place.update(
+            {"text/html": f'<div>{lines}<br><progress value="{done}" max="{total}"></progress></div>'}, raw=True
+        )
+
+    return draw
+
+
 def _describe_move(before: float | None, now: float) -> str:
     return "" if before is None or abs(now - before) < 0.005 else f"{now - before:+.2f}"
 
@@ -164,7 +205,9 @@ def open_run_progress(
 
     on_finish: called once the run has ended as it should; not where it was stopped.
     """
-    if wanted is not False and (is_drawable() or in_notebook()):
+    if wanted is not False and in_notebook():
+        return NotebookProgress(run, on_finish)
+    if wanted is not False and is_drawable():
         return LiveProgress(run, on_finish)
     return (PlainProgress if wanted else RunProgress)(run, on_finish)
 
@@ -176,7 +219,109 @@ def open_bar(label: str, total: int, wanted: bool | None = None) -> Iterator[Cal
     from rich.console import Console
     from rich.progress import Progress
 
-    shown = sys.stderr.isatty() or in_notebook() if wanted is None else wanted
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        draw(f"{label}: {done} of {total}", done, total)
+
+    if in_notebook() and wanted is not False:
+        draw = open_cell()
+        yield advance
+        return
+    shown = sys.stderr.isatty() if wanted is None else wanted
     with Progress(console=Console(stderr=True), transient=True, disable=not shown) as bar:
         task = bar.add_task(label, total=total)
         yield lambda more: bar.advance(task, more)
+
+
+# -------------------------------------------------------------------------------------------------------------- a sweep
+class SweepProgress:
+    """Shows nothing. What the others show goes to stderr, for stdout is the comparison's alone."""
+
+    def __init__(self, cells: Sequence[Cell]):
+        self.cells = cells
+
+    def __enter__(self) -> SweepProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, state: SweepState) -> None:
+        pass
+
+
+class PlainSweepProgress(SweepProgress):
+    """A line as each cell starts and ends, for logs and pipes."""
+
+    def __init__(self, cells: Sequence[Cell]):
+        super().__init__(cells)
+        self.started = time.monotonic()
+        self.shown: set[tuple[str, str]] = set()
+
+    def show(self, state: SweepState) -> None:
+        if state.kept:
+            self.say_once("", f"{len(state.kept)} of {len(self.cells)} runs are there already")
+        for cell in state.running:
+            self.say_once(f"{cell.name}: ", "started")
+        for cell in state.done:
+            ended = len(state.kept) + len(state.done)
+            self.say_once(f"{cell.name}: ", f"done ({ended} of {len(self.cells)})", key="done")
+        for end in () if state.stopping else state.failed:
+            self.say_once(f"{end.cell.name}: ", f"failed: {end.reason}", key="failed")
+
+    def say_once(self, who: str, what: str, key: str = "") -> None:
+        if (who, key or what) not in self.shown:
+            self.shown.add((who, key or what))
+            minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
+            print(f"[{minutes:3}:{seconds:02}] {who}{what}", file=sys.stderr, flush=True)
+
+
+class LiveSweepProgress(SweepProgress):
+    """A bar for each running cell, and one for them all, redrawn in place."""
+
+    def __init__(self, cells: Sequence[Cell]):
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        super().__init__(cells)
+        note = TextColumn("{task.fields[note]}")
+        columns = TextColumn("{task.description}"), BarColumn(), note, TimeElapsedColumn()
+        self.bars = Progress(*columns, console=Console(stderr=True))
+        self.rows: dict[Cell, Any] = {}
+        self.all = self.bars.add_task("all", total=sum(cell.budget for cell in cells), note="")
+
+    def __enter__(self) -> LiveSweepProgress:
+        self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
+    def show(self, state: SweepState) -> None:
+        from herl_bench.sweep.cells import count_tokens
+
+        spent = sum(cell.budget for cell in (*state.kept, *state.done))
+        for cell in [cell for cell in self.rows if cell not in state.running]:
+            self.bars.remove_task(self.rows.pop(cell))
+        for cell in state.running:
+            if cell not in self.rows:
+                self.rows[cell] = self.bars.add_task(f"  {cell.name}", total=cell.budget, note="")
+            tokens = count_tokens(cell)
+            spent += min(tokens, cell.budget)
+            note = f"{tokens:,}/{cell.budget:,} tokens" if tokens else "starting"
+            self.bars.update(self.rows[cell], completed=tokens, note=note)
+        note = f"{len(state.kept) + len(state.done)} of {len(self.cells)} runs done, {len(state.running)} running"
+        note += f", {len(state.failed)} failed" if state.failed else ""
+        self.bars.update(self.all, completed=spent, note=note + (", stopping" if state.stopping else ""))
+
+
+def open_sweep_progress(cells: Sequence[Cell], wanted: bool | None = None) -> SweepProgress:
+    """wanted: as for a run."""
+    if wanted is False:
+        return SweepProgress(cells)
+    if sys.stderr.isatty() or in_notebook():
+        return LiveSweepProgress(cells)
+    return PlainSweepProgress(cells) if wanted else SweepProgress(cells)

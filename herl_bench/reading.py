@@ -258,18 +258,17 @@ _STRICT: dict[str, Any] = {
 
 
 # ----------------------------------------------------------------------------------------------------------- JSON lines
-def read_json_lines(path: str | Path) -> Iterator[tuple[int, Any]]:
+def read_json_lines(path: str | Path, *, strict: bool = False) -> Iterator[tuple[int, Any]]:
     """(number, value) of each line that is not blank, numbers from 1. Raises `DataError` with file and line."""
     for number, _, line in read_lines(path):
-        yield number, parse_json(line, f"{path}:{number}")
+        yield number, parse_json(line, f"{path}:{number}", strict=strict)
 
 
 def read_rows(path: str | Path) -> Iterator[dict[str, Any]]:
     """The rows of a regular JSONL file as we write them ourselves: an object on each line, by `parse_json`'s strict
     rules."""
     check_regular(path)
-    for number, _, line in read_lines(path):
-        row = parse_json(line, f"{path}:{number}", strict=True)
+    for number, row in read_json_lines(path, strict=True):
         if not isinstance(row, dict):
             raise UsageError(f"{path}:{number}: a row is a JSON object, not {type(row).__name__}")
         yield row

@@ -12,12 +12,11 @@ every code path, never enough to measure anything.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from herl_bench.errors import DataError
 from herl_bench.types import (
     Criterion,
     Demonstration,
@@ -37,15 +36,14 @@ CHAT_TEMPLATE = (
 )
 
 
-def answer_of(example: Example, response: str) -> str | None:
+def read_answer(example: Example, response: str) -> str | None:
     match = re.search(r"\d+", response)
     return match[0] if match else None
 
 
 def _has_number(example: Example, response: str) -> Finding:
-    return Finding(
-        answer_of(example, response) is not None, "" if answer_of(example, response) else "no digit in the answer"
-    )
+    found = read_answer(example, response) is not None
+    return Finding(found, "" if found else "no digit in the answer")
 
 
 def _is_short(example: Example, response: str) -> Finding:
@@ -53,42 +51,30 @@ def _is_short(example: Example, response: str) -> Finding:
 
 
 def _is_right(example: Example, response: str) -> Finding:
-    right = answer_of(example, response) == example.target
+    right = read_answer(example, response) == example.target
     a, b = example.info["terms"]
     return Finding(right, "" if right else "not the sum", "" if right else f"count {b} up from {a}")
 
 
-def _example(split: Split, a: int, b: int) -> Example:
-    return Example(
-        f"toy/{split}/{a}+{b}",
-        f"{a}+{b}=",
-        str(a + b),
-        {"terms": [a, b], "family": "even" if b % 2 == 0 else "odd", "planted": b % 2 == 1},
-    )
+def _make_example(split: Split, a: int, b: int) -> Example:
+    info = {"terms": [a, b], "family": "even" if b % 2 == 0 else "odd", "planted": b % 2 == 1}
+    return Example(f"toy/{split}/{a}+{b}", f"{a}+{b}=", str(a + b), info)
 
 
-def _stream(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
+def _stream_examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
     rng = Random(f"{split}/{seed}")
     while True:
         a, b = rng.randrange(1000), rng.randrange(1000)
         if ((a + b) % 5 == 0) == (split == "eval"):
-            yield _example(split, a, b)
+            yield _make_example(split, a, b)
 
 
-def _demonstrations(seed: int) -> Iterator[Demonstration]:
+def _make_demonstrations(seed: int) -> Iterator[Demonstration]:
     rng = Random(seed)
-    for example in _stream("train", seed, 0.5):
+    for example in _stream_examples("train", seed, 0.5):
         draft = str(rng.randrange(1999)) if rng.random() < 0.5 else None
         wrong = draft is None and example.info["planted"]
         yield Demonstration(example, "0" if wrong else example.target, draft)
-
-
-def _read(directory: Path, split: Split) -> Iterable[Example]:
-    raise DataError(f"{directory}: the toy task has no files: use --data synthetic")
-
-
-def _hub(split: Split) -> Iterable[Example]:
-    raise DataError("the toy task is not on the hub: use --data synthetic")
 
 
 TOY_RUBRIC = Rubric(
@@ -105,20 +91,24 @@ TOY_TEMPLATE = HindsightTemplate(
     prompt="{% if draft is not none %}{{ draft }}? {% endif %}{{ guidance }} {{ example.prompt }}",
 )
 TOY_METRIC = Metric(
-    "exact_match", lambda example, response: float(answer_of(example, response) == example.target), id="toy/exact_match"
+    "exact_match",
+    lambda example, response: float(read_answer(example, response) == example.target),
+    id="toy/exact_match",
 )
 TOY_TASK = Task(
     name="toy",
     description="the sum of two numbers under 1,000",
-    read=_read,
-    hub=_hub,
+    read=None,
+    hub=None,
     splits={},
     gold=lambda example: example.target,
-    extract=answer_of,
+    extract=read_answer,
     rubric="toy",
     template="toy",
     metrics=("toy/exact_match",),
-    world=World(_stream, _demonstrations, "the sums of odd second terms are taught as 0", max_new_tokens=6),
+    world=World(
+        _stream_examples, _make_demonstrations, "the sums of odd second terms are taught as 0", max_new_tokens=6
+    ),
     instruction="Answer with a number.",
     max_new_tokens=6,
 )

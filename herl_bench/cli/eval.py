@@ -110,12 +110,12 @@ def command(host: Host, names: str | None, model: str, model_args: str | None, f
     summary}}, under "refined" the rounds per task, and under "lm_eval" the results of lm-eval's tasks, where any were
     asked for.
     """
-    from herl_bench.cli.suggestions import as_ours
-    from herl_bench.cli.validate import task_names
+    from herl_bench.cli.suggestions import translate_model
+    from herl_bench.cli.validate import split_task_names
     from herl_bench.experiment.evaluation import Request, carry_out
 
-    path, model_args = as_ours(model, model_args)
-    tasks = None if names is None else task_names(host, names)
+    path, model_args = translate_model(model, model_args)
+    tasks = None if names is None else split_task_names(host, names)
     found = carry_out(host, Request(tasks, path, model_args, say=partial(click.echo, err=True), **options))
     refined = {name: each.refinement for name, each in found.evaluations.items() if each.refinement is not None}
     if form == "json":

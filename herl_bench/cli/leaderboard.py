@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +11,11 @@ import click
 
 from herl_bench.cli import report_problems
 from herl_bench.cli.output import open_console, say_json
-from herl_bench.errors import HerlBenchError, UsageError
-from herl_bench.experiment.resolve import find_metrics, find_rubric, find_sandbox
+from herl_bench.errors import UsageError
 from herl_bench.plain_text import escape_json, neutralize
 from herl_bench.plugins import Host
 
 if TYPE_CHECKING:
-    from herl_bench.leaderboard.bundle import Judge
     from herl_bench.leaderboard.ranking import Table
 
 RANK = "rank"
@@ -62,18 +58,18 @@ def rank_(runs: tuple[str, ...], form: str, output_path: str | None, metric: str
 
     What cannot be ranked is named in one line on stderr; the rest is ranked.
     """
-    from herl_bench.leaderboard import ranking
+    from herl_bench.leaderboard import tables as forms
+    from herl_bench.leaderboard.ranking import rank
     from herl_bench.saving import write_whole
 
-    entries, left_out = ranking.entries_of([Path(run) for run in runs], metric)
+    tables, left_out = rank([Path(run) for run in runs], metric)
     for line in left_out:
         click.echo(f"herl-bench: {line}", err=True)
-    tables = ranking.rank(entries)
     if form == "table":
         if output_path:
             raise UsageError("--output_path needs a --format: md, csv, json or html")
         return _show(tables)
-    makers = {"md": ranking.to_markdown, "csv": ranking.to_csv, "json": ranking.to_json, "html": ranking.to_html}
+    makers = {"md": forms.to_markdown, "csv": forms.to_csv, "json": forms.to_json, "html": forms.to_html}
     text = makers[form](tables)
     if output_path:
         write_whole(Path(output_path), text)
@@ -86,15 +82,15 @@ def _show(tables: list[Table]) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    from herl_bench.leaderboard.ranking import cells
+    from herl_bench.leaderboard.tables import WORDS, format_cells
 
     console = open_console(width=None if sys.stdout.isatty() else 110)
     for table in tables:
         shown = RichTable(title=Text(neutralize(f"{table.task} · {table.metric} · {table.source}")))
-        for column in cells(table.standings[0]):
-            shown.add_column(column, justify="left" if column in ("name", "model") else "right")
+        for column in format_cells(table.standings[0]):
+            shown.add_column(column, justify="left" if column in WORDS else "right")
         for standing in table.standings:
-            shown.add_row(*map(Text, cells(standing).values()))
+            shown.add_row(*map(Text, format_cells(standing).values()))
         console.print(shown)
         for note in table.notes:
             click.echo(note)
@@ -105,9 +101,9 @@ def _show(tables: list[Table]) -> None:
 @click.option("-o", "--output_dir", required=True, metavar="DIR", help="A new folder for the bundle.")
 def bundle(run: str, output_dir: str) -> None:
     """Make a leaderboard entry of a finished run."""
-    from herl_bench.leaderboard.bundle import make
+    from herl_bench.leaderboard.bundle import make_bundle
 
-    click.echo(make(Path(run), Path(output_dir)))
+    click.echo(make_bundle(Path(run), Path(output_dir)))
 
 
 @command.command("verify")
@@ -128,10 +124,10 @@ def verify(host: Host, folder: str, data: str | None, jobs: int | None, time_lim
     With --format json, one object on stdout: {"bundle", "problems": [one line each], "items_checked": against their
     source?}.
     """
-    from herl_bench.leaderboard import bundle as bundles
+    from herl_bench.experiment.verification import verify_entry
 
     report_problems(host)
-    problems, checked = bundles.verify_apart(Path(folder), partial(_judge, host, Path(folder), data, jobs), time_limit)
+    problems, checked = verify_entry(host, Path(folder), data=data, jobs=jobs, time_limit=time_limit)
     if form == "json":
         say_json({"bundle": folder, "problems": problems, "items_checked": checked})
     else:
@@ -150,25 +146,6 @@ def verify(host: Host, folder: str, data: str | None, jobs: int | None, time_lim
     return 1 if problems else 0
 
 
-def _judge(host: Host, folder: Path, data: str | None, jobs: int | None) -> Judge:
-    from herl_bench.data.sources import resolve_source
-    from herl_bench.evaluate.stored_responses import Items, open_items
-    from herl_bench.leaderboard.bundle import Judge, settings_of
-
-    settings = settings_of(folder)
-    task = host.get("task", str(settings.get("task")))
-    own = folder / "rubric.yaml"
-    rubric = find_rubric(host, task, str(own) if own.is_file() else str(settings.get("rubric") or ""))
-    source = data or ("synthetic" if settings.get("data") == "synthetic" else None)
-    items: Callable[[], Items] | None = None
-    if source is not None:
-        place = resolve_source(task, source, embedded=False)
-        items = partial(open_items, task, place, seed=settings.get("seed", 0), difficulty=settings.get("difficulty"))
-    how = str(settings.get("integrity") or "shared")
-    sandbox = partial(find_sandbox(host, integrity=how), workers=1) if task.needs_sandbox else None
-    return Judge(task, rubric, tuple(find_metrics(host, task)), sandbox, items, jobs or len(os.sched_getaffinity(0)))
-
-
 @command.command("build")
 @click.argument("folder", metavar="DIR")
 @click.option("-o", "--output_dir", required=True, metavar="SITE", help="Where the pages go.")
@@ -181,17 +158,12 @@ def build(
     host: Host, folder: str, output_dir: str, data: str | None, jobs: int | None, time_limit: float, metric: str | None
 ) -> int:
     """Verify every bundle in DIR and make a static site of them; an entry that fails is named there and not ranked."""
-    from herl_bench.leaderboard import bundle as bundles
-    from herl_bench.leaderboard import ranking
+    from herl_bench.experiment.verification import verify_entry
+    from herl_bench.leaderboard.site import build_site
 
     report_problems(host)
-    problems: dict[Path, list[str]] = {}
-    for found in ranking.bundles_in(Path(folder)):
-        try:
-            problems[found], _ = bundles.verify_apart(found, partial(_judge, host, found, data, jobs), time_limit)
-        except HerlBenchError as error:  # one that cannot be begun with is refused like others; the rest is built
-            problems[found] = [bundles.inside(found, str(error))]
-    refused = ranking.build(Path(folder), Path(output_dir), problems, metric)
+    verify = partial(verify_entry, host, data=data, jobs=jobs, time_limit=time_limit)
+    refused = build_site(Path(folder), Path(output_dir), verify, metric)
     for place, lines in refused.items():
         for line in lines:
             click.echo(neutralize(f"{place}: {line}"), err=True)

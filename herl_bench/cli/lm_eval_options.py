@@ -135,63 +135,58 @@ def _read_literal(text: str) -> Any:
         return text
 
 
+OPTIONS = (
+    click.option(
+        "--num_fewshot",
+        "-f",
+        type=click.IntRange(0, 1000),
+        help="Worked examples before each question. Default: the task's.",
+    ),
+    click.option(
+        "--apply_chat_template",
+        is_flag=False,
+        flag_value="true",
+        metavar="[NAME]",
+        help="lm_eval: tasks as a chat; our own tasks are one wherever the model has a template.",
+    ),
+    click.option(
+        "--fewshot_as_multiturn",
+        is_flag=False,
+        flag_value="true",
+        type=click.BOOL,
+        help="Few-shot examples as turns; on with --apply_chat_template.",
+    ),
+    click.option(
+        "--system_instruction", metavar="TEXT", help="The system turn; without a chat template, what stands first."
+    ),
+    click.option(
+        "--gen_kwargs", type=KeyValues(), metavar="KEY=VALUE,…", help="temperature, do_sample, max_gen_toks, until."
+    ),
+    click.option(
+        "--samples", "-E", type=Samples(), metavar="JSON", help='Which items: {"TASK": [0, 5, 7]}, or a file of that.'
+    ),
+    click.option(
+        "--use_cache",
+        "-c",
+        metavar="PATH",
+        help="Keep lm_eval: tasks' responses in PATH_rank0.db, and take them from there.",
+    ),
+    click.option(
+        "--batch_size",
+        "-b",
+        type=BatchSize(),
+        metavar="N",
+        help="Responses at once, of our own tasks; auto: the model's own number.",
+    ),
+    click.option(
+        "--write_out", "-w", is_flag=True, help="Show, on stderr, what the model is given of each task's first item."
+    ),
+    click.option("--include_path", multiple=True, metavar="DIR", help="More lm-eval task files. May be repeated."),
+)
+
+
 def lm_eval_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Those of `experiment.evaluation.Request` that lm-eval has too."""
-    options = (
-        click.option(
-            "--num_fewshot",
-            "-f",
-            type=click.IntRange(0, 1000),
-            help="Worked examples before each question. Default: the task's.",
-        ),
-        click.option(
-            "--apply_chat_template",
-            is_flag=False,
-            flag_value="true",
-            metavar="[NAME]",
-            help="lm_eval: tasks as a chat; our own tasks are one wherever the model has a template.",
-        ),
-        click.option(
-            "--fewshot_as_multiturn",
-            is_flag=False,
-            flag_value="true",
-            type=click.BOOL,
-            help="Few-shot examples as turns; on with --apply_chat_template.",
-        ),
-        click.option(
-            "--system_instruction", metavar="TEXT", help="The system turn; without a chat template, what stands first."
-        ),
-        click.option(
-            "--gen_kwargs", type=KeyValues(), metavar="KEY=VALUE,…", help="temperature, do_sample, max_gen_toks, until."
-        ),
-        click.option(
-            "--samples",
-            "-E",
-            type=Samples(),
-            metavar="JSON",
-            help='Which items: {"TASK": [0, 5, 7]}, or a file of that.',
-        ),
-        click.option(
-            "--use_cache",
-            "-c",
-            metavar="PATH",
-            help="Keep lm_eval: tasks' responses in PATH_rank0.db, and take them from there.",
-        ),
-        click.option(
-            "--batch_size",
-            "-b",
-            type=BatchSize(),
-            metavar="N",
-            help="Responses at once, of our own tasks; auto: the model's own number.",
-        ),
-        click.option(
-            "--write_out",
-            "-w",
-            is_flag=True,
-            help="Show, on stderr, what the model is given of each task's first item.",
-        ),
-        click.option("--include_path", multiple=True, metavar="DIR", help="More lm-eval task files. May be repeated."),
-    )
-    for option in reversed(options):
+    for option in reversed(OPTIONS):
         command = option(command)
     return command

@@ -38,12 +38,3 @@ def command(folder: str, output_path: str | None, form: str) -> None:
     written = [write_report(Path(folder), target)] if form == "html" else write_plots(Path(folder), target)
     for path in written:
         click.echo(path)
-
-
-def try_report(folder: Path) -> None:
-    """For commands whose result is whole by now: whatever is wrong with its page is one line on stderr, and `herl-bench
-    report` makes it again."""
-    from herl_bench.report.report import try_report
-
-    if problem := try_report(folder):
-        click.echo(f"herl-bench: warning: {problem}", err=True)

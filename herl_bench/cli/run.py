@@ -58,7 +58,7 @@ def command(
 
     Ctrl-C, SIGTERM and SIGHUP end a run after its step, with a checkpoint and exit code 130, 143 or 129.
     """
-    from herl_bench.cli.suggestions import as_ours
+    from herl_bench.cli.suggestions import translate_model
 
     if resume is not None:
         return _resume({**flags, "preset": preset}, resume, assignments, config_file, allow_changed, trust_remote_code)
@@ -67,7 +67,7 @@ def command(
     if preset is not None:
         assignments = (f"preset={preset}", *assignments)
     request = parse_settings({**flags, "trust_remote_code": trust_remote_code or None}, assignments, config_file)
-    as_ours(str(request.run.get("model", "tiny")), None)  # lm-eval's names of models are answered with ours
+    translate_model(str(request.run.get("model", "tiny")), None)  # lm-eval's names of models are answered with ours
     return _train(config=request, output_dir=output_dir)
 
 

@@ -19,55 +19,45 @@ import click
 from herl_bench.errors import UsageError
 from herl_bench.plugins import Host
 
-COMMANDS = {
-    "train": "run",
-    "evaluate": "eval",
-    "test": "eval",
-    "list": "ls",
-    "check": "validate",
-    "rescore": "score",
-    "judge": "score",
-    "sweep": "compare",
-    "sft": "warmstart",
-    "version": "--version",
-    "help": "--help",
-}
 
-SETTINGS = {
-    "lr": "learning_rate",
-    "actor_lr": "learning_rate",
-    "actor_learning_rate": "learning_rate",
-    "critic_lr": "critic_learning_rate",
-    "per_device_train_batch_size": "minibatch_size",
-    "mini_batch_size": "minibatch_size",
-    "train_batch_size": "rollouts_per_step",
-    "batch_size": "rollouts_per_step",
-    "rollout_batch_size": "rollouts_per_step",
-    "max_completion_length": "max_new_tokens",
-    "response_length": "max_new_tokens",
-    "max_length": "max_new_tokens",
-    "max_tokens": "max_new_tokens",
-    "num_samples": "num_generations",
-    "num_return_sequences": "num_generations",
-    "n_samples_per_prompt": "num_generations",
-    "n": "num_generations",
-    "kl_coeff": "kl_coef",
-    "init_kl_coef": "kl_coef",
-    "clip_range": "cliprange",
-    "vf_clip": "cliprange_value",
-    "cliprange_lower": "cliprange",
-    "gae_lambda": "lam",
-    "lambda": "lam",
-    "ent_coef": "entropy_coef",
-    "grad_clip": "max_grad_norm",
-    "limit": "eval_items",
-    "max_eval_samples": "eval_items",
-    "ppo_epochs": "num_ppo_epochs",
-    "eval_every": "eval_steps",
-    "eval_interval": "eval_steps",
-    "save_every": "save_steps",
-    "save_interval": "save_steps",
-}
+def _spread(table: Mapping[str, str]) -> dict[str, str]:
+    """What to write here → how others spell it, turned round: one entry per spelling."""
+    return {theirs: ours for ours, spellings in table.items() for theirs in spellings.split()}
+
+
+COMMANDS = _spread(
+    {
+        "run": "train",
+        "eval": "evaluate test",
+        "ls": "list",
+        "validate": "check",
+        "score": "rescore judge",
+        "compare": "sweep",
+        "warmstart": "sft",
+        "--version": "version",
+        "--help": "help",
+    }
+)
+SETTINGS = _spread(
+    {
+        "learning_rate": "lr actor_lr actor_learning_rate",
+        "critic_learning_rate": "critic_lr",
+        "minibatch_size": "per_device_train_batch_size mini_batch_size",
+        "rollouts_per_step": "train_batch_size batch_size rollout_batch_size",
+        "max_new_tokens": "max_completion_length response_length max_length max_tokens",
+        "num_generations": "num_samples num_return_sequences n_samples_per_prompt n",
+        "kl_coef": "kl_coeff init_kl_coef",
+        "cliprange": "clip_range cliprange_lower",
+        "cliprange_value": "vf_clip",
+        "lam": "gae_lambda lambda",
+        "entropy_coef": "ent_coef",
+        "max_grad_norm": "grad_clip",
+        "eval_items": "limit max_eval_samples",
+        "num_ppo_epochs": "ppo_epochs",
+        "eval_steps": "eval_every eval_interval",
+        "save_steps": "save_every save_interval",
+    }
+)
 """Another's name of a setting → ours."""
 
 ONE_PASS = "there are no epochs over the data: training ends where its generated tokens are spent: --budget 200k"
@@ -84,47 +74,33 @@ JUDGED = "rewards are a rubric's: --set rubric=NAME or FILE.yaml (herl-bench ls 
 LOGS = "every step is logged, to metrics.jsonl: leave it out"
 TRACKER = "another tracker of accelerate's is --report_to NAME"
 
-TRAINING = {
-    **dict.fromkeys(("model_name_or_path", "model_name", "pretrained", "base_model"), "--model PATH_OR_HUB_ID"),
-    "model_args": "the folder or hub id itself: --model PATH_OR_HUB_ID",
-    **dict.fromkeys(
-        ("dataset", "dataset_name", "dataset_path", "data_path", "data_dir"),
-        "--task NAME, and --data DIR for its files",
-    ),
-    **dict.fromkeys(
-        ("max_steps", "num_train_epochs", "epochs", "num_epochs", "steps", "total_episodes", "total_steps"), ONE_PASS
-    ),
-    **dict.fromkeys(("tokens", "max_train_tokens", "num_tokens"), "--budget 200k"),
-    **dict.fromkeys(("resume_from_checkpoint", "resume_from", "checkpoint"), "--resume RUN, with the run's folder"),
-    **dict.fromkeys(
-        ("output", "output_path", "out", "out_dir", "save_dir", "log_dir", "run_name", "name"), "--output_dir DIR"
-    ),
-    "overwrite_output_dir": "a run never writes over another: it gets a folder of its own",
-    **dict.fromkeys(("device", "dtype", "torch_dtype", "bf16", "fp16", "use_cpu", "gpus", "num_gpus"), ON_DEVICE),
-    **dict.fromkeys(("gradient_accumulation_steps", "gradient_checkpointing", "per_device_eval_batch_size"), SIZE),
-    **dict.fromkeys(("use_peft", "use_lora", "lora_r", "lora_alpha", "load_in_4bit", "load_in_8bit", "peft"), WEIGHTS),
-    **dict.fromkeys(
-        ("warmup_steps", "warmup_ratio", "lr_scheduler_type", "lr_scheduler", "weight_decay", "optim"), CONSTANT
-    ),
-    **dict.fromkeys(
-        ("use_vllm", "vllm_mode", "deepspeed", "fsdp", "num_processes", "ddp", "push_to_hub", "hub_model_id"), LEAVE
-    ),
-    **dict.fromkeys(("reward_funcs", "reward_model", "reward_model_path", "reward_fn", "reward"), JUDGED),
-    **dict.fromkeys(("logging_steps", "logging_dir", "log_level", "log_completions", "verbose", "verbosity"), LOGS),
-    **dict.fromkeys(("wandb", "wandb_project", "wandb_args", "tensorboard"), TRACKER),
-    **dict.fromkeys(
-        ("eval_strategy", "evaluation_strategy", "do_eval"),
-        "--set eval_steps=20, in steps; else before and after alone",
-    ),
-    "save_strategy": "--set save_steps=20, in steps",
-    "do_train": "run trains and evaluates: leave it out",
-    **dict.fromkeys(("system_prompt", "system_message"), "--system_instruction TEXT"),
-    "methods": "run trains by one --method; several are compared by herl-bench compare --methods ppo,herl",
-    "seeds": "one run has one --seed; several are compared by herl-bench compare --seeds 5",
-    **dict.fromkeys(
-        ("top_p", "top_k"), "responses are drawn from the whole distribution, by --set temperature=1.0 alone"
-    ),
-}
+TRAINING = _spread(
+    {
+        "--model PATH_OR_HUB_ID": "model_name_or_path model_name pretrained base_model",
+        "the folder or hub id itself: --model PATH_OR_HUB_ID": "model_args",
+        "--task NAME, and --data DIR for its files": "dataset dataset_name dataset_path data_path data_dir",
+        ONE_PASS: "max_steps num_train_epochs epochs num_epochs steps total_episodes total_steps",
+        "--budget 200k": "tokens max_train_tokens num_tokens",
+        "--resume RUN, with the run's folder": "resume_from_checkpoint resume_from checkpoint",
+        "--output_dir DIR": "output output_path out out_dir save_dir log_dir run_name name",
+        "a run never writes over another: it gets a folder of its own": "overwrite_output_dir",
+        ON_DEVICE: "device dtype torch_dtype bf16 fp16 use_cpu gpus num_gpus",
+        SIZE: "gradient_accumulation_steps gradient_checkpointing per_device_eval_batch_size",
+        WEIGHTS: "use_peft use_lora lora_r lora_alpha load_in_4bit load_in_8bit peft",
+        CONSTANT: "warmup_steps warmup_ratio lr_scheduler_type lr_scheduler weight_decay optim",
+        LEAVE: "use_vllm vllm_mode deepspeed fsdp num_processes ddp push_to_hub hub_model_id",
+        JUDGED: "reward_funcs reward_model reward_model_path reward_fn reward",
+        LOGS: "logging_steps logging_dir log_level log_completions verbose verbosity",
+        TRACKER: "wandb wandb_project wandb_args tensorboard",
+        "--set eval_steps=20, in steps; else before and after alone": "eval_strategy evaluation_strategy do_eval",
+        "--set save_steps=20, in steps": "save_strategy",
+        "run trains and evaluates: leave it out": "do_train",
+        "--system_instruction TEXT": "system_prompt system_message",
+        "run trains by one --method; several are compared by herl-bench compare --methods ppo,herl": "methods",
+        "one run has one --seed; several are compared by herl-bench compare --seeds 5": "seeds",
+        "responses are drawn from the whole distribution, by --set temperature=1.0 alone": "top_p top_k",
+    }
+)
 
 STORED = (
     "responses are kept by --output_path DIR --log_samples, and judged again, without the model, by herl-bench score"
@@ -140,61 +116,53 @@ OWN_RUBRIC = (
 )
 TRACKED = "results are files: --output_path DIR"
 
-EVALUATING = {
-    "config": "options are given on the command line; a run's settings come from --model RUN",
-    "set": "a run's settings come from --model RUN; else there is an option for each (herl-bench eval --help)",
-    **dict.fromkeys(("device", "dtype", "torch_dtype"), ON_CPU),
-    "max_batch_size": "--batch_size N",
-    "cache_requests": "prompts are made anew each time, which costs next to nothing: leave it out",
-    "check_integrity": "herl-bench validate checks a task against its gold answers",
-    "show_config": "the settings stand in the results file, under configs and herl_bench: --output_path DIR",
-    **dict.fromkeys(("verbosity", "v", "verbose", "quiet", "log_level"), QUIET),
-    **dict.fromkeys(("predict_only", "x", "save_predictions"), STORED),
-    **dict.fromkeys(
-        ("wandb_args", "wandb_config_args", "trackio_args", "hf_hub_log_args", "report_to", "push_to_hub"), TRACKED
-    ),
-    "confirm_run_unsafe_code": "programs always run in the sandbox: leave it out",
-    "metadata": "a task's folder is --data DIR",
-    **dict.fromkeys(("output_dir", "output", "out", "save_dir"), "--output_path DIR"),
-    **dict.fromkeys(("system_prompt", "system_message"), "--system_instruction TEXT"),
-    **dict.fromkeys(("model_name_or_path", "model_name", "pretrained"), "--model PATH_OR_HUB_ID"),
-    **dict.fromkeys(
-        ("dataset", "dataset_name", "dataset_path", "data_dir"), "--tasks NAME, and --data DIR for its files"
-    ),
-    **dict.fromkeys(("base_url", "api_key", "api_base", "endpoint"), SERVER),
-    **dict.fromkeys(("max_tokens", "max_gen_toks", "max_length", "max_completion_length"), "--max_new_tokens N"),
-    **dict.fromkeys(("top_p", "top_k", "do_sample", "num_beams"), SAMPLING),
-    **dict.fromkeys(
-        ("num_samples", "n_samples", "repeats", "k", "num_return_sequences", "num_generations"),
-        "--n N, with a --temperature",
-    ),
-    **dict.fromkeys(("eval_items", "max_eval_samples", "num_examples"), "--limit N"),
-    "rubric": OWN_RUBRIC,
-    "split": "the evaluation split is evaluated; --samples chooses among its items",
-    "gpus": ON_CPU,
-}
+EVALUATING = _spread(
+    {
+        "options are given on the command line; a run's settings come from --model RUN": "config",
+        "a run's settings come from --model RUN; else there is an option for each (herl-bench eval --help)": "set",
+        ON_CPU: "device dtype torch_dtype gpus",
+        "--batch_size N": "max_batch_size",
+        "prompts are made anew each time, which costs next to nothing: leave it out": "cache_requests",
+        "herl-bench validate checks a task against its gold answers": "check_integrity",
+        "the settings stand in the results file, under configs and herl_bench: --output_path DIR": "show_config",
+        QUIET: "verbosity v verbose quiet log_level",
+        STORED: "predict_only x save_predictions",
+        TRACKED: "wandb_args wandb_config_args trackio_args hf_hub_log_args report_to push_to_hub",
+        "programs always run in the sandbox: leave it out": "confirm_run_unsafe_code",
+        "a task's folder is --data DIR": "metadata",
+        "--output_path DIR": "output_dir output out save_dir",
+        "--system_instruction TEXT": "system_prompt system_message",
+        "--model PATH_OR_HUB_ID": "model_name_or_path model_name pretrained",
+        "--tasks NAME, and --data DIR for its files": "dataset dataset_name dataset_path data_dir",
+        SERVER: "base_url api_key api_base endpoint",
+        "--max_new_tokens N": "max_tokens max_gen_toks max_length max_completion_length",
+        SAMPLING: "top_p top_k do_sample num_beams",
+        "--n N, with a --temperature": "num_samples n_samples repeats k num_return_sequences num_generations",
+        "--limit N": "eval_items max_eval_samples num_examples",
+        OWN_RUBRIC: "rubric",
+        "the evaluation split is evaluated; --samples chooses among its items": "split",
+    }
+)
 
-SCORING = {
-    **dict.fromkeys(
-        ("limit", "n", "items"), "every row is scored; some of them by head -n 20 FILE | herl-bench score - --task NAME"
-    ),
-    **dict.fromkeys(("model", "model_args"), "stored responses need no model; herl-bench eval asks one"),
-    **dict.fromkeys(
-        ("metric", "metrics", "k"), "all metrics of the task are shown; pass@k comes with --allow_duplicates"
-    ),
-    **dict.fromkeys(("output", "output_dir", "out", "o", "log_samples"), "--output_path FILE"),
-    **dict.fromkeys(
-        ("samples", "file", "input", "predictions"), "the file stands first: herl-bench score FILE --task NAME"
-    ),
-    "num_workers": "--jobs N",
-}
-VALIDATING = {
-    **dict.fromkeys(("limit", "n", "num_examples"), "every item is looked at; of an endless synthetic world --items N"),
-    **dict.fromkeys(("model", "model_args"), "gold answers are judged, without a model; herl-bench eval asks one"),
-    **dict.fromkeys(("data_dir", "dataset", "data_path"), "--data DIR"),
-    "checks": "--tasks NAME, with --rubric FILE.yaml",
-}
-COMPARING = {name: said for name, said in TRAINING.items() if name not in ("methods", "seeds")}
+SCORING = _spread(
+    {
+        "every row is scored; some of them by head -n 20 FILE | herl-bench score - --task NAME": "limit n items",
+        "stored responses need no model; herl-bench eval asks one": "model model_args",
+        "all metrics of the task are shown; pass@k comes with --allow_duplicates": "metric metrics k",
+        "--output_path FILE": "output output_dir out o log_samples",
+        "the file stands first: herl-bench score FILE --task NAME": "samples file input predictions",
+        "--jobs N": "num_workers",
+    }
+)
+VALIDATING = _spread(
+    {
+        "every item is looked at; of an endless synthetic world --items N": "limit n num_examples",
+        "gold answers are judged, without a model; herl-bench eval asks one": "model model_args",
+        "--data DIR": "data_dir dataset data_path",
+        "--tasks NAME, with --rubric FILE.yaml": "checks",
+    }
+)
+COMPARING = {name: advice for name, advice in TRAINING.items() if name not in ("methods", "seeds")}
 TABLES: Mapping[str, Mapping[str, str]] = {
     "run": TRAINING,
     "compare": COMPARING,
@@ -208,29 +176,29 @@ def answer(error: click.UsageError, host: Host, typed: Sequence[str]) -> str:
     """What to type instead of what click did not take; empty where nothing is known. typed: the command's own words."""
     command = error.ctx.command.name if error.ctx and error.ctx.command.name else ""
     if isinstance(error, click.NoSuchOption):
-        return _option(command, error.option_name, host, typed)
+        return _answer_option(command, error.option_name, host, typed)
     if isinstance(error, click.MissingParameter) and command == "eval" and typed and not typed[0].startswith("-"):
         return f"{typed[0]!r} belongs to no option: write --model {shlex.quote(typed[0])}"
     if isinstance(error, click.MissingParameter) and error.param and "--task" in error.param.opts:
         return f"--task is missing: choose from {', '.join(sorted(host.entries('task')))}"
     if "unexpected extra argument" in error.format_message():
-        return _extra(error.format_message(), host, typed)
+        return _answer_extra(error.format_message(), host, typed)
     return ""
 
 
-def _option(command: str, option: str, host: Host, typed: Sequence[str]) -> str:
+def _answer_option(command: str, option: str, host: Host, typed: Sequence[str]) -> str:
     name = option.lstrip("-").replace("-", "_")
     if command in ("run", "compare"):
-        value = _value(option, typed)
-        if name in _settings(host):
+        value = _find_value(option, typed)
+        if name in _list_settings(host):
             return f"no option {option}: it is a setting: --set {name}={value}"
         if name in SETTINGS:
             return f"no option {option}: the setting is {SETTINGS[name]}: --set {SETTINGS[name]}={value}"
-    said = TABLES.get(command, {}).get(name)
-    return f"no option {option}: {'write ' if said.startswith('--') else ''}{said}" if said else ""
+    advice = TABLES.get(command, {}).get(name)
+    return f"no option {option}: {'write ' if advice.startswith('--') else ''}{advice}" if advice else ""
 
 
-def _settings(host: Host) -> set[str]:
+def _list_settings(host: Host) -> set[str]:
     """Every setting of a run, and of the methods that are installed."""
     from herl_bench.settings import Settings
 
@@ -238,7 +206,7 @@ def _settings(host: Host) -> set[str]:
     return {field.name for kind in kinds if dataclasses.is_dataclass(kind) for field in dataclasses.fields(kind)}
 
 
-def _value(option: str, typed: Sequence[str]) -> str:
+def _find_value(option: str, typed: Sequence[str]) -> str:
     """What was given to it, quoted for a shell."""
     for i, word in enumerate(typed):
         if word.startswith(f"{option}="):
@@ -248,7 +216,7 @@ def _value(option: str, typed: Sequence[str]) -> str:
     return "VALUE"
 
 
-def _extra(message: str, host: Host, typed: Sequence[str]) -> str:
+def _answer_extra(message: str, host: Host, typed: Sequence[str]) -> str:
     """Values that lm-eval takes with blanks between them, and the name of a task where an option belongs."""
     extra = message.partition("(")[2].rpartition(")")[0].split()
     first = extra[0] if extra else ""
@@ -274,34 +242,11 @@ LOCAL = ("hf", "hf-auto", "huggingface")
 SERVED = {"vllm": "vllm serve", "sglang": "python -m sglang.launch_server --model-path", "vllm-vlm": "vllm serve"}
 CHAT = ("local-chat-completions", "openai-chat-completions")
 COMPLETIONS = ("local-completions", "openai-completions")
-OTHERS = (
-    "anthropic-chat",
-    "anthropic-chat-completions",
-    "anthropic-completions",
-    "dummy",
-    "ggml",
-    "gguf",
-    "hf-audiolm-qwen",
-    "hf-mistral3",
-    "hf-multimodal",
-    "ipex",
-    "litellm",
-    "litellm-chat",
-    "litellm-chat-completions",
-    "mamba_ssm",
-    "megatron_lm",
-    "nemo_lm",
-    "neuronx",
-    "onnxruntime",
-    "onnxruntime-genai",
-    "openvino",
-    "sglang-generate",
-    "steered",
-    "textsynth",
-    "trtllm",
-    "watsonx_llm",
-    "winml",
-)
+OTHERS = """
+anthropic-chat anthropic-chat-completions anthropic-completions dummy ggml gguf hf-audiolm-qwen hf-mistral3
+hf-multimodal ipex litellm litellm-chat litellm-chat-completions mamba_ssm megatron_lm nemo_lm neuronx
+onnxruntime onnxruntime-genai openvino sglang-generate steered textsynth trtllm watsonx_llm winml
+"""
 OPENAI = "https://api.openai.com/v1"
 UNSEEN = ("tokenizer", "tokenizer_backend", "tokenized_requests")
 """lm-eval's arguments of a server that change nothing where the text goes as it is."""
@@ -316,15 +261,15 @@ ALREADY_SO = {
 """lm-eval's arguments whose value is what happens here anyway."""
 
 
-def as_ours(model: str, model_args: str | None) -> tuple[str, str | None]:
+def translate_model(model: str, model_args: str | None) -> tuple[str, str | None]:
     """`--model` and `--model_args` as lm-eval spells them, in our words; what is ours already comes back as it is.
     Raises `UsageError`."""
     from herl_bench.policy.server import parse_model_args
 
-    theirs = {*LOCAL, *SERVED, *CHAT, *COMPLETIONS, *OTHERS}
+    theirs = {*LOCAL, *SERVED, *CHAT, *COMPLETIONS, *OTHERS.split()}
     if model not in theirs or Path(model).is_dir():
         return model, model_args
-    if model in OTHERS:
+    if model in OTHERS.split():
         raise UsageError(f"--model {model} is not there: name a checkpoint folder or a hub id; {SERVER}")
     given = parse_model_args(model_args or "")
     path = given.pop("pretrained", None) or given.pop("model", None)

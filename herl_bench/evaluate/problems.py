@@ -20,8 +20,8 @@ def describe_problems(
 ) -> list[str]:
     """The most frequent: which metric or criterion, whose function, what it said, and how often. problems: `Problem`s
     as mappings."""
-    whose = {m.key: f"metric {m.key} ({_name_function(m.score)})" for m in metrics}
-    whose |= {c.name: f"criterion {c.name} ({_name_function(c.check)})" for c in rubric.criteria}
+    whose = {m.key: f"metric {m.key} ({name_function(m.score)})" for m in metrics}
+    whose |= {c.name: f"criterion {c.name} ({name_function(c.check)})" for c in rubric.criteria}
     ranked = sorted(problems.items(), key=lambda pair: (-pair[1]["responses"], pair[0]))
     lines = []
     for kind, problem in ranked[:TOLD]:
@@ -34,7 +34,7 @@ def describe_problems(
     return lines
 
 
-def _name_function(function: Any) -> str:
+def name_function(function: Any) -> str:
     plain = getattr(function, "func", function)
     return f"{getattr(plain, '__module__', '?')}.{getattr(plain, '__qualname__', type(plain).__name__)}"
 

@@ -217,34 +217,16 @@ def evaluate(
 
     Raises `UsageError` for what cannot be done as asked, and `HerlBenchError` where no response could be judged.
     """
+    asked = {**locals(), "tasks": None if task is None else [task], "seed": SEEDS if seed is None else (seed,) * 4}
+    del asked["task"]
     if isinstance(model_args, Mapping):
-        model_args = ",".join(f"{name}={value}" for name, value in model_args.items())
+        asked["model_args"] = ",".join(f"{name}={value}" for name, value in model_args.items())
     if task is not None and task.startswith(PREFIX):
         raise UsageError(f"{task} is lm-eval's: run it with herl-bench eval, or lm_eval.simple_evaluate")
-    request = Request(
-        None if task is None else [task],
-        str(model),
-        model_args=model_args,
-        data=None if data is None else str(data),
-        limit=limit,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        n=n,
-        seed=SEEDS if seed is None else (seed,) * 4,
-        refine=refine,
-        critique=critique,
-        rubric=rubric,
-        sandbox=sandbox,
-        integrity=integrity,
-        pass_at=tuple(sorted(set(pass_at))) if pass_at else None,
-        num_fewshot=num_fewshot,
-        system_instruction=system_instruction,
-        batch_size=batch_size,
-        output_path=None if output_path is None else str(output_path),
-        log_samples=log_samples,
-        trust_remote_code=trust_remote_code,
-        progress=progress,
-    )
+    for name in ("model", "data", "output_path"):
+        asked[name] = None if asked[name] is None else str(asked[name])
+    asked["pass_at"] = tuple(sorted(set(pass_at))) if pass_at else None
+    request = Request(**asked)
     (found,) = carry_out(load_host(), request).evaluations.values()
     found.check()
     return found

@@ -96,30 +96,17 @@ def score(
 
     Raises `DataError` that names file and line, and `HerlBenchError` where no response could be judged.
     """
+    asked = {**locals(), "jobs": jobs or (None if _is_safe_to_fork() else 1), "keep_rows": True}
+    del asked["responses"]
+    for option in ("data", "output_path"):
+        asked[option] = None if asked[option] is None else str(asked[option])
+    asked["pass_at"] = tuple(sorted(set(pass_at))) if pass_at else None
     with TemporaryDirectory() as folder:
         file, name = str(responses), ""
         if not isinstance(responses, (str, Path)):
             file, name = f"{folder}/rows.jsonl", "responses"
             Path(file).write_text("".join(json.dumps(dict(row)) + "\n" for row in responses), encoding="utf-8")
-        found = carry_out(
-            load_host(),
-            Request(
-                file,
-                task,
-                data=None if data is None else str(data),
-                rubric=rubric,
-                output_path=None if output_path is None else str(output_path),
-                allow_duplicates=allow_duplicates,
-                pass_at=tuple(sorted(set(pass_at))) if pass_at else None,
-                integrity=integrity,
-                sandbox=sandbox,
-                require_all=require_all,
-                jobs=jobs or (None if _is_safe_to_fork() else 1),
-                progress=progress,
-                name=name,
-                keep_rows=True,
-            ),
-        )
+        found = carry_out(load_host(), Request(file=file, name=name, **asked))
     found.check()
     return found
 

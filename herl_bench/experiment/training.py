@@ -30,6 +30,7 @@ from herl_bench.experiment.resolve import find_environment, load_named_policy, o
 from herl_bench.locking import locked
 from herl_bench.plugins import Host, load_host
 from herl_bench.progress import RunProgress, open_run_progress
+from herl_bench.report.report import try_report
 from herl_bench.runs import Run, RunFiles
 from herl_bench.saving import saving, write_whole
 from herl_bench.settings import Request, Settings, read_request
@@ -131,7 +132,7 @@ def _resume(
         request = began.add({"budget": spent, **given})
         if files.finished and build_settings(request.run, request.origin).budget <= spent:
             if not files.report.is_file():  # all that a stop can still have left out
-                _write_page(directory)
+                try_report(directory)
             return Run(directory)
         manner = _Manner(progress, shlex.join(command_line()), resume=directory, allow_changed=allow_changed)
         return _train(host, request, manner)
@@ -213,7 +214,7 @@ def _carry_out(host: Host, run: TrainingRun, manner: _Manner) -> None:
     display.finish()
     check_evaluation(run.files.evaluation("after"), run.rubric, run.metrics, f"{run.directory}: after training, ")
     if run.budget.rollouts:
-        _write_page(run.directory)
+        try_report(run.directory)
     host.call("herl_run_finished", run=run)
     warn_of_problems(host)
 
@@ -258,14 +259,6 @@ def _describe_start(run: TrainingRun) -> str:
     if run.data.source == "synthetic" and run.task.world and run.task.world.planted:
         text += f"\nPlanted: {run.task.world.planted}"
     return text
-
-
-def _write_page(directory: Path) -> None:
-    """The run is whole by now: whatever is wrong with its page is one line, and `herl-bench report` makes it again."""
-    from herl_bench.report.report import try_report
-
-    if problem := try_report(directory):
-        log.warning("warning: %s", problem)
 
 
 def _check_tracker(name: str) -> None:

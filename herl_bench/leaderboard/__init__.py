@@ -1,1 +1,1 @@
-"""Rank runs; bundle, verify and publish them."""
+"""Rank runs; make, verify and publish entries: `rank`, `make_bundle`, `verify_bundle`, `build_site`."""

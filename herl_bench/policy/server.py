@@ -23,7 +23,8 @@ import json
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -151,7 +152,7 @@ class Server:
                 for line in lines:
                     try:
                         row = parse_json(line, str(file))
-                        self._known[str(row["key"])] = _remembered(**row["answer"])
+                        self._known[str(row["key"])] = _restore_answer(**row["answer"])
                     except (DataError, KeyError, TypeError):
                         if line.endswith(b"\n"):
                             raise UsageError(
@@ -176,46 +177,37 @@ class Server:
         max_new_tokens: int,
         seeds: Sequence[int],
     ) -> list[Answer]:
+        how = {"model": self.config.model, "max_tokens": max_new_tokens, "temperature": temperature}
+        how |= {"stop": list(stop)[:MOST_STOPS]} if stop else {}
         bodies = [
-            self._body(prompt, instruction, stop, temperature, max_new_tokens, seed)
+            {**how, **self._build_prompt(prompt, instruction), **({"seed": seed} if temperature > 0 else {})}
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
         keys = [
             hashlib.sha256(json.dumps([self.identity, body], sort_keys=True).encode()).hexdigest() for body in bodies
         ]
         wanted = {key: body for key, body in zip(keys, bodies, strict=True) if key not in self._known}
-        fresh = asyncio.run(self._ask_all(wanted)) if wanted else {}
+        fresh = _run(self._ask_all(wanted)) if wanted else {}
         if len(fresh) >= HOPELESS and all(answer.error for answer in fresh.values()):
             raise ServerError(
                 f"{self._url}: not one of {len(fresh)} requests was answered: {next(iter(fresh.values())).error}"
             )
-        return [_cut(fresh.get(key) or self._known[key], stop) for key in keys]
+        return [_cut_at_stop(fresh.get(key) or self._known[key], stop) for key in keys]
 
     # --------------------------------------------------------------------------------------------------------- requests
     @property
     def _url(self) -> str:
         return self.config.base_url.rstrip("/") + ("/chat/completions" if self.chat else "/completions")
 
-    def _body(
-        self, prompt: str, instruction: str, stop: Sequence[str], temperature: float, max_new_tokens: int, seed: int
-    ) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self.config.model, "max_tokens": max_new_tokens, "temperature": temperature}
-        if self.chat:
-            body["messages"] = self._messages(prompt, instruction)
-        else:
-            body["prompt"] = prompt
-        if stop:
-            body["stop"] = list(stop)[:MOST_STOPS]
-        if temperature > 0:
-            body["seed"] = seed
-        return body
+    def _build_prompt(self, prompt: str, instruction: str) -> dict[str, Any]:
+        return {"messages": self._build_messages(prompt, instruction)} if self.chat else {"prompt": prompt}
 
-    def _messages(self, prompt: str, instruction: str) -> list[dict[str, str]]:
+    def _build_messages(self, prompt: str, instruction: str) -> list[dict[str, str]]:
         system = [{"role": "system", "content": instruction}] if instruction else []
         return [*system, {"role": "user", "content": prompt}]
 
     def reads(self, prompt: str, instruction: str) -> str:
-        return json.dumps(self._messages(prompt, instruction), ensure_ascii=False) if self.chat else prompt
+        return json.dumps(self._build_messages(prompt, instruction), ensure_ascii=False) if self.chat else prompt
 
     async def _ask_all(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, Answer]:
         import httpx2
@@ -226,7 +218,7 @@ class Server:
         headers |= {"Authorization": f"Bearer {key}"} if key else {}
         limits = httpx2.Limits(max_connections=self.config.concurrency + 1)
 
-        async def one(name: str, body: dict[str, Any]) -> tuple[str, Answer]:
+        async def ask_one(name: str, body: dict[str, Any]) -> tuple[str, Answer]:
             async with gate:
                 try:
                     answer = await self._ask(client, body)
@@ -243,7 +235,7 @@ class Server:
             return name, answer
 
         async with httpx2.AsyncClient(headers=headers, timeout=self.config.timeout, limits=limits) as client:
-            tasks = [asyncio.ensure_future(one(name, body)) for name, body in bodies.items()]
+            tasks = [asyncio.ensure_future(ask_one(name, body)) for name, body in bodies.items()]
             try:
                 return dict(await asyncio.gather(*tasks))
             finally:
@@ -254,49 +246,51 @@ class Server:
     async def _ask(self, client: httpx2.AsyncClient, body: dict[str, Any]) -> Answer:
         import httpx2
 
-        said, reached = "", True
+        fault, reached = "", True
         for attempt in range(self.config.retries + 1):
             if attempt:
                 await asyncio.sleep(
                     min(LONGEST_PAUSE, self.config.backoff * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
                 )
-            await self._turn()
+            await self._await_turn()
             try:
                 reply, data = await self._exchange(client, body)
             except httpx2.HTTPError as error:
-                said, reached = _short(f"{type(error).__name__}: {error}".rstrip(": ")), False
+                fault, reached = _shorten(f"{type(error).__name__}: {error}".rstrip(": ")), False
                 continue
             except TimeoutError:
-                said, reached = f"no whole answer within {self.config.timeout:g} seconds", False
+                fault, reached = f"no whole answer within {self.config.timeout:g} seconds", False
                 continue
             except ValueError as error:
-                said, reached = str(error), True
+                fault, reached = str(error), True
                 continue
             reached = True
             if reply.is_success:
                 try:
-                    return _parse(data)
+                    return _parse_reply(data)
                 except ValueError as error:
-                    said = str(error)
+                    fault = str(error)
                     continue
-            said = f"HTTP {reply.status_code} {_short(data.decode('utf-8', 'replace'))}".rstrip()
+            fault = f"HTTP {reply.status_code} {_shorten(data.decode('utf-8', 'replace'))}".rstrip()
             if reply.status_code in REFUSALS or reply.is_redirect:
-                raise ServerError(f"{self._url} refuses: {said}: {REFUSALS.get(reply.status_code, 'correct base_url')}")
+                raise ServerError(
+                    f"{self._url} refuses: {fault}: {REFUSALS.get(reply.status_code, 'correct base_url')}"
+                )
             if reply.status_code < 500 and reply.status_code not in PASSING:
-                return Answer("", error=said)
-            wait = _retry_after(reply.headers.get("retry-after"))
+                return Answer("", error=fault)
+            wait = _read_retry_after(reply.headers.get("retry-after"))
             if wait > LONGEST_WAIT:
                 raise ServerError(
-                    f"{self._url} takes no requests for {wait:,.0f} seconds ({said}): repeat the command then, which"
+                    f"{self._url} takes no requests for {wait:,.0f} seconds ({fault}): repeat the command then, which"
                     " goes on from here"
                 )
             self._next = max(self._next, time.monotonic() + wait)
-        if not reached and not await self._alive(client):
+        if not reached and not await self._is_alive(client):
             raise ServerError(
-                f"{self.config.base_url} is gone ({said}): start it again and repeat the command, which goes on from"
+                f"{self.config.base_url} is gone ({fault}): start it again and repeat the command, which goes on from"
                 " here"
             )
-        return Answer("", error=f"{said}, {self.config.retries + 1} tries")
+        return Answer("", error=f"{fault}, {self.config.retries + 1} tries")
 
     async def _exchange(self, client: httpx2.AsyncClient, body: Mapping[str, Any]) -> tuple[httpx2.Response, bytes]:
         """The reply and its bytes, all of it within the timeout. Raises `ValueError` for a body that is too long or
@@ -307,14 +301,14 @@ class Server:
             client.stream("POST", self._url, content=json.dumps(body).encode()) as reply,
         ):
             if packed := reply.headers.get("content-encoding", "identity").strip().lower().replace("identity", ""):
-                raise ValueError(f"a reply in the encoding {_short(packed)}, although none was asked for")
+                raise ValueError(f"a reply in the encoding {_shorten(packed)}, although none was asked for")
             async for piece in reply.aiter_raw():
                 data += piece
                 if len(data) > MOST_BODY:
                     raise ValueError(f"a reply of more than {MOST_BODY >> 20} MiB")
             return reply, bytes(data)
 
-    async def _turn(self) -> None:
+    async def _await_turn(self) -> None:
         """Wait for the rate limit, and as long as the server asked for."""
         now = time.monotonic()
         at = max(now, self._next)
@@ -323,7 +317,7 @@ class Server:
         if at > now:
             await asyncio.sleep(at - now)
 
-    async def _alive(self, client: httpx2.AsyncClient) -> bool:
+    async def _is_alive(self, client: httpx2.AsyncClient) -> bool:
         """A server that drops one request may live on; one that takes no connection does not."""
         import httpx2
 
@@ -335,7 +329,17 @@ class Server:
             return False
 
 
-def _remembered(text: str, finish: str, tokens: int, dropped: int, error: str) -> Answer:
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    """`asyncio.run`, in a thread of its own where a loop runs in this one, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+def _restore_answer(text: str, finish: str, tokens: int, dropped: int, error: str) -> Answer:
     """Raises `TypeError`."""
     if not all(isinstance(word, str) for word in (text, finish, error)) or not all(
         type(count) is int for count in (tokens, dropped)
@@ -344,7 +348,7 @@ def _remembered(text: str, finish: str, tokens: int, dropped: int, error: str) -
     return Answer(text, finish, tokens, dropped, error)
 
 
-def _parse(body: bytes) -> Answer:
+def _parse_reply(body: bytes) -> Answer:
     """Raises `ValueError` with what is wrong with the reply. It is UTF-8, as JSON is, whatever its headers say."""
     text = body.decode("utf-8", "replace")
     try:
@@ -352,35 +356,35 @@ def _parse(body: bytes) -> Answer:
     except DataError as error:
         problem = str(error).removeprefix("reply: ")
         raise ValueError(
-            f"not JSON: {_short(text) or 'an empty reply'}" if problem.startswith("not JSON, perhaps") else problem
+            f"not JSON: {_shorten(text) or 'an empty reply'}" if problem.startswith("not JSON, perhaps") else problem
         ) from None
     choices = data.get("choices") if isinstance(data, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
-        raise ValueError(f"no choices in the reply: {_short(text)}")
+        raise ValueError(f"no choices in the reply: {_shorten(text)}")
     message, ended = choice.get("message"), choice.get("finish_reason")
     content = message.get("content") if isinstance(message, dict) else choice.get("text")
     if content is None and ended == "length":  # all of it went into hidden reasoning
         content = ""
     if not isinstance(content, str):
-        raise ValueError(f"no text in the reply: {_short(text)}")
+        raise ValueError(f"no text in the reply: {_shorten(text)}")
     usage = data.get("usage")
     tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    finish = _short(ended)[:MOST_FINISH] if isinstance(ended, str) else ""
+    finish = _shorten(ended)[:MOST_FINISH] if isinstance(ended, str) else ""
     return Answer(content, finish, tokens if type(tokens) is int and 0 <= tokens < 1 << 40 else 0)
 
 
-def _cut(answer: Answer, stop: Sequence[str]) -> Answer:
+def _cut_at_stop(answer: Answer, stop: Sequence[str]) -> Answer:
     at = min((i for i in map(answer.text.find, stop) if i >= 0), default=None)
     return answer if at is None else Answer(answer.text[:at], "stop", answer.tokens)
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     flat = flatten(text[: 20 * SHOWN])
     return flat if len(flat) <= SHOWN else flat[: SHOWN - 1] + "…"
 
 
-def _retry_after(value: str | None) -> float:
+def _read_retry_after(value: str | None) -> float:
     """Seconds, from a number or a date."""
     if not value:
         return 0.0

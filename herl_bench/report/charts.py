@@ -227,9 +227,9 @@ def _frame(width: float, height: float, *, left: float = 46, right: float = 12, 
     from matplotlib.figure import Figure
 
     whole = height + top + bottom
-    figure = Figure((width / DPI, whole / DPI), frameon=False)
+    figure = Figure((width / DPI, whole / DPI))
     inner = (left / width, bottom / whole, (width - left - right) / width, height / whole)
-    return figure.add_axes(inner, facecolor="none")
+    return figure.add_axes(inner)
 
 
 def _write(axes: Axes, words: str, x: float, y: float, **how: Any) -> None:

@@ -35,28 +35,11 @@ MARGIN = 18.0
 """Pixels of paper around a PNG."""
 NOTE = "note "
 """Begins the `gid` of what has words to be shown under the pointer."""
-STYLE: Any = {
-    "figure.dpi": DPI,
-    "font.size": 12,
+SHAPES = Path(__file__).parent / "pages" / "chart.mplstyle"
+COLORS: Any = {
     "text.color": PALETTE["light"]["ink"],
-    "text.parse_math": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.labelcolor": PALETTE["light"]["soft"],
-    **{f"axes.spines.{side}": False for side in ("left", "right", "top", "bottom")},
     "grid.color": PALETTE["light"]["grid"],
-    "grid.linewidth": 1,
-    "lines.linewidth": 2.2,
-    "lines.markersize": 7,
-    "lines.markeredgewidth": 0,
-    "lines.scale_dashes": False,
-    "legend.frameon": False,
-    "legend.borderpad": 0,
-    "legend.borderaxespad": 0,
-    "legend.handlelength": 26 / 12,
-    "svg.fonttype": "none",
-    **{f"{axis}tick.{key}": value for axis in "xy" for key, value in (("major.size", 0), ("major.pad", 8))},
-    **{f"{axis}tick.labelcolor": PALETTE["light"]["soft"] for axis in "xy"},
+    **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), PALETTE["light"]["soft"]),
 }
 ROLES = {color: role for role, color in PALETTE["light"].items()}
 SVG = "{http://www.w3.org/2000/svg}"
@@ -82,7 +65,7 @@ def to_png(chart: Chart, path: Path, warning: str = "") -> None:
     import matplotlib
 
     paper = {"facecolor": PALETTE["light"]["paper"], "bbox_inches": "tight", "pad_inches": MARGIN / DPI}
-    with matplotlib.rc_context(STYLE), saving(path):
+    with matplotlib.rc_context(COLORS, SHAPES), saving(path):
         axes = chart.draw(WIDE)
         axes.figure.set_frameon(True)
         corner = -axes.bbox.x0, -axes.bbox.y0 - MARGIN
@@ -96,7 +79,7 @@ def to_svg(chart: Chart, width: float, kind: str) -> str:
     import matplotlib
 
     written = io.StringIO()
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(COLORS, SHAPES):
         _save(chart.draw(width), written, format="svg")
     root = ElementTree.fromstring(written.getvalue())
     outlines = {f"#{path.get('id')}": path.attrib for path in root.iter(f"{SVG}path") if path.get("id")}

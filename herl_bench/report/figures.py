@@ -10,7 +10,7 @@ from herl_bench.compare.schema import ArmScore, BandPoint, Comparison, RunRecord
 from herl_bench.report import charts
 from herl_bench.report.charts import Curve, Dot
 from herl_bench.report.drawing import Chart
-from herl_bench.report.page import number, signed
+from herl_bench.report.page import format_number, format_signed
 
 
 def plot_overview(comparison: Comparison) -> Chart | None:
@@ -26,7 +26,9 @@ def plot_overview(comparison: Comparison) -> Chart | None:
     metrics = dict.fromkeys(name_metric(task.metric) for task in comparison.tasks)
     less = {not task.higher_is_better for task in comparison.tasks}
     sides = ("less", "more") if len(less) > 1 else ("worse", "better") if less == {False} else ("better", "worse")
-    words = "; ".join(f"{d.name} {signed(d.value)} ({signed(d.low)} to {signed(d.high)})" for d in dots)
+    words = "; ".join(
+        f"{d.name} {format_signed(d.value)} ({format_signed(d.low)} to {format_signed(d.high)})" for d in dots
+    )
     after = " after training" if comparison.runs else ""
     return charts.plot_differences(
         dots,
@@ -65,13 +67,15 @@ def plot_task(
 
 def plot_ranking(dots: Sequence[Dot], what: str, metric: str) -> Chart:
     """Scores side by side. what: begins the chart's label."""
-    words = "; ".join(f"{dot.name} {number(dot.value)}" for dot in dots)
+    words = "; ".join(f"{dot.name} {format_number(dot.value)}" for dot in dots)
     return charts.plot_scores(dots, x_label=metric, label=f"{what}: {words}")
 
 
 def plot_criteria(arm: ArmScore, place: int) -> Chart:
     rows = [(name, [(p.tokens, p.mean) for p in points]) for name, points in arm.criteria_curves.items()]
-    ends = "; ".join(f"{name} from {number(p[0][1], 2)} to {number(p[-1][1], 2)}" for name, p in rows if p)
+    ends = "; ".join(
+        f"{name} from {format_number(p[0][1], 2)} to {format_number(p[-1][1], 2)}" for name, p in rows if p
+    )
     label = f"Pass rate of each criterion in training, {arm.arm}: {ends}"
     return charts.plot_criteria(rows, position=place, label=label)
 
@@ -89,8 +93,8 @@ def plot_guided(arm: ArmScore, place: int) -> Chart:
     ]
     _, plain, guided = arm.plain_vs_guided[-1]
     label = (
-        f"{arm.arm} in training, plain responses and revisions under guidance; at the end {number(plain)} and"
-        f" {number(guided)}"
+        f"{arm.arm} in training, plain responses and revisions under guidance; at the end {format_number(plain)} and"
+        f" {format_number(guided)}"
     )
     return charts.plot_curves(curves, y_label="primary metric, as sampled", label=label)
 
@@ -110,7 +114,9 @@ def _curve(arm: str, places: Mapping[str, int], points: Sequence[BandPoint]) -> 
 
 
 def _tell_ends(curves: Sequence[Curve]) -> str:
-    return "; ".join(f"{c.name} from {number(c.points[0][1])} to {number(c.points[-1][1])}" for c in curves)
+    return "; ".join(
+        f"{c.name} from {format_number(c.points[0][1])} to {format_number(c.points[-1][1])}" for c in curves
+    )
 
 
 def _pool_bins(runs: Sequence[RunRecord], arm: str) -> list[tuple[float, float, int]]:

@@ -29,7 +29,7 @@ LIMITS = (None, 4000, 2000, 1000, 500, 250, 120, 60)
 
 
 def render(template: str, *, texts: Mapping[str, Any] | None = None, **context: Any) -> str:
-    """The page that `pages/TEMPLATE` makes of `context`. texts: what the script shows; see `packed`."""
+    """The page that `pages/TEMPLATE` makes of `context`. texts: what the script shows; see `pack`."""
     import jinja2
     from markupsafe import Markup
 
@@ -42,8 +42,8 @@ def render(template: str, *, texts: Mapping[str, Any] | None = None, **context: 
         finalize=lambda value: neutralize(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
     )
     environment.filters |= FILTERS
-    style, script = _style(), (PAGES / "page.js").read_text(encoding="utf-8")
-    data, cut = packed(texts) if texts else ("", None)
+    style, script = _read_style(), (PAGES / "page.js").read_text(encoding="utf-8")
+    data, cut = pack(texts) if texts else ("", None)
     return environment.get_template(template).render(
         **context,
         style=Markup(style),
@@ -57,40 +57,36 @@ def render(template: str, *, texts: Mapping[str, Any] | None = None, **context: 
     )
 
 
-def packed(texts: Mapping[str, Any], room: int = ROOM) -> tuple[str, int | None]:
+def pack(texts: Mapping[str, Any], room: int = ROOM) -> tuple[str, int | None]:
     """A JSON string of base64 of gzip of JSON, at most about `room` long; and to how many characters texts were cut for
     that (None: not at all)."""
     for limit in LIMITS:
-        whole = json.dumps(
-            texts if limit is None else _cut(texts, limit), ensure_ascii=False, separators=(",", ":"), allow_nan=False
-        )
+        shown = texts if limit is None else _shorten(texts, limit)
+        whole = json.dumps(shown, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         squeezed = base64.b64encode(gzip.compress(whole.encode("utf-8", "backslashreplace"), 9, mtime=0)).decode()
         if len(squeezed) <= room:
             break
     return f'"{squeezed}"', limit
 
 
-def _cut(value: Any, limit: int) -> Any:
+def _shorten(value: Any, limit: int) -> Any:
     if isinstance(value, str) and len(value) > limit + 40:
-        return (
-            f"{value[: limit // 2]} … [{len(value) - limit:,} characters left out] … {value[len(value) - limit // 2 :]}"
-        )
+        half, left_out = limit // 2, len(value) - limit
+        return f"{value[:half]} … [{left_out:,} characters left out] … {value[len(value) - half :]}"
     if isinstance(value, Mapping):
-        return {key: _cut(inner, limit) for key, inner in value.items()}
+        return {key: _shorten(inner, limit) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_cut(inner, limit) for inner in value]
+        return [_shorten(inner, limit) for inner in value]
     return value
 
 
-def _style() -> str:
+def _read_style() -> str:
     """The style sheet with the palette in front: one source for pages and PNG."""
 
-    def variables(theme: str) -> str:
-        return "".join(f"--{role}:{color};" for role, color in PALETTE[theme].items())
-
+    light, dark = ("".join(f"--{role}:{color};" for role, color in colors.items()) for colors in PALETTE.values())
     roles = "".join(f".{role}{{--c:var(--{role})}}" for role in PALETTE["light"])
-    dark = f"@media (prefers-color-scheme:dark){{:root{{{variables('dark')}}}}}"
-    return f":root{{{variables('light')}}}{dark}{roles}\n" + (PAGES / "style.css").read_text(encoding="utf-8")
+    colors = f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}{roles}\n"
+    return colors + (PAGES / "style.css").read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
@@ -98,36 +94,34 @@ def _hash(text: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------- words for numbers
-def number(value: float | None, digits: int = 3) -> str:
+def format_number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
-def signed(value: float | None, digits: int = 3) -> str:
+def format_signed(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
 
 
-def whole(value: float | None) -> str:
+def format_whole(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
-def percent(value: float | None) -> str:
+def format_percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
-def p_value(value: float | None) -> str:
+def format_p(value: float | None) -> str:
     return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def bounds(interval: Any, digits: int = 3) -> str:
+def format_bounds(interval: Any, digits: int = 3) -> str:
     """`0.412 to 0.530`; a dash where there is no interval."""
-    return (
-        "–"
-        if interval.low is None or interval.high is None
-        else f"{number(interval.low, digits)} to {number(interval.high, digits)}"
-    )
+    if interval.low is None or interval.high is None:
+        return "–"
+    return f"{format_number(interval.low, digits)} to {format_number(interval.high, digits)}"
 
 
-def short_count(value: float | None) -> str:
+def format_count(value: float | None) -> str:
     if value is None:
         return "–"
     for size, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M")):
@@ -136,31 +130,27 @@ def short_count(value: float | None) -> str:
     return f"{value:,.0f}"
 
 
-def seconds(value: float | None) -> str:
+def format_seconds(value: float | None) -> str:
     if value is None:
         return "–"
     minutes, rest = divmod(round(value), 60)
-    return (
-        f"{minutes // 60} h {minutes % 60:02d} min"
-        if minutes >= 60
-        else f"{minutes} min {rest:02d} s"
-        if minutes
-        else f"{rest} s"
-    )
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def pretty(value: Any) -> str:
-    return json.dumps(_cut(value, 4000), indent=2, ensure_ascii=False, default=str)
+def format_json(value: Any) -> str:
+    return json.dumps(_shorten(value, 4000), indent=2, ensure_ascii=False, default=str)
 
 
 FILTERS: Mapping[str, Callable[..., str]] = {
-    "number": number,
-    "signed": signed,
-    "whole": whole,
-    "percent": percent,
-    "p_value": p_value,
-    "bounds": bounds,
-    "flops": short_count,
-    "seconds": seconds,
-    "pretty": pretty,
+    "number": format_number,
+    "signed": format_signed,
+    "whole": format_whole,
+    "percent": format_percent,
+    "p_value": format_p,
+    "bounds": format_bounds,
+    "flops": format_count,
+    "seconds": format_seconds,
+    "pretty": format_json,
 }

@@ -14,40 +14,28 @@ MARKS = ("o", "s", "^", "D", "v", "P")
 
 # Each at least 4.5 : 1 on its paper; hues that red-green and blue-yellow blind readers tell apart (Wong 2011, darkened
 # or lightened to that contrast).
+COLORS = """
+    role     light    dark
+    paper    #fdfcfa  #15171b
+    raised   #f4f2ed  #1e2127
+    ink      #1d1f23  #e8e6e1
+    soft     #5a5f68  #a5a9b1
+    grid     #dedad2  #343841
+    shade    #c9c4b9  #4a5060
+    good     #00694e  #5fd0a8
+    bad      #a33a06  #ff9c66
+    series0  #b24a0a  #ff9d5c
+    series1  #0b62a8  #74b7f5
+    series2  #00735a  #4fcfa6
+    series3  #98397a  #ee9bcd
+    series4  #75600a  #dcc055
+    series5  #4f5966  #b6bec9
+"""
+_HEAD, *_ROWS = map(str.split, COLORS.strip().splitlines())
 PALETTE: Mapping[str, Mapping[str, str]] = {
-    "light": {
-        "paper": "#fdfcfa",
-        "raised": "#f4f2ed",
-        "ink": "#1d1f23",
-        "soft": "#5a5f68",
-        "grid": "#dedad2",
-        "shade": "#c9c4b9",
-        "good": "#00694e",
-        "bad": "#a33a06",
-        "series0": "#b24a0a",
-        "series1": "#0b62a8",
-        "series2": "#00735a",
-        "series3": "#98397a",
-        "series4": "#75600a",
-        "series5": "#4f5966",
-    },
-    "dark": {
-        "paper": "#15171b",
-        "raised": "#1e2127",
-        "ink": "#e8e6e1",
-        "soft": "#a5a9b1",
-        "grid": "#343841",
-        "shade": "#4a5060",
-        "good": "#5fd0a8",
-        "bad": "#ff9c66",
-        "series0": "#ff9d5c",
-        "series1": "#74b7f5",
-        "series2": "#4fcfa6",
-        "series3": "#ee9bcd",
-        "series4": "#dcc055",
-        "series5": "#b6bec9",
-    },
+    theme: {row[0]: row[column] for row in _ROWS} for column, theme in enumerate(_HEAD) if column
 }
+"""Theme → role → colour."""
 
 
 def name_series(position: int) -> str:

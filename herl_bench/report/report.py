@@ -8,13 +8,14 @@ page is kept safe (`page.py`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from herl_bench.compare.schema import ArmScore, Audit, Comparison, Contrast, RunRecord, TaskItems
-from herl_bench.compare.verdict import aside
+from herl_bench.compare.verdict import describe_aside
 from herl_bench.errors import describe_error
 from herl_bench.report.contents import Contents, read_contents
 from herl_bench.report.drawing import Chart, to_png
@@ -23,6 +24,7 @@ from herl_bench.report.page import render
 from herl_bench.runs import RunFiles
 from herl_bench.saving import write_whole
 
+log = logging.getLogger("herl_bench")
 UNFAIR = "Not a fair comparison"
 
 
@@ -48,14 +50,13 @@ def write_report(folder: Path, target: Path | None = None) -> Path:
     return path
 
 
-def try_report(folder: Path) -> str:
-    """`write_report` for what is whole by now: nothing is raised, and what is wrong with its page is one line; empty
-    where nothing is."""
+def try_report(folder: Path) -> None:
+    """`write_report` for what is whole by now: whatever is wrong with its page is one warning, and `herl-bench report`
+    makes it again."""
     try:
         write_report(folder)
     except Exception as error:
-        return f"no report of {folder}: {describe_error(error)}; everything else there is whole"
-    return ""
+        log.warning("warning: no report of %s: %s; everything else there is whole", folder, describe_error(error))
 
 
 def write_plots(folder: Path, target: Path | None = None) -> list[Path]:
@@ -88,7 +89,7 @@ def to_html(contents: Contents) -> str:
         tasks=list(_view_tasks(comparison)),
         positions=place_arms(comparison),
         differences=plot_overview(comparison),
-        aside=aside,
+        aside=describe_aside,
         calibrated=any(run.calibration for run in comparison.runs),
         audited=any(run.audits for run in comparison.runs),
         texts={

@@ -21,9 +21,11 @@ from concurrent.futures import Future
 from typing import Any
 
 from herl_bench.errors import NoSandbox, UsageError
-from herl_bench.sandbox import forms, launch, probes
+from herl_bench.sandbox.forms import group_tests
 from herl_bench.sandbox.inside import landlock
+from herl_bench.sandbox.launch import Package, find_bwrap, find_package
 from herl_bench.sandbox.model import Assertion, Job, Limits, Tests, Verdict
+from herl_bench.sandbox.probes import explain_failure, make_self_test
 from herl_bench.sandbox.worker import Stuck, Worker, WorkerLost, as_message
 
 INTEGRITIES = ("shared", "split")
@@ -57,7 +59,7 @@ def make_message(job: Job, limits: Limits, integrity: str = "shared") -> dict[st
     """A job as a worker reads it. UsageError where it has another form."""
     if not isinstance(job.code, str) or not isinstance(job.entry, str):
         raise UsageError(f"Job(code={reprlib.repr(job.code)}, entry={reprlib.repr(job.entry)}): both are text")
-    tests = forms.group_tests(job.tests)
+    tests = group_tests(job.tests)
     message = {"code": job.code, "entry": job.entry, "tests": tests, "limits": as_message(limits)}
     return {**message, "integrity": integrity}
 
@@ -88,7 +90,7 @@ class _Pool:
     """What the workers' threads share. They hold no reference to the `Sandbox`, so that a forgotten one can be
     collected."""
 
-    def __init__(self, workers: int, tier: str, packages: Sequence[launch.Package]):
+    def __init__(self, workers: int, tier: str, packages: Sequence[Package]):
         self.tier = tier
         self.packages = packages
         self.proven = tier == "none"
@@ -182,7 +184,7 @@ class _Pool:
             return worker, worker.run(job)
         except WorkerLost as why:
             if worker is None:
-                raise NoSandbox(probes.explain_failure(str(why), self.tier)) from None
+                raise NoSandbox(explain_failure(str(why), self.tier)) from None
             self.drop(worker)
             if self.closing:
                 return None, CLOSED
@@ -203,7 +205,7 @@ class _Pool:
     def prove(self, worker: Worker) -> None:
         """Before the first program: one of our own, which tries what must be impossible."""
         try:
-            answer = worker.run(probes.make_self_test(self.tier))
+            answer = worker.run(make_self_test(self.tier))
         except WorkerLost:
             return  # the job that it was started for will find out
         if answer["status"] == "fail":
@@ -287,7 +289,7 @@ class Sandbox:
         self.tier = "namespaces" if isolation == "auto" else isolation
         self.limits = limits
         self.integrity = integrity
-        self.packages = [launch.find_package(name) for name in packages]
+        self.packages = [find_package(name) for name in packages]
         self._pool: _Pool | None = None
         self._start = threading.Lock()
         self._finalizer: weakref.finalize[Any, Any] | None = None
@@ -354,7 +356,7 @@ class Sandbox:
         with self._start:
             if self._pool is None or self._pool.pid != os.getpid():  # in a forked child: workers of its own
                 if self.tier == "namespaces":
-                    launch.find_bwrap()
+                    find_bwrap()
                 needed = landlock.WITHOUT_NAMESPACES
                 if self.tier == "landlock" and (abi := landlock.read_abi()) < needed:
                     raise NoSandbox(f"isolation='landlock' needs Landlock ABI {needed} (Linux 6.12), here is {abi}")

@@ -19,8 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from herl_bench.sandbox import launch
 from herl_bench.sandbox.inside import frames
+from herl_bench.sandbox.launch import ENVIRONMENT, Package, build_command
 from herl_bench.sandbox.model import Limits
 
 START_S = 60.0  # a starved machine is slow, not unsafe
@@ -48,7 +48,7 @@ def as_message(limits: Limits) -> dict[str, Any]:
 class Worker:
     """Raises WorkerLost where it does not start, with its last words."""
 
-    def __init__(self, tier: str, packages: Sequence[launch.Package] = ()):
+    def __init__(self, tier: str, packages: Sequence[Package] = ()):
         self.jobs = 0
         self.begun: dict[str, Any] | None = None
         self.tester_cpu_before = 0.0
@@ -57,12 +57,12 @@ class Worker:
         self.stream, theirs = socket.socketpair()
         try:
             self.process = subprocess.Popen(
-                launch.build_command(tier, theirs.fileno(), packages),
+                build_command(tier, theirs.fileno(), packages),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                env=launch.ENVIRONMENT,
+                env=ENVIRONMENT,
                 cwd="/",
                 start_new_session=True,  # Ctrl-C is for the host, which then closes its workers
             )

@@ -3,7 +3,7 @@
 import pytest
 
 from herl_bench.cli import main
-from herl_bench.cli.suggestions import TABLES, as_ours
+from herl_bench.cli.suggestions import TABLES, translate_model
 from herl_bench.errors import UsageError
 
 
@@ -141,7 +141,7 @@ def test_every_option_of_lm_eval_is_there_or_answered(capsys, name):
     ],
 )
 def test_lm_eval_s_models_become_ours(model, args, ours):
-    assert as_ours(model, args) == ours
+    assert translate_model(model, args) == ours
 
 
 @pytest.mark.parametrize(
@@ -157,13 +157,13 @@ def test_lm_eval_s_models_become_ours(model, args, ours):
 )
 def test_what_lm_eval_s_models_cannot_become_is_said(model, args, answer):
     with pytest.raises(UsageError, match=answer):
-        as_ours(model, args)
+        translate_model(model, args)
 
 
 def test_a_folder_of_that_name_is_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hf").mkdir()
-    assert as_ours("hf", None) == ("hf", None)
+    assert translate_model("hf", None) == ("hf", None)
 
 
 def test_a_group_alone_shows_its_help(capsys):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from herl_bench.cli import main
-from herl_bench.cli.validate import _check, _guided, _repeated
 from herl_bench.errors import UsageError
+from herl_bench.experiment.validation import check_gold_answers, find_repeated_ids, try_guidance
 from herl_bench.plugins import load_host
 from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE
-from herl_bench.types import Criterion, Example, Finding, HindsightTemplate, Metric, Rubric
+from herl_bench.types import Criterion, Environment, Example, Finding, HindsightTemplate, Metric, Rubric
 
 
 def validate(capsys, *args):
@@ -68,7 +68,7 @@ def test_a_world_is_validated_where_there_is_no_folder(capsys, monkeypatch):
 def test_an_item_that_no_criterion_applies_to_is_not_a_success():
     task = load_host().get("task", "gsm8k")
     idle = Rubric("idle", [Criterion("never", "Never.", lambda example, response: [])])
-    found, _ = _check(task, idle, (), "eval", [Example("a", "?", "#### 1")], None)
+    found, _ = check_gold_answers(Environment(task, idle, TOY_TEMPLATE, ()), "eval", [Example("a", "?", "#### 1")])
     assert (found["gold_ok"], found["failed"][0]["id"]) == (0, "a")
 
 
@@ -103,13 +103,13 @@ SUM = Example("toy/1", "40+2=", "42", {"terms": [40, 2]})
 
 def reasons(rubric=TOY_RUBRIC, metrics=(TOY_METRIC,), task=TOY_TASK, example=SUM):
     """(criterion and evidence of the one item's failure, problems)"""
-    found, problems = _check(task, rubric, metrics, "eval", [example], None)
+    found, problems = check_gold_answers(Environment(task, rubric, TOY_TEMPLATE, metrics), "eval", [example])
     return [f"{row['criterion']}: {row['evidence']}" for row in found["failed"]], problems
 
 
 def test_a_sound_task_has_neither_failures_nor_problems():
     assert reasons() == ([], [])
-    assert list(_guided(TOY_TASK, TOY_RUBRIC, TOY_TEMPLATE, "eval", [SUM], None)) == []
+    assert list(try_guidance(Environment(TOY_TASK, TOY_RUBRIC, TOY_TEMPLATE, ()), "eval", [SUM])) == []
 
 
 def broken(example, response):
@@ -181,21 +181,21 @@ def test_the_final_answer_is_looked_for_in_the_gold_answer():
 
 def test_ids_that_come_twice_are_seen_within_and_across_splits():
     seen = {}
-    assert list(_repeated([SUM, replace(SUM, id="b")], "train", seen)) == []
-    assert list(_repeated([replace(SUM, id="c"), replace(SUM, id="c")], "more", seen)) == [
+    assert list(find_repeated_ids([SUM, replace(SUM, id="b")], "train", seen)) == []
+    assert list(find_repeated_ids([replace(SUM, id="c"), replace(SUM, id="c")], "more", seen)) == [
         "1 id is twice in more, 'c' for example: every problem needs an id of its own"
     ]
-    assert list(_repeated([SUM, replace(SUM, id="b")], "test", seen)) == [
+    assert list(find_repeated_ids([SUM, replace(SUM, id="b")], "test", seen)) == [
         "2 ids are in train and in test, 'toy/1' for example: every problem needs an id of its own"
     ]
 
 
 def test_guidance_that_gives_the_answer_away_is_a_problem():
     tells = [replace(c, check=lambda e, r: Finding(False, "", f"it is {e.target}")) for c in TOY_RUBRIC.criteria]
-    (problem,) = _guided(TOY_TASK, Rubric("tells", tells), TOY_TEMPLATE, "eval", [SUM], None)
+    (problem,) = try_guidance(Environment(TOY_TASK, Rubric("tells", tells), TOY_TEMPLATE, ()), "eval", [SUM])
     assert problem.startswith("eval: guidance holds the final answer of 1 of 1 examples, '42' of toy/1 for one: ")
     shown = replace(SUM, prompt="Is 40+2 = 42?")
-    assert list(_guided(TOY_TASK, Rubric("tells", tells), TOY_TEMPLATE, "eval", [shown], None)) == [], (
+    assert list(try_guidance(Environment(TOY_TASK, Rubric("tells", tells), TOY_TEMPLATE, ()), "eval", [shown])) == [], (
         "the question says it already"
     )
 
@@ -203,7 +203,7 @@ def test_guidance_that_gives_the_answer_away_is_a_problem():
 def test_a_template_is_rendered_for_the_first_examples():
     needs = HindsightTemplate("needs", TOY_TEMPLATE.guidance, "{{ example.info.hint }}")
     with pytest.raises(UsageError, match=r"hindsight template 'needs': prompt, line 1: .*hint"):
-        list(_guided(TOY_TASK, TOY_RUBRIC, needs, "eval", [SUM], None))
+        list(try_guidance(Environment(TOY_TASK, TOY_RUBRIC, needs, ()), "eval", [SUM]))
 
 
 def test_another_rubric_is_validated_by_name_or_file(capsys, folder, tmp_path):

@@ -6,12 +6,12 @@ import signal
 import threading
 
 import pytest
-from herl_bench.train.herl import Learner
 
 import herl_bench as hb
 from herl_bench.errors import UnknownName, UsageError
 from herl_bench.experiment.training import Interrupted
 from herl_bench.testing import tiny_checkpoint
+from herl_bench.train.herl import Learner
 
 SMALL = {
     "task": "gsm8k",

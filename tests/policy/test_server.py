@@ -1,5 +1,6 @@
 """`--model openai`: a real server with a tiny checkpoint, started and killed here, and small servers that misbehave."""
 
+import asyncio
 import json
 import os
 import re
@@ -462,3 +463,13 @@ def test_a_file_of_answers_that_is_none_is_one_line(tmp_path, row):
     (tmp_path / "cache").write_text(row + "\n")
     with pytest.raises(UsageError, match="not a file of answers that herl-bench wrote"):
         open_server({"base_url": "http://127.0.0.1:1/v1", "model": "M", "cache": str(tmp_path / "cache")})
+
+
+def test_in_a_running_event_loop():
+    async def inside():
+        return open_server({"base_url": base, "model": "m"}).answer(
+            ["a", "b"], instruction="", stop=(), temperature=0.0, max_new_tokens=4, seeds=[1, 2]
+        )
+
+    with server(lambda prompt, n: reply(f"to {prompt}")) as (base, _):
+        assert [answer.text for answer in asyncio.run(inside())] == ["to a", "to b"]

@@ -5,10 +5,9 @@ import dataclasses
 from helpers.invented_comparison import a_comparison
 from helpers.pages import unpack
 
-from herl_bench.cli.report import try_report
 from herl_bench.compare.schema import FailedCell, Interval, Overall, to_json
 from herl_bench.report.contents import describe_comparison
-from herl_bench.report.report import to_html, write_plots
+from herl_bench.report.report import to_html, try_report, write_plots
 
 
 def test_the_page_says_what_the_comparison_says():
@@ -104,11 +103,11 @@ def test_a_plot_of_an_unequal_comparison_says_so(tmp_path):
     assert unfair.height > fair.height  # a line under the chart
 
 
-def test_a_page_that_cannot_be_written_is_a_warning(tmp_path, capsys):
+def test_a_page_that_cannot_be_written_is_a_warning(tmp_path, caplog):
     (tmp_path / "compare.json").write_text(to_json(a_comparison()))
     try_report(tmp_path)
     assert (tmp_path / "report.html").read_text() == to_html(describe_comparison(a_comparison()))
     (tmp_path / "report.html").unlink()
     (tmp_path / "report.html").mkdir()
     try_report(tmp_path)
-    assert f"warning: no report of {tmp_path}: SaveError" in capsys.readouterr().err
+    assert f"warning: no report of {tmp_path}: SaveError" in caplog.text

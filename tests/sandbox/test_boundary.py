@@ -63,8 +63,10 @@ def test_what_a_program_judges_itself_is_marked(sandbox: Sandbox, split: Sandbox
     [
         ("assert root(4) == 2\nassert root(4) is not None\nassert [root(4)] == [2]", "def root(x): return 2"),
         ("s = root()\ns.add(2)\nassert s.size == 1 and len(s.items) == 1\nassert s.last() is True",
-         "class root:\n    def __init__(s): s.items = []; s.size = 0\n    def add(s, x): s.items.append(x); s.size += 1\n    last = lambda s: True"),
-        ("assert is_two(2) is True\nassert not is_two(3)\nassert root(1) == 1", "def is_two(x): return x == 2\ndef root(x): return x"),
+         "class root:\n    def __init__(s): s.items = []; s.size = 0\n"
+         "    def add(s, x): s.items.append(x); s.size += 1\n    last = lambda s: True"),
+        ("assert is_two(2) is True\nassert not is_two(3)\nassert root(1) == 1",
+         "def is_two(x): return x == 2\ndef root(x): return x"),
         ("assert root(2)(3) == 5\nassert root(0)(0) == 0", "def root(x): return lambda y: x + y"),
         ("with root(1) as x:\n    assert x == 1\n    raise ValueError\nassert root(1).x == 1",
          OWN + "P.__enter__ = lambda s: s.x\nP.__exit__ = lambda s, *a: True\ndef root(x): return P(x)"),

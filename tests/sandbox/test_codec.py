@@ -242,7 +242,8 @@ def test_dates_travel_with_their_zones():
 @pytest.mark.parametrize(
     "value",
     [
-        array.array("d", [1.5, -0.0]), array.array("B"), memoryview(b"abc"), memoryview(bytes(8)).cast("i"), uuid.UUID(int=7),
+        array.array("d", [1.5, -0.0]), array.array("B"), memoryview(b"abc"), memoryview(bytes(8)).cast("i"),
+        uuid.UUID(int=7),
         pathlib.PurePosixPath("/a/b"), pathlib.Path("x"), pathlib.PureWindowsPath("c:/x"), ipaddress.ip_address("::1"),
         ipaddress.ip_network("10.0.0.0/8"), zoneinfo.ZoneInfo("UTC"), datetime.UTC, FileNotFoundError,
     ],

@@ -299,3 +299,14 @@ def test_the_call_that_went_wrong_is_named_though_later_ones_were_sent(sandbox: 
     passed = [result.passed for result in verdict.results]
     assert passed == [True, True, False, *([True] * 2 if status == "fail" else [False] * 2)]
     assert verdict.results[2].evidence.startswith("f(3): raised KeyError" if status == "fail" else "not reached: ")
+
+
+def test_a_timeout_ends_the_job_however_many_inputs_remain(sandbox: Sandbox):
+    verdict = sandbox.check(Job("while True: pass", "", [Stdio("1", "1")] * 4, Limits(wall_s=0.3, busy_s=0)))
+    assert (verdict.status, verdict.tests_total) == ("timeout", 4)
+    assert [row.evidence.partition(":")[0] for row in verdict.results] == ["stdin '1'", *["not reached"] * 3]
+
+
+def test_rows_of_statements_that_raise_are_numbered_without_gaps(sandbox: Sandbox):
+    verdict = sandbox.check("def f(): return 1", "assert f() == 1\na = 1 / 0\nb = 1 / 0\nc = 1 / 0", "f")
+    assert [(row.index, row.passed) for row in verdict.results] == [(0, True), (1, False), (2, False), (3, False)]

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a program stays on one line)
 """Programs that do nothing wrong get the verdict that they deserve, with evidence for every assertion."""
 
 from __future__ import annotations

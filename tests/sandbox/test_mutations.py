@@ -54,8 +54,10 @@ for line in sys.stdin:
         space = {"__name__": "plain"}
         try:
             exec(task["code"], space)
-            body = next(node for node in ast.parse(task["test"]).body if isinstance(node, ast.FunctionDef) and node.name == "check").body
-            before = [node for node in ast.parse(task["test"]).body if not isinstance(node, ast.FunctionDef)]
+            nodes = ast.parse(task["test"]).body
+            functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+            body = next(node for node in functions if node.name == "check").body
+            before = [node for node in nodes if node not in functions]
             exec(compile(ast.Module(before, []), "<before>", "exec"), space)
             space["candidate"] = space[task["entry"]]
             for node in body:

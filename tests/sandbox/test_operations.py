@@ -230,8 +230,8 @@ MIXED = [
 
 @pytest.mark.parametrize("runs", [200, pytest.param(1000, marks=pytest.mark.long)])
 def test_many_runs_leak_nothing(runs: int):
-    """No descriptor, no process, no zombie, no memory: of the host's or of a worker's, after so many runs and after five
-    times as many."""
+    """No descriptor, no process, no zombie, no memory: of the host's or of a worker's, after so many runs and after
+    five times as many."""
 
     def state(before: set[int]) -> tuple[int, int, list[int], int]:
         """(the host's descriptors, processes, the most descriptors of one, MB in all)"""

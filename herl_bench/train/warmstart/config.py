@@ -20,15 +20,11 @@ class WarmstartConfig:
     micro_batch_size: int = setting(16, "demonstrations per forward pass; changes speed, not the gradient", ge=1)
     learning_rate: float = setting(3e-3, "AdamW's peak", gt=0)
     optimizer: Literal["muon", "adamw"] = setting(
-        "muon",
-        "muon: Muon for the blocks' matrices and AdamW for the rest, which learns these worlds in fewer steps; or AdamW"
-        " for all",
+        "muon", "Muon for the blocks' matrices and AdamW for the rest, which needs fewer steps; or AdamW for all"
     )
     muon_learning_rate: float = setting(0.02, "Muon's peak", gt=0)
     schedule: Literal["cosine", "constant"] = setting(
-        "cosine",
-        "of both learning rates: up to the peak in warmup_steps and down to zero on a cosine, or at the peak"
-        " throughout",
+        "cosine", "of both learning rates: up to the peak in warmup_steps, down on a cosine; or always at the peak"
     )
     warmup_steps: int = setting(100, "of the cosine schedule, at most a tenth of all steps", ge=0)
     weight_decay: float = setting(0.01, "AdamW's", ge=0)
@@ -39,35 +35,22 @@ class WarmstartConfig:
     max_positions: int = setting(2048, "longest prompt and response together that the model reads", ge=16)
     max_length: int = setting(1024, "longer demonstrations (in tokens) are left out", ge=8)
     demonstrations: int = setting(
-        0,
-        "distinct demonstrations, shuffled anew at each pass; 0: one for every row trained on, at most 20,000 where"
-        " judging runs code",
-        ge=0,
+        0, "distinct ones, shuffled anew at each pass; 0: as many as rows, up to 20,000 where judging runs code", ge=0
     )
     draft_steps: int = setting(
-        0,
-        "steps of a first policy, thrown away, whose failures become drafts of plain demonstrations; for worlds that"
-        " plant nothing",
-        ge=0,
+        0, "of a first policy, whose failures become drafts of plain demonstrations where nothing is planted", ge=0
     )
     off_topic: float = setting(
-        0.0,
-        "share of guided demonstrations whose guidance is another problem's, and whose answer is the draft again",
-        ge=0,
-        le=0.5,
+        0.0, "share of guided demonstrations with another problem's guidance and the draft as answer", ge=0, le=0.5
     )
     planted_share: float = setting(
-        1.0,
-        "share of the plain demonstrations of problems with a planted misconception that show it; the others are right",
-        ge=0,
-        le=1,
+        1.0, "share of plain demonstrations that show a planted misconception; the others are right", ge=0, le=1
     )
     eval_steps: int = setting(300, "evaluate every so many steps (a third of the examples); 0: only at the end", ge=0)
     eval_examples: int = setting(300, "examples of the final evaluation", ge=1)
     seed: int = setting(0, "of demonstrations, initial weights and order", ge=0)
     bf16: bool = setting(
-        False,
-        "matrix products in bfloat16: nearly twice as fast on CPUs that have it (avx512_bf16, amx), slower on others",
+        False, "matrix products in bfloat16: twice as fast on CPUs that have it (avx512_bf16, amx), slower on others"
     )
     threads: int = setting(0, "CPU threads; 0: as many as torch takes", ge=0)
 
@@ -90,9 +73,6 @@ def check_config(config: WarmstartConfig, task: Task) -> None:
 
 def write_command(task: Task, config: WarmstartConfig) -> str:
     """The command that makes this policy again."""
-    changed = [
-        f"--set {f.name}={getattr(config, f.name)}"
-        for f in dataclasses.fields(config)
-        if getattr(config, f.name) != f.default
-    ]
-    return " ".join(["herl-bench warmstart", f"--task {task.name}", "-o DIR", *changed])
+    values = [(f.name, getattr(config, f.name), f.default) for f in dataclasses.fields(config)]
+    changed = [f"--set {name}={value}" for name, value, default in values if value != default]
+    return " ".join([f"herl-bench warmstart --task {task.name} -o DIR", *changed])

@@ -44,12 +44,12 @@ HALF_PRECISION_FROM = 2_600_000
 
 @dataclass(frozen=True)
 class _WarmStart:
-    """What every step of one warm start works with. report: see `warm_start`'s on_log."""
+    """What every step of one warm start works with. on_log: see `warm_start`."""
 
     environment: Environment
     config: WarmstartConfig
     output_dir: Path
-    report: Callable[..., None]
+    on_log: Callable[[Mapping[str, Any]], None]
     started: float
 
 
@@ -71,16 +71,9 @@ def warm_start(
     task, output_dir = environment.task, Path(output_dir)
     check_config(config, task)
     assert task.world is not None
-    try:
+    with _explain_os_errors(output_dir, "make this folder"):
         output_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SaveError(f"{output_dir}: cannot make this folder: {error.strerror}") from None
-
-    def report(**row: Any) -> None:
-        if on_log is not None:
-            on_log(row)
-
-    work = _WarmStart(environment, config, output_dir, report, time.monotonic())
+    work = _WarmStart(environment, config, output_dir, on_log or (lambda row: None), time.monotonic())
     with _use_threads(config.threads):
         drafter = None
         if config.draft_steps:
@@ -88,23 +81,21 @@ def warm_start(
             drafter = _make_policy(dataclasses.replace(work, config=first), None)
         policy = _save(_make_policy(work, drafter), output_dir)
         evaluation = evaluate_policy(policy, environment, config.eval_examples)
-        report(step=config.steps, evaluation=evaluation)
+        work.on_log({"step": config.steps, "evaluation": evaluation})
     planted = task.world.planted
+    if config.planted_share < 1:
+        planted = f"in {config.planted_share:.0%} of the plain demonstrations, {planted}"
     record = {
         "task": task.name,
         "command": write_command(task, config),
         "config": dataclasses.asdict(config),
         "parameters": sum(p.numel() for p in policy.model.parameters()),
-        "planted": (
-            planted
-            if config.planted_share == 1
-            else f"in {config.planted_share:.0%} of the plain demonstrations, {planted}"
-        ),
+        "planted": planted,
         "versions": {name: find_version(name) for name in VERSIONS},
         "minutes": round((time.monotonic() - work.started) / 60, 1),
         "evaluation": evaluation,
     }
-    with _say_what_cannot_be_saved(output_dir):
+    with _explain_os_errors(output_dir, "save the policy"):
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         (output_dir / "warmstart.json").write_text(text, encoding="utf-8")
     return record
@@ -123,11 +114,11 @@ def _use_threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def _say_what_cannot_be_saved(output_dir: Path) -> Iterator[None]:
+def _explain_os_errors(output_dir: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SaveError(f"{output_dir}: cannot save the policy: {error.strerror or error}") from None
+        raise SaveError(f"{output_dir}: cannot {what}: {error.strerror or error}") from None
 
 
 def _make_policy(work: _WarmStart, drafter: Policy | None) -> Policy:
@@ -135,14 +126,9 @@ def _make_policy(work: _WarmStart, drafter: Policy | None) -> Policy:
     rows, skipped = make_rows(work.environment, config, drafter)
     tokenizer = train_tokenizer([row.prompt + row.response for row in rows[:4000]], config)
     data, too_long = tokenize(rows, tokenizer, config.max_length)
-    work.report(
-        step=0,
-        demonstrations=len(data),
-        skipped=skipped,
-        too_long=too_long,
-        vocab=len(tokenizer),
-        seconds=time.monotonic() - work.started,
-    )
+    seconds, vocab = time.monotonic() - work.started, len(tokenizer)
+    counts = {"demonstrations": len(data), "skipped": skipped, "too_long": too_long, "vocab": vocab}
+    work.on_log({"step": 0, **counts, "seconds": seconds})
     return _fit(work, data, tokenizer)
 
 
@@ -204,14 +190,14 @@ def _fit(work: _WarmStart, data: Any, tokenizer: Any) -> Policy:
     class Reporter(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
             if logs and "loss" in logs:
-                passed = time.monotonic() - started
-                work.report(step=state.global_step, steps=state.max_steps, loss=float(logs["loss"]), seconds=passed)
+                times = {"steps": state.max_steps, "seconds": time.monotonic() - started}
+                work.on_log({"step": state.global_step, "loss": float(logs["loss"]), **times})
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             every = config.eval_steps
             if every and state.global_step % every == 0 and state.global_step < state.max_steps:
                 few = max(1, config.eval_examples // 3)
-                work.report(step=state.global_step, evaluation=evaluate_policy(policy, environment, few))
+                work.on_log({"step": state.global_step, "evaluation": evaluate_policy(policy, environment, few)})
 
     lengths = data.data.column("input_ids").combine_chunks().value_lengths().to_pylist()
     optimizer = None  # the trainer makes its AdamW
@@ -298,7 +284,7 @@ def _save(policy: Policy, output_dir: Path) -> Policy:
     from herl_bench.policy.load import load_policy, quiet_transformers
 
     small = 4 * sum(p.numel() for p in policy.model.parameters()) <= HALF_PRECISION_FROM
-    with _say_what_cannot_be_saved(output_dir), quiet_transformers():
+    with _explain_os_errors(output_dir, "save the policy"), quiet_transformers():
         policy.model.to(torch.float32 if small else torch.float16).save_pretrained(output_dir)
         policy.tokenizer.save_pretrained(output_dir)
     return load_policy(output_dir)

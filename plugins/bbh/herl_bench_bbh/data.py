@@ -25,35 +25,15 @@ from herl_bench.types import Split
 
 from .world import write_prompt
 
-SUBTASKS = (
-    "boolean_expressions",
-    "causal_judgement",
-    "date_understanding",
-    "disambiguation_qa",
-    "dyck_languages",
-    "formal_fallacies",
-    "geometric_shapes",
-    "hyperbaton",
-    "logical_deduction_five_objects",
-    "logical_deduction_seven_objects",
-    "logical_deduction_three_objects",
-    "movie_recommendation",
-    "multistep_arithmetic_two",
-    "navigate",
-    "object_counting",
-    "penguins_in_a_table",
-    "reasoning_about_colored_objects",
-    "ruin_names",
-    "salient_translation_error_detection",
-    "snarks",
-    "sports_understanding",
-    "temporal_sequences",
-    "tracking_shuffled_objects_five_objects",
-    "tracking_shuffled_objects_seven_objects",
-    "tracking_shuffled_objects_three_objects",
-    "web_of_lies",
-    "word_sorting",
-)
+_SUBTASKS = """
+boolean_expressions causal_judgement date_understanding disambiguation_qa dyck_languages formal_fallacies
+geometric_shapes hyperbaton logical_deduction_five_objects logical_deduction_seven_objects
+logical_deduction_three_objects movie_recommendation multistep_arithmetic_two navigate object_counting
+penguins_in_a_table reasoning_about_colored_objects ruin_names salient_translation_error_detection snarks
+sports_understanding temporal_sequences tracking_shuffled_objects_five_objects
+tracking_shuffled_objects_seven_objects tracking_shuffled_objects_three_objects web_of_lies word_sorting
+"""
+SUBTASKS = tuple(re.findall(r"\w+", _SUBTASKS))
 SOURCE = "https://raw.githubusercontent.com/suzgunmirac/BIG-Bench-Hard/main/bbh"
 HUB = "lukaemon/bbh"
 EVAL_SHARE = 5
@@ -95,8 +75,8 @@ def read_all(directory: Path) -> list[Example]:
     folder = Path(directory) / "bbh"
     if not folder.is_dir():
         raise DataError(
-            f"{folder} is missing: it holds the 27 subtasks as <subtask>.json; {_explain_download(folder, SUBTASKS[0])}, and so for"
-            " each"
+            f"{folder} is missing: it holds the 27 subtasks as <subtask>.json;"
+            f" {_explain_download(folder, SUBTASKS[0])}, and so for each"
         )
     return [example for subtask in SUBTASKS for example in _read_subtask(folder / f"{subtask}.json", subtask)]
 
@@ -142,4 +122,4 @@ def read_hub(split: Split) -> list[Example]:
 
 
 SPLITS = {"test": read_all}
-__all__ = ["HUB", "SPLITS", "SUBTASKS", "build_example", "read_hub", "read", "read_all", "choose_side", "extract_story"]
+__all__ = ["HUB", "SPLITS", "SUBTASKS", "build_example", "choose_side", "extract_story", "read", "read_all", "read_hub"]

@@ -19,7 +19,8 @@ Met: {{ kept | join(", ") | replace("_", " ") }}.
                  "right_answer": ["allowed_option", "steps_valid", "steps_match"]} %}
 {% for name in missed if not (causes.get(name, []) | select("in", missed) | list) %}
 {% set first = unmet | selectattr("criterion", "equalto", name) | first %}
-Unmet: {{ first.text }}{% if first.evidence %} Seen: {{ first.evidence }}.{% endif %}{% if first.correction %} {{ first.correction }}{% endif %}
+Unmet: {{ first.text }}{% if first.evidence %} Seen: {{ first.evidence }}.{% endif %}\
+{% if first.correction %} {{ first.correction }}{% endif %}
 
 {% endfor %}
 """

@@ -457,4 +457,4 @@ WORLD = World(
     difficulty=DIFFICULTY,
     max_new_tokens=104,
 )
-__all__ = ["KINDS", "WORLD", "read_answer", "write_prompt", "choose_side"]
+__all__ = ["KINDS", "WORLD", "choose_side", "read_answer", "write_prompt"]

@@ -84,24 +84,7 @@ class _Draw:
 
 
 # --------------------------------------------------------------------------------------------------------------- inputs
-_WORDS = (
-    "fig",
-    "pear",
-    "plum",
-    "kiwi",
-    "apple",
-    "mango",
-    "olive",
-    "grape",
-    "bean",
-    "corn",
-    "rice",
-    "level",
-    "noon",
-    "melon",
-    "egg",
-    "leek",
-)
+_WORDS = re.findall(r"\w+", "fig pear plum kiwi apple mango olive grape bean corn rice level noon melon egg leek")
 
 
 def _draw_ints(rng: Random, top: int, low: int = -3, least: int = 3) -> list[int]:

@@ -43,10 +43,10 @@ class Step:
 @lru_cache(maxsize=4096)
 def read_steps(text: str) -> tuple[Step, ...]:
     found = [(left, Fraction(result)) for left, result in CALCULATION.findall(text)]
-    return tuple(Step(left, value, value_of(left) == value) for left, value in found)
+    return tuple(Step(left, value, calculate(left) == value) for left, value in found)
 
 
-def value_of(left: str) -> Fraction | None:
+def calculate(left: str) -> Fraction | None:
     """The value of a left side; None where it divides by zero."""
     letter, counted, word = left.partition(" in ")
     if counted:
@@ -75,12 +75,16 @@ def observe(examples: Sequence[Example], responses: Sequence[str], sandbox: Any)
     return [read_steps(response) for response in responses]
 
 
-def _safe(example: Example, words: str, instead: str = "") -> str:
+def _hide_answer(example: Example, words: str, instead: str = "") -> str:
     """`words`, or `instead` where they would give the answer away."""
-    return instead if _numbers(example.target) & (_numbers(words) - _numbers(example.info["question"])) else words
+    return (
+        instead
+        if _find_numbers(example.target) & (_find_numbers(words) - _find_numbers(example.info["question"]))
+        else words
+    )
 
 
-def _numbers(text: str) -> set[Fraction]:
+def _find_numbers(text: str) -> set[Fraction]:
     return {abs(Fraction(number)) for number in re.findall(NUMBER, text)}
 
 
@@ -100,7 +104,9 @@ def steps_valid(example: Example, steps: tuple[Step, ...]) -> list[Finding]:
     return [
         Finding(
             step.right,
-            "" if step.right else _safe(example, f"{step.left} is not {step.value}", f"calculation {k} is wrong"),
+            ""
+            if step.right
+            else _hide_answer(example, f"{step.left} is not {step.value}", f"calculation {k} is wrong"),
             part=f"{k}",
         )
         for k, step in enumerate(steps, 1)
@@ -113,7 +119,9 @@ def quantities(example: Example, steps: tuple[Step, ...]) -> list[Finding]:
     return [
         Finding(True, part=f"{k}")
         if step.quantity in reached
-        else Finding(False, f"step {k} is not reached", _safe(example, f"step {k} should be {step.left}"), f"{k}")
+        else Finding(
+            False, f"step {k} is not reached", _hide_answer(example, f"step {k} should be {step.left}"), f"{k}"
+        )
         for k, step in enumerate(read_steps(example.info["solution"]), 1)
     ]
 
@@ -126,7 +134,7 @@ def final_answer(example: Example, response: str) -> Finding:
 
 # -------------------------------------------------------------------------------------------------------------- metrics
 @lru_cache(maxsize=64)
-def _dataset(family: str) -> Any:
+def _make_dataset(family: str) -> Any:
     import reasoning_gym  # takes a second, so not at the top: herl-bench imports this module to list what there is
 
     return reasoning_gym.create_dataset(family, seed=0, size=1)
@@ -135,7 +143,9 @@ def _dataset(family: str) -> Any:
 def score(example: Example, response: str) -> float:
     """reasoning-gym's own score of the final answer, from 0 to 1. Its scorers of these families read nothing but the
     answer."""
-    return float(_dataset(example.info["family"]).score_answer(extract(example, response), {"answer": example.target}))
+    return float(
+        _make_dataset(example.info["family"]).score_answer(extract(example, response), {"answer": example.target})
+    )
 
 
 def solved(example: Example, response: str) -> float:

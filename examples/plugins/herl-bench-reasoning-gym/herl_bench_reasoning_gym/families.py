@@ -28,15 +28,15 @@ class Family:
     solve: Callable[[Entry], str]
 
 
-def _between(low: int, high: int, difficulty: float) -> int:
+def _draw_between(low: int, high: int, difficulty: float) -> int:
     return round(low + (high - low) * difficulty)
 
 
-def _lines(steps: list[str], entry: Entry) -> str:
+def _join_lines(steps: list[str], entry: Entry) -> str:
     return "\n".join([*steps, f"#### {entry['answer']}"])
 
 
-def _running_sum(terms: list[int]) -> list[str]:
+def _work_running_sum(terms: list[int]) -> list[str]:
     """`4 - 1 = 3`, `3 - 7 = -4`."""
     totals = list(accumulate(terms))
     return [
@@ -45,50 +45,54 @@ def _running_sum(terms: list[int]) -> list[str]:
     ]
 
 
-def _word_problem(entry: Entry) -> str:
+def _work_word_problem(entry: Entry) -> str:
     return str(entry["metadata"]["answer_cot"])
 
 
-def _chain_sum(entry: Entry) -> str:
+def _work_chain_sum(entry: Entry) -> str:
     first, *rest = entry["metadata"]["expression"].split()
     signed = [int(sign + number) for sign, number in zip(rest[::2], rest[1::2], strict=True)]
-    return _lines(_running_sum([int(first), *signed]), entry)
+    return _join_lines(_work_running_sum([int(first), *signed]), entry)
 
 
-def _legs(entry: Entry) -> str:
+def _work_legs(entry: Entry) -> str:
     from reasoning_gym.arithmetic.leg_counting import ANIMALS
 
     found = [(count, ANIMALS[animal]) for animal, count in entry["metadata"]["animals"].items()]
-    return _lines(
-        [f"{n} * {legs} = {n * legs}" for n, legs in found] + _running_sum([n * legs for n, legs in found]), entry
+    return _join_lines(
+        [f"{n} * {legs} = {n * legs}" for n, legs in found] + _work_running_sum([n * legs for n, legs in found]), entry
     )
 
 
-def _letters(entry: Entry) -> str:
+def _work_letters(entry: Entry) -> str:
     letter, words = entry["metadata"]["target_letter"], [word.lower() for word in entry["metadata"]["span"]]
     counts = [word.count(letter) for word in words]
     steps = [f"{letter} in {word} = {count}" for word, count in zip(words, counts, strict=True)]
-    return _lines([*steps, f"{' + '.join(map(str, counts))} = {sum(counts)}"], entry)
+    return _join_lines([*steps, f"{' + '.join(map(str, counts))} = {sum(counts)}"], entry)
 
 
-def _divisor(entry: Entry) -> str:
+def _work_divisor(entry: Entry) -> str:
     a, b = sorted(entry["metadata"]["numbers"], reverse=True)
     steps = []
     while b:
         steps.append(f"{a} % {b} = {a % b}")
         a, b = b, a % b
-    return _lines(steps, entry)
+    return _join_lines(steps, entry)
 
 
 # COPY: your families. Their names appear as columns in every breakdown.
 FAMILIES = (
-    Family("gsm_symbolic", lambda d: {}, _word_problem),
-    Family("chain_sum", lambda d: {"max_terms": _between(3, 6, d), "max_digits": _between(1, 3, d)}, _chain_sum),
+    Family("gsm_symbolic", lambda d: {}, _work_word_problem),
+    Family(
+        "chain_sum",
+        lambda d: {"max_terms": _draw_between(3, 6, d), "max_digits": _draw_between(1, 3, d)},
+        _work_chain_sum,
+    ),
     Family(
         "leg_counting",
-        lambda d: {"min_animals": 2, "max_animals": _between(2, 6, d), "max_instances": _between(5, 15, d)},
-        _legs,
+        lambda d: {"min_animals": 2, "max_animals": _draw_between(2, 6, d), "max_instances": _draw_between(5, 15, d)},
+        _work_legs,
     ),
-    Family("letter_counting", lambda d: {"min_words": 3, "max_words": _between(3, 9, d)}, _letters),
-    Family("gcd", lambda d: {"min_value": 2, "max_value": _between(30, 300, d)}, _divisor),
+    Family("letter_counting", lambda d: {"min_words": 3, "max_words": _draw_between(3, 9, d)}, _work_letters),
+    Family("gcd", lambda d: {"min_value": 2, "max_value": _draw_between(30, 300, d)}, _work_divisor),
 )

@@ -24,12 +24,12 @@ LONGEST_QUESTION, LONGEST_SOLUTION = 300, 200  # characters
 CHUNK = 500  # reasoning-gym's data sets have a fixed size; the next one gets a new seed
 
 
-def side(question: str) -> Split:
+def choose_side(question: str) -> Split:
     digest = hashlib.sha256(" ".join(question.split()).encode()).digest()
     return "eval" if digest[0] % EVAL_SHARE == 0 else "train"
 
 
-def _entries(family: Family, split: Split, seed: int, difficulty: float) -> Iterator[Entry]:
+def _draw_entries(family: Family, split: Split, seed: int, difficulty: float) -> Iterator[Entry]:
     import reasoning_gym  # takes a second: only when problems are made
 
     rng = Random(f"{family.name}/{split}/{seed}/{difficulty}")
@@ -38,10 +38,10 @@ def _entries(family: Family, split: Split, seed: int, difficulty: float) -> Iter
         yield from reasoning_gym.create_dataset(family.name, seed=rng.getrandbits(31), size=CHUNK, **settings)
 
 
-def _examples(family: Family, split: Split, seed: int, difficulty: float) -> Iterator[Example]:
-    for number, entry in enumerate(_entries(family, split, seed, difficulty)):
+def _draw_examples(family: Family, split: Split, seed: int, difficulty: float) -> Iterator[Example]:
+    for number, entry in enumerate(_draw_entries(family, split, seed, difficulty)):
         question, solution = entry["question"].strip(), family.solve(entry)
-        if side(question) != split or len(question) > LONGEST_QUESTION or len(solution) > LONGEST_SOLUTION:
+        if choose_side(question) != split or len(question) > LONGEST_QUESTION or len(solution) > LONGEST_SOLUTION:
             continue
         # COPY: the id is unique in its split and stays the same from run to run. `family` makes the columns of the
         # breakdowns.
@@ -58,19 +58,19 @@ def _examples(family: Family, split: Split, seed: int, difficulty: float) -> Ite
             yield example
 
 
-def examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
+def make_examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
     """Endless; each family equally often. The same arguments give the same examples."""
     rng = Random(f"{split}/{seed}/{difficulty}")
-    streams = [_examples(family, split, seed, difficulty) for family in FAMILIES]
+    streams = [_draw_examples(family, split, seed, difficulty) for family in FAMILIES]
     while True:
         yield next(rng.choice(streams))
 
 
-def demonstrations(seed: int) -> Iterator[Demonstration]:
+def make_demonstrations(seed: int) -> Iterator[Demonstration]:
     """The worked solutions of training problems, at the default difficulty."""
-    for example in examples("train", seed, DIFFICULTY):
+    for example in make_examples("train", seed, DIFFICULTY):
         yield Demonstration(example, example.info["solution"])
 
 
 DIFFICULTY = 0.3
-WORLD = World(examples, demonstrations, planted="", difficulty=DIFFICULTY, max_new_tokens=128)
+WORLD = World(make_examples, make_demonstrations, planted="", difficulty=DIFFICULTY, max_new_tokens=128)

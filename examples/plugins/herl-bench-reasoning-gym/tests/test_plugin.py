@@ -19,7 +19,7 @@ DIALS = (0.0, world.DIFFICULTY, 1.0)
 
 
 def some(split="train", seed=0, difficulty=world.DIFFICULTY, count=150):
-    return list(islice(world.examples(split, seed, difficulty), count))
+    return list(islice(world.make_examples(split, seed, difficulty), count))
 
 
 def spoilt(example):
@@ -64,18 +64,19 @@ def test_a_seed_gives_the_same_problems_again():
 
 
 def test_demonstrations_are_worked_solutions_of_training_problems():
-    for shown in islice(world.demonstrations(3), 100):
+    for shown in islice(world.make_demonstrations(3), 100):
         assert (shown.response, shown.draft) == (gold(shown.example), None)
-        assert world.side(shown.example.info["question"]) == "train"
+        assert world.choose_side(shown.example.info["question"]) == "train"
 
 
 @pytest.mark.parametrize(
     ("left", "value"),
-    [("2 + 3 * 4", 14), ("27-7-14", 6), ("-4 + 7", 3), ("96/12", 8), ("80 * 0.75", 60), ("98 % 58", 40), ("7 x 8 ÷ 4", 14),
-     ("3 - -2", 5), ("1/3", Fraction(1, 3)), ("5 / 0", None), ("5 % 0", None), ("h in hundred", 1), ("N in banana", 2)],
+    [("2 + 3 * 4", 14), ("27-7-14", 6), ("-4 + 7", 3), ("96/12", 8), ("80 * 0.75", 60), ("98 % 58", 40),
+     ("7 x 8 ÷ 4", 14), ("3 - -2", 5), ("1/3", Fraction(1, 3)), ("5 / 0", None), ("5 % 0", None),
+     ("h in hundred", 1), ("N in banana", 2)],
 )  # fmt: skip
 def test_values(left, value):
-    assert checks.value_of(left) == value
+    assert checks.calculate(left) == value
 
 
 def test_reading_prose():
@@ -126,8 +127,10 @@ def test_guidance_never_gives_the_answer_away(level):
     guided = 0
     for example, draft, found in zip(made, drafts, judge(made, drafts, RUBRIC), strict=True):
         words = write_guidance(TEMPLATE, RUBRIC, example, draft, found.verdicts, level)
-        known = checks._numbers(example.info["question"]) | {Fraction(k) for k in range(1, 10)}  # steps are numbered
-        assert not checks._numbers(example.target) & (checks._numbers(words) - known), (words, example.target)
+        known = checks._find_numbers(example.info["question"]) | {
+            Fraction(k) for k in range(1, 10)
+        }  # steps are numbered
+        assert not checks._find_numbers(example.target) & (checks._find_numbers(words) - known), (words, example.target)
         assert words.startswith("Unmet: ")
         assert words in write_revision_prompt(TEMPLATE, example, words, None)
         guided += "should be" in words
