@@ -133,12 +133,12 @@ class HindsightBuffer:
         self._lessons = [*self._lessons, *lessons][-self.capacity :]
         self._index = None
 
-    def same(self, example: Example, rng: Random) -> Hindsight | None:
+    def draw_same(self, example: Example, rng: Random) -> Hindsight | None:
         """A lesson about this very prompt, or None."""
         found = [h for h in self._lessons if h.example_id == example.id]
         return rng.choice(found) if found else None
 
-    def similar(self, example: Example, rng: Random, k: int = 4) -> Hindsight | None:
+    def draw_similar(self, example: Example, rng: Random, k: int = 4) -> Hindsight | None:
         """One of the `k` lessons whose prompts are nearest by BM25 (other prompts only), or None."""
         import bm25s
 
