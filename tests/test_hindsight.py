@@ -183,7 +183,7 @@ def test_the_same_lessons_and_seed_give_the_same_draws_also_after_saving(prompts
     buffer.add([lesson(i, p, f"e{i % 2}") for i, p in enumerate(prompts)])
     restored.load_state_dict(json.loads(json.dumps(buffer.state_dict())))
     query = Example("e0", "red pears", "")
-    for draw in (HindsightBuffer.same, HindsightBuffer.similar):
+    for draw in (HindsightBuffer.draw_same, HindsightBuffer.draw_similar):
         one, two = Random(seed), Random(seed)
         assert [draw(buffer, query, one) for _ in range(5)] == [draw(restored, query, two) for _ in range(5)]
 
