@@ -194,12 +194,12 @@ def run_sweep(
     plan: SweepPlan, *, jobs: int | None = None, ray: str | None = None, progress: bool | None = None
 ) -> list[FailedCell]:
     """Run what is missing; gives the cells that failed. Raises `SweepStopped`."""
-    from herl_bench.locking import locked
+    from herl_bench.locking import lock_folder
     from herl_bench.progress import open_sweep_progress
     from herl_bench.sweep.cells import prepare_cells
     from herl_bench.sweep.pools import LocalPool, Pool, RayPool, run_cells
 
-    with locked(plan.folder, "comparison") as lock:
+    with lock_folder(plan.folder, "comparison") as lock:
         prepare_cells(plan.cells)
         if all(cell.files.finished for cell in plan.cells):
             return []
