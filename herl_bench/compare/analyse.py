@@ -53,7 +53,8 @@ def compare_runs(
     paired = {task: by_arm for task, by_arm in paired.items() if baseline in by_arm and len(by_arm) > 1}
     if not paired:
         _refuse_nothing(failed)
-    unequal = tuple(sentence for by_arm in paired.values() for sentence in find_differences(by_arm))
+    as_named = ({arm: by_arm[arm] for arm in runs[task] if arm in by_arm} for task, by_arm in paired.items())
+    unequal = tuple(sentence for by_arm in as_named for sentence in find_differences(by_arm))
     if unequal and not terms.allow_unequal:
         raise UsageError(
             f"not a fair comparison: {'; '.join(unequal)}: make them equal, or pass --allow_unequal to compare all the"
