@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from herl_bench.plain_text import neutralize
 
 if TYPE_CHECKING:
+    from herl_bench.sweep.cells import Cell
+    from herl_bench.sweep.pools import SweepState
     from herl_bench.train.training_run import TrainingRun
 
 log = logging.getLogger("herl_bench")
@@ -232,3 +234,94 @@ def open_bar(label: str, total: int, wanted: bool | None = None) -> Iterator[Cal
     with Progress(console=Console(stderr=True), transient=True, disable=not shown) as bar:
         task = bar.add_task(label, total=total)
         yield lambda more: bar.advance(task, more)
+
+
+# -------------------------------------------------------------------------------------------------------------- a sweep
+class SweepProgress:
+    """Shows nothing. What the others show goes to stderr, for stdout is the comparison's alone."""
+
+    def __init__(self, cells: Sequence[Cell]):
+        self.cells = cells
+
+    def __enter__(self) -> SweepProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, state: SweepState) -> None:
+        pass
+
+
+class PlainSweepProgress(SweepProgress):
+    """A line as each cell starts and ends, for logs and pipes."""
+
+    def __init__(self, cells: Sequence[Cell]):
+        super().__init__(cells)
+        self.started = time.monotonic()
+        self.shown: set[tuple[str, str]] = set()
+
+    def show(self, state: SweepState) -> None:
+        if state.kept:
+            self.say_once("", f"{len(state.kept)} of {len(self.cells)} runs are there already")
+        for cell in state.running:
+            self.say_once(f"{cell.name}: ", "started")
+        for cell in state.done:
+            ended = len(state.kept) + len(state.done)
+            self.say_once(f"{cell.name}: ", f"done ({ended} of {len(self.cells)})", key="done")
+        for end in () if state.stopping else state.failed:
+            self.say_once(f"{end.cell.name}: ", f"failed: {end.reason}", key="failed")
+
+    def say_once(self, who: str, what: str, key: str = "") -> None:
+        if (who, key or what) not in self.shown:
+            self.shown.add((who, key or what))
+            minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
+            print(f"[{minutes:3}:{seconds:02}] {who}{what}", file=sys.stderr, flush=True)
+
+
+class LiveSweepProgress(SweepProgress):
+    """A bar for each running cell, and one for them all, redrawn in place."""
+
+    def __init__(self, cells: Sequence[Cell]):
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        super().__init__(cells)
+        note = TextColumn("{task.fields[note]}")
+        columns = TextColumn("{task.description}"), BarColumn(), note, TimeElapsedColumn()
+        self.bars = Progress(*columns, console=Console(stderr=True))
+        self.rows: dict[Cell, Any] = {}
+        self.all = self.bars.add_task("all", total=sum(cell.budget for cell in cells), note="")
+
+    def __enter__(self) -> LiveSweepProgress:
+        self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
+    def show(self, state: SweepState) -> None:
+        from herl_bench.sweep.cells import count_tokens
+
+        spent = sum(cell.budget for cell in (*state.kept, *state.done))
+        for cell in [cell for cell in self.rows if cell not in state.running]:
+            self.bars.remove_task(self.rows.pop(cell))
+        for cell in state.running:
+            if cell not in self.rows:
+                self.rows[cell] = self.bars.add_task(f"  {cell.name}", total=cell.budget, note="")
+            tokens = count_tokens(cell)
+            spent += min(tokens, cell.budget)
+            note = f"{tokens:,}/{cell.budget:,} tokens" if tokens else "starting"
+            self.bars.update(self.rows[cell], completed=tokens, note=note)
+        note = f"{len(state.kept) + len(state.done)} of {len(self.cells)} runs done, {len(state.running)} running"
+        note += f", {len(state.failed)} failed" if state.failed else ""
+        self.bars.update(self.all, completed=spent, note=note + (", stopping" if state.stopping else ""))
+
+
+def open_sweep_progress(cells: Sequence[Cell], wanted: bool | None = None) -> SweepProgress:
+    """wanted: as for a run."""
+    if wanted is False:
+        return SweepProgress(cells)
+    if sys.stderr.isatty() or in_notebook():
+        return LiveSweepProgress(cells)
+    return PlainSweepProgress(cells) if wanted else SweepProgress(cells)

@@ -15,15 +15,15 @@ from typing import Any
 
 from tables import round_all
 
-from herl_bench.cli.compare import Plan, plan_cells
-from herl_bench.compare.analyse import compare
-from herl_bench.compare.fairness import version_notes
+from herl_bench.compare.analyse import Terms, compare_runs
+from herl_bench.compare.fairness import note_versions
 from herl_bench.compare.finished_runs import FinishedRun, read_run
 from herl_bench.compare.schema import Comparison, Contrast, Evaluated, RunRecord
 from herl_bench.errors import UsageError
+from herl_bench.experiment.grid import SweepPlan, SweepRequest, plan_sweep
 from herl_bench.plugins import load_host
-from herl_bench.runs import RunFiles
-from herl_bench.sweep.sweep import Cell, difference, finished
+from herl_bench.settings import parse_settings
+from herl_bench.sweep.cells import Cell, find_difference
 
 CURVE = (
     "tokens",
@@ -42,17 +42,19 @@ Runs = dict[str, list[FinishedRun]]
 """By arm, of one task."""
 
 
-def plan_part(grid: Mapping[str, Any], folder: Path) -> Plan:
-    """The cells that `herl-bench compare` would run, by its own planner. grid: those of its options that are given."""
-    given = dict.fromkeys(("tasks", "methods", "seeds", "budget", "model", "data"))
-    return plan_cells(load_host(), {**given, **grid}, str(folder), None)
+def plan_part(asked: Mapping[str, Any], folder: Path) -> SweepPlan:
+    """The cells that `herl-bench compare` would run, by its own planner. asked: those of its options that are given."""
+    request = parse_settings({}, asked["assignments"], None)
+    settings = {**request.run, **request.method}
+    sweep = SweepRequest(seeds=asked.get("seeds"), settings=settings, grid=asked["grid_file"], output_dir=folder)
+    return plan_sweep(load_host(), sweep)
 
 
-def find_done(plan: Plan) -> list[Cell]:
+def find_done(plan: SweepPlan) -> list[Cell]:
     """Finished. Raises `UsageError` for a run of other settings than the part asks for now."""
-    there = [cell for cell in plan.cells if finished(cell.directory)]
+    there = [cell for cell in plan.cells if cell.files.finished]
     for cell in there:
-        if told := difference(RunFiles(cell.directory).config.read_text(encoding="utf-8"), cell.config):
+        if told := find_difference(cell.files.config.read_text(encoding="utf-8"), cell.config):
             raise UsageError(
                 f"{cell.directory} was made with {told}: collect it with the settings that it was made with, or move it"
                 " away"
@@ -60,16 +62,16 @@ def find_done(plan: Plan) -> list[Cell]:
     return there
 
 
-def find_diverged(plan: Plan) -> list[Cell]:
+def find_diverged(plan: SweepPlan) -> list[Cell]:
     """Not finished, and stopped by the trainer, which looks for it: they stay so, however often they are run."""
     return [
         cell
         for cell in plan.cells
-        if not finished(cell.directory) and any(RunFiles(cell.directory).checkpoints.glob("diverged-*"))
+        if not cell.files.finished and any(cell.files.checkpoints.glob("diverged-*"))
     ]
 
 
-def collect_runs(plan: Plan, baselines: Sequence[str]) -> dict[str, Any] | None:
+def collect_runs(plan: SweepPlan, baselines: Sequence[str]) -> dict[str, Any] | None:
     """What is kept of a part's runs; None while there is nothing to compare. baselines: arms that all
     others are compared with; other parts may have run them."""
     cells = find_done(plan)
@@ -114,7 +116,7 @@ def _pair(task: str, runs: Runs, ended: Container[tuple[str, str, int]]) -> Runs
     return {arm: group for arm, group in kept.items() if group}
 
 
-def _collect_task(plan: Plan, task: str, runs: Runs, baselines: Sequence[str]) -> dict[str, Any] | None:
+def _collect_task(plan: SweepPlan, task: str, runs: Runs, baselines: Sequence[str]) -> dict[str, Any] | None:
     if set(runs) <= set(baselines):
         return None
     compared = [done for name in baselines if (done := _compare_with(plan, task, runs, name))]
@@ -131,7 +133,7 @@ def _collect_task(plan: Plan, task: str, runs: Runs, baselines: Sequence[str]) -
         "base_model": compared[0].runs[0].manifest["base_model"]["sha256"],
         "before": _keep_evaluation(compared[0].runs[0].before, items.metric),
         "unequal": compared[0].unequal,
-        "notes": version_notes([run for group in runs.values() for run in group]),
+        "notes": note_versions([run for group in runs.values() for run in group]),
         "target": compared[0].arm_scores[0].target,
         "arms": [
             {
@@ -155,12 +157,12 @@ def _collect_task(plan: Plan, task: str, runs: Runs, baselines: Sequence[str]) -
     return rounded
 
 
-def _compare_with(plan: Plan, task: str, runs: Runs, baseline: str) -> Comparison | None:
+def _compare_with(plan: SweepPlan, task: str, runs: Runs, baseline: str) -> Comparison | None:
     """None while the baseline, or every other arm, has no run."""
     if baseline not in runs or len(runs) < 2:
         return None
     arms = sorted(plan.arms, key=lambda arm: arm.name != baseline)
-    return compare({task: runs}, arms, folder=plan.folder, command="", allow_unequal=True)
+    return compare_runs({task: runs}, arms, Terms(allow_unequal=True), folder=plan.folder)
 
 
 def _keep_contrast(contrast: Contrast) -> dict[str, Any]:

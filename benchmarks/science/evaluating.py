@@ -18,7 +18,7 @@ from typing import Any
 
 from collect import write_marks
 
-from herl_bench.sweep.sweep import finished
+from herl_bench.runs import RunFiles
 
 ROUND = ("revised", "kept", "fixed", "broken", "tokens", "errors")
 
@@ -75,7 +75,7 @@ def run(asked: Mapping[str, Any], runs: Path, directory: Path) -> int:
     of the first that fails."""
     failed = 0
     for one in plan_evaluations(asked, runs, directory):
-        if one.model != "tiny" and not finished(Path(one.model)):
+        if one.model != "tiny" and not RunFiles(Path(one.model)).finished:
             print(f"{one.model} is not there yet: run the part that trains it first", file=sys.stderr)
             failed = 1
         elif one.find_results() is None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from herl_bench.compare import statistics
-from herl_bench.compare.analyse import by_kind, interval, score_interval
+from herl_bench.compare.outcomes import estimate_by_kind, estimate_mean, estimate_score
 from herl_bench.evaluate.scores import pass_at_k
 
 GRID = 8
@@ -222,10 +222,11 @@ def compare_passes(raw: Raw) -> dict[str, Row]:
         }
         gain = has["herl"] - has["ppo"]
         found = {
-            "base": interval(has["base"]),
-            "ppo": score_interval(has["ppo"]),
-            "herl": score_interval(has["herl"]),
-            "gain": interval(gain),
+            "base": estimate_mean(has["base"]),
+            "ppo": estimate_score(has["ppo"]),
+            "herl": estimate_score(has["herl"]),
+            "gain": estimate_mean(gain),
         }
-        out[f"pass@{k}"] = {name: pick_interval(asdict(one)) for name, one in (found | by_kind(gain, planted)).items()}
+        found |= estimate_by_kind(gain, planted)
+        out[f"pass@{k}"] = {name: pick_interval(asdict(one)) for name, one in found.items()}
     return out

@@ -18,27 +18,27 @@ SPENT_WITHIN = 0.05
 """Share of the budget by which what two arms spent may differ."""
 
 
-def differences(runs: Mapping[str, Sequence[FinishedRun]]) -> tuple[str, ...]:
+def find_differences(runs: Mapping[str, Sequence[FinishedRun]]) -> tuple[str, ...]:
     """One sentence per difference. runs: by arm, all of one task."""
     task = next(run.task for group in runs.values() for run in group)
-    facts = {arm: [_facts(run) for run in group] for arm, group in runs.items()}
+    facts = {arm: [_collect_facts(run) for run in group] for arm, group in runs.items()}
     found = []
     for name in next(iter(facts.values()))[0]:
         values = {arm: list(dict.fromkeys(fact[name] for fact in group)) for arm, group in facts.items()}
         if len({value for given in values.values() for value in given}) > 1:
             found.append(
                 f"{task}: {name}: "
-                + "; ".join(f"{arm} has {' and '.join(map(_short, given))}" for arm, given in values.items())
+                + "; ".join(f"{arm} has {' and '.join(map(_shorten, given))}" for arm, given in values.items())
             )
     seeds = {arm: tuple(sorted(run.seed for run in group)) for arm, group in runs.items()}
     if len(set(seeds.values())) > 1:
         found.append(
             f"{task}: seeds: " + "; ".join(f"{arm} has {', '.join(map(str, own))}" for arm, own in seeds.items())
         )
-    return (*found, *_spending(task, runs))
+    return (*found, *_compare_spending(task, runs))
 
 
-def _facts(run: FinishedRun) -> dict[str, Any]:
+def _collect_facts(run: FinishedRun) -> dict[str, Any]:
     """Hashable, by the name that the user reads."""
     manifest, settings = run.manifest, run.settings
     return {
@@ -50,14 +50,14 @@ def _facts(run: FinishedRun) -> dict[str, Any]:
         if settings.get("system_instruction") is None
         else settings["system_instruction"],
         "integrity": settings.get("integrity") or "shared",
-        "evaluation items": _digest(run),
+        "evaluation items": _digest_items(run),
         "primary metric": run.metric,
         "generation of the evaluated answers": tuple(sorted((k, str(v)) for k, v in run.after.generation.items())),
         "token budget": settings["budget"],
     }
 
 
-def _spending(task: str, runs: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
+def _compare_spending(task: str, runs: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
     budgets = [run.settings["budget"] for group in runs.values() for run in group]
     spent = {arm: [run.rows[-1]["tokens"] for run in group] for arm, group in runs.items()}
     everything = [tokens for group in spent.values() for tokens in group]
@@ -67,22 +67,22 @@ def _spending(task: str, runs: Mapping[str, Sequence[FinishedRun]]) -> list[str]
     return [f"{task}: tokens spent: {told}"]
 
 
-def _digest(run: FinishedRun) -> str:
+def _digest_items(run: FinishedRun) -> str:
     items = [(s.item.id, s.item.prompt, s.item.target) for s in run.after.samples]
     return f"{len(items)} items ({hashlib.sha256(repr(items).encode()).hexdigest()[:12]})"
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     if isinstance(value, str):
         return value[:12] if len(value) == 64 else value
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, tuple):
-        return ", ".join(map(_short, value))
+        return ", ".join(map(_shorten, value))
     return str(value)
 
 
-def version_notes(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
+def note_versions(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     """What differs and need not matter: versions of the package and of its libraries."""
     notes = []
     for name in sorted({"herl_bench", *(library for run in runs for library in run.manifest["libraries"])}):

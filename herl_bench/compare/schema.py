@@ -4,7 +4,7 @@ made of.
     Comparison
     ├── arms        what is compared: a method with its settings; the first is the baseline
     ├── tasks       TaskItems: the evaluation items, once, that outcome vectors and flips refer to by position
-    ├── runs        RunRecord: one cell (task, arm, seed): scores, curve, spending, outcomes per item, calibration, manifest
+    ├── runs        RunRecord: one cell (task, arm, seed): scores, curve, spending, outcomes per item, manifest
     ├── failed      cells that have no result, with the reason
     ├── arm_scores  ArmScore: per task and arm, over seeds
     ├── contrasts   Contrast: per task, one arm against the baseline: tests, interval, verdict, flips, criteria
@@ -12,8 +12,8 @@ made of.
     └── unequal     differences that `--allow_unequal` let through; empty where the comparison is fair
 
 Shares and scores are in [0, 1]. An interval is at `Comparison.level` (0.95). Everything is frozen and
-JSON-serialisable; `to_json` and `from_json` are inverse to each other. Left out: how anything is computed (`stats.py`,
-`analyse.py`) and how it is shown.
+JSON-serialisable; `to_json` and `from_json` are inverse to each other. Left out: how anything is computed
+(`statistics.py`, `analyse.py`) and how it is shown.
 """
 
 from __future__ import annotations
@@ -403,7 +403,9 @@ class Comparison:
 
 # ----------------------------------------------------------------------------------------------------------------- JSON
 def to_json(comparison: Comparison) -> str:
-    return json.dumps(dataclasses.asdict(comparison), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    values = dataclasses.asdict(comparison)
+    kept = {f.name: values[f.name] for f in dataclasses.fields(Comparison)}  # a subclass may have more
+    return json.dumps(kept, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
 def from_json(text: str, where: str = "compare.json") -> Comparison:

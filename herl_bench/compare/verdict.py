@@ -35,7 +35,7 @@ LOUD = 0.01
 @dataclass(frozen=True)
 class Evidence:
     """What the rules look at. difference: arm minus baseline, with its interval. p: corrected. detectable,
-    seeds_needed, items_needed: see `stats.py`.
+    seeds_needed, items_needed: see `statistics.py`.
 
     undecided: by arm, of how many answers. repeats: samples of each item, where sets of answers are compared and
     nothing was trained; else None.
@@ -59,29 +59,31 @@ class Evidence:
     items_needed: int | None = None
 
 
-def verdict(given: Evidence, margin: float = MARGIN) -> Verdict:
-    found = _over_seeds(given, margin) if given.repeats is None else _over_items(given, margin)
-    return replace(found, sentence=found.sentence + undecided_note(given.undecided, given.higher_is_better))
+def reach_verdict(given: Evidence, margin: float = MARGIN) -> Verdict:
+    found = _judge_over_seeds(given, margin) if given.repeats is None else _judge_over_items(given, margin)
+    return replace(found, sentence=found.sentence + describe_undecided(given.undecided, given.higher_is_better))
 
 
-def _over_seeds(given: Evidence, margin: float) -> Verdict:
+def _judge_over_seeds(given: Evidence, margin: float) -> Verdict:
     who = f"{given.arm} and {given.baseline} on {given.task}"
-    design = f"{count(given.seeds, 'seed')} × {count(given.items, 'item')}"
+    design = f"{spell_count(given.seeds, 'seed')} × {spell_count(given.items, 'item')}"
     if given.seeds < FEWEST_SEEDS or given.low is None or given.high is None or given.p is None:
         return Verdict(
             "not enough seeds",
-            f"Not enough seeds to compare {who}: with {count(given.seeds, 'seed')} the difference is"
-            f" {signed(given.difference)}, and how much of it another seed would change is not known; at least"
+            f"Not enough seeds to compare {who}: with {spell_count(given.seeds, 'seed')} the difference is"
+            f" {spell_signed(given.difference)}, and how much of it another seed would change is not known; at least"
             f" {FEWEST_SEEDS} are needed.",
         )
-    interval = f"{signed(given.difference)}, 95 % interval {signed(given.low)} to {signed(given.high)}"
+    interval = (
+        f"{spell_signed(given.difference)}, 95 % interval {spell_signed(given.low)} to {spell_signed(given.high)}"
+    )
     corrected = f", corrected for {given.contrasts} comparisons" if given.contrasts > 1 else ""
     if given.p < ALPHA and (given.low > 0 or given.high < 0):
         word = "better" if (given.difference > 0) == given.higher_is_better else "worse"
         return Verdict(
             "better" if word == "better" else "worse",
             f"{given.arm} is {word} than {given.baseline} on {given.task}: {interval} ({design};"
-            f" {probability(given.p)}{corrected}).",
+            f" {spell_p(given.p)}{corrected}).",
         )
     bound = math.ceil(round(max(abs(given.low), abs(given.high)) * 1000, 6)) / 1000
     if bound <= margin:
@@ -92,12 +94,12 @@ def _over_seeds(given: Evidence, margin: float) -> Verdict:
         )
     return Verdict(
         "not enough seeds",
-        f"Not enough seeds to tell {who} apart: {interval} ({design}; {probability(given.p)}{corrected})."
-        f" {power_note(given, margin)}",
+        f"Not enough seeds to tell {who} apart: {interval} ({design}; {spell_p(given.p)}{corrected})."
+        f" {describe_power(given, margin)}",
     )
 
 
-def _over_items(given: Evidence, margin: float) -> Verdict:
+def _judge_over_items(given: Evidence, margin: float) -> Verdict:
     low, high, p, repeats = given.low, given.high, given.p, given.repeats or (1,)
     assert low is not None
     assert high is not None
@@ -105,11 +107,15 @@ def _over_items(given: Evidence, margin: float) -> Verdict:
     who = f"{given.arm} and {given.baseline} on {given.task}"
     fewest, most = min(repeats), max(repeats)
     samples = (
-        "one sample" if most == 1 else count(most, "sample") if fewest == most else f"{fewest:,} to {most:,} samples"
+        "one sample"
+        if most == 1
+        else spell_count(most, "sample")
+        if fewest == most
+        else f"{fewest:,} to {most:,} samples"
     )
-    design = f"{count(given.items, 'item')}, {samples} of each"
-    interval = f"{signed(given.difference)}, 95 % interval over items {signed(low)} to {signed(high)}"
-    found = probability(p) + (f", corrected for {given.contrasts} comparisons" if given.contrasts > 1 else "")
+    design = f"{spell_count(given.items, 'item')}, {samples} of each"
+    interval = f"{spell_signed(given.difference)}, 95 % interval over items {spell_signed(low)} to {spell_signed(high)}"
+    found = spell_p(p) + (f", corrected for {given.contrasts} comparisons" if given.contrasts > 1 else "")
     limits = (
         "This is about these answers, on items like these: what another training seed would give, they cannot tell."
     )
@@ -123,20 +129,16 @@ def _over_items(given: Evidence, margin: float) -> Verdict:
         return Verdict("no difference larger than", said, bound)
     power = ""
     if given.detectable is not None and given.items_needed is not None:
-        power = (
-            f" With {count(given.items, 'item')} a difference under {given.detectable:.3f} cannot be told from noise"
-        )
-        power += (
-            f"; finding one of {margin:g} takes about {given.items_needed:,} items."
-            if given.detectable > margin
-            else "."
-        )
+        items, least = spell_count(given.items, "item"), f"{given.detectable:.3f}"
+        need = f"; finding one of {margin:g} takes about {given.items_needed:,} items"
+        power = f" With {items} a difference under {least} cannot be told from noise"
+        power += f"{need if given.detectable > margin else ''}."
     return Verdict(
         "not enough items", f"Not enough items to tell {who} apart: {interval} ({design}; {found}).{power} {limits}"
     )
 
 
-def undecided_note(undecided: Mapping[str, tuple[int, int]], higher_is_better: bool = True) -> str:
+def describe_undecided(undecided: Mapping[str, tuple[int, int]], higher_is_better: bool = True) -> str:
     """A sentence for each arm of which more than 1 % were undecided, with a space in front; else nothing. undecided:
     (how many, of how many)."""
     become = "count as wrong" if higher_is_better else "are left out"
@@ -144,12 +146,12 @@ def undecided_note(undecided: Mapping[str, tuple[int, int]], higher_is_better: b
     return "".join(f" {n:,} of {of:,} answers of {arm} could not be decided and {become}." for arm, n, of in loud)
 
 
-def aside(undecided: int, shared: int, of: int) -> str:
+def describe_aside(undecided: int, shared: int, of: int) -> str:
     """What stands beside a score: `6 of 12 undecided, 3 shared`; empty where there is nothing to say."""
     return ", ".join([f"{undecided:,} of {of:,} undecided"] * bool(undecided) + [f"{shared:,} shared"] * bool(shared))
 
 
-def fell_note(
+def describe_falls(
     task: str, arms: Sequence[str], scores: Mapping[str, tuple[float, float]], rates: Mapping[str, float | None]
 ) -> str:
     """arms: all of the task. scores: before and after, of those that ended below where they began. rates: their
@@ -170,7 +172,7 @@ def fell_note(
     )
 
 
-def change(
+def describe_change(
     task: str, method: str, before: float | None, after: float | None, gain: Interval, higher_is_better: bool = True
 ) -> str:
     """One run, before and after training. gain: over the items of its one seed; only an interval on one side of 0 is
@@ -180,7 +182,9 @@ def change(
     what = f"{before:.3f} before training, {after:.3f} after"
     if gain.low is None or gain.high is None:
         return f"{method} on {task}: {what}; too few items for an interval."
-    interval = f"{signed(gain.value)}, 95 % interval over items {signed(gain.low)} to {signed(gain.high)}"
+    interval = (
+        f"{spell_signed(gain.value)}, 95 % interval over items {spell_signed(gain.low)} to {spell_signed(gain.high)}"
+    )
     if gain.low <= 0 <= gain.high:
         return f"No change that these items could show: {method} on {task} scores {what} ({interval})."
     better = (gain.value > 0) == higher_is_better
@@ -190,14 +194,12 @@ def change(
     )
 
 
-def power_note(given: Evidence, margin: float = MARGIN) -> str:
+def describe_power(given: Evidence, margin: float = MARGIN) -> str:
     """What this design could have found, and what it would take."""
     if given.detectable is None:
         return ""
-    note = (
-        f"With {count(given.seeds, 'seed')} and {count(given.items, 'item')} a gain under {given.detectable:.3f} cannot"
-        " be told from noise"
-    )
+    design = f"{spell_count(given.seeds, 'seed')} and {spell_count(given.items, 'item')}"
+    note = f"With {design} a gain under {given.detectable:.3f} cannot be told from noise"
     if given.detectable <= margin:
         return f"{note}."
     if given.seeds_needed is None:
@@ -205,13 +207,13 @@ def power_note(given: Evidence, margin: float = MARGIN) -> str:
     return f"{note}; finding one of {margin:g} takes about {given.seeds_needed} seeds."
 
 
-def count(number: int, noun: str) -> str:
+def spell_count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def signed(value: float) -> str:
+def spell_signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−") if abs(value) >= 0.0005 else "0.000"
 
 
-def probability(p: float) -> str:
+def spell_p(p: float) -> str:
     return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"

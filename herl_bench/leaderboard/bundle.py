@@ -21,11 +21,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.finished_runs import FinishedRun, read_run, read_settings, spent
+from herl_bench.compare.finished_runs import FinishedRun, read_run
+from herl_bench.compare.run_records import measure_spending
 from herl_bench.errors import SaveError, UsageError
 from herl_bench.evaluate.result_files import NAMESPACE, sanitize_name
 from herl_bench.reading import read_json
-from herl_bench.runs import CONFIG, MANIFEST, METRICS, RunFiles
+from herl_bench.runs import CONFIG, MANIFEST, METRICS, RunFiles, read_config
 from herl_bench.saving import saving, write_whole
 
 CLAIMS, RUBRIC = "bundle.json", "rubric.yaml"
@@ -68,7 +69,7 @@ def _copy_file(source: Path, target: Path) -> None:
     if source.name == CONFIG:
         import yaml
 
-        settings = strip_folders(read_settings(source.parent))
+        settings = strip_folders(read_config(source.parent))
         write_whole(target, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
     elif source.name == MANIFEST:
         _write_json(target, strip_folders(read_json(source, strict=True)))
@@ -101,7 +102,7 @@ def strip_folders(value: Any) -> Any:
 
 def describe_claims(run: FinishedRun) -> dict[str, Any]:
     """What an entry says, all of it taken from the run's own files."""
-    used, manifest = spent(run), run.manifest
+    used, manifest = measure_spending(run), run.manifest
     return {
         "task": run.task,
         "method": run.method,

@@ -20,11 +20,11 @@ from herl_bench.compare.finished_runs import (
     BareEvaluation,
     FinishedRun,
     Sample,
-    mean_outcome,
+    average_outcome,
     read_evaluations,
     read_run,
-    spent,
 )
+from herl_bench.compare.run_records import measure_spending
 from herl_bench.errors import UsageError
 from herl_bench.leaderboard.bundle import RESULTS, strip_folders
 from herl_bench.plain_text import flatten
@@ -165,8 +165,8 @@ def describe_run(run: FinishedRun) -> Entry:
         seed=run.seed,
         folder=str(run.directory),
         base_model=str(run.manifest["base_model"]["sha256"]),
-        before=mean_outcome(run.before, run.higher_is_better),
-        tokens=int(spent(run).tokens),
+        before=average_outcome(run.before, run.higher_is_better),
+        tokens=int(measure_spending(run).tokens),
         budget=int(run.settings["budget"]),
     )
     hash((entry.row, entry.table))

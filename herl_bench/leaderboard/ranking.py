@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from herl_bench.compare.analyse import score_interval
-from herl_bench.compare.finished_runs import counted
+from herl_bench.compare.outcomes import estimate_score
 from herl_bench.compare.schema import Interval
+from herl_bench.evaluate.scores import value_of_undecided
 from herl_bench.leaderboard.entries import Entry, read_entries, shorten
 
 
@@ -130,8 +130,9 @@ def _score(entries: Sequence[Entry]) -> Interval:
     import numpy as np
 
     higher = entries[0].higher_is_better
-    rows = [[counted(sample.outcome, higher) for sample in entry.samples] for entry in entries]
-    return score_interval(np.array(rows, dtype=float))
+    rows = [[sample.outcome for sample in entry.samples] for entry in entries]
+    wrong = value_of_undecided((outcome for row in rows for outcome in row), higher)
+    return estimate_score(np.array([[wrong if value is None else value for value in row] for row in rows], dtype=float))
 
 
 def _is_above(other: Interval, mine: Interval, higher_is_better: bool) -> bool:

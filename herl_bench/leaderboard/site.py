@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from herl_bench.compare.finished_runs import FinishedRun, read_run, spent
-from herl_bench.compare.verdict import aside
+from herl_bench.compare.finished_runs import FinishedRun, read_run
+from herl_bench.compare.run_records import measure_spending
+from herl_bench.compare.verdict import describe_aside
 from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.leaderboard.bundle import CLAIMS, strip_bundle, strip_folders
 from herl_bench.leaderboard.entries import Entry, describe_run, describe_unreadable, drop_twins, shorten, walk_folders
@@ -101,8 +102,8 @@ def _render_entry(run: FinishedRun) -> str:
         "entry.html.j2",
         title=f"{run.method} on {run.task}, seed {run.seed}",
         run=replace(run, settings=strip_folders(run.settings), manifest=strip_folders(run.manifest)),
-        used=spent(run),
-        beside=aside(undecided, shared, len(run.after.samples)),
+        used=measure_spending(run),
+        beside=describe_aside(undecided, shared, len(run.after.samples)),
         scores=[(key, before["metrics"].get(key), score) for key, score in after["metrics"].items()],
         criteria=[(key, before["criteria"].get(key), score) for key, score in after["criteria"].items()],
         texts={"samples": samples},

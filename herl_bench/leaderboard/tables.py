@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from herl_bench.compare.verdict import aside
+from herl_bench.compare.verdict import describe_aside
 from herl_bench.leaderboard.entries import name_model
 from herl_bench.leaderboard.ranking import Standing, Table
 from herl_bench.plain_text import escape_csv, escape_markdown, flatten
@@ -32,7 +32,7 @@ def format_rank(standing: Standing) -> str:
 
 
 def format_cells(standing: Standing) -> dict[str, str]:
-    score, beside = standing.score, aside(standing.undecided, standing.shared, standing.responses)
+    score, beside = standing.score, describe_aside(standing.undecided, standing.shared, standing.responses)
     return {
         "rank": format_rank(standing),
         "name": flatten(standing.name),

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from herl_bench.bounded import lower_limit
-from herl_bench.compare.finished_runs import FinishedRun, read_run, read_settings
+from herl_bench.compare.finished_runs import FinishedRun, read_run
 from herl_bench.errors import HerlBenchError, NoSandbox, UsageError
 from herl_bench.leaderboard.bundle import (
     CLAIMS,
@@ -45,7 +45,7 @@ from herl_bench.leaderboard.rejudging import Referee, as_json, rejudge
 from herl_bench.plain_text import flatten
 from herl_bench.reading import UNREADABLE, read_json
 from herl_bench.rubric import digest_rubric
-from herl_bench.runs import CONFIG, MANIFEST, METRICS, RunFiles
+from herl_bench.runs import CONFIG, MANIFEST, METRICS, RunFiles, read_config
 
 SECONDS, MEMORY = 1800.0, 16 << 30
 """What verifying one entry may take: seconds, and bytes of address space in each of its processes."""
@@ -65,7 +65,7 @@ def read_claimed_settings(bundle: Path) -> dict[str, Any]:
         raise UsageError(f"{bundle}: no {CLAIMS} there: name a folder that herl-bench leaderboard bundle wrote")
     if not RunFiles(bundle).exists:
         raise UsageError(f"{bundle}: {CONFIG} is missing: without it nothing can be verified")
-    return read_settings(bundle)
+    return read_config(bundle)
 
 
 # ------------------------------------------------------------------------------------------------- in a bounded process

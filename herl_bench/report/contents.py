@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from herl_bench.compare.analyse import alone
+from herl_bench.compare.analyse import summarize_run
 from herl_bench.compare.finished_runs import FinishedRun, Sample, read_run
 from herl_bench.compare.schema import Comparison, Contrast, from_json
 from herl_bench.errors import UsageError
@@ -106,7 +106,7 @@ def _name_group(contrast: Contrast) -> str:
 
 def describe_run(run: FinishedRun) -> Contents:
     """Every evaluated item before and after training is in the list of items."""
-    comparison = alone(run)
+    comparison = summarize_run(run)
     before = {sample.item.id: sample for sample in run.before.samples}
     return Contents(
         title=f"{run.method} on {run.task}, seed {run.seed}",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from herl_bench.compare.schema import ArmScore, Audit, Comparison, Contrast, RunRecord, TaskItems
-from herl_bench.compare.verdict import aside
+from herl_bench.compare.verdict import describe_aside
 from herl_bench.errors import describe_error
 from herl_bench.report.contents import Contents, read_contents
 from herl_bench.report.drawing import Chart, to_png
@@ -89,7 +89,7 @@ def to_html(contents: Contents) -> str:
         tasks=list(_view_tasks(comparison)),
         positions=place_arms(comparison),
         differences=plot_overview(comparison),
-        aside=aside,
+        aside=describe_aside,
         calibrated=any(run.calibration for run in comparison.runs),
         audited=any(run.audits for run in comparison.runs),
         texts={

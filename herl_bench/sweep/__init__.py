@@ -1,1 +1,1 @@
-"""Many runs, here or on a cluster: which there are, and who runs them."""
+"""Many runs, several at a time: what there is to run (`cells.py`), and where it runs, here or on Ray (`pools.py`)."""

@@ -19,11 +19,14 @@ import yaml
 from helpers.commands import run_command
 from helpers.tiny_sweep import CELLS, lasting, tiny_comparison
 
-from herl_bench.compare import analyse
+from herl_bench.compare.analyse import Terms, compare_runs
+from herl_bench.compare.curves import join_last_step
 from herl_bench.compare.finished_runs import FinishedRun, read_run
-from herl_bench.compare.schema import Arm, Comparison, from_json, to_json
+from herl_bench.compare.schema import Arm, Comparison, Point, from_json, to_json
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.result_files import read_summary
+from herl_bench.experiment.grid import SweepRequest, plan_sweep
+from herl_bench.plugins import load_host
 from herl_bench.report.contents import describe_comparison, read_contents
 from herl_bench.report.report import to_html
 from herl_bench.testing import tiny_checkpoint
@@ -126,7 +129,7 @@ def test_two_tasks_are_corrected_together_and_summed_up(finished: tuple[Path, Co
         task: {arm.name: [as_task(run, task) for run in runs if run.method == arm.name] for arm in arms}
         for task in more
     }
-    done = analyse.compare(found, arms, folder=finished[0], command="")
+    done = compare_runs(found, arms, Terms(), folder=finished[0])
     small, large = sorted((c.p, c.p_holm) for c in done.contrasts if c.p is not None and c.p_holm is not None)
     assert {c.task: c.difference.value for c in done.contrasts} == pytest.approx({"gsm8k": 1 / 8, "other": 5 / 8})
     assert small[1] == pytest.approx(
@@ -154,8 +157,8 @@ def test_undecided_is_wrong_everywhere_and_an_arm_that_fell_is_named(finished: t
     outcomes: dict[str, list[float | None]] = {"ppo": [1.0] * 4 + [0.0] * 4, "herl": [None] * 6 + [0.0] * 2}
     runs = [as_if(read_run(finished[0] / "runs" / name), 1.0, outcomes[name.split("-")[1]]) for name in CELLS]
     arms = [Arm("ppo", "ppo"), Arm("herl", "herl")]
-    done = analyse.compare(
-        {"gsm8k": {a.name: [r for r in runs if r.method == a.name] for a in arms}}, arms, folder=finished[0], command=""
+    done = compare_runs(
+        {"gsm8k": {a.name: [r for r in runs if r.method == a.name] for a in arms}}, arms, Terms(), folder=finished[0]
     )
     (contrast,) = done.contrasts
     assert (contrast.items, contrast.difference.value) == (8, pytest.approx(-0.5))
@@ -178,8 +181,8 @@ def test_undecided_is_wrong_everywhere_and_an_arm_that_fell_is_named(finished: t
 def test_another_metric_may_be_compared(finished: tuple[Path, Comparison, str]):
     runs = [read_run(finished[0] / "runs" / name, "robust_match") for name in CELLS]
     arms = [Arm("ppo", "ppo"), Arm("herl", "herl")]
-    done = analyse.compare(
-        {"gsm8k": {a.name: [r for r in runs if r.method == a.name] for a in arms}}, arms, folder=finished[0], command=""
+    done = compare_runs(
+        {"gsm8k": {a.name: [r for r in runs if r.method == a.name] for a in arms}}, arms, Terms(), folder=finished[0]
     )
     assert done.tasks[0].metric == "robust_match,numeric"
     assert not done.arm_scores[0].curve
@@ -416,15 +419,11 @@ def test_another_budget_does_not_mix_with_what_is_there(finished: tuple[Path, Co
 
 
 # ---------------------------------------------------------------------------------------------------------------- grids
-def cells_of(grid: str, tmp_path: Path, **options: Any) -> tuple[list[str], list[str], list[dict[str, Any]]]:
+def plan_cells(grid: str, tmp_path: Path, **settings: Any) -> tuple[list[str], list[str], list[dict[str, Any]]]:
     """(arms, directories, configurations) that a grid file comes to."""
-    from herl_bench.cli.compare import plan_cells
-    from herl_bench.plugins import load_host
-
     (tmp_path / "grid.yaml").write_text(grid)
-    names = ("tasks", "methods", "seeds", "budget", "model", "data")
-    given = {**dict.fromkeys(names), "assignments": (), "grid_file": str(tmp_path / "grid.yaml"), **options}
-    plan = plan_cells(load_host(), given, str(tmp_path / "out"), None)
+    request = SweepRequest(settings=settings, grid=tmp_path / "grid.yaml", output_dir=tmp_path / "out")
+    plan = plan_sweep(load_host(), request)
     return (
         [arm.name for arm in plan.arms],
         [c.directory.name for c in plan.cells],
@@ -437,7 +436,7 @@ def test_a_grid_crosses_settings_with_the_methods_that_have_them(tmp_path: Path)
         "tasks: [gsm8k, bbh]\nmethods: [ppo, herl]\nseeds: [0, 3]\nsettings: {budget: 5k, hint_level: [criteria,"
         " evidence]}\n"
     )
-    arms, folders, configs = cells_of(grid, tmp_path)
+    arms, folders, configs = plan_cells(grid, tmp_path)
     assert arms == ["ppo", "herl hint_level=criteria", "herl hint_level=evidence"]
     assert len(set(folders)) == len(folders) == 2 * 2 * 3
     assert "bbh-herl_hint_level=evidence-s3" in folders
@@ -450,7 +449,7 @@ def test_options_win_over_the_grid(tmp_path: Path):
         "tasks: gsm8k\nmethods: ppo,herl\nseeds: 1\nbaseline: herl\nsettings: {budget: 5k, learning_rate: [1.0e-4,"
         " 2.0e-4]}\n"
     )
-    arms, _, configs = cells_of(grid, tmp_path, budget="7k", assignments=("learning_rate=3e-4",))
+    arms, _, configs = plan_cells(grid, tmp_path, budget="7k", learning_rate=3e-4)
     assert arms == ["herl", "ppo"]
     assert {(c["budget"], c["set"]["learning_rate"], c["seed"]) for c in configs} == {(7000, 3e-4, 0)}
 
@@ -463,7 +462,7 @@ arms: {herl: {method: herl}, none: {method: herl, bonus: none, learning_rate: 1.
 settings: {budget: 5k, bonus_coef: 0.1, learning_rate: 2.0e-4, kl_coef: 0.1}
 baseline: ppo
 """
-    arms, folders, configs = cells_of(grid, tmp_path, assignments=("kl_coef=0.3",))
+    arms, folders, configs = plan_cells(grid, tmp_path, kl_coef=0.3)
     assert arms == ["ppo", "herl", "none"]
     assert folders == ["bbh-ppo-s0", "bbh-herl-s0", "bbh-none-s0"]
     assert [c["set"]["learning_rate"] for c in configs] == [2e-4, 2e-4, 1e-4]
@@ -495,16 +494,16 @@ baseline: ppo
 )
 def test_a_wrong_grid_is_one_clear_line(grid: str, told: str, tmp_path: Path):
     with pytest.raises(UsageError, match=re.escape(told)):
-        cells_of(grid, tmp_path)
+        plan_cells(grid, tmp_path)
 
 
 def test_a_tiny_last_step_is_drawn_with_the_one_before_it():
     steps = [
-        analyse.Point(i, tokens, None, metric, criteria={"a": metric})
+        Point(i, tokens, None, metric, criteria={"a": metric})
         for i, (tokens, metric) in enumerate([(100, 0.0), (200, 0.2), (300, 0.4), (310, 1.0)])
     ]
-    *rest, last = analyse.as_drawn(steps)
+    *rest, last = join_last_step(steps)
     assert rest == steps[:2]
     assert last.tokens == 310
     assert last.metric == last.criteria["a"] == pytest.approx((0.4 * 100 + 1.0 * 10) / 110)
-    assert analyse.as_drawn([*steps[:3], replace(steps[3], tokens=360)])[-1].metric == 1.0
+    assert join_last_step([*steps[:3], replace(steps[3], tokens=360)])[-1].metric == 1.0

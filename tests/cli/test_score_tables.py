@@ -18,7 +18,7 @@ from herl_bench.errors import UsageError
 from herl_bench.evaluate.scores import mean_and_stderr
 from herl_bench.experiment.resolve import find_sandbox
 from herl_bench.plugins import Plugin, load_host
-from herl_bench.sweep.sweep import difference
+from herl_bench.sweep.cells import find_difference
 
 
 def read(directory, split):
@@ -362,8 +362,8 @@ def test_a_sandbox_that_knows_no_integrity_is_asked_for_nothing_or_named():
 
 def test_a_run_of_a_version_without_the_setting_was_a_shared_one():
     older = {"task": "humaneval", "method": "ppo"}
-    assert difference(json.dumps(older), json.dumps({**older, "integrity": "shared"})) == ""
+    assert find_difference(json.dumps(older), json.dumps({**older, "integrity": "shared"})) == ""
     assert (
-        difference(json.dumps(older), json.dumps({**older, "integrity": "split"}))
+        find_difference(json.dumps(older), json.dumps({**older, "integrity": "split"}))
         == "integrity=shared, and this asks for split"
     )

@@ -217,21 +217,21 @@ def test_no_effect_is_rarely_called_one_after_correction():
 
 
 def test_planted_and_plain_items_are_told_apart():
-    from herl_bench.compare.analyse import by_kind
+    from herl_bench.compare.outcomes import estimate_by_kind
 
-    found = by_kind(np.array([[1.0, 0.0, 1.0, 1.0], [1.0, 0.0, 0.0, 1.0]]), [True, False, False, True])
+    found = estimate_by_kind(np.array([[1.0, 0.0, 1.0, 1.0], [1.0, 0.0, 0.0, 1.0]]), [True, False, False, True])
     assert {name: one.value for name, one in found.items()} == {"planted": 1.0, "plain": 0.25}
-    assert by_kind(np.zeros((2, 2)), [True, True]) == by_kind(np.zeros((2, 2)), [True, None]) == {}
+    assert estimate_by_kind(np.zeros((2, 2)), [True, True]) == estimate_by_kind(np.zeros((2, 2)), [True, None]) == {}
 
 
 def test_what_a_curve_ended_with_is_not_its_last_small_step():
-    from herl_bench.compare.analyse import ended_with
+    from herl_bench.compare.curves import find_end
     from herl_bench.compare.schema import BandPoint
 
     band = [
         BandPoint(tokens, mean, mean, mean, 1)
         for tokens, mean in ((0, 0.1), (50, 0.3), (75, 0.5), (99, 0.5), (100, 0.0))
     ]
-    assert ended_with(band) == pytest.approx((24 * 0.5 + 0.25) / 25)
-    assert ended_with(band[:1]) == 0.1
-    assert ended_with([]) is None
+    assert find_end(band) == pytest.approx((24 * 0.5 + 0.25) / 25)
+    assert find_end(band[:1]) == 0.1
+    assert find_end([]) is None
