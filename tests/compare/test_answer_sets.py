@@ -210,17 +210,33 @@ def test_a_page_is_made_of_it(tmp_path: Path):
 @pytest.mark.parametrize(
     ("other", "words", "told"),
     [
-        (lambda p: lm_eval(p, float, items=30), [], "not the same items: 30 are in all by doc_hash (a has 40; model has 30)"),
-        (lambda p: lm_eval(p, float, doc="How few?"), [], "40 of 40 items have the same doc_id and are other questions"),
+        (
+            lambda p: lm_eval(p, float, items=30),
+            [],
+            "not the same items: 30 are in all by doc_hash (a has 40; model has 30)",
+        ),
+        (
+            lambda p: lm_eval(p, float, doc="How few?"),
+            [],
+            "40 of 40 items have the same doc_id and are other questions",
+        ),
         (lambda p: lm_eval(p, float, metric="acc"), [], "which metric? a has exact_match,strict-match"),
-        (lambda p: lm_eval(p, float), ["--metric", "exact_match"], "stands for exact_match,strict-match and exact_match,flexible-extract"),
+        (
+            lambda p: lm_eval(p, float),
+            ["--metric", "exact_match"],
+            "stands for exact_match,strict-match and exact_match,flexible-extract",
+        ),
         (lambda p: lm_eval(p, float), ["--metric", "exact_mach,strict-match"], "did you mean exact_match,strict-match"),
         (lambda p: lm_eval(p, float), ["--metric", "a"] * 3, "was given 3 times for 2 sets"),
         (lambda p: p, [], "no such file or folder"),
         (lambda p: p.mkdir() or p, [], "neither a run nor answers"),
-        (lambda p: inspect_log(p / "x.json", lambda i: "C"), ["--metric", "exact_match,strict-match", "--metric", "match"], "no kind of key in common"),
+        (
+            lambda p: inspect_log(p / "x.json", lambda i: "C"),
+            ["--metric", "exact_match,strict-match", "--metric", "match"],
+            "no kind of key in common",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_paired_is_one_line(tmp_path: Path, other: Any, words: list[str], told: str):
     code, said = compare(lm_eval(tmp_path / "a", float, name="a"), other(tmp_path / "b"), *words)
     assert (code, told in said) == (1, True), said

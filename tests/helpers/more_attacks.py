@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a program stays on one line)
 
 """More attacks, by the same rules as `attack_set.py`: system calls one by one, the protocol's every message, and what a
 policy was seen to try.
