@@ -20,7 +20,7 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "herl_bench" / "sandbox"))
 with atheris.instrument_imports():
-    from inside import classes, codec, frames, protocol
+    from inside import codec, frames, protocol
 
 TAGS = [*codec.DECODERS, "r", "cb", "f"]
 WORDS = [
@@ -38,7 +38,7 @@ WORDS = [
     "\ud800",
     "",
 ]
-PLAIN = {"builtins", "collections", "decimal", "fractions", "datetime", *(module for module, _ in classes.PARTS)}
+PLAIN = {"builtins", "collections", "decimal", "fractions", "datetime", *(module for module, _ in codec.PARTS)}
 
 
 def tree(data: Any, depth: int = 0) -> Any:

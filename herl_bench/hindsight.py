@@ -43,26 +43,18 @@ def write_guidance(
 
     reference_free: use only criteria that do not look at the gold answer (the only honest choice at test time).
     """
-    text = {c.name: c.text for c in rubric.criteria}
+    texts = {c.name: c.text for c in rubric.criteria}
     hidden = {c.name for c in rubric.criteria if c.needs_reference} if reference_free else set()
     depth = HINT_LEVELS.index(level)
     shown: dict[bool, list[_Shown]] = {True: [], False: []}
     for v in verdicts:
         if v.met is not None and v.criterion not in hidden:
-            shown[v.met].append(
-                _Shown(
-                    v.criterion,
-                    text[v.criterion],
-                    v.part,
-                    v.evidence if depth >= 1 else "",
-                    v.correction if depth >= 2 else "",
-                )
-            )
+            evidence, correction = (v.evidence if depth >= 1 else ""), (v.correction if depth >= 2 else "")
+            shown[v.met].append(_Shown(v.criterion, texts[v.criterion], v.part, evidence, correction))
     if not shown[False]:
         return ""
-    return _render(
-        template, "guidance", example=example, draft=draft, met=shown[True], unmet=shown[False], level=level
-    ).strip()
+    met, unmet = shown[True], shown[False]
+    return _render(template, "guidance", example=example, draft=draft, met=met, unmet=unmet, level=level).strip()
 
 
 def write_revision_prompt(template: HindsightTemplate, example: Example, guidance_text: str, draft: str | None) -> str:
@@ -78,7 +70,7 @@ def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence
     anything is sampled.
     """
     for name in FIELDS:
-        compile_template(*_source(template, name))
+        compile_template(*_read_field(template, name))
     seen = [Verdict(c.name, False, "what was seen", "what would be right") for c in rubric.criteria]
     for example in examples:
         for level in HINT_LEVELS:
@@ -87,7 +79,7 @@ def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence
             write_revision_prompt(template, example, words, draft)
 
 
-def _source(template: HindsightTemplate, name: str) -> tuple[str, str]:
+def _read_field(template: HindsightTemplate, name: str) -> tuple[str, str]:
     """The field's text, and what to call it."""
     source = getattr(template, name)
     if not isinstance(source, str):
@@ -99,7 +91,7 @@ def _source(template: HindsightTemplate, name: str) -> tuple[str, str]:
 
 
 def _render(template: HindsightTemplate, name: str, **names: Any) -> str:
-    return render_template(*_source(template, name), **names)
+    return render_template(*_read_field(template, name), **names)
 
 
 # --------------------------------------------------------------------------------------------------------------- buffer
@@ -141,12 +133,12 @@ class HindsightBuffer:
         self._lessons = [*self._lessons, *lessons][-self.capacity :]
         self._index = None
 
-    def same(self, example: Example, rng: Random) -> Hindsight | None:
+    def draw_same(self, example: Example, rng: Random) -> Hindsight | None:
         """A lesson about this very prompt, or None."""
         found = [h for h in self._lessons if h.example_id == example.id]
         return rng.choice(found) if found else None
 
-    def similar(self, example: Example, rng: Random, k: int = 4) -> Hindsight | None:
+    def draw_similar(self, example: Example, rng: Random, k: int = 4) -> Hindsight | None:
         """One of the `k` lessons whose prompts are nearest by BM25 (other prompts only), or None."""
         import bm25s
 
@@ -155,8 +147,8 @@ class HindsightBuffer:
             return None
         if self._index is None:
             self._index = bm25s.BM25()
-            self._index.index(_tokens([h.prompt for h in self._lessons]), show_progress=False)
-        query = _tokens([example.prompt])
+            self._index.index(_tokenize([h.prompt for h in self._lessons]), show_progress=False)
+        query = _tokenize([example.prompt])
         wanted = min(len(self._lessons), k + len(self._lessons) - len(others))
         ranked, scores = self._index.retrieve(query, k=wanted, show_progress=False)
         near = [
@@ -175,7 +167,7 @@ class HindsightBuffer:
         self._index = None
 
 
-def _tokens(texts: Sequence[str]) -> Any:
+def _tokenize(texts: Sequence[str]) -> Any:
     """Words, numbers and signs; bm25s by itself drops whatever is one character long."""
     import bm25s
 

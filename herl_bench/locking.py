@@ -34,7 +34,7 @@ WITHOUT_FLOCK = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextmanager
-def locked(folder: Path, who: str = "run") -> Iterator[int]:
+def lock_folder(folder: Path, who: str = "run") -> Iterator[int]:
     """Hold `folder` for the length of the block; gives the lock's descriptor, for child processes to hold too.
 
     who: what the other one is called in the error.

@@ -122,7 +122,8 @@ def weigh_verdicts(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -
             applicable += criterion.weight
             met += criterion.weight * parts.count(True) / len(parts)
             decided = decided or any(part is not None for part in parts)
-    return min(met / applicable, 1.0) if decided and applicable > 0 else None  # shares may round to above the whole
+    # Three met parts of a weight may add up to a little more than it.
+    return min(1.0, met / applicable) if decided and applicable > 0 else None
 
 
 def is_undecided(judgement: Judgement, rubric: Rubric, primary: str | None) -> bool:

@@ -108,11 +108,7 @@ def compile_template(source: str, what: str) -> Any:
         raise UsageError(f"{what}, line {error.lineno}: {flatten(error.message or str(error))}") from None
     except RecursionError:
         raise UsageError(f"{what}: nested too deep") from None
-    except (
-        ValueError,
-        ArithmeticError,
-        MemoryError,
-    ) as error:  # Jinja reads and folds constants, such as a number of 5,000 digits
+    except (ValueError, ArithmeticError, MemoryError) as error:  # Jinja folds constants, such as one of 5,000 digits
         raise UsageError(f"{what}: {type(error).__name__}: {flatten(str(error))[:200]}") from None
 
 

@@ -41,11 +41,11 @@ def hooks(contributing):
     )
 
 
-def settings_table(kind, without=()):
+def settings_table(kind, without=(), study=False):
     hints = typing.get_type_hints(kind)
     rows = ["| key | default | |", "|---|---|---|"]
     for field in dataclasses.fields(kind):
-        if field.name not in without:
+        if field.name not in without and field.metadata.get("study", False) == study:
             choices = (
                 typing.get_args(hints[field.name]) if typing.get_origin(hints[field.name]) is typing.Literal else ()
             )
@@ -65,6 +65,7 @@ def generated():
         ("configuration.md", "Settings"): settings_table(Settings),
         ("configuration.md", "PPOConfig"): settings_table(PPOConfig),
         ("configuration.md", "HeRLConfig"): settings_table(HeRLConfig, ppo),
+        ("configuration.md", "HeRLConfig, studies"): settings_table(HeRLConfig, ppo, study=True),
         ("configuration.md", "paper"): "\n".join(
             [
                 "| key | `paper` |",

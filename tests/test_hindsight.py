@@ -137,9 +137,9 @@ def lesson(number, prompt="a prompt", example=None):
 def test_same_finds_only_lessons_about_this_very_prompt():
     buffer = HindsightBuffer()
     buffer.add([lesson(0, example="t/1"), lesson(1, example="t/2"), lesson(2, example="t/1")])
-    drawn = {buffer.same(EXAMPLE, Random(i)).draft for i in range(20)}
+    drawn = {buffer.draw_same(EXAMPLE, Random(i)).draft for i in range(20)}
     assert drawn == {"draft 0", "draft 2"}
-    assert buffer.same(Example("t/9", "", ""), Random(0)) is None
+    assert buffer.draw_same(Example("t/9", "", ""), Random(0)) is None
 
 
 def test_similar_finds_the_nearest_other_prompts():
@@ -149,18 +149,18 @@ def test_similar_finds_the_nearest_other_prompts():
     ]
     buffer.add([*cooking, *(lesson(i, f"drive a train to station {i}", f"train/{i}") for i in range(10, 20))])
     query = Example("soup/0", "stir the soup with two onions", "")
-    drawn = {buffer.similar(query, Random(i), k=3).example_id for i in range(40)}
+    drawn = {buffer.draw_similar(query, Random(i), k=3).example_id for i in range(40)}
     assert drawn == {"soup/1", "soup/2", "soup/3"}, "not itself, and nothing about trains"
-    assert buffer.similar(Example("x", "entirely foreign words", ""), Random(0)) is None
-    assert HindsightBuffer().similar(query, Random(0)) is None
+    assert buffer.draw_similar(Example("x", "entirely foreign words", ""), Random(0)) is None
+    assert HindsightBuffer().draw_similar(query, Random(0)) is None
 
 
 def test_similar_sees_what_was_added_after_a_first_search():
     buffer = HindsightBuffer()
     buffer.add([lesson(0, "green apples")])
-    buffer.similar(Example("x", "red pears", ""), Random(0))
+    buffer.draw_similar(Example("x", "red pears", ""), Random(0))
     buffer.add([lesson(1, "red pears and plums")])
-    assert buffer.similar(Example("x", "red pears", ""), Random(0)).draft == "draft 1"
+    assert buffer.draw_similar(Example("x", "red pears", ""), Random(0)).draft == "draft 1"
 
 
 @given(st.integers(1, 5), st.lists(st.integers(0, 4), max_size=8))
@@ -183,7 +183,7 @@ def test_the_same_lessons_and_seed_give_the_same_draws_also_after_saving(prompts
     buffer.add([lesson(i, p, f"e{i % 2}") for i, p in enumerate(prompts)])
     restored.load_state_dict(json.loads(json.dumps(buffer.state_dict())))
     query = Example("e0", "red pears", "")
-    for draw in (HindsightBuffer.same, HindsightBuffer.similar):
+    for draw in (HindsightBuffer.draw_same, HindsightBuffer.draw_similar):
         one, two = Random(seed), Random(seed)
         assert [draw(buffer, query, one) for _ in range(5)] == [draw(restored, query, two) for _ in range(5)]
 

@@ -15,7 +15,7 @@ PROJECT = {"docs", "imports", "layout", "packaging", "public"}
 """About the project, not about a module of it."""
 ELSEWHERE = {
     "evaluate/pass_at_k": "herl_bench/evaluate/evaluation.py",
-    "examples/notebook": "examples",
+    "examples/notebook": "examples/compare_two_seeds.ipynb",
     "examples/reasoning_gym": "examples/plugins/herl-bench-reasoning-gym",
     "plugins/gsm8k/answers": "plugins/gsm8k/herl_bench_gsm8k/checks.py",
     "plugins/humaneval/policy": "plugins/humaneval/herl_bench_humaneval/policy",

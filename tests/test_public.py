@@ -4,6 +4,7 @@ CHANGELOG."""
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,17 @@ CALLS = {
         "task method model data budget seed output_dir config resume trust_remote_code allow_changed progress settings"
     ),
     "load_run": "path",
+    "compare": (
+        "runs task methods seeds budget model data grid output_dir jobs ray baseline metric margin allow_unequal "
+        "trust_remote_code progress settings"
+    ),
+    "evaluate": (
+        "task model data limit n temperature max_new_tokens seed num_fewshot system_instruction refine critique rubric"
+        " sandbox integrity pass_at batch_size output_path log_samples trust_remote_code model_args progress"
+    ),
+    "score": (
+        "responses task data rubric output_path allow_duplicates pass_at integrity sandbox require_all jobs progress"
+    ),
 }
 
 
@@ -51,6 +63,10 @@ def test_a_room_of_the_same_name_does_not_hide_a_call():
     import herl_bench.train.losses  # noqa: F401
 
     assert inspect.isfunction(hb.train)
+
+
+def test_type_checkers_are_told_that_it_is_typed():
+    assert (Path(hb.__file__).parent / "py.typed").is_file()
 
 
 def test_a_name_that_is_none_is_refused():

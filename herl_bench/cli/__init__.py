@@ -41,7 +41,7 @@ COMMANDS = {
 }
 
 TYPED = "herl_bench.typed"
-"""Where a context keeps a command's own words, for `elsewhere.answer`."""
+"""Where a context keeps a command's own words, for `suggestions.answer`."""
 
 
 class Commands(click.Group):
@@ -108,7 +108,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
     with _end_in_order():
         code = run_command(work)
-    sys.exit(display.settled(code))
+    sys.exit(display.settle(code))
 
 
 def run_command(call: Callable[[], Any]) -> int:

@@ -112,7 +112,8 @@ def command(host: Host, names: str | None, model: str, model_args: str | None, f
     """
     from herl_bench.cli.suggestions import translate_model
     from herl_bench.cli.validate import split_task_names
-    from herl_bench.experiment.evaluation import Request, carry_out
+    from herl_bench.experiment.evaluation import carry_out
+    from herl_bench.experiment.evaluation_request import Request
 
     path, model_args = translate_model(model, model_args)
     tasks = None if names is None else split_task_names(host, names)

@@ -11,15 +11,8 @@ from herl_bench.cli import report_problems
 from herl_bench.errors import UnknownName
 from herl_bench.plugins import KINDS, Host
 
-PLURALS = {
-    "tasks": "task",
-    "rubrics": "rubric",
-    "methods": "method",
-    "metrics": "metric",
-    "templates": "template",
-    "sandboxes": "sandbox",
-    "checks": "check",
-}
+SHOWN = ("task", "rubric", "method", "metric", "template", "sandbox", "check")
+PLURALS = {f"{kind}{'es' if kind.endswith('x') else 's'}": kind for kind in SHOWN}
 
 
 @click.command("ls")
@@ -36,7 +29,7 @@ def command(host: Host, kind: str | None, form: str) -> None:
     if kind is not None and kind not in PLURALS and kind not in KINDS:
         raise UnknownName("kind", kind, [*PLURALS, "plugins"])
     wanted = PLURALS if kind is None else {k: s for k, s in PLURALS.items() if kind in (k, s)}
-    listing = {plural: _rows(host, single) for plural, single in wanted.items()}
+    listing = {plural: _list_rows(host, single) for plural, single in wanted.items()}
     report_problems(host)
     if form == "json":
         click.echo(json.dumps(listing, indent=2))
@@ -49,17 +42,17 @@ def command(host: Host, kind: str | None, form: str) -> None:
             click.echo(f"  {row['name']:<{width}}  {row['description']}  [{row['distribution']}]")
 
 
-def _rows(host: Host, kind: str) -> list[dict[str, Any]]:
+def _list_rows(host: Host, kind: str) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "description": getattr(entry.item, "description", "") or _summary(entry.item),
+            "description": getattr(entry.item, "description", "") or _summarize(entry.item),
             "distribution": f"{entry.plugin.distribution} {entry.plugin.version}",
         }
         for name, entry in sorted(host.entries(kind).items())
     ]
 
 
-def _summary(item: Any) -> str:
+def _summarize(item: Any) -> str:
     function = getattr(item, "function", None)
     return (getattr(function, "__doc__", "") or "").strip().split("\n")[0]

@@ -100,7 +100,7 @@ class Display:
             stream = Stream(self.outlets[name], encoding=encoding, errors="backslashreplace", write_through=True)  # type: ignore[arg-type]
             setattr(sys, name, stream)
 
-    def settled(self, code: int) -> int:
+    def settle(self, code: int) -> int:
         """The exit code of a command that ended with `code`: a success that could not be shown is none."""
         lost = self.outlets["stdout"].lost if "stdout" in self.outlets else None
         if lost is None:

@@ -29,27 +29,18 @@ def show(host: Host, form: str) -> None:
             try_template(entry.item, Rubric("none", ()))
         except UsageError as error:
             host.problems.append(f"plugin {entry.plugin}: {error}")
-    given = {
-        p.name: {kind: [n for n, e in host.entries(kind).items() if e.plugin.name == p.name] for kind in KINDS}
-        for p in host.plugins
-    }
+    given: dict[str, dict[str, list[str]]] = {plugin.name: {kind: [] for kind in KINDS} for plugin in host.plugins}
+    for kind in KINDS:
+        for name, entry in host.entries(kind).items():
+            if entry.plugin.name in given:
+                given[entry.plugin.name][kind].append(name)
     if form == "json":
-        click.echo(
-            json.dumps(
-                {"plugins": [{**asdict(p), "gives": given[p.name]} for p in host.plugins], "problems": host.problems},
-                indent=2,
-            )
-        )
+        plugins = [{**asdict(plugin), "gives": given[plugin.name]} for plugin in host.plugins]
+        click.echo(json.dumps({"plugins": plugins, "problems": host.problems}, indent=2))
         return
     for plugin in host.plugins:
-        several = {kind: "es" if kind.endswith("x") else "s" for kind in KINDS}
-        parts = [
-            f"{len(names)} {kind}{several[kind] if len(names) > 1 else ''}"
-            for kind, names in given[plugin.name].items()
-            if names
-        ]
-        click.echo(
-            f"{plugin.name:<12} {plugin.distribution} {plugin.version} "
-            f" {plugin.error or ', '.join(parts) or 'gives nothing'}"
-        )
+        counts = [(kind, len(names)) for kind, names in given[plugin.name].items() if names]
+        parts = [f"{count} {kind}{('es' if kind.endswith('x') else 's') * (count > 1)}" for kind, count in counts]
+        what = plugin.error or ", ".join(parts) or "gives nothing"
+        click.echo(f"{plugin.name:<12} {plugin.distribution} {plugin.version}  {what}")
     report_problems(host)

@@ -34,13 +34,13 @@ def read_answers(place: Path) -> dict[str, AnswerSet]:
     """By task. Raises `UsageError` for what is none of the above, in one line."""
     if not place.exists():
         raise UsageError(f"{place}: no such file or folder")
-    found: dict[str, AnswerSet] = {}
+    sets: dict[str, AnswerSet] = {}
     try:
         for path in _list_files(place):
             for one in _read_file(path):
-                older = found.get(one.task)
+                older = sets.get(one.task)
                 is_other_seed = older and older.settings == one.settings and older.seed != one.seed
-                found[one.task] = _merge_seeds(older, one) if older and is_other_seed else one
+                sets[one.task] = _merge_seeds(older, one) if older and is_other_seed else one
     except UsageError:
         raise
     except DAMAGED as error:
@@ -49,12 +49,12 @@ def read_answers(place: Path) -> dict[str, AnswerSet]:
         raise UsageError(
             f"{place}: cannot be read as answers: {type(error).__name__}: {flatten(str(error))[:200]}"
         ) from None
-    if not found:
+    if not sets:
         raise UsageError(
             f"{place}: neither a run nor answers: name what herl-bench eval --log_samples, lm-eval --log_samples or"
             " inspect wrote"
         )
-    return found
+    return sets
 
 
 def holds_answers(place: Path) -> bool:

@@ -147,15 +147,15 @@ def _choose_metrics(sets: Mapping[str, AnswerSet], wanted: Sequence[str]) -> dic
 
 def _choose_key(sets: Mapping[str, AnswerSet], places: str) -> tuple[str, Keyed]:
     """The surest kind of key that is in every row and gives the most items in common; and the items by it."""
-    found: list[tuple[int, str, Keyed]] = []
+    choices: list[tuple[int, str, Keyed]] = []
     for name in KEYS:
         if all(name in item.keys for one in sets.values() for item in one.items):
             keyed = {arm: {item.keys[name]: item for item in one.items} for arm, one in sets.items()}
             if all(len(keyed[arm]) == len(one.items) for arm, one in sets.items()):  # twins: not what tells items apart
-                found.append((len(set.intersection(*map(set, keyed.values()))), name, keyed))
-    if not found:
+                choices.append((len(set.intersection(*map(set, keyed.values()))), name, keyed))
+    if not choices:
         raise UsageError(f"{places}: their items have no kind of key in common ({', '.join(KEYS)})")
-    return max(found, key=lambda one: one[0])[1:]
+    return max(choices, key=lambda one: one[0])[1:]
 
 
 def _find_common(keyed: Keyed, key: str, places: str, allow_unequal: bool) -> tuple[list[str], int]:

@@ -2,7 +2,7 @@
 
 Compared are: the base checkpoint's hash, the data that prompts come from, the seeds, the evaluation items, how their
 answers were generated, the budget, and what was spent of it. The method and its settings may differ, for that is what
-an arm is; its rubric too, since it is part of the training reward. Left out: versions of libraries, which are told
+an arm is; its rubric too, since it is part of the training reward. Left out: versions of libraries, which are ranges
 apart in `notes`.
 """
 
@@ -22,20 +22,20 @@ def find_differences(runs: Mapping[str, Sequence[FinishedRun]]) -> tuple[str, ..
     """One sentence per difference. runs: by arm, all of one task."""
     task = next(run.task for group in runs.values() for run in group)
     facts = {arm: [_collect_facts(run) for run in group] for arm, group in runs.items()}
-    found = []
+    sentences = []
     for name in next(iter(facts.values()))[0]:
         values = {arm: list(dict.fromkeys(fact[name] for fact in group)) for arm, group in facts.items()}
-        if len({value for given in values.values() for value in given}) > 1:
-            found.append(
+        if len({value for group in values.values() for value in group}) > 1:
+            sentences.append(
                 f"{task}: {name}: "
-                + "; ".join(f"{arm} has {' and '.join(map(_shorten, given))}" for arm, given in values.items())
+                + "; ".join(f"{arm} has {' and '.join(map(_shorten, group))}" for arm, group in values.items())
             )
     seeds = {arm: tuple(sorted(run.seed for run in group)) for arm, group in runs.items()}
     if len(set(seeds.values())) > 1:
-        found.append(
+        sentences.append(
             f"{task}: seeds: " + "; ".join(f"{arm} has {', '.join(map(str, own))}" for arm, own in seeds.items())
         )
-    return (*found, *_compare_spending(task, runs))
+    return (*sentences, *_compare_spending(task, runs))
 
 
 def _collect_facts(run: FinishedRun) -> dict[str, Any]:
@@ -63,8 +63,8 @@ def _compare_spending(task: str, runs: Mapping[str, Sequence[FinishedRun]]) -> l
     everything = [tokens for group in spent.values() for tokens in group]
     if max(everything) - min(everything) <= SPENT_WITHIN * min(budgets):
         return []
-    told = "; ".join(f"{arm} {min(group):,} to {max(group):,}" for arm, group in spent.items())
-    return [f"{task}: tokens spent: {told}"]
+    ranges = "; ".join(f"{arm} {min(group):,} to {max(group):,}" for arm, group in spent.items())
+    return [f"{task}: tokens spent: {ranges}"]
 
 
 def _digest_items(run: FinishedRun) -> str:
@@ -86,10 +86,10 @@ def note_versions(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     """What differs and need not matter: versions of the package and of its libraries."""
     notes = []
     for name in sorted({"herl_bench", *(library for run in runs for library in run.manifest["libraries"])}):
-        found = {
+        versions = {
             str(run.manifest["herl_bench"] if name == "herl_bench" else run.manifest["libraries"].get(name))
             for run in runs
         }
-        if len(found) > 1:
-            notes.append(f"The runs were made with different versions of {name}: {', '.join(sorted(found))}.")
+        if len(versions) > 1:
+            notes.append(f"The runs were made with different versions of {name}: {', '.join(sorted(versions))}.")
     return tuple(notes)

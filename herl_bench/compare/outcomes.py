@@ -112,8 +112,8 @@ def estimate_mean(values_SI: Array) -> Interval:
     if values.shape[1] < 2:
         return Interval(float(values.mean()) if values.size else None, None, None, "too few items")
     if len(values) > 1:
-        found = statistics.crossed_interval(values)
-        return Interval(found.value, found.low, found.high, CROSSED)
+        crossed = statistics.crossed_interval(values)
+        return Interval(crossed.value, crossed.low, crossed.high, CROSSED)
     return Interval(float(values.mean()), *statistics.mean_interval(values[0]), ONE_SEED)
 
 
@@ -125,10 +125,10 @@ def estimate_score(values_SI: Array) -> Interval:
     values = drop_undecided(values_SI)
     if len(values) == 1 and values.size > 1 and set(np.unique(values)) <= {0.0, 1.0}:
         return Interval(float(values.mean()), *statistics.share_interval(int(values.sum()), values.size), WILSON)
-    found = estimate_mean(values)
-    if found.low is None or found.high is None:
-        return found
-    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+    interval = estimate_mean(values)
+    if interval.low is None or interval.high is None:
+        return interval
+    return replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
 def estimate_by_kind(

@@ -9,7 +9,7 @@ from herl_bench.compare.schema import Comparison
 from herl_bench.evaluate.scores import mean
 
 
-def score_rows(comparison: Comparison) -> list[dict[str, Any]]:
+def list_scores(comparison: Comparison) -> list[dict[str, Any]]:
     """A row per task and arm. before, score: the primary metric before and after training; low, high: of its interval.
     gain: over what was before, with its interval. difference, its interval, p (corrected), beats, verdict: against the
     baseline. planted, plain: scores on these items apart. tokens_to_target, tokens_to_final: until the learning curve,
@@ -48,7 +48,7 @@ def score_rows(comparison: Comparison) -> list[dict[str, Any]]:
     return rows
 
 
-def family_rows(comparison: Comparison, task: str) -> list[dict[str, Any]]:
+def list_families(comparison: Comparison, task: str) -> list[dict[str, Any]]:
     """A row per family of problems: its name, whether a misconception was planted in it, the metric before training,
     and each arm's after it, means over seeds. Empty where items have no families, or nothing was trained."""
     (items,) = (one.items for one in comparison.tasks if one.task == task)
@@ -68,16 +68,6 @@ def family_rows(comparison: Comparison, task: str) -> list[dict[str, Any]]:
         for name in (runs[0].after.families if runs else ())
         if all(name in run.after.families for run in runs)
     ]
-
-
-def kept_gains(comparison: Comparison, task: str, whole: str) -> dict[str, float]:
-    """By arm, how much of the gain over the baseline that the arm `whole` has it keeps; empty where that has none that
-    could be told from noise."""
-    contrasts = {contrast.arm: contrast for contrast in comparison.contrasts if contrast.task == task}
-    if whole not in contrasts or contrasts[whole].verdict.word != "better":
-        return {}
-    gains = {arm: contrast.difference.value or 0.0 for arm, contrast in contrasts.items()}
-    return {arm: gain / gains[whole] for arm, gain in gains.items() if arm != whole}
 
 
 def measure_reward_growth(comparison: Comparison, task: str, arm: str) -> float | None:

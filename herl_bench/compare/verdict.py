@@ -30,6 +30,9 @@ ALPHA = 0.05
 MARGIN = 0.05
 LOUD = 0.01
 """Share of undecided answers from which on the verdict's sentence names them."""
+ITEMS_ONLY = (
+    "This is about these answers, on items like these: what another training seed would give, they cannot tell."
+)
 
 
 @dataclass(frozen=True)
@@ -59,83 +62,71 @@ class Evidence:
     items_needed: int | None = None
 
 
-def reach_verdict(given: Evidence, margin: float = MARGIN) -> Verdict:
-    found = _judge_over_seeds(given, margin) if given.repeats is None else _judge_over_items(given, margin)
-    return replace(found, sentence=found.sentence + describe_undecided(given.undecided, given.higher_is_better))
+def reach_verdict(evidence: Evidence, margin: float = MARGIN) -> Verdict:
+    """Its sentence says with which design it was reached, and what that cannot tell."""
+    if evidence.low is None or evidence.high is None or evidence.p is None or _has_few_seeds(evidence):
+        found = Verdict("not enough seeds", _describe_few_seeds(evidence))
+    else:
+        found = _judge(evidence, evidence.low, evidence.high, evidence.p, margin)
+    sentences = [found.sentence, *([] if evidence.repeats is None else [ITEMS_ONLY])]
+    undecided = describe_undecided(evidence.undecided, evidence.higher_is_better)
+    return replace(found, sentence=" ".join(sentences) + undecided)
 
 
-def _judge_over_seeds(given: Evidence, margin: float) -> Verdict:
-    who = f"{given.arm} and {given.baseline} on {given.task}"
-    design = f"{spell_count(given.seeds, 'seed')} × {spell_count(given.items, 'item')}"
-    if given.seeds < FEWEST_SEEDS or given.low is None or given.high is None or given.p is None:
-        return Verdict(
-            "not enough seeds",
-            f"Not enough seeds to compare {who}: with {spell_count(given.seeds, 'seed')} the difference is"
-            f" {spell_signed(given.difference)}, and how much of it another seed would change is not known; at least"
-            f" {FEWEST_SEEDS} are needed.",
-        )
-    interval = (
-        f"{spell_signed(given.difference)}, 95 % interval {spell_signed(given.low)} to {spell_signed(given.high)}"
-    )
-    corrected = f", corrected for {given.contrasts} comparisons" if given.contrasts > 1 else ""
-    if given.p < ALPHA and (given.low > 0 or given.high < 0):
-        word = "better" if (given.difference > 0) == given.higher_is_better else "worse"
-        return Verdict(
-            "better" if word == "better" else "worse",
-            f"{given.arm} is {word} than {given.baseline} on {given.task}: {interval} ({design};"
-            f" {spell_p(given.p)}{corrected}).",
-        )
-    bound = math.ceil(round(max(abs(given.low), abs(given.high)) * 1000, 6)) / 1000
-    if bound <= margin:
-        return Verdict(
-            "no difference larger than",
-            f"There is no difference larger than {bound:g} between {who}: {interval} ({design}).",
-            bound,
-        )
-    return Verdict(
-        "not enough seeds",
-        f"Not enough seeds to tell {who} apart: {interval} ({design}; {spell_p(given.p)}{corrected})."
-        f" {describe_power(given, margin)}",
+def _has_few_seeds(evidence: Evidence) -> bool:
+    return evidence.repeats is None and evidence.seeds < FEWEST_SEEDS
+
+
+def _describe_few_seeds(evidence: Evidence) -> str:
+    return (
+        f"Not enough seeds to compare {evidence.arm} and {evidence.baseline} on {evidence.task}: with"
+        f" {spell_count(evidence.seeds, 'seed')} the difference is {spell_signed(evidence.difference)}, and how much of"
+        f" it another seed would change is not known; at least {FEWEST_SEEDS} are needed."
     )
 
 
-def _judge_over_items(given: Evidence, margin: float) -> Verdict:
-    low, high, p, repeats = given.low, given.high, given.p, given.repeats or (1,)
-    assert low is not None
-    assert high is not None
-    assert p is not None
-    who = f"{given.arm} and {given.baseline} on {given.task}"
-    fewest, most = min(repeats), max(repeats)
-    samples = (
-        "one sample"
-        if most == 1
-        else spell_count(most, "sample")
-        if fewest == most
-        else f"{fewest:,} to {most:,} samples"
-    )
-    design = f"{spell_count(given.items, 'item')}, {samples} of each"
-    interval = f"{spell_signed(given.difference)}, 95 % interval over items {spell_signed(low)} to {spell_signed(high)}"
-    found = spell_p(p) + (f", corrected for {given.contrasts} comparisons" if given.contrasts > 1 else "")
-    limits = (
-        "This is about these answers, on items like these: what another training seed would give, they cannot tell."
-    )
+def _judge(evidence: Evidence, low: float, high: float, p: float, margin: float) -> Verdict:
+    who = f"{evidence.arm} and {evidence.baseline} on {evidence.task}"
+    unit, over = ("seeds", "") if evidence.repeats is None else ("items", " over items")
+    bounds = f"{spell_signed(low)} to {spell_signed(high)}"
+    interval, design = f"{spell_signed(evidence.difference)}, 95 % interval{over} {bounds}", _describe_design(evidence)
+    test = spell_p(p) + (f", corrected for {evidence.contrasts} comparisons" if evidence.contrasts > 1 else "")
     if p < ALPHA and (low > 0 or high < 0):
-        word = "better" if (given.difference > 0) == given.higher_is_better else "worse"
-        said = f"{given.arm} is {word} than {given.baseline} on {given.task}: {interval} ({design}; {found}). {limits}"
-        return Verdict("better" if word == "better" else "worse", said)
+        word = "better" if (evidence.difference > 0) == evidence.higher_is_better else "worse"
+        what = f"{evidence.arm} is {word} than {evidence.baseline} on {evidence.task}"
+        return Verdict("better" if word == "better" else "worse", f"{what}: {interval} ({design}; {test}).")
     bound = math.ceil(round(max(abs(low), abs(high)) * 1000, 6)) / 1000
     if bound <= margin:
-        said = f"There is no difference larger than {bound:g} between {who}: {interval} ({design}). {limits}"
-        return Verdict("no difference larger than", said, bound)
-    power = ""
-    if given.detectable is not None and given.items_needed is not None:
-        items, least = spell_count(given.items, "item"), f"{given.detectable:.3f}"
-        need = f"; finding one of {margin:g} takes about {given.items_needed:,} items"
-        power = f" With {items} a difference under {least} cannot be told from noise"
-        power += f"{need if given.detectable > margin else ''}."
-    return Verdict(
-        "not enough items", f"Not enough items to tell {who} apart: {interval} ({design}; {found}).{power} {limits}"
-    )
+        what = f"There is no difference larger than {bound:g} between {who}"
+        return Verdict("no difference larger than", f"{what}: {interval} ({design}).", bound)
+    what = f"Not enough {unit} to tell {who} apart: {interval} ({design}; {test})."
+    sentence = " ".join(filter(None, [what, describe_power(evidence, margin)]))
+    return Verdict("not enough seeds" if unit == "seeds" else "not enough items", sentence)
+
+
+def _describe_design(evidence: Evidence) -> str:
+    items = spell_count(evidence.items, "item")
+    if evidence.repeats is None:
+        return f"{spell_count(evidence.seeds, 'seed')} × {items}"
+    fewest, most = min(evidence.repeats), max(evidence.repeats)
+    samples = spell_count(most, "sample") if fewest == most else f"{fewest:,} to {most:,} samples"
+    return f"{items}, {'one sample' if most == 1 else samples} of each"
+
+
+def describe_power(evidence: Evidence, margin: float = MARGIN) -> str:
+    """What this design could have found, and what it would take."""
+    if evidence.detectable is None:
+        return ""
+    items = spell_count(evidence.items, "item")
+    if evidence.repeats is None:
+        design, what = f"{spell_count(evidence.seeds, 'seed')} and {items}", "a gain"
+        need = None if evidence.seeds_needed is None else f"about {evidence.seeds_needed} seeds"
+    else:
+        design, what, need = items, "a difference", f"about {evidence.items_needed:,} items"
+    note = f"With {design} {what} under {evidence.detectable:.3f} cannot be told from noise"
+    if evidence.detectable > margin:
+        note += f"; finding one of {margin:g} takes {need or 'more evaluation items, not more seeds alone'}"
+    return f"{note}."
 
 
 def describe_undecided(undecided: Mapping[str, tuple[int, int]], higher_is_better: bool = True) -> str:
@@ -159,7 +150,7 @@ def describe_falls(
     many = len(scores) > 1
     everyone = "both arms" if len(arms) == 2 else f"all {len(arms)} arms"
     subject = everyone if many and len(scores) == len(arms) else " and ".join(scores)
-    told = ", ".join(f"{arm} {before:.3f} → {after:.3f}" for arm, (before, after) in scores.items())
+    changes = ", ".join(f"{arm} {before:.3f} → {after:.3f}" for arm, (before, after) in scores.items())
     used = sorted({rate for arm in scores if (rate := rates.get(arm)) is not None})
     advice = (
         f" than {' and '.join(f'{rate:g}' for rate in used)} (--set learning_rate={min(used) / 3:.0e})" if used else ""
@@ -167,8 +158,8 @@ def describe_falls(
     they, where = ("they", "they began") if many else ("it", "it began")
     first = f"{subject[0].upper()}{subject[1:]}" if subject == everyone else subject
     return (
-        f"{first} ended below where {where} on {task}: {told}. What {they} did in training made the policy worse: try a"
-        f" lower learning rate{advice}."
+        f"{first} ended below where {where} on {task}: {changes}. What {they} did in training made the policy worse:"
+        f" try a lower learning rate{advice}."
     )
 
 
@@ -192,19 +183,6 @@ def describe_change(
     return (
         f"This {method} run made the policy {'better' if better else 'worse'} on {task}: {what} ({interval}).{advice}"
     )
-
-
-def describe_power(given: Evidence, margin: float = MARGIN) -> str:
-    """What this design could have found, and what it would take."""
-    if given.detectable is None:
-        return ""
-    design = f"{spell_count(given.seeds, 'seed')} and {spell_count(given.items, 'item')}"
-    note = f"With {design} a gain under {given.detectable:.3f} cannot be told from noise"
-    if given.detectable <= margin:
-        return f"{note}."
-    if given.seeds_needed is None:
-        return f"{note}; finding one of {margin:g} takes more evaluation items, not more seeds alone."
-    return f"{note}; finding one of {margin:g} takes about {given.seeds_needed} seeds."
 
 
 def spell_count(number: int, noun: str) -> str:

@@ -36,7 +36,7 @@ def name_column(metric: Metric) -> str:
 
 
 @cache
-def _host() -> Host:
+def _load_host() -> Host:
     return load_host()
 
 
@@ -50,7 +50,7 @@ def list_columns(environment: Environment) -> dict[str, bool]:
 @cache
 def find_environment(name: str) -> Environment:
     """A task with what it is judged by, as the host resolves it, without its sandbox."""
-    host = _host()
+    host = _load_host()
     task: Task = host.get("task", name)
     metrics = tuple(host.get("metric", metric) for metric in task.metrics)
     return Environment(task, host.get("rubric", task.rubric), NO_TEMPLATE, metrics)
@@ -64,7 +64,7 @@ def _open_environment(name: str) -> Environment:
         return environment
     stack = ExitStack()
     atexit.register(stack.close)
-    return replace(environment, sandbox=stack.enter_context(_host().get("sandbox", "default").open()))
+    return replace(environment, sandbox=stack.enter_context(_load_host().get("sandbox", "default").open()))
 
 
 SHOTS = 64
@@ -82,13 +82,13 @@ def offer_documents(name: str, *, shots: bool = False) -> Callable[..., dict[str
         from datasets import Dataset
 
         place = data_dir or data or "auto"
-        items = _items(name, place)
+        items = _read_items(name, place)
         test = [e for e in items if not family or e.info["family"] == family]
         if not test:
             raise DataError(
                 f"{place} has no items of {family}: it has {', '.join(sorted({str(e.info['family']) for e in items}))}"
             )
-        splits = {"test": test, **({"train": _training(name, place)} if shots else {})}
+        splits = {"test": test, **({"train": _draw_training(name, place)} if shots else {})}
         # Text instead of a mapping, because a table would give every item the keys of all others.
         return {
             split: Dataset.from_list(
@@ -101,13 +101,13 @@ def offer_documents(name: str, *, shots: bool = False) -> Callable[..., dict[str
 
 
 @cache
-def _items(name: str, place: str) -> tuple[Example, ...]:
+def _read_items(name: str, place: str) -> tuple[Example, ...]:
     from herl_bench.data.sources import open_eval
 
     return open_eval(find_environment(name).task, place, embedded=False, eval_items=None).eval
 
 
-def _training(name: str, place: str) -> tuple[Example, ...]:
+def _draw_training(name: str, place: str) -> tuple[Example, ...]:
     """None where the training file is missing: without few-shot examples nobody needs it."""
     from herl_bench.data.sources import draw_examples
 

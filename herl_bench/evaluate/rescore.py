@@ -15,7 +15,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -106,7 +106,7 @@ def find_places(
                     f"{row.where}: no id: a row needs one of {', '.join(ID_FIELDS)}, a text or a whole number"
                 )
             if source is not None and len(places) == len(source.evaluation):
-                raise _report_uneven(name or file, source, "more")
+                raise _describe_uneven(name or file, source, "more")
             row = replace(row, key=len(places))
         example = source.find(row) if source else _read_own(row)
         if not allow_duplicates and not row.rollout and (before := first.setdefault(example.id, row.line)) != row.line:
@@ -116,11 +116,11 @@ def find_places(
             )
         places.append(Place(row.line, row.start, row.size, len(row.answers), example.id, example if source else None))
     if not ids and source is not None and len(places) < len(source.evaluation):
-        raise _report_uneven(name or file, source, f"only {len(places)}")
+        raise _describe_uneven(name or file, source, f"only {len(places)}")
     return source.name if source else "the file itself", places
 
 
-def _report_uneven(file: str | Path, source: Items, rows: str) -> DataError:
+def _describe_uneven(file: str | Path, source: Items, rows: str) -> DataError:
     return DataError(
         f"{file}: no ids: rows need one of {', '.join(ID_FIELDS)}; without any there is one row per item, in their"
         f" order, and {source.name} has {len(source.evaluation)} items, the file {rows} rows"
@@ -146,12 +146,14 @@ def rescore(job: Job, jobs: int) -> Iterator[tuple[int, Tally, list[str]]]:
     size = max(1, min(SLICE // most, -(-count // (4 * jobs))))
     slices = list(pairwise([*range(0, count, size), count]))
     if jobs == 1:
-        yield from ((stop - start, *job.judge_slice((start, stop))) for start, stop in slices)
+        with job.open_sandbox() if job.open_sandbox else nullcontext() as sandbox:
+            here = replace(job, environment=replace(job.environment, sandbox=sandbox))
+            yield from ((stop - start, *here.judge_slice((start, stop))) for start, stop in slices)
         return
     _job = job
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin)
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), _begin_process)
     try:
-        for (start, stop), (tally, lines) in zip(slices, pool.map(_work, slices), strict=True):
+        for (start, stop), (tally, lines) in zip(slices, pool.map(_judge_slice, slices), strict=True):
             yield stop - start, tally, lines
     except BrokenProcessPool:
         raise HerlBenchError(
@@ -165,7 +167,7 @@ def rescore(job: Job, jobs: int) -> Iterator[tuple[int, Tally, list[str]]]:
 _job: Job | None = None
 
 
-def _begin() -> None:
+def _begin_process() -> None:
     """A forked process dies with its parent, and at once on Ctrl-C and whatever else its parent would end in order
     at."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -173,6 +175,6 @@ def _begin() -> None:
     die_with_parent()
 
 
-def _work(bounds: tuple[int, int]) -> tuple[Tally, list[str]]:
+def _judge_slice(bounds: tuple[int, int]) -> tuple[Tally, list[str]]:
     assert _job is not None
     return _job.judge_slice(bounds)

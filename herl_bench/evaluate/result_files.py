@@ -34,18 +34,12 @@ STAMP = re.compile(r"_(\d{4}-\d\d-\d\d)T(\d\d-\d\d-\d\d(?:\.\d+)?)\.")
 NAMESPACE = "herl_bench"
 MODEL_FACTS = ("model_num_parameters", "model_dtype", "model_revision", "model_sha")
 LM_EVAL_CONFIG: Mapping[str, Any] = {
-    "batch_size": None,
+    **dict.fromkeys(("batch_size", "batch_sizes", "device", "use_cache", "limit", "bootstrap_iters", "gen_kwargs")),
+    **dict.fromkeys(("random_seed", "numpy_seed", "torch_seed", "fewshot_seed")),
     "batch_sizes": [],
-    "device": None,
-    "use_cache": None,
-    "limit": None,
     "bootstrap_iters": 0,
-    "gen_kwargs": None,
-    "random_seed": None,
-    "numpy_seed": None,
-    "torch_seed": None,
-    "fewshot_seed": None,
 }
+"""What lm-eval's `config` holds, in its order, where nothing else is said."""
 
 
 # -------------------------------------------------------------------------------------------------------------- reading

@@ -40,21 +40,6 @@ from herl_bench.saving import append_lines, cut, saving, sync
 from herl_bench.types import Environment, Example, Judgement, Verdict
 
 
-def write_evaluation(
-    evaluation: Evaluation,
-    directory: str | Path,
-    environment: Environment,
-    *,
-    model_name: str,
-    model_args: Mapping[str, Any] | None = None,
-    config: Mapping[str, Any] | None = None,
-) -> tuple[Path, Path]:
-    """Write a finished evaluation; gives the paths of the results and the samples file. Raises `SaveError`."""
-    with SampleWriter(directory, environment, evaluation.settings) as writer:
-        writer.append(evaluation.rows)
-        return writer.finish(evaluation, model_name=model_name, model_args=model_args, config=config)
-
-
 class SampleWriter:
     """Appends samples while they are made: pass `append` as `on_batch` to `evaluate`, then call `finish`.
 
@@ -205,7 +190,11 @@ class SampleWriter:
                 "prompt_hash": hash_text(prompt),
                 "target_hash": hash_text(example.target),
                 **values,
-                **({NAMESPACE: {"id": example.id, "responses": list(map(_as_json, rows))}} if position == 0 else {}),
+                **(
+                    {NAMESPACE: {"id": example.id, "responses": list(map(_describe_response, rows))}}
+                    if position == 0
+                    else {}
+                ),
             }
 
     def _estimate_pass_at(self, rows: Sequence[Row]) -> Iterator[tuple[str, str, float | None]]:
@@ -240,7 +229,7 @@ def fingerprint(
     return hash_text(json.dumps(everything, sort_keys=True, default=str))[:12]
 
 
-def _as_json(row: Row) -> dict[str, Any]:
+def _describe_response(row: Row) -> dict[str, Any]:
     return {
         **{name: value for name, value in asdict(row.answer).items() if name != "text"},
         "extracted": row.extracted,

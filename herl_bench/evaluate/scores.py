@@ -27,6 +27,11 @@ class Score:
     items: int
     undecided: int = 0
 
+    def __str__(self) -> str:
+        if self.value is None:
+            return "–"
+        return f"{self.value:.4f}" + (f" ± {self.stderr:.4f}" if self.stderr is not None else "")
+
 
 def value_of_undecided(seen: Iterable[float | None], higher_is_better: bool) -> float | None:
     """What an undecided answer counts among those seen: 0, or the worst where scores can be below it. None: nothing at

@@ -84,7 +84,7 @@ def as_lines(file: str) -> Iterator[Path]:
     `DataError`."""
     with TemporaryDirectory() as folder:
         try:
-            path = _as_lines(file, Path(folder))
+            path = _unpack_lines(file, Path(folder))
         except (gzip.BadGzipFile, zlib.error, EOFError) as error:
             raise DataError(f"{file}: not a whole gzip file: {error}") from None
         except OSError as error:
@@ -92,30 +92,30 @@ def as_lines(file: str) -> Iterator[Path]:
         yield path
 
 
-def _as_lines(file: str, folder: Path) -> Path:
+def _unpack_lines(file: str, folder: Path) -> Path:
     path = Path(file)
     if file == STDIN:
-        path = _copy(sys.stdin.buffer, folder / "received", file)
+        path = _copy_stream(sys.stdin.buffer, folder / "received", file)
     elif path.is_dir():
         near = sorted([*path.glob("samples_*.jsonl"), *path.glob("rollouts.jsonl")])
         raise DataError(f"{file} is a folder: {f'did you mean {near[0]}?' if near else 'name a file of responses'}")
     elif path.exists() and not path.is_file():  # a pipe, which can be read once
         with path.open("rb") as pipe:
-            path = _copy(pipe, folder / "received", file)
-    if _head(path).startswith(b"\x1f\x8b"):
+            path = _copy_stream(pipe, folder / "received", file)
+    if _read_head(path).startswith(b"\x1f\x8b"):
         with gzip.open(path) as packed:
-            path = _copy(packed, folder / "unpacked", file, measure_room(path))
-    if _head(path).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
-        path = _one_per_line(path, folder / "rows", file)
+            path = _copy_stream(packed, folder / "unpacked", file, measure_room(path))
+    if _read_head(path).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+        path = _write_rows(path, folder / "rows", file)
     return path
 
 
-def _head(path: Path) -> bytes:
+def _read_head(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(4096)
 
 
-def _copy(source: Any, place: Path, name: str, room: int = UNPACKED) -> Path:
+def _copy_stream(source: Any, place: Path, name: str, room: int = UNPACKED) -> Path:
     with place.open("wb") as copy:
         while block := source.read(2**20):
             if copy.tell() + len(block) > room:
@@ -124,7 +124,7 @@ def _copy(source: Any, place: Path, name: str, room: int = UNPACKED) -> Path:
     return place
 
 
-def _one_per_line(path: Path, place: Path, name: str) -> Path:
+def _write_rows(path: Path, place: Path, name: str) -> Path:
     """A JSON array becomes its rows."""
     try:
         rows = parse_json(path.read_bytes(), name)
@@ -147,7 +147,7 @@ def read_stored(path: str | Path, name: str = "") -> Iterator[Stored]:
         row = parse_row(text, name or path, line, start)
         some = True
         if row.filter:
-            seen = filters.setdefault(_digest(row), set())
+            seen = filters.setdefault(_digest_row(row), set())
             repeated = bool(seen) and row.filter not in seen
             seen.add(row.filter)
             if repeated:
@@ -168,33 +168,33 @@ def parse_row(text: bytes, path: str | Path, line: int, start: int) -> Stored:
         line,
         start,
         len(text),
-        _key(raw),
-        _answers(raw, where),
-        _doc(raw),
+        _find_key(raw),
+        _read_answers(raw, where),
+        _get_doc(raw),
         "kind" in raw and "step" in raw,
         raw["filter"] if lm_eval else "",
     )
 
 
-def _digest(row: Stored) -> bytes:
+def _digest_row(row: Stored) -> bytes:
     said = repr((row.key, [answer.text for answer in row.answers]))
     return hashlib.blake2b(said.encode("utf-8", "backslashreplace"), digest_size=16).digest()
 
 
-def _doc(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+def _get_doc(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     doc = raw.get("doc")
     return doc if isinstance(doc, dict) else {}
 
 
-def _key(raw: Mapping[str, Any]) -> str | int | None:
-    doc = _doc(raw)
+def _find_key(raw: Mapping[str, Any]) -> str | int | None:
+    doc = _get_doc(raw)
     for value in (raw.get("id"), raw.get("task_id"), doc.get("id"), doc.get("task_id"), raw.get("doc_id")):
         if isinstance(value, (str, int)) and not isinstance(value, bool):
             return value
     return None
 
 
-def _answers(raw: Mapping[str, Any], where: str) -> tuple[Answer, ...]:
+def _read_answers(raw: Mapping[str, Any], where: str) -> tuple[Answer, ...]:
     """The row's texts; with how each ended, where the row is one of ours."""
     name = next((name for name in RESPONSE_FIELDS if name in raw), None)
     if name is None:
@@ -203,7 +203,7 @@ def _answers(raw: Mapping[str, Any], where: str) -> tuple[Answer, ...]:
     if name != "resps" or not isinstance(value, list):
         if not isinstance(value, str):
             raise DataError(f"{where}: {name} must be a text, not {type(value).__name__}")
-        return (_answer(value, raw),)
+        return (_read_answer(value, raw),)
     texts = [text for inner in value for text in (inner if isinstance(inner, list) else [inner])]
     if not texts or not all(isinstance(text, str) for text in texts):
         raise DataError(f"{where}: resps must hold texts, as a generation task's do")
@@ -211,10 +211,12 @@ def _answers(raw: Mapping[str, Any], where: str) -> tuple[Answer, ...]:
     said = ours.get("responses") if isinstance(ours, dict) else None
     if not isinstance(said, list) or len(said) != len(texts):
         said = [{}] * len(texts)
-    return tuple(_answer(text, more if isinstance(more, dict) else {}) for text, more in zip(texts, said, strict=True))
+    return tuple(
+        _read_answer(text, more if isinstance(more, dict) else {}) for text, more in zip(texts, said, strict=True)
+    )
 
 
-def _answer(text: str, said: Mapping[str, Any]) -> Answer:
+def _read_answer(text: str, said: Mapping[str, Any]) -> Answer:
     finish, tokens, error = said.get("finish"), said.get("tokens"), said.get("error")
     return Answer(
         text,
@@ -242,18 +244,18 @@ class Items:
 
     @property
     def evaluation(self) -> Sequence[Example]:
-        self._more(1)
+        self._read_splits(1)
         return self._evaluation
 
     def find(self, row: Stored) -> Example:
         """The item that the row answers. Raises `DataError` that names file and line."""
-        self._more(1)
+        self._read_splits(1)
         if isinstance(row.key, int) and str(row.key) not in self._by_id:
-            found = self._by_position(row, row.key)
+            found = self._find_by_position(row, row.key)
         else:
-            found = self._by_name(row)
-        if row.doc and not _same_question(row.doc, _flat(found.prompt)):
-            other = self._by_question(row)
+            found = self._find_by_name(row)
+        if row.doc and not _is_same_question(row.doc, _flatten(found.prompt)):
+            other = self._find_by_question(row)
             if other is None:
                 raise DataError(
                     f"{row.where}: {row.key!r} in {self.name} is another question ({found.id}) than the row's own doc"
@@ -261,32 +263,36 @@ class Items:
             return other
         return found
 
-    def _by_position(self, row: Stored, position: int) -> Example:
+    def _find_by_position(self, row: Stored, position: int) -> Example:
         if 0 <= position < len(self._evaluation):
             return self._evaluation[position]
-        return (self._by_question(row) if row.doc else None) or self._unknown(row)
+        return (self._find_by_question(row) if row.doc else None) or self._refuse_unknown(row)
 
-    def _by_question(self, row: Stored) -> Example | None:
-        self._more(len(self.splits))
+    def _find_by_question(self, row: Stored) -> Example | None:
+        self._read_splits(len(self.splits))
         if not self._prompts:
-            self._prompts = {_flat(e.prompt): e for e in self._by_id.values()}
-        return next((e for prompt, e in self._prompts.items() if _same_question(row.doc, prompt)), None)
+            self._prompts = {_flatten(e.prompt): e for e in self._by_id.values()}
+        return next((e for prompt, e in self._prompts.items() if _is_same_question(row.doc, prompt)), None)
 
-    def _by_name(self, row: Stored) -> Example:
+    def _find_by_name(self, row: Stored) -> Example:
         key = str(row.key)
         while key not in self._by_id:
-            if not self._more(self._read + 1):
-                return self._by_position(row, int(key)) if key.isascii() and key.isdigit() else self._unknown(row)
+            if not self._read_splits(self._read + 1):
+                return (
+                    self._find_by_position(row, int(key))
+                    if key.isascii() and key.isdigit()
+                    else self._refuse_unknown(row)
+                )
         return self._by_id[key]
 
-    def _unknown(self, row: Stored) -> NoReturn:
+    def _refuse_unknown(self, row: Stored) -> NoReturn:
         from difflib import get_close_matches
 
         near = get_close_matches(str(row.key), self._by_id, n=2, cutoff=0.8)
         hint = f"; did you mean {' or '.join(near)}?" if near else ": does --data name where the items come from?"
         raise DataError(f"{row.where}: no item {row.key!r} in {self.name}{hint}")
 
-    def _more(self, wanted: int) -> bool:
+    def _read_splits(self, wanted: int) -> bool:
         """Have `wanted` splits been read now? A split whose files are missing is no reason to fail while the ids lie in
         others."""
         while self._read < min(wanted, len(self.splits)):
@@ -333,14 +339,14 @@ def open_items(task: Task, place: str | Path, *, seed: int = 0, difficulty: floa
     return Items("the synthetic world", [*readers, *[lambda: list(islice(training, CHUNK))] * CHUNKS], endless=True)
 
 
-def _flat(text: str) -> str:
+def _flatten(text: str) -> str:
     return " ".join(text.split())
 
 
-def _same_question(doc: Mapping[str, Any], prompt: str) -> bool:
+def _is_same_question(doc: Mapping[str, Any], prompt: str) -> bool:
     """Is one of the doc's longer texts (question, prompt, input, …) in the item's flat prompt? A doc without any cannot
     be compared."""
     if isinstance(doc.get("id"), str) and isinstance(doc.get("prompt"), str):
-        return _flat(doc["prompt"]) == prompt
+        return _flatten(doc["prompt"]) == prompt
     long = [value for value in doc.values() if isinstance(value, str) and len(value) >= SHORT]
-    return any(_flat(text) in prompt for text in long) if long else True
+    return any(_flatten(text) in prompt for text in long) if long else True

@@ -27,7 +27,7 @@ from herl_bench.compare.answer_sets import pair_answers
 from herl_bench.compare.arms import GroupedRuns, group_answers, group_runs, sort_places
 from herl_bench.compare.finished_runs import read_run
 from herl_bench.compare.schema import FailedCell
-from herl_bench.compare.tables import score_rows
+from herl_bench.compare.tables import list_families, list_scores
 from herl_bench.compare.verdict import MARGIN
 from herl_bench.errors import UsageError
 from herl_bench.experiment.grid import Names, SweepPlan, SweepRequest, plan_sweep
@@ -67,7 +67,11 @@ class Comparison(schema.Comparison):
     @property
     def rows(self) -> list[dict[str, Any]]:
         """A row per task and arm: its scores, and how they differ from the baseline's."""
-        return score_rows(self)
+        return list_scores(self)
+
+    def families(self, task: str | None = None) -> list[dict[str, Any]]:
+        """A row per family of problems: before training, and each arm's mean after it. task: the first if left out."""
+        return list_families(self, task or self.tasks[0].task)
 
     def to_pandas(self) -> Any:
         """The same as a DataFrame. Raises `UsageError` where pandas is not installed."""
@@ -190,12 +194,12 @@ def run_sweep(
     plan: SweepPlan, *, jobs: int | None = None, ray: str | None = None, progress: bool | None = None
 ) -> list[FailedCell]:
     """Run what is missing; gives the cells that failed. Raises `SweepStopped`."""
-    from herl_bench.locking import locked
+    from herl_bench.locking import lock_folder
     from herl_bench.progress import open_sweep_progress
     from herl_bench.sweep.cells import prepare_cells
     from herl_bench.sweep.pools import LocalPool, Pool, RayPool, run_cells
 
-    with locked(plan.folder, "comparison") as lock:
+    with lock_folder(plan.folder, "comparison") as lock:
         prepare_cells(plan.cells)
         if all(cell.files.finished for cell in plan.cells):
             return []

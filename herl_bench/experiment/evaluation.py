@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from math import ceil
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.errors import UnknownName, UsageError
+from herl_bench.evaluate.evaluation import Evaluation as Judged
 from herl_bench.evaluate.evaluation import count_batch_items
 from herl_bench.evaluate.evaluation import evaluate as evaluate_examples
 from herl_bench.evaluate.judging import NO_TEMPLATE, Row, describe_row
@@ -28,9 +29,10 @@ from herl_bench.evaluate.problems import describe_problems, find_nothing_judged
 from herl_bench.evaluate.refine import Critique, Refinement, refine
 from herl_bench.evaluate.result_files import NAMESPACE, describe_model, new_stamp, sanitize_name, write_results
 from herl_bench.evaluate.sample_files import SampleWriter, fingerprint
-from herl_bench.evaluate.sampling import ResolvedSampling, Sampling, default_max_new_tokens, resolve_sampling
+from herl_bench.evaluate.sampling import SEEDS, ResolvedSampling, Sampling, default_max_new_tokens, resolve_sampling
 from herl_bench.evaluate.scores import PASS_AT
 from herl_bench.evaluate.tally import Problem, Summary, list_warnings
+from herl_bench.experiment.evaluation_request import Request, build_lm_eval_options, check_request, read_sampling
 from herl_bench.experiment.lm_eval import PREFIX, LmEvalTasks, load_lm_eval, split_names
 from herl_bench.experiment.resolve import (
     find_answerer,
@@ -48,11 +50,8 @@ from herl_bench.types import Environment, Task
 
 if TYPE_CHECKING:
     from herl_bench.data.sources import Data
-    from herl_bench.evaluate.lm_eval_model import Options
     from herl_bench.policy.answerer import Answerer
 
-GEN_KWARGS = ("temperature", "do_sample", "max_gen_toks", "until")
-SEEDS = (0, 1234, 1234, 1234)
 
 log = logging.getLogger("herl_bench")
 
@@ -105,26 +104,16 @@ class Evaluation:
             raise error
 
     def __repr__(self) -> str:
-        scores = ", ".join(" ".join(line[:2]) for line in self._lines()[: len(self.summary.metrics)])
+        scores = ", ".join(" ".join(line[:2]) for line in self._make_lines()[: len(self.summary.metrics)])
         undecided = f", {self.summary.undecided} undecided" if self.summary.undecided else ""
         return f"<Evaluation of {self.of} on {self.task}: {scores} over {self.summary.items} items{undecided}>"
 
     def _repr_html_(self) -> str:
-        return make_html_table([f"{self.task} · {self.of}", "value", "items", "undecided"], self._lines())
+        return make_html_table([f"{self.task} · {self.of}", "value", "items", "undecided"], self._make_lines())
 
-    def _lines(self) -> list[list[str]]:
+    def _make_lines(self) -> list[list[str]]:
         scores = {**self.summary.metrics, **self.summary.criteria}
-        return [
-            [
-                name,
-                "–"
-                if score.value is None
-                else f"{score.value:.4f}{f' ± {score.stderr:.4f}' * (score.stderr is not None)}",
-                str(score.items),
-                str(score.undecided),
-            ]
-            for name, score in scores.items()
-        ]
+        return [[name, str(score), str(score.items), str(score.undecided)] for name, score in scores.items()]
 
 
 @dataclass(frozen=True)
@@ -138,44 +127,6 @@ class Outcome:
 
 
 # ---------------------------------------------------------------------------------------------------- what is asked for
-@dataclass(frozen=True)
-class Request:
-    """As `herl-bench eval` takes it. tasks: names, lm-eval's as `lm_eval:NAME`; None for a run's own. limit: below 1 a
-    share of the items. seed: Python's, numpy's, torch's and of the few-shot examples, as lm-eval's; our own tasks take
-    first and last. say: gets lines about what goes on."""
-
-    tasks: Sequence[str] | None
-    model: str
-    model_args: str | None = None
-    data: str | None = None
-    limit: int | float | None = None
-    max_new_tokens: int | None = None
-    temperature: float = 0.0
-    n: int = 1
-    seed: tuple[int | None, int | None, int | None, int | None] = SEEDS
-    refine: int = 0
-    critique: Critique = "reference_free"
-    rubric: str = ""
-    sandbox: str = "default"
-    integrity: str | None = None
-    pass_at: Sequence[int] | None = None
-    num_fewshot: int | None = None
-    apply_chat_template: str | None = None
-    fewshot_as_multiturn: bool | None = None
-    system_instruction: str | None = None
-    gen_kwargs: Mapping[str, Any] | None = None
-    samples: Mapping[str, Sequence[int]] | None = None
-    use_cache: str | None = None
-    include_path: Sequence[str] = ()
-    batch_size: int | None = None
-    write_out: bool = False
-    output_path: str | None = None
-    log_samples: bool = False
-    trust_remote_code: bool = False
-    progress: bool | None = None
-    say: Callable[[str], None] = log.info
-
-
 def evaluate(
     task: str | None,
     model: str | Path,
@@ -211,8 +162,8 @@ def evaluate(
     seed: of the sampling and the few-shot examples; 0 and 1234 if left out, as lm-eval's.
     refine: let the model revise its answers for so many rounds, told what `critique` says.
     rubric: another's name or file. integrity: `split` refuses verdicts that a program's own objects had a word in.
-    output_path: where results go, into a folder named after the model; nothing is written if left out. log_samples:
-        also keep every sample.
+    output_path: where results go, into a folder named after the model. If left out, a run's go into its `eval/final`,
+        and those of any other model are not written. log_samples: also keep every sample.
     progress: None for a bar where one can be drawn, True or False for one or none.
 
     Raises `UsageError` for what cannot be done as asked, and `HerlBenchError` where no response could be judged.
@@ -239,8 +190,8 @@ def carry_out(host: Host, request: Request) -> Outcome:
         raise UsageError(f"--tasks is missing: choose from {', '.join(sorted(host.entries('task')))}")
     own_names, lm_names = split_names([run["task"]] if request.tasks is None else request.tasks)
     tasks = [_find_task(host, name) for name in own_names]
-    _check(request, own_names, lm_names)
-    sampling = _read_sampling(request) if tasks else Sampling(1)
+    check_request(request, own_names, lm_names)
+    sampling = read_sampling(request) if tasks else Sampling(1)
     warn_of_problems(host)
     started, models = (
         time.time(),
@@ -250,7 +201,7 @@ def carry_out(host: Host, request: Request) -> Outcome:
     folder, keep = _choose_folder(model, run, request), request.log_samples or not request.output_path
     lm_eval = None
     if lm_names:
-        options = _build_options(request, own_names)
+        options = build_lm_eval_options(request, own_names)
         lm_eval = load_lm_eval(lm_names, models(None), options, request.include_path, request.data)
     with ExitStack() as stack:
         done = [
@@ -259,7 +210,7 @@ def carry_out(host: Host, request: Request) -> Outcome:
         ]
         if lm_eval is not None:
             lm_eval.run(folder)
-        results = None if folder is None else _write(request, model, folder, keep, done, lm_eval, started)
+        results = None if folder is None else _write_results(request, model, folder, keep, done, lm_eval, started)
     found = {each.evaluation.task: replace(each.evaluation, results=results) for each in done}
     return Outcome(model.name, found, lm_eval, results)
 
@@ -285,87 +236,6 @@ def read_run_settings(model: str) -> dict[str, Any]:
     if not isinstance(settings.get("task"), str):
         raise UsageError(f"{files.config}: no task in it: not a run's settings")
     return settings
-
-
-def _check(request: Request, own: Sequence[str], lm: Sequence[str]) -> None:
-    """Raises `UsageError` for what does not go together. own, lm: names of our own tasks and of lm-eval's."""
-    n, most = request.n, max(request.pass_at or (1,))
-    if request.samples is not None and request.limit is not None:
-        raise UsageError("--samples names the items: leave --limit out")
-    if own and request.fewshot_as_multiturn:
-        raise UsageError(
-            f"--fewshot_as_multiturn is for {PREFIX} tasks: the examples of {own[0]} stand in the user's turn"
-        )
-    if request.use_cache and not lm:
-        raise UsageError(
-            f"--use_cache is for {PREFIX} tasks: an evaluation of {own[0]} goes on by itself where it was stopped"
-        )
-    if request.write_out and not own:
-        raise UsageError(
-            f"--write_out is for our own tasks: what {PREFIX} tasks ask stands in their samples: --output_path DIR"
-            " --log_samples"
-        )
-    for name in () if lm else (request.samples or {}):
-        if name not in own:
-            raise UsageError(f"--samples names {name!r}, which is none of the tasks {', '.join(own)}")
-    if request.output_path and Path(request.output_path).is_file():
-        raise UsageError(f"--output_path {request.output_path} is a file: name a folder")
-    if n > 1 and request.temperature == 0:
-        raise UsageError(f"--n {n} needs a --temperature above 0: at 0 all {n} responses to an item are the same")
-    if most > n:
-        raise UsageError(f"--pass_at {most} needs --n {most} or more: so many responses to each item")
-    if request.refine and lm:
-        raise UsageError(f"--refine needs a rubric, and {PREFIX}{lm[0]} has none: refine our own tasks only")
-    if n > 1 and lm:
-        raise UsageError(f"--n is for our own tasks: how often {PREFIX}{lm[0]} asks stands in its own file (repeats)")
-
-
-def _read_sampling(request: Request) -> Sampling:
-    """Of our own tasks; a longest answer of 0 is a task's own. Raises `UsageError` for settings that they do not
-    have."""
-    given, temperature, longest = dict(request.gen_kwargs or {}), request.temperature, request.max_new_tokens
-    for name in given:
-        if name not in GEN_KWARGS:
-            raise UsageError(f"--gen_kwargs {name} is not supported: sampling is by {', '.join(GEN_KWARGS)}")
-    try:
-        temperature = float(given.get("temperature", temperature))
-        longest = int(given["max_gen_toks"]) if "max_gen_toks" in given else longest
-    except (TypeError, ValueError):
-        raise UsageError(f"--gen_kwargs {given}: temperature and max_gen_toks are numbers") from None
-    temperature = 0.0 if given.get("do_sample") is False else temperature
-    if given.get("do_sample") and temperature == 0:
-        raise UsageError("--gen_kwargs do_sample=true needs a temperature above 0")
-    if temperature < 0 or (longest is not None and longest < 1):
-        raise UsageError(f"--gen_kwargs {given}: temperature is at least 0 and max_gen_toks at least 1")
-    until = given.get("until")
-    return Sampling(
-        longest or 0,
-        temperature=temperature,
-        n=request.n,
-        seed=request.seed[0] or 0,
-        stop=None if until is None else [until] if isinstance(until, str) else list(until),
-        system_instruction=request.system_instruction,
-    )
-
-
-def _build_options(request: Request, own: Sequence[str]) -> Options:
-    """For lm-eval's tasks. `--temperature` and `--max_new_tokens` mean what they mean for our own tasks."""
-    from herl_bench.evaluate.lm_eval_model import Options
-
-    given: dict[str, Any] = {"do_sample": True, "temperature": request.temperature} if request.temperature else {}
-    given |= {"max_gen_toks": request.max_new_tokens} if request.max_new_tokens else {}
-    named = request.apply_chat_template
-    return Options(
-        num_fewshot=request.num_fewshot,
-        limit=request.limit,
-        samples={name: ids for name, ids in (request.samples or {}).items() if name not in own} or None,
-        gen_kwargs={**given, **(request.gen_kwargs or {})},
-        system_instruction=request.system_instruction,
-        apply_chat_template=True if named in ("true", "True") else named or False,
-        fewshot_as_multiturn=request.fewshot_as_multiturn,
-        use_cache=request.use_cache,
-        seeds=request.seed,
-    )
 
 
 def _choose_folder(model: Answerer, run: Mapping[str, Any], request: Request) -> Path | None:
@@ -459,6 +329,12 @@ class _TaskEvaluation:
             if request.refine:
                 rounds, critique = request.refine, request.critique
                 refinement = refine(model, environment, done.rows, done.settings, rounds=rounds, critique=critique)
+        return self._describe(done, refinement, writer, journal)
+
+    def _describe(
+        self, done: Judged, refinement: Refinement | None, writer: SampleWriter | None, journal: Path | None
+    ) -> _Done:
+        environment, task, model = self.environment, self.environment.task, self.model
         origin = {"source": self.data.source, "sha256": dict(self.data.fingerprint)}
         section = writer.section(done, original=self.data.available, data=origin) if writer else {}
         if section and refinement is not None:
@@ -513,7 +389,7 @@ def _open_items(task: Task, source: str, request: Request, run_items: int | None
 
 
 # ---------------------------------------------------------------------------------------------------------- the results
-def _write(
+def _write_results(
     request: Request,
     model: Answerer,
     folder: Path,

@@ -16,7 +16,7 @@ from herl_bench.errors import UsageError
 from herl_bench.saving import write_whole
 
 if TYPE_CHECKING:
-    from herl_bench.evaluate.lm_eval_model import Loaded, Options
+    from herl_bench.evaluate.lm_eval_run import Loaded, Options
     from herl_bench.policy.answerer import Answerer
     from herl_bench.policy.load import Policy
 
@@ -37,7 +37,7 @@ def load_lm_eval(
 ) -> LmEvalTasks:
     """Load lm-eval's tasks, ours in lm-eval's form among them: before anything is generated, so that a wrong name costs
     nothing."""
-    from herl_bench.evaluate.lm_eval_model import check, load_tasks
+    from herl_bench.evaluate.lm_eval_run import check_options, load_tasks
     from herl_bench.locate import tasks_path
     from herl_bench.policy.load import Policy
 
@@ -47,7 +47,7 @@ def load_lm_eval(
         )
     metadata = {"pretrained": model.path, **({"data_dir": data} if data else {})}
     loaded = load_tasks(names, [*include_path, tasks_path()], metadata)
-    check(model, loaded, options)
+    check_options(model, loaded, options)
     return LmEvalTasks(model, loaded, options)
 
 
@@ -65,7 +65,7 @@ class LmEvalTasks:
     def run(self, folder: Path | None) -> None:
         """Evaluate. Where results are written, responses are kept until they stand, so that a killed evaluation goes
         on."""
-        from herl_bench.evaluate.lm_eval_model import run_tasks
+        from herl_bench.evaluate.lm_eval_run import run_tasks
 
         options = self.options
         if folder is not None and options.use_cache is None:
@@ -97,7 +97,7 @@ class LmEvalTasks:
 
     @property
     def rates(self) -> Mapping[str, Mapping[str, Any]]:
-        """Per task of generated answers, what may be wrong with them; see `herl_bench.evaluate.lm_eval_model.rates`."""
+        """Per task of generated answers, what may be wrong with them; see `evaluate.lm_eval_run.measure_rates`."""
         from herl_bench.evaluate.result_files import NAMESPACE
 
         found: Mapping[str, Mapping[str, Any]] = self.section.get(NAMESPACE, {}).get("rates", {})

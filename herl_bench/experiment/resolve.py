@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from herl_bench.errors import UsageError
 from herl_bench.plain_text import flatten
 from herl_bench.plugins import Host
+from herl_bench.runs import RunFiles
 from herl_bench.types import Environment, HindsightTemplate, Metric, Rubric, SandboxProvider, Task
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def load_named_policy(task: Task | None, model: str, *, trust_remote_code: bool 
     else:
         if model == "openai":
             raise UsageError("--model openai is a server: it can be evaluated (herl-bench eval), not trained")
-        inside = Path(model) / "final"
+        inside = RunFiles(Path(model)).final
         policy = load_policy(
             str(inside) if (inside / "config.json").is_file() else model, trust_remote_code=trust_remote_code
         )

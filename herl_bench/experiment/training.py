@@ -10,7 +10,6 @@ this.
 from __future__ import annotations
 
 import json
-import logging
 import shlex
 import shutil
 import signal
@@ -27,7 +26,7 @@ from herl_bench.evaluate.problems import check_evaluation
 from herl_bench.experiment.configuration import build_config, build_settings, format_config
 from herl_bench.experiment.manifest import build_manifest, carry_manifest_on, command_line
 from herl_bench.experiment.resolve import find_environment, load_named_policy, open_sandbox, warn_of_problems
-from herl_bench.locking import locked
+from herl_bench.locking import lock_folder
 from herl_bench.plugins import Host, load_host
 from herl_bench.progress import RunProgress, open_run_progress
 from herl_bench.report.report import try_report
@@ -39,8 +38,6 @@ from herl_bench.types import Task
 if TYPE_CHECKING:
     from herl_bench.data.sources import Data
     from herl_bench.train.training_run import TrainingRun
-
-log = logging.getLogger("herl_bench")
 
 Display = Callable[["TrainingRun"], RunProgress]
 """Opens a display of a run; see `progress.py`."""
@@ -93,7 +90,9 @@ def train(
         given["trust_remote_code"] = True
     host = load_host()
     if resume is not None:
-        if excess := [*(given.keys() - {"budget", "trust_remote_code"}), *["config"] * (config is not None)]:
+        excess = [name for name in given if name not in ("budget", "trust_remote_code")]
+        excess += ["config"] * (config is not None)
+        if excess:
             raise UsageError(f"resume takes every setting but budget from {resume}: leave out {', '.join(excess)}")
         return _resume(host, Path(resume), given, allow_changed, progress)
     if allow_changed:
@@ -126,7 +125,7 @@ def _resume(
     files = RunFiles(directory)
     if not files.exists:
         raise UsageError(f"{directory}: no config.yaml there: name the folder of a run")
-    with locked(directory):
+    with lock_folder(directory):
         began = read_request(str(files.config))
         spent = build_settings(began.run, began.origin).budget
         request = began.add({"budget": spent, **given})
@@ -162,7 +161,7 @@ def _train(host: Host, request: Request, manner: _Manner) -> Run:
         directory = manner.resume
         if directory is None:
             directory = new_directory(manner.output_dir, f"{task.name}-{method.name}-s{settings.seed}")
-            stack.enter_context(locked(directory))
+            stack.enter_context(lock_folder(directory))
         environment = replace(environment, sandbox=sandbox)
         run = TrainingRun(directory, settings, environment, method, config, data, policy, Budget(settings.budget))
         run.resuming = manner.resume is not None

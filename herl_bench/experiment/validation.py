@@ -181,7 +181,7 @@ def try_guidance(environment: Environment, split: str, examples: Sequence[Exampl
         verdicts = [replace(verdict, met=False) for verdict in judgement.verdicts if verdict.met is not None]
         text = write_guidance(template, rubric, example, draft, verdicts)
         final = task.extract(example, golds[example.id])
-        if isinstance(final, str) and _tells(text, final) and not _tells(f"{example.prompt} {draft}", final):
+        if isinstance(final, str) and _is_told(text, final) and not _is_told(f"{example.prompt} {draft}", final):
             telling.append((example.id, final))
     if telling:
         yield (
@@ -191,5 +191,5 @@ def try_guidance(environment: Environment, split: str, examples: Sequence[Exampl
         )
 
 
-def _tells(text: str, answer: str) -> bool:
+def _is_told(text: str, answer: str) -> bool:
     return bool(answer.strip()) and re.search(rf"(?<![\w.]){re.escape(answer.strip())}(?![\w]|\.\w)", text) is not None

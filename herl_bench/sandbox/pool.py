@@ -86,6 +86,106 @@ async def iterate_async(jobs: Iterable[Job] | AsyncIterable[Job]) -> AsyncIterat
             yield job
 
 
+class _Seat:
+    """A worker's thread and the worker that is there now; another one after it hung, died or did enough."""
+
+    def __init__(self, pool: _Pool):
+        self.pool = pool
+        self.worker: Worker | None = None
+
+    def serve(self, processors: set[int]) -> None:
+        with contextlib.suppress(OSError):  # where the processors were taken away meanwhile
+            os.sched_setaffinity(0, processors)  # of this thread, and so of the processes that it starts
+        task = self.pool.next_task(block=True)
+        while task is not None:
+            job, future = task
+            verdict: Verdict | BaseException
+            try:
+                verdict = to_verdict(self.attempt(job), self.pool.tier)
+            except BaseException as error:
+                self.leave()
+                verdict = error
+            task = self.pool.next_task(block=False)
+            if task is not None and task is not NO_TASK and self.worker is not None:
+                self.worker.begin(task[0])  # it works on while this thread hands out the verdict
+            if isinstance(verdict, Verdict):
+                future.set_result(verdict)
+            else:
+                future.set_exception(verdict)
+            if task is NO_TASK:
+                task = self.pool.next_task(block=True)
+        self.leave()
+
+    def attempt(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Run a job. Where its worker is lost with it, twice, or the tests were refused for what a program may have
+        made them do, the same tests are run on a program of ours that does nothing: what they do then is their own
+        doing, and what they do not is the program's."""
+        answer = self.run_twice(job)
+        lost = answer["status"] == LOST
+        if not lost and not answer.get("unproven"):
+            return answer
+        alone = self.run_twice({**job, "code": "", "stub": True})
+        if not lost:
+            by_program = alone["status"] not in ("refused", LOST)
+            blame = {"status": "protocol", "detail": f"by the program's doing, {answer['detail']}"}
+            return {**answer, **blame} if by_program else answer
+        if alone["status"] == LOST:
+            if self.run_twice(READY)["status"] == "pass":
+                return make_answer("refused", "the tests end the process that runs them")
+            return make_answer("infra", "the worker ends, with a program of our own too")
+        answer = self.run_once(job)
+        if answer["status"] == LOST:
+            return make_answer("crash", "the program ended the process that tests it, three times")
+        return answer
+
+    def run_twice(self, job: dict[str, Any]) -> dict[str, Any]:
+        """An answer; after a first one that was our fault, one from a fresh worker."""
+        answer = self.run_once(job)
+        if answer["status"] not in (LOST, "infra") or self.pool.closing:
+            return answer
+        self.leave()
+        return self.run_once(job)
+
+    def run_once(self, job: dict[str, Any]) -> dict[str, Any]:
+        if self.worker is not None and self.worker.jobs >= JOBS_PER_WORKER:
+            self.leave()
+        if self.pool.closing:
+            return CLOSED
+        try:
+            self.worker = self.worker or self.start()
+            return self.worker.run(job)
+        except WorkerLost as why:
+            if self.worker is None:
+                raise NoSandbox(explain_failure(str(why), self.pool.tier)) from None
+            self.leave()
+            if self.pool.closing:
+                return CLOSED
+            if isinstance(why, Stuck):
+                return make_answer("timeout", "the tests did not come to an end")
+            return make_answer(LOST, str(why))
+
+    def start(self) -> Worker:
+        worker = Worker(self.pool.tier, self.pool.packages)
+        self.pool.add(worker)
+        if self.pool.proven:
+            return worker
+        # Before the first program: one of our own, which tries what must be impossible.
+        try:
+            answer = worker.run(make_self_test(self.pool.tier))
+        except WorkerLost:
+            return worker  # the job that it was started for will find out
+        if answer["status"] == "fail":
+            self.pool.drop(worker)
+            raise NoSandbox(f"no safe sandbox here: {answer['results'][0][4]}")
+        self.pool.proven = answer["status"] == "pass"
+        return worker
+
+    def leave(self) -> None:
+        if self.worker is not None:
+            self.pool.drop(self.worker)
+        self.worker = None
+
+
 class _Pool:
     """What the workers' threads share. They hold no reference to the `Sandbox`, so that a forgotten one can be
     collected."""
@@ -100,36 +200,11 @@ class _Pool:
         self.changing = threading.Lock()
         self.running: set[Worker] = set()
         self.threads = [
-            threading.Thread(target=self.serve, args=[processors], name=f"sandbox-{i}", daemon=True)
+            threading.Thread(target=_Seat(self).serve, args=[processors], name=f"sandbox-{i}", daemon=True)
             for i, processors in enumerate(assign_processors(workers))
         ]
         for thread in self.threads:
             thread.start()
-
-    def serve(self, processors: set[int]) -> None:
-        with contextlib.suppress(OSError):  # where the processors were taken away meanwhile
-            os.sched_setaffinity(0, processors)  # of this thread, and so of the processes that it starts
-        worker: Worker | None = None
-        task = self.next_task(block=True)
-        while task is not None:
-            job, future = task
-            verdict: Verdict | BaseException
-            try:
-                worker, answer = self.attempt(worker, job)
-                verdict = to_verdict(answer, self.tier)
-            except BaseException as error:
-                worker, verdict = None, error
-            task = self.next_task(block=False)
-            if task is not None and task is not NO_TASK and worker is not None:
-                worker.begin(task[0])  # it works on while this thread hands out the verdict
-            if isinstance(verdict, Verdict):
-                future.set_result(verdict)
-            else:
-                future.set_exception(verdict)
-            if task is NO_TASK:
-                task = self.next_task(block=True)
-        if worker is not None:
-            self.drop(worker)
 
     def next_task(self, block: bool) -> Task | None:
         """The next job that nobody has called off, None at the end; NO_TASK rather than wait, unless it may block."""
@@ -141,77 +216,11 @@ class _Pool:
             if task is None or task[1].set_running_or_notify_cancel():
                 return task
 
-    def attempt(self, worker: Worker | None, job: dict[str, Any]) -> tuple[Worker | None, dict[str, Any]]:
-        """Run a job. Where its worker is lost with it, twice, or the tests were refused for what a program may have
-        made them do, the same tests are run on a program of ours that does nothing: what they do then is their own
-        doing, and what they do not is the program's."""
-        worker, answer = self.run_twice(worker, job)
-        lost = answer["status"] == LOST
-        if not lost and not answer.get("unproven"):
-            return worker, answer
-        worker, alone = self.run_twice(worker, {**job, "code": "", "stub": True})
-        if not lost:
-            by_program = alone["status"] not in ("refused", LOST)
-            blame = {"status": "protocol", "detail": f"by the program's doing, {answer['detail']}"}
-            return worker, {**answer, **blame} if by_program else answer
-        if alone["status"] == LOST:
-            worker, ready = self.run_twice(worker, READY)
-            if ready["status"] == "pass":
-                return worker, make_answer("refused", "the tests end the process that runs them")
-            return worker, make_answer("infra", "the worker ends, with a program of our own too")
-        worker, answer = self.run_once(worker, job)
-        if answer["status"] == LOST:
-            answer = make_answer("crash", "the program ended the process that tests it, three times")
-        return worker, answer
-
-    def run_twice(self, worker: Worker | None, job: dict[str, Any]) -> tuple[Worker | None, dict[str, Any]]:
-        """An answer; after a first one that was our fault, one from a fresh worker."""
-        worker, answer = self.run_once(worker, job)
-        if answer["status"] not in (LOST, "infra") or self.closing:
-            return worker, answer
-        if worker is not None:
-            self.drop(worker)
-        return self.run_once(None, job)
-
-    def run_once(self, worker: Worker | None, job: dict[str, Any]) -> tuple[Worker | None, dict[str, Any]]:
-        if worker is not None and worker.jobs >= JOBS_PER_WORKER:
-            self.drop(worker)
-            worker = None
-        if self.closing:
-            return worker, CLOSED
-        try:
-            worker = worker or self.start()
-            return worker, worker.run(job)
-        except WorkerLost as why:
-            if worker is None:
-                raise NoSandbox(explain_failure(str(why), self.tier)) from None
-            self.drop(worker)
-            if self.closing:
-                return None, CLOSED
-            if isinstance(why, Stuck):
-                return None, make_answer("timeout", "the tests did not come to an end")
-            return None, make_answer(LOST, str(why))
-
-    def start(self) -> Worker:
-        worker = Worker(self.tier, self.packages)
+    def add(self, worker: Worker) -> None:
         with self.changing:
             self.running.add(worker)
             if self.closing:  # the loop in `close` came before this one was there
                 worker.process.kill()
-        if not self.proven:
-            self.prove(worker)
-        return worker
-
-    def prove(self, worker: Worker) -> None:
-        """Before the first program: one of our own, which tries what must be impossible."""
-        try:
-            answer = worker.run(make_self_test(self.tier))
-        except WorkerLost:
-            return  # the job that it was started for will find out
-        if answer["status"] == "fail":
-            self.drop(worker)
-            raise NoSandbox(f"no safe sandbox here: {answer['results'][0][4]}")
-        self.proven = answer["status"] == "pass"
 
     def drop(self, worker: Worker) -> None:
         with self.changing:

@@ -84,7 +84,14 @@ class Bonus:
         revised = {r.draft: r for r in revisions if r.draft is not None and r.improvement is not None}
         was_used = self.is_used
         if self.critic:
-            self._teach(self.critic, step, drafts, revised, generator)
+            measurements = [
+                Measurement(drafts[i].example.id, drafts[i].pair, r.baseline or 0.0, r.improvement or 0.0, r.propensity)
+                for i, r in revised.items()
+            ]
+            if self.arm == "shuffled":
+                measurements = shuffle_improvements(measurements, step - 1)
+            self.budget.forward_tokens += sum(len(m.pair) for m in measurements)
+            self.budget.trained_tokens += self.critic.observe(step, measurements, generator)
         if was_used:
             bonuses = [b if d.reward is not None else 0.0 for d, b in zip(drafts, predicted, strict=True)]
         elif self.arm == "measured":
@@ -99,30 +106,6 @@ class Bonus:
         else:
             return list(drafts)
         return [replace(draft, bonus=bonus) for draft, bonus in zip(drafts, bonuses, strict=True)]
-
-    def _teach(
-        self,
-        critic: BonusCritic,
-        step: int,
-        drafts: Sequence[Rollout],
-        revised: Mapping[int, Rollout],
-        generator: torch.Generator,
-    ) -> None:
-        measurements = [
-            Measurement(
-                drafts[i].example.id,
-                drafts[i].prompt_ids,
-                drafts[i].ids,
-                revision.baseline or 0.0,
-                revision.improvement or 0.0,
-                revision.propensity or 1.0,
-            )
-            for i, revision in revised.items()
-        ]
-        if self.arm == "shuffled":
-            measurements = shuffle_improvements(measurements, step - 1)
-        self.budget.forward_tokens += sum(len(m.prompt) + len(m.response) for m in measurements)
-        self.budget.trained_tokens += critic.observe(step, measurements, generator)
 
     def describe_calibration(self) -> dict[str, Any]:
         return self.critic.describe_calibration() if self.critic else {}
@@ -143,11 +126,10 @@ class Measurement:
     being revised."""
 
     example_id: str
-    prompt: tuple[int, ...]
-    response: tuple[int, ...]
+    pair: Pair
     reward: float
     improvement: float
-    propensity: float
+    propensity: float | None
 
 
 @dataclass(frozen=True)
@@ -195,7 +177,7 @@ class BonusCritic:
         of tokens learnt from."""
         if not measurements:
             return 0
-        guesses = self._guess([Pair(m.prompt, m.response) for m in measurements], [m.reward for m in measurements])
+        guesses = self._guess([m.pair for m in measurements], [m.reward for m in measurements])
         constant, slope = self._fit_baselines()
         self.predictions += [
             Prediction(step, min(max(guess, -m.reward), 1 - m.reward), constant, slope * (1 - m.reward), m.improvement)
@@ -219,7 +201,7 @@ class BonusCritic:
 
     def _learn(self, measurements: Sequence[Measurement], generator: torch.Generator) -> int:
         self.trained_on |= {_hash(m.example_id) for m in measurements}
-        pairs = [Pair(m.prompt, m.response) for m in measurements]
+        pairs = [m.pair for m in measurements]
         reward_N = torch.tensor([m.reward for m in measurements], device=self.packing.device)
         target_N = torch.tensor([m.improvement for m in measurements], device=self.packing.device)
         for _ in range(self.epochs):

@@ -1,7 +1,8 @@
 """What can be set on the built-in methods. Standard library only: `herl-bench ls` lists methods without torch.
 
 Units: a *rollout* is one sampled response (drafts and revisions alike); a *step* is one iteration of sample, judge,
-learn; a token count is of generated tokens. Each field's `help` is its documentation, on the command line too.
+learn; a token count is of generated tokens. Each field's `help` is its documentation; what is a `study` is for finding
+out what a part brings, and may be left alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,13 @@ from typing import Any, ClassVar, Literal
 
 from herl_bench.errors import UsageError
 from herl_bench.settings import setting
+
+
+def study(default: Any, help: str, **limits: Any) -> Any:
+    """A setting that exists to find out what a part brings: documented apart from those that a user wants. It stands
+    where a run's config.yaml writes it."""
+    return setting(default, help, study=True, **limits)
+
 
 OTHER_MODELS: Mapping[str, float] = {"learning_rate": 1e-5, "critic_learning_rate": 1e-4, "bonus_learning_rate": 1e-4}
 """Defaults for a policy that is neither a task's embedded one nor made by `herl-bench warmstart`; docs/configuration.md
@@ -94,7 +102,7 @@ class HeRLConfig(PPOConfig):
         "article",
         "the defaults below, or those of the article's published code; a setting that is given wins over its preset",
     )
-    hindsight: bool = setting(
+    hindsight: bool = study(
         True, "revise responses under guidance; without it, and with bonus=none, this is PPO to the bit"
     )
     hindsight_threshold: float = setting(1.0, "responses with a reward under this may be revised", gt=0, le=1)
@@ -114,39 +122,39 @@ class HeRLConfig(PPOConfig):
     hint_level: Literal["criteria", "evidence", "reference"] = setting(
         "reference", "how deep guidance goes; never the final answer"
     )
-    guidance: Literal["own", "shuffled", "none"] = setting(
+    guidance: Literal["own", "shuffled", "none"] = study(
         "own",
         "whose guidance a revision gets: its draft's, or, as controls, another problem's, or none: failures are tried"
         " again under the plain prompt, which is PPO with HeRL's extra samples (set bonus=none too)",
     )
-    replace_top_n: int = setting(
+    replace_top_n: int = study(
         0,
         "revisions at least as good as their group's best that take the place of a random response of it; 0: all stand"
         " beside",
         ge=0,
     )
-    advantage: Literal["critic", "group"] = setting(
+    advantage: Literal["critic", "group"] = study(
         "critic",
         "relative to the value critic (GAE), or to the mean and deviation of the prompt's group (GRPO), without a"
         " critic",
     )
-    train_context: Literal["original", "hindsight", "both"] = setting(
+    train_context: Literal["original", "hindsight", "both"] = study(
         "both", "improved revisions train the plain prompt, all revisions the prompt they were written in, or both"
     )
-    off_policy: Literal["awr", "shaped", "clipped_is"] = setting("awr", "the loss of revisions under the plain prompt")
-    hindsight_loss: Literal["ppo", "shaped"] = setting(
+    off_policy: Literal["awr", "shaped", "clipped_is"] = study("awr", "the loss of revisions under the plain prompt")
+    hindsight_loss: Literal["ppo", "shaped"] = study(
         "ppo", "the loss of revisions in the prompt that they were written in"
     )
-    shaping_gamma: float = setting(0.1, "gamma of the shaped ratio x / (x + gamma)", gt=0)
+    shaping_gamma: float = study(0.1, "gamma of the shaped ratio x / (x + gamma)", gt=0)
     bonus: Literal["critic", "measured", "none", "constant", "shuffled"] = setting(
         "critic",
         "who says how far a response could improve; as controls, the mean improvement so far, or a critic whose targets"
         " are shuffled",
     )
-    bonus_signed: bool = setting(
+    bonus_signed: bool = study(
         False, "a measured bonus may be negative: a revision that came out worse counts against its draft"
     )
-    bonus_gate: bool = setting(
+    bonus_gate: bool = study(
         True, "use the critic's bonus only while it beats its baselines; false for studies of what the gate keeps out"
     )
     bonus_coef: float = setting(0.05, "alpha: weight of the bonus in the reward", ge=0)
@@ -158,7 +166,7 @@ class HeRLConfig(PPOConfig):
     )
     bonus_epochs: int = setting(2, "passes of the bonus critic over the newest measurements per step", ge=1)
     guide_prob: float = setting(0.0, "chance that a prompt carries guidance out of the buffer", ge=0, le=1)
-    guide_from: Literal["both", "same", "similar"] = setting(
+    guide_from: Literal["both", "same", "similar"] = study(
         "both",
         "guidance that was given for the same prompt, for similar ones (BM25), or for similar ones where the same has"
         " none",

@@ -151,7 +151,7 @@ class Learner:
                 scored = self.models.score(rows)
             with clock("learn"):
                 if self.steps == 0:
-                    self.models.warm_up(rows, scored)
+                    scored = self.models.warm_up(rows, scored)
                 targets = compute_targets(rows, scored, config)
                 stats = self.models.update(rows, scored, targets, self.steps + 1)
 

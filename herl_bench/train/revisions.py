@@ -23,9 +23,9 @@ def assign_drafts(
         lesson, group = None, i // config.num_generations
         if config.guide_prob > 0 and rng.random() < config.guide_prob:
             if config.guide_from != "similar":
-                lesson = buffer.same(example, rng)
+                lesson = buffer.draw_same(example, rng)
             if config.guide_from != "same" and lesson is None:
-                lesson = buffer.similar(example, rng)
+                lesson = buffer.draw_similar(example, rng)
         if lesson is None:
             assigned.append(Assignment(example, example.prompt, group=group))
         else:

@@ -139,10 +139,7 @@ class TrainingRun:
             seen += len(rows)
             writer.append(rows)
             self.on_eval(label, seen, len(self.data.eval))
-            if self.interrupted and label in (
-                "before",
-                "after",
-            ):  # outside of a step nothing is lost by stopping at once
+            if self.interrupted and label in ("before", "after"):  # outside of a step stopping at once loses nothing
                 raise KeyboardInterrupt
 
         with SampleWriter(folder, self.environment, self.asked, model=self.policy) as writer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -76,6 +76,9 @@ class PassSums:
     value_loss: float = 0.0
     grad_norm: float = 0.0
     value_grad_norm: float = 0.0
+    tokens: float = 0.0
+    on_tokens: float = 0.0
+    minibatches: int = 0
 
     def add(self, other: PassSums) -> None:
         for field in fields(self):
@@ -130,6 +133,17 @@ def compute_targets(rows: Sequence[Row], scored: ScoredRows, config: HeRLConfig)
     return Targets(advantage_NT, return_NT, on_N, on_mask_NT, spread)
 
 
+def _describe_critic(scored: ScoredRows, targets: Targets, sums: PassSums) -> dict[str, float]:
+    valid_NT = targets.on_mask_NT > 0
+    return {
+        "value_loss": sums.value_loss / sums.minibatches,
+        "value_grad_norm": sums.value_grad_norm / sums.minibatches,
+        "explained_variance": explained_variance(scored.value_NT[valid_NT], targets.return_NT[valid_NT]),
+        "return_mean": float(losses.masked_mean(targets.return_NT, targets.on_mask_NT)),
+        "value_mean": float(losses.masked_mean(scored.value_NT, targets.on_mask_NT)),
+    }
+
+
 def draw_minibatches(rows: int, size: int, generator: torch.Generator) -> list[Tensor]:
     """Every row once, in a fresh order."""
     return list(torch.randperm(rows, generator=generator).split(size))
@@ -178,7 +192,7 @@ class ActorCritic:
             scored.reference_NT[rows_B, :t] = compute_logprobs(self.reference, batch)[0] * mask_BT
         self.budget.forward_tokens += 2 * sum(map(len, pairs))
         if self.has_critic:
-            self._value(rows, scored)
+            scored = replace(scored, value_NT=self._predict_values(rows, scored.mask_NT))
         off = [i for i, row in enumerate(rows) if row.off_policy]
         if off and self.config.off_policy != "awr":  # which has no ratio, and asks for no log-prob to divide by
             sampled = [row.behaviour or row.pair for row in rows]
@@ -189,16 +203,18 @@ class ActorCritic:
         return scored
 
     @torch.no_grad()
-    def _value(self, rows: Sequence[Row], scored: ScoredRows) -> None:
-        """Write down what the critic says now; it alone is asked again, after its warm-up."""
+    def _predict_values(self, rows: Sequence[Row], like_NT: Tensor) -> Tensor:
+        """What the critic says now; apart from the other scores, because it is asked again after its warm-up."""
+        values_NT = torch.zeros_like(like_NT)
         for batch in pack_microbatches([row.pair for row in rows], self.packing):
-            scored.value_NT[batch.rows_B, : batch.width] = self.critic(batch) * batch.mask_BT
+            values_NT[batch.rows_B, : batch.width] = self.critic(batch) * batch.mask_BT
         self.budget.forward_tokens += sum(len(row.pair) for row in rows)
+        return values_NT
 
     # --------------------------------------------------------------------------------------------------------- learning
-    def warm_up(self, rows: Sequence[Row], scored: ScoredRows) -> None:
+    def warm_up(self, rows: Sequence[Row], scored: ScoredRows) -> ScoredRows:
         """Passes of the value critic alone over the first step's rows, so that the policy's first advantages are not a
-        critic's that knows nothing. `scored` gets the new values."""
+        critic's that knows nothing; gives the scores with the new values."""
         for _ in range(self.config.critic_warmup_epochs if self.has_critic else 0):
             targets = compute_targets(rows, scored, self.config)
             for chosen in self._draw(rows):
@@ -207,56 +223,40 @@ class ActorCritic:
                 self._accumulate_critic(rows, chosen, scored, targets, clip=math.inf)
                 self._clip_gradient(self.critic)
                 self.optimizer.step()
-            self._value(rows, scored)
+            scored = replace(scored, value_NT=self._predict_values(rows, scored.mask_NT))
+        return scored
 
     def update(self, rows: Sequence[Row], scored: ScoredRows, targets: Targets, step: int) -> UpdateStats:
         """`num_ppo_epochs` over the rows, fewer once the policy moved too far. Raises `DivergedError` with the reason
         alone."""
-        config, sums = self.config, PassSums()
-        tokens = on_tokens = first_ratio = 0.0
-        minibatches, stopped = 0, False
+        config, sums, first_ratio, stopped = self.config, PassSums(), 0.0, False
         for chosen in (chosen for _ in range(config.num_ppo_epochs) for chosen in self._draw(rows)):
             moved = self._learn_minibatch(rows, chosen, scored, targets)
-            if minibatches == 0:
+            if sums.minibatches == 0:
                 first_ratio = moved.ratio_distance
                 self._check_first_ratio(first_ratio, step)
-            minibatches += 1
-            on_count = float(targets.on_mask_NT[chosen].sum())
-            tokens, on_tokens = tokens + float(scored.mask_NT[chosen].sum()), on_tokens + on_count
             sums.add(moved)
-            if config.target_kl is not None and moved.approx_kl / max(1.0, on_count) > config.target_kl:
+            if config.target_kl is not None and moved.approx_kl / max(1.0, moved.on_tokens) > config.target_kl:
                 stopped = True
                 break
-        kl = sums.kl / max(1.0, tokens)
+        kl = sums.kl / max(1.0, sums.tokens)
         if kl > config.max_kl:
             raise DivergedError(f"the KL to the starting policy is {kl:.2f} nats per token (max_kl={config.max_kl})")
         return UpdateStats(
             off_policy_rows=int((~targets.on_N).sum()),
-            loss=sums.loss / minibatches,
+            loss=sums.loss / sums.minibatches,
             kl=kl,
-            approx_kl=sums.approx_kl / max(1.0, on_tokens),
+            approx_kl=sums.approx_kl / max(1.0, sums.on_tokens),
             entropy=float(losses.masked_mean(scored.entropy_NT, targets.on_mask_NT)),
-            ratio=sums.ratio / max(1.0, on_tokens),
+            ratio=sums.ratio / max(1.0, sums.on_tokens),
             ratio_first=first_ratio,
-            clip_fraction=sums.clipped / max(1.0, on_tokens),
-            grad_norm=sums.grad_norm / minibatches,
+            clip_fraction=sums.clipped / max(1.0, sums.on_tokens),
+            grad_norm=sums.grad_norm / sums.minibatches,
             advantage_std=targets.spread,
             early_stop=float(stopped),
             learning_rate=config.learning_rate,
-            **(self._describe_critic(scored, targets, sums, minibatches) if self.has_critic else {}),
+            **(_describe_critic(scored, targets, sums) if self.has_critic else {}),
         )
-
-    def _describe_critic(
-        self, scored: ScoredRows, targets: Targets, sums: PassSums, minibatches: int
-    ) -> dict[str, float]:
-        valid_NT = targets.on_mask_NT > 0
-        return {
-            "value_loss": sums.value_loss / minibatches,
-            "value_grad_norm": sums.value_grad_norm / minibatches,
-            "explained_variance": explained_variance(scored.value_NT[valid_NT], targets.return_NT[valid_NT]),
-            "return_mean": float(losses.masked_mean(targets.return_NT, targets.on_mask_NT)),
-            "value_mean": float(losses.masked_mean(scored.value_NT, targets.on_mask_NT)),
-        }
 
     def _draw(self, rows: Sequence[Row]) -> list[Tensor]:
         return draw_minibatches(len(rows), self.config.minibatch_size, self.shuffling)
@@ -277,6 +277,8 @@ class ActorCritic:
             raise DivergedError("a gradient is not a number")
         self.optimizer.step()
         self.budget.optimizer_steps += 1
+        moved.tokens, moved.on_tokens = float(scored.mask_NT[chosen].sum()), float(targets.on_mask_NT[chosen].sum())
+        moved.minibatches = 1
         return moved
 
     def _clip_gradient(self, model: Any) -> float:

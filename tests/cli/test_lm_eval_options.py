@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from helpers.evaluations import write_evaluation
 
 from herl_bench.cli import main
 from herl_bench.errors import DataError
@@ -17,7 +18,6 @@ from herl_bench.evaluate.evaluation import Evaluation
 from herl_bench.evaluate.judging import judge_responses
 from herl_bench.evaluate.lm_eval_tasks import find_environment, list_columns, name_column, offer_documents
 from herl_bench.evaluate.result_files import criterion_column, read_summary
-from herl_bench.evaluate.sample_files import write_evaluation
 from herl_bench.evaluate.sampling import ResolvedSampling
 from herl_bench.evaluate.tally import sum_up
 from herl_bench.locate import tasks_path

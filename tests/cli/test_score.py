@@ -8,6 +8,7 @@ from itertools import islice
 
 import pytest
 import yaml
+from helpers.evaluations import write_evaluation
 
 from herl_bench.cli import main
 from herl_bench.compare.statistics import share_interval
@@ -16,7 +17,6 @@ from herl_bench.errors import HerlBenchError
 from herl_bench.evaluate.evaluation import Evaluation
 from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
 from herl_bench.evaluate.rescore import Job, find_places, rescore
-from herl_bench.evaluate.sample_files import write_evaluation
 from herl_bench.evaluate.stored_responses import open_items
 from herl_bench.evaluate.tally import sum_up
 from herl_bench.experiment.resolve import find_metrics, find_rubric

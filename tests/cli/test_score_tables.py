@@ -60,7 +60,9 @@ def convert(*, right=lambda e, r: r == e.target, score=lambda e, r: float(r == e
 
 
 def command(capsys, host, *args):
-    code = run_command(lambda: cli.main([str(a) for a in args], "herl-bench", standalone_mode=False, obj=host))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("herl_bench.experiment.training.load_host", lambda: host)  # a run finds its plugins itself
+        code = run_command(lambda: cli.main([str(a) for a in args], "herl-bench", standalone_mode=False, obj=host))
     out, err = capsys.readouterr()
     return code, out, err
 

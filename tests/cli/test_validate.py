@@ -124,7 +124,7 @@ def broken(example, response):
         (lambda e, r: np.array([True, False]), "not ndarray"),
         (lambda e, r: "yes", "a check returns True, False, None, a Finding or a list of Findings, not str"),
         (lambda e, r: None, "could not be decided"),
-        (broken, "could not be decided: check test_validate.broken: KeyError: 'terms'"),
+        (broken, f"could not be decided: check {__name__}.broken: KeyError: 'terms'"),
     ],
 )
 def test_what_a_check_returns_in_error_is_named_with_the_check(check, said):

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from helpers.evaluations import write_evaluation
 
 from herl_bench.cli.compare import command
 from herl_bench.compare.schema import Comparison, from_json
 from herl_bench.compare.statistics import items_interval, mcnemar
 from herl_bench.evaluate.evaluation import Evaluation
 from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
-from herl_bench.evaluate.sample_files import write_evaluation
 from herl_bench.evaluate.sampling import ResolvedSampling
 from herl_bench.evaluate.tally import sum_up
 from herl_bench.plugins import load_host

@@ -199,19 +199,19 @@ def test_stratified_bootstrap_draws_runs_within_each_task_as_rliable_does(matric
 def test_the_interval_covers_the_truth():
     """`benchmarks/coverage.py` has the whole study of 1,000 draws per design; here a true coverage under 92 % or over
     98 % would be found."""
-    from benchmarks.coverage import coverage, worlds
+    from benchmarks.coverage import list_worlds, measure_coverage
 
     draws = 400
-    hits = sum(coverage(world, seeds=3, items=150, draws=draws, first=0).crossed for world in worlds()[1:4])
+    hits = sum(measure_coverage(w, seeds=3, items=150, draws=draws, first=0).crossed for w in list_worlds()[1:4])
     low, high = scipy_stats.binom.ppf([0.001, 0.999], 3 * draws, 0.95)
     assert low <= hits <= high
 
 
 def test_no_effect_is_rarely_called_one_after_correction():
-    from benchmarks.coverage import false_positives
+    from benchmarks.coverage import count_false_positives
 
     draws = 400
-    assert false_positives(seeds=3, items=100, tasks=3, arms=2, draws=draws, first=0) <= scipy_stats.binom.ppf(
+    assert count_false_positives(seeds=3, items=100, tasks=3, arms=2, draws=draws, first=0) <= scipy_stats.binom.ppf(
         0.999, draws, 0.05
     )
 

@@ -17,7 +17,8 @@ with warnings.catch_warnings():
     from lm_eval.models.huggingface import HFLM
     from lm_eval.utils import make_table
 
-    from herl_bench.evaluate.lm_eval_model import INVALID, Options, PolicyLM, load_tasks, rates, run_tasks
+    from herl_bench.evaluate.lm_eval_model import PolicyLM
+    from herl_bench.evaluate.lm_eval_run import INVALID, Options, load_tasks, measure_rates, run_tasks
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # lm-eval's own
 
@@ -262,10 +263,10 @@ def test_rates_of_what_lm_eval_counts_as_wrong():
 
     samples = [sample(0, "so 4", "4"), sample(1, " ", INVALID), sample(2, "four", INVALID), sample(3, "the 7", INVALID)]
     samples += [sample(i, row["resps"][0][0], "7" if i == 3 else INVALID, "loose") for i, row in enumerate(samples)]
-    found = rates(samples, {"prompt 0": "eos", "prompt 2": "length"})
+    found = measure_rates(samples, {"prompt 0": "eos", "prompt 2": "length"})
     assert found == {"responses": 4, "truncated": 0.5, "empty": 0.25, "unparsed": 0.5}
-    assert rates(samples, {})["truncated"] is None
-    assert rates([{**samples[0], "resps": [[[-1.5, False]]]}], {}) == {}
+    assert measure_rates(samples, {})["truncated"] is None
+    assert measure_rates([{**samples[0], "resps": [[[-1.5, False]]]}], {}) == {}
 
 
 def test_a_share_of_the_items(capsys, checkpoint, tasks):

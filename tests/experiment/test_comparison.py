@@ -88,6 +88,15 @@ def test_it_shows_itself_in_words_as_a_table_and_as_a_frame(found: Comparison):
     assert math.isclose(frame["score"][1], herl["score"])
 
 
+def test_families_are_means_over_their_items(found: Comparison):
+    items, (run, _) = found.tasks[0].items, found.runs
+    for row in found.families():
+        own = [run.after.outcomes[i] for i, item in enumerate(items) if item.family == row["family"]]
+        assert row["ppo"] == pytest.approx(sum(value or 0.0 for value in own) / len(own))
+        assert row["planted"] == any(item.planted for item in items if item.family == row["family"])
+    assert {row["family"] for row in found.families("gsm8k")} == {item.family for item in items}
+
+
 def test_what_a_model_is_called_cannot_act_on_a_notebook(found: Comparison):
     from dataclasses import replace
 

@@ -1,5 +1,4 @@
 # ruff: noqa: E501 (a program stays on one line)
-
 """Our attacks. `attempt(name, body)` gets its test passed exactly when the body runs to its end without an exception; a
 `forge` is a program that passes a test which it does not solve. {PLACES} are filled in by `test_attacks.py` with
 real things on the host.

@@ -1,6 +1,5 @@
 # ruff: noqa: E501 (a program stays on one line)
-
-"""More attacks, by the same rules as `attack_set.py`: system calls one by one, the protocol's every message, and what a
+"""More attacks, by the same rules as `attacks.py`: system calls one by one, the protocol's every message, and what a
 policy was seen to try.
 
 A system call counts as held only where the filter refused it: any other errno means that the kernel looked at the

@@ -1,5 +1,4 @@
 # ruff: noqa: E501 (a program stays on one line)
-
 """Attacks on the tester itself: to end it, to hang it, to fill it, or to have its tests refused. (name, the tests, a
 program that must not pass them); the verdict must be about the program.
 """

@@ -13,7 +13,7 @@ import yaml
 
 from herl_bench.cli import main
 from herl_bench.errors import UsageError
-from herl_bench.locking import locked
+from herl_bench.locking import lock_folder
 from herl_bench.testing import tiny_checkpoint
 from herl_bench.train.checkpoints import find_whole_checkpoint, list_checkpoints
 from herl_bench.train.herl import Learner
@@ -340,7 +340,7 @@ def test_a_manifest_of_an_older_version_is_compared_in_what_it_names(moved: Path
 
 # ---------------------------------------------------------------------------------------------------------- two at once
 def test_a_run_that_another_process_writes_is_left_alone(capsys: Any, stopped: Path):
-    with locked(stopped):
+    with lock_folder(stopped):
         assert f"another run is writing into {stopped}: process {os.getpid()} on " in refused(capsys, stopped)
 
 

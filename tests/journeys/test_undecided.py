@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 from helpers import toy_runs
+from helpers.evaluations import write_evaluation
 from herl_bench_humaneval import checks
 
 from herl_bench.evaluate.evaluation import Evaluation
 from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
 from herl_bench.evaluate.refine import is_replacement
-from herl_bench.evaluate.sample_files import write_evaluation
 from herl_bench.evaluate.sampling import ResolvedSampling
 from herl_bench.evaluate.tally import Tally, sum_up
 from herl_bench.policy.answerer import Answer

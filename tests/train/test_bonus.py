@@ -26,7 +26,9 @@ def measurements(rng: Random, step: int, learnable: bool) -> list[Measurement]:
     for i in range(40):
         good = rng.random() < 0.5
         delta = 0.6 * good if learnable else rng.choice([0.0, 0.6])
-        found.append(Measurement(f"p{step}-{i}", (1, rng.randrange(30, 60)), (5, 10 if good else 20), 0.3, delta, 1.0))
+        found.append(
+            Measurement(f"p{step}-{i}", Pair((1, rng.randrange(30, 60)), (5, 10 if good else 20)), 0.3, delta, 1.0)
+        )
     return found
 
 
@@ -92,7 +94,7 @@ def test_shuffled_targets_never_open_the_gate(critic: BonusCritic):
         rows = measurements(rng, step, learnable=True)
         mixed = shuffle_improvements(rows, step)
         assert sorted(m.improvement for m in mixed) == sorted(m.improvement for m in rows)
-        assert [m.response for m in mixed] == [m.response for m in rows]
+        assert [m.pair for m in mixed] == [m.pair for m in rows]
         critic.observe(step, mixed, generator)
         assert not critic.open
 

@@ -16,24 +16,10 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from . import classes, codec
+from . import classes, codec, remote
 from .channel import Channel
 from .protocol import ERROR_PARTS, OF_TESTS, PURE_FUNCTIONS, TEXT_CAP, BadValue, Unsendable
-from .remote import (
-    KEY,
-    TEXT,
-    Known,
-    Reference,
-    RemoteDressed,
-    RemoteError,
-    is_remote,
-    look_up,
-    make_class,
-    make_remote,
-    read_reference,
-    spell_parameters,
-    to_identifier,
-)
+from .remote import KEY, TEXT, Known, Reference, RemoteDressed, RemoteError, is_remote, look_up, read_reference
 
 PURE = {getattr(builtins, name): name for name in PURE_FUNCTIONS.split()}
 RUNNERS = ("unittest", "doctest")  # whose exceptions are words to the one who runs the tests
@@ -114,7 +100,9 @@ class Values(Channel):
         if callable(value):
             number = number_in(self.callbacks, value)
             if type(value) is types.FunctionType:  # decorators keep these
-                return {"cb": [number, value.__name__, (value.__doc__ or "")[:TEXT_CAP], *spell_parameters(value)]}
+                return {
+                    "cb": [number, value.__name__, (value.__doc__ or "")[:TEXT_CAP], *remote.spell_parameters(value)]
+                }
             return {"cb": number}
         raise Untravelled(type(value))
 
@@ -183,8 +171,10 @@ class Values(Channel):
         number, sort, label, words, _, more = reference
         if number not in self.references:
             self.make_room()
-            kind = make_class(sort, sort if sort in ("function", "class") else label, tuple(words))
-            self.references[number] = make_remote(kind, Known(self, number, label, more if type(more) is int else None))
+            kind = remote.make_class(sort, sort if sort in ("function", "class") else label, tuple(words))
+            self.references[number] = remote.make_remote(
+                kind, Known(self, number, label, more if type(more) is int else None)
+            )
         return self.references[number]
 
     def find_dressed(self, whose: Any, message: Any) -> Any:
@@ -256,7 +246,7 @@ class Values(Channel):
             if kind is None and name != "builtins.object":
                 self.make_room()
                 bases = (base,) if issubclass(base, RemoteError) else (RemoteError, base)
-                kind = self.errors[name] = type(to_identifier(name.rpartition(".")[2]), bases, {})
+                kind = self.errors[name] = type(remote.to_identifier(name.rpartition(".")[2]), bases, {})
             base = kind or base
         return base
 

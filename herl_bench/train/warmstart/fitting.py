@@ -161,8 +161,6 @@ def _fit(work: _WarmStart, data: Any, tokenizer: Any) -> Policy:
 
     constants.HF_HUB_DISABLE_TELEMETRY = True  # training here is nobody else's business
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from trl import SFTTrainer
-
     from herl_bench.policy.load import Policy, quiet_transformers
     from herl_bench.train.warmstart.muon import MuonAndAdamW
 
@@ -170,22 +168,6 @@ def _fit(work: _WarmStart, data: Any, tokenizer: Any) -> Policy:
     torch.manual_seed(config.seed)
     model = _make_model(config, tokenizer)
     policy = Policy(model, tokenizer, environment.task.name, str(work.output_dir))
-
-    class ResponseOnly(SFTTrainer):
-        """The mean negative log-likelihood of response tokens, like the parent's, without a head over prompt and
-        padding."""
-
-        def compute_loss(
-            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> torch.Tensor:
-            core = self.accelerator.unwrap_model(model)
-            target_BT = inputs["labels"][:, 1:]
-            mask_BT = target_BT != UNTRAINED
-            with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
-                hidden_BTD = core.base_model(inputs["input_ids"], use_cache=False).last_hidden_state[:, :-1]
-                logits_NV = core.get_output_embeddings()(hidden_BTD[mask_BT])
-            total = torch.nn.functional.cross_entropy(logits_NV.float(), target_BT[mask_BT], reduction="sum")
-            return total / (mask_BT.sum() if num_items_in_batch is None else num_items_in_batch)
 
     class Reporter(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
@@ -204,7 +186,7 @@ def _fit(work: _WarmStart, data: Any, tokenizer: Any) -> Policy:
     if config.optimizer == "muon":
         optimizer = MuonAndAdamW(model, config.learning_rate, config.muon_learning_rate, config.weight_decay)
     with quiet_transformers():
-        trainer = ResponseOnly(
+        trainer = _make_trainer_class(config.bf16)(
             model=model,
             args=_make_arguments(config, work.output_dir),
             train_dataset=data.select(order_rows(lengths, config)),
@@ -217,6 +199,29 @@ def _fit(work: _WarmStart, data: Any, tokenizer: Any) -> Policy:
         trainer.train()
     model.eval()
     return policy
+
+
+def _make_trainer_class(bf16: bool) -> Any:
+    import torch
+    from trl import SFTTrainer
+
+    class ResponseOnly(SFTTrainer):
+        """The mean negative log-likelihood of response tokens, like the parent's, without a head over prompt and
+        padding."""
+
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> torch.Tensor:
+            core = self.accelerator.unwrap_model(model)
+            target_BT = inputs["labels"][:, 1:]
+            mask_BT = target_BT != UNTRAINED
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                hidden_BTD = core.base_model(inputs["input_ids"], use_cache=False).last_hidden_state[:, :-1]
+                logits_NV = core.get_output_embeddings()(hidden_BTD[mask_BT])
+            total = torch.nn.functional.cross_entropy(logits_NV.float(), target_BT[mask_BT], reduction="sum")
+            return total / (mask_BT.sum() if num_items_in_batch is None else num_items_in_batch)
+
+    return ResponseOnly
 
 
 def _make_model(config: WarmstartConfig, tokenizer: Any) -> Any:

@@ -175,16 +175,17 @@ def _read_words(answer: str, text: str) -> str:
     """The given words as listed: in a line, with commas, numbered, or one below the other; what follows the last of
     them is no answer."""
     listed = text.rpartition("List:")[2].lower().split()
-    said = [
+    written = [
         word
         for word in (token.strip("[](){}\"'`,;.:*•→<>-–") for token in re.split(r"[\s,<>→]+", answer.lower()))
         if word
     ]
-    said = [word for word in said if word in listed or not re.fullmatch(r"\d+|and", word)]
-    if said[-2:-1] == ["and"] and len(said) == len(listed) + 1:  # "…, and cow" where `and` is itself a word of the list
-        del said[-2]
-    first, rest = said[: len(listed)], said[len(listed) :]
-    return " ".join(first if sorted(first) == sorted(listed) and rest[:1] != ["or"] else said)
+    written = [word for word in written if word in listed or not re.fullmatch(r"\d+|and", word)]
+    # "…, and cow" where `and` is itself a word of the list
+    if written[-2:-1] == ["and"] and len(written) == len(listed) + 1:
+        del written[-2]
+    first, rest = written[: len(listed)], written[len(listed) :]
+    return " ".join(first if sorted(first) == sorted(listed) and rest[:1] != ["or"] else written)
 
 
 _OPTION_WORD = re.compile(r"^(?:the )?(?:correct )?(?:option|choice|answer|letter)\b ?:? ?", re.IGNORECASE)
@@ -195,14 +196,14 @@ def _read_letter(text: str, answer: str) -> str:
     listed = read_options(text)
     letters = {letter for letter, _ in listed}
     whole, part = _simplify(answer), _simplify(re.split(r"[;.]\s|,?\s(?:because|since|as|which|given|so)\s", answer)[0])
-    for said in (whole, part):
+    for wording in (whole, part):
         for joined in _join_options(text):  # before the letters: "a b" may be an option's text and starts with a letter
-            if said == _simplify(joined):
+            if wording == _simplify(joined):
                 return joined
-        if len(same := [letter for letter, words in listed if said == _simplify(words)]) == 1:
+        if len(same := [letter for letter, words in listed if wording == _simplify(words)]) == 1:
             return f"({same[0]})"
-    told = _OPTION_WORD.sub("", answer)
-    bare = _BARE_LETTER.match(told)
+    answered = _OPTION_WORD.sub("", answer)
+    bare = _BARE_LETTER.match(answered)
     found = next(filter(None, bare.groups())).upper() if bare else ""
     sentence = re.split(r"[.;!?]\s", answer)[0]
     if not bare:  # "most likely (B)", "the one in (B)"

@@ -26,14 +26,14 @@ def answer_form(example: Example, response: str) -> Finding:
     text = answer_text(response)
     if text is None:
         return Finding(False, UNCLOSED)
-    said = len(re.findall(r"the answer is\b", text, re.IGNORECASE))
-    if said > 1:
-        return Finding(False, f"an answer is given {said} times")
+    count = len(re.findall(r"the answer is\b", text, re.IGNORECASE))
+    if count > 1:
+        return Finding(False, f"an answer is given {count} times")
     if answers.ASKED_FORM.search(text):
         return Finding(True)
-    if said and re.search(r"the answer is\s*\S", text, re.IGNORECASE):
+    if count and re.search(r"the answer is\s*\S", text, re.IGNORECASE):
         return Finding(False, "something stands after the answer, or its full stop is missing")
-    return Finding(False, "an answer is missing" if not said else "the answer is left open")
+    return Finding(False, "an answer is missing" if not count else "the answer is left open")
 
 
 def allowed_option(example: Example, response: str) -> Finding | list[Finding]:
@@ -84,8 +84,8 @@ def steps_match(example: Example, response: str) -> list[Finding]:
 
 def _hide_answer(example: Example, finding: Finding) -> Finding:
     number = re.fullmatch(r"-?\d+", example.target)
-    told = number and re.search(rf"(?<![\d.]){re.escape(example.target)}(?!\d)", finding.correction)
-    return replace(finding, correction="") if told and not finding.met else finding
+    gives_away = number and re.search(rf"(?<![\d.]){re.escape(example.target)}(?!\d)", finding.correction)
+    return replace(finding, correction="") if gives_away and not finding.met else finding
 
 
 def right_answer(example: Example, response: str) -> Finding:

@@ -174,29 +174,29 @@ _AXES = {("positive", "y"): (0, 1), ("negative", "y"): (0, -1), ("positive", "x"
 
 def _find_places(problem: Route, response: str) -> Iterator[tuple[int, State, State | None]]:
     """(step, state before as written, state after as written or None where the step shows none)."""
-    before = START
+    previous = START
     for k, text in _split_numbered(response):
         if not 1 <= k <= len(problem.moves):
             continue
         place = _PLACE.search(text)
         if not place:
-            yield k, before, None
+            yield k, previous, None
             continue
-        facing = _AXES[place[3], place[4]] if place[3] else go(before, problem.moves[k - 1])[2:]
+        facing = _AXES[place[3], place[4]] if place[3] else go(previous, problem.moves[k - 1])[2:]
         after: State = (int(place[1]), int(place[2]), *facing)
-        yield k, before, after
-        before = after
+        yield k, previous, after
+        previous = after
 
 
 @follow.register
 def _(problem: Route, response: str) -> list[Finding]:
     found: list[Finding] = []
-    for k, before, after in _find_places(problem, response):
+    for k, previous, after in _find_places(problem, response):
         if after is None:
             continue
         move = problem.moves[k - 1]
-        met = after == go(before, move)
-        place = f"({before[0]}, {before[1]})"
+        met = after == go(previous, move)
+        place = f"({previous[0]}, {previous[1]})"
         found.append(
             Finding(
                 met,
@@ -220,9 +220,9 @@ def _(problem: Route, response: str) -> list[Finding]:
 
 def _find_verdicts(problem: Lies, response: str) -> Iterator[tuple[int, bool]]:
     for k, text in _split_numbered(response):
-        said = re.findall(r"(?<=\w )(tells the truth|lies|is truthful|is lying)\b", text)
-        if said and 1 <= k <= len(problem.statements):
-            yield k, said[-1] in ("tells the truth", "is truthful")
+        claims = re.findall(r"(?<=\w )(tells the truth|lies|is truthful|is lying)\b", text)
+        if claims and 1 <= k <= len(problem.statements):
+            yield k, claims[-1] in ("tells the truth", "is truthful")
 
 
 @follow.register
@@ -236,8 +236,8 @@ def _(problem: Lies, response: str) -> list[Finding]:
             met, help_ = truthful == says, f"Read again what is said of {speaker}."
         elif about in thought:
             met = truthful == (thought[about] == says)
-            known, said = ("tells the truth" if b else "lies" for b in (thought[about], says))
-            help_ = f"{about} {known}, and {speaker} says {about} {said}: is that so?"
+            known, claim = ("tells the truth" if b else "lies" for b in (thought[about], says))
+            help_ = f"{about} {known}, and {speaker} says {about} {claim}: is that so?"
         else:
             continue
         found.append(
@@ -278,13 +278,13 @@ def _is_name_of(words: str, thing: str) -> bool:
 @follow.register
 def _(problem: Tracking, response: str) -> list[Finding]:
     found: list[Finding] = []
-    before = dict(problem.start)
+    previous = dict(problem.start)
     for k, now in _find_holdings(problem, response):
         if k == 0:
             met, help_ = now == problem.start, "Copy who has what at the start."
         else:
             one, other = problem.swaps[k - 1]
-            wanted = {**before, one: before[other], other: before[one]}
+            wanted = {**previous, one: previous[other], other: previous[one]}
             met, help_ = now == wanted, f"{one} and {other} swap: each takes what the other had, the rest stays."
         found.append(
             Finding(
@@ -294,7 +294,7 @@ def _(problem: Tracking, response: str) -> list[Finding]:
                 f"step {k}",
             )
         )
-        before = now
+        previous = now
     return found
 
 
@@ -472,18 +472,18 @@ _POPPED = re.compile(r"pop out ((?:\"?[\[({<]\"?,? ?(?:and )?)+)")
 @follow.register
 def _(problem: Dyck, response: str) -> list[Finding]:
     found: list[Finding] = []
-    before: list[str] = []
+    previous: list[str] = []
     for k, sign, after in _find_stacks(problem, response):
-        wanted = [*before, sign] if sign in CLOSER else before[:-1]
+        wanted = [*previous, sign] if sign in CLOSER else previous[:-1]
         met = sign == problem.signs[k - 1] and after == wanted
         help_ = "" if met else f"Push {sign}." if sign in CLOSER else f"{sign} takes the last one off."
         help_ = help_ if sign == problem.signs[k - 1] else f"Sign {k} is {problem.signs[k - 1]}."
         found.append(Finding(met, f"{k}: {sign} ; stack: {' '.join(after) or 'empty'}", help_, f"step {k}"))
-        before = after
+        previous = after
     popped = _POPPED.search(response)
     if popped and found:
         order = re.findall(r"[\[({<]", popped[1])
-        met = order == before[::-1]
+        met = order == previous[::-1]
         found.append(
             Finding(met, f"pop out {' '.join(order)}", "" if met else "The last one opened is closed first.", "pop")
         )
@@ -534,8 +534,8 @@ def _(problem: Day, response: str) -> list[Finding]:
 
 @reach.register
 def _(problem: Day, response: str) -> list[Finding]:
-    said = [parse_date(text) for words, text in _SAID.findall(response) if words.lower() == "today"]
-    if not said:
+    days = [parse_date(text) for words, text in _SAID.findall(response) if words.lower() == "today"]
+    if not days:
         return []
-    met = said[-1] == problem.today
+    met = days[-1] == problem.today
     return [Finding(met, "" if met else "today is not that day", "", "step 1")]

@@ -159,15 +159,15 @@ _PEOPLE = _split("Fidel Jerry Vina Raymond Millie Leda Jim Crista Inga Osvaldo K
 def _make_lies(rng: Random, difficulty: float, first: bool) -> Item:
     """first: does the first person tell the truth?"""
     names = rng.sample(_PEOPLE, _choose_length(rng, 2, 5, difficulty) + 1)
-    said = [first, *[rng.random() < 0.5 for _ in names[1:]]]
+    claims = [first, *[rng.random() < 0.5 for _ in names[1:]]]
     tell = {True: "tells the truth", False: "lies"}
-    sentences = [f"{names[0]} {tell[said[0]]}."]
-    sentences += [f"{who} says {about} {tell[s]}." for who, about, s in zip(names[1:], names, said[1:], strict=False)]
+    sentences = [f"{names[0]} {tell[claims[0]]}."]
+    sentences += [f"{who} says {about} {tell[s]}." for who, about, s in zip(names[1:], names, claims[1:], strict=False)]
 
     def work(planted: bool, slip: int) -> str:
-        truth, lines = said[0], [f"(1) {sentences[0]}"]
+        truth, lines = claims[0], [f"(1) {sentences[0]}"]
         for k in range(1, len(names)):
-            truth = (said[k] if planted else said[k] == truth) != (slip == k - 1)
+            truth = (claims[k] if planted else claims[k] == truth) != (slip == k - 1)
             lines.append(f"({k + 1}) {sentences[k][:-1]}, so {names[k]} {tell[truth]}.")
         return _conclude("\n".join(lines), "Yes" if truth else "No")
 

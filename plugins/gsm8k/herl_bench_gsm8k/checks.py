@@ -298,18 +298,18 @@ def write_corrections(example: Example) -> list[str]:
 def _write_correction(k: int, expression: str, secret: Fraction | None, earlier: dict[Fraction, int]) -> str:
     if not re.search(rf"(?:{NUMBER}|\))%?[-+*/]", expression):
         return ""  # a bare number: the "calculation" is its result
-    said = expression
+    shown = expression
     if secret is not None:
         source = earlier.get(abs(secret))
         if any(Fraction(n.replace(",", "")) == abs(secret) for n in re.findall(NUMBER, expression)):
             if source is None:
                 return ""
-            said = re.sub(
+            shown = re.sub(
                 NUMBER,
                 lambda m: f"(step {source})" if Fraction(m[0].replace(",", "")) == abs(secret) else m[0],
                 expression,
             )
-    return f"step {k} should be {said}"
+    return f"step {k} should be {shown}"
 
 
 def final_answer(example: Example, seen: Parsed) -> Finding:

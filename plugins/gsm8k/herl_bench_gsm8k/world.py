@@ -366,13 +366,13 @@ class Problem:
 
     @property
     def question(self) -> str:
-        told = [
+        sentences = [
             event.text.format(n=self.name, i=self.item, b=b)
             for event, b in zip(self.events, self.numbers[1:], strict=True)
         ]
         opening = self.family.opening.format(n=self.name, i=self.item, a=self.numbers[0])
         asked = self.family.asks[len(self.events) - 2].format(n=self.name, i=self.item)
-        return " ".join([opening, *told, asked])
+        return " ".join([opening, *sentences, asked])
 
     def work_steps(self, operations: Sequence[str]) -> list[tuple[str, int]] | None:
         """(expression, value) of each step under these operations; None where a step is no positive whole number."""

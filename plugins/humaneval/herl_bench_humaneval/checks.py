@@ -45,8 +45,8 @@ class Observation:
     @property
     def integrity(self) -> str:
         """`shared` where either of the two was; empty where there is none."""
-        said = {v.integrity for v in (self.verdict, self.plain) if v is not None and v.status not in UNDECIDED}
-        return "shared" if "shared" in said else min(said, default="")
+        kinds = {v.integrity for v in (self.verdict, self.plain) if v is not None and v.status not in UNDECIDED}
+        return "shared" if "shared" in kinds else min(kinds, default="")
 
 
 def observe(examples: Sequence[Example], responses: Sequence[str], sandbox: Any) -> list[Observation]:
@@ -147,8 +147,8 @@ def hidden_tests(example: Example, seen: Observation) -> list[Finding]:
         findings = findings or [Finding(False, "no test was reached", part="all tests")]
     first = next((i for i, f in enumerate(findings) if f.met is False), None)
     if first is not None and seen.program.source is not None and example.target:
-        told = write_correction(seen.program.source, example.prompt + example.target, example.info["entry_point"])
-        findings[first] = Finding(False, findings[first].evidence, told, findings[first].part)
+        words = write_correction(seen.program.source, example.prompt + example.target, example.info["entry_point"])
+        findings[first] = Finding(False, findings[first].evidence, words, findings[first].part)
     return findings
 
 

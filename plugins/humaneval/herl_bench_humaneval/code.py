@@ -285,27 +285,25 @@ def write_correction(draft: str, solution: str, entry: str) -> str:
     the draft forgot. Names that the solution chose, and whole expressions, are never told.
     """
     try:
-        have, want, said = (
+        have, want, hints = (
             _collect_features(draft, entry),
             _collect_features(solution, entry),
             _find_misnamed(draft, entry),
         )
-    except (
-        RecursionError,
-        ValueError,
-    ):  # nesting, or a number of thousands of digits, must not leave the tests of a draft undecided
+    # Nesting, or a number of thousands of digits, must not leave the tests of a draft undecided.
+    except (RecursionError, ValueError):
         return ""
     if have is None or want is None:
         return ""
     for kind in _KINDS:
         missing, extra = list((want[kind] - have[kind]).elements()), list((have[kind] - want[kind]).elements())
-        said += [f"use {new} where the draft has {old}" for new, old in zip(missing, extra, strict=False)]
-        said += [f"a working solution also uses {new}" for new in missing[len(extra) :]]
-        said += [f"leave out {old}" for old in extra[len(missing) :]]
-    said = list(dict.fromkeys(said))[:MOST_WORDS] or [
+        hints += [f"use {new} where the draft has {old}" for new, old in zip(missing, extra, strict=False)]
+        hints += [f"a working solution also uses {new}" for new in missing[len(extra) :]]
+        hints += [f"leave out {old}" for old in extra[len(missing) :]]
+    hints = list(dict.fromkeys(hints))[:MOST_WORDS] or [
         "the right operators and calls are there, but in another order or on other values"
     ]
-    return _write_sentence("; ".join(said))
+    return _write_sentence("; ".join(hints))
 
 
 def _find_misnamed(draft: str, entry: str) -> list[str]:

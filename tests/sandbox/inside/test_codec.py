@@ -15,42 +15,12 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from helpers.plain_values import same, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from herl_bench.sandbox.inside import codec, containers, frames, protocol
+from herl_bench.sandbox.inside import codec, frames, protocol
 
-hashable = st.deferred(lambda: scalars | st.tuples(hashable, hashable) | st.frozensets(hashable, max_size=3))
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.integers(min_value=-(2**300), max_value=2**300)
-    | st.floats()
-    | st.text()
-    | st.binary()
-    | st.complex_numbers()
-    | st.dates()
-    | st.datetimes()
-    | st.timedeltas()
-    | st.times()
-    | st.decimals(allow_nan=False)
-    | st.fractions()
-    | st.sampled_from([int, str, Ellipsis, NotImplemented, type(None), range(3), range(5, -9, -2)])
-)
-values = st.recursive(
-    scalars,
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.tuples(inner, inner)
-        | st.dictionaries(hashable, inner, max_size=4)
-        | st.sets(hashable, max_size=4)
-        | st.lists(inner, max_size=3).map(collections.deque)
-        | st.dictionaries(hashable, inner, max_size=3).map(collections.OrderedDict)
-        | st.dictionaries(hashable, st.integers(), max_size=3).map(collections.Counter)
-    ),
-    max_leaves=20,
-)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
@@ -63,23 +33,6 @@ json_values = st.recursive(
 
 def through(value: Any) -> Any:
     return codec.decode(frames.from_text(frames.to_text(codec.encode(value))))
-
-
-def same(a: Any, b: Any) -> bool:
-    """Equal, of the same types all the way down, with nan equal to nan and 0.0 unlike -0.0."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, float):
-        return (math.isnan(a) and math.isnan(b)) or (a == b and math.copysign(1, a) == math.copysign(1, b))
-    if isinstance(a, complex):
-        return same(a.real, b.real) and same(a.imag, b.imag)
-    if isinstance(a, dict):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a.items(), b.items(), strict=True))
-    if isinstance(a, (list, tuple, collections.deque)):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
-    if isinstance(a, (set, frozenset)):
-        return len(a) == len(b) and all(any(same(x, y) for y in b) for x in a)
-    return bool(a == b)
 
 
 @given(st.text(st.characters(min_codepoint=0xD7FF, max_codepoint=0x1F600) | st.characters(categories=["Cs"])))
@@ -209,22 +162,6 @@ def test_cycles_are_refused():
     loop.append(loop)
     with pytest.raises(protocol.Unsendable):
         codec.encode(loop)
-
-
-@given(values, values)
-@settings(max_examples=200, deadline=None, derandomize=True)
-def test_absorbed_containers_are_equal(old: Any, new: Any):
-    if type(old) in containers.MUTABLE and type(old) is type(new):
-        containers.absorb(old, new)
-        assert same(list(old), list(new)) or isinstance(old, set)
-
-
-def test_absorbing_keeps_inner_identity():
-    inner: list[int] = [1]
-    old = {"k": inner, "gone": 2}
-    containers.absorb(old, {"k": [1, 2], "new": 3})
-    assert old == {"k": [1, 2], "new": 3}
-    assert old["k"] is inner
 
 
 def test_dates_travel_with_their_zones():
