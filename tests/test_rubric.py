@@ -4,7 +4,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from herl_bench.errors import UsageError
@@ -32,6 +32,7 @@ def giving(outcome, **fields):
         max_size=5,
     )
 )
+@example([(85.88390151556032, [True, True, True], False)])
 def test_reward_is_met_weight_over_applicable_weight(specs):
     """And there is none where a part that looks at the gold answer is undecided; what is undecided pays no more than
     what is unmet."""

@@ -64,11 +64,7 @@ def find_done(plan: SweepPlan) -> list[Cell]:
 
 def find_diverged(plan: SweepPlan) -> list[Cell]:
     """Not finished, and stopped by the trainer, which looks for it: they stay so, however often they are run."""
-    return [
-        cell
-        for cell in plan.cells
-        if not cell.files.finished and any(cell.files.checkpoints.glob("diverged-*"))
-    ]
+    return [cell for cell in plan.cells if not cell.files.finished and any(cell.files.checkpoints.glob("diverged-*"))]
 
 
 def collect_runs(plan: SweepPlan, baselines: Sequence[str]) -> dict[str, Any] | None:

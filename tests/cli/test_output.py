@@ -193,7 +193,11 @@ def heard(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     [
         (">&-", 1, "herl-bench: stdout: it is closed; everything is in {}\n", {}),
         pytest.param(
-            ">/dev/full", 1, "herl-bench: stdout: No space left on device; everything is in {}\n", {}, marks=FULL
+            ">/dev/full",
+            1,
+            "herl-bench: stdout: No space left on device; everything is in {}\n",
+            {},
+            marks=[FULL, pytest.mark.long],
         ),
         (
             "| head -1 >/dev/null; exit ${PIPESTATUS[0]}",
@@ -201,7 +205,13 @@ def heard(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
             "herl-bench: stdout: nobody reads it any more; everything is in {}\n",
             {},
         ),
-        (">/dev/null 2>&-", 0, "", {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "COLUMNS": "1", "TERM": "dumb"}),
+        pytest.param(
+            ">/dev/null 2>&-",
+            0,
+            "",
+            {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "COLUMNS": "1", "TERM": "dumb"},
+            marks=pytest.mark.long,
+        ),
     ],
     ids=["closed", "full", "head", "ascii"],
 )

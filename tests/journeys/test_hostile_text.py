@@ -345,11 +345,17 @@ def test_what_is_no_json_is_unmet(text: str) -> None:
     assert check(EXAMPLES["core"], text).met is False  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(("response", "json", "words"), [
-    ('{"a": 1}', True, True), ("<think>so many words are thought here</think>[1]", True, True),
+@pytest.mark.parametrize(
+    ("response", "json", "words"),
+    [
+        ('{"a": 1}', True, True),
+        ("<think>so many words are thought here</think>[1]", True, True),
         ("so many words are thought here</think>[1]", True, True),
-    ("<think>[1]", False, False), ("[1]<think>", False, False), ("<think>[1]</think>no, it is not JSON at all", False, False),
-])  # fmt: skip
+        ("<think>[1]", False, False),
+        ("[1]<think>", False, False),
+        ("<think>[1]</think>no, it is not JSON at all", False, False),
+    ],
+)
 def test_the_core_s_checks_look_at_the_answer_alone(response: str, json: bool, words: bool) -> None:
     rubric, _ = judged_by("core")
     (judgement,) = judge([EXAMPLES["core"]], [response], rubric)

@@ -259,21 +259,36 @@ def moved(stopped: Path, model: Path, data: Path, whole: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda at: edited(at / "data" / "gsm8k" / "train.jsonl", "#### 4", "#### 5"), ["data sha256 gsm8k/train.jsonl was ", "data items_sha256 train was "]),
-        (lambda at: edited(at / "data" / "gsm8k" / "test.jsonl", "#### 4", "#### 5"), ["data sha256 gsm8k/test.jsonl was ", "data items_sha256 eval was "]),
+        (
+            lambda at: edited(at / "data" / "gsm8k" / "train.jsonl", "#### 4", "#### 5"),
+            ["data sha256 gsm8k/train.jsonl was ", "data items_sha256 train was "],
+        ),
+        (
+            lambda at: edited(at / "data" / "gsm8k" / "test.jsonl", "#### 4", "#### 5"),
+            ["data sha256 gsm8k/test.jsonl was ", "data items_sha256 eval was "],
+        ),
         (lambda at: edited(at / "short.yaml", "50", "60"), ["rubric sha256 was "]),
         (lambda at: edited(at / "short.yaml", "few words", "any words"), ["rubric sha256 was "]),
         (lambda at: tiny_checkpoint(at / "model", seed=1), ["base_model sha256 was "]),
-        (lambda at: edited(at / "run" / "config.yaml", "learning_rate: ", "learning_rate: 1"), ["settings learning_rate was "]),
+        (
+            lambda at: edited(at / "run" / "config.yaml", "learning_rate: ", "learning_rate: 1"),
+            ["settings learning_rate was "],
+        ),
         (lambda at: edited(at / "run" / "config.yaml", "seed: 0", "seed: 1"), ["settings seed was 0 and is 1"]),
-        (lambda at: edited(at / "run" / "config.yaml", "eval_items: 4", "eval_items: 5"), ["settings eval_items was 4 and is 5"]),
-        (lambda at: edited(at / "run" / "config.yaml", "temperature: 1.0", "temperature: 0.7"), ["settings temperature was 1.0 and is 0.7"]),
+        (
+            lambda at: edited(at / "run" / "config.yaml", "eval_items: 4", "eval_items: 5"),
+            ["settings eval_items was 4 and is 5"],
+        ),
+        (
+            lambda at: edited(at / "run" / "config.yaml", "temperature: 1.0", "temperature: 0.7"),
+            ["settings temperature was 1.0 and is 0.7"],
+        ),
         (lambda at: chat_template(at / "model"), ["base_model tokenizer_sha256 was "]),
         (lambda at: (at / "run" / "manifest.json").unlink(), ["manifest.json is gone"]),
         (lambda at: (at / "run" / "manifest.json").write_text('{"data": '), ["manifest.json cannot be read"]),
         (lambda at: (at / "run" / "manifest.json").write_text("[]"), ["manifest.json cannot be read"]),
     ],
-)  # fmt: skip
+)
 def test_a_run_that_was_begun_with_other_things(capsys: Any, moved: Path, change: Any, said: list[str]):
     change(moved.parent)
     told = refused(capsys, moved)

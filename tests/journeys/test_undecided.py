@@ -128,8 +128,16 @@ def test_an_undecided_metric_counts_as_wrong_with_its_number_beside(number):
 
 
 @pytest.mark.parametrize(
-    ("value", "number"), [(np.float32(0.5), 0.5), (np.bool_(True), 1.0), (True, 1.0), (np.int8(1), 1.0), (Fraction(1, 4), 0.25), (torch.tensor(1.0), 1.0)]
-)  # fmt: skip
+    ("value", "number"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.bool_(True), 1.0),
+        (True, 1.0),
+        (np.int8(1), 1.0),
+        (Fraction(1, 4), 0.25),
+        (torch.tensor(1.0), 1.0),
+    ],
+)
 def test_numbers_of_any_library_become_python_s(value, number):
     (judgement,) = judge([EXAMPLE], ["4"], Rubric("t", (FORM,)), [Metric("m", lambda e, r: value)])
     assert type(judgement.metrics["m,none"]) is float

@@ -138,8 +138,17 @@ def test_exact_match_equals_lm_eval(lm_eval_filter: Any) -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- solvers
-@given(st.recursive(st.sampled_from(["True", "False"]), lambda e: st.one_of(
-    e.map("not {}".format), st.tuples(e, st.sampled_from(["and", "or"]), e).map(" ".join), e.map("( {} )".format)), max_leaves=12))  # fmt: skip
+@given(
+    st.recursive(
+        st.sampled_from(["True", "False"]),
+        lambda e: st.one_of(
+            e.map("not {}".format),
+            st.tuples(e, st.sampled_from(["and", "or"]), e).map(" ".join),
+            e.map("( {} )".format),
+        ),
+        max_leaves=12,
+    )
+)
 def test_boolean_values_are_python_s(text: str) -> None:
     assert solvers.evaluate(text) == eval(text)
 
@@ -435,11 +444,17 @@ def write(folder: Path, subtask: str, content: str) -> None:
     [
         ("{", "boolean_expressions.json: not JSON"),
         ("[]", 'this is not {"examples"'),
-        (json.dumps({"examples": [{"input": "True is", "target": "True"}, {"input": "x"}]}), "boolean_expressions.json, item 1: `target` is missing"),
+        (
+            json.dumps({"examples": [{"input": "True is", "target": "True"}, {"input": "x"}]}),
+            "boolean_expressions.json, item 1: `target` is missing",
+        ),
         (json.dumps({"examples": [7]}), "item 0: an item is an object"),
-        (json.dumps({"examples": [{"input": "True is", "target": "True"}]}), "causal_judgement.json is missing: get one with  curl"),
+        (
+            json.dumps({"examples": [{"input": "True is", "target": "True"}]}),
+            "causal_judgement.json is missing: get one with  curl",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_files_are_named(tmp_path: Path, content: str, said: str) -> None:
     write(tmp_path, "boolean_expressions", content)
     with pytest.raises(DataError, match=re.escape(said)):
