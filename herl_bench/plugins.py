@@ -109,14 +109,14 @@ class Host:
         for name, implementation in self._list_implementations(hook):
             plugin = self._find_plugin(name)
             try:
-                given = implementation()
-                items = list(given) if isinstance(given, Iterable) else None
+                found = implementation()
+                items = list(found) if isinstance(found, Iterable) else None
             except _FAILURES as error:
                 self._report(f"plugin {plugin}: hook {hook} raised {describe_error(error)}")
                 continue
             if items is None:
                 self._report(
-                    f"plugin {plugin}: hook {hook} must return a list of {wanted.__name__}, not {type(given).__name__}"
+                    f"plugin {plugin}: hook {hook} must return a list of {wanted.__name__}, not {type(found).__name__}"
                 )
                 continue
             for item in items:

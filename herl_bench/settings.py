@@ -151,17 +151,17 @@ def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also
         for name, f in fields.items()
     }
     model = create_model(kind.__name__, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **spec)
-    given = {**getattr(kind, "presets", {}).get(str(values.get("preset")), {}), **values}
+    merged = {**getattr(kind, "presets", {}).get(str(values.get("preset")), {}), **values}
     if kind is Settings:
         for name in ("task", "method", "model", "data", "rubric", "template", "sandbox", "report_to"):
-            if given.get(name) is not None:
-                given[name] = str(given[name])
-        if isinstance(given.get("budget"), str):
-            given["budget"] = parse_tokens(given["budget"], "--budget" if origin.get("budget") else "budget")
+            if merged.get(name) is not None:
+                merged[name] = str(merged[name])
+        if isinstance(merged.get("budget"), str):
+            merged["budget"] = parse_tokens(merged["budget"], "--budget" if origin.get("budget") else "budget")
     try:
-        checked = model.model_validate(given)
+        checked = model.model_validate(merged)
     except ValidationError as error:
         where, message = describe_invalid(error)
         name = where.partition(".")[0]
-        raise UsageError(f"{origin.get(name, '')}{name}={given.get(name)}: {message}") from None
+        raise UsageError(f"{origin.get(name, '')}{name}={merged.get(name)}: {message}") from None
     return kind(**{name: getattr(checked, name) for name in fields})

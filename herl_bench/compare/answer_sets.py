@@ -95,11 +95,15 @@ def pair_answers(
             f"{chosen[first]}: more is better in one of the files and worse in another: name another --metric"
         )
     answers = {arm: [by_key[name] for name in common] for arm, by_key in keyed.items()}
-    values = {arm: [one.values[chosen[arm]] for one in own] for arm, own in answers.items()}
+    values = {arm: [one.values[chosen[arm]] for one in group] for arm, group in answers.items()}
     items = tuple(_describe(one, name) for one, name in zip(answers[first], common, strict=True))
-    criteria = [name for name in answers[first][0].criteria if all(name in own[0].criteria for own in answers.values())]
+    criteria = [
+        name for name in answers[first][0].criteria if all(name in group[0].criteria for group in answers.values())
+    ]
     names, source = " and ".join(dict.fromkeys(chosen.values())), sets[first].source or "its own source"
-    wrong = value_of_undecided((v for own in values.values() for samples in own for v in samples), higher != {False})
+    wrong = value_of_undecided(
+        (v for group in values.values() for samples in group for v in samples), higher != {False}
+    )
     return AnswerPairs(
         TaskItems(sets[first].task, names, higher != {False}, source, items, tuple(criteria)),
         {
@@ -109,10 +113,10 @@ def pair_answers(
             )
             for arm in sets
         },
-        repeats={arm: max(map(len, own)) for arm, own in values.items()},
-        answers={arm: sum(map(len, own)) for arm, own in values.items()},
-        undecided={arm: sum(samples.count(None) for samples in own) for arm, own in values.items()},
-        shared={arm: sum(one.shared for one in own) for arm, own in answers.items()},
+        repeats={arm: max(map(len, group)) for arm, group in values.items()},
+        answers={arm: sum(map(len, group)) for arm, group in values.items()},
+        undecided={arm: sum(samples.count(None) for samples in group) for arm, group in values.items()},
+        shared={arm: sum(one.shared for one in group) for arm, group in answers.items()},
         key=key,
         left_out=left_out,
         notes=() if higher else (f"No file says whether more {chosen[first]} is better: it was taken to be.",),

@@ -65,13 +65,13 @@ def group_runs(runs: Sequence[FinishedRun], baseline: str | None) -> tuple[list[
     groups: GroupedRuns = {}
     for run in sorted(runs, key=lambda run: run.seed):
         alike = [settings[other.directory] for other in runs if (other.method, other.task) == (run.method, run.task)]
-        own = {
+        differing = {
             name: value
             for name, value in settings[run.directory].items()
             if any(other.get(name) != value for other in alike)
         }
-        label = " ".join([run.method, *(f"{name}={value}" for name, value in own.items())])
-        arms.setdefault(label, Arm(label, run.method, own))
+        label = " ".join([run.method, *(f"{name}={value}" for name, value in differing.items())])
+        arms.setdefault(label, Arm(label, run.method, differing))
         group = groups.setdefault(run.task, {}).setdefault(label, [])
         if twin := next((other for other in group if other.seed == run.seed), None):
             raise UsageError(

@@ -48,19 +48,18 @@ def evaluate_policy(
 
     failures = [i for i, right in enumerate(plain_right) if not right]
     failed = [examples[i] for i in failures]
-    words: dict[str, list[str]] = {
+    guidance: dict[str, list[str]] = {
         level: [
             write_guidance(template, rubric, examples[i], texts[i], judgements[i].verdicts, level) for i in failures
         ]
         for level in levels
     }
-    words[ANOTHERS] = _exchange_words(failed, words[levels[0]])
+    guidance[ANOTHERS] = _exchange_words(failed, guidance[levels[0]])
     repaired = {}
-    for level, told in words.items():
-        guided = [(i, w) for i, w in zip(failures, told, strict=True) if w]
-        revisions = _write(
-            policy, environment, [write_revision_prompt(template, examples[i], w, texts[i]) for i, w in guided], 0.0
-        )
+    for level, texts_of_level in guidance.items():
+        guided = [(i, words) for i, words in zip(failures, texts_of_level, strict=True) if words]
+        revising = [write_revision_prompt(template, examples[i], words, texts[i]) for i, words in guided]
+        revisions = _write(policy, environment, revising, 0.0)
         right, _ = _judge(environment, [examples[i] for i, _ in guided], [c.text for c in revisions])
         fixed = {i for (i, _), ok in zip(guided, right, strict=True) if ok}
         repaired[level] = [i in fixed for i in failures]
