@@ -73,7 +73,7 @@ def _list_warnings(run: TrainingRun, before: Mapping[str, Any], after: Mapping[s
             f"Warning: nothing was trained: a step of answers of up to {run.max_new_tokens} tokens does not fit into"
             f" {run.budget.tokens:,}: raise --budget, or lower --set max_new_tokens."
             if hasattr(run.config, "rollouts_per_step")
-            else f"Warning: nothing was trained: {run.method.name} sampled no responses."
+            else f"Warning: nothing was trained: method {run.method.name} sampled no responses."
         )
     yield from warn_if_worse(run, before["metrics"], after["metrics"])
     problems = read_problems(run.files.evaluation("after"))

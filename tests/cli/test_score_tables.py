@@ -205,7 +205,7 @@ def test_a_method_that_samples_nothing_is_not_said_to_lack_a_budget(capsys, tmp_
     run = ("run", "--task", "convert", "--method", "idle", "--data", data, "--output_dir", tmp_path / "runs")
     code, out, _ = command(capsys, host, *run, "--model", checkpoint)
     assert code == 0
-    assert "Warning: nothing was trained: idle sampled no responses.\n" in out
+    assert "Warning: nothing was trained: method idle sampled no responses.\n" in out
     assert "raise --budget" not in out
 
 
