@@ -42,28 +42,14 @@ def judge(
     metrics: Sequence[Metric] = (),
     sandbox: Any = None,
 ) -> list[Judgement]:
-    """One `Judgement` per (example, response) pair, in order.
-
-    A criterion's weight is shared evenly by its parts; see `weigh_verdicts`.
-    """
-    observed = _observe_all(
-        [*(c.observe for c in rubric.criteria), *(m.observe for m in metrics)], examples, responses, sandbox
-    )
+    """One `Judgement` per (example, response) pair, in order. A criterion's weight is shared evenly by its parts; see
+    `weigh_verdicts`."""
+    functions = dict.fromkeys(judged.observe for judged in (*rubric.criteria, *metrics))
+    observed = {f: responses if f is None else _observe(f, examples, responses, sandbox) for f in functions}
     return [
         _judge_one(example, rubric, metrics, {name: seen[i] for name, seen in observed.items()})
         for i, example in enumerate(examples)
     ]
-
-
-def _observe_all(
-    functions: Iterable[Observe | None], examples: Sequence[Example], responses: Sequence[str], sandbox: Any
-) -> dict[Observe | None, Sequence[Any]]:
-    observed: dict[Observe | None, Sequence[Any]] = {None: responses}
-    for observe in functions:
-        if observe is None or observe in observed:
-            continue
-        observed[observe] = _observe(observe, examples, responses, sandbox)
-    return observed
 
 
 def _observe(observe: Observe, examples: Sequence[Example], responses: Sequence[str], sandbox: Any) -> Sequence[Any]:
@@ -71,10 +57,8 @@ def _observe(observe: Observe, examples: Sequence[Example], responses: Sequence[
     try:
         seen = observe(examples, responses, sandbox)
         if len(seen) != len(responses):
-            raise ValueError(
-                f"{getattr(observe, '__name__', 'observe')} gave {len(seen)} observations for {len(responses)}"
-                " responses"
-            )
+            name = getattr(observe, "__name__", "observe")
+            raise ValueError(f"{name} gave {len(seen)} observations for {len(responses)} responses")
     except Exception as error:
         if len(responses) == 1:
             return [_Failed(error)]
@@ -146,9 +130,7 @@ def _apply_check(criterion: Criterion, example: Example, observed: Any) -> list[
     try:
         if isinstance(observed, _Failed):
             raise observed.error
-        return [
-            _build_verdict(criterion.name, finding) for finding in _read_findings(criterion.check(example, observed))
-        ]
+        return [_build_verdict(criterion.name, found) for found in _read_findings(criterion.check(example, observed))]
     except Exception as error:
         return [Verdict(criterion.name, None, error=describe_error(error))]
 
@@ -219,15 +201,14 @@ def digest_rubric(rubric: Rubric) -> str:
     """sha256 over name, text, weight and check of every criterion: the check's name and parameters, but not its
     code."""
 
-    def told(criterion: Criterion) -> list[Any]:
+    def describe(criterion: Criterion) -> list[Any]:
         check = getattr(criterion.check, "func", criterion.check)
         params = sorted(getattr(criterion.check, "keywords", {}).items())
         named = f"{check.__module__}.{getattr(check, '__qualname__', type(check).__qualname__)}"
         return [criterion.name, criterion.text, criterion.weight, criterion.needs_reference, named, params]
 
-    return hashlib.sha256(
-        json.dumps([told(c) for c in rubric.criteria], default=lambda value: type(value).__name__).encode()
-    ).hexdigest()
+    told = json.dumps([describe(c) for c in rubric.criteria], default=lambda value: type(value).__name__)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def make_rubric_schema() -> dict[str, Any]:
@@ -237,10 +218,8 @@ def make_rubric_schema() -> dict[str, Any]:
 
 
 def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
-    """Read a rubric file. Raises `UsageError` that names file, field and choices.
-
-    checks: the registered checks by name.
-    """
+    """Read a rubric file. Raises `UsageError` that names file, field and choices. checks: the registered ones by
+    name."""
     from pydantic import ValidationError
 
     path = Path(path)
@@ -260,30 +239,26 @@ def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
 def _build_criterion(spec: Any, checks: Mapping[str, Check], path: Path) -> Criterion:
     import inspect
 
+    where = f"{path}: criterion {spec.name!r}"
     if spec.check not in checks:
-        raise UsageError(f"{path}: criterion {spec.name!r}: {UnknownName('check', spec.check, checks)}")
+        raise UsageError(f"{where}: {UnknownName('check', spec.check, checks)}")
     check = checks[spec.check]
     bound = partial(check.function, **spec.params) if spec.params else check.function
     try:
         inspect.signature(check.function).bind(None, None, **spec.params)
     except TypeError as error:
-        raise UsageError(f"{path}: criterion {spec.name!r}: check {spec.check!r}: {error}") from None
+        raise UsageError(f"{where}: check {spec.check!r}: {error}") from None
     hints = typing.get_type_hints(check.function) if inspect.isfunction(check.function) else {}
     for name, value in spec.params.items():
-        if (wanted := hints.get(name)) in (str, int, float, bool) and not _is_of_type(value, wanted):
-            raise UsageError(
-                f"{path}: criterion {spec.name!r}: with.{name} must be {wanted.__name__}, not {type(value).__name__}"
-            )
+        kinds = (float, int) if (wanted := hints.get(name)) is float else (wanted,)
+        if wanted in (str, int, float, bool) and type(value) not in kinds:
+            raise UsageError(f"{where}: with.{name} must be {wanted.__name__}, not {type(value).__name__}")
     if check.function is matches_regex:
         try:
             compile_pattern(spec.params["pattern"])
         except UsageError as error:
-            raise UsageError(f"{path}: criterion {spec.name!r}: with.pattern: {error}") from None
+            raise UsageError(f"{where}: with.pattern: {error}") from None
     return Criterion(spec.name, spec.text, bound, spec.weight, check.needs_reference, check.observe)
-
-
-def _is_of_type(value: Any, wanted: type) -> bool:
-    return type(value) is wanted or (wanted is float and type(value) is int)
 
 
 # ---------------------------------------------------------------------------------------------- checks for any response

@@ -158,16 +158,19 @@ def digest_prefix(path: Path, size: int | None = None) -> Any:
     return found
 
 
+def digest_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_sums(folder: Path, **more: Any) -> None:
     """Put the sha256 of every file in `folder` beside them, and all of it on disk. more: what else is to be remembered
     with them."""
     files = sorted(p for p in folder.iterdir() if p.is_file() and p.name != SUMS)
     for path in files:
         sync(path)
-    write_whole(
-        folder / SUMS,
-        json.dumps({"sha256": {p.name: digest_prefix(p).hexdigest() for p in files}, **more}, indent=1) + "\n",
-    )
+    sums = {"sha256": {path.name: digest_file(path) for path in files}, **more}
+    write_whole(folder / SUMS, json.dumps(sums, indent=1) + "\n")
 
 
 def read_sums(folder: Path) -> dict[str, Any]:
@@ -196,7 +199,7 @@ def find_damage(folder: Path) -> str:
         if not path.is_file():
             return f"{name} is missing"
         try:
-            if digest_prefix(path).hexdigest() != wanted:
+            if digest_file(path) != wanted:
                 return f"{name} is damaged: its sha256 is not the one that was saved with it"
         except OSError as error:
             return f"{name} cannot be read: {error.strerror}"

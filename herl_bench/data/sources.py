@@ -8,7 +8,6 @@ of the files that a task names (`Task.files`), else of the items themselves.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from typing import Any
 from herl_bench.data.examples import check_example, check_examples, digest_items, read_examples
 from herl_bench.data.leakage import STREAM_CHECKED, Gate, check_leakage, normalize_prompt
 from herl_bench.errors import DataError, HerlBenchError, UsageError
+from herl_bench.saving import digest_file
 from herl_bench.types import Example, Split, Task, World
 
 FOLDER_VARIABLE = "HERL_BENCH_DATA"
@@ -283,15 +283,7 @@ def _digest_split(task: Task, place: str | Path, split: Split, examples: Iterabl
     if task.files is None or not isinstance(place, Path):
         return {split: digest_items(examples)}
     try:
-        return {_name_file(path, place): _digest_file(path) for path in sorted(map(Path, task.files(place, split)))}
+        files = sorted(map(Path, task.files(place, split)))
+        return {str(p.relative_to(place) if p.is_relative_to(place) else p): digest_file(p) for p in files}
     except OSError as error:
         raise DataError(f"{task.name} ({split}): Task.files names {error.filename}: {error.strerror}") from None
-
-
-def _name_file(path: Path, folder: Path) -> str:
-    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
-
-
-def _digest_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

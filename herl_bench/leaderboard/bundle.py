@@ -13,7 +13,6 @@ does not.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -27,7 +26,7 @@ from herl_bench.errors import SaveError, UsageError
 from herl_bench.evaluate.result_files import NAMESPACE, sanitize_name
 from herl_bench.reading import read_json
 from herl_bench.runs import CONFIG, MANIFEST, METRICS, RunFiles, read_config
-from herl_bench.saving import saving, write_whole
+from herl_bench.saving import digest_file, saving, write_whole
 
 CLAIMS, RUBRIC = "bundle.json", "rubric.yaml"
 FORMAT = 1
@@ -35,6 +34,11 @@ LABELS = ("before", "after")
 RESULTS, SAMPLES = "results_*.json", "samples_*.jsonl"
 COUNTS = ("tokens", "rollouts", "reward_calls", "optimizer_steps")
 """What a run spent, in `bundle.json` and in every step of its log."""
+PARTS = re.compile(
+    "|".join(map(re.escape, (CONFIG, MANIFEST, METRICS, RUBRIC, "final/config.json")))
+    + r"|eval/(before|after)/(results_[^/]*\.json|samples_[^/]*\.jsonl)"
+)
+"""The names of its files."""
 FOLDERS = re.compile(r"(?<![\w./:~])(?:~|\.\.)?/(?:[^\s/'\"]+/)+")
 
 
@@ -58,7 +62,7 @@ def make_bundle(run: Path, target: Path) -> Path:
                 raise SaveError(f"the run's rubric {rubric} is gone: an entry cannot be verified without it")
             shutil.copyfile(rubric, target / RUBRIC)
             names.append(RUBRIC)
-    hashes = {name: hash_file(target / name) for name in sorted(names)}
+    hashes = {name: digest_file(target / name) for name in sorted(names)}
     _write_json(target / CLAIMS, {"format": FORMAT, "entry": describe_claims(read_run(target)), "files": hashes})
     return target
 
@@ -75,13 +79,10 @@ def _copy_file(source: Path, target: Path) -> None:
         _write_json(target, strip_folders(read_json(source, strict=True)))
     elif source.match(RESULTS):
         results = read_json(source, strict=True)
-        name = strip_folders(results["model_name"])
-        ours = results[NAMESPACE] | {
-            key: strip_folders(results[NAMESPACE][key]) for key in ("data", "config") if key in results[NAMESPACE]
-        }
-        config = strip_folders(results["config"])
-        names = {"model_name": name, "model_name_sanitized": sanitize_name(name)}
-        _write_json(target, results | names | {"config": config, NAMESPACE: ours})
+        ours, name = results[NAMESPACE], strip_folders(results["model_name"])
+        ours |= {key: strip_folders(ours[key]) for key in ("data", "config") if key in ours}
+        results |= {"model_name": name, "model_name_sanitized": sanitize_name(name)}
+        _write_json(target, results | {"config": strip_folders(results["config"])})
     else:
         shutil.copyfile(source, target)
 
@@ -118,11 +119,6 @@ def describe_claims(run: FinishedRun) -> dict[str, Any]:
 
 def find_newest(folder: Path, pattern: str) -> Path:
     return sorted(folder.glob(pattern))[-1]
-
-
-def hash_file(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def strip_bundle(bundle: Path, line: str) -> str:
