@@ -7,8 +7,8 @@ and the text before it is thought too. A tag in quotes is a word that is spoken 
 
 `leading_number` reads one number in usual notation: `1,234.50`, `70{,}000`, `70 000`, `-$5`, `18 €`, `50%`, `~18`,
 `(18)`, `1e3`, `2 × 10^3`, `5/2`, `2 1/2`, `\\frac{5}{2}`, `\\text{18}`, `x = 18`, `9 * 2 = 18`, `70 thousand`, with
-words behind it. What only begins like a number is
-none: a calculation without its result, a range, a ratio, two numbers of which one is meant, `18,50`.
+words behind it. What only begins like a number is none: a calculation without its result, a range, a ratio, two
+numbers of which one is meant, `18,50`.
 
 Both take time that grows with the length of the text, however it was made; `leading_number` looks at the first
 `LONGEST_PLACE` characters.
@@ -52,14 +52,12 @@ def answer_text(response: str) -> str | None:
 
 
 # -------------------------------------------------------------------------------------------------------------- numbers
+_FRACTIONS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅛": "1/8"}
 _SIGNS = {
     **{ord(odd): plain for odd, plain in zip("−–－＋×÷⁄＝％，：（）", "---+*//=%,:()", strict=True)},
     **dict.fromkeys(map(ord, "\u00a0\u2007\u2008\u2009\u200a\u202f\u3000"), " "),
     **dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"), ""),
-    **{
-        ord(one): f" {over}"
-        for one, over in zip("½⅓⅔¼¾⅕⅛", ("1/2", "1/3", "2/3", "1/4", "3/4", "1/5", "1/8"), strict=True)
-    },
+    **{ord(one): f" {over}" for one, over in _FRACTIONS.items()},
 }
 _LATEX = (
     (re.compile(r"<<[^<>\n]*>>"), ""),  # calculator notes
@@ -94,18 +92,8 @@ _NUMBER = re.compile(
     r"(?P<half> and a half\b)?"
     r"(?: ?-?(?P<scale>hundred|thousand|million|billion|trillion|dozen|lakh|crore)\b|(?P<k>[kKM])(?![A-Za-z]))?"
 )
-_POWERS = {
-    "hundred": 2,
-    "thousand": 3,
-    "k": 3,
-    "lakh": 5,
-    "million": 6,
-    "m": 6,
-    "crore": 7,
-    "billion": 9,
-    "trillion": 12,
-}
-_SCALES = {name: 10**power for name, power in _POWERS.items()} | {"dozen": 12}
+_POWERS = {"k": 3, "thousand": 3, "lakh": 5, "m": 6, "million": 6, "crore": 7, "billion": 9, "trillion": 12}
+_SCALES = {"dozen": 12, "hundred": 100} | {name: 10**power for name, power in _POWERS.items()}
 _BIG = r"(?:hours?|hrs?|days?|weeks?|years?|minutes?|mins?|feet|foot|ft|dollars?|pounds?|lbs?|euros?)"
 _GOES_ON = re.compile(
     r"[,.'’_ ]\d"  # 18,50 and 1.234.567
@@ -191,5 +179,5 @@ def _read_value(found: re.Match[str], text: str) -> Fraction | None:
         return None
     value = value + Fraction(top, bottom) if bottom else value / over if over else value
     value = value + Fraction(1, 2) if found["half"] else value
-    value *= _SCALES[(found["scale"] or found["k"] or "").lower()] if found["scale"] or found["k"] else 1
+    value *= _SCALES.get((found["scale"] or found["k"] or "").lower(), 1)
     return -value if "-" in found["sign"] else value

@@ -61,6 +61,4 @@ class Budget:
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """The limit stays as it is, so that a run can be resumed with a larger one."""
-        self.spent, self.rollouts = state["spent"], state["rollouts"]
-        self.reward_calls, self.optimizer_steps = state["reward_calls"], state["optimizer_steps"]
-        self.forward_tokens, self.trained_tokens = state["forward_tokens"], state["trained_tokens"]
+        vars(self).update({name: state[name] for name in vars(self) if name != "tokens"})

@@ -53,9 +53,9 @@ def _make_environment() -> Any:
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             if operator == "**":
                 raise TemplateRuntimeError("powers are not for templates")
-            refuse_large(
-                *(len(a) * b for a, b in ((left, right), (right, left)) if isinstance(b, int) and hasattr(a, "__len__"))
-            )
+            for values, times in ((left, right), (right, left)):
+                if isinstance(times, int) and hasattr(values, "__len__"):
+                    refuse_large(len(values) * times)
             return super().call_binop(context, operator, left, right)
 
         def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
