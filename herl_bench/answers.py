@@ -1,5 +1,4 @@
-"""What a response answers: its text without what was thought, and a number as people write one. For checks and metrics
-of any plugin.
+"""What a response answers: its text without what was thought, and a number as people write one. For any plugin.
 
 `answer_text` leaves out the thoughts of a reasoning model: `<think>…</think>` and the like. What is thought is not the
 answer, and a thought that was never closed has none. Where the chat template opened the thought, its end stands alone,
@@ -10,11 +9,9 @@ and the text before it is thought too. A tag in quotes is a word that is spoken 
 words behind it. What only begins like a number is none: a calculation without its result, a range, a ratio, two
 numbers of which one is meant, `18,50`.
 
-Both take time that grows with the length of the text, however it was made; `leading_number` looks at the first
-`LONGEST_PLACE` characters.
+Both take time that grows with the text's length; `leading_number` looks at the first `LONGEST_PLACE` characters.
 
-Left out: numbers in words ("twelve"), and a thought that the template opened and that was cut off before its end:
-nothing in the text tells.
+Left out: numbers in words, and a thought that the template opened and that was cut off: nothing in the text tells.
 """
 
 from __future__ import annotations
@@ -24,8 +21,7 @@ from fractions import Fraction
 
 LONGEST_PLACE = 300
 LONGEST_NUMBER = 50
-"""Characters of a number; what is longer is none. It bounds the work, and Python itself refuses to read 4,301
-digits."""
+"""Characters of a number; what is longer is none. Python itself refuses to read 4,301 digits."""
 
 # ------------------------------------------------------------------------------------------------------------- thoughts
 _TAG = re.compile(
@@ -35,8 +31,7 @@ UNCLOSED = "the thought was never closed"
 
 
 def answer_text(response: str) -> str | None:
-    """The response without its thoughts; the response itself where it holds none, None where a thought was never
-    closed."""
+    """The response without its thoughts, if it holds any; None where a thought was never closed."""
     kept: list[str] = []
     start, inside = 0, ""
     for tag in _TAG.finditer(response):
@@ -148,8 +143,7 @@ def last_number(text: str) -> Fraction | None:
 
 
 def type_plainly(text: str) -> str:
-    """Typographic signs, LaTeX, emphasis and currency signs as they are typed on a keyboard, or left out. For short
-    texts."""
+    """Typographic, LaTeX, emphasis and currency signs as typed on a keyboard, or left out. For short texts."""
     text = text.translate(_SIGNS)
     for pattern, plain in _LATEX:
         text = pattern.sub(plain, text)
@@ -157,8 +151,7 @@ def type_plainly(text: str) -> str:
 
 
 def _split_sides(text: str) -> list[str]:
-    """The sides of the equation that the text begins with. Two numbers without a sign between them end it: `18, as 2 +
-    3 = 5`."""
+    """The sides of the equation that the text begins with; two numbers in a row end it: `18, as 2 + 3 = 5`."""
     starts, number = [0], False
     for token in _EQUATION.finditer(text):
         if token["equals"]:

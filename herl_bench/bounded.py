@@ -1,6 +1,5 @@
 """Forked processes that cannot run away: `run_bounded` makes something in one, within bounds of processor time and
-memory, such as what a stranger's template can make endless; the rest is what other forked processes of ours begin with,
-too."""
+memory, such as what a stranger's template can make endless; other forked processes of ours begin with the rest."""
 
 from __future__ import annotations
 

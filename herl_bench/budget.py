@@ -27,8 +27,7 @@ def parse_tokens(text: str, name: str = "--budget") -> int:
 
 @dataclass
 class Budget:
-    """tokens: the limit. spent: every generated token, drafts and revisions alike. Evaluation is not charged: it is the
-    same for every method.
+    """tokens: the limit. spent: every generated token, drafts and revisions alike, but no evaluation's, same for all.
 
     forward_tokens, trained_tokens: tokens, prompts included, that any of the models (policy, starting policy, critics)
     read without a gradient, and with one; what the estimate of floating-point operations is made of.
@@ -51,8 +50,7 @@ class Budget:
         return max(0, self.tokens - self.spent)
 
     def affordable(self, rollouts: int, longest: int) -> int:
-        """How many rollouts the rest pays for, at most `rollouts`: at the mean length so far, or at `longest` tokens
-        before any is known."""
+        """How many of `rollouts` the rest pays for, at the mean length so far, or at `longest` tokens at first."""
         each = self.spent / self.rollouts if self.rollouts else longest
         return min(rollouts, int(self.left / max(1.0, each)))
 

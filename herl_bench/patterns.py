@@ -23,8 +23,7 @@ MOST_WORK = 10_000_000
 """Characters of a pattern times the least numbers of its repeats, all multiplied."""
 SECONDS = 1.0
 PATIENCE = 5
-"""A pattern that ran out of time so often is not tried again in this process: one bad criterion must not take a second
-for every response."""
+"""A pattern that so often ran out of time is given up: one bad criterion must not take a second for every response."""
 
 _REPEAT = re.compile(r"\{(\d{1,9})")
 _BRACE = re.compile(r"\\N\{[^}]*\}|\\.|\{(?!\d*(?:,\d*)?\})", re.DOTALL)
@@ -54,8 +53,7 @@ def compile_pattern(pattern: str) -> Any:
 
 
 def search_pattern(text: str, pattern: str) -> bool | None:
-    """Does the pattern match somewhere in the text, line by line? None where that is not known within a second of
-    processor time."""
+    """Does the pattern match in the text, line by line? None where a second of processor time does not tell."""
     if _late[pattern] >= PATIENCE:
         return None
     try:

@@ -65,15 +65,13 @@ class Host:
     _claims: dict[str, dict[str, list[Entry]]] = field(default_factory=dict)
 
     def entries(self, kind: str) -> dict[str, Entry]:
-        """All objects of a kind (`task`, `rubric`, …) by name. What a broken plugin would have given, or two plugins
-        claim, is missing; see `problems`."""
+        """All of a kind (`task`, …) by name; not what a broken plugin gives, or two claim: see `problems`."""
         if kind not in self._claims:
             self._collect(kind)
         return {name: claims[0] for name, claims in self._claims[kind].items() if len(claims) == 1}
 
     def get(self, kind: str, name: str) -> Any:
-        """The object called `name`. Raises `UnknownName` with the nearest names, `PluginError` where two plugins claim
-        it."""
+        """Raises `UnknownName` with the nearest names, `PluginError` where two plugins claim it."""
         entries = self.entries(kind)
         if problem := self._find_quarrel(kind, name):
             raise PluginError(problem)

@@ -9,8 +9,7 @@ values, lists and mappings;
 * a JSON document: 256 MiB, 100 levels, whole numbers of up to 300 digits;
 * a line of a JSONL file: 64 MiB; a `.gz` may unfold to 16 MiB, or 200 times its size where that is more.
 
-Texts are UTF-8, with or without a byte-order mark. A date in YAML is text, as everything else that is neither a number
-nor true or false.
+Texts are UTF-8, with or without a byte-order mark. A date in YAML is text, as all else but numbers, true and false.
 """
 
 from __future__ import annotations
@@ -249,8 +248,7 @@ def read_json_lines(path: str | Path, *, strict: bool = False) -> Iterator[tuple
 
 
 def read_rows(path: str | Path) -> Iterator[dict[str, Any]]:
-    """The rows of a regular JSONL file as we write them ourselves: an object on each line, by `parse_json`'s strict
-    rules."""
+    """The rows of a regular JSONL file of ours: an object on each line, by `parse_json`'s strict rules."""
     check_regular(path)
     for number, row in read_json_lines(path, strict=True):
         if not isinstance(row, dict):

@@ -42,8 +42,7 @@ def judge(
     metrics: Sequence[Metric] = (),
     sandbox: Any = None,
 ) -> list[Judgement]:
-    """One `Judgement` per (example, response) pair, in order. A criterion's weight is shared evenly by its parts; see
-    `weigh_verdicts`."""
+    """One `Judgement` per (example, response), in order. A criterion's parts share its weight; see `weigh_verdicts`."""
     functions = dict.fromkeys(judged.observe for judged in (*rubric.criteria, *metrics))
     observed = {f: responses if f is None else _observe(f, examples, responses, sandbox) for f in functions}
     return [
@@ -90,8 +89,7 @@ def _judge_one(
 
 
 def weigh_verdicts(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -> float | None:
-    """The weight of these criteria that is met, divided by what applies to the response. Over all criteria it is the
-    reward.
+    """The weight of these criteria that is met, divided by what applies. Over all criteria it is the reward.
 
     What is undecided stays in the denominator. None where a criterion that looks at the gold answer has an undecided
     part, or nothing is decided.
@@ -120,8 +118,7 @@ def is_undecided(judgement: Judgement, rubric: Rubric, primary: str | None) -> b
 
 
 def _find_word(seen: Mapping[Observe | None, Any], attribute: str, first: str = "") -> str:
-    """What the observations say under that name: `first` where any of them says so, else the first that says
-    anything."""
+    """What the observations say under that name: `first` where any says so, else the first that says anything."""
     words = [word for observed in seen.values() if isinstance(word := getattr(observed, attribute, None), str) and word]
     return first if first in words else next(iter(words), "")
 
@@ -198,8 +195,7 @@ def _make_file_model() -> Any:
 
 
 def digest_rubric(rubric: Rubric) -> str:
-    """sha256 over name, text, weight and check of every criterion: the check's name and parameters, but not its
-    code."""
+    """sha256 over name, text, weight and check of every criterion: its name and parameters, but not its code."""
 
     def describe(criterion: Criterion) -> list[Any]:
         check = getattr(criterion.check, "func", criterion.check)
@@ -218,8 +214,7 @@ def make_rubric_schema() -> dict[str, Any]:
 
 
 def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
-    """Read a rubric file. Raises `UsageError` that names file, field and choices. checks: the registered ones by
-    name."""
+    """Raises `UsageError` that names file, field and choices. checks: the registered ones by name."""
     from pydantic import ValidationError
 
     path = Path(path)
@@ -263,8 +258,7 @@ def _build_criterion(spec: Any, checks: Mapping[str, Check], path: Path) -> Crit
 
 # ---------------------------------------------------------------------------------------------- checks for any response
 def matches_regex(example: Example, response: str, *, pattern: str) -> Finding:
-    """Somewhere in the response, without what was thought, `pattern` matches (Python `re`, multi-line). Undecided where
-    that takes too long."""
+    """Somewhere in the answer `pattern` matches (Python `re`, multi-line). Undecided where that takes too long."""
     text = answer_text(response)
     if text is None:
         return Finding(False, UNCLOSED)

@@ -1,5 +1,4 @@
-"""What a run is asked to do: its settings and its method's configuration, from a YAML file, `--set` and flags, checked
-with named errors.
+"""What a run is asked to do: its settings and its method's, from a file, `--set` and flags, checked with named errors.
 
 A configuration file is flat for the run and nested for the method, exactly as a run writes it into `config.yaml`:
 
@@ -64,8 +63,7 @@ class Settings:
 
 
 def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A config.yaml of an older version says nothing of the settings that came later: they had what is now the
-    default."""
+    """A config.yaml of an older version lacks the settings that came later: they had what is now the default."""
     return {**{f.name: f.default for f in dataclasses.fields(Settings)}, **values}
 
 
@@ -102,8 +100,7 @@ def read_request(config_file: str) -> Request:
 
 
 def parse_settings(flags: Mapping[str, Any], assignments: Sequence[str], config_file: str | None) -> Request:
-    """What a command line asks for: file first, then `--set`, then flags that were given. Raises `UsageError` for bad
-    YAML or a malformed `--set`."""
+    """File first, then `--set`, then flags that were given. Raises `UsageError` for bad YAML or a malformed `--set`."""
     request = Request({}, {}, {}) if config_file is None else read_request(config_file)
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
@@ -129,8 +126,7 @@ def _parse_value(text: str) -> Any:
 
 
 def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also: Sequence[str] = ()) -> Any:
-    """An instance of the dataclass `kind`. Raises `UsageError` that names key and choices. also: further names to
-    suggest for a misspelt one."""
+    """An instance of the dataclass. Raises `UsageError` with key and choices. also: names to suggest for a misspelt."""
     from pydantic import ConfigDict, Field, ValidationError, create_model
 
     fields = {f.name: f for f in dataclasses.fields(kind)}

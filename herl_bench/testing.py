@@ -1,5 +1,4 @@
-"""Toys for people who write plugins or methods: a task that needs no data, and checkpoints of real architectures with a
-few thousand parameters.
+"""Toys for people who write plugins or methods: a task without data, and checkpoints of a few thousand parameters.
 
     from herl_bench.testing import TOY_TASK, tiny_checkpoint
 

@@ -4,8 +4,7 @@ Data (`Example`, `Finding`, `Verdict`, `Judgement`, …) never changes after it 
 in small records (`Check`, `Criterion`, `Rubric`, `Metric`, `World`, `Task`, `Method`), so that a plugin is a list of
 records and the host can show, name and validate each of them without importing torch.
 
-Shape suffixes used in the numerical modules: `_BT` is (batch, token), `_B` is (batch,), `_BTV` is (batch, token,
-vocabulary).
+Shape suffixes in numerical modules: `_BT` is (batch, token), `_B` is (batch,), `_BTV` is (batch, token, vocabulary).
 """
 
 from __future__ import annotations
@@ -268,8 +267,7 @@ class Method:
 
 @dataclass(frozen=True)
 class SandboxProvider:
-    """A named way to run untrusted code. `open(**options)` returns a context manager with the API of
-    `herl_bench.sandbox.Sandbox`."""
+    """A named way to run untrusted code. `open(**options)` gives a context manager like `sandbox.Sandbox`."""
 
     name: str
     open: Callable[..., Any]

@@ -98,8 +98,7 @@ def check_leakage(training: Iterable[Example], evaluation: Sequence[Example], *,
 def _find_near(
     training: Sequence[Example], evaluation: Sequence[Example]
 ) -> tuple[dict[int, tuple[float, str]], dict[str, Any] | None]:
-    """Training index → (share, evaluation id) for items at or above the threshold; and the largest share that stays
-    below it."""
+    """Training index → (share, evaluation id) at or above the threshold; and the largest share below it."""
     holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
     wanted = [_split_ngrams(e.prompt) for e in evaluation]
     for i, grams in enumerate(wanted):

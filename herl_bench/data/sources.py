@@ -1,5 +1,4 @@
-"""Where a task's examples come from: the benchmark's own published files in a folder, the same files from the hub, or
-the task's synthetic world.
+"""Where a task's examples come from: its own files in a folder, the same from the hub, or a synthetic world.
 
 The evaluation items are chosen once, by a seed that is nobody's training seed, so that every method and every seed
 answers the same questions. Training items pass the leakage gate (`leakage.py`) first. What was read is told by sha256:
@@ -51,8 +50,7 @@ class Data:
     available: int | None = None
 
     def train(self, start: int = 0) -> Iterator[Example]:
-        """Training items from position `start` on: endless, the same each time; a finite set is shuffled anew each
-        epoch."""
+        """Training items from `start` on: endless, the same each time; a finite set is shuffled anew each epoch."""
         if self._stream is None:
             raise UsageError(f"{self.task}: the data was opened for evaluation only")
         for example in islice(self._stream(), start, None):
@@ -106,8 +104,7 @@ def open_eval(
     eval_items: int | None = EVAL_ITEMS,
     difficulty: float | None = None,
 ) -> Data:
-    """The evaluation items alone, the very ones of `open_data`: nothing is trained on, so there is no gate and no
-    training stream."""
+    """The evaluation items alone, the very ones of `open_data`; no training stream, and so no gate."""
     place = resolve_source(task, source, embedded=embedded)
     return _open_eval(task, place, embedded, eval_items, difficulty)[0]
 
@@ -144,8 +141,7 @@ def _shuffle_endlessly(examples: Sequence[Example], seed: str) -> Iterator[Examp
 def draw_examples(
     task: Task, source: str, count: int, *, embedded: bool, seed: int | None, difficulty: float | None = None
 ) -> tuple[Example, ...]:
-    """`count` training items, drawn by `seed` (None: another draw each time), to stand as few-shot examples before a
-    question."""
+    """`count` training items, drawn by `seed` (None: anew each time), as few-shot examples before a question."""
     if count < 1:
         return ()
     place = resolve_source(task, source, embedded=embedded)

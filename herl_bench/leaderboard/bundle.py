@@ -1,5 +1,4 @@
-"""Make a leaderboard entry: a folder that anybody can check, with what a run says of itself, its evaluations with every
-response, and their hashes.
+"""Make a leaderboard entry: a folder that anybody can check, of a run's claims, its evaluations and their hashes.
 
     BUNDLE/
       bundle.json      what is claimed (task, method, seed, base model, budget, scores), and the other files' sha256
@@ -7,8 +6,7 @@ response, and their hashes.
       rubric.yaml      where the run's rubric was a file
       eval/before/ eval/after/                   as in the run: results and samples
 
-It names a folder of the publisher's machine by its last part alone. Left out: believing it, which `verification.py`
-does not.
+It names a folder of the publisher's machine by its last part alone. Left out: believing it (`verification.py`).
 """
 
 from __future__ import annotations
@@ -43,8 +41,7 @@ FOLDERS = re.compile(r"(?<![\w./:~])(?:~|\.\.)?/(?:[^\s/'\"]+/)+")
 
 
 def make_bundle(run: Path, target: Path) -> Path:
-    """Copy what an entry consists of. Raises `UsageError` for a run that has not ended, or a target that is not
-    empty."""
+    """Copy what an entry consists of. Raises `UsageError` for a run that has not ended, or a target in use."""
     settings = read_run(run).settings
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} is not an empty folder: name another one")
@@ -68,8 +65,7 @@ def make_bundle(run: Path, target: Path) -> Path:
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    """As it is; but what names a folder of this machine does so by its last part. Prompts and answers are never
-    touched."""
+    """As it is, prompts and answers to the byte; but a folder of this machine is named by its last part."""
     if source.name == CONFIG:
         import yaml
 
@@ -92,8 +88,7 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def strip_folders(value: Any) -> Any:
-    """Paths to folders of a machine by their last part alone, so that what is published tells nothing of where it was
-    made."""
+    """Paths to folders by their last part alone: what is published tells nothing of where it was made."""
     if isinstance(value, str):
         return FOLDERS.sub("", value)
     if isinstance(value, Mapping):

@@ -34,9 +34,8 @@ LONGEST = 300
 
 @dataclass(frozen=True)
 class Entry:
-    """One evaluated policy. method: that trained it; of an evaluation outside of a run, the model's own name. settings:
-    all that may tell its row from another, the seed aside. before, tokens, budget, base_model: None where nothing was
-    trained."""
+    """One evaluated policy. method: that trained it; outside of a run, the model's own name. settings: all that may
+    tell its row from another, the seed aside. before, tokens, budget, base_model: None where nothing was trained."""
 
     task: str
     metric: str
@@ -66,8 +65,7 @@ class Entry:
 
 
 def read_entries(places: Sequence[Path], metric: str | None = None) -> tuple[list[Entry], list[str]]:
-    """The runs, bundles and evaluations that are named, or lie in a folder that is named; and a line for each that is
-    left out.
+    """The runs, bundles and evaluations that are named, or lie in a named folder; and a line for each left out.
 
     metric: NAME or NAME,FILTER; each task's first if left out. Raises `UsageError` where there is no entry at all.
     """
@@ -89,8 +87,7 @@ def read_entries(places: Sequence[Path], metric: str | None = None) -> tuple[lis
 
 
 def walk_folders(place: Path, is_leaf: Callable[[Path], bool] = lambda _: False) -> Iterator[tuple[Path, list[str]]]:
-    """Every folder in it, itself among them, with the names in it, in order of name; no link is followed, and no folder
-    in a leaf."""
+    """Every folder in it, itself too, with the names in it, sorted; no link is followed, and no folder in a leaf."""
     waiting = [(place, 0)]
     while waiting:
         folder, depth = waiting.pop()
@@ -126,8 +123,7 @@ def describe_unreadable(error: BaseException) -> str:
 
 
 def drop_twins(entries: Sequence[Entry]) -> tuple[list[Entry], dict[str, str]]:
-    """The first of each method, settings and seed; and by folder, a line for each other one: a copy, or the same work
-    sent in twice."""
+    """The first of each method, settings and seed; by folder, a line for each other: a copy, or the work sent again."""
     first: dict[Any, Entry] = {}
     twins: dict[str, str] = {}
     for entry in entries:

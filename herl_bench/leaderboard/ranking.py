@@ -62,8 +62,7 @@ PAIRED = "herl-bench compare pairs items and seeds and may still tell them apart
 
 
 def rank(places: Sequence[Path], metric: str | None = None) -> tuple[list[Table], list[str]]:
-    """Of runs, bundles and evaluations, and folders of them; and a line for each that is left out. metric, errors: as
-    `read_entries`."""
+    """Of runs, bundles, evaluations, and folders of them; and a line for each left out. Else as `read_entries`."""
     entries, left_out = read_entries(places, metric)
     return rank_entries(entries), left_out
 

@@ -24,11 +24,8 @@ Verify = Callable[[Path], tuple[list[str], bool]]
 
 
 def build_site(folder: Path, site: Path, verify: Verify, metric: str | None = None) -> dict[Path, list[str]]:
-    """verify: what is wrong with a bundle, as `verify_bundle` with its referee.
-
-    Gives what is wrong by bundle, an entry's twin among it; empty where all are sound. Raises `UsageError` where there
-    is no bundle.
-    """
+    """What is wrong, by bundle, an entry's twin among it; empty where all are sound. verify: what is wrong with a
+    bundle, as `verify_bundle` with its referee. Raises `UsageError` where there is no bundle."""
     bundles = find_bundles(folder)
     refused: dict[Path, list[str]] = {}
     for bundle in bundles:

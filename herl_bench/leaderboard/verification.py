@@ -58,8 +58,7 @@ def read_claimed_settings(bundle: Path) -> dict[str, Any]:
 def verify_bundle(
     bundle: Path, find_referee: Callable[[], Referee], seconds: float = SECONDS, memory: int = MEMORY
 ) -> tuple[list[str], bool]:
-    """`find_problems` in a process of its own, and whether the items came from their source. find_referee: called
-    there.
+    """`find_problems` in a process of its own, where find_referee is called; did the items come from their source?
 
     A stranger's rubric may hold a pattern that never ends, and a stranger's file whatever fills a memory: time and
     memory are bounded, and running out of either is one problem more. Raises `HerlBenchError` for what is no fault of

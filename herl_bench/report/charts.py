@@ -66,8 +66,7 @@ class Dot:
 
 # ------------------------------------------------------------------------------------------------------ learning curves
 def plot_curves(curves: Sequence[Curve], *, y_label: str, label: str, target: float | None = None) -> Chart:
-    """Lines of the mean with a band from lowest to highest, against generated tokens. target: a level to reach, as a
-    thin line."""
+    """Lines of the mean with a band from lowest to highest. target: a level to reach, as a thin line."""
     return Chart(label, partial(_draw_curves, curves, y_label, target))
 
 
@@ -103,8 +102,7 @@ def plot_scores(dots: Sequence[Dot], *, x_label: str, label: str) -> Chart:
 
 
 def plot_differences(dots: Sequence[Dot], *, x_label: str, label: str, sides: tuple[str, str]) -> Chart:
-    """A row per comparison: a difference with its interval, against a line at 0. sides: what lies left and right of it,
-    in words."""
+    """A row per comparison: a difference with its interval around 0. sides: what lies left and right, in words."""
     ends = [0.0, *(v for dot in dots for v in (dot.value, dot.low, dot.high) if v is not None)]
     room = max(0.02, (max(ends) - min(ends)) * 0.1)
     low, high = min(ends) - room, max(ends) + room

@@ -24,8 +24,7 @@ COMPARISON = "compare.json"
 
 @dataclass(frozen=True)
 class Pair:
-    """Two responses to one item. group: what is compared. state: `fixed`, `broken`, `right` (both), `wrong` (both) or
-    `undecided`."""
+    """Two responses to one item. state: `fixed`, `broken`, `right` (both), `wrong` (both) or `undecided`."""
 
     task: str
     group: str

@@ -1,5 +1,4 @@
-"""Which charts a comparison's numbers make, and what each is called for readers who do not see it: one of all
-differences, and several per task."""
+"""Which charts a comparison's numbers make, and what each is called: one of all differences, and several per task."""
 
 from __future__ import annotations
 
@@ -41,8 +40,7 @@ def plot_overview(comparison: Comparison) -> Chart | None:
 def plot_task(
     items: TaskItems, arms: Sequence[ArmScore], runs: Sequence[RunRecord], places: Mapping[str, int]
 ) -> dict[str, Chart]:
-    """`scores`, `curves`, `held-out` and `calibration`, as far as there is something to show. places: as from
-    `place_arms`."""
+    """`scores`, `curves`, `held-out` and `calibration`, as far as there are any. places: as from `place_arms`."""
     metric, task = name_metric(items.metric), items.task
     found: dict[str, Chart] = {}
 

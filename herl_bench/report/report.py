@@ -2,8 +2,7 @@
 
     write_report(Path("runs/gsm8k-herl-s0"))      # runs/gsm8k-herl-s0/report.html
 
-Left out: what the page holds (`contents.py`), the statistics and the verdict's rules (`herl_bench.compare`), and how a
-page is kept safe (`page.py`).
+Left out: what the page holds (`contents.py`), the verdict's rules (`herl_bench.compare`), its safety (`page.py`).
 """
 
 from __future__ import annotations
@@ -50,8 +49,7 @@ def write_report(folder: Path, target: Path | None = None) -> Path:
 
 
 def try_report(folder: Path) -> None:
-    """`write_report` for what is whole by now: whatever is wrong with its page is one warning, and `herl-bench report`
-    makes it again."""
+    """`write_report`, but whatever goes wrong is one warning, and `herl-bench report` makes the page again."""
     try:
         write_report(folder)
     except Exception as error:

@@ -76,8 +76,7 @@ def make_rows(
 
 
 def _correct_some(chunk: Sequence[Demonstration], task: Task, share: float, rng: Random) -> list[Demonstration]:
-    """The demonstrations, with the gold answer in place of a misconception where it should not show. What revises a
-    draft is right anyway."""
+    """With the gold answer in place of a misconception that should not show. What revises a draft is right anyway."""
 
     def is_chosen(d: Demonstration) -> bool:
         return d.draft is None and bool(d.example.info.get("planted")) and rng.random() >= share

@@ -1,7 +1,6 @@
 """How good a warm-started policy is: what it answers plainly, and what it repairs under guidance.
 
-The guidance is its own (at two hint levels) and, as a control, another problem's: a policy that reads its guidance
-makes nothing of that.
+The guidance is its own (at two hint levels) and, as a control, another problem's, of which a reader makes nothing.
 """
 
 from __future__ import annotations
@@ -99,8 +98,7 @@ def _judge(
 
 
 def _exchange_words(examples: Sequence[Example], words: Sequence[str]) -> list[str]:
-    """To each example the words of the next one, counted in a circle, that is of another family; empty where there is
-    none."""
+    """To each example the words of the next, in a circle, that is of another family; empty where there is none."""
     kinds = [identify_kind(example) for example in examples]
     pairs = list(zip(kinds, words, strict=True))
     return [

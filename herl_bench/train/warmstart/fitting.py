@@ -59,8 +59,7 @@ def warm_start(
     config: WarmstartConfig,
     on_log: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Train, save an ordinary transformers checkpoint into `output_dir`, evaluate what was saved; returns what
-    `warmstart.json` holds.
+    """Train, save a transformers checkpoint into `output_dir`, evaluate what was saved; gives `warmstart.json`.
 
     on_log: gets a mapping with `step` and `loss` or `evaluation` (see `evaluate_policy`) as the training goes.
 
@@ -206,8 +205,7 @@ def _make_trainer_class(bf16: bool) -> Any:
     from trl import SFTTrainer
 
     class ResponseOnly(SFTTrainer):
-        """The mean negative log-likelihood of response tokens, like the parent's, without a head over prompt and
-        padding."""
+        """The parent's loss, mean NLL of response tokens, without a head over prompt and padding."""
 
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None

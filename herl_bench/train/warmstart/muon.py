@@ -18,8 +18,7 @@ from herl_bench.errors import UsageError
 class MuonAndAdamW(torch.optim.Optimizer):
     """Two optimisers that are stepped together.
 
-    Schedulers write into this one's groups, and accelerate replaces those by copies; so each step hands the learning
-    rates on.
+    Schedulers write into this one's groups, which accelerate copies; so each step hands the learning rates on.
     """
 
     def __init__(self, model: Any, learning_rate: float, muon_learning_rate: float, weight_decay: float):

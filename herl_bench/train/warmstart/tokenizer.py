@@ -20,8 +20,7 @@ UNTRAINED = -100
 
 
 def train_tokenizer(texts: Sequence[str], config: WarmstartConfig) -> Any:
-    """A byte-level BPE tokenizer: every text comes back as it went in, and text that spells a special token is not
-    one."""
+    """A byte-level BPE tokenizer: every text comes back as it was, and one that spells a special token is not one."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
