@@ -1,4 +1,4 @@
-"""A folder is one process's at a time: a lock that says who holds it, and that no death leaves behind.
+"""A run's folder is one process's at a time: a lock that says who holds it, and that no death leaves behind.
 
 The kernel keeps the lock (`flock`), so a holder that is killed holds nothing. What the file says of its holder is for
 people, with one exception: on a file system without `flock` a holder on this machine counts as dead once its process is
@@ -100,7 +100,7 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
 
 
 def _read_holder(path: Path) -> dict[str, Any]:
-    """Whom the file names; empty where it names nobody, be it that it is garbage."""
+    """Whom the file names; empty where it names nobody, or is garbage."""
     try:
         with path.open("rb") as file:
             found = json.loads(file.read(1000))
