@@ -44,9 +44,8 @@ def compile_pattern(pattern: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             re.compile(pattern, re.MULTILINE)
-            same = _BRACE.sub(
-                lambda found: "\\{" if found[0] == "{" else found[0], pattern
-            )  # `regex` has a meaning for a{e}, `re` has none
+            # `regex` has a meaning for a{e}, `re` has none.
+            same = _BRACE.sub(lambda found: "\\{" if found[0] == "{" else found[0], pattern)
             return regex.compile(same, regex.MULTILINE)
     except (re.error, regex.error, Warning, RecursionError, OverflowError, ValueError) as error:
         raise UsageError(f"not a pattern of Python's re: {flatten(str(error))[:200]}") from None

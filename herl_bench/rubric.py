@@ -148,9 +148,8 @@ def _read_findings(outcome: Outcome) -> list[Finding]:
 def _build_verdict(criterion: str, finding: Finding) -> Verdict:
     """The one door through which a plugin's finding becomes data that files can hold."""
     met = _read_truth(finding.met, "Finding.met is True, False or None")
-    evidence, correction, part = (
-        "" if text is None else _cut(str(text)) for text in (finding.evidence, finding.correction, finding.part)
-    )
+    texts = (finding.evidence, finding.correction, finding.part)
+    evidence, correction, part = ("" if text is None else _cut(str(text)) for text in texts)
     return Verdict(criterion, met, evidence, correction, part, "" if met is not None else evidence or "undecided")
 
 
@@ -259,8 +258,7 @@ def _build_criterion(spec: Any, checks: Mapping[str, Check], path: Path) -> Crit
 # ---------------------------------------------------------------------------------------------- checks for any response
 def matches_regex(example: Example, response: str, *, pattern: str) -> Finding:
     """Somewhere in the answer `pattern` matches (Python `re`, multi-line). Undecided where that takes too long."""
-    text = answer_text(response)
-    if text is None:
+    if (text := answer_text(response)) is None:
         return Finding(False, UNCLOSED)
     found = search_pattern(text, pattern)
     return Finding(found, "" if found is not None else f"the pattern takes more than {SECONDS:g} s of processor time")
@@ -268,8 +266,7 @@ def matches_regex(example: Example, response: str, *, pattern: str) -> Finding:
 
 def is_json(example: Example, response: str) -> Finding:
     """The whole response, without what was thought, is JSON."""
-    text = answer_text(response)
-    if text is None:
+    if (text := answer_text(response)) is None:
         return Finding(False, UNCLOSED)
     try:
         parse_json(text, "the response")
@@ -280,8 +277,7 @@ def is_json(example: Example, response: str) -> Finding:
 
 def has_at_most_words(example: Example, response: str, *, words: int) -> Finding:
     """The response, without what was thought, has at most so many words."""
-    text = answer_text(response)
-    if text is None:
+    if (text := answer_text(response)) is None:
         return Finding(False, UNCLOSED)
     count = len(text.split())
     return Finding(count <= words, f"{count} words")

@@ -25,9 +25,8 @@ def plot_overview(comparison: Comparison) -> Chart | None:
     metrics = dict.fromkeys(name_metric(task.metric) for task in comparison.tasks)
     less = {not task.higher_is_better for task in comparison.tasks}
     sides = ("less", "more") if len(less) > 1 else ("worse", "better") if less == {False} else ("better", "worse")
-    words = "; ".join(
-        f"{d.name} {format_signed(d.value)} ({format_signed(d.low)} to {format_signed(d.high)})" for d in dots
-    )
+    numbers = [(dot.name, *map(format_signed, (dot.value, dot.low, dot.high))) for dot in dots]
+    words = "; ".join(f"{name} {value} ({low} to {high})" for name, value, low, high in numbers)
     after = " after training" if comparison.runs else ""
     return charts.plot_differences(
         dots,

@@ -94,8 +94,8 @@ def warm_start(
         "minutes": round((time.monotonic() - work.started) / 60, 1),
         "evaluation": evaluation,
     }
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
     with _explain_os_errors(output_dir, "save the policy"):
-        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         (output_dir / "warmstart.json").write_text(text, encoding="utf-8")
     return record
 
@@ -140,11 +140,10 @@ def order_rows(lengths: Sequence[int], config: WarmstartConfig) -> list[int]:
         epoch = list(range(len(lengths)))
         rng.shuffle(epoch)
         order += epoch
-    order = order[:wanted]
     window = 16 * config.batch_size
     grouped: list[int] = []
     for start in range(0, wanted, window):
-        near = sorted(order[start : start + window], key=lambda i: lengths[i])
+        near = sorted(order[start : min(start + window, wanted)], key=lengths.__getitem__)
         micro = [near[k : k + config.micro_batch_size] for k in range(0, len(near), config.micro_batch_size)]
         rng.shuffle(micro)
         grouped += [i for batch in micro for i in batch]
@@ -249,10 +248,9 @@ def _make_arguments(config: WarmstartConfig, output_dir: Path) -> Any:
     """TRL's settings for this configuration."""
     from trl import SFTConfig
 
-    new_name = "activation_checkpointing"  # TRL's default is on; the old name is deprecated where the new one exists
-    no_checkpointing: dict[str, Any] = {
-        new_name if new_name in SFTConfig.__dataclass_fields__ else "gradient_checkpointing": False
-    }
+    # TRL's default is on; the old name is deprecated where the new one exists.
+    names = ("activation_checkpointing", "gradient_checkpointing")
+    no_checkpointing: Any = {next(name for name in names if name in SFTConfig.__dataclass_fields__): False}
     return SFTConfig(
         output_dir=str(output_dir),
         max_steps=config.steps,

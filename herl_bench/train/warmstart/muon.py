@@ -23,9 +23,8 @@ class MuonAndAdamW(torch.optim.Optimizer):
 
     def __init__(self, model: Any, learning_rate: float, muon_learning_rate: float, weight_decay: float):
         if not hasattr(torch.optim, "Muon"):
-            raise UsageError(
-                f"optimizer=muon needs torch 2.9 or newer, not {torch.__version__}: choose optimizer=adamw"
-            )
+            here = f"not {torch.__version__}: choose optimizer=adamw"
+            raise UsageError(f"optimizer=muon needs torch 2.9 or newer, {here}")
         matrices = [p for p in model.base_model.layers.parameters() if p.ndim == 2]
         inner = {id(p) for p in matrices}
         rest = [p for p in model.parameters() if id(p) not in inner]
