@@ -114,10 +114,8 @@ _EQUATION = re.compile(rf"(?P<equals>[=≈])|(?P<number>{_UNSIGNED})|(?P<sign>[-
 
 
 def leading_number(text: str) -> tuple[bool, Fraction | None]:
-    """(does the text begin with a number, or with an equation?, the number, None where it is no single one).
-
-    Of an equation the last side that is a number counts: `9 * 2 = 18`, `x = 18, which is 2 more than 16`.
-    """
+    """(does the text begin with a number, or with an equation?, the number, None where it is no single one). Of an
+    equation the last side that is a number counts: `9 * 2 = 18`, `x = 18, which is 2 more than 16`."""
     begun = False
     value: Fraction | None = None
     for side in _split_sides(type_plainly(text[:LONGEST_PLACE])):

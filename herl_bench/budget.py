@@ -13,10 +13,7 @@ _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 
 
 def parse_tokens(text: str, name: str = "--budget") -> int:
-    """`200k`, `1.5M` or `20000`. name: what was given it, for the error.
-
-    Raises `UsageError` for anything that is not a positive number of tokens.
-    """
+    """`200k`, `1.5M` or `20000`. name: what was given it. Raises `UsageError` for what is no positive number."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)([kKmMbB]?)", text.strip().replace("_", "").replace(",", ""))
     amount = float(match[1]) * _UNITS[match[2].lower()] if match else 0.0
     tokens = round(amount) if math.isfinite(amount) else 0

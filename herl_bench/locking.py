@@ -35,11 +35,9 @@ WITHOUT_FLOCK = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 @contextmanager
 def lock_folder(folder: Path, who: str = "run") -> Iterator[int]:
-    """Hold `folder` for the length of the block; gives the lock's descriptor, for child processes to hold too.
-
-    who: what the other one is called in the error.
-    Raises `UsageError` with the holder's process, machine and time where it keeps the folder; then nothing was written.
-    """
+    """Hold `folder` for the length of the block; gives the lock's descriptor, for child processes to hold too. Raises
+    `UsageError` with the holder's process, machine and time where it keeps the folder; then nothing was written. who:
+    what the other one is called there."""
     path, started = folder / NAME, time.monotonic()
     while (descriptor := _try_to_lock(path)) is None:
         holder = _read_holder(path)

@@ -179,10 +179,8 @@ def read_json(path: str | Path, *, strict: bool = False) -> Any:
 
 
 def parse_json(text: str | bytes, where: str, *, strict: bool = False) -> Any:
-    """One JSON document. Raises `DataError` with `where`.
-
-    strict: as we write files ourselves, without NaN and infinite numbers, and no key twice.
-    """
+    """One JSON document. Raises `DataError` with `where`. strict: as we write files ourselves, without NaN and infinite
+    numbers, and no key twice."""
     whole = text if isinstance(text, str) else _decode(text, where)
     try:
         value = json.loads(whole, **(_STRICT if strict else _USUAL))

@@ -89,11 +89,9 @@ def _judge_one(
 
 
 def weigh_verdicts(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -> float | None:
-    """The weight of these criteria that is met, divided by what applies. Over all criteria it is the reward.
-
-    What is undecided stays in the denominator. None where a criterion that looks at the gold answer has an undecided
-    part, or nothing is decided.
-    """
+    """The weight of these criteria that is met, divided by what applies. Over all criteria it is the reward. What is
+    undecided stays in the denominator. None where a criterion that looks at the gold answer has an undecided part, or
+    nothing is decided."""
     met = applicable = 0.0
     decided = False
     for criterion in criteria:

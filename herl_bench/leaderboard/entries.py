@@ -66,9 +66,7 @@ class Entry:
 
 def read_entries(places: Sequence[Path], metric: str | None = None) -> tuple[list[Entry], list[str]]:
     """The runs, bundles and evaluations that are named, or lie in a named folder; and a line for each left out.
-
-    metric: NAME or NAME,FILTER; each task's first if left out. Raises `UsageError` where there is no entry at all.
-    """
+    metric: NAME or NAME,FILTER; each task's first if left out. Raises `UsageError` where there is no entry at all."""
     found: dict[str, Entry] = {}
     problems: list[str] = []
     for place in places:

@@ -45,10 +45,8 @@ class Row:
 def make_rows(
     environment: Environment, config: WarmstartConfig, drafter: Policy | None = None
 ) -> tuple[list[Row], int]:
-    """(rows, how many guided demonstrations were skipped because nothing was wrong with their draft).
-
-    drafter: writes drafts for half of the demonstrations that have none.
-    """
+    """(rows, how many guided demonstrations were skipped because nothing was wrong with their draft). drafter: writes
+    drafts for half of the demonstrations that have none."""
     task = environment.task
     assert task.world is not None
     usual = config.steps * config.batch_size

@@ -16,10 +16,8 @@ from herl_bench.errors import UsageError
 
 
 class MuonAndAdamW(torch.optim.Optimizer):
-    """Two optimisers that are stepped together.
-
-    Schedulers write into this one's groups, which accelerate copies; so each step hands the learning rates on.
-    """
+    """Two optimisers that are stepped together. Schedulers write into this one's groups, which accelerate copies; so
+    each step hands the learning rates on."""
 
     def __init__(self, model: Any, learning_rate: float, muon_learning_rate: float, weight_decay: float):
         if not hasattr(torch.optim, "Muon"):
