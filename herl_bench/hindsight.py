@@ -62,11 +62,10 @@ def write_revision_prompt(template: HindsightTemplate, example: Example, guidanc
 
 
 def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence[Example] = ()) -> None:
-    """Compile both fields, and render them for each example with every criterion unmet, at every hint level, with and
-    without a draft.
+    """Find what is wrong with a template before anything is sampled: compile both fields, and render them for each
+    example with every criterion unmet, at every hint level, with and without a draft.
 
-    Raises `UsageError` that names template, field and line: what is wrong with a template is to be found before
-    anything is sampled.
+    Raises `UsageError` that names template, field and line.
     """
     for name in ("guidance", "prompt"):
         compile_template(*_read_field(template, name))
@@ -110,8 +109,7 @@ class Hindsight:
 class HindsightBuffer:
     """At most `capacity` lessons, the oldest dropped first; retrieval for the same prompt, or for similar ones by BM25.
 
-    Seeded: the same additions and the same `rng` give the same draws. `state_dict` / `load_state_dict` go into
-    checkpoints.
+    Seeded: the same additions and the same `rng` give the same draws.
     """
 
     def __init__(self, capacity: int = 2000):

@@ -12,8 +12,7 @@ c · (1 − r), both fitted on the past, by more than a standard error; it close
 `describe_calibration` is what is logged of it: how it compares with both baselines, how it ranks, whether what it says
 comes true, and whether what there is to predict drifts.
 
-Left out: a two-part model of P(Δ > 0) and E[Δ | Δ > 0]; reweighting by the propensities, which are recorded with every
-measurement.
+Left out: a two-part model of P(Δ > 0) and E[Δ | Δ > 0]; reweighting by the propensities, which `rollouts.jsonl` has.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ class Bonus:
         was_used = self.is_used
         if self.critic:
             measurements = [
-                Measurement(drafts[i].example.id, drafts[i].pair, r.baseline or 0.0, r.improvement or 0.0, r.propensity)
+                Measurement(drafts[i].example.id, drafts[i].pair, r.baseline or 0.0, r.improvement or 0.0)
                 for i, r in revised.items()
             ]
             if self.arm == "shuffled":
@@ -122,14 +121,12 @@ class Bonus:
 # --------------------------------------------------------------------------------------------------------------- critic
 @dataclass(frozen=True)
 class Measurement:
-    """A draft whose revision was judged. reward: the draft's; improvement: Δ in [−1, 1]; propensity: its chance of
-    being revised."""
+    """A draft whose revision was judged. reward: the draft's; improvement: Δ in [−1, 1]."""
 
     example_id: str
     pair: Pair
     reward: float
     improvement: float
-    propensity: float | None
 
 
 @dataclass(frozen=True)
@@ -171,8 +168,7 @@ class BonusCritic:
         return list(guess_N.tolist())
 
     def observe(self, step: int, measurements: Sequence[Measurement], generator: torch.Generator) -> int:
-        """Predict the new measurements, decide the gate, then learn from those that are not held out; gives the number
-        of tokens learnt from."""
+        """Predict, decide the gate, then learn from what is not held out; gives the number of tokens learnt from."""
         if not measurements:
             return 0
         guesses = self._guess([m.pair for m in measurements], [m.reward for m in measurements])
@@ -274,18 +270,17 @@ class BonusCritic:
 
 
 def shuffle_improvements(measurements: Sequence[Measurement], seed: int) -> list[Measurement]:
-    """Each draft with another one's improvement: a critic that still beats its baselines on these has fooled its
-    gate."""
+    """Each draft with another one's improvement: a critic that beats its baselines on these has fooled its gate."""
     improvements = [m.improvement for m in measurements]
     Random(seed).shuffle(improvements)
     return [replace(m, improvement=improvement) for m, improvement in zip(measurements, improvements, strict=True)]
 
 
-def _bin_by_guess(guessed: Sequence[float], measured: Sequence[float], count: int = 5) -> list[list[float]]:
-    """Reliability bins of equal size, low to high: [mean predicted, mean measured, how many]. Five: with the fewest
-    predictions that are judged by, each still holds six."""
+def _bin_by_guess(guessed: Sequence[float], measured: Sequence[float]) -> list[list[float]]:
+    """Reliability bins of equal size, low to high: [mean predicted, mean measured, how many]."""
     ranked = sorted(zip(guessed, measured, strict=True))
-    bounds = [round(len(ranked) * k / count) for k in range(count + 1)]
+    # Five: with the fewest predictions that are judged by, each still holds six.
+    bounds = [round(len(ranked) * k / 5) for k in range(6)]
     bins = [ranked[a:b] for a, b in itertools.pairwise(bounds) if b > a]
     return [[sum(g for g, _ in rows) / len(rows), sum(m for _, m in rows) / len(rows), len(rows)] for rows in bins]
 

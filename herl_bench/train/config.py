@@ -187,8 +187,7 @@ HINDSIGHT_OFF = {"hindsight": False, "bonus": "none", "guide_prob": 0.0}
 
 @dataclass(frozen=True)
 class TRLConfig:
-    """What the methods that TRL trains share. Names that PPO has mean what they mean there; the others are TRL's
-    own."""
+    """What the methods that TRL trains share. Names that PPO has mean the same; the others are TRL's own."""
 
     other_models: ClassVar[Mapping[str, float]] = OTHER_MODELS
 

@@ -117,8 +117,7 @@ CLOCK = ("wall_s", "tokens_per_s", "seconds")
 
 
 def order_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row, in the order of the table above, with what is not a finite number as None. Raises `KeyError` for an
-    undocumented name."""
+    """The row, in the order of the table above, NaN and infinities as None. Raises `KeyError` for an unknown name."""
     unknown = sorted(set(row) - set(METRICS))
     if unknown:
         raise KeyError(f"undocumented metrics: {', '.join(unknown)}")

@@ -36,8 +36,7 @@ class ExampleStream:
 
 
 class Clock:
-    """Seconds of a step by phase: `with clock("judge"): …`. started: when the run was (re)started, by
-    `time.monotonic`."""
+    """Seconds of a step by phase: `with clock("judge"): …`. started: of the run, by `time.monotonic`."""
 
     def __init__(self, started: float) -> None:
         self.started = started

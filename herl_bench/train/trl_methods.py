@@ -61,8 +61,7 @@ def train(run: TrainingRun) -> None:
 
 
 class StepSource:
-    """Where TRL's batches come from. Iterating over it is the run: each step is sampled and judged, handed over to be
-    learnt from, and logged."""
+    """Where TRL's batches come from. Iterating is the run: each step is sampled, judged, handed over, and logged."""
 
     def __init__(self, run: TrainingRun):
         self.run = run
@@ -302,8 +301,7 @@ def _make_arguments(run: TrainingRun, config: TRLConfig) -> Any:
 
 
 def _count_minibatches(rollouts: int, size: int) -> int:
-    """Into how many equal minibatches of at least `size` rollouts a step is cut: TRL leaves out what does not divide
-    evenly."""
+    """Into how many equal minibatches of at least `size` rollouts a step is cut: TRL leaves out any remainder."""
     return max(n for n in range(1, rollouts + 1) if rollouts % n == 0 and (rollouts // n >= size or n == 1))
 
 

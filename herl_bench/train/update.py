@@ -53,8 +53,7 @@ class ScoredRows:
 
 @dataclass(frozen=True)
 class Targets:
-    """What the rows are trained towards. on_N: is the row on-policy? spread: the advantages' deviation before they were
-    whitened."""
+    """What the rows are trained towards. on_N: is it on-policy? spread: the advantages' deviation before whitening."""
 
     advantage_NT: Tensor
     return_NT: Tensor
@@ -216,8 +215,7 @@ class ActorCritic:
         return scored
 
     def update(self, rows: Sequence[Row], scored: ScoredRows, targets: Targets, step: int) -> dict[str, float]:
-        """`num_ppo_epochs` over the rows, fewer once the policy moved too far. Raises `DivergedError` with the reason
-        alone."""
+        """`num_ppo_epochs` over the rows, fewer once the policy moved too far. Raises `DivergedError`: the reason."""
         config, sums, first_ratio, stopped = self.config, PassSums(), 0.0, False
         for chosen in (chosen for _ in range(config.num_ppo_epochs) for chosen in self._draw(rows)):
             self.optimizer.zero_grad()
