@@ -135,13 +135,15 @@ class HindsightBuffer:
         """One of the `k` lessons whose prompts are nearest by BM25 (other prompts only), or None."""
         import bm25s
 
+        # Words, numbers and signs; bm25s by itself drops whatever is one character long.
+        options = {"token_pattern": r"(?u)\w+|[^\w\s]", "stopwords": None, "show_progress": False}
         others = [h for h in self._lessons if h.example_id != example.id]
         if not others:
             return None
         if self._index is None:
             self._index = bm25s.BM25()
-            self._index.index(_tokenize([h.prompt for h in self._lessons]), show_progress=False)
-        query = _tokenize([example.prompt])
+            self._index.index(bm25s.tokenize([h.prompt for h in self._lessons], **options), show_progress=False)
+        query = bm25s.tokenize([example.prompt], **options)
         wanted = min(len(self._lessons), k + len(self._lessons) - len(others))
         ranked, scores = self._index.retrieve(query, k=wanted, show_progress=False)
         matching = [self._lessons[int(i)] for i, score in zip(ranked[0], scores[0], strict=True) if score > 0]
@@ -155,10 +157,3 @@ class HindsightBuffer:
         self.capacity = state["capacity"]
         self._lessons = [Hindsight(**row) for row in state["lessons"]]
         self._index = None
-
-
-def _tokenize(texts: Sequence[str]) -> Any:
-    """Words, numbers and signs; bm25s by itself drops whatever is one character long."""
-    import bm25s
-
-    return bm25s.tokenize(list(texts), token_pattern=r"(?u)\w+|[^\w\s]", stopwords=None, show_progress=False)

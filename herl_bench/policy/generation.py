@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,6 +78,7 @@ def fit_prompts(policy: LanguageModel, prompt_ids: Sequence[Sequence[int]], max_
     return fitted
 
 
+@torch.no_grad()
 def generate(
     policy: LanguageModel,
     prompt_ids: Sequence[Sequence[int]],
@@ -124,10 +124,14 @@ def generate(
         if on_completion is not None:
             on_completion(i, completions[i])
 
-    with _eval_mode(policy.model), torch.no_grad():
+    was_training = policy.model.training
+    policy.model.eval()  # gradient checkpointing would switch the cache off
+    try:
         for start in range(0, len(order), rows):
             batch = {i: prompts[i] for i in order[start : start + rows]}
             _write_batch(policy, batch, temperature, max_new_tokens, stops, generator, end)
+    finally:
+        policy.model.train(was_training)
     return [completions[i] for i in range(len(prompts))]
 
 
@@ -251,16 +255,6 @@ def _bind_forward(model: Any) -> Forward:
             " architecture"
         )
     return forward
-
-
-@contextmanager
-def _eval_mode(model: Any) -> Iterator[None]:
-    was_training = model.training
-    model.eval()  # gradient checkpointing would switch the cache off
-    try:
-        yield
-    finally:
-        model.train(was_training)
 
 
 # ---------------------------------------------------------------------------------------------------------------- cache

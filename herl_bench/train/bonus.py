@@ -80,13 +80,11 @@ class Bonus:
         generator: torch.Generator,
     ) -> list[Rollout]:
         """The drafts with their bonus, by what was known before this step; then the arm learns from the step."""
-        revised = {r.draft: r for r in revisions if r.draft is not None and r.improvement is not None}
+        gains = {r.draft: r.improvement for r in revisions if r.draft is not None and r.improvement is not None}
         was_used = self.is_used
         if self.critic:
-            measurements = [
-                Measurement(drafts[i].example.id, drafts[i].pair, r.baseline or 0.0, r.improvement or 0.0)
-                for i, r in revised.items()
-            ]
+            revised = [(drafts[i], gain) for i, gain in gains.items()]
+            measurements = [Measurement(d.example.id, d.pair, d.reward or 0.0, gain) for d, gain in revised]
             if self.arm == "shuffled":
                 measurements = shuffle_improvements(measurements, step - 1)
             self.budget.forward_tokens += sum(len(m.pair) for m in measurements)
@@ -95,13 +93,12 @@ class Bonus:
             bonuses = [b if d.reward is not None else 0.0 for d, b in zip(drafts, predicted, strict=True)]
         elif self.arm == "measured":
             lowest = -1.0 if self.config.bonus_signed else 0.0
-            gains = [revised[i].improvement if i in revised else None for i in range(len(drafts))]
-            bonuses = [0.0 if gain is None else max(lowest, gain) for gain in gains]
+            bonuses = [max(lowest, gains[i]) if i in gains else 0.0 for i in range(len(drafts))]
         elif self.arm == "constant":
             usual = max(0.0, mean(gain for _, gain in self.improvements) or 0.0)
             bonuses = [min(usual, 1.0 - d.reward) if d.reward is not None else 0.0 for d in drafts]
             self.improvements = [row for row in self.improvements if row[0] > step - self.config.bonus_window]
-            self.improvements += [(step, r.improvement or 0.0) for r in revised.values()]
+            self.improvements += [(step, gain) for gain in gains.values()]
         else:
             return list(drafts)
         return [replace(draft, bonus=bonus) for draft, bonus in zip(drafts, bonuses, strict=True)]

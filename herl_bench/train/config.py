@@ -181,7 +181,7 @@ class HeRLConfig(PPOConfig):
             )
 
 
-HINDSIGHT_OFF = {"hindsight": False, "bonus": "none", "guide_prob": 0.0}
+HINDSIGHT_OFF: Mapping[str, Any] = {"hindsight": False, "bonus": "none", "guide_prob": 0.0}
 """What turns HeRL into PPO."""
 
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from herl_bench.evaluate.scores import fill_undecided, mean
 from herl_bench.rubric import is_undecided
-
-if TYPE_CHECKING:
-    from herl_bench.train.rollouts import Rollout
-    from herl_bench.train.training_run import TrainingRun
+from herl_bench.train.rollouts import Rollout
+from herl_bench.train.training_run import TrainingRun
 
 METRICS: Mapping[str, str] = {
     "step": "number of the iteration, from 1",
