@@ -15,7 +15,6 @@ from herl_bench.errors import UsageError
 from herl_bench.templates import compile_template, render_template
 from herl_bench.types import Example, HindsightTemplate, HintLevel, Rubric, Verdict
 
-FIELDS = ("guidance", "prompt")
 HINT_LEVELS: tuple[HintLevel, ...] = ("criteria", "evidence", "reference")
 
 
@@ -63,13 +62,12 @@ def write_revision_prompt(template: HindsightTemplate, example: Example, guidanc
 
 
 def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence[Example] = ()) -> None:
-    """Compile both fields, and render them for each example with every criterion unmet, at every hint level, with and
-    without a draft.
+    """Find what is wrong with a template before anything is sampled: compile both fields, and render them for each
+    example with every criterion unmet, at every hint level, with and without a draft.
 
-    Raises `UsageError` that names template, field and line: what is wrong with a template is to be found before
-    anything is sampled.
+    Raises `UsageError` that names template, field and line.
     """
-    for name in FIELDS:
+    for name in ("guidance", "prompt"):
         compile_template(*_read_field(template, name))
     seen = [Verdict(c.name, False, "what was seen", "what would be right") for c in rubric.criteria]
     for example in examples:
@@ -107,16 +105,11 @@ class Hindsight:
     revision: str | None = None
     revision_reward: float | None = None
 
-    @property
-    def improvement(self) -> float | None:
-        return None if self.revision_reward is None else self.revision_reward - self.reward
-
 
 class HindsightBuffer:
     """At most `capacity` lessons, the oldest dropped first; retrieval for the same prompt, or for similar ones by BM25.
 
-    Seeded: the same additions and the same `rng` give the same draws. `state_dict` / `load_state_dict` go into
-    checkpoints.
+    Seeded: the same additions and the same `rng` give the same draws.
     """
 
     def __init__(self, capacity: int = 2000):
@@ -142,20 +135,19 @@ class HindsightBuffer:
         """One of the `k` lessons whose prompts are nearest by BM25 (other prompts only), or None."""
         import bm25s
 
+        # Words, numbers and signs; bm25s by itself drops whatever is one character long.
+        options = {"token_pattern": r"(?u)\w+|[^\w\s]", "stopwords": None, "show_progress": False}
         others = [h for h in self._lessons if h.example_id != example.id]
         if not others:
             return None
         if self._index is None:
             self._index = bm25s.BM25()
-            self._index.index(_tokenize([h.prompt for h in self._lessons]), show_progress=False)
-        query = _tokenize([example.prompt])
+            self._index.index(bm25s.tokenize([h.prompt for h in self._lessons], **options), show_progress=False)
+        query = bm25s.tokenize([example.prompt], **options)
         wanted = min(len(self._lessons), k + len(self._lessons) - len(others))
         ranked, scores = self._index.retrieve(query, k=wanted, show_progress=False)
-        near = [
-            self._lessons[int(i)]
-            for i, score in zip(ranked[0], scores[0], strict=True)
-            if score > 0 and self._lessons[int(i)].example_id != example.id
-        ]
+        matching = [self._lessons[int(i)] for i, score in zip(ranked[0], scores[0], strict=True) if score > 0]
+        near = [h for h in matching if h.example_id != example.id]
         return rng.choice(near[:k]) if near else None
 
     def state_dict(self) -> dict[str, Any]:
@@ -165,10 +157,3 @@ class HindsightBuffer:
         self.capacity = state["capacity"]
         self._lessons = [Hindsight(**row) for row in state["lessons"]]
         self._index = None
-
-
-def _tokenize(texts: Sequence[str]) -> Any:
-    """Words, numbers and signs; bm25s by itself drops whatever is one character long."""
-    import bm25s
-
-    return bm25s.tokenize(list(texts), token_pattern=r"(?u)\w+|[^\w\s]", stopwords=None, show_progress=False)

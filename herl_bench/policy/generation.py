@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -48,12 +47,10 @@ Forward = Callable[[Tensor, Tensor, Tensor, DynamicCache], Tensor]
 class Completion:
     """One response.
 
-    ids: the generated token ids, EOS included if it was generated; with a stop string, up to the token that completed
-    it.
+    ids: the generated token ids, with EOS if it was generated; with a stop string, up to the token that completed it.
     text: `ids` decoded without special tokens, cut before the stop string.
     finish: `eos`, `stop` (a stop string) or `length` (cut off by max_new_tokens).
-    dropped: prompt tokens that had to be left out because prompt and response would not fit the model (see
-    `fit_prompts`).
+    dropped: prompt tokens left out because prompt and response would not fit the model (see `fit_prompts`).
     """
 
     ids: tuple[int, ...]
@@ -62,13 +59,11 @@ class Completion:
     dropped: int = 0
 
 
-def fit_prompts(
-    policy: LanguageModel, prompt_ids: Sequence[Sequence[int]], max_new_tokens: int
-) -> tuple[list[list[int]], list[int]]:
-    """The prompts as the model reads them, and the tokens each lost on the left (BOS is kept) to leave room."""
+def fit_prompts(policy: LanguageModel, prompt_ids: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
+    """The prompts as the model will read them: cut on the left (BOS is kept) to leave room for the response."""
     limit, bos = policy.max_length, policy.tokenizer.bos_token_id
     if limit is None:
-        return [list(p) for p in prompt_ids], [0] * len(prompt_ids)
+        return [list(p) for p in prompt_ids]
     room = limit - max_new_tokens
     if room < 2:  # BOS and one token to answer to
         raise UsageError(
@@ -80,9 +75,10 @@ def fit_prompts(
         if len(prompt) > room and prompt[0] == bos:
             kept[0] = bos
         fitted.append(kept)
-    return fitted, [len(p) - len(f) for p, f in zip(prompt_ids, fitted, strict=True)]
+    return fitted
 
 
+@torch.no_grad()
 def generate(
     policy: LanguageModel,
     prompt_ids: Sequence[Sequence[int]],
@@ -96,19 +92,17 @@ def generate(
     """One `Completion` per prompt, in order; the same generator state gives the same responses.
 
     temperature: 0 takes the most probable token; otherwise every token is drawn from softmax(logits / temperature).
-    on_completion: called with a prompt's position and its response as soon as that is finished, while others are still
-    being written.
+    on_completion: called with a prompt's position and its response as soon as that is finished.
 
-    Raises `UsageError` where max_new_tokens leaves no room for a prompt, `ValueError` for an empty prompt or stop
-    string.
+    Raises `UsageError` where max_new_tokens leaves no room for a prompt, `ValueError` for an empty prompt or stop.
     """
     if not all(prompt_ids):
         raise ValueError("an empty prompt has nothing to continue: give at least BOS")
     if temperature < 0 or max_new_tokens < 1:
-        raise ValueError(
-            f"temperature must be at least 0 and max_new_tokens at least 1, not {temperature} and {max_new_tokens}"
-        )
-    prompts, dropped = fit_prompts(policy, prompt_ids, max_new_tokens)
+        given = f"{temperature} and {max_new_tokens}"
+        raise ValueError(f"temperature must be at least 0 and max_new_tokens at least 1, not {given}")
+    prompts = fit_prompts(policy, prompt_ids, max_new_tokens)
+    dropped = [len(given) - len(kept) for given, kept in zip(prompt_ids, prompts, strict=True)]
     if any(dropped):
         log.warning(
             "%d of %d prompts were cut on the left: prompt and response together exceed the %s tokens that %s reads",
@@ -128,10 +122,14 @@ def generate(
         if on_completion is not None:
             on_completion(i, completions[i])
 
-    with _eval_mode(policy.model), torch.no_grad():
+    was_training = policy.model.training
+    policy.model.eval()  # gradient checkpointing would switch the cache off
+    try:
         for start in range(0, len(order), rows):
             batch = {i: prompts[i] for i in order[start : start + rows]}
             _write_batch(policy, batch, temperature, max_new_tokens, stops, generator, end)
+    finally:
+        policy.model.train(was_training)
     return [completions[i] for i in range(len(prompts))]
 
 
@@ -160,7 +158,9 @@ def _read_prompts(
 ) -> _Batch:
     """A batch whose prompts were read, each different one once (they come sorted)."""
     rows, device = list(prompts.values()), policy.device
-    cache = _make_cache(policy.model.config)
+    cache = DynamicCache(config=policy.model.config)
+    # Only plain layers: a sliding window drops what is behind it itself, and a recurrent state does not grow.
+    cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     flexible = all(type(layer) in (_GrowingLayer, DynamicLayer, DynamicSlidingWindowLayer) for layer in cache.layers)
     is_new = [i == 0 or not flexible or row != rows[i - 1] for i, row in enumerate(rows)]
     unique = [row for row, new in zip(rows, is_new, strict=True) if new]
@@ -261,57 +261,38 @@ def _bind_forward(model: Any) -> Forward:
     return forward
 
 
-@contextmanager
-def _eval_mode(model: Any) -> Iterator[None]:
-    was_training = model.training
-    model.eval()  # gradient checkpointing would switch the cache off
-    try:
-        yield
-    finally:
-        model.train(was_training)
-
-
 # ---------------------------------------------------------------------------------------------------------------- cache
 class _GrowingLayer(DynamicLayer):
     """Keys and values in a buffer with spare room. The parent copies them all at every token, which takes longest."""
 
-    _buffers: tuple[Tensor, Tensor] | None = None  # keys and values, each (R, H, room, D)
+    _buffers: Sequence[Tensor] = ()  # keys and values, each (R, H, room, D)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
+        states = (key_states, value_states)
         old = self.get_seq_length()
         new = old + key_states.shape[-2]
-        if self._buffers is None or new > self._buffers[0].shape[-2]:
+        if not self._buffers or new > self._buffers[0].shape[-2]:
             # Half as much again, so that a response is copied a number of times that grows with the logarithm of its
             # length; 64 at least, so that a short one is never copied.
             room = new + max(64, new // 2)
-            grown = (_make_room(key_states, room), _make_room(value_states, room))
-            if self._buffers is not None:
-                for wide, narrow in zip(grown, self._buffers, strict=True):
-                    wide[:, :, :old] = narrow[:, :, :old]
+            grown = [each.new_empty(*each.shape[:-2], room, each.shape[-1]) for each in states]
+            for wide, narrow in zip(grown, self._buffers, strict=False):  # there is none at first
+                wide[:, :, :old] = narrow[:, :, :old]
             self._buffers = grown
-        keys_RHTD, values_RHTD = self._buffers
-        keys_RHTD[:, :, old:new], values_RHTD[:, :, old:new] = key_states, value_states
-        self.keys, self.values = keys_RHTD[:, :, :new], values_RHTD[:, :, :new]
-        return self.keys, self.values
+        for buffer_RHTD, each in zip(self._buffers, states, strict=True):
+            buffer_RHTD[:, :, old:new] = each
+        return self._show(new)
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        length = self.get_seq_length()
-        if self._buffers is not None and length:
-            self._buffers = (self._buffers[0][indices], self._buffers[1][indices])
-            self.keys, self.values = self._buffers[0][:, :, :length], self._buffers[1][:, :, :length]
+        if length := self.get_seq_length():
+            self._buffers = [buffer_RHTD[indices] for buffer_RHTD in self._buffers]
+            self._show(length)
 
-
-def _make_room(states_RHTD: Tensor, room: int) -> Tensor:
-    return states_RHTD.new_empty(*states_RHTD.shape[:-2], room, states_RHTD.shape[-1])
-
-
-def _make_cache(config: Any) -> DynamicCache:
-    cache = DynamicCache(config=config)
-    # Only plain layers: a sliding window drops what is behind it itself, and a recurrent state does not grow.
-    cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache
+    def _show(self, length: int) -> tuple[Tensor, Tensor]:
+        self.keys, self.values = keys, values = self._buffers[0][:, :, :length], self._buffers[1][:, :, :length]
+        return keys, values
 
 
 def _count_rows(model: Any, tokens: int) -> int:

@@ -42,7 +42,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -58,10 +58,8 @@ from herl_bench.train.revisions import assign_drafts, assign_revisions, choose_d
 from herl_bench.train.rollouts import Rollout, make_rows
 from herl_bench.train.sampling import judge_rollouts, sample_rollouts
 from herl_bench.train.steps import Clock, ExampleStream, afford_rollouts, log_step, open_accelerator, stop_diverged
+from herl_bench.train.training_run import TrainingRun
 from herl_bench.train.update import ActorCritic, compute_targets
-
-if TYPE_CHECKING:
-    from herl_bench.train.training_run import TrainingRun
 
 # One random stream per purpose, seeded by run.seed * 1000 + its place here: what hindsight draws must not move what PPO
 # draws, and no two of them, nor those of neighbouring seeds, may be the same. The first two sample, on the policy's
@@ -92,7 +90,9 @@ class Learner:
     """The models, the hindsight buffer and the random states of a run, and what one step does with them."""
 
     def __init__(self, run: TrainingRun):
-        self.run, self.config = run, as_herl(run.config)
+        self.run, given = run, run.config
+        # PPO's configuration is HeRL's with hindsight off, so that the code below knows one kind only.
+        self.config = given if isinstance(given, HeRLConfig) else HeRLConfig(**vars(given), **HINDSIGHT_OFF)
         accelerator = self.accelerator = open_accelerator(run, self.config)
         device = accelerator.device
         self.streams = {
@@ -144,7 +144,7 @@ class Learner:
         rollouts = taught = [*drafts, *revisions]
         if config.replace_top_n:
             taught = place_revisions(drafts, revisions, config.replace_top_n, self.choosing)
-        rows, stats = make_rows(taught, config), None
+        rows, learnt = make_rows(taught, config), {}
         # Off-policy rows alone would have nothing to be whitened by.
         if any(not row.off_policy for row in rows):
             with clock("score"):
@@ -153,11 +153,10 @@ class Learner:
                 if self.steps == 0:
                     scored = self.models.warm_up(rows, scored)
                 targets = compute_targets(rows, scored, config)
-                stats = self.models.update(rows, scored, targets, self.steps + 1)
+                learnt = self.models.update(rows, scored, targets, self.steps + 1)
 
         self.steps += 1
-        row: dict[str, Any] = {**describe_step(run, self.steps, rollouts, clock), "rows": len(rows)}
-        row |= stats.as_metrics() if stats else {}
+        row: dict[str, Any] = {**describe_step(run, self.steps, rollouts, clock), "rows": len(rows), **learnt}
         row |= self._describe_hindsight(drafts, revisions)
         log_step(run, row, rollouts, self.accelerator)
 
@@ -203,8 +202,3 @@ class Learner:
             generator.set_state(state["generators"][name])
         version, internal, gauss = state["choosing"]  # a file gives lists where Random wants tuples
         self.choosing.setstate((version, tuple(internal), gauss))
-
-
-def as_herl(config: Any) -> HeRLConfig:
-    """PPO's configuration is HeRL's with hindsight off, so that the code above knows one kind only."""
-    return config if isinstance(config, HeRLConfig) else HeRLConfig(**{**vars(config), **HINDSIGHT_OFF})

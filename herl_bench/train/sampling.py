@@ -8,19 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 
 from herl_bench.policy.generation import fit_prompts, generate
 from herl_bench.train.judging import Judging
 from herl_bench.train.rollouts import Assignment, Rollout
+from herl_bench.train.training_run import TrainingRun
 from herl_bench.types import Judgement, Kind
-
-if TYPE_CHECKING:
-    from herl_bench.train.training_run import TrainingRun
-
-_UNJUDGED = Judgement((), None)
 
 
 def sample_rollouts(
@@ -36,7 +31,7 @@ def sample_rollouts(
         return []
 
     def encode(prompts: Sequence[str]) -> list[list[int]]:
-        return fit_prompts(run.policy, run.encode(prompts), run.max_new_tokens)[0]
+        return fit_prompts(run.policy, run.encode(prompts), run.max_new_tokens)
 
     prompt_ids = plain_ids = encode([a.prompt for a in assigned])
     if any(a.guidance for a in assigned):
@@ -62,7 +57,7 @@ def sample_rollouts(
             text=completion.text,
             finish=completion.finish,
             temperature=temperature,
-            judgement=_UNJUDGED,
+            judgement=Judgement((), None),
         )
         for assignment, prompt, plain, completion in zip(assigned, prompt_ids, plain_ids, completions, strict=True)
     ]

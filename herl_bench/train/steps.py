@@ -6,15 +6,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 from herl_bench.errors import DivergedError, UsageError
 from herl_bench.train.metrics import order_row
 from herl_bench.train.rollouts import Rollout
+from herl_bench.train.training_run import TrainingRun
 from herl_bench.types import Example
-
-if TYPE_CHECKING:
-    from herl_bench.train.training_run import TrainingRun
 
 # What is left of a budget is not worth a step that is noisier than this one's.
 FEWEST_ROLLOUTS = 8
@@ -35,23 +34,17 @@ class ExampleStream:
 
 
 class Clock:
-    """Seconds of a step by phase: `with clock("judge"): …`. started: when the run was (re)started, by
-    `time.monotonic`."""
+    """Seconds of a step by phase: `with clock("judge"): …`. started: of the run, by `time.monotonic`."""
 
     def __init__(self, started: float) -> None:
         self.started = started
         self.seconds: dict[str, float] = {}
-        self._phase, self._since = "", 0.0
 
-    def __call__(self, phase: str) -> Clock:
-        self._phase = phase
-        return self
-
-    def __enter__(self) -> None:
-        self._since = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds[self._phase] = self.seconds.get(self._phase, 0.0) + time.monotonic() - self._since
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        since = time.monotonic()
+        yield
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - since
 
     @property
     def total(self) -> float:

@@ -24,40 +24,31 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import torch
 
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.scores import mean
+from herl_bench.policy.load import Policy
 from herl_bench.train.config import GRPOConfig, TRLConfig
 from herl_bench.train.judging import Judging
 from herl_bench.train.metrics import describe_step
 from herl_bench.train.rollouts import Assignment, Rollout
 from herl_bench.train.sampling import judge_rollouts, sample_rollouts
 from herl_bench.train.steps import Clock, ExampleStream, afford_rollouts, log_step, open_accelerator, stop_diverged
+from herl_bench.train.training_run import TrainingRun
 from herl_bench.train.update import ADAM
 
-if TYPE_CHECKING:
-    from herl_bench.policy.load import Policy
-    from herl_bench.train.training_run import TrainingRun
-
-LOGGED = {
-    "loss": "loss",
-    "grad_norm": "grad_norm",
-    "learning_rate": "learning_rate",
-    "kl": "kl",
-    "entropy": "entropy",
-    "clip_ratio/region_mean": "clip_fraction",
-}
+SAME_NAMES = ("loss", "grad_norm", "learning_rate", "kl", "entropy")
+LOGGED = {**{name: name for name in SAME_NAMES}, "clip_ratio/region_mean": "clip_fraction"}
 """What TRL logs per optimiser step, and its name here. A step's row has the mean."""
 
 
 def train(run: TrainingRun) -> None:
     """Spend the run's budget. Raises `DivergedError` on NaN or exploding KL, after saving what there was."""
     source = StepSource(run)
-    state = run.load_checkpoint()
-    if state is not None:
+    if (state := run.load_checkpoint()) is not None:
         source.load_state_dict(state)
     if source.count_prompts() and not run.interrupted:
         with warnings.catch_warnings():  # TRL asks transformers by a name that goes away
@@ -68,8 +59,7 @@ def train(run: TrainingRun) -> None:
 
 
 class StepSource:
-    """Where TRL's batches come from. Iterating over it is the run: each step is sampled and judged, handed over to be
-    learnt from, and logged."""
+    """Where TRL's batches come from. Iterating is the run: each step is sampled, judged, handed over, and logged."""
 
     def __init__(self, run: TrainingRun):
         self.run = run
@@ -278,11 +268,10 @@ def _make_watch(source: StepSource) -> Any:
 
 
 def _make_arguments(run: TrainingRun, config: TRLConfig) -> Any:
-    """TRL's own configuration. What only one of the two methods has, has TRL's names already."""
+    """TRL's own configuration. Settings have TRL's names, but for those in `ours`."""
     import trl
 
-    shared = TRLConfig.__dataclass_fields__
-    same_names = ("temperature", "num_generations", "num_iterations", "epsilon", "epsilon_high", "learning_rate")
+    ours = ("rollouts_per_step", "max_new_tokens", "minibatch_size", "max_kl", "truncation", "eval_steps", "save_steps")
     per_step = config.rollouts_per_step // config.num_generations * config.num_generations
     minibatches = _count_minibatches(per_step, config.minibatch_size)
     return (trl.GRPOConfig if isinstance(config, GRPOConfig) else trl.RLOOConfig)(
@@ -305,14 +294,12 @@ def _make_arguments(run: TrainingRun, config: TRLConfig) -> Any:
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        **{name: value for name, value in vars(config).items() if name in (*same_names, "max_grad_norm")},
-        **{name: value for name, value in vars(config).items() if name not in shared},
+        **{name: value for name, value in vars(config).items() if name not in ours},
     )
 
 
 def _count_minibatches(rollouts: int, size: int) -> int:
-    """Into how many equal minibatches of at least `size` rollouts a step is cut: TRL leaves out what does not divide
-    evenly."""
+    """Into how many equal minibatches of at least `size` rollouts a step is cut: TRL leaves out any remainder."""
     return max(n for n in range(1, rollouts + 1) if rollouts % n == 0 and (rollouts // n >= size or n == 1))
 
 
