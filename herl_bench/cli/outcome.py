@@ -77,7 +77,7 @@ def _list_warnings(run: TrainingRun, before: Mapping[str, Any], after: Mapping[s
         )
     yield from warn_if_worse(run, before["metrics"], after["metrics"])
     problems = read_problems(run.files.evaluation("after"))
-    for line in (*list_warnings(after), *describe_problems(problems, after["responses"], run.rubric, run.metrics)):
+    for line in (*list_warnings(after), *describe_problems(problems, after["responses"], run.environment)):
         yield f"Warning: after training, {line}."
     if run.settings.model == "tiny" and run.data.source != "synthetic":
         yield (
