@@ -14,18 +14,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from herl_bench.compare import statistics
 from herl_bench.compare.answer_sets import AnswerPairs
 from herl_bench.compare.arm_scores import describe_task, score_answers, score_arms
 from herl_bench.compare.contrasts import contrast_arms, sum_up_tasks
 from herl_bench.compare.fairness import find_differences
 from herl_bench.compare.finished_runs import FinishedRun
 from herl_bench.compare.notes import note_answers, note_failures, note_falls, note_runs
-from herl_bench.compare.outcomes import gather_answers
 from herl_bench.compare.schema import Arm, Comparison, FailedCell
 from herl_bench.compare.verdict import MARGIN, describe_change, describe_undecided, spell_count
 from herl_bench.errors import HerlBenchError, UsageError
 
+VERSION = importlib.metadata.version("herl-bench")
 RunsByArm = Mapping[str, Sequence[FinishedRun]]
 """Of one task, in order of seed."""
 
@@ -85,8 +84,7 @@ def compare_runs(
             *(sentence for task in tasks for sentence in note_falls(task, scores)),
         ),
         command=terms.command,
-        version=importlib.metadata.version("herl-bench"),
-        level=statistics.LEVEL,
+        version=VERSION,
     )
 
 
@@ -111,31 +109,25 @@ def _refuse_nothing(failed: Sequence[FailedCell]) -> None:
 def compare_answers(pairs: Sequence[AnswerPairs], arms: Sequence[Arm], terms: Terms) -> Comparison:
     """Sets of answers to the same items, of one task each, that nothing was trained for: over items alone. The first
     arm is the baseline."""
-    tasks = [gather_answers(one) for one in pairs]
+    tasks = [one.outcomes for one in pairs]
     contrasts = contrast_arms(tasks, arms[0].name, terms.margin)
     unequal = tuple(
-        f"{one.items.task}: {spell_count(one.left_out, 'item')} not in every set" for one in pairs if one.left_out
+        f"{one.outcomes.task}: {spell_count(one.left_out, 'item')} not in every set" for one in pairs if one.left_out
     )
     return Comparison(
         baseline=arms[0].name,
         arms=tuple(arms),
         tasks=tuple(outcomes.items for outcomes in tasks),
-        seeds=(),
-        budget=None,
-        runs=(),
-        failed=(),
         arm_scores=tuple(score for outcomes in tasks for score in score_answers(outcomes)),
         contrasts=contrasts,
-        overall=(),
         unequal=unequal,
-        notes=tuple(note_answers(pairs, tasks, contrasts)),
+        notes=tuple(note_answers(pairs, contrasts)),
         verdicts=(
             *(f"The arms are not equal: {sentence}; what is in all of them is compared." for sentence in unequal),
             *(contrast.verdict.sentence for contrast in contrasts),
         ),
         command=terms.command,
-        version=importlib.metadata.version("herl-bench"),
-        level=statistics.LEVEL,
+        version=VERSION,
     )
 
 
@@ -152,14 +144,10 @@ def summarize_run(run: FinishedRun) -> Comparison:
         seeds=(run.seed,),
         budget=int(run.settings["budget"]),
         runs=tuple(task.records),
-        failed=(),
         arm_scores=(scores,),
         contrasts=(),
-        overall=(),
-        unequal=(),
         notes=("One run cannot tell methods apart: for that, compare several seeds of each.",),
         verdicts=(sentence + describe_undecided({run.method: (scores.undecided, scores.responses)}, higher),),
         command=str(run.manifest.get("command", "")),
-        version=importlib.metadata.version("herl-bench"),
-        level=statistics.LEVEL,
+        version=VERSION,
     )

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from herl_bench.compare import statistics
-from herl_bench.compare.answer_sets import AnswerPairs
 from herl_bench.compare.finished_runs import FinishedRun, Sample
 from herl_bench.compare.schema import Interval, TaskItems
 from herl_bench.errors import UsageError
@@ -24,25 +23,34 @@ if TYPE_CHECKING:
 CROSSED = "seeds and items random, Behrens-Fisher"
 ONE_SEED = "items random, one seed, t"
 WILSON = "items random, one seed, Wilson"
-UNTRAINED = Interval(None, None, None, "nothing was trained")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Answers of an arm: how many there are, without an outcome, and resting on the program's own comparison."""
+
+    responses: int
+    undecided: int
+    shared: int
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """samples: by arm and seed, in the order of `items`. responses, undecided, shared: by arm, how many answers there
-    are, without an outcome, and resting on the program's own comparison. repeats: by arm, samples of each item in a set
+    """samples: by arm and seed, in the order of `items`. counts: by arm. repeats: by arm, samples of each item in a set
     of answers, which is one seed; None for runs."""
 
     items: TaskItems
     samples: Mapping[str, Mapping[int, Sequence[Sample]]]
-    responses: Mapping[str, int]
-    undecided: Mapping[str, int]
-    shared: Mapping[str, int]
+    counts: Mapping[str, Counts]
     repeats: Mapping[str, int] | None = None
 
     @property
     def task(self) -> str:
         return self.items.task
+
+    @property
+    def is_trained(self) -> bool:
+        return self.repeats is None
 
     @property
     def wrong(self) -> float:
@@ -71,19 +79,14 @@ def gather_runs(by_arm: Mapping[str, Sequence[FinishedRun]]) -> Outcomes:
         return [by_id[item.id] for item in items]
 
     samples = {arm: {run.seed: put_in_order(run) for run in group} for arm, group in by_arm.items()}
-    of_arm = {arm: [s for ordered in seeds.values() for s in ordered] for arm, seeds in samples.items()}
-    return Outcomes(
-        TaskItems(first.task, first.metric, first.higher_is_better, source, items, criteria),
-        samples,
-        {arm: len(every) for arm, every in of_arm.items()},
-        {arm: sum(sample.outcome is None for sample in every) for arm, every in of_arm.items()},
-        {arm: sum(sample.integrity == "shared" for sample in every) for arm, every in of_arm.items()},
-    )
+    counts = {arm: _count([s for ordered in seeds.values() for s in ordered]) for arm, seeds in samples.items()}
+    described = TaskItems(first.task, first.metric, first.higher_is_better, source, items, criteria)
+    return Outcomes(described, samples, counts)
 
 
-def gather_answers(pairs: AnswerPairs) -> Outcomes:
-    samples = {arm: {0: ordered} for arm, ordered in pairs.samples.items()}
-    return Outcomes(pairs.items, samples, pairs.answers, pairs.undecided, pairs.shared, pairs.repeats)
+def _count(samples: Sequence[Sample]) -> Counts:
+    undecided = sum(sample.outcome is None for sample in samples)
+    return Counts(len(samples), undecided, sum(sample.integrity == "shared" for sample in samples))
 
 
 # ------------------------------------------------------------------------------------------------------------- matrices
