@@ -18,10 +18,9 @@ JSON-serialisable; `to_json` and `from_json` are inverse to each other. Left out
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from herl_bench.compare.statistics import LEVEL
@@ -407,8 +406,8 @@ class Comparison:
 
 # ----------------------------------------------------------------------------------------------------------------- JSON
 def to_json(comparison: Comparison) -> str:
-    values = dataclasses.asdict(comparison)
-    kept = {f.name: values[f.name] for f in dataclasses.fields(Comparison)}  # a subclass may have more
+    values = asdict(comparison)
+    kept = {f.name: values[f.name] for f in fields(Comparison)}  # a subclass may have more
     return json.dumps(kept, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 

@@ -165,7 +165,8 @@ def compare(
 def _compare_places(
     places: Sequence[Place], baseline: str | None, metrics: Sequence[str], folder: Path | None, terms: Terms
 ) -> schema.Comparison:
-    sorted_places = sort_places([Path(place) for place in dict.fromkeys(map(_locate, places))])
+    paths = dict.fromkeys(Path(getattr(place, "directory", place)) for place in places)
+    sorted_places = sort_places(list(paths))
     for line in sorted_places.left_out:
         log.warning("%s", neutralize(line))
     if sorted_places.runs:
@@ -177,10 +178,6 @@ def _compare_places(
         log.warning("%s", neutralize(line))
     pairs = [pair_answers(group, answers.metrics, allow_unequal=terms.allow_unequal) for group in answers.groups]
     return compare_answers(pairs, answers.arms, terms)
-
-
-def _locate(place: Place) -> str:
-    return str(getattr(place, "directory", place))
 
 
 def _take_one(metrics: Sequence[str]) -> str | None:
