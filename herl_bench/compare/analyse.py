@@ -51,7 +51,11 @@ def compare_runs(
     baseline = present[0].name if present else ""
     paired = {task: by_arm for task, by_arm in paired.items() if baseline in by_arm and len(by_arm) > 1}
     if not paired:
-        _refuse_nothing(failed)
+        reasons = "; ".join(f"{cell.task} {cell.arm} seed {cell.seed}: {cell.reason}" for cell in failed)
+        raise (HerlBenchError if failed else UsageError)(
+            "nothing to compare: no task has finished runs of the baseline and of another arm"
+            f"{': ' if reasons else ''}{reasons}"
+        )
     as_named = ({arm: by_arm[arm] for arm in runs[task] if arm in by_arm} for task, by_arm in paired.items())
     unequal = tuple(sentence for by_arm in as_named for sentence in find_differences(by_arm))
     if unequal and not terms.allow_unequal:
@@ -96,14 +100,6 @@ def _keep_paired(
     seeds = {cell.seed for cell in failed if cell.task == task}
     kept = {arm.name: [run for run in by_arm.get(arm.name, ()) if run.seed not in seeds] for arm in arms}
     return {arm: group for arm, group in kept.items() if group}
-
-
-def _refuse_nothing(failed: Sequence[FailedCell]) -> None:
-    reasons = "; ".join(f"{cell.task} {cell.arm} seed {cell.seed}: {cell.reason}" for cell in failed)
-    raise (HerlBenchError if failed else UsageError)(
-        "nothing to compare: no task has finished runs of the baseline and of another arm"
-        f"{': ' if reasons else ''}{reasons}"
-    )
 
 
 def compare_answers(pairs: Sequence[AnswerPairs], arms: Sequence[Arm], terms: Terms) -> Comparison:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,7 @@ Keyed = dict[str, dict[str, ItemAnswers]]
 """By arm, then by the chosen key."""
 
 
-def pair_answers(
-    sets: Mapping[str, AnswerSet], metrics: Sequence[str] = (), *, allow_unequal: bool = False
-) -> AnswerPairs:
+def pair_answers(sets: Mapping[str, AnswerSet], metrics: Sequence[str], allow_unequal: bool) -> AnswerPairs:
     """sets: by arm, of one task; the first is the baseline. metrics: NAME[,FILTER] for all, or one for each.
 
     Raises `UsageError` where the items differ, saying how many, or the metric is not the same and none was named.
@@ -126,11 +125,8 @@ def _choose_metrics(sets: Mapping[str, AnswerSet], wanted: Sequence[str]) -> dic
                 f"--metric was given {len(wanted)} times for {len(sets)} sets of answers: name one for all, or one for"
                 " each in order"
             )
-        names = wanted if len(wanted) > 1 else list(wanted) * len(sets)
-        return {
-            arm: find_metric_key(name, one.metrics, str(one.path))
-            for (arm, one), name in zip(sets.items(), names, strict=True)
-        }
+        names = dict(zip(sets, cycle(wanted), strict=False))
+        return {arm: find_metric_key(names[arm], one.metrics, str(one.path)) for arm, one in sets.items()}
     for one in sets.values():
         if not one.metrics:
             raise UsageError(f"{one.path}: no metric has a number for every item")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 
 from herl_bench.compare import statistics
 from herl_bench.compare.arm_scores import TrainedTask, average_runs
-from herl_bench.compare.finished_runs import Sample
 from herl_bench.compare.outcomes import Outcomes, build_criterion_matrix, build_matrix, estimate_by_kind, estimate_mean
 from herl_bench.compare.schema import UNTRAINED, Arm, Contrast, CriterionChange, Flip, Interval, Overall, SeedTest
 from herl_bench.compare.verdict import ALPHA, Evidence, reach_verdict
@@ -46,17 +45,16 @@ class Pair:
 
 
 def contrast_arms(tasks: Sequence[Outcomes], baseline: str, margin: float) -> tuple[Contrast, ...]:
-    """Every arm on every task, with p-values corrected over all of them."""
-    pairs = [_pair(outcomes, arm, baseline) for outcomes in tasks for arm in _find_partners(outcomes, baseline)]
+    """Every arm that has a seed in common with the baseline, on every task; p-values are corrected over all of them."""
+    pairs = [
+        _pair(outcomes, arm, baseline)
+        for outcomes in tasks
+        for arm, by_seed in outcomes.samples.items()
+        if arm != baseline and by_seed.keys() & outcomes.samples[baseline].keys()
+    ]
     p_values = [pair.test.p for pair in pairs if pair.test]
     corrected = iter(statistics.holm(p_values))
     return tuple(_contrast(pair, next(corrected) if pair.test else None, len(p_values), margin) for pair in pairs)
-
-
-def _find_partners(outcomes: Outcomes, baseline: str) -> list[str]:
-    """The arms that have a seed in common with the baseline."""
-    seeds = set(outcomes.samples[baseline])
-    return [arm for arm, own in outcomes.samples.items() if arm != baseline and seeds & set(own)]
 
 
 def _pair(outcomes: Outcomes, arm: str, baseline: str) -> Pair:
@@ -151,13 +149,8 @@ def _find_flips(pair: Pair) -> tuple[Flip, ...]:
         for i, (was, now) in enumerate(samples):
             if {was_I[i], now_I[i]} == {0.0, 1.0}:
                 is_fixed = bool((now_I[i] == 1.0) == outcomes.items.higher_is_better)
-                flips.append(Flip(seed, i, is_fixed, was.response, now.response, list_missed(was), list_missed(now)))
+                flips.append(Flip(seed, i, is_fixed, was.response, now.response, was.missed, now.missed))
     return tuple(flips)
-
-
-def list_missed(sample: Sample) -> tuple[str, ...]:
-    """The criteria that an answer did not meet."""
-    return tuple(name for name, met in sample.criteria.items() if met is False)
 
 
 def _contrast_criteria(pair: Pair) -> tuple[CriterionChange, ...]:

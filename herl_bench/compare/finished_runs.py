@@ -41,6 +41,11 @@ class Sample:
     status: str
     integrity: str = ""
 
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """The criteria that it does not meet; those that could not be decided are no part of it."""
+        return tuple(name for name, met in self.criteria.items() if met is False)
+
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -134,8 +134,8 @@ def _pair_samples(run: FinishedRun, place: int, before: Sample, after: Sample) -
         state=_name_change(before.outcome, after.outcome),
         left=before.response,
         right=after.response,
-        left_missed=list_missed(before),
-        right_missed=list_missed(after),
+        left_missed=before.missed,
+        right_missed=after.missed,
     )
 
 
@@ -145,8 +145,3 @@ def _name_change(before: float | None, after: float | None) -> str:
     if after == before:
         return "right" if after >= 1 else "wrong"
     return "fixed" if after > before else "broken"
-
-
-def list_missed(sample: Sample) -> tuple[str, ...]:
-    """The criteria that its response does not meet; those that could not be decided are no part of it."""
-    return tuple(name for name, met in sample.criteria.items() if met is False)
