@@ -77,8 +77,8 @@ _CALLS = {
 
 
 class _Face(ModuleType):
-    """`train`, `evaluate` and `compare` are calls here, and rooms of this package have these names too. Importing one
-    sets it on the package; it must not take the call's place."""
+    """`train`, `evaluate` and `compare` are calls here, and subpackages have these names too. Importing a subpackage
+    sets it on this package; it must not take the call's place."""
 
     def __getattr__(self, name: str) -> Any:
         if name not in _CALLS:

@@ -15,7 +15,6 @@ from herl_bench.errors import UsageError
 from herl_bench.templates import compile_template, render_template
 from herl_bench.types import Example, HindsightTemplate, HintLevel, Rubric, Verdict
 
-FIELDS = ("guidance", "prompt")
 HINT_LEVELS: tuple[HintLevel, ...] = ("criteria", "evidence", "reference")
 
 
@@ -69,7 +68,7 @@ def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence
     Raises `UsageError` that names template, field and line: what is wrong with a template is to be found before
     anything is sampled.
     """
-    for name in FIELDS:
+    for name in ("guidance", "prompt"):
         compile_template(*_read_field(template, name))
     seen = [Verdict(c.name, False, "what was seen", "what would be right") for c in rubric.criteria]
     for example in examples:
@@ -106,10 +105,6 @@ class Hindsight:
     reward: float
     revision: str | None = None
     revision_reward: float | None = None
-
-    @property
-    def improvement(self) -> float | None:
-        return None if self.revision_reward is None else self.revision_reward - self.reward
 
 
 class HindsightBuffer:
@@ -151,11 +146,8 @@ class HindsightBuffer:
         query = _tokenize([example.prompt])
         wanted = min(len(self._lessons), k + len(self._lessons) - len(others))
         ranked, scores = self._index.retrieve(query, k=wanted, show_progress=False)
-        near = [
-            self._lessons[int(i)]
-            for i, score in zip(ranked[0], scores[0], strict=True)
-            if score > 0 and self._lessons[int(i)].example_id != example.id
-        ]
+        matching = [self._lessons[int(i)] for i, score in zip(ranked[0], scores[0], strict=True) if score > 0]
+        near = [h for h in matching if h.example_id != example.id]
         return rng.choice(near[:k]) if near else None
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A folder is one process's at a time: a lock that says who holds it, and that no death leaves behind.
+"""A run's folder is one process's at a time: a lock that says who holds it, and that no death leaves behind.
 
 The kernel keeps the lock (`flock`), so a holder that is killed holds nothing. What the file says of its holder is for
 people, with one exception: on a file system without `flock` a holder on this machine counts as dead once its process is
@@ -60,9 +60,8 @@ def _try_to_lock(path: Path) -> int | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        if _flock(descriptor, path) and _is_same_file(
-            descriptor, path
-        ):  # not the same: its holder left, and took the file along
+        # Not the same file: its holder left, and took the file along.
+        if _flock(descriptor, path) and _is_same_file(descriptor, path):
             return descriptor
     except BaseException:
         os.close(descriptor)
@@ -101,7 +100,7 @@ def _is_same_file(descriptor: int, path: Path) -> bool:
 
 
 def _read_holder(path: Path) -> dict[str, Any]:
-    """Whom the file names; empty where it names nobody, be it that it is garbage."""
+    """Whom the file names; empty where it names nobody, or is garbage."""
     try:
         with path.open("rb") as file:
             found = json.loads(file.read(1000))
@@ -130,9 +129,8 @@ def _is_gone(holder: dict[str, Any]) -> bool:
         return True
     except OSError:
         return False
-    return Path(
-        "/proc/self/stat"
-    ).exists()  # there, and yet without a beginning: it died, and nobody has asked after it
+    # There, and yet without a beginning: it died, and nobody has asked after it.
+    return Path("/proc/self/stat").exists()
 
 
 def _read_birth(pid: int | str = "self") -> int | None:

@@ -219,14 +219,14 @@ def digest_rubric(rubric: Rubric) -> str:
     """sha256 over name, text, weight and check of every criterion: the check's name and parameters, but not its
     code."""
 
-    def told(criterion: Criterion) -> list[Any]:
+    def describe(criterion: Criterion) -> list[Any]:
         check = getattr(criterion.check, "func", criterion.check)
         params = sorted(getattr(criterion.check, "keywords", {}).items())
         named = f"{check.__module__}.{getattr(check, '__qualname__', type(check).__qualname__)}"
         return [criterion.name, criterion.text, criterion.weight, criterion.needs_reference, named, params]
 
     return hashlib.sha256(
-        json.dumps([told(c) for c in rubric.criteria], default=lambda value: type(value).__name__).encode()
+        json.dumps([describe(c) for c in rubric.criteria], default=lambda value: type(value).__name__).encode()
     ).hexdigest()
 
 

@@ -188,11 +188,6 @@ def test_the_same_lessons_and_seed_give_the_same_draws_also_after_saving(prompts
         assert [draw(buffer, query, one) for _ in range(5)] == [draw(restored, query, two) for _ in range(5)]
 
 
-def test_improvement_is_measured_only_once_a_revision_was_judged():
-    assert lesson(0).improvement == 0.75
-    assert Hindsight("e", "p", "d", "g", 0.25).improvement is None
-
-
 def test_a_buffer_holds_at_least_one_lesson():
     with pytest.raises(UsageError, match="at least 1, not 0"):
         HindsightBuffer(0)

@@ -1,7 +1,7 @@
 """The tests lie where the code lies: `tests/X/test_y.py` tests `herl_bench/X/y.py`, and so for plugins and benchmarks.
 
-`test_room.py` in a room of that name tests the room as a whole, and `test_task.py` of a plugin its package. What goes
-through several rooms, as a user does, lies in `tests/journeys`; what tests share lies in `tests/helpers`.
+`tests/X/test_x.py` tests the folder as a whole, and `test_task.py` of a plugin its package. What goes through several
+folders, as a user does, lies in `tests/journeys`; what tests share lies in `tests/helpers`.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ FREE = {"helpers", "journeys", "sandbox"}  # the sandbox's tests are named after
 PROJECT = {"docs", "imports", "layout", "packaging", "public"}
 """About the project, not about a module of it."""
 ELSEWHERE = {
-    "evaluate/pass_at_k": "herl_bench/evaluate/evaluation.py",
+    "evaluate/pass_at_k": "herl_bench/evaluate/scores.py",
     "examples/notebook": "examples/compare_two_seeds.ipynb",
     "examples/reasoning_gym": "examples/plugins/herl-bench-reasoning-gym",
     "plugins/gsm8k/answers": "plugins/gsm8k/herl_bench_gsm8k/checks.py",
@@ -27,17 +27,17 @@ FILES = [path for path in sorted(TESTS.rglob("test_*.py")) if path.relative_to(T
 
 def find_tested(test: Path) -> list[Path]:
     """Where the code may lie."""
-    room, name = test.relative_to(TESTS).parent, test.stem.removeprefix("test_")
-    known = ELSEWHERE.get(f"{room.as_posix()}/{name}")
+    folder, name = test.relative_to(TESTS).parent, test.stem.removeprefix("test_")
+    known = ELSEWHERE.get(f"{folder.as_posix()}/{name}")
     if known:
         return [ROOT / known]
-    if room.parts[:1] == ("benchmarks",):
-        places = [ROOT / room / name]
-    elif room.parts[:1] == ("plugins",):
-        package = ROOT / room / f"herl_bench_{room.name}"
+    if folder.parts[:1] == ("benchmarks",):
+        places = [ROOT / folder / name]
+    elif folder.parts[:1] == ("plugins",):
+        package = ROOT / folder / f"herl_bench_{folder.name}"
         places = [package / name, *([package / "__init__"] if name == "task" else [])]
     else:
-        places = [ROOT / "herl_bench" / room / name, *([ROOT / "herl_bench" / room] if name == room.name else [])]
+        places = [ROOT / "herl_bench" / folder / name, *([ROOT / "herl_bench" / folder] if name == folder.name else [])]
     return [found for place in places for found in (place.with_suffix(".py"), place)]
 
 

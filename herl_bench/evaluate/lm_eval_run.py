@@ -1,4 +1,5 @@
-"""Run lm-eval's tasks, named as in lm-eval, on one of our policies, for the same results file as our own tasks.
+"""Where we call lm-eval: run its tasks, named as there, on one of our policies, for the same results file as our own
+tasks.
 
 Left out: tasks that run the model's programs outside a sandbox.
 """

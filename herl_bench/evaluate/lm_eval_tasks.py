@@ -1,9 +1,8 @@
-"""Our tasks inside lm-eval: what the files in `tasks/` refer to by `!function`.
+"""Our tasks inside lm-eval, where lm-eval calls us: what the files in `tasks/` refer to by `!function`.
 
 lm-eval brings the model, the prompts go to it as they are, and every response is judged by the task's own rubric and
 metrics, so that its results table has our metrics and one column per criterion. lm-eval knows one filter here, so a
-metric's own filter is part of its
-column: `exact_match` under `strict-match` is the column `exact_match_strict_match`.
+metric's own filter is part of its column: `exact_match` under `strict-match` is the column `exact_match_strict_match`.
 
 Where the items come from: `--metadata '{"data_dir": "DIR"}'`, else `HERL_BENCH_DATA`, else the hub; `synthetic` works
 for both of the first.

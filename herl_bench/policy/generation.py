@@ -62,14 +62,11 @@ class Completion:
     dropped: int = 0
 
 
-def fit_prompts(
-    policy: LanguageModel, prompt_ids: Sequence[Sequence[int]], max_new_tokens: int
-) -> tuple[list[list[int]], list[int]]:
-    """The prompts as the model will read them, and how many tokens each lost on the left (BOS is kept) to leave room
-    for the response."""
+def fit_prompts(policy: LanguageModel, prompt_ids: Sequence[Sequence[int]], max_new_tokens: int) -> list[list[int]]:
+    """The prompts as the model will read them: cut on the left (BOS is kept) to leave room for the response."""
     limit, bos = policy.max_length, policy.tokenizer.bos_token_id
     if limit is None:
-        return [list(p) for p in prompt_ids], [0] * len(prompt_ids)
+        return [list(p) for p in prompt_ids]
     room = limit - max_new_tokens
     if room < 2:  # BOS and one token to answer to
         raise UsageError(
@@ -81,7 +78,7 @@ def fit_prompts(
         if len(prompt) > room and prompt[0] == bos:
             kept[0] = bos
         fitted.append(kept)
-    return fitted, [len(p) - len(f) for p, f in zip(prompt_ids, fitted, strict=True)]
+    return fitted
 
 
 def generate(
@@ -111,7 +108,8 @@ def generate(
         raise ValueError(
             f"temperature must be at least 0 and max_new_tokens at least 1, not {temperature} and {max_new_tokens}"
         )
-    prompts, dropped = fit_prompts(policy, prompt_ids, max_new_tokens)
+    prompts = fit_prompts(policy, prompt_ids, max_new_tokens)
+    dropped = [len(given) - len(kept) for given, kept in zip(prompt_ids, prompts, strict=True)]
     if any(dropped):
         log.warning(
             "%d of %d prompts were cut on the left: prompt and response together exceed the %s tokens that %s reads",
@@ -273,36 +271,34 @@ class _GrowingLayer(DynamicLayer):
     """Keys and values in a buffer with spare room. The parent class copies them all at every token, most of the time of
     a tiny model."""
 
-    _buffers: tuple[Tensor, Tensor] | None = None  # keys and values, each (R, H, room, D)
+    _buffers: Sequence[Tensor] = ()  # keys and values, each (R, H, room, D)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
+        states = (key_states, value_states)
         old = self.get_seq_length()
         new = old + key_states.shape[-2]
-        if self._buffers is None or new > self._buffers[0].shape[-2]:
+        if not self._buffers or new > self._buffers[0].shape[-2]:
             # Half as much again, so that a response is copied a number of times that grows with the logarithm of its
             # length; 64 at least, so that a short one is never copied.
             room = new + max(64, new // 2)
-            grown = (_make_room(key_states, room), _make_room(value_states, room))
-            if self._buffers is not None:
-                for wide, narrow in zip(grown, self._buffers, strict=True):
-                    wide[:, :, :old] = narrow[:, :, :old]
+            grown = [each.new_empty(*each.shape[:-2], room, each.shape[-1]) for each in states]
+            for wide, narrow in zip(grown, self._buffers, strict=False):  # there is none at first
+                wide[:, :, :old] = narrow[:, :, :old]
             self._buffers = grown
-        keys_RHTD, values_RHTD = self._buffers
-        keys_RHTD[:, :, old:new], values_RHTD[:, :, old:new] = key_states, value_states
-        self.keys, self.values = keys_RHTD[:, :, :new], values_RHTD[:, :, :new]
-        return self.keys, self.values
+        for buffer_RHTD, each in zip(self._buffers, states, strict=True):
+            buffer_RHTD[:, :, old:new] = each
+        return self._show(new)
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        length = self.get_seq_length()
-        if self._buffers is not None and length:
-            self._buffers = (self._buffers[0][indices], self._buffers[1][indices])
-            self.keys, self.values = self._buffers[0][:, :, :length], self._buffers[1][:, :, :length]
+        if length := self.get_seq_length():
+            self._buffers = [buffer_RHTD[indices] for buffer_RHTD in self._buffers]
+            self._show(length)
 
-
-def _make_room(states_RHTD: Tensor, room: int) -> Tensor:
-    return states_RHTD.new_empty(*states_RHTD.shape[:-2], room, states_RHTD.shape[-1])
+    def _show(self, length: int) -> tuple[Tensor, Tensor]:
+        self.keys, self.values = keys, values = self._buffers[0][:, :, :length], self._buffers[1][:, :, :length]
+        return keys, values
 
 
 def _make_cache(config: Any) -> DynamicCache:

@@ -1,4 +1,4 @@
-"""How a worker is started: the bubblewrap command line and the interpreter inside it.
+"""What starts a worker: the bubblewrap command line and the interpreter inside it (`worker.py` runs it).
 
 Covers: the file tree that the worker sees (this interpreter, the system's libraries and programs, our own `inside`
 modules, all read-only; no installed packages but those that were asked for; an empty /tmp; no /home, /etc, /sys, /var),

@@ -19,7 +19,7 @@ measurement.
 from __future__ import annotations
 
 import itertools
-import math
+import statistics
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -164,13 +164,11 @@ class BonusCritic:
 
     @torch.no_grad()
     def _guess(self, pairs: Sequence[Pair], rewards: Sequence[float]) -> list[float]:
-        guesses = [0.0] * len(pairs)
         reward_N = torch.tensor(list(rewards), device=self.packing.device)
+        guess_N = torch.zeros_like(reward_N)
         for batch in pack_microbatches(pairs, self.packing):
-            guess_B = self.model.predict_last(batch, reward_N[batch.rows_B])
-            for row, guess in zip(batch.rows_B.tolist(), guess_B.tolist(), strict=True):
-                guesses[row] = guess
-        return guesses
+            guess_N[batch.rows_B] = self.model.predict_last(batch, reward_N[batch.rows_B])
+        return list(guess_N.tolist())
 
     def observe(self, step: int, measurements: Sequence[Measurement], generator: torch.Generator) -> int:
         """Predict the new measurements, decide the gate, then learn from those that are not held out; gives the number
@@ -222,9 +220,7 @@ class BonusCritic:
     def _is_better_than(self, baseline: str) -> bool:
         """Is the critic's squared error the smaller one by more than the paired difference's standard error?"""
         gains = [(getattr(p, baseline) - p.measured) ** 2 - (p.critic - p.measured) ** 2 for p in self.predictions]
-        mean_gain = sum(gains) / len(gains)
-        variance = sum((g - mean_gain) ** 2 for g in gains) / (len(gains) - 1)
-        return mean_gain > math.sqrt(variance / len(gains))
+        return statistics.fmean(gains) > statistics.stdev(gains) / len(gains) ** 0.5
 
     def describe_calibration(self) -> dict[str, Any]:
         """What is logged each step; little until there is something to judge by."""

@@ -12,7 +12,7 @@ hidden width.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,12 +47,11 @@ class Packing:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """`rows_B` are positions in the list it was packed from; the response block starts at column `start`."""
+    """rows_B: positions in the list it was packed from. inputs: what a model of transformers is called with, (B, W)
+    each. start: the column where the response block begins."""
 
     rows_B: Tensor
-    input_ids_BW: Tensor
-    attention_mask_BW: Tensor
-    position_ids_BW: Tensor
+    inputs: Mapping[str, Tensor]
     start: int
     response_BT: Tensor
     mask_BT: Tensor
@@ -61,15 +60,6 @@ class MicroBatch:
     @property
     def width(self) -> int:
         return self.mask_BT.shape[1]
-
-    @property
-    def inputs(self) -> dict[str, Tensor]:
-        """What a model of transformers is called with."""
-        return {
-            "input_ids": self.input_ids_BW,
-            "attention_mask": self.attention_mask_BW,
-            "position_ids": self.position_ids_BW,
-        }
 
 
 def pack_microbatches(
@@ -104,12 +94,10 @@ def _pack(pairs: Sequence[Pair], group: Sequence[int], packing: Packing) -> Micr
         mask_BT[b, : len(response)] = 1
     # As in generation: a prompt's first token is at position 0, however much padding is before it.
     position_BW = (attention_BW.cumsum(1) - 1).clamp(min=0)
-    device = packing.device
+    inputs, device = {"input_ids": ids_BW, "attention_mask": attention_BW, "position_ids": position_BW}, packing.device
     return MicroBatch(
         rows_B=torch.tensor(list(group), device=device),
-        input_ids_BW=ids_BW.to(device),
-        attention_mask_BW=attention_BW.to(device),
-        position_ids_BW=position_BW.to(device),
+        inputs={name: tensor_BW.to(device) for name, tensor_BW in inputs.items()},
         start=start,
         response_BT=ids_BW[:, start:].to(device),
         mask_BT=mask_BT.to(device),
@@ -129,15 +117,14 @@ def compute_logprobs(model: nn.Module, batch: MicroBatch, with_entropy: bool = F
 
 class Critic(nn.Module):
     """A copy of the policy's trunk with a scalar head that starts at zero, so that nothing is believed before something
-    was learnt. Called, it gives `predict_values`.
+    was learnt.
 
     extra: how many more inputs the head has beside the hidden state.
     """
 
     def __init__(self, policy_model: Any, extra: int = 0):
         super().__init__()
-        self.trunk = copy.deepcopy(policy_model.base_model)
-        self.trunk.requires_grad_(True)
+        self.trunk = copy.deepcopy(policy_model.base_model).requires_grad_(True)
         config = policy_model.config.get_text_config()
         self.head = nn.Linear(config.hidden_size + extra, 1)
         nn.init.zeros_(self.head.weight)
@@ -147,8 +134,8 @@ class Critic(nn.Module):
         hidden_BWD: Tensor = self.trunk(**batch.inputs, use_cache=False).last_hidden_state
         return hidden_BWD
 
-    def predict_values(self, batch: MicroBatch) -> Tensor:
-        """(B, T): of the state before each response token."""
+    def forward(self, batch: MicroBatch) -> Tensor:
+        """(B, T): values of the state before each response token."""
         hidden_BTD = self._read(batch)[:, batch.start - 1 : -1]
         values_BT: Tensor = self.head(hidden_BTD.to(self.head.weight.dtype))[..., 0].float()
         return values_BT
@@ -161,6 +148,3 @@ class Critic(nn.Module):
         inputs_BD = torch.cat([hidden_BD, extra_B[:, None].to(hidden_BD.dtype)], -1)
         scores_B: Tensor = self.head(inputs_BD.to(self.head.weight.dtype))[:, 0].float()
         return scores_B
-
-    def forward(self, batch: MicroBatch) -> Tensor:
-        return self.predict_values(batch)

@@ -144,7 +144,7 @@ class Learner:
         rollouts = taught = [*drafts, *revisions]
         if config.replace_top_n:
             taught = place_revisions(drafts, revisions, config.replace_top_n, self.choosing)
-        rows, stats = make_rows(taught, config), None
+        rows, learnt = make_rows(taught, config), {}
         # Off-policy rows alone would have nothing to be whitened by.
         if any(not row.off_policy for row in rows):
             with clock("score"):
@@ -153,11 +153,10 @@ class Learner:
                 if self.steps == 0:
                     scored = self.models.warm_up(rows, scored)
                 targets = compute_targets(rows, scored, config)
-                stats = self.models.update(rows, scored, targets, self.steps + 1)
+                learnt = self.models.update(rows, scored, targets, self.steps + 1)
 
         self.steps += 1
-        row: dict[str, Any] = {**describe_step(run, self.steps, rollouts, clock), "rows": len(rows)}
-        row |= stats.as_metrics() if stats else {}
+        row: dict[str, Any] = {**describe_step(run, self.steps, rollouts, clock), "rows": len(rows), **learnt}
         row |= self._describe_hindsight(drafts, revisions)
         log_step(run, row, rollouts, self.accelerator)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 from herl_bench.rubric import judge
 from herl_bench.types import Environment, Example, Judgement
@@ -20,12 +21,11 @@ class Judging:
     responses are judged once."""
 
     def __init__(self, environment: Environment):
-        self.environment = environment
+        rubric, metrics, sandbox = environment.rubric, environment.metrics, environment.sandbox
+        self._judge = partial(judge, rubric=rubric, metrics=metrics, sandbox=sandbox)
         self._begun: dict[tuple[str, str], Future[list[Judgement]]] = {}
-        workers = getattr(environment.sandbox, "workers", 1)
-        self._threads = (
-            None if environment.sandbox is None else ThreadPoolExecutor(workers, thread_name_prefix="judging")
-        )
+        workers = getattr(sandbox, "workers", 1)
+        self._threads = None if sandbox is None else ThreadPoolExecutor(workers, thread_name_prefix="judging")
 
     def begin(self, example: Example, response: str) -> None:
         if self._threads is not None and (example.id, response) not in self._begun:
@@ -40,7 +40,3 @@ class Judging:
         judgements = [self._begun[e.id, r].result()[0] for e, r in zip(examples, responses, strict=True)]
         self._begun.clear()
         return judgements
-
-    def _judge(self, examples: Sequence[Example], responses: Sequence[str]) -> list[Judgement]:
-        environment = self.environment
-        return judge(examples, responses, environment.rubric, environment.metrics, environment.sandbox)

@@ -18,7 +18,7 @@ def ppo_loss(
 
     low, high: the ratio is clipped to [1 - low, 1 + high]; a larger `high` leaves improbable tokens more room to rise
     (DAPO, arXiv 2503.14476, section 3.1). dual_clip: with a negative advantage the loss is at most dual_clip · |A| (Ye
-    et al. 2020, arXiv 1912.09729, eq. 5).
+    et al. 2020, arXiv 1912.09729).
     """
     check_shapes(logp_BT, old_logp_BT, advantage_BT)
     ratio_BT = (logp_BT - old_logp_BT).exp()

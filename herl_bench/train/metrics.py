@@ -109,6 +109,9 @@ METRICS: Mapping[str, str] = {
     "seconds": "wall-clock seconds of this step by phase",
 }
 
+COUNTERS = ("rollouts", "reward_calls", "optimizer_steps", "forward_tokens", "trained_tokens")
+"""The fields that a budget counts under the same names."""
+
 CLOCK = ("wall_s", "tokens_per_s", "seconds")
 """The fields that differ between two runs of the same seed."""
 
@@ -119,11 +122,8 @@ def order_row(row: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(row) - set(METRICS))
     if unknown:
         raise KeyError(f"undocumented metrics: {', '.join(unknown)}")
-    return {name: _keep_finite(row[name]) for name in METRICS if name in row}
-
-
-def _keep_finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    broken = {name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)}
+    return {name: None if name in broken else row[name] for name in METRICS if name in row}
 
 
 def describe_step(run: TrainingRun, step: int, rollouts: Sequence[Rollout], clock: Any) -> dict[str, Any]:
@@ -134,11 +134,7 @@ def describe_step(run: TrainingRun, step: int, rollouts: Sequence[Rollout], cloc
     row: dict[str, Any] = {
         "step": step,
         "tokens": run.budget.spent,
-        "rollouts": run.budget.rollouts,
-        "reward_calls": run.budget.reward_calls,
-        "optimizer_steps": run.budget.optimizer_steps,
-        "forward_tokens": run.budget.forward_tokens,
-        "trained_tokens": run.budget.trained_tokens,
+        **{name: getattr(run.budget, name) for name in COUNTERS},
         "reward": mean(r.reward for r in plain),
         "metric": mean_metric(run, plain),
         "metric_planted": mean_metric(run, [r for r in plain if r.example.info.get("planted") is True]),

@@ -20,8 +20,6 @@ from herl_bench.types import Judgement, Kind
 if TYPE_CHECKING:
     from herl_bench.train.training_run import TrainingRun
 
-_UNJUDGED = Judgement((), None)
-
 
 def sample_rollouts(
     run: TrainingRun,
@@ -36,7 +34,7 @@ def sample_rollouts(
         return []
 
     def encode(prompts: Sequence[str]) -> list[list[int]]:
-        return fit_prompts(run.policy, run.encode(prompts), run.max_new_tokens)[0]
+        return fit_prompts(run.policy, run.encode(prompts), run.max_new_tokens)
 
     prompt_ids = plain_ids = encode([a.prompt for a in assigned])
     if any(a.guidance for a in assigned):
@@ -62,7 +60,7 @@ def sample_rollouts(
             text=completion.text,
             finish=completion.finish,
             temperature=temperature,
-            judgement=_UNJUDGED,
+            judgement=Judgement((), None),
         )
         for assignment, prompt, plain, completion in zip(assigned, prompt_ids, plain_ids, completions, strict=True)
     ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from herl_bench.errors import DivergedError, UsageError
@@ -41,17 +42,12 @@ class Clock:
     def __init__(self, started: float) -> None:
         self.started = started
         self.seconds: dict[str, float] = {}
-        self._phase, self._since = "", 0.0
 
-    def __call__(self, phase: str) -> Clock:
-        self._phase = phase
-        return self
-
-    def __enter__(self) -> None:
-        self._since = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds[self._phase] = self.seconds.get(self._phase, 0.0) + time.monotonic() - self._since
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        since = time.monotonic()
+        yield
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - since
 
     @property
     def total(self) -> float:

@@ -42,22 +42,15 @@ if TYPE_CHECKING:
     from herl_bench.policy.load import Policy
     from herl_bench.train.training_run import TrainingRun
 
-LOGGED = {
-    "loss": "loss",
-    "grad_norm": "grad_norm",
-    "learning_rate": "learning_rate",
-    "kl": "kl",
-    "entropy": "entropy",
-    "clip_ratio/region_mean": "clip_fraction",
-}
+SAME_NAMES = ("loss", "grad_norm", "learning_rate", "kl", "entropy")
+LOGGED = {**{name: name for name in SAME_NAMES}, "clip_ratio/region_mean": "clip_fraction"}
 """What TRL logs per optimiser step, and its name here. A step's row has the mean."""
 
 
 def train(run: TrainingRun) -> None:
     """Spend the run's budget. Raises `DivergedError` on NaN or exploding KL, after saving what there was."""
     source = StepSource(run)
-    state = run.load_checkpoint()
-    if state is not None:
+    if (state := run.load_checkpoint()) is not None:
         source.load_state_dict(state)
     if source.count_prompts() and not run.interrupted:
         with warnings.catch_warnings():  # TRL asks transformers by a name that goes away
@@ -278,11 +271,10 @@ def _make_watch(source: StepSource) -> Any:
 
 
 def _make_arguments(run: TrainingRun, config: TRLConfig) -> Any:
-    """TRL's own configuration. What only one of the two methods has, has TRL's names already."""
+    """TRL's own configuration. Settings have TRL's names, but for those in `ours`."""
     import trl
 
-    shared = TRLConfig.__dataclass_fields__
-    same_names = ("temperature", "num_generations", "num_iterations", "epsilon", "epsilon_high", "learning_rate")
+    ours = ("rollouts_per_step", "max_new_tokens", "minibatch_size", "max_kl", "truncation", "eval_steps", "save_steps")
     per_step = config.rollouts_per_step // config.num_generations * config.num_generations
     minibatches = _count_minibatches(per_step, config.minibatch_size)
     return (trl.GRPOConfig if isinstance(config, GRPOConfig) else trl.RLOOConfig)(
@@ -305,8 +297,7 @@ def _make_arguments(run: TrainingRun, config: TRLConfig) -> Any:
         save_strategy="no",
         report_to="none",
         disable_tqdm=True,
-        **{name: value for name, value in vars(config).items() if name in (*same_names, "max_grad_norm")},
-        **{name: value for name, value in vars(config).items() if name not in shared},
+        **{name: value for name, value in vars(config).items() if name not in ours},
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -89,32 +89,6 @@ class PassSums:
         return all(map(math.isfinite, vars(self).values()))
 
 
-@dataclass(frozen=True)
-class UpdateStats:
-    """A step's learning, under the names of `metrics.py`; the last ones are None without a value critic."""
-
-    off_policy_rows: int
-    loss: float
-    kl: float
-    approx_kl: float
-    entropy: float
-    ratio: float
-    ratio_first: float
-    clip_fraction: float
-    grad_norm: float
-    advantage_std: float
-    early_stop: float
-    learning_rate: float
-    value_loss: float | None = None
-    value_grad_norm: float | None = None
-    explained_variance: float | None = None
-    return_mean: float | None = None
-    value_mean: float | None = None
-
-    def as_metrics(self) -> dict[str, float]:
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
-
 def compute_targets(rows: Sequence[Row], scored: ScoredRows, config: HeRLConfig) -> Targets:
     """GAE from the value critic, whitened over the step, or rewards relative to their prompt's group."""
     mask_NT, device = scored.mask_NT, scored.mask_NT.device
@@ -133,15 +107,30 @@ def compute_targets(rows: Sequence[Row], scored: ScoredRows, config: HeRLConfig)
     return Targets(advantage_NT, return_NT, on_N, on_mask_NT, spread)
 
 
-def _describe_critic(scored: ScoredRows, targets: Targets, sums: PassSums) -> dict[str, float]:
-    valid_NT = targets.on_mask_NT > 0
-    return {
-        "value_loss": sums.value_loss / sums.minibatches,
-        "value_grad_norm": sums.value_grad_norm / sums.minibatches,
-        "explained_variance": explained_variance(scored.value_NT[valid_NT], targets.return_NT[valid_NT]),
-        "return_mean": float(losses.masked_mean(targets.return_NT, targets.on_mask_NT)),
-        "value_mean": float(losses.masked_mean(scored.value_NT, targets.on_mask_NT)),
+def describe_update(scored: ScoredRows, targets: Targets, sums: PassSums, has_critic: bool) -> dict[str, float]:
+    """What the minibatches of a step came to, under the names of `metrics.py`."""
+    on_mask_NT, on_tokens = targets.on_mask_NT, max(1.0, sums.on_tokens)
+    row = {
+        "off_policy_rows": int((~targets.on_N).sum()),
+        "loss": sums.loss / sums.minibatches,
+        "kl": sums.kl / max(1.0, sums.tokens),
+        "approx_kl": sums.approx_kl / on_tokens,
+        "entropy": float(losses.masked_mean(scored.entropy_NT, on_mask_NT)),
+        "ratio": sums.ratio / on_tokens,
+        "clip_fraction": sums.clipped / on_tokens,
+        "grad_norm": sums.grad_norm / sums.minibatches,
+        "advantage_std": targets.spread,
     }
+    if has_critic:
+        on_NT = on_mask_NT > 0
+        row |= {
+            "value_loss": sums.value_loss / sums.minibatches,
+            "value_grad_norm": sums.value_grad_norm / sums.minibatches,
+            "explained_variance": explained_variance(scored.value_NT[on_NT], targets.return_NT[on_NT]),
+            "return_mean": float(losses.masked_mean(targets.return_NT, on_mask_NT)),
+            "value_mean": float(losses.masked_mean(scored.value_NT, on_mask_NT)),
+        }
+    return row
 
 
 def draw_minibatches(rows: int, size: int, generator: torch.Generator) -> list[Tensor]:
@@ -226,50 +215,37 @@ class ActorCritic:
             scored = replace(scored, value_NT=self._predict_values(rows, scored.mask_NT))
         return scored
 
-    def update(self, rows: Sequence[Row], scored: ScoredRows, targets: Targets, step: int) -> UpdateStats:
+    def update(self, rows: Sequence[Row], scored: ScoredRows, targets: Targets, step: int) -> dict[str, float]:
         """`num_ppo_epochs` over the rows, fewer once the policy moved too far. Raises `DivergedError` with the reason
         alone."""
         config, sums, first_ratio, stopped = self.config, PassSums(), 0.0, False
         for chosen in (chosen for _ in range(config.num_ppo_epochs) for chosen in self._draw(rows)):
-            moved = self._learn_minibatch(rows, chosen, scored, targets)
+            self.optimizer.zero_grad()
+            moved = self._accumulate_policy(rows, chosen, scored, targets)
+            if self.has_critic:
+                moved.value_loss = self._accumulate_critic(rows, chosen, scored, targets, config.cliprange_value)
+            if not moved.is_finite:
+                raise DivergedError("the loss is not a number")
             if sums.minibatches == 0:
                 first_ratio = moved.ratio_distance
                 self._check_first_ratio(first_ratio, step)
+            self._take_step(moved)
             sums.add(moved)
             if config.target_kl is not None and moved.approx_kl / max(1.0, moved.on_tokens) > config.target_kl:
                 stopped = True
                 break
-        kl = sums.kl / max(1.0, sums.tokens)
-        if kl > config.max_kl:
-            raise DivergedError(f"the KL to the starting policy is {kl:.2f} nats per token (max_kl={config.max_kl})")
-        return UpdateStats(
-            off_policy_rows=int((~targets.on_N).sum()),
-            loss=sums.loss / sums.minibatches,
-            kl=kl,
-            approx_kl=sums.approx_kl / max(1.0, sums.on_tokens),
-            entropy=float(losses.masked_mean(scored.entropy_NT, targets.on_mask_NT)),
-            ratio=sums.ratio / max(1.0, sums.on_tokens),
-            ratio_first=first_ratio,
-            clip_fraction=sums.clipped / max(1.0, sums.on_tokens),
-            grad_norm=sums.grad_norm / sums.minibatches,
-            advantage_std=targets.spread,
-            early_stop=float(stopped),
-            learning_rate=config.learning_rate,
-            **(_describe_critic(scored, targets, sums) if self.has_critic else {}),
-        )
+        row = describe_update(scored, targets, sums, self.has_critic)
+        if row["kl"] > config.max_kl:
+            raise DivergedError(
+                f"the KL to the starting policy is {row['kl']:.2f} nats per token (max_kl={config.max_kl})"
+            )
+        return row | {"ratio_first": first_ratio, "early_stop": float(stopped), "learning_rate": config.learning_rate}
 
     def _draw(self, rows: Sequence[Row]) -> list[Tensor]:
         return draw_minibatches(len(rows), self.config.minibatch_size, self.shuffling)
 
-    def _learn_minibatch(self, rows: Sequence[Row], chosen: Tensor, scored: ScoredRows, targets: Targets) -> PassSums:
-        """One optimiser step on the rows at `chosen`."""
-        self.optimizer.zero_grad()
-        moved = self._accumulate_policy(rows, chosen, scored, targets)
-        if self.has_critic:
-            clip = self.config.cliprange_value
-            moved.value_loss = self._accumulate_critic(rows, chosen, scored, targets, clip)
-        if not moved.is_finite:
-            raise DivergedError("the loss is not a number")
+    def _take_step(self, moved: PassSums) -> None:
+        """One optimiser step on the gradients that were accumulated; their norms go into `moved`."""
         moved.grad_norm = self._clip_gradient(self.policy.model)
         if self.has_critic:
             moved.value_grad_norm = self._clip_gradient(self.critic)
@@ -277,9 +253,6 @@ class ActorCritic:
             raise DivergedError("a gradient is not a number")
         self.optimizer.step()
         self.budget.optimizer_steps += 1
-        moved.tokens, moved.on_tokens = float(scored.mask_NT[chosen].sum()), float(targets.on_mask_NT[chosen].sum())
-        moved.minibatches = 1
-        return moved
 
     def _clip_gradient(self, model: Any) -> float:
         # Policy and critic apart: the scale of one's gradient says nothing about the other's.
@@ -297,7 +270,8 @@ class ActorCritic:
 
     def _accumulate_policy(self, rows: Sequence[Row], chosen: Tensor, scored: ScoredRows, targets: Targets) -> PassSums:
         """Accumulate the policy's gradient over one minibatch: the mean over its tokens, whatever the micro-batches."""
-        pairs, sums = [row.pair for row in rows], PassSums()
+        tokens, on_tokens = float(scored.mask_NT[chosen].sum()), float(targets.on_mask_NT[chosen].sum())
+        pairs, sums = [row.pair for row in rows], PassSums(tokens=tokens, on_tokens=on_tokens, minibatches=1)
         total = scored.mask_NT[chosen].sum().clamp(min=1)
         for batch in pack_microbatches(pairs, self.packing, chosen.tolist()):
             t, mask_BT = batch.width, batch.mask_BT

@@ -61,4 +61,4 @@ def test_a_new_critic_says_zero(policy: Policy):
 def test_micro_batches_hold_every_row_once_and_keep_the_limit(limit: int):
     batches = list(pack_microbatches(PAIRS, Packing(limit, 0, "cpu"), rows=[3, 1, 0]))
     assert sorted(i for b in batches for i in b.rows_B.tolist()) == [0, 1, 3]
-    assert all(b.input_ids_BW.numel() <= limit or len(b.rows_B) == 1 for b in batches)
+    assert all(b.inputs["input_ids"].numel() <= limit or len(b.rows_B) == 1 for b in batches)

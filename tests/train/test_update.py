@@ -92,7 +92,7 @@ def test_the_gradient_is_clipped(tmp_path: Path, checkpoint: Path, monkeypatch: 
     monkeypatch.setattr(models.optimizer, "step", watched)
     scored = models.warm_up(rows, scored)
     stats = models.update(rows, scored, compute_targets(rows, scored, config), step=1)
-    assert stats.grad_norm > 0.01
+    assert stats["grad_norm"] > 0.01
     assert len(norms) == 2 * (3 + 3)  # the critic's warm-up and the epoch
     assert all(norm < 0.0101 for norm in norms)
 

@@ -3,8 +3,8 @@
 A calculation is `number op number … = number`, with + - * / % (x, × and ÷ too), or `letter in word = number`. Values
 are exact fractions, and nothing is passed to `eval`. Whether an answer is right, reasoning-gym's own scorer decides.
 
-No evidence and no correction contains the final answer, unless the problem itself shows that number: `_safe` sees to
-it.
+No evidence and no correction contains the final answer, unless the problem itself shows that number: `_hide_answer`
+sees to it.
 Left out: parentheses, rounded results, and whether the words around a calculation make sense.
 """
 
