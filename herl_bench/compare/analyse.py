@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from herl_bench.compare.answer_sets import AnswerPairs
-from herl_bench.compare.arm_scores import describe_task, score_answers, score_arms
+from herl_bench.compare.arm_scores import describe_task, score_answers, score_arm
 from herl_bench.compare.contrasts import contrast_arms, sum_up_tasks
 from herl_bench.compare.fairness import find_differences
 from herl_bench.compare.finished_runs import FinishedRun
@@ -65,7 +65,7 @@ def compare_runs(
         )
     tasks = [describe_task(by_arm, folder) for by_arm in paired.values()]
     contrasts = contrast_arms([task.outcomes for task in tasks], baseline, terms.margin)
-    scores = tuple(score for task in tasks for score in score_arms(task))
+    scores = tuple(score_arm(task, arm) for task in tasks for arm in task.runs)
     records = tuple(record for task in tasks for record in task.records)
     budgets = {record.budget for record in records}
     return Comparison(
@@ -131,7 +131,7 @@ def summarize_run(run: FinishedRun) -> Comparison:
     """One run by itself: a comparison without contrasts, whose sentence speaks of this policy and not of its method."""
     arm, higher = Arm(run.method, run.method, run.settings.get("set") or {}), run.higher_is_better
     task = describe_task({arm.name: [run]}, run.directory)
-    (scores,) = score_arms(task)
+    scores = score_arm(task, arm.name)
     sentence = describe_change(run.task, run.method, scores.before.value, scores.score.value, scores.gain, higher)
     return Comparison(
         baseline=arm.name,

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from herl_bench.compare import curves, statistics
 from herl_bench.compare.finished_runs import FinishedRun
@@ -23,9 +22,6 @@ from herl_bench.compare.outcomes import (
 from herl_bench.compare.run_records import describe_evaluation, measure_spending, read_calibration, read_revisions
 from herl_bench.compare.schema import ArmScore, BandPoint, Interval, Repair, RunRecord, Spent
 from herl_bench.evaluate.scores import mean_and_stderr
-
-if TYPE_CHECKING:
-    from herl_bench.compare.statistics import Array
 
 OVER_SEEDS = "seeds random, t"
 
@@ -104,11 +100,7 @@ def _draw_held_out(runs: Sequence[FinishedRun], items: int) -> tuple[BandPoint, 
 
 
 # ----------------------------------------------------------------------------------------------------------- over seeds
-def score_arms(trained: TrainedTask) -> list[ArmScore]:
-    return [_score_arm(trained, arm) for arm in trained.runs]
-
-
-def _score_arm(trained: TrainedTask, arm: str) -> ArmScore:
+def score_arm(trained: TrainedTask, arm: str) -> ArmScore:
     outcomes, records = trained.outcomes, [record for record in trained.records if record.arm == arm]
     seeds = tuple(run.seed for run in trained.runs[arm])
     after, before = build_matrix(outcomes, arm, seeds), _build_before(records, outcomes.wrong)
@@ -159,7 +151,7 @@ def score_answers(outcomes: Outcomes) -> list[ArmScore]:
     ]
 
 
-def average_runs(trained: TrainedTask, arm: str) -> Array:
+def average_runs(trained: TrainedTask, arm: str) -> statistics.Array:
     """(seed, 1): the primary metric after training."""
     import numpy as np
 
@@ -167,20 +159,20 @@ def average_runs(trained: TrainedTask, arm: str) -> Array:
     return np.nanmean(matrix_SI, axis=1, keepdims=True)
 
 
-def _build_before(records: Sequence[RunRecord], wrong: float) -> Array:
+def _build_before(records: Sequence[RunRecord], wrong: float) -> statistics.Array:
     """(seed, item), as `build_matrix`."""
     import numpy as np
 
     return np.array([[wrong if value is None else value for value in record.before.outcomes] for record in records])
 
 
-def _average_items(values_SI: Array) -> list[float]:
+def _average_items(values_SI: statistics.Array) -> list[float]:
     import numpy as np
 
     return [float(value) for value in np.nanmean(values_SI, axis=0) if not math.isnan(value)]
 
 
-def _has_fallen(change_SI: Array, higher_is_better: bool) -> bool:
+def _has_fallen(change_SI: statistics.Array, higher_is_better: bool) -> bool:
     """Is the mean change over items, of the means over seeds, for the worse, by more than the noise of the items?"""
     import numpy as np
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from herl_bench.compare import statistics
 from herl_bench.compare.arm_scores import TrainedTask, average_runs
@@ -16,9 +16,6 @@ from herl_bench.compare.outcomes import Outcomes, build_criterion_matrix, build_
 from herl_bench.compare.schema import UNTRAINED, Arm, Contrast, CriterionChange, Flip, Interval, Overall, SeedTest
 from herl_bench.compare.verdict import ALPHA, Evidence, reach_verdict
 from herl_bench.errors import UsageError
-
-if TYPE_CHECKING:
-    from herl_bench.compare.statistics import Array
 
 OVER_ITEMS = "items random, t"
 STRATIFIED = "stratified percentile bootstrap over seeds; too narrow under 10"
@@ -34,13 +31,13 @@ class Pair:
     arm: str
     baseline: str
     seeds: tuple[int, ...]
-    a: Array
-    b: Array
+    a: statistics.Array
+    b: statistics.Array
     planted: Sequence[bool | None]
     test: statistics.Crossed | None
 
     @property
-    def gain(self) -> Array:
+    def gain(self) -> statistics.Array:
         return self.b - self.a
 
 
@@ -70,7 +67,7 @@ def _pair(outcomes: Outcomes, arm: str, baseline: str) -> Pair:
     return Pair(outcomes, arm, baseline, seeds, a, b, planted, _test(outcomes, a, b))
 
 
-def _test(outcomes: Outcomes, a_SI: Array, b_SI: Array) -> statistics.Crossed | None:
+def _test(outcomes: Outcomes, a_SI: statistics.Array, b_SI: statistics.Array) -> statistics.Crossed | None:
     if not outcomes.is_trained:
         return statistics.items_interval(a_SI[0], b_SI[0])
     return statistics.crossed_interval(b_SI - a_SI) if len(a_SI) > 1 else None
@@ -129,7 +126,7 @@ def _estimate_improvement(pair: Pair) -> Interval:
     return Interval(chance, *statistics.improvement_interval(chance, count, count), "Newcombe's method 5")
 
 
-def _test_seed(seed: int, a_I: Array, b_I: Array, higher_is_better: bool) -> SeedTest:
+def _test_seed(seed: int, a_I: statistics.Array, b_I: statistics.Array, higher_is_better: bool) -> SeedTest:
     is_binary = set(a_I.tolist()) | set(b_I.tolist()) <= {0.0, 1.0}
     gained, lost = int((b_I > a_I).sum()), int((b_I < a_I).sum())
     fixed, broken = (gained, lost) if higher_is_better else (lost, gained)
@@ -190,7 +187,7 @@ def sum_up_tasks(tasks: Sequence[TrainedTask], arms: Sequence[Arm]) -> tuple[Ove
 
     if len(tasks) < 2 or not all(task.outcomes.items.higher_is_better for task in tasks):
         return ()
-    scores_ST: dict[str, Array] = {}
+    scores_ST: dict[str, statistics.Array] = {}
     for arm in arms:
         columns = [average_runs(task, arm.name) for task in tasks if arm.name in task.runs]
         if len(columns) == len(tasks) and len({len(column) for column in columns}) == 1 and len(columns[0]) > 1:
@@ -205,5 +202,5 @@ def sum_up_tasks(tasks: Sequence[TrainedTask], arms: Sequence[Arm]) -> tuple[Ove
     return tuple(Overall(name, iqm, chances.get(name)) for name, iqm in found.items())
 
 
-def _estimate(statistic: Callable[..., float], *scores_ST: Array) -> Interval:
+def _estimate(statistic: Callable[..., float], *scores_ST: statistics.Array) -> Interval:
     return Interval(statistic(*scores_ST), *statistics.stratified_bootstrap(statistic, scores_ST), STRATIFIED)

@@ -10,7 +10,6 @@ from herl_bench.compare.finished_runs import FinishedRun, average_outcome
 from herl_bench.compare.schema import BandPoint, Point
 
 BAND_POINTS = 40
-AS_LOGGED = ("kl", "revision_reward", "revision_improvement", "guided_reward", "bonus")
 Curve = Sequence[Point]
 
 
@@ -20,14 +19,18 @@ def read_curve(run: FinishedRun) -> tuple[Point, ...]:
     return tuple(
         Point(
             **{name: row[name] for name in ("step", "tokens", "reward", "criteria")},
-            **{name: row.get(name) for name in AS_LOGGED},
             metric=row["metric"] if run.primary else None,
             metric_planted=row.get("metric_planted") if run.primary else None,
             metric_plain=row.get("metric_plain") if run.primary else None,
             gap=row.get("reward_metric_gap"),
+            kl=row.get("kl"),
             revisions=row.get("revisions", 0),
+            revision_reward=row.get("revision_reward"),
             revision_metric=row.get("revision_solved_rate") if run.primary else None,
+            revision_improvement=row.get("revision_improvement"),
             revision_improved=row.get("revision_improved_rate"),
+            guided_reward=row.get("guided_reward"),
+            bonus=row.get("bonus"),
             eval_metric=(row.get("eval") or {}).get(run.metric),
         )
         for row in run.rows

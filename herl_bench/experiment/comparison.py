@@ -25,7 +25,6 @@ from herl_bench.compare.analyse import Terms, compare_answers, compare_runs
 from herl_bench.compare.answer_sets import pair_answers
 from herl_bench.compare.arms import GroupedRuns, find_runs, group_answers, group_runs
 from herl_bench.compare.finished_runs import read_run
-from herl_bench.compare.schema import FailedCell
 from herl_bench.compare.tables import list_families, list_scores
 from herl_bench.compare.verdict import MARGIN
 from herl_bench.errors import UsageError
@@ -180,7 +179,7 @@ def _take_one(metrics: Sequence[str]) -> str | None:
 # -------------------------------------------------------------------------------------------------------------- a sweep
 def run_sweep(
     plan: SweepPlan, *, jobs: int | None = None, ray: str | None = None, progress: bool | None = None
-) -> list[FailedCell]:
+) -> list[schema.FailedCell]:
     """Run what is missing; gives the cells that failed. Raises `SweepStopped`."""
     from herl_bench.locking import lock_folder
     from herl_bench.progress import open_sweep_progress
@@ -197,10 +196,10 @@ def run_sweep(
                 ends = run_cells(plan.cells, pool, display.show, stopped_by)
         if number := stopped_by():
             raise SweepStopped(number)
-    return [FailedCell(e.cell.task, e.cell.arm, e.cell.seed, str(e.cell.directory), e.reason) for e in ends]
+    return [schema.FailedCell(e.cell.task, e.cell.arm, e.cell.seed, str(e.cell.directory), e.reason) for e in ends]
 
 
-def _read_cells(plan: SweepPlan, failed: Sequence[FailedCell], metric: str | None) -> GroupedRuns:
+def _read_cells(plan: SweepPlan, failed: Sequence[schema.FailedCell], metric: str | None) -> GroupedRuns:
     missing = {cell.directory for cell in failed}
     groups: GroupedRuns = {}
     for cell in plan.cells:

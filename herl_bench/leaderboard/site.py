@@ -16,7 +16,6 @@ from herl_bench.leaderboard.entries import Entry, describe_run, describe_unreada
 from herl_bench.leaderboard.ranking import rank_entries
 from herl_bench.leaderboard.tables import place_rows, render_tables
 from herl_bench.reading import UNREADABLE
-from herl_bench.report.contents import list_missed
 from herl_bench.report.page import render
 from herl_bench.saving import write_whole
 
@@ -91,7 +90,7 @@ def _render_entry(run: FinishedRun) -> str:
             "family": sample.item.family or "",
             "seed": run.seed,
             "response": sample.response,
-            "missed": list_missed(sample),
+            "missed": sample.missed,
             "state": "undecided" if sample.outcome is None else "met" if sample.outcome >= 1 else "missed",
         }
         for sample in run.after.samples
