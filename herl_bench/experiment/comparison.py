@@ -161,7 +161,7 @@ def compare(
 def _compare_places(
     places: Sequence[Place], baseline: str | None, metrics: Sequence[str], folder: Path | None, terms: Terms
 ) -> schema.Comparison:
-    paths = list(dict.fromkeys(Path(getattr(place, "directory", place)) for place in places))
+    paths = list(dict.fromkeys(Path(str(getattr(place, "directory", place))) for place in places))
     if directories := find_runs(paths):
         metric = _take_one(metrics)
         arms, runs = group_runs([read_run(directory, metric) for directory in directories], baseline)
