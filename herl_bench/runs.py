@@ -81,10 +81,15 @@ class RunFiles:
         """Is there a run, begun or finished?"""
         return self.config.is_file()
 
+    def has_evaluation(self, label: str) -> bool:
+        """Was it written whole? The results come first, and last of all the samples get their name."""
+        folder = self.evaluation(label)
+        return all(any(folder.glob(pattern)) for pattern in ("results_*.json", "samples_*.jsonl"))
+
     @property
     def finished(self) -> bool:
         """Both are written last and whole: the trained policy, then the evaluation of it."""
-        return (self.final / "config.json").is_file() and any(self.evaluation("after").glob("results_*.json"))
+        return (self.final / "config.json").is_file() and self.has_evaluation("after")
 
 
 def read_config(directory: Path) -> dict[str, Any]:

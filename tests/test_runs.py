@@ -80,3 +80,13 @@ def test_a_damaged_row_is_named(tmp_path):
     assert rows[0] == {"a": 1}
     with pytest.raises(DataError, match=r"rows\.jsonl"):
         rows[1]
+
+
+def test_an_evaluation_is_whole_once_its_samples_have_their_name(run):
+    files = run.files
+    files.final.mkdir()
+    (files.final / "config.json").write_text("{}")
+    assert files.finished
+    (samples,) = files.evaluation("after").glob("samples_*")
+    samples.rename(samples.with_name(samples.name + ".part"))
+    assert not files.finished

@@ -237,11 +237,10 @@ def _begin(host: Host, run: TrainingRun, manner: _Manner) -> None:
 
 def _evaluate_and_train(run: TrainingRun, display: RunProgress) -> None:
     display.say(_describe_start(run))
-    before = run.files.evaluation("before")
-    if not any(before.glob("results_*.json")):
+    if not run.files.has_evaluation("before"):
         run.evaluate("before")
     when = "nothing was trained: before training, "
-    for problem in check_evaluation(before, run.rubric, run.metrics, when):
+    for problem in check_evaluation(run.files.evaluation("before"), run.rubric, run.metrics, when):
         display.warn(f"before training, {problem}.")
     run.method.train(run)
     if not run.interrupted:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import threading
 
@@ -124,3 +125,17 @@ def test_inside_a_running_event_loop(model, tmp_path):
         return hb.train(**SMALL, model=str(model), output_dir=tmp_path)
 
     assert asyncio.run(work()).finished
+
+
+@pytest.mark.parametrize("label", ["before", "after"])
+def test_an_evaluation_that_was_killed_before_its_samples_had_a_name_is_made_again(run, tmp_path, label):
+    directory = shutil.copytree(run.directory, tmp_path / "run")
+    (samples,) = (directory / "eval" / label).glob("samples_*")
+    kept = samples.read_bytes()
+    samples.rename(samples.with_name(samples.name + ".part"))
+    if label == "before":
+        shutil.rmtree(directory / "eval" / "after")
+    again = hb.train(resume=directory)
+    (samples,) = (directory / "eval" / label).glob("samples_*")
+    assert again.finished
+    assert len(again.evaluation(label).samples) == kept.count(b"\n")
