@@ -161,7 +161,7 @@ OPTIONS = (
 
 
 def lm_eval_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Those of `experiment.evaluation.Request` that lm-eval has too."""
+    """Those of `experiment.evaluation_request.Request` that lm-eval has too."""
     for option in reversed(OPTIONS):
         command = option(command)
     return command
