@@ -87,6 +87,9 @@ class _Face(ModuleType):
         setattr(self, name, found)
         return found
 
+    def __dir__(self) -> list[str]:
+        return sorted({*__all__, "errors", *(name for name in vars(self) if name.startswith("__"))})
+
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in _CALLS and isinstance(value, ModuleType)):
             super().__setattr__(name, value)

@@ -15,6 +15,7 @@ Only a training run (`train/training_run.py`) and what begins or ends one write 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 from herl_bench.errors import UsageError
-from herl_bench.plain_text import neutralize
+from herl_bench.plain_text import flatten, neutralize
 from herl_bench.reading import check_regular, parse_json, read_json, read_lines, read_rows, read_yaml_mapping
 
 CONFIG, MANIFEST, METRICS, ROLLOUTS, REPORT = (
@@ -107,8 +108,13 @@ class Rows(list[dict[str, Any]]):
         """A DataFrame; what is nested gets names such as `criteria.steps_valid`."""
         return make_frame(self)
 
+    def __getitem__(self, index: Any) -> Any:
+        """A row; of a slice, rows."""
+        found = super().__getitem__(index)
+        return Rows(found) if isinstance(index, slice) else found
+
     def __repr__(self) -> str:
-        return f"<{len(self)} rows of {len(self._columns)} columns: {', '.join(self._columns)}>"
+        return flatten(f"<{len(self)} rows of {len(self._columns)} columns: {', '.join(self._columns)}>")
 
     def _repr_html_(self) -> str:
         shown = [name for name in SHOWN_COLUMNS if name in self._columns] or self._columns[: len(SHOWN_COLUMNS)]
@@ -120,13 +126,14 @@ class Rows(list[dict[str, Any]]):
 
 
 class LazyRows(Sequence[dict[str, Any]]):
-    """Rows of a JSONL file, read one at a time when they are asked for, however many there are."""
+    """Rows of a JSONL file, read one at a time when they are asked for, however many there are. may_lack: without the
+    file there are none."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, may_lack: bool = False):
+        self.path, self.may_lack = path, may_lack
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return read_rows(self.path)
+        return read_rows(self.path) if self._is_there else iter(())
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -137,6 +144,8 @@ class LazyRows(Sequence[dict[str, Any]]):
     def __getitem__(self, index: slice) -> Rows: ...
     def __getitem__(self, index: SupportsIndex | slice) -> dict[str, Any] | Rows:
         starts = self._starts[index]
+        if not starts and isinstance(starts, list):
+            return Rows()
         with self.path.open("rb") as file:
             found = Rows(self._read_row(file, start) for start in (starts if isinstance(starts, list) else [starts]))
         return found if isinstance(starts, list) else found[0]
@@ -146,11 +155,17 @@ class LazyRows(Sequence[dict[str, Any]]):
         return make_frame(self)
 
     def __repr__(self) -> str:
-        return f"<{len(self):,} rows of {self.path}>"
+        return flatten(f"<{len(self):,} rows of {self.path}>")
+
+    @property
+    def _is_there(self) -> bool:
+        return self.path.exists() or not self.may_lack
 
     @cached_property
     def _starts(self) -> list[int]:
         """Where each row begins, in bytes."""
+        if not self._is_there:
+            return []
         check_regular(self.path)
         return [start for _, start, _ in read_lines(self.path)]
 
@@ -213,7 +228,7 @@ class Evaluation:
 
     def __repr__(self) -> str:
         scores = ", ".join(f"{name} {_format(value)}" for name, value in self.metrics.items())
-        return f"<Evaluation {self.label}: {scores} over {self.summary['items']} items>"
+        return flatten(f"<Evaluation {self.label}: {scores} over {self.summary['items']} items>")
 
     def _repr_html_(self) -> str:
         values = {**self.metrics, **self.criteria}
@@ -252,17 +267,22 @@ class Run:
     @property
     def rollouts(self) -> LazyRows:
         """Every response that was sampled, in order."""
-        return LazyRows(self.files.rollouts)
+        return LazyRows(self.files.rollouts, may_lack=True)
 
     def evaluation(self, label: str = "after") -> Evaluation:
         """label: `before`, `after`, or a step's, such as `step-000020`. Raises `UsageError` where there is none."""
-        folder = self.files.evaluation(label)
-        results = sorted(folder.glob("results_*.json"))
-        if not results:
+        if label not in self._labels:
             raise UsageError(
                 f"{self.directory} has no evaluation {label!r}: it has {', '.join(self._labels) or 'none'}"
             )
-        task, summary = next(iter(read_json(results[-1])["herl_bench"]["summary"].items()))
+        folder = self.files.evaluation(label)
+        results = sorted(folder.glob("results_*.json"))
+        try:
+            task, summary = next(iter(read_json(results[-1])["herl_bench"]["summary"].items()))
+            assert all("value" in score for key in ("metrics", "criteria") for score in summary[key].values())
+            assert isinstance(summary["items"], int)
+        except (LookupError, TypeError, AttributeError, StopIteration, AssertionError):
+            raise UsageError(f"{results[-1]}: not a results file that herl-bench wrote") from None
         samples = folder / results[-1].name.replace("results_", f"samples_{task}_", 1).replace(".json", ".jsonl")
         return Evaluation(label, summary, LazyRows(samples))
 
@@ -273,19 +293,32 @@ class Run:
             raise UsageError(f"{self.directory} has no page: write it with herl-bench report {self.directory}")
         return self.files.report.read_text(encoding="utf-8")
 
+    def __fspath__(self) -> str:
+        return str(self.directory)
+
     def __repr__(self) -> str:
-        config, labels = self.config, self._labels
-        parts = [f"{config['task']} {config['method']} seed {config['seed']}"]
-        parts += [repr(self.evaluation(label))[12:-1] for label in ("before", "after") if label in labels]
-        return f"<Run {'; '.join(parts)}; in {self.directory}>"
+        try:
+            title, found = self._look()
+        except UsageError as error:
+            title, found = f"damaged: {error}", []
+        parts = [title, *(repr(evaluation)[12:-1] for evaluation in found)]
+        return flatten(f"<Run {'; '.join(parts)}; in {self.directory}>")
 
     def _repr_html_(self) -> str:
-        config = self.config
-        found = [self.evaluation(label) for label in ("before", "after") if label in self._labels]
+        try:
+            title, found = self._look()
+        except UsageError:
+            return f"<p>{escape(repr(self))}</p>"
         values = [{**one.metrics, **one.criteria} for one in found]
         lines = [[name, *(_format(each.get(name)) for each in values)] for name in (values[-1] if values else ())]
-        title = f"{config['task']} · {config['method']} · seed {config['seed']} · {self.directory}"
-        return f"<p>{escape(neutralize(title))}</p>" + make_html_table(["", *(one.label for one in found)], lines)
+        heading = f"<p>{escape(neutralize(f'{title} in {self.directory}'))}</p>"
+        return heading + make_html_table(["", *(one.label for one in found)], lines)
+
+    def _look(self) -> tuple[str, list[Evaluation]]:
+        """What it is, in words, and its evaluations before and after, as far as there are any."""
+        config = self.config
+        title = " ".join([*(str(config.get(name)) for name in ("task", "method")), f"seed {config.get('seed')}"])
+        return title, [self.evaluation(label) for label in ("before", "after") if label in self._labels]
 
     @property
     def _labels(self) -> list[str]:
@@ -293,8 +326,16 @@ class Run:
         return sorted({path.parent.name for path in self.files.evaluation("*").parent.glob("*/results_*.json")})
 
 
-def load_run(path: str | Path) -> Run:
+def load_run(path: str | os.PathLike[str]) -> Run:
     """The run in a folder, begun or finished. Raises `UsageError` for a folder that is none."""
-    if not RunFiles(Path(path)).exists:
-        raise UsageError(f"{path}: no config.yaml there: name the folder of a run")
-    return Run(Path(path))
+    folder = find_folder(path, "path")
+    if not RunFiles(folder).exists:
+        raise UsageError(f"{folder}: no config.yaml there: name the folder of a run")
+    return Run(folder)
+
+
+def find_folder(place: Any, name: str) -> Path:
+    """As a path, with `~` followed. name: of what was to say where it is, for the message."""
+    if not isinstance(place, (str, os.PathLike)) or "\0" in os.fspath(place):
+        raise UsageError(f"{name}: write where it is, as a string or path, not {flatten(repr(place))[:60]}")
+    return Path(os.path.expanduser(place))

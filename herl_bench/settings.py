@@ -91,12 +91,17 @@ class Request(NamedTuple):
 
 def read_request(config_file: str) -> Request:
     """What a configuration file asks for. Raises `UsageError`."""
-    run = read_yaml(config_file)
+    return sort_request(read_yaml(config_file), config_file)
+
+
+def sort_request(values: Mapping[str, Any], where: str) -> Request:
+    """What a mapping asks for that is made like a configuration file. where: it stands, for messages. Raises
+    `UsageError`."""
+    run = {str(name): value for name, value in values.items()}
     method = run.pop("set", {})
     if not isinstance(method, dict):
-        wanted = "a mapping of the method's settings, such as {learning_rate: 1.0e-4}"
-        raise UsageError(f"{config_file}: set: write {wanted}")
-    origin = {**dict.fromkeys(method, f"{config_file}: set."), **dict.fromkeys(run, f"{config_file}: ")}
+        raise UsageError(f"{where}: set: write a mapping of the method's settings, such as {{learning_rate: 1.0e-4}}")
+    origin = {**dict.fromkeys(method, f"{where}: set."), **dict.fromkeys(run, f"{where}: ")}
     return Request(run, method, origin)
 
 
@@ -147,6 +152,9 @@ def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also
         given |= {name: str(given[name]) for name in words}
         if isinstance(given.get("budget"), str):
             given["budget"] = parse_tokens(given["budget"], "--budget" if origin.get("budget") else "budget")
+    for name, value in given.items():
+        if isinstance(value, bool) and hints[name] in (int, float):
+            raise UsageError(f"{origin.get(name, '')}{name}={value}: write a number")
     try:
         checked = model.model_validate(given)
     except ValidationError as error:

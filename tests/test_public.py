@@ -38,6 +38,10 @@ def test_what_the_package_gives():
     assert sorted(hb.__all__) == hb.__all__
 
 
+def test_what_completion_offers():
+    assert {name for name in dir(hb) if not name.startswith("__")} == {*hb.__all__, "errors"}
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_what_a_call_takes(name):
     signature = inspect.signature(getattr(hb, name))

@@ -1,6 +1,7 @@
 """A run's folder, read."""
 
 import json
+import os
 
 import pytest
 
@@ -90,3 +91,48 @@ def test_an_evaluation_is_whole_once_its_samples_have_their_name(run):
     (samples,) = files.evaluation("after").glob("samples_*")
     samples.rename(samples.with_name(samples.name + ".part"))
     assert not files.finished
+
+
+def test_a_run_stands_for_its_folder(run):
+    assert os.fspath(run) == str(run.directory)
+    assert load_run(run) == run
+
+
+@pytest.mark.parametrize("place", [None, 3, "a\0b"])
+def test_what_is_no_place_is_told(place):
+    with pytest.raises(UsageError, match="path: write where it is, as a string or path, not"):
+        load_run(place)
+
+
+def test_no_response_yet_is_no_rows(tmp_path):
+    RunFiles(tmp_path).config.write_text("task: t\n")
+    rows = load_run(tmp_path).rollouts
+    assert (len(rows), list(rows), rows[:2], repr(rows)) == (0, [], [], f"<0 rows of {rows.path}>")
+
+
+def test_a_slice_of_rows_is_a_table_too(run):
+    assert run.metrics[:1].to_pandas().step.tolist() == [1]
+
+
+def test_a_label_leads_nowhere_else(run):
+    for label in ("../eval/after", None, "a\0"):
+        with pytest.raises(UsageError, match="has no evaluation"):
+            run.evaluation(label)
+
+
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", '{"herl_bench": {"summary": {}}}', '{"herl_bench": {"summary": {"t": 1}}}']
+)
+def test_a_damaged_run_still_shows_itself(run, damage):
+    (results,) = run.files.evaluation("after").glob("results_*")
+    results.write_text(damage)
+    with pytest.raises(UsageError, match="results_2026-01-01"):
+        run.evaluation()
+    assert "damaged: " in repr(run)
+    assert "damaged: " in run._repr_html_()
+
+
+def test_hostile_names_stay_words(run):
+    run.files.config.write_text('task: "\\e[31m<b>x</b>"\nmethod: ppo\n')
+    assert "\x1b" not in repr(run) + run._repr_html_()
+    assert "<b>" not in run._repr_html_()

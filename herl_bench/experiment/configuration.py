@@ -13,6 +13,9 @@ from herl_bench.experiment.resolve import is_embedded
 from herl_bench.settings import RUN_SETTINGS, Settings, build
 from herl_bench.types import Method, Task
 
+CALL_OPTIONS = ("output_dir", "config", "resume", "allow_changed", "progress")
+"""Of `train`, besides settings."""
+
 
 def build_settings(values: Mapping[str, Any], origin: Mapping[str, str]) -> Settings:
     """Checked settings of a run, with the paths in them absolute. Raises `UsageError`."""
@@ -32,7 +35,8 @@ def build_config(method: Method, values: Mapping[str, Any], origin: Mapping[str,
     names = {field.name for field in dataclasses.fields(method.config)}
     suited = {} if is_embedded(model) else getattr(method.config, "other_models", {})
     suited = {name: value for name, value in suited.items() if name in names}
-    return build(method.config, {**suited, **values}, origin, also=RUN_SETTINGS)
+    also = RUN_SETTINGS if any(origin.values()) else (*RUN_SETTINGS, *CALL_OPTIONS)
+    return build(method.config, {**suited, **values}, origin, also)
 
 
 def format_config(settings: Settings, config: Any, task: Task, source: str) -> str:

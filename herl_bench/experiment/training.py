@@ -10,6 +10,8 @@ this.
 from __future__ import annotations
 
 import json
+import os
+import random
 import shlex
 import shutil
 import signal
@@ -18,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsInt
 
 from herl_bench.budget import Budget
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
@@ -30,9 +32,9 @@ from herl_bench.locking import lock_folder
 from herl_bench.plugins import Host, load_host
 from herl_bench.progress import RunProgress, open_run_progress
 from herl_bench.report.report import try_report
-from herl_bench.runs import Run, RunFiles
+from herl_bench.runs import Run, RunFiles, find_folder
 from herl_bench.saving import saving, write_whole
-from herl_bench.settings import Request, Settings, read_request
+from herl_bench.settings import Request, Settings, read_request, sort_request
 from herl_bench.types import Task
 
 if TYPE_CHECKING:
@@ -54,14 +56,14 @@ class Interrupted(KeyboardInterrupt):
 def train(
     task: str | None = None,
     method: str | None = None,
-    model: str | None = None,
-    data: str | Path | None = None,
+    model: str | os.PathLike[str] | None = None,
+    data: str | os.PathLike[str] | None = None,
     budget: str | int | None = None,
     seed: int | None = None,
-    output_dir: str | Path = "runs",
+    output_dir: str | os.PathLike[str] = "runs",
     *,
-    config: str | Path | Request | None = None,
-    resume: str | Path | None = None,
+    config: str | os.PathLike[str] | Mapping[str, Any] | Request | None = None,
+    resume: str | os.PathLike[str] | None = None,
     trust_remote_code: bool = False,
     allow_changed: bool = False,
     progress: bool | Display | None = None,
@@ -73,8 +75,8 @@ def train(
         folder, a run's folder, or a hub id. data: `auto` if left out, `synthetic`, `hub`, or a folder with the
         benchmark's files. budget: generated tokens to spend, 100,000 if left out. seed: of everything random.
     output_dir: where the run's folder `TASK-METHOD-sSEED` is made.
-    config: a YAML file of settings, a run's config.yaml for example; what is given here wins over it.
-    resume: the folder of a run to go on with; only `budget` may be changed. allow_changed: even where data, model,
+    config: settings, as a YAML file, a mapping made like one, or a run; what is given here wins over it.
+    resume: a run to go on with, or its folder; only `budget` may be changed. allow_changed: even where data, model,
         rubric or settings changed.
     trust_remote_code: run Python code that the model brings along.
     progress: None for a display where one can be drawn, True for plain lines elsewhere, False for none.
@@ -87,25 +89,49 @@ def train(
     named = {"task": task, "method": method, "model": model, "data": data, "budget": budget, "seed": seed}
     given = {name: value for name, value in named.items() if value is not None} | settings
     if trust_remote_code:
-        given["trust_remote_code"] = True
+        given["trust_remote_code"] = trust_remote_code
+    _check_kinds(given)
+    folder = find_folder(output_dir, "output_dir")
     host = load_host()
     if resume is not None:
         excess = [name for name in given if name not in ("budget", "trust_remote_code")]
-        excess += ["config"] * (config is not None)
+        excess += ["config"] * (config is not None) + ["output_dir"] * (folder != Path("runs"))
         if excess:
             raise UsageError(f"resume takes every setting but budget from {resume}: leave out {', '.join(excess)}")
-        return _resume(host, Path(resume), given, allow_changed, progress)
+        return _resume(host, find_folder(resume, "resume"), given, allow_changed, progress)
     if allow_changed:
         raise UsageError("allow_changed goes with resume")
+    request = _read_config(config).add(given)
     if isinstance(config, Request):
-        request, command = config.add(given), shlex.join(command_line())
+        command = shlex.join(command_line())
     else:
-        request = (Request({}, {}, {}) if config is None else read_request(str(config))).add(given)
         command = f"herl_bench.train({', '.join(f'{name}={value!r}' for name, value in given.items())})"
     if not request.run.get("task"):
         dashes = "--" if isinstance(config, Request) else ""
         raise UsageError(f"{dashes}task is missing: choose from {', '.join(sorted(host.entries('task')))}")
-    return _train(host, request, _Manner(progress, command, output_dir=Path(output_dir)))
+    return _train(host, request, _Manner(progress, command, output_dir=folder))
+
+
+def _check_kinds(given: Mapping[str, Any]) -> None:
+    """Raises `UsageError` for an object in place of its name, and for what is not one run's."""
+    for name in ("set", "settings"):
+        if name in given:
+            raise UsageError(f"{name}: write each setting as a keyword, such as learning_rate=1e-4, or pass config")
+    for name in ("task", "method", "model", "data", "rubric", "template", "sandbox"):
+        kind = type(given.get(name, ""))
+        if not issubclass(kind, (str, os.PathLike)):
+            raise UsageError(f"{name} is told by its name or folder, as a string or path, not by a {kind.__name__}")
+    if not isinstance(given.get("seed", 0), (str, SupportsInt)):
+        raise UsageError("seed: a run has one, a whole number; herl_bench.compare trains with several")
+
+
+def _read_config(config: str | os.PathLike[str] | Mapping[str, Any] | Request | None) -> Request:
+    if config is None or isinstance(config, Request):
+        return config or Request({}, {}, {})
+    if isinstance(config, Mapping):
+        return sort_request(config, "config")
+    place = find_folder(config, "config")
+    return read_request(str(RunFiles(place).config if RunFiles(place).exists else place))
 
 
 @dataclass(frozen=True)
@@ -189,8 +215,12 @@ def _open_data(task: Task, settings: Settings) -> Data:
 
 def _carry_out(host: Host, run: TrainingRun, manner: _Manner) -> None:
     """Evaluate, train, evaluate, write the page, and tell the plugins. Raises `Interrupted`."""
-    _begin(host, run, manner)
-    wanted = manner.progress
+    with _leaving_as_found():
+        _begin(host, run, manner)
+        _work(host, run, manner.progress)
+
+
+def _work(host: Host, run: TrainingRun, wanted: bool | Display | None) -> None:
     display = wanted(run) if callable(wanted) else open_run_progress(run, wanted)
 
     def on_step(row: dict[str, Any], rollouts: Sequence[Any]) -> None:
@@ -221,9 +251,7 @@ def _carry_out(host: Host, run: TrainingRun, manner: _Manner) -> None:
 def _begin(host: Host, run: TrainingRun, manner: _Manner) -> None:
     """Write what the run is of. One that goes on has no evaluation of its end any more, and no page of that."""
     import torch
-    import transformers
 
-    transformers.utils.logging.disable_progress_bar()  # it would break the display
     torch.manual_seed(run.seed)
     manifest = build_manifest(run, host, manner.command)
     if run.resuming:
@@ -267,6 +295,25 @@ def _check_tracker(name: str) -> None:
         raise UnknownName("tracker", name, known)
     if name not in [str(getattr(n, "value", n)) for n in get_available_trackers()]:
         raise UsageError(f"--report_to {name}: that package is not installed: pip install {name}")
+
+
+@contextmanager
+def _leaving_as_found() -> Iterator[None]:
+    """Random states and progress bars belong to whoever calls."""
+    import numpy
+    import torch
+    from transformers.utils import logging
+
+    bars, state, numpy_state = logging.is_progress_bar_enabled(), random.getstate(), numpy.random.get_state()
+    logging.disable_progress_bar()  # they would break the display
+    try:
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            yield
+    finally:
+        random.setstate(state)
+        numpy.random.set_state(numpy_state)
+        if bars:
+            logging.enable_progress_bar()
 
 
 @contextmanager

@@ -2,11 +2,15 @@
 
 import asyncio
 import os
+import random
 import shutil
 import signal
 import threading
 
+import numpy
 import pytest
+import torch
+from transformers.utils import logging
 
 import herl_bench as hb
 from herl_bench.errors import UnknownName, UsageError
@@ -81,6 +85,18 @@ def test_a_finished_run_is_given_as_it_is_and_a_larger_budget_goes_on(run, model
         ({"task": "gsm8k", "budget": 0}, UsageError, "budget=0: input should be greater than or equal to 1"),
         ({"task": "gsm8k", "allow_changed": True}, UsageError, "allow_changed goes with resume"),
         ({"resume": "nowhere"}, UsageError, "nowhere: no config.yaml there"),
+        ({"task": "gsm8k", "budget": True}, UsageError, "budget=True: write a number"),
+        ({"task": "gsm8k", "seed": [0, 1]}, UsageError, "seed: a run has one, .*compare trains with several"),
+        ({"task": ["gsm8k"]}, UsageError, "task is told by its name or folder, .* not by a list"),
+        ({"task": "gsm8k", "model": object()}, UsageError, "model is told by its name or folder, .* by a object"),
+        ({"task": "gsm8k", "set": {"gamma": 1}}, UsageError, "set: write each setting as a keyword"),
+        ({"task": "gsm8k", "outputdir": "x"}, UsageError, "no setting named 'outputdir': did you mean output_dir"),
+        ({"task": "gsm8k", "output_dir": None}, UsageError, "output_dir: write where it is, .* not None"),
+        ({"config": {"task": "gsm8k", "sed": 1}}, UsageError, "config: no setting named 'sed': did you mean seed"),
+        ({"config": {"task": "gsm8k", "set": {"gama": 1}}}, UsageError, "config: set.no setting named 'gama'"),
+        ({"config": ["x"]}, UsageError, "config: write where it is, as a string or path"),
+        ({"resume": True}, UsageError, "resume: write where it is"),
+        ({"resume": "nowhere", "output_dir": "x"}, UsageError, "leave out output_dir"),
         ({"resume": "nowhere", "seed": 1}, UsageError, "resume takes every setting but budget .* leave out seed"),
     ],
 )
@@ -94,6 +110,25 @@ def test_what_cannot_be_done_is_one_line_and_makes_no_folder(tmp_path, monkeypat
 def test_a_file_of_settings_loses_to_what_is_given(run, model, tmp_path):
     again = hb.train(config=run.files.config, seed=4, output_dir=tmp_path)
     assert {**again.config, "seed": 3} == {**run.config, "budget": again.config["budget"]}
+
+
+def test_settings_of_a_mapping_or_a_run(run, model, tmp_path):
+    asked = {**SMALL, "set": {name: SMALL[name] for name in ("rollouts_per_step", "max_new_tokens", "minibatch_size")}}
+    for name in asked["set"]:
+        del asked[name]
+    first = hb.train(config=asked, model=model, seed=numpy.int64(3), output_dir=tmp_path)
+    assert first.config == {**run.config, "budget": 300}
+    again = hb.train(config=first, output_dir=tmp_path)
+    assert again.files.rollouts.read_bytes() == first.files.rollouts.read_bytes()
+
+
+def test_what_belongs_to_the_caller_is_left_as_it_was(model, tmp_path):
+    logging.enable_progress_bar()
+    states = torch.get_rng_state(), random.getstate(), numpy.random.get_state()[1].tolist()
+    hb.train(**SMALL, model=model, output_dir=tmp_path)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (random.getstate(), numpy.random.get_state()[1].tolist()) == states[1:]
+    assert logging.is_progress_bar_enabled()
 
 
 def test_ctrl_c_ends_it_after_the_step_with_how_to_go_on(model, tmp_path, monkeypatch):
