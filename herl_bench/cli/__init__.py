@@ -69,13 +69,9 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = list(COMMANDS.items())
-        rows += [
-            (name, (super(Commands, self).get_command(ctx, name) or click.Command(name)).get_short_help_str())
-            for name in self.commands
-        ]
+        rows = [(name, command.get_short_help_str()) for name, command in self.commands.items()]
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl([*COMMANDS.items(), *rows])
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -100,11 +96,9 @@ def main(args: Sequence[str] | None = None) -> None:
     log.handlers, log.propagate = [_OnStderr()], False
 
     def work() -> Any:
-        host = load_host()
+        host, words = load_host(), use_underscores(sys.argv[1:] if args is None else args)
         host.call("herl_commands", cli=cli)
-        return cli.main(
-            use_underscores(sys.argv[1:] if args is None else args), "herl-bench", standalone_mode=False, obj=host
-        )
+        return cli.main(words, "herl-bench", standalone_mode=False, obj=host)
 
     with _end_in_order():
         code = run_command(work)
@@ -132,11 +126,9 @@ def run_command(call: Callable[[], Any]) -> int:
         return _fail(error.format_message(), error.exit_code)
     except (KeyboardInterrupt, click.Abort) as error:
         stop = error if isinstance(error, Stopped) else error.__cause__  # click's Abort stands for any of them
-        return (
-            _fail(f"stopped by {stop.signal.name}", stop.exit_code)
-            if isinstance(stop, Stopped)
-            else _fail("interrupted", INTERRUPTED)
-        )
+        if isinstance(stop, Stopped):
+            return _fail(f"stopped by {stop.signal.name}", stop.exit_code)
+        return _fail("interrupted", INTERRUPTED)
 
 
 class Stopped(KeyboardInterrupt):

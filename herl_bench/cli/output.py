@@ -82,9 +82,8 @@ class Display:
     """Both streams. kept: what a command says of its results in case that nobody could be told."""
 
     def __init__(self) -> None:
-        while (
-            descriptor := os.open(os.devnull, os.O_RDWR)
-        ) <= 2:  # a file opened later must not become the one that is printed to
+        # a file opened later must not become the one that is printed to
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
             pass
         os.close(descriptor)
         self.kept = ""
@@ -105,9 +104,8 @@ class Display:
             return code
         gone = lost.errno == errno.EPIPE
         if self.kept or not gone:
-            reason = {errno.EPIPE: "nobody reads it any more", errno.EBADF: "it is closed"}.get(
-                lost.errno or 0, lost.strerror
-            )
+            known = {errno.EPIPE: "nobody reads it any more", errno.EBADF: "it is closed"}
+            reason = known.get(lost.errno or 0, lost.strerror)
             print(f"herl-bench: stdout: {reason}" + (f"; {self.kept}" if self.kept else ""), file=sys.stderr)
         return code or (READER_GONE if gone else 1)
 

@@ -255,9 +255,8 @@ def translate_model(model: str, model_args: str | None) -> tuple[str, str | None
         )
     if path is None:
         key = "pretrained" if model in LOCAL else "model"
-        raise UsageError(
-            f"--model {model} needs --model_args {key}=…; or name the folder or hub id itself: --model PATH_OR_HUB_ID"
-        )
+        itself = "or name the folder or hub id itself: --model PATH_OR_HUB_ID"
+        raise UsageError(f"--model {model} needs --model_args {key}=…; {itself}")
     given = {name: value for name, value in given.items() if value not in ALREADY_SO.get(name, ())}
     if model in LOCAL:
         for name, value in given.items():

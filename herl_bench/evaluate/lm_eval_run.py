@@ -198,9 +198,8 @@ def check_options(policy: Policy, loaded: Loaded, options: Options) -> bool:
     """Are few-shot examples turns of a conversation? Raises `UsageError` for what lm-eval would stumble over."""
     unsafe = [name for name, task in loaded.tasks.items() if getattr(task, "UNSAFE_CODE", False)]
     if unsafe:
-        raise UsageError(
-            f"lm_eval:{unsafe[0]} runs the model's programs unprotected, which is refused here: use the task humaneval"
-        )
+        what = "runs the model's programs unprotected, which is refused here"
+        raise UsageError(f"lm_eval:{unsafe[0]} {what}: use the task humaneval")
     if options.apply_chat_template and not policy.chat:
         raise UsageError(f"--apply_chat_template: the tokenizer of {policy.name} has no chat template")
     if options.fewshot_as_multiturn and not options.apply_chat_template:

@@ -149,9 +149,8 @@ def rescore(job: Job, jobs: int) -> Iterator[tuple[int, Tally, list[str]]]:
         for (start, stop), (tally, lines) in zip(slices, pool.map(_judge_slice, slices), strict=True):
             yield stop - start, tally, lines
     except BrokenProcessPool:
-        raise HerlBenchError(
-            f"{job.file}: a process that judged it was killed, by the system's lack of memory perhaps: try fewer --jobs"
-        ) from None
+        what = "a process that judged it was killed, by the system's lack of memory perhaps"
+        raise HerlBenchError(f"{job.file}: {what}: try fewer --jobs") from None
     finally:
         pool.shutdown(cancel_futures=True)
         _job = None

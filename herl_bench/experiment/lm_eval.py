@@ -41,9 +41,8 @@ def load_lm_eval(
     from herl_bench.policy.load import Policy
 
     if not isinstance(model, Policy):
-        raise UsageError(
-            f"{PREFIX} tasks need a local model: for a server, lm-eval has its own --model local-completions"
-        )
+        own = "for a server, lm-eval has its own --model local-completions"
+        raise UsageError(f"{PREFIX} tasks need a local model: {own}")
     metadata = {"pretrained": model.path, **({"data_dir": data} if data else {})}
     loaded = load_tasks(names, [*include_path, tasks_path()], metadata)
     check_options(model, loaded, options)
@@ -75,10 +74,8 @@ class LmEvalTasks:
     def keep_samples(self, folder: Path, stamp: str, samples: bool) -> None:
         """Write the samples, now that the results stand, and drop what was kept for a second attempt."""
         for name, rows in self.samples.items() if samples else ():
-            write_whole(
-                folder / f"samples_{name}_{stamp}.jsonl",
-                "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
-            )
+            lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+            write_whole(folder / f"samples_{name}_{stamp}.jsonl", "".join(lines))
         if self.cache is not None:
             self.cache.unlink(missing_ok=True)
 
@@ -102,11 +99,8 @@ class LmEvalTasks:
     def describe_config(self, *, alone: bool) -> dict[str, Any]:
         """For lm-eval's `config`. alone: no task of our own is in the results, whose settings would stand there."""
         names = ("random_seed", "numpy_seed", "torch_seed", "fewshot_seed")
-        given = {
-            "use_cache": self.options.use_cache,
-            "bootstrap_iters": 100_000,
-            **dict(zip(names, self.options.seed, strict=True)),
-        }
+        given = {"use_cache": self.options.use_cache, "bootstrap_iters": 100_000}
+        given |= dict(zip(names, self.options.seed, strict=True))
         return given | ({"gen_kwargs": dict(self.options.gen_kwargs) or None} if alone else {})
 
     def describe_prompts(self) -> dict[str, Any]:

@@ -121,9 +121,8 @@ def carry_out(host: Host, request: Request) -> Evaluation:
     task: Task = host.get("task", request.task)
     run = _read_run_settings(Path(request.file)) if request.file != STDIN and not request.name else {}
     own_rubric = str(run.get("rubric") or "") if run.get("task") == task.name else ""
-    environment = Environment(
-        task, find_rubric(host, task, request.rubric or own_rubric), NO_TEMPLATE, find_metrics(host, task)
-    )
+    rubric = find_rubric(host, task, request.rubric or own_rubric)
+    environment = Environment(task, rubric, NO_TEMPLATE, find_metrics(host, task))
     warn_of_problems(host)
     if request.output_path and Path(request.output_path).is_dir():
         raise UsageError(f"--output_path {request.output_path} is a folder: name a file")
@@ -169,31 +168,24 @@ def _count_available(places: Sequence[Place], items: Items | None, request: Requ
     """The source's evaluation items; None where endless, unknown, or the file answers others. Raises `UsageError`."""
     if items is None or items.endless:
         if request.require_all:
-            raise UsageError(
-                f"--require_all: {items.name if items else request.called} has no end: pass --data with a folder of the"
-                " task's files"
-            )
+            endless = items.name if items else request.called
+            raise UsageError(f"--require_all: {endless} has no end: pass --data with a folder of the task's files")
         return None
     wanted, there = [example.id for example in items.evaluation], {place.id for place in places}
     missing = [name for name in wanted if name not in there]
     if request.require_all and missing:
         some = ", ".join(missing[:FIRST]) + (", …" if len(missing) > FIRST else "")
-        raise UsageError(
-            f"--require_all: {request.called} answers {len(wanted) - len(missing)} of {len(wanted)} items of"
-            f" {items.name}: {some} missing"
-        )
+        answered = f"{len(wanted) - len(missing)} of {len(wanted)} items of {items.name}"
+        raise UsageError(f"--require_all: {request.called} answers {answered}: {some} missing")
     return len(wanted) if there <= set(wanted) else None
 
 
 def _check_pass_at(places: Sequence[Place], k: int, file: str) -> None:
-    count: Counter[str] = Counter()
-    for place in places:
-        count[place.id] += place.responses
+    count = Counter(place.id for place in places for _ in range(place.responses))
     name, fewest = min(count.items(), key=lambda pair: (pair[1], pair[0]))
     if fewest < k:
-        raise UsageError(
-            f"--pass_at {k}: {file} has {fewest} response{'s' * (fewest > 1)} to {name}: every item needs {k}"
-        )
+        few = f"{fewest} response{'s' * (fewest > 1)} to {name}"
+        raise UsageError(f"--pass_at {k}: {file} has {few}: every item needs {k}")
 
 
 def _find_items(task: Task, request: Request, run: Mapping[str, Any]) -> Items:

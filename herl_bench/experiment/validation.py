@@ -92,10 +92,8 @@ def find_repeated_ids(examples: Sequence[Example], split: str, seen: dict[str, s
         seen.setdefault(example.id, split)
     for other, ids in twice.items():
         where = f"twice in {split}" if other == split else f"in {other} and in {split}"
-        yield (
-            f"{len(ids)} id{'s are' if len(ids) > 1 else ' is'} {where}, {ids[0]!r} for example: every problem needs an"
-            " id of its own"
-        )
+        count = f"{len(ids)} id{'s are' if len(ids) > 1 else ' is'}"
+        yield f"{count} {where}, {ids[0]!r} for example: every problem needs an id of its own"
 
 
 def check_gold_answers(
@@ -122,10 +120,8 @@ def check_gold_answers(
                 if fault := _find_extraction_fault(task, example, gold):
                     raised.setdefault("extract", []).append(fault)
             advance(len(chunk))
-    problems = [
-        f"{split}: {name} on {len(faults)} of {len(examples)} gold answers: {faults[0]}"
-        for name, faults in raised.items()
-    ]
+    every = f"{len(examples)} gold answers"
+    problems = [f"{split}: {name} on {len(whys)} of {every}: {whys[0]}" for name, whys in raised.items()]
     return {"items": len(examples), "gold_ok": len(examples) - len(failed), "failed": failed}, problems
 
 
@@ -168,12 +164,10 @@ def try_guidance(environment: Environment, split: str, examples: Sequence[Exampl
     if not examples:
         return
     golds = {example.id: task.gold(example) for example in examples}
-    tried = [
-        (example, draft) for example in examples for draft in ("", golds[example.id][: len(golds[example.id]) // 2])
-    ]
-    judgements = judge(
-        [example for example, _ in tried], [draft for _, draft in tried], rubric, (), environment.sandbox
-    )
+    halves = {name: gold[: len(gold) // 2] for name, gold in golds.items()}
+    tried = [(example, draft) for example in examples for draft in ("", halves[example.id])]
+    repeated, drafts = zip(*tried, strict=True)
+    judgements = judge(repeated, drafts, rubric, (), environment.sandbox)
     telling = []
     for (example, draft), judgement in zip(tried, judgements, strict=True):
         verdicts = [replace(verdict, met=False) for verdict in judgement.verdicts if verdict.met is not None]
@@ -182,11 +176,9 @@ def try_guidance(environment: Environment, split: str, examples: Sequence[Exampl
         if isinstance(final, str) and _is_told(text, final) and not _is_told(f"{example.prompt} {draft}", final):
             telling.append((example.id, final))
     if telling:
-        yield (
-            f"{split}: guidance holds the final answer of {len(dict(telling))} of {len(examples)} examples,"
-            f" {telling[0][1]!r} of {telling[0][0]} for one: a check's evidence or correction, or the template, gives"
-            " it away"
-        )
+        name, final = telling[0]
+        told = f"the final answer of {len(dict(telling))} of {len(examples)} examples, {final!r} of {name} for one"
+        yield f"{split}: guidance holds {told}: a check's evidence or correction, or the template, gives it away"
 
 
 def _is_told(text: str, answer: str) -> bool:

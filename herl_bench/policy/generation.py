@@ -66,9 +66,8 @@ def fit_prompts(policy: LanguageModel, prompt_ids: Sequence[Sequence[int]], max_
         return [list(p) for p in prompt_ids]
     room = limit - max_new_tokens
     if room < 2:  # BOS and one token to answer to
-        raise UsageError(
-            f"max_new_tokens {max_new_tokens} leaves no room for a prompt: {policy.name} reads {limit} tokens in all"
-        )
+        why = f"{policy.name} reads {limit} tokens in all"
+        raise UsageError(f"max_new_tokens {max_new_tokens} leaves no room for a prompt: {why}")
     fitted = []
     for prompt in prompt_ids:
         kept = list(prompt[-room:])  # the end holds the question, and where the answer begins
@@ -250,14 +249,11 @@ def _bind_forward(model: Any) -> Forward:
             "logits_to_keep": 1,
         }
         output = model(ids, **{name: value for name, value in arguments.items() if name in known})
-        logits: Tensor = output.logits[:, -1]
-        return logits
+        return output.logits[:, -1]  # type: ignore[no-any-return]
 
     if "past_key_values" not in known:
-        raise UsageError(
-            f"{type(model).__name__} keeps no keys and values, which generation here relies on: choose another"
-            " architecture"
-        )
+        what = "keeps no keys and values, which generation here relies on"
+        raise UsageError(f"{type(model).__name__} {what}: choose another architecture")
     return forward
 
 
