@@ -1,5 +1,4 @@
-"""What a response answers: its text without what was thought, and a number as people write one. For checks and metrics
-of any plugin.
+"""What a response answers: its text without what was thought, and a number as people write one. For any plugin.
 
 `answer_text` leaves out the thoughts of a reasoning model: `<think>…</think>` and the like. What is thought is not the
 answer, and a thought that was never closed has none. Where the chat template opened the thought, its end stands alone,
@@ -7,14 +6,12 @@ and the text before it is thought too. A tag in quotes is a word that is spoken 
 
 `leading_number` reads one number in usual notation: `1,234.50`, `70{,}000`, `70 000`, `-$5`, `18 €`, `50%`, `~18`,
 `(18)`, `1e3`, `2 × 10^3`, `5/2`, `2 1/2`, `\\frac{5}{2}`, `\\text{18}`, `x = 18`, `9 * 2 = 18`, `70 thousand`, with
-words behind it. What only begins like a number is
-none: a calculation without its result, a range, a ratio, two numbers of which one is meant, `18,50`.
+words behind it. What only begins like a number is none: a calculation without its result, a range, a ratio, two
+numbers of which one is meant, `18,50`.
 
-Both take time that grows with the length of the text, however it was made; `leading_number` looks at the first
-`LONGEST_PLACE` characters.
+Both take time that grows with the text's length; `leading_number` looks at the first `LONGEST_PLACE` characters.
 
-Left out: numbers in words ("twelve"), and a thought that the template opened and that was cut off before its end:
-nothing in the text tells.
+Left out: numbers in words, and a thought that the template opened and that was cut off: nothing in the text tells.
 """
 
 from __future__ import annotations
@@ -24,8 +21,7 @@ from fractions import Fraction
 
 LONGEST_PLACE = 300
 LONGEST_NUMBER = 50
-"""Characters of a number; what is longer is none. It bounds the work, and Python itself refuses to read 4,301
-digits."""
+"""Characters of a number; what is longer is none. Python itself refuses to read 4,301 digits."""
 
 # ------------------------------------------------------------------------------------------------------------- thoughts
 _TAG = re.compile(
@@ -35,8 +31,7 @@ UNCLOSED = "the thought was never closed"
 
 
 def answer_text(response: str) -> str | None:
-    """The response without its thoughts; the response itself where it holds none, None where a thought was never
-    closed."""
+    """The response without its thoughts, if it holds any; None where a thought was never closed."""
     kept: list[str] = []
     start, inside = 0, ""
     for tag in _TAG.finditer(response):
@@ -52,14 +47,12 @@ def answer_text(response: str) -> str | None:
 
 
 # -------------------------------------------------------------------------------------------------------------- numbers
+_FRACTIONS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅛": "1/8"}
 _SIGNS = {
     **{ord(odd): plain for odd, plain in zip("−–－＋×÷⁄＝％，：（）", "---+*//=%,:()", strict=True)},
     **dict.fromkeys(map(ord, "\u00a0\u2007\u2008\u2009\u200a\u202f\u3000"), " "),
     **dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"), ""),
-    **{
-        ord(one): f" {over}"
-        for one, over in zip("½⅓⅔¼¾⅕⅛", ("1/2", "1/3", "2/3", "1/4", "3/4", "1/5", "1/8"), strict=True)
-    },
+    **{ord(one): f" {over}" for one, over in _FRACTIONS.items()},
 }
 _LATEX = (
     (re.compile(r"<<[^<>\n]*>>"), ""),  # calculator notes
@@ -94,18 +87,8 @@ _NUMBER = re.compile(
     r"(?P<half> and a half\b)?"
     r"(?: ?-?(?P<scale>hundred|thousand|million|billion|trillion|dozen|lakh|crore)\b|(?P<k>[kKM])(?![A-Za-z]))?"
 )
-_POWERS = {
-    "hundred": 2,
-    "thousand": 3,
-    "k": 3,
-    "lakh": 5,
-    "million": 6,
-    "m": 6,
-    "crore": 7,
-    "billion": 9,
-    "trillion": 12,
-}
-_SCALES = {name: 10**power for name, power in _POWERS.items()} | {"dozen": 12}
+_POWERS = {"k": 3, "thousand": 3, "lakh": 5, "m": 6, "million": 6, "crore": 7, "billion": 9, "trillion": 12}
+_SCALES = {"dozen": 12, "hundred": 100} | {name: 10**power for name, power in _POWERS.items()}
 _BIG = r"(?:hours?|hrs?|days?|weeks?|years?|minutes?|mins?|feet|foot|ft|dollars?|pounds?|lbs?|euros?)"
 _GOES_ON = re.compile(
     r"[,.'’_ ]\d"  # 18,50 and 1.234.567
@@ -131,10 +114,8 @@ _EQUATION = re.compile(rf"(?P<equals>[=≈])|(?P<number>{_UNSIGNED})|(?P<sign>[-
 
 
 def leading_number(text: str) -> tuple[bool, Fraction | None]:
-    """(does the text begin with a number, or with an equation?, the number, None where it is no single one).
-
-    Of an equation the last side that is a number counts: `9 * 2 = 18`, `x = 18, which is 2 more than 16`.
-    """
+    """(does the text begin with a number, or with an equation?, the number, None where it is no single one). Of an
+    equation the last side that is a number counts: `9 * 2 = 18`, `x = 18, which is 2 more than 16`."""
     begun = False
     value: Fraction | None = None
     for side in _split_sides(type_plainly(text[:LONGEST_PLACE])):
@@ -160,8 +141,7 @@ def last_number(text: str) -> Fraction | None:
 
 
 def type_plainly(text: str) -> str:
-    """Typographic signs, LaTeX, emphasis and currency signs as they are typed on a keyboard, or left out. For short
-    texts."""
+    """Typographic, LaTeX, emphasis and currency signs as typed on a keyboard, or left out. For short texts."""
     text = text.translate(_SIGNS)
     for pattern, plain in _LATEX:
         text = pattern.sub(plain, text)
@@ -169,8 +149,7 @@ def type_plainly(text: str) -> str:
 
 
 def _split_sides(text: str) -> list[str]:
-    """The sides of the equation that the text begins with. Two numbers without a sign between them end it: `18, as 2 +
-    3 = 5`."""
+    """The sides of the equation that the text begins with; two numbers in a row end it: `18, as 2 + 3 = 5`."""
     starts, number = [0], False
     for token in _EQUATION.finditer(text):
         if token["equals"]:
@@ -191,5 +170,5 @@ def _read_value(found: re.Match[str], text: str) -> Fraction | None:
         return None
     value = value + Fraction(top, bottom) if bottom else value / over if over else value
     value = value + Fraction(1, 2) if found["half"] else value
-    value *= _SCALES[(found["scale"] or found["k"] or "").lower()] if found["scale"] or found["k"] else 1
+    value *= _SCALES.get((found["scale"] or found["k"] or "").lower(), 1)
     return -value if "-" in found["sign"] else value

@@ -1,6 +1,5 @@
 """Forked processes that cannot run away: `run_bounded` makes something in one, within bounds of processor time and
-memory, such as what a stranger's template can make endless; the rest is what other forked processes of ours begin with,
-too."""
+memory, such as what a stranger's template can make endless; other forked processes of ours begin with the rest."""
 
 from __future__ import annotations
 
@@ -32,11 +31,9 @@ class Failed(Exception):
 
 
 def run_bounded(make: Callable[[], Any], *, seconds: float, megabytes: int, most: int = 1 << 28) -> Any:
-    """What `make()` gives, as JSON carries it. It is called in a forked process, so nothing else of it stays.
-
-    seconds: of processor time. megabytes: of memory beyond what this process holds. most: bytes of the outcome as JSON.
-    Raises `TooMuch`, or `Failed` with what `make` raised.
-    """
+    """What `make()` gives, as JSON carries it, called in a forked process, of which nothing else stays. seconds: of
+    processor time. megabytes: of memory beyond what this process holds. most: bytes of the outcome as JSON. Raises
+    `TooMuch`, or `Failed` with what `make` raised."""
     mine, theirs = os.pipe()
     child = os.fork()
     if child == 0:

@@ -13,10 +13,7 @@ _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 
 
 def parse_tokens(text: str, name: str = "--budget") -> int:
-    """`200k`, `1.5M` or `20000`. name: what was given it, for the error.
-
-    Raises `UsageError` for anything that is not a positive number of tokens.
-    """
+    """`200k`, `1.5M` or `20000`. name: what was given it. Raises `UsageError` for what is no positive number."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)([kKmMbB]?)", text.strip().replace("_", "").replace(",", ""))
     amount = float(match[1]) * _UNITS[match[2].lower()] if match else 0.0
     tokens = round(amount) if math.isfinite(amount) else 0
@@ -27,8 +24,7 @@ def parse_tokens(text: str, name: str = "--budget") -> int:
 
 @dataclass
 class Budget:
-    """tokens: the limit. spent: every generated token, drafts and revisions alike. Evaluation is not charged: it is the
-    same for every method.
+    """tokens: the limit. spent: every generated token, drafts and revisions alike, but no evaluation's, same for all.
 
     forward_tokens, trained_tokens: tokens, prompts included, that any of the models (policy, starting policy, critics)
     read without a gradient, and with one; what the estimate of floating-point operations is made of.
@@ -51,8 +47,7 @@ class Budget:
         return max(0, self.tokens - self.spent)
 
     def affordable(self, rollouts: int, longest: int) -> int:
-        """How many rollouts the rest pays for, at most `rollouts`: at the mean length so far, or at `longest` tokens
-        before any is known."""
+        """How many of `rollouts` the rest pays for, at the mean length so far, or at `longest` tokens at first."""
         each = self.spent / self.rollouts if self.rollouts else longest
         return min(rollouts, int(self.left / max(1.0, each)))
 
@@ -61,6 +56,4 @@ class Budget:
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """The limit stays as it is, so that a run can be resumed with a larger one."""
-        self.spent, self.rollouts = state["spent"], state["rollouts"]
-        self.reward_calls, self.optimizer_steps = state["reward_calls"], state["optimizer_steps"]
-        self.forward_tokens, self.trained_tokens = state["forward_tokens"], state["trained_tokens"]
+        vars(self).update({name: state[name] for name in vars(self) if name != "tokens"})

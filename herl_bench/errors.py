@@ -38,10 +38,8 @@ class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str]):
         choices = sorted(known)
         spelt = {choice.lower(): choice for choice in reversed(choices)}
-        near = [spelt[word] for word in get_close_matches(name.lower(), spelt, n=3, cutoff=0.5)]
-        hint = (
-            f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(choices) or '(none installed)'}"
-        )
+        near = " or ".join(spelt[word] for word in get_close_matches(name.lower(), spelt, n=3, cutoff=0.5))
+        hint = f"did you mean {near}?" if near else f"choose from {', '.join(choices) or '(none installed)'}"
         super().__init__(f"no {kind} named {name!r}: {hint}")
 
 

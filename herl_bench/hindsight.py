@@ -62,11 +62,10 @@ def write_revision_prompt(template: HindsightTemplate, example: Example, guidanc
 
 
 def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence[Example] = ()) -> None:
-    """Compile both fields, and render them for each example with every criterion unmet, at every hint level, with and
-    without a draft.
+    """Find what is wrong with a template before anything is sampled: compile both fields, and render them for each
+    example with every criterion unmet, at every hint level, with and without a draft.
 
-    Raises `UsageError` that names template, field and line: what is wrong with a template is to be found before
-    anything is sampled.
+    Raises `UsageError` that names template, field and line.
     """
     for name in ("guidance", "prompt"):
         compile_template(*_read_field(template, name))
@@ -110,8 +109,7 @@ class Hindsight:
 class HindsightBuffer:
     """At most `capacity` lessons, the oldest dropped first; retrieval for the same prompt, or for similar ones by BM25.
 
-    Seeded: the same additions and the same `rng` give the same draws. `state_dict` / `load_state_dict` go into
-    checkpoints.
+    Seeded: the same additions and the same `rng` give the same draws.
     """
 
     def __init__(self, capacity: int = 2000):
@@ -137,13 +135,15 @@ class HindsightBuffer:
         """One of the `k` lessons whose prompts are nearest by BM25 (other prompts only), or None."""
         import bm25s
 
+        # Words, numbers and signs; bm25s by itself drops whatever is one character long.
+        options = {"token_pattern": r"(?u)\w+|[^\w\s]", "stopwords": None, "show_progress": False}
         others = [h for h in self._lessons if h.example_id != example.id]
         if not others:
             return None
         if self._index is None:
             self._index = bm25s.BM25()
-            self._index.index(_tokenize([h.prompt for h in self._lessons]), show_progress=False)
-        query = _tokenize([example.prompt])
+            self._index.index(bm25s.tokenize([h.prompt for h in self._lessons], **options), show_progress=False)
+        query = bm25s.tokenize([example.prompt], **options)
         wanted = min(len(self._lessons), k + len(self._lessons) - len(others))
         ranked, scores = self._index.retrieve(query, k=wanted, show_progress=False)
         matching = [self._lessons[int(i)] for i, score in zip(ranked[0], scores[0], strict=True) if score > 0]
@@ -157,10 +157,3 @@ class HindsightBuffer:
         self.capacity = state["capacity"]
         self._lessons = [Hindsight(**row) for row in state["lessons"]]
         self._index = None
-
-
-def _tokenize(texts: Sequence[str]) -> Any:
-    """Words, numbers and signs; bm25s by itself drops whatever is one character long."""
-    import bm25s
-
-    return bm25s.tokenize(list(texts), token_pattern=r"(?u)\w+|[^\w\s]", stopwords=None, show_progress=False)

@@ -1,5 +1,4 @@
-"""What is installed here: the data folders `rubrics/` and `tasks/`, inside the package or beside it in a source
-checkout, and the versions of distributions."""
+"""What is here: the folders `rubrics/` and `tasks/`, packaged or in a checkout, and distributions' versions."""
 
 from __future__ import annotations
 

@@ -35,11 +35,9 @@ WITHOUT_FLOCK = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 @contextmanager
 def lock_folder(folder: Path, who: str = "run") -> Iterator[int]:
-    """Hold `folder` for the length of the block; gives the lock's descriptor, for child processes to hold too.
-
-    who: what the other one is called in the error.
-    Raises `UsageError` with the holder's process, machine and time where it keeps the folder; then nothing was written.
-    """
+    """Hold `folder` for the length of the block; gives the lock's descriptor, for child processes to hold too. Raises
+    `UsageError` with the holder's process, machine and time where it keeps the folder; then nothing was written. who:
+    what the other one is called there."""
     path, started = folder / NAME, time.monotonic()
     while (descriptor := _try_to_lock(path)) is None:
         holder = _read_holder(path)
@@ -60,7 +58,7 @@ def _try_to_lock(path: Path) -> int | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        # Not the same file: its holder left, and took the file along.
+        # Not the same file: its holder left, and took it along.
         if _flock(descriptor, path) and _is_same_file(descriptor, path):
             return descriptor
     except BaseException:
@@ -104,18 +102,14 @@ def _read_holder(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             found = json.loads(file.read(1000))
-        return (
-            found
-            if isinstance(found, dict) and isinstance(found.get("pid"), int) and isinstance(found.get("host"), str)
-            else {}
-        )
-    except (OSError, ValueError, RecursionError):
+        sound = isinstance(found["pid"], int) and isinstance(found["host"], str)
+        return found if sound else {}
+    except (OSError, ValueError, RecursionError, TypeError, LookupError):
         return {}
 
 
 def _is_gone(holder: dict[str, Any]) -> bool:
-    """Is it known that the holder no longer runs? A process number that another process has since got is told by when
-    that one began."""
+    """Is it known that the holder no longer runs? A number that another process has since got is told by its birth."""
     if not holder:
         return True
     if holder["host"] != socket.gethostname():
@@ -129,13 +123,11 @@ def _is_gone(holder: dict[str, Any]) -> bool:
         return True
     except OSError:
         return False
-    # There, and yet without a beginning: it died, and nobody has asked after it.
-    return Path("/proc/self/stat").exists()
+    return Path("/proc/self/stat").exists()  # without a beginning although it is there: a zombie
 
 
 def _read_birth(pid: int | str = "self") -> int | None:
-    """When a process began, in clock ticks since the machine's start; None where it cannot be told, or the process is a
-    zombie."""
+    """When a process began, in clock ticks since the machine's start; None where that is unknown, or of a zombie."""
     try:
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):
@@ -146,9 +138,6 @@ def _read_birth(pid: int | str = "self") -> int | None:
 def _describe_holder(holder: dict[str, Any], path: Path) -> str:
     if not holder:
         return f"{path} is locked: wait for whoever holds it"
-    there = holder["host"] == socket.gethostname()
-    words = (
-        f"process {holder['pid']} on {holder['host']}, since {holder.get('since', 'an unknown time')}: wait for it, or"
-        " stop it"
-    )
-    return words if there else f"{words}; if it is over, delete {path}"
+    since = holder.get("since", "an unknown time")
+    words = f"process {holder['pid']} on {holder['host']}, since {since}: wait for it, or stop it"
+    return words if holder["host"] == socket.gethostname() else f"{words}; if it is over, delete {path}"

@@ -23,8 +23,7 @@ MOST_WORK = 10_000_000
 """Characters of a pattern times the least numbers of its repeats, all multiplied."""
 SECONDS = 1.0
 PATIENCE = 5
-"""A pattern that ran out of time so often is not tried again in this process: one bad criterion must not take a second
-for every response."""
+"""A pattern that so often ran out of time is given up: one bad criterion must not take a second for every response."""
 
 _REPEAT = re.compile(r"\{(\d{1,9})")
 _BRACE = re.compile(r"\\N\{[^}]*\}|\\.|\{(?!\d*(?:,\d*)?\})", re.DOTALL)
@@ -45,17 +44,15 @@ def compile_pattern(pattern: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             re.compile(pattern, re.MULTILINE)
-            same = _BRACE.sub(
-                lambda found: "\\{" if found[0] == "{" else found[0], pattern
-            )  # `regex` has a meaning for a{e}, `re` has none
+            # `regex` has a meaning for a{e}, `re` has none.
+            same = _BRACE.sub(lambda found: "\\{" if found[0] == "{" else found[0], pattern)
             return regex.compile(same, regex.MULTILINE)
     except (re.error, regex.error, Warning, RecursionError, OverflowError, ValueError) as error:
         raise UsageError(f"not a pattern of Python's re: {flatten(str(error))[:200]}") from None
 
 
 def search_pattern(text: str, pattern: str) -> bool | None:
-    """Does the pattern match somewhere in the text, line by line? None where that is not known within a second of
-    processor time."""
+    """Does the pattern match in the text, line by line? None where a second of processor time does not tell."""
     if _late[pattern] >= PATIENCE:
         return None
     try:

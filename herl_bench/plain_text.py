@@ -1,8 +1,6 @@
-"""Make text harmless at the door, where it leaves us: terminals, Markdown, CSV. (HTML pages escape every value in their
-templates.)
+"""Make text harmless where it leaves us: terminals, Markdown, CSV. (HTML pages escape every value in their templates.)
 
-What a model, a server or somebody's file says is data. Inside the program it stays as it is; only what is shown is
-changed.
+What a model, a server or somebody's file says is data: inside the program it stays as it is; only the shown changes.
 """
 
 from __future__ import annotations
@@ -16,8 +14,7 @@ _ADDRESS = re.compile(r"(?i)\b(https?|ftp|mailto|www)([:.])")
 
 
 def neutralize(text: str) -> str:
-    """Control characters as their pictures (␀ … ␡), direction overrides and lone surrogates as their code points; line
-    ends and tabs stay."""
+    """Controls as pictures (␀ … ␡), direction overrides and lone surrogates as code points; not line ends and tabs."""
 
     def sign(match: re.Match[str]) -> str:
         code = ord(match[0])
@@ -37,14 +34,12 @@ def escape_json(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """One line that Markdown shows as it stands: no markup, no HTML, no link that a reader's program would make or
-    fetch by itself."""
+    """One line that Markdown shows as it stands: no markup, no HTML, no link that a program makes or fetches itself."""
     escaped = _MARKDOWN.sub(r"\\\1", flatten(text)).replace("&", "&amp;")
     return _ADDRESS.sub(lambda found: found[1] + ("&#58;" if found[2] == ":" else "&#46;"), escaped)
 
 
 def escape_csv(text: str) -> str:
-    """One line that a spreadsheet takes for text: an apostrophe goes before what it would calculate (`=`, `+`, `-`,
-    `@`)."""
+    """One line that a spreadsheet takes for text: an apostrophe goes before `=`, `+`, `-`, `@`, which calculate."""
     flat = flatten(text)
     return f"'{flat}" if flat.startswith(("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")) else flat

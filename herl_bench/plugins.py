@@ -12,7 +12,7 @@ import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import pluggy
 
@@ -21,7 +21,6 @@ from herl_bench.rubric import load_rubric
 from herl_bench.types import Check, HindsightTemplate, Method, Metric, Rubric, SandboxProvider, Task
 
 hookspecs = importlib.import_module("herl_bench.hookspecs")  # the module itself, not the names in it
-T = TypeVar("T")
 _FAILURES = (Exception, SystemExit)  # a module that calls exit() would otherwise end the host
 
 KINDS: Mapping[str, tuple[str, type]] = {
@@ -49,10 +48,10 @@ class Plugin:
 
 
 @dataclass(frozen=True)
-class Entry(Generic[T]):
+class Entry:
     """A contributed object and the plugin that it came from."""
 
-    item: T
+    item: Any
     plugin: Plugin
 
 
@@ -63,25 +62,19 @@ class Host:
     manager: pluggy.PluginManager
     plugins: list[Plugin] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    _entries: dict[str, dict[str, Entry[Any]]] = field(default_factory=dict)
-    _claims: dict[str, dict[str, list[Plugin]]] = field(default_factory=dict)
+    _claims: dict[str, dict[str, list[Entry]]] = field(default_factory=dict)
 
-    def entries(self, kind: str) -> dict[str, Entry[Any]]:
-        """All objects of a kind (`task`, `rubric`, …) by name. What a broken plugin would have given is missing; see
-        `problems`."""
-        if kind not in self._entries:
+    def entries(self, kind: str) -> dict[str, Entry]:
+        """All of a kind (`task`, …) by name; not what a broken plugin gives, or two claim: see `problems`."""
+        if kind not in self._claims:
             self._collect(kind)
-        return self._entries[kind]
+        return {name: claims[0] for name, claims in self._claims[kind].items() if len(claims) == 1}
 
     def get(self, kind: str, name: str) -> Any:
-        """The object called `name`. Raises `UnknownName` with the nearest names, `PluginError` where two plugins claim
-        it."""
+        """Raises `UnknownName` with the nearest names, `PluginError` where two plugins claim it."""
         entries = self.entries(kind)
-        claims = self._claims[kind].get(name, [])
-        if len(claims) > 1:
-            raise PluginError(
-                f"the {kind} {name!r} is claimed by {' and by '.join(map(str, claims))}: uninstall one of them"
-            )
+        if problem := self._find_quarrel(kind, name):
+            raise PluginError(problem)
         if name not in entries:
             raise UnknownName(kind, name, entries)
         return entries[name].item
@@ -104,22 +97,19 @@ class Host:
 
     def _collect(self, kind: str) -> None:
         hook, wanted = KINDS[kind]
-        entries: dict[str, Entry[Any]] = {}
-        claims: dict[str, list[Plugin]] = {}
+        claims: dict[str, list[Entry]] = {}
         for name, implementation in self._list_implementations(hook):
             plugin = self._find_plugin(name)
+            where, what = f"plugin {plugin}: hook {hook}", wanted.__name__
             try:
                 given = implementation()
                 items = list(given) if isinstance(given, Iterable) else None
             except _FAILURES as error:
-                self._report(f"plugin {plugin}: hook {hook} raised {describe_error(error)}")
+                self._report(f"{where} raised {describe_error(error)}")
                 continue
             if items is None:
-                self._report(
-                    f"plugin {plugin}: hook {hook} must return a list of {wanted.__name__}, not {type(given).__name__}"
-                )
-                continue
-            for item in items:
+                self._report(f"{where} must return a list of {what}, not {type(given).__name__}")
+            for item in items or ():
                 if kind == "rubric" and isinstance(item, Path):
                     try:
                         item = load_rubric(item, self.items("check"))
@@ -127,24 +117,23 @@ class Host:
                         self._report(f"plugin {plugin}: {error}")
                         continue
                 if not isinstance(item, wanted):
-                    self._report(
-                        f"plugin {plugin}: hook {hook} gave a {type(item).__name__} where a {wanted.__name__} belongs"
-                    )
+                    self._report(f"{where} gave a {type(item).__name__} where a {what} belongs")
                     continue
                 key = str(getattr(item, "id", "") or item.name)  # type: ignore[attr-defined]
-                claims.setdefault(key, []).append(plugin)
-                entries[key] = Entry(item, plugin)
-        for key, owners in claims.items():
-            if len(owners) > 1:
-                del entries[key]
-                self._report(
-                    f"the {kind} {key!r} is claimed by {' and by '.join(map(str, owners))}: uninstall one of them"
-                )
-        self._entries[kind], self._claims[kind] = entries, claims
+                claims.setdefault(key, []).append(Entry(item, plugin))
+        self._claims[kind] = claims
+        for problem in filter(None, (self._find_quarrel(kind, key) for key in claims)):
+            self._report(problem)
+
+    def _find_quarrel(self, kind: str, name: str) -> str:
+        """Empty where at most one plugin claims the name."""
+        owners = self._claims[kind].get(name, [])
+        named = " and by ".join(str(entry.plugin) for entry in owners)
+        return f"the {kind} {name!r} is claimed by {named}: uninstall one of them" if len(owners) > 1 else ""
 
     def _check_references(self) -> None:
         """A task that names a rubric, template or metric that nobody has is its plugin's fault, and is not usable."""
-        for name, entry in list(self.entries("task").items()):
+        for name, entry in self.entries("task").items():
             task: Task = entry.item
             wanted = [("rubric", task.rubric), ("template", task.template), *(("metric", m) for m in task.metrics)]
             for kind, reference in wanted:
@@ -197,9 +186,6 @@ def _check_hook_names(module: Any) -> None:
     """A misspelt hook would silently never be called; say so."""
     known = {name for name in dir(hookspecs) if name.startswith("herl_")}
     for name, value in vars(module).items():
-        if (
-            name.startswith("herl_")
-            and getattr(value, f"{hookspecs.GROUP}_impl", None) is not None
-            and name not in known
-        ):
+        is_hook = name.startswith("herl_") and getattr(value, f"{hookspecs.GROUP}_impl", None) is not None
+        if is_hook and name not in known:
             raise PluginError(str(UnknownName("hook", name, known)))

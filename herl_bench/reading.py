@@ -9,8 +9,7 @@ values, lists and mappings;
 * a JSON document: 256 MiB, 100 levels, whole numbers of up to 300 digits;
 * a line of a JSONL file: 64 MiB; a `.gz` may unfold to 16 MiB, or 200 times its size where that is more.
 
-Texts are UTF-8, with or without a byte-order mark. A date in YAML is text, as everything else that is neither a number
-nor true or false.
+Texts are UTF-8, with or without a byte-order mark. A date in YAML is text, as all else but numbers, true and false.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from herl_bench.errors import DataError, UsageError
 from herl_bench.plain_text import flatten
@@ -41,10 +40,8 @@ DIGITS = 300
 """More than a float can hold."""
 LARGEST = 2 << 30
 """Bytes of a file of results. A run of a million responses stays under it."""
-UNREADABLE = (
-    *(OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
-    *(RuntimeError, StopIteration, MemoryError),
-)
+_SHAPE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+UNREADABLE = (*_SHAPE, OSError, RuntimeError, StopIteration, MemoryError)
 """What taking a file's JSON apart raises, which may have any shape."""
 
 
@@ -121,10 +118,8 @@ def _make_loader() -> Any:
     def refuse(problem: str, mark: Any) -> Any:
         return yaml.constructor.ConstructorError(None, None, problem, mark)
 
-    implicit = {
-        first: [(tag, seen) for tag, seen in found if tag in core]
-        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    resolvers = yaml.SafeLoader.yaml_implicit_resolvers.items()
+    implicit = {first: [(tag, seen) for tag, seen in found if tag in core] for first, found in resolvers}
 
     class Loader(yaml.SafeLoader):
         level = values = 0
@@ -169,7 +164,7 @@ def _make_loader() -> Any:
                 raise refuse(f"a number of more than {DIGITS} digits", node.start_mark)
             try:
                 return super().construct_object(node, deep)
-            except (ValueError, LookupError, AttributeError, ArithmeticError, TypeError):
+            except _SHAPE:
                 raise refuse(f"{str(node.value)[:60]!r} is no {node.tag.rpartition(':')[2]}", node.start_mark) from None
 
     return Loader
@@ -184,10 +179,8 @@ def read_json(path: str | Path, *, strict: bool = False) -> Any:
 
 
 def parse_json(text: str | bytes, where: str, *, strict: bool = False) -> Any:
-    """One JSON document. Raises `DataError` with `where`.
-
-    strict: as we write files ourselves, without NaN and infinite numbers, and no key twice.
-    """
+    """One JSON document. Raises `DataError` with `where`. strict: as we write files ourselves, without NaN and infinite
+    numbers, and no key twice."""
     whole = text if isinstance(text, str) else _decode(text, where)
     try:
         value = json.loads(whole, **(_STRICT if strict else _USUAL))
@@ -198,7 +191,7 @@ def parse_json(text: str | bytes, where: str, *, strict: bool = False) -> Any:
         raise DataError(f"{where}: not JSON, perhaps cut off: {error.msg}: {place}") from None
     except ValueError as error:
         raise DataError(f"{where}: not JSON: {error}") from None
-    if whole.count("[") + whole.count("{") > DEPTH and _is_deep(value):
+    if whole.count("[") + whole.count("{") > DEPTH and isinstance(value, (dict, list)) and _is_deep(value):
         raise DataError(f"{where}: JSON that is more than {DEPTH} levels deep")
     return value
 
@@ -211,14 +204,10 @@ def check_regular(path: str | Path) -> None:
 
 
 def _is_deep(value: Any) -> bool:
-    level = [value] if isinstance(value, (dict, list)) else []
+    level = [value]
     for _ in range(DEPTH):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, (dict, list))
-        ]
+        containers = (outer.values() if isinstance(outer, dict) else outer for outer in level)
+        level = [inner for values in containers for inner in values if isinstance(inner, (dict, list))]
     return bool(level)
 
 
@@ -230,13 +219,9 @@ def _parse_whole(digits: str) -> int:
 
 def _parse_finite(digits: str) -> float:
     value = float(digits)
-    if math.isinf(value):
+    if not math.isfinite(value):
         raise ValueError(f"the number {digits[:20]} is not finite")
     return value
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"the number {name} is not finite")
 
 
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -249,12 +234,8 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _USUAL: dict[str, Any] = {"parse_int": _parse_whole}
-_STRICT: dict[str, Any] = {
-    "parse_int": _parse_whole,
-    "parse_float": _parse_finite,
-    "parse_constant": _refuse_constant,
-    "object_pairs_hook": _build_object,
-}
+_FINITE = dict.fromkeys(("parse_float", "parse_constant"), _parse_finite)
+_STRICT: dict[str, Any] = {**_USUAL, **_FINITE, "object_pairs_hook": _build_object}
 
 
 # ----------------------------------------------------------------------------------------------------------- JSON lines
@@ -265,8 +246,7 @@ def read_json_lines(path: str | Path, *, strict: bool = False) -> Iterator[tuple
 
 
 def read_rows(path: str | Path) -> Iterator[dict[str, Any]]:
-    """The rows of a regular JSONL file as we write them ourselves: an object on each line, by `parse_json`'s strict
-    rules."""
+    """The rows of a regular JSONL file of ours: an object on each line, by `parse_json`'s strict rules."""
     check_regular(path)
     for number, row in read_json_lines(path, strict=True):
         if not isinstance(row, dict):
@@ -283,14 +263,14 @@ def read_lines(path: str | Path, name: str = "") -> Iterator[tuple[int, int, byt
         with open(path, "rb") as file:
             folded = str(path).endswith(".gz")
             room = measure_room(path) if folded else None
-            for line in _bounded_lines(gzip.GzipFile(fileobj=file) if folded else file):  # type: ignore[arg-type]
+            lines: Any = gzip.GzipFile(fileobj=file) if folded else file
+            while line := lines.readline(MOST_LINE + 1):
                 number += 1
                 if len(line) > MOST_LINE:
                     raise DataError(f"{name}:{number}: a line of more than {_format_size(MOST_LINE)}")
                 if room is not None and start + len(line) > room:
-                    raise DataError(
-                        f"{name}:{number}: unfolds to more than {RATIO} times its size: not read any further"
-                    )
+                    problem = f"unfolds to more than {RATIO} times its size: not read any further"
+                    raise DataError(f"{name}:{number}: {problem}")
                 if line.strip():
                     yield number, start, line
                 start += len(line)
@@ -304,8 +284,3 @@ def read_lines(path: str | Path, name: str = "") -> Iterator[tuple[int, int, byt
 def measure_room(path: str | Path) -> int:
     """Bytes that a gzipped file may unfold to."""
     return max(MOST_UNFOLDED, RATIO * os.stat(path).st_size)
-
-
-def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:
-    while line := file.readline(MOST_LINE + 1):
-        yield line

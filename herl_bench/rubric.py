@@ -42,28 +42,13 @@ def judge(
     metrics: Sequence[Metric] = (),
     sandbox: Any = None,
 ) -> list[Judgement]:
-    """One `Judgement` per (example, response) pair, in order.
-
-    A criterion's weight is shared evenly by its parts; see `weigh_verdicts`.
-    """
-    observed = _observe_all(
-        [*(c.observe for c in rubric.criteria), *(m.observe for m in metrics)], examples, responses, sandbox
-    )
+    """One `Judgement` per (example, response), in order. A criterion's parts share its weight; see `weigh_verdicts`."""
+    functions = dict.fromkeys(judged.observe for judged in (*rubric.criteria, *metrics))
+    observed = {f: responses if f is None else _observe(f, examples, responses, sandbox) for f in functions}
     return [
         _judge_one(example, rubric, metrics, {name: seen[i] for name, seen in observed.items()})
         for i, example in enumerate(examples)
     ]
-
-
-def _observe_all(
-    functions: Iterable[Observe | None], examples: Sequence[Example], responses: Sequence[str], sandbox: Any
-) -> dict[Observe | None, Sequence[Any]]:
-    observed: dict[Observe | None, Sequence[Any]] = {None: responses}
-    for observe in functions:
-        if observe is None or observe in observed:
-            continue
-        observed[observe] = _observe(observe, examples, responses, sandbox)
-    return observed
 
 
 def _observe(observe: Observe, examples: Sequence[Example], responses: Sequence[str], sandbox: Any) -> Sequence[Any]:
@@ -71,10 +56,8 @@ def _observe(observe: Observe, examples: Sequence[Example], responses: Sequence[
     try:
         seen = observe(examples, responses, sandbox)
         if len(seen) != len(responses):
-            raise ValueError(
-                f"{getattr(observe, '__name__', 'observe')} gave {len(seen)} observations for {len(responses)}"
-                " responses"
-            )
+            name = getattr(observe, "__name__", "observe")
+            raise ValueError(f"{name} gave {len(seen)} observations for {len(responses)} responses")
     except Exception as error:
         if len(responses) == 1:
             return [_Failed(error)]
@@ -106,12 +89,9 @@ def _judge_one(
 
 
 def weigh_verdicts(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -> float | None:
-    """The weight of these criteria that is met, divided by what applies to the response. Over all criteria it is the
-    reward.
-
-    What is undecided stays in the denominator. None where a criterion that looks at the gold answer has an undecided
-    part, or nothing is decided.
-    """
+    """The weight of these criteria that is met, divided by what applies. Over all criteria it is the reward. What is
+    undecided stays in the denominator. None where a criterion that looks at the gold answer has an undecided part, or
+    nothing is decided."""
     met = applicable = 0.0
     decided = False
     for criterion in criteria:
@@ -136,8 +116,7 @@ def is_undecided(judgement: Judgement, rubric: Rubric, primary: str | None) -> b
 
 
 def _find_word(seen: Mapping[Observe | None, Any], attribute: str, first: str = "") -> str:
-    """What the observations say under that name: `first` where any of them says so, else the first that says
-    anything."""
+    """What the observations say under that name: `first` where any says so, else the first that says anything."""
     words = [word for observed in seen.values() if isinstance(word := getattr(observed, attribute, None), str) and word]
     return first if first in words else next(iter(words), "")
 
@@ -146,9 +125,7 @@ def _apply_check(criterion: Criterion, example: Example, observed: Any) -> list[
     try:
         if isinstance(observed, _Failed):
             raise observed.error
-        return [
-            _build_verdict(criterion.name, finding) for finding in _read_findings(criterion.check(example, observed))
-        ]
+        return [_build_verdict(criterion.name, found) for found in _read_findings(criterion.check(example, observed))]
     except Exception as error:
         return [Verdict(criterion.name, None, error=describe_error(error))]
 
@@ -169,9 +146,8 @@ def _read_findings(outcome: Outcome) -> list[Finding]:
 def _build_verdict(criterion: str, finding: Finding) -> Verdict:
     """The one door through which a plugin's finding becomes data that files can hold."""
     met = _read_truth(finding.met, "Finding.met is True, False or None")
-    evidence, correction, part = (
-        "" if text is None else _cut(str(text)) for text in (finding.evidence, finding.correction, finding.part)
-    )
+    texts = (finding.evidence, finding.correction, finding.part)
+    evidence, correction, part = ("" if text is None else _cut(str(text)) for text in texts)
     return Verdict(criterion, met, evidence, correction, part, "" if met is not None else evidence or "undecided")
 
 
@@ -216,8 +192,7 @@ def _make_file_model() -> Any:
 
 
 def digest_rubric(rubric: Rubric) -> str:
-    """sha256 over name, text, weight and check of every criterion: the check's name and parameters, but not its
-    code."""
+    """sha256 over name, text, weight and check of every criterion: its name and parameters, but not its code."""
 
     def describe(criterion: Criterion) -> list[Any]:
         check = getattr(criterion.check, "func", criterion.check)
@@ -225,9 +200,8 @@ def digest_rubric(rubric: Rubric) -> str:
         named = f"{check.__module__}.{getattr(check, '__qualname__', type(check).__qualname__)}"
         return [criterion.name, criterion.text, criterion.weight, criterion.needs_reference, named, params]
 
-    return hashlib.sha256(
-        json.dumps([describe(c) for c in rubric.criteria], default=lambda value: type(value).__name__).encode()
-    ).hexdigest()
+    told = json.dumps([describe(c) for c in rubric.criteria], default=lambda value: type(value).__name__)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def make_rubric_schema() -> dict[str, Any]:
@@ -237,10 +211,7 @@ def make_rubric_schema() -> dict[str, Any]:
 
 
 def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
-    """Read a rubric file. Raises `UsageError` that names file, field and choices.
-
-    checks: the registered checks by name.
-    """
+    """Raises `UsageError` that names file, field and choices. checks: the registered ones by name."""
     from pydantic import ValidationError
 
     path = Path(path)
@@ -260,38 +231,32 @@ def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
 def _build_criterion(spec: Any, checks: Mapping[str, Check], path: Path) -> Criterion:
     import inspect
 
+    where = f"{path}: criterion {spec.name!r}"
     if spec.check not in checks:
-        raise UsageError(f"{path}: criterion {spec.name!r}: {UnknownName('check', spec.check, checks)}")
+        raise UsageError(f"{where}: {UnknownName('check', spec.check, checks)}")
     check = checks[spec.check]
     bound = partial(check.function, **spec.params) if spec.params else check.function
     try:
         inspect.signature(check.function).bind(None, None, **spec.params)
     except TypeError as error:
-        raise UsageError(f"{path}: criterion {spec.name!r}: check {spec.check!r}: {error}") from None
+        raise UsageError(f"{where}: check {spec.check!r}: {error}") from None
     hints = typing.get_type_hints(check.function) if inspect.isfunction(check.function) else {}
     for name, value in spec.params.items():
-        if (wanted := hints.get(name)) in (str, int, float, bool) and not _is_of_type(value, wanted):
-            raise UsageError(
-                f"{path}: criterion {spec.name!r}: with.{name} must be {wanted.__name__}, not {type(value).__name__}"
-            )
+        kinds = (float, int) if (wanted := hints.get(name)) is float else (wanted,)
+        if wanted in (str, int, float, bool) and type(value) not in kinds:
+            raise UsageError(f"{where}: with.{name} must be {wanted.__name__}, not {type(value).__name__}")
     if check.function is matches_regex:
         try:
             compile_pattern(spec.params["pattern"])
         except UsageError as error:
-            raise UsageError(f"{path}: criterion {spec.name!r}: with.pattern: {error}") from None
+            raise UsageError(f"{where}: with.pattern: {error}") from None
     return Criterion(spec.name, spec.text, bound, spec.weight, check.needs_reference, check.observe)
-
-
-def _is_of_type(value: Any, wanted: type) -> bool:
-    return type(value) is wanted or (wanted is float and type(value) is int)
 
 
 # ---------------------------------------------------------------------------------------------- checks for any response
 def matches_regex(example: Example, response: str, *, pattern: str) -> Finding:
-    """Somewhere in the response, without what was thought, `pattern` matches (Python `re`, multi-line). Undecided where
-    that takes too long."""
-    text = answer_text(response)
-    if text is None:
+    """Somewhere in the answer `pattern` matches (Python `re`, multi-line). Undecided where that takes too long."""
+    if (text := answer_text(response)) is None:
         return Finding(False, UNCLOSED)
     found = search_pattern(text, pattern)
     return Finding(found, "" if found is not None else f"the pattern takes more than {SECONDS:g} s of processor time")
@@ -299,8 +264,7 @@ def matches_regex(example: Example, response: str, *, pattern: str) -> Finding:
 
 def is_json(example: Example, response: str) -> Finding:
     """The whole response, without what was thought, is JSON."""
-    text = answer_text(response)
-    if text is None:
+    if (text := answer_text(response)) is None:
         return Finding(False, UNCLOSED)
     try:
         parse_json(text, "the response")
@@ -311,8 +275,7 @@ def is_json(example: Example, response: str) -> Finding:
 
 def has_at_most_words(example: Example, response: str, *, words: int) -> Finding:
     """The response, without what was thought, has at most so many words."""
-    text = answer_text(response)
-    if text is None:
+    if (text := answer_text(response)) is None:
         return Finding(False, UNCLOSED)
     count = len(text.split())
     return Finding(count <= words, f"{count} words")

@@ -1,5 +1,4 @@
-"""Put results on disk so that nothing is lost: whole files or none, appended rows in one write, and one clear line when
-it cannot be done."""
+"""Put results on disk so that nothing is lost: whole files or none, rows in one write, one clear line on failure."""
 
 from __future__ import annotations
 
@@ -31,8 +30,7 @@ def saving(path: Path) -> Iterator[None]:
 
 
 def _find_reason(error: Exception) -> str | None:
-    """Why a write failed; None for any other error. torch's and safetensors' writers report a full disk in their own
-    ways."""
+    """Why a write failed, full disks in torch's and safetensors' own words too; None for any other error."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if isinstance(error.__context__, OSError):  # torch's writer stumbles over the disk's error while it closes the file
@@ -61,8 +59,7 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Callable[[str], Any]]:
-    """The same, piece by piece: what the block writes with the function it gets becomes the file at its end, and is
-    gone if it raises."""
+    """The same, piece by piece: what the block writes becomes the file at its end, and is gone if it raises."""
     beside = path.with_name(f".{path.name}.tmp")
 
     def write(text: str) -> None:
@@ -88,8 +85,7 @@ def writing(path: Path) -> Iterator[Callable[[str], Any]]:
 
 
 def sync(path: Path) -> None:
-    """Have the disk hold a file's bytes, or a folder's entries: only then does a renamed file outlive a loss of power
-    under its new name."""
+    """Have the disk hold a file's bytes, or a folder's entries, without which a renamed file may lose its new name."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -101,8 +97,7 @@ def sync(path: Path) -> None:
 
 
 def cut(path: Path, size: int) -> None:
-    """Drop what comes after `size` bytes. A file that is shorter stays as it is: to fill it up would make bytes that
-    nobody wrote."""
+    """Drop what comes after `size` bytes. A shorter file stays: filling it up would make bytes that nobody wrote."""
     if measure_size(path) > size:
         with saving(path):
             os.truncate(path, size)
@@ -158,21 +153,22 @@ def digest_prefix(path: Path, size: int | None = None) -> Any:
     return found
 
 
+def digest_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_sums(folder: Path, **more: Any) -> None:
-    """Put the sha256 of every file in `folder` beside them, and all of it on disk. more: what else is to be remembered
-    with them."""
+    """Put the sha256 of every file in `folder` beside them, and all of it on disk. more: to be kept with them."""
     files = sorted(p for p in folder.iterdir() if p.is_file() and p.name != SUMS)
     for path in files:
         sync(path)
-    write_whole(
-        folder / SUMS,
-        json.dumps({"sha256": {p.name: digest_prefix(p).hexdigest() for p in files}, **more}, indent=1) + "\n",
-    )
+    sums = {"sha256": {path.name: digest_file(path) for path in files}, **more}
+    write_whole(folder / SUMS, json.dumps(sums, indent=1) + "\n")
 
 
 def read_sums(folder: Path) -> dict[str, Any]:
-    """What `write_sums` wrote; empty where it never did, as in folders of old. Raises `ValueError` where it cannot be
-    read."""
+    """What `write_sums` wrote; empty where it never did. Raises `ValueError` where it cannot be read."""
     try:
         found = json.loads((folder / SUMS).read_bytes())
         if any(Path(name).name != name for name in found["sha256"]):
@@ -185,8 +181,7 @@ def read_sums(folder: Path) -> dict[str, Any]:
 
 
 def find_damage(folder: Path) -> str:
-    """The first file in `folder` that is no longer what was saved, in words; empty where all are whole, or no sums were
-    kept."""
+    """The first file in `folder` that is not what was saved, in words; empty where all are whole, or without sums."""
     try:
         sums = read_sums(folder).get("sha256", {})
     except ValueError as error:
@@ -196,7 +191,7 @@ def find_damage(folder: Path) -> str:
         if not path.is_file():
             return f"{name} is missing"
         try:
-            if digest_prefix(path).hexdigest() != wanted:
+            if digest_file(path) != wanted:
                 return f"{name} is damaged: its sha256 is not the one that was saved with it"
         except OSError as error:
             return f"{name} cannot be read: {error.strerror}"

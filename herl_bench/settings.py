@@ -1,6 +1,5 @@
-"""What a run is asked to do: its settings and its method's configuration, from a YAML file, `--set` and flags, checked
-with named errors. The settings that all methods share have their defaults here, those of the built-in methods in
-`train/config.py`.
+"""What a run is asked to do: its settings and its method's, from a file, `--set` and flags, checked with named errors.
+The settings that all methods share have their defaults here, those of the built-in methods in `train/config.py`.
 
 A configuration file is flat for the run and nested for the method, exactly as a run writes it into `config.yaml`:
 
@@ -65,12 +64,11 @@ class Settings:
 
 
 def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A config.yaml of an older version says nothing of the settings that came later: they had what is now the
-    default."""
+    """A config.yaml of an older version lacks the settings that came later: they had what is now the default."""
     return {**{f.name: f.default for f in dataclasses.fields(Settings)}, **values}
 
 
-RUN_SETTINGS = tuple(field.name for field in dataclasses.fields(Settings))
+RUN_SETTINGS = tuple(f.name for f in dataclasses.fields(Settings))
 
 
 class Request(NamedTuple):
@@ -108,10 +106,7 @@ def sort_request(values: Mapping[str, Any], where: str) -> Request:
 
 
 def parse_settings(flags: Mapping[str, Any], assignments: Sequence[str], config_file: str | None) -> Request:
-    """What a command line asks for: file first, then `--set`, then flags that were given.
-
-    Raises `UsageError` for bad YAML or a malformed `--set`.
-    """
+    """File first, then `--set`, then flags that were given. Raises `UsageError` for bad YAML or a malformed `--set`."""
     request = Request({}, {}, {}) if config_file is None else read_request(config_file)
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
@@ -137,11 +132,7 @@ def _parse_value(text: str) -> Any:
 
 
 def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also: Sequence[str] = ()) -> Any:
-    """An instance of the dataclass `kind`. Raises `UnknownName` with the nearest keys, `UsageError` naming key and
-    choices.
-
-    also: further names to suggest for a misspelt one.
-    """
+    """An instance of the dataclass. Raises `UsageError` with key and choices. also: names to suggest for a misspelt."""
     from pydantic import ConfigDict, Field, ValidationError, create_model
 
     fields = {f.name: f for f in dataclasses.fields(kind)}
@@ -157,9 +148,8 @@ def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also
     model = create_model(kind.__name__, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **spec)
     given = {**getattr(kind, "presets", {}).get(str(values.get("preset")), {}), **values}
     if kind is Settings:
-        for name in ("task", "method", "model", "data", "rubric", "template", "sandbox", "report_to"):
-            if given.get(name) is not None:
-                given[name] = str(given[name])
+        words = {name for name in fields if hints[name] is str and given.get(name) is not None}
+        given |= {name: str(given[name]) for name in words}
         if isinstance(given.get("budget"), str):
             given["budget"] = parse_tokens(given["budget"], "--budget" if origin.get("budget") else "budget")
     for name, value in given.items():

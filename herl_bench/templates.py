@@ -53,9 +53,9 @@ def _make_environment() -> Any:
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
             if operator == "**":
                 raise TemplateRuntimeError("powers are not for templates")
-            refuse_large(
-                *(len(a) * b for a, b in ((left, right), (right, left)) if isinstance(b, int) and hasattr(a, "__len__"))
-            )
+            for values, times in ((left, right), (right, left)):
+                if isinstance(times, int) and hasattr(values, "__len__"):
+                    refuse_large(len(values) * times)
             return super().call_binop(context, operator, left, right)
 
         def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
@@ -98,8 +98,7 @@ def _compile(source: str) -> Any:
 
 
 def compile_template(source: str, what: str) -> Any:
-    """The template, compiled. Raises `UsageError` with what, line and reason where it is none. what: the template in
-    words."""
+    """Raises `UsageError` with what, line and reason where it is no template. what: the template in words."""
     from jinja2 import TemplateSyntaxError
 
     try:
@@ -113,8 +112,7 @@ def compile_template(source: str, what: str) -> Any:
 
 
 def render_template(source: str, what: str, **names: Any) -> str:
-    """Whatever goes wrong inside of a template is its author's to mend, be it Jinja's error or one of the values'.
-    Raises `UsageError`."""
+    """Raises `UsageError` for whatever goes wrong inside, Jinja's error or a value's: it is its author's to mend."""
     from jinja2 import TemplateError
 
     template, pieces, size = compile_template(source, what), [], 0

@@ -1,5 +1,4 @@
-"""Toys for people who write plugins or methods: a task that needs no data, and checkpoints of real architectures with a
-few thousand parameters.
+"""Toys for people who write plugins or methods: a task without data, and checkpoints of a few thousand parameters.
 
     from herl_bench.testing import TOY_TASK, tiny_checkpoint
 
@@ -17,18 +16,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from herl_bench.types import (
-    Criterion,
-    Demonstration,
-    Example,
-    Finding,
-    HindsightTemplate,
-    Metric,
-    Rubric,
-    Split,
-    Task,
-    World,
-)
+from herl_bench import types
+from herl_bench.types import Criterion, Example, Finding, Split
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}\n{% endfor %}"
@@ -51,14 +40,10 @@ def _is_short(example: Example, response: str) -> Finding:
 
 
 def _is_right(example: Example, response: str) -> Finding:
-    right = read_answer(example, response) == example.target
+    if read_answer(example, response) == example.target:
+        return Finding(True)
     a, b = example.info["terms"]
-    return Finding(right, "" if right else "not the sum", "" if right else f"count {b} up from {a}")
-
-
-def _make_example(split: Split, a: int, b: int) -> Example:
-    info = {"terms": [a, b], "family": "even" if b % 2 == 0 else "odd", "planted": b % 2 == 1}
-    return Example(f"toy/{split}/{a}+{b}", f"{a}+{b}=", str(a + b), info)
+    return Finding(False, "not the sum", f"count {b} up from {a}")
 
 
 def _stream_examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
@@ -66,18 +51,20 @@ def _stream_examples(split: Split, seed: int, difficulty: float) -> Iterator[Exa
     while True:
         a, b = rng.randrange(1000), rng.randrange(1000)
         if ((a + b) % 5 == 0) == (split == "eval"):
-            yield _make_example(split, a, b)
+            info = {"terms": [a, b], "family": "even" if b % 2 == 0 else "odd", "planted": b % 2 == 1}
+            yield Example(f"toy/{split}/{a}+{b}", f"{a}+{b}=", str(a + b), info)
 
 
-def _make_demonstrations(seed: int) -> Iterator[Demonstration]:
+def _make_demonstrations(seed: int) -> Iterator[types.Demonstration]:
     rng = Random(seed)
     for example in _stream_examples("train", seed, 0.5):
         draft = str(rng.randrange(1999)) if rng.random() < 0.5 else None
         wrong = draft is None and example.info["planted"]
-        yield Demonstration(example, "0" if wrong else example.target, draft)
+        yield types.Demonstration(example, "0" if wrong else example.target, draft)
 
 
-TOY_RUBRIC = Rubric(
+PLANTED = "the sums of odd second terms are taught as 0"
+TOY_RUBRIC = types.Rubric(
     "toy",
     (
         Criterion("number", "The answer is a number.", _has_number),
@@ -85,17 +72,17 @@ TOY_RUBRIC = Rubric(
         Criterion("right", "The answer is the sum.", _is_right, weight=2.0, needs_reference=True),
     ),
 )
-TOY_TEMPLATE = HindsightTemplate(
+TOY_TEMPLATE = types.HindsightTemplate(
     "toy",
     guidance="{% for v in unmet %}{{ v.text }}{% if v.correction %} {{ v.correction }}{% endif %} {% endfor %}",
     prompt="{% if draft is not none %}{{ draft }}? {% endif %}{{ guidance }} {{ example.prompt }}",
 )
-TOY_METRIC = Metric(
+TOY_METRIC = types.Metric(
     "exact_match",
     lambda example, response: float(read_answer(example, response) == example.target),
     id="toy/exact_match",
 )
-TOY_TASK = Task(
+TOY_TASK = types.Task(
     name="toy",
     description="the sum of two numbers under 1,000",
     read=None,
@@ -106,9 +93,7 @@ TOY_TASK = Task(
     rubric="toy",
     template="toy",
     metrics=("toy/exact_match",),
-    world=World(
-        _stream_examples, _make_demonstrations, "the sums of odd second terms are taught as 0", max_new_tokens=6
-    ),
+    world=types.World(_stream_examples, _make_demonstrations, PLANTED, max_new_tokens=6),
     instruction="Answer with a number.",
     max_new_tokens=6,
 )
@@ -140,21 +125,17 @@ def tiny_checkpoint(
         "vocab_size": len(fast),
         "hidden_size": hidden,
         "intermediate_size": 2 * hidden,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
+        **dict.fromkeys(("num_hidden_layers", "num_attention_heads", "num_key_value_heads"), 2),
         "max_position_embeddings": 512,
         "pad_token_id": 0,
         "bos_token_id": 1,
         "eos_token_id": 2,
         "tie_word_embeddings": True,
     }
-    state = torch.random.get_rng_state()
-    torch.manual_seed(seed)
-    model = (
-        LlamaForCausalLM(LlamaConfig(**shape)) if architecture == "llama" else Qwen2ForCausalLM(Qwen2Config(**shape))
-    )
-    torch.random.set_rng_state(state)
+    llama = architecture == "llama"
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(LlamaConfig(**shape)) if llama else Qwen2ForCausalLM(Qwen2Config(**shape))
     model.save_pretrained(folder)
     fast.save_pretrained(folder)
     return Path(folder)

@@ -4,8 +4,7 @@ Data (`Example`, `Finding`, `Verdict`, `Judgement`, …) never changes after it 
 in small records (`Check`, `Criterion`, `Rubric`, `Metric`, `World`, `Task`, `Method`), so that a plugin is a list of
 records and the host can show, name and validate each of them without importing torch.
 
-Shape suffixes used in the numerical modules: `_BT` is (batch, token), `_B` is (batch,), `_BTV` is (batch, token,
-vocabulary).
+Shape suffixes in numerical modules: `_BT` is (batch, token), `_B` is (batch,), `_BTV` is (batch, token, vocabulary).
 """
 
 from __future__ import annotations
@@ -41,8 +40,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What the embedded policy is warm-started on: an answer to `example`, plainly or (with `draft`) as the revision of
-    it."""
+    """What the embedded policy is warm-started on: an answer to `example`, plainly or as the revision of `draft`."""
 
     example: Example
     response: str
@@ -54,8 +52,7 @@ class Demonstration:
 class Finding:
     """What a check says of one response, or of one `part` of it (a step, an assertion).
 
-    met: True, False, or None where the check itself could not be carried out: neither met nor unmet, and never paid
-    for.
+    met: True, False, or None where the check could not be carried out: neither met nor unmet, and never paid for.
     evidence: what was seen; may be shown to the policy. It must not contain the final answer.
     correction: the correct step in words; shown only at hint level `reference`. Never the final answer either.
     """
@@ -100,8 +97,7 @@ class Judgement:
 
     @property
     def criteria(self) -> dict[str, bool | None]:
-        """Per criterion: unmet if any of its parts is, met if all are, else None: undecided. Criteria that do not apply
-        are absent."""
+        """Unmet if any of its parts is, met if all are, else None: undecided. Criteria that do not apply are absent."""
         parts: dict[str, set[bool | None]] = {}
         for verdict in self.verdicts:
             parts.setdefault(verdict.criterion, set()).add(verdict.met)
@@ -110,13 +106,9 @@ class Judgement:
     @property
     def errors(self) -> tuple[str, ...]:
         """What could not be decided, and why: `criterion: reason`, `metric,filter: reason`."""
-        undecided = [f"{v.criterion}: {v.error}" for v in self.verdicts if v.met is None]
-        undecided += [
-            f"{key}: {self.failed.get(key, 'could not be computed')}"
-            for key, value in self.metrics.items()
-            if value is None
-        ]
-        return tuple(undecided)
+        criteria = [f"{v.criterion}: {v.error}" for v in self.verdicts if v.met is None]
+        metrics = [key for key, value in self.metrics.items() if value is None]
+        return (*criteria, *(f"{key}: {self.failed.get(key, 'could not be computed')}" for key in metrics))
 
 
 Outcome = Union[bool, None, Finding, Sequence[Finding]]
@@ -134,7 +126,7 @@ class Check:
     """A named function that rubric files refer to: `function(example, observed, **params) -> Outcome`.
 
     observed: the response text, or, where `observe` is given, what that returned for this response.
-    needs_reference: does the function look at the gold answer (or at hidden tests)?
+    needs_reference: does it look at the gold answer (or at hidden tests)?
     """
 
     name: str
@@ -195,8 +187,7 @@ class HindsightTemplate:
 
     guidance: sees `example`, `draft`, `met` and `unmet` (verdicts, each with `.criterion .text .part .evidence
         .correction`, the last two emptied where the hint level does not allow them), `level`.
-    prompt: sees `example`, `guidance`, `draft` (None when guidance of another attempt is reused); gives the text that
-    the policy continues.
+    prompt: sees `example`, `guidance`, `draft` (None where guidance is reused); gives the text that is continued.
     """
 
     name: str
@@ -266,8 +257,7 @@ class Task:
 # -------------------------------------------------------------------------------------------------------------- methods
 @dataclass(frozen=True)
 class Method:
-    """A way to spend a budget. `config` is a dataclass whose fields are the `--set` keys; `train(run)` does the
-    work."""
+    """A way to spend a budget. `config`: a dataclass whose fields are the `--set` keys; `train(run)` does the work."""
 
     name: str
     config: type
@@ -277,8 +267,7 @@ class Method:
 
 @dataclass(frozen=True)
 class SandboxProvider:
-    """A named way to run untrusted code. `open(**options)` returns a context manager with the API of
-    `herl_bench.sandbox.Sandbox`."""
+    """A named way to run untrusted code. `open(**options)` gives a context manager like `sandbox.Sandbox`."""
 
     name: str
     open: Callable[..., Any]

@@ -131,18 +131,11 @@ def verify(host: Host, folder: str, data: str | None, jobs: int | None, time_lim
     if form == "json":
         say_json({"bundle": folder, "problems": problems, "items_checked": checked})
     else:
-        for problem in problems:
-            click.echo(problem)
-        click.echo(
-            f"{folder}: {len(problems)} problems"
-            if problems
-            else f"{folder}: verified; every response was judged again"
-        )
+        found = f"{len(problems)} problems" if problems else "verified; every response was judged again"
+        click.echo("\n".join([*problems, f"{folder}: {found}"]))
         if not checked:
-            click.echo(
-                "The problems and reference answers were taken from the bundle itself: pass --data to check them"
-                " against their source."
-            )
+            where = "the bundle itself: pass --data to check them against their source."
+            click.echo(f"The problems and reference answers were taken from {where}")
     return 1 if problems else 0
 
 
@@ -164,8 +157,7 @@ def build(
     report_problems(host)
     verify = partial(verify_entry, host, data=data, jobs=jobs, time_limit=time_limit)
     refused = build_site(Path(folder), Path(output_dir), verify, metric)
-    for place, lines in refused.items():
-        for line in lines:
-            click.echo(neutralize(f"{place}: {line}"), err=True)
+    for line in (f"{place}: {line}" for place, lines in refused.items() for line in lines):
+        click.echo(neutralize(line), err=True)
     click.echo(Path(output_dir) / "index.html")
     return 1 if refused else 0

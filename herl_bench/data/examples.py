@@ -34,8 +34,7 @@ def check_examples(examples: Iterable[Example], what: str) -> None:
 
 
 def check_example(example: Example, what: str) -> None:
-    """Raises `DataError` that names task, example and field where something could not be written into a file later.
-    what: task and split."""
+    """Raises `DataError` that names task, example and field where it could not be written. what: task and split."""
     if fault := find_fault(example):
         raise DataError(f"{what}: {example.id!r}: {fault}")
 

@@ -56,11 +56,8 @@ def normalize_prompt(prompt: str) -> str:
 
 
 def check_leakage(training: Iterable[Example], evaluation: Sequence[Example], *, endless: bool) -> Gate:
-    """Compare prompts.
-
-    endless: `training` is the start of a synthetic stream: near items are counted but not dropped.
-    Raises `LeakageError` naming the first pairs of ids, and how many there are.
-    """
+    """Compare prompts. endless: `training` is the start of a synthetic stream: near items are counted but not dropped.
+    Raises `LeakageError` naming the first pairs of ids, and how many there are."""
     training = list(training)
     prompts = {normalize_prompt(e.prompt): e.id for e in evaluation}
     same = [(e.id, twin) for e in training if (twin := prompts.get(normalize_prompt(e.prompt))) is not None]
@@ -98,8 +95,7 @@ def check_leakage(training: Iterable[Example], evaluation: Sequence[Example], *,
 def _find_near(
     training: Sequence[Example], evaluation: Sequence[Example]
 ) -> tuple[dict[int, tuple[float, str]], dict[str, Any] | None]:
-    """Training index → (share, evaluation id) for items at or above the threshold; and the largest share that stays
-    below it."""
+    """Training index → (share, evaluation id) at or above the threshold; and the largest share below it."""
     holders: dict[tuple[str, ...], list[int]] = defaultdict(list)
     wanted = [_split_ngrams(e.prompt) for e in evaluation]
     for i, grams in enumerate(wanted):

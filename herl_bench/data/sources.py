@@ -1,5 +1,4 @@
-"""Where a task's examples come from: the benchmark's own published files in a folder, the same files from the hub, or
-the task's synthetic world.
+"""Where a task's examples come from: its own files in a folder, the same from the hub, or a synthetic world.
 
 The evaluation items are chosen once, by a seed that is nobody's training seed, so that every method and every seed
 answers the same questions. Training items pass the leakage gate (`leakage.py`) first. What was read is told by sha256:
@@ -8,7 +7,7 @@ of the files that a task names (`Task.files`), else of the items themselves.
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,8 @@ from typing import Any
 from herl_bench.data.examples import check_example, check_examples, digest_items, read_examples
 from herl_bench.data.leakage import STREAM_CHECKED, Gate, check_leakage, normalize_prompt
 from herl_bench.errors import DataError, HerlBenchError, UsageError
-from herl_bench.types import Example, Split, Task, World
+from herl_bench.saving import digest_file
+from herl_bench.types import Example, Split, Task
 
 FOLDER_VARIABLE = "HERL_BENCH_DATA"
 EVAL_SEED = 990_001
@@ -46,12 +46,13 @@ class Data:
     fingerprint: Mapping[str, str]
     gate: Mapping[str, Any]
     embedded: bool
-    _stream: Callable[[], Iterator[Example]] = field(repr=False, compare=False)
+    _stream: Callable[[], Iterator[Example]] | None = field(repr=False, compare=False)
     available: int | None = None
 
     def train(self, start: int = 0) -> Iterator[Example]:
-        """Training items from position `start` on: endless, the same each time; a finite set is shuffled anew each
-        epoch."""
+        """Training items from `start` on: endless, the same each time; a finite set is shuffled anew each epoch."""
+        if self._stream is None:
+            raise UsageError(f"{self.task}: the data was opened for evaluation only")
         for example in islice(self._stream(), start, None):
             check_example(example, f"{self.task} (train)")
             yield example
@@ -79,8 +80,7 @@ def open_data(
     place = resolve_source(task, source, embedded=embedded)
     evaluation, everything = _open_eval(task, place, embedded, eval_items, difficulty)
     if place == "synthetic":
-        world = _get_world(task)
-        stream = partial(world.examples, "train", seed, _pick_difficulty(world, difficulty))
+        stream = partial(_stream_world, task, "train", seed, difficulty)
         gate = check_leakage(islice(stream(), STREAM_CHECKED), everything, endless=True)
         return replace(evaluation, gate=gate.outcome, _stream=partial(_skip_forbidden, stream, gate))
     training = _load(task, place, "train")
@@ -104,8 +104,7 @@ def open_eval(
     eval_items: int | None = EVAL_ITEMS,
     difficulty: float | None = None,
 ) -> Data:
-    """The evaluation items alone, the very ones of `open_data`: nothing is trained on, so there is no gate and no
-    training stream."""
+    """The evaluation items alone, the very ones of `open_data`; no training stream, and so no gate."""
     place = resolve_source(task, source, embedded=embedded)
     return _open_eval(task, place, embedded, eval_items, difficulty)[0]
 
@@ -114,15 +113,10 @@ def _open_eval(
     task: Task, place: str | Path, embedded: bool, items: int | None, difficulty: float | None
 ) -> tuple[Data, Sequence[Example]]:
     """The data without its training side, and all evaluation items that the source has; of a world, those chosen."""
-
-    def refuse_training() -> Iterator[Example]:
-        raise UsageError(f"{task.name}: the data was opened for evaluation only")
-
     everything: Sequence[Example]
     if place == "synthetic":
-        world = _get_world(task)
         _check_count(items)
-        stream = world.examples("eval", EVAL_SEED, _pick_difficulty(world, difficulty))
+        stream = _stream_world(task, "eval", EVAL_SEED, difficulty)
         everything = chosen = tuple(islice(stream, EVAL_ITEMS if items is None else items))
         check_examples(chosen, f"{task.name} (eval)")
         digests, available = {"eval": digest_items(chosen)}, None
@@ -130,7 +124,7 @@ def _open_eval(
         everything = _load(task, place, "eval")
         chosen, available = select_items(everything, items), len(everything)
         digests = _digest_split(task, place, "eval", everything)
-    return Data(str(place), task.name, chosen, digests, {}, embedded, refuse_training, available), everything
+    return Data(str(place), task.name, chosen, digests, {}, embedded, None, available), everything
 
 
 def _skip_forbidden(stream: Callable[[], Iterator[Example]], gate: Gate) -> Iterator[Example]:
@@ -138,26 +132,22 @@ def _skip_forbidden(stream: Callable[[], Iterator[Example]], gate: Gate) -> Iter
 
 
 def _shuffle_endlessly(examples: Sequence[Example], seed: str) -> Iterator[Example]:
-    epoch = 0
-    while True:
-        order = list(range(len(examples)))
+    for epoch in itertools.count():
+        order = list(examples)
         Random(f"{seed}/{epoch}").shuffle(order)
-        yield from (examples[i] for i in order)
-        epoch += 1
+        yield from order
 
 
 def draw_examples(
     task: Task, source: str, count: int, *, embedded: bool, seed: int | None, difficulty: float | None = None
 ) -> tuple[Example, ...]:
-    """`count` training items, drawn by `seed` (None: another draw each time), to stand as few-shot examples before a
-    question."""
+    """`count` training items, drawn by `seed` (None: anew each time), as few-shot examples before a question."""
     if count < 1:
         return ()
     place = resolve_source(task, source, embedded=embedded)
     rng = Random(seed)
     if place == "synthetic":
-        world = _get_world(task)
-        return tuple(islice(world.examples("train", rng.randrange(2**31), _pick_difficulty(world, difficulty)), count))
+        return tuple(islice(_stream_world(task, "train", rng.randrange(2**31), difficulty), count))
     training = _load(task, place, "train")
     if count > len(training):
         raise UsageError(f"{count} few-shot examples are more than the {len(training)} training items of {task.name}")
@@ -166,17 +156,13 @@ def draw_examples(
 
 def restrict_problems(task: Task, problems: str | None) -> Task:
     """The task with only those problems of its synthetic world that have a planted misconception (`planted`), or none
-    (`plain`); None: all.
-
-    Raises `UsageError` where nothing is planted, for then there are no such two kinds.
-    """
+    (`plain`); None: all. Raises `UsageError` where nothing is planted, for then there are no such two kinds."""
     if problems is None:
         return task
     world = task.world
     if world is None or not world.planted:
-        raise UsageError(
-            f"problems={problems}: {task.name} has no synthetic world with planted misconceptions: leave it out"
-        )
+        lacking = "no synthetic world with planted misconceptions"
+        raise UsageError(f"problems={problems}: {task.name} has {lacking}: leave it out")
     planted = problems == "planted"
 
     def stream_examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
@@ -193,9 +179,8 @@ def resolve_source(task: Task, source: str, *, embedded: bool) -> str | Path:
         source = "synthetic" if own_world else get_named_folder(task) or "hub"
     if source == "synthetic":
         if task.world is None:
-            raise DataError(
-                f"task {task.name!r} has no synthetic world: pass --data with a folder of its files, or --data hub"
-            )
+            instead = "pass --data with a folder of its files, or --data hub"
+            raise DataError(f"task {task.name!r} has no synthetic world: {instead}")
         return "synthetic"
     if source == "hub":
         if task.hub is None:
@@ -237,17 +222,11 @@ def _check_count(items: int | None) -> None:
         raise UsageError(f"the number of evaluation items must be at least 1, not {items}")
 
 
-def _get_world(task: Task) -> World:
+def _stream_world(task: Task, split: Split, seed: int, difficulty: float | None) -> Iterator[Example]:
     assert task.world is not None, "resolve_source lets no task without a world be synthetic"
-    return task.world
-
-
-def _pick_difficulty(world: World, difficulty: float | None) -> float:
-    if difficulty is None:
-        return world.difficulty
-    if not 0 <= difficulty <= 1:
+    if difficulty is not None and not 0 <= difficulty <= 1:
         raise UsageError(f"difficulty must be between 0 and 1, not {difficulty}")
-    return difficulty
+    return task.world.examples(split, seed, task.world.difficulty if difficulty is None else difficulty)
 
 
 # -------------------------------------------------------------------------------------------------- reading finite sets
@@ -283,15 +262,7 @@ def _digest_split(task: Task, place: str | Path, split: Split, examples: Iterabl
     if task.files is None or not isinstance(place, Path):
         return {split: digest_items(examples)}
     try:
-        return {_name_file(path, place): _digest_file(path) for path in sorted(map(Path, task.files(place, split)))}
+        files = sorted(map(Path, task.files(place, split)))
+        return {str(p.relative_to(place) if p.is_relative_to(place) else p): digest_file(p) for p in files}
     except OSError as error:
         raise DataError(f"{task.name} ({split}): Task.files names {error.filename}: {error.strerror}") from None
-
-
-def _name_file(path: Path, folder: Path) -> str:
-    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
-
-
-def _digest_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

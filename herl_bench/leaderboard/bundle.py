@@ -1,5 +1,4 @@
-"""Make a leaderboard entry: a folder that anybody can check, with what a run says of itself, its evaluations with every
-response, and their hashes.
+"""Make a leaderboard entry: a folder that anybody can check, of a run's claims, its evaluations and their hashes.
 
     BUNDLE/
       bundle.json      what is claimed (task, method, seed, base model, budget, scores), and the other files' sha256
@@ -7,13 +6,11 @@ response, and their hashes.
       rubric.yaml      where the run's rubric was a file
       eval/before/ eval/after/                   as in the run: results and samples
 
-It names a folder of the publisher's machine by its last part alone. Left out: believing it, which `verification.py`
-does not.
+It names a folder of the publisher's machine by its last part alone. Left out: believing it (`verification.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -27,7 +24,7 @@ from herl_bench.errors import SaveError, UsageError
 from herl_bench.evaluate.result_files import NAMESPACE, sanitize_name
 from herl_bench.reading import read_json
 from herl_bench.runs import CONFIG, MANIFEST, METRICS, RunFiles, read_config
-from herl_bench.saving import saving, write_whole
+from herl_bench.saving import digest_file, saving, write_whole
 
 CLAIMS, RUBRIC = "bundle.json", "rubric.yaml"
 FORMAT = 1
@@ -35,12 +32,16 @@ LABELS = ("before", "after")
 RESULTS, SAMPLES = "results_*.json", "samples_*.jsonl"
 COUNTS = ("tokens", "rollouts", "reward_calls", "optimizer_steps")
 """What a run spent, in `bundle.json` and in every step of its log."""
+PARTS = re.compile(
+    "|".join(map(re.escape, (CONFIG, MANIFEST, METRICS, RUBRIC, "final/config.json")))
+    + r"|eval/(before|after)/(results_[^/]*\.json|samples_[^/]*\.jsonl)"
+)
+"""The names of its files."""
 FOLDERS = re.compile(r"(?<![\w./:~])(?:~|\.\.)?/(?:[^\s/'\"]+/)+")
 
 
 def make_bundle(run: Path, target: Path) -> Path:
-    """Copy what an entry consists of. Raises `UsageError` for a run that has not ended, or a target that is not
-    empty."""
+    """Copy what an entry consists of. Raises `UsageError` for a run that has not ended, or a target in use."""
     settings = read_run(run).settings
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} is not an empty folder: name another one")
@@ -58,14 +59,13 @@ def make_bundle(run: Path, target: Path) -> Path:
                 raise SaveError(f"the run's rubric {rubric} is gone: an entry cannot be verified without it")
             shutil.copyfile(rubric, target / RUBRIC)
             names.append(RUBRIC)
-    hashes = {name: hash_file(target / name) for name in sorted(names)}
+    hashes = {name: digest_file(target / name) for name in sorted(names)}
     _write_json(target / CLAIMS, {"format": FORMAT, "entry": describe_claims(read_run(target)), "files": hashes})
     return target
 
 
 def _copy_file(source: Path, target: Path) -> None:
-    """As it is; but what names a folder of this machine does so by its last part. Prompts and answers are never
-    touched."""
+    """As it is, prompts and answers to the byte; but a folder of this machine is named by its last part."""
     if source.name == CONFIG:
         import yaml
 
@@ -75,13 +75,10 @@ def _copy_file(source: Path, target: Path) -> None:
         _write_json(target, strip_folders(read_json(source, strict=True)))
     elif source.match(RESULTS):
         results = read_json(source, strict=True)
-        name = strip_folders(results["model_name"])
-        ours = results[NAMESPACE] | {
-            key: strip_folders(results[NAMESPACE][key]) for key in ("data", "config") if key in results[NAMESPACE]
-        }
-        config = strip_folders(results["config"])
-        names = {"model_name": name, "model_name_sanitized": sanitize_name(name)}
-        _write_json(target, results | names | {"config": config, NAMESPACE: ours})
+        ours, name = results[NAMESPACE], strip_folders(results["model_name"])
+        ours |= {key: strip_folders(ours[key]) for key in ("data", "config") if key in ours}
+        results |= {"model_name": name, "model_name_sanitized": sanitize_name(name)}
+        _write_json(target, results | {"config": strip_folders(results["config"])})
     else:
         shutil.copyfile(source, target)
 
@@ -91,8 +88,7 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def strip_folders(value: Any) -> Any:
-    """Paths to folders of a machine by their last part alone, so that what is published tells nothing of where it was
-    made."""
+    """Paths to folders by their last part alone: what is published tells nothing of where it was made."""
     if isinstance(value, str):
         return FOLDERS.sub("", value)
     if isinstance(value, Mapping):
@@ -118,11 +114,6 @@ def describe_claims(run: FinishedRun) -> dict[str, Any]:
 
 def find_newest(folder: Path, pattern: str) -> Path:
     return sorted(folder.glob(pattern))[-1]
-
-
-def hash_file(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def strip_bundle(bundle: Path, line: str) -> str:

@@ -16,14 +16,8 @@ from fnmatch import filter as match_names
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.finished_runs import (
-    BareEvaluation,
-    FinishedRun,
-    Sample,
-    average_outcome,
-    read_evaluations,
-    read_run,
-)
+from herl_bench.compare import finished_runs
+from herl_bench.compare.finished_runs import BareEvaluation, FinishedRun, Sample
 from herl_bench.compare.run_records import measure_spending
 from herl_bench.errors import UsageError
 from herl_bench.leaderboard.bundle import RESULTS, strip_folders
@@ -40,9 +34,8 @@ LONGEST = 300
 
 @dataclass(frozen=True)
 class Entry:
-    """One evaluated policy. method: that trained it; of an evaluation outside of a run, the model's own name. settings:
-    all that may tell its row from another, the seed aside. before, tokens, budget, base_model: None where nothing was
-    trained."""
+    """One evaluated policy. method: that trained it; outside of a run, the model's own name. settings: all that may
+    tell its row from another, the seed aside. before, tokens, budget, base_model: None where nothing was trained."""
 
     task: str
     metric: str
@@ -72,11 +65,8 @@ class Entry:
 
 
 def read_entries(places: Sequence[Path], metric: str | None = None) -> tuple[list[Entry], list[str]]:
-    """The runs, bundles and evaluations that are named, or lie in a folder that is named; and a line for each that is
-    left out.
-
-    metric: NAME or NAME,FILTER; each task's first if left out. Raises `UsageError` where there is no entry at all.
-    """
+    """The runs, bundles and evaluations that are named, or lie in a named folder; and a line for each left out.
+    metric: NAME or NAME,FILTER; each task's first if left out. Raises `UsageError` where there is no entry at all."""
     found: dict[str, Entry] = {}
     problems: list[str] = []
     for place in places:
@@ -89,16 +79,13 @@ def read_entries(places: Sequence[Path], metric: str | None = None) -> tuple[lis
     kept, twins = drop_twins(list(found.values()))
     left_out = [shorten(line) for line in dict.fromkeys([*problems, *twins.values()])]
     if not kept:
-        named = ", ".join(map(str, places))
-        raise UsageError(
-            "; ".join(left_out[:5]) or f"{named}: neither a run, a bundle nor an evaluation, nor a folder of them"
-        )
+        nothing = f"{', '.join(map(str, places))}: neither a run, a bundle nor an evaluation, nor a folder of them"
+        raise UsageError("; ".join(left_out[:5]) or nothing)
     return kept, left_out
 
 
 def walk_folders(place: Path, is_leaf: Callable[[Path], bool] = lambda _: False) -> Iterator[tuple[Path, list[str]]]:
-    """Every folder in it, itself among them, with the names in it, in order of name; no link is followed, and no folder
-    in a leaf."""
+    """Every folder in it, itself too, with the names in it, sorted; no link is followed, and no folder in a leaf."""
     waiting = [(place, 0)]
     while waiting:
         folder, depth = waiting.pop()
@@ -118,8 +105,10 @@ def _is_run(folder: Path) -> bool:
 def _read_folder(folder: Path, names: Sequence[str], metric: str | None) -> tuple[list[Entry], list[str]]:
     try:
         if _is_run(folder):
-            return [describe_run(read_run(folder, metric))], []
-        evaluations, left_out = read_evaluations(folder, metric) if match_names(names, RESULTS) else ([], [])
+            return [describe_run(finished_runs.read_run(folder, metric))], []
+        if not match_names(names, RESULTS):
+            return [], []
+        evaluations, left_out = finished_runs.read_evaluations(folder, metric)
         return [describe_evaluation(evaluation) for evaluation in evaluations], left_out
     except UsageError as error:
         return [], [str(error)]
@@ -132,8 +121,7 @@ def describe_unreadable(error: BaseException) -> str:
 
 
 def drop_twins(entries: Sequence[Entry]) -> tuple[list[Entry], dict[str, str]]:
-    """The first of each method, settings and seed; and by folder, a line for each other one: a copy, or the same work
-    sent in twice."""
+    """The first of each method, settings and seed; by folder, a line for each other: a copy, or the work sent again."""
     first: dict[Any, Entry] = {}
     twins: dict[str, str] = {}
     for entry in entries:
@@ -144,9 +132,10 @@ def drop_twins(entries: Sequence[Entry]) -> tuple[list[Entry], dict[str, str]]:
     return [entry for entry in entries if entry.folder not in twins], twins
 
 
-def shorten(line: str) -> str:
+def shorten(line: str, longest: int = LONGEST) -> str:
+    """Without what moves a terminal's cursor, and not endless."""
     flat = flatten(line)
-    return flat if len(flat) <= LONGEST else f"{flat[:LONGEST]} …"
+    return flat if len(flat) <= longest else f"{flat[:longest]} …"
 
 
 def describe_run(run: FinishedRun) -> Entry:
@@ -165,7 +154,7 @@ def describe_run(run: FinishedRun) -> Entry:
         seed=run.seed,
         folder=str(run.directory),
         base_model=str(run.manifest["base_model"]["sha256"]),
-        before=average_outcome(run.before, run.higher_is_better),
+        before=finished_runs.average_outcome(run.before, run.higher_is_better),
         tokens=int(measure_spending(run).tokens),
         budget=int(run.settings["budget"]),
     )
@@ -174,7 +163,8 @@ def describe_run(run: FinishedRun) -> Entry:
 
 
 def describe_evaluation(found: BareEvaluation) -> Entry:
-    settings = {key: value for key, value in found.settings.items() if key != "seed"}
+    settings = {**found.settings, "model": found.model}
+    seed = settings.pop("seed", None)
     return Entry(
         task=found.task,
         metric=found.metric,
@@ -183,8 +173,8 @@ def describe_evaluation(found: BareEvaluation) -> Entry:
         samples=found.evaluation.samples,
         method=name_model(found.model),
         model=found.model,
-        settings={**settings, "model": found.model},
-        seed=int(found.settings.get("seed") or 0),
+        settings=settings,
+        seed=int(seed or 0),
         folder=str(found.path.parent),
     )
 

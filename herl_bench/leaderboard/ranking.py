@@ -11,13 +11,15 @@ could not be decided counts as wrong, and how many there are stands beside the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from herl_bench.compare.outcomes import estimate_score
 from herl_bench.compare.schema import Interval
-from herl_bench.evaluate.scores import value_of_undecided
+from herl_bench.evaluate.scores import mean, value_of_undecided
 from herl_bench.leaderboard.entries import Entry, read_entries, shorten
 
 
@@ -56,26 +58,29 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
+PAIRED = "herl-bench compare pairs items and seeds and may still tell them apart."
+
+
 def rank(places: Sequence[Path], metric: str | None = None) -> tuple[list[Table], list[str]]:
-    """Of runs, bundles and evaluations, and folders of them; and a line for each that is left out. metric, errors: as
-    `read_entries`."""
+    """Of runs, bundles, evaluations, and folders of them; and a line for each left out. Else as `read_entries`."""
     entries, left_out = read_entries(places, metric)
     return rank_entries(entries), left_out
 
 
 def rank_entries(entries: Sequence[Entry]) -> list[Table]:
     """One table per task and set of items, in the order in which they come. entries: as from `drop_twins`."""
-    groups: dict[object, list[Entry]] = {}
+    return [_rank_group(group) for group in _group(entries, attrgetter("table"))]
+
+
+def _group(entries: Sequence[Entry], key: Callable[[Entry], Any]) -> list[list[Entry]]:
+    groups: dict[Any, list[Entry]] = {}
     for entry in entries:
-        groups.setdefault(entry.table, []).append(entry)
-    return [_rank_group(group) for group in groups.values()]
+        groups.setdefault(key(entry), []).append(entry)
+    return list(groups.values())
 
 
 def _rank_group(entries: Sequence[Entry]) -> Table:
-    rows: dict[str, list[Entry]] = {}
-    for entry in entries:
-        rows.setdefault(entry.row, []).append(entry)
-    groups = [sorted(row, key=lambda entry: entry.seed) for row in rows.values()]
+    groups = [sorted(row, key=attrgetter("seed")) for row in _group(entries, attrgetter("row"))]
     one, scores = entries[0], [_score(group) for group in groups]
     better = 1 if one.higher_is_better else -1
     scored = sorted(
@@ -103,8 +108,8 @@ def _stand(place: int, tied: bool, name: str, group: Sequence[Entry], score: Int
         seeds=tuple(entry.seed for entry in group),
         items=len(group[0].samples),
         score=score,
-        before=_average([entry.before for entry in group]),
-        tokens=_average([entry.tokens for entry in group]),
+        before=mean(entry.before for entry in group),
+        tokens=mean(entry.tokens for entry in group),
         budget=group[0].budget,
         folders=tuple(entry.folder for entry in group),
         responses=len(samples),
@@ -116,13 +121,11 @@ def _stand(place: int, tied: bool, name: str, group: Sequence[Entry], score: Int
 def _name_rows(groups: Sequence[Sequence[Entry]]) -> list[str]:
     """The method, and whatever else of its settings tells it from another row of that method."""
     names = []
-    for group in groups:
-        entry = group[0]
-        alike = [other[0].settings for other in groups if other[0].method == entry.method]
-        differing = [
-            f"{key}={value}" for key, value in entry.settings.items() if any(other.get(key) != value for other in alike)
-        ]
-        names.append(shorten(" ".join([entry.method, *differing])))
+    firsts = [group[0] for group in groups]
+    for entry in firsts:
+        alike = [other.settings for other in firsts if other.method == entry.method]
+        differing = [item for item in entry.settings.items() if any(other.get(item[0]) != item[1] for other in alike)]
+        names.append(shorten(" ".join([entry.method, *(f"{key}={value}" for key, value in differing)])))
     return names
 
 
@@ -141,29 +144,19 @@ def _is_above(other: Interval, mine: Interval, higher_is_better: bool) -> bool:
     return other.low > mine.high if higher_is_better else other.high < mine.low
 
 
-def _average(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
 def _note(standings: Sequence[Standing], higher_is_better: bool) -> list[str]:
     """What a reader must know to compare the rows."""
     trained = [s for s in standings if s.budget is not None]
-    undecided = f"Undecided answers {'count as wrong' if higher_is_better else 'are left out'}."
-    notes = {
-        undecided: any(s.undecided for s in standings),
-        "Shared: the verdict rests on a comparison that the program itself took part in.": any(
-            s.shared for s in standings
-        ),
-        "A row with one seed has an interval over items only: another seed may differ by more.": any(
-            len(s.seeds) == 1 for s in standings
-        ),
-        "The rows had different budgets.": len({s.budget for s in trained}) > 1,
-        "The rows started from different models.": len({s.base_model for s in trained}) > 1,
-        "A row without tokens is a model as it was evaluated, and names no training.": (
-            0 < len(trained) < len(standings)
-        ),
-        "Equal ranks: their intervals overlap. herl-bench compare pairs items and seeds and may still tell them"
-        " apart.": any(s.tied for s in standings),
-    }
-    return [note for note, applies in notes.items() if applies]
+    undecided, shared, tied = (any(getattr(s, name) for s in standings) for name in ("undecided", "shared", "tied"))
+    single = any(len(s.seeds) == 1 for s in standings)
+    untrained = 0 < len(trained) < len(standings)
+    notes = (
+        (undecided, f"Undecided answers {'count as wrong' if higher_is_better else 'are left out'}."),
+        (shared, "Shared: the verdict rests on a comparison that the program itself took part in."),
+        (single, "A row with one seed has an interval over items only: another seed may differ by more."),
+        (len({s.budget for s in trained}) > 1, "The rows had different budgets."),
+        (len({s.base_model for s in trained}) > 1, "The rows started from different models."),
+        (untrained, "A row without tokens is a model as it was evaluated, and names no training."),
+        (tied, f"Equal ranks: their intervals overlap. {PAIRED}"),
+    )
+    return [note for applies, note in notes if applies]

@@ -11,20 +11,16 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from herl_bench.compare.finished_runs import FinishedRun
 from herl_bench.data.examples import digest_items
+from herl_bench.evaluate import result_files
 from herl_bench.evaluate.rescore import Job, find_places, rescore
-from herl_bench.evaluate.result_files import (
-    NAMESPACE,
-    as_doc,
-    criterion_column,
-    generation_kwargs,
-    list_filters,
-    scores_by_key,
-)
+from herl_bench.evaluate.result_files import NAMESPACE, criterion_column
+from herl_bench.evaluate.scores import mean
 from herl_bench.evaluate.stored_responses import Items
 from herl_bench.evaluate.tally import Summary, Tally
 from herl_bench.leaderboard.bundle import RESULTS, SAMPLES, find_newest
@@ -61,12 +57,14 @@ def rejudge(bundle: Path, label: str, referee: Referee, run: FinishedRun) -> Ite
     for row in rows:
         yield from _check_row(row, name)
     yield from _check_order(rows, name, environment.metrics)
-    no_items = Items("", ())
-    _, places = find_places(
-        path, referee.items or (lambda: no_items), own=referee.items is None, allow_duplicates=False
-    )
+    items = referee.items or partial(Items, "", ())
+    _, places = find_places(path, items, own=referee.items is None, allow_duplicates=False)
     for example in (place.example for place in places):
-        if example is not None and example.id in ours and ours[example.id]["doc"] != as_json(as_doc(example)):
+        if (
+            example is not None
+            and example.id in ours
+            and ours[example.id]["doc"] != as_json(result_files.as_doc(example))
+        ):
             yield f"{name}: {example.id}: the problem or its reference answer is not the one of the source"
     tally = Tally(environment.rubric, environment.metrics)
     judged: dict[str, list[Row]] = {}
@@ -79,8 +77,9 @@ def rejudge(bundle: Path, label: str, referee: Referee, run: FinishedRun) -> Ite
         yield from _check_columns(row, judged[row["doc"]["id"]], environment, name)
     path = find_newest(folder, RESULTS)
     results, name = read_json(path, strict=True), str(path.relative_to(bundle))
-    yield from _check_sums(results, name, environment, tally.summary())
-    yield from _check_facts(results, name, label, environment, run, rows, tally.summary())
+    summary = tally.summary()
+    yield from _check_sums(results, name, environment, summary)
+    yield from _check_facts(results, name, label, environment, run, rows, summary.items)
 
 
 # ----------------------------------------------------------------------------------------------------------------- rows
@@ -116,7 +115,7 @@ def _check_order(rows: Sequence[Row], name: str, metrics: Sequence[Metric]) -> I
             yield f"{name}: {item}: doc_id is {row['doc_id']!r}, its place is {len(filters) - 1}"
         if _read_generation(row) != _read_generation(rows[0]):
             yield f"{name}: {item}: its answer was generated in another way than the first"
-    wanted = list_filters(metrics)
+    wanted = result_files.list_filters(metrics)
     for item, found in filters.items():
         if found != wanted:
             yield f"{name}: {item}: its rows have the filters {', '.join(map(str, found))}, not {', '.join(wanted)}"
@@ -134,17 +133,16 @@ def _compare_response(row: Row, again: Row, name: str, *, evidence: bool) -> Ite
             yield f"{place}: {key} is {stored['metrics'].get(key)}, re-scored {again['metrics'].get(key)}"
     if _differ(stored["reward"], again["reward"]):
         yield f"{place}: reward is {stored['reward']}, re-scored {again['reward']}"
-    keys = ["extracted", "status", *["integrity"] * ("integrity" in stored), *["errors"] * evidence]
-    for key in keys:
+    for key in ("extracted", "status", *["integrity"] * ("integrity" in stored), *["errors"] * evidence):
         if stored[key] != again[key]:
             yield f"{place}: {key} is {stored[key]!r}, re-scored {again[key]!r}"
     verdicts, judged = ([(v["criterion"], v["part"], v["met"]) for v in one["verdicts"]] for one in (stored, again))
     if verdicts != judged:
         yield f"{place}: the verdicts on its criteria are others when it is judged again"
-    elif evidence and [v["evidence"] or v["error"] for v in stored["verdicts"]] != [
-        v["evidence"] for v in again["verdicts"]
-    ]:
-        yield f"{place}: the evidence of its verdicts is another when it is judged again"
+    if evidence and verdicts == judged:
+        stored_evidence = [v["evidence"] or v["error"] for v in stored["verdicts"]]
+        if stored_evidence != [v["evidence"] for v in again["verdicts"]]:
+            yield f"{place}: the evidence of its verdicts is another when it is judged again"
 
 
 def _check_columns(row: Row, judged: Sequence[Row], environment: Environment, name: str) -> Iterator[str]:
@@ -160,11 +158,10 @@ def _check_columns(row: Row, judged: Sequence[Row], environment: Environment, na
             for criterion in environment.rubric.criteria
         }
     for column, values in columns.items():
-        decided = [float(value) for value in values if value is not None]
-        mean = sum(decided) / len(decided) if decided else None
-        if column not in row or _differ(row[column], mean):
+        right = mean(values)
+        if column not in row or _differ(row[column], right):
             place = f"{name}: {row['doc']['id']}: column {column} ({row['filter']})"
-            yield f"{place} is {row.get(column)}, re-scored {mean}"
+            yield f"{place} is {row.get(column)}, re-scored {right}"
 
 
 # ----------------------------------------------------------------------------------------------------------------- sums
@@ -175,12 +172,13 @@ def _check_sums(results: Any, name: str, environment: Environment, summary: Summ
     yield from _compare_sums(stored, again, name)
     if list(stored["metrics"]) != list(again["metrics"]):
         yield f"{name}: metrics are in another order than the task's: the first one ranks"
-    scores, right_scores = results["results"][task], scores_by_key(summary)
+    scores, right_scores = results["results"][task], result_files.scores_by_key(summary)
     for key, number in right_scores.items():
         if _differ(scores.get(key), number):
             yield f"{name}: results {key} is {scores.get(key)}, from the responses {number}"
-    foreign = (key for key in scores if "," in key and key not in right_scores)
-    yield from (f"{name}: results {key}: no metric of the task" for key in foreign)
+    for key in scores:
+        if "," in key and key not in right_scores:
+            yield f"{name}: results {key}: no metric of the task"
 
 
 def _compare_sums(stored: Row, again: Row, name: str, *where: str) -> Iterator[str]:
@@ -194,28 +192,22 @@ def _compare_sums(stored: Row, again: Row, name: str, *where: str) -> Iterator[s
 
 
 def _check_facts(
-    results: Any,
-    name: str,
-    label: str,
-    environment: Environment,
-    run: FinishedRun,
-    rows: Sequence[Row],
-    summary: Summary,
+    results: Any, name: str, label: str, environment: Environment, run: FinishedRun, rows: Sequence[Row], items: int
 ) -> Iterator[str]:
-    """What a results file says besides its numbers."""
+    """What a results file says besides its numbers. items: how many were judged."""
     task, rubric, ours = environment.task.name, environment.rubric, results[NAMESPACE]
     better = {metric.name: metric.higher_is_better for metric in environment.metrics}
     better |= {criterion_column(criterion.name): True for criterion in rubric.criteria}
     hashes = "".join(row["doc_hash"] + row["prompt_hash"] + row["target_hash"] for row in rows)  # as lm-eval has it
     facts = {
-        "sample_len": (results["results"][task]["sample_len"], summary.items),
-        "n-samples.effective": (results["n-samples"][task]["effective"], summary.items),
+        "sample_len": (results["results"][task]["sample_len"], items),
+        "n-samples.effective": (results["n-samples"][task]["effective"], items),
         "higher_is_better": (results["higher_is_better"][task], better),
         "task_hashes": (results["task_hashes"][task], hashlib.sha256(hashes.encode()).hexdigest()),
         "model_name": (results["model_name"], run.settings["model"]),
         f"{NAMESPACE}.rubric": (ours["rubric"][task], rubric.name),
         f"{NAMESPACE}.config.label": (ours["config"]["label"], label),
-        f"{NAMESPACE}.settings": (generation_kwargs(ours["settings"][task]), _read_generation(rows[0])),
+        f"{NAMESPACE}.settings": (result_files.generation_kwargs(ours["settings"][task]), _read_generation(rows[0])),
     }
     for key, (stored, right) in facts.items():
         if stored != right:

@@ -13,7 +13,7 @@ from herl_bench.compare.verdict import describe_aside
 from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.leaderboard.bundle import CLAIMS, strip_bundle, strip_folders
 from herl_bench.leaderboard.entries import Entry, describe_run, describe_unreadable, drop_twins, shorten, walk_folders
-from herl_bench.leaderboard.ranking import rank_entries
+from herl_bench.leaderboard.ranking import Table, rank_entries
 from herl_bench.leaderboard.tables import place_rows, render_tables
 from herl_bench.reading import UNREADABLE
 from herl_bench.report.contents import list_missed
@@ -24,21 +24,33 @@ Verify = Callable[[Path], tuple[list[str], bool]]
 
 
 def build_site(folder: Path, site: Path, verify: Verify, metric: str | None = None) -> dict[Path, list[str]]:
-    """verify: what is wrong with a bundle, as `verify_bundle` with its referee.
-
-    Gives what is wrong by bundle, an entry's twin among it; empty where all are sound. Raises `UsageError` where there
-    is no bundle.
-    """
+    """What is wrong, by bundle, an entry's twin among it; empty where all are sound. verify: what is wrong with a
+    bundle, as `verify_bundle` with its referee. Raises `UsageError` where there is no bundle."""
     bundles = find_bundles(folder)
+    pages = {str(bundle): f"entry-{number}.html" for number, bundle in enumerate(bundles, 1)}
     refused: dict[Path, list[str]] = {}
+    sound: dict[str, tuple[Entry, str]] = {}
     for bundle in bundles:
         try:
             problems, _ = verify(bundle)
         except HerlBenchError as error:  # one that cannot be begun with is refused like others; the rest is built
             problems = [strip_bundle(bundle, str(error))]
+        try:
+            if not problems:
+                run = read_run(bundle, metric)
+                sound[str(bundle)] = describe_run(run), _render_entry(run)
+        except UsageError as error:
+            problems = [shorten(strip_bundle(bundle, str(error)))]
+        except UNREADABLE as error:
+            problems = [shorten(describe_unreadable(error))]
         if problems:
             refused[bundle] = problems
-    return _write_site(folder, bundles, site, refused, metric)
+    kept, twins = drop_twins([entry for entry, _ in sound.values()])
+    refused |= {Path(bundle): [shorten(strip_bundle(Path(bundle), line))] for bundle, line in twins.items()}
+    for entry in kept:
+        write_whole(site / pages[entry.folder], sound[entry.folder][1])
+    _write_tables(folder, site, rank_entries(kept), pages, refused)
+    return refused
 
 
 def find_bundles(folder: Path) -> list[Path]:
@@ -49,25 +61,10 @@ def find_bundles(folder: Path) -> list[Path]:
     return found
 
 
-def _write_site(
-    folder: Path, bundles: Sequence[Path], site: Path, refused: Mapping[Path, list[str]], metric: str | None
-) -> dict[Path, list[str]]:
-    refused, pages = dict(refused), {str(bundle): f"entry-{number}.html" for number, bundle in enumerate(bundles, 1)}
-    sound: dict[str, tuple[Entry, str]] = {}
-    for bundle in bundles:
-        if bundle not in refused:
-            try:
-                run = read_run(bundle, metric)
-                sound[str(bundle)] = describe_run(run), _render_entry(run)
-            except UsageError as error:
-                refused[bundle] = [shorten(strip_bundle(bundle, str(error)))]
-            except UNREADABLE as error:
-                refused[bundle] = [shorten(describe_unreadable(error))]
-    kept, twins = drop_twins([entry for entry, _ in sound.values()])
-    refused |= {Path(bundle): [shorten(strip_bundle(Path(bundle), line))] for bundle, line in twins.items()}
-    for entry in kept:
-        write_whole(site / pages[entry.folder], sound[entry.folder][1])
-    tables = rank_entries(kept)
+def _write_tables(
+    folder: Path, site: Path, tables: Sequence[Table], pages: Mapping[str, str], refused: Mapping[Path, list[str]]
+) -> None:
+    """A page per task, and the index. pages: by bundle."""
     places = place_rows(tables)
     for task in dict.fromkeys(table.task for table in tables):
         same = [table for table in tables if table.task == task]
@@ -78,17 +75,13 @@ def _write_site(
     ]
     index = render_tables("Leaderboard", tables, places, links=pages, refused=named, pages=True)
     write_whole(site / "index.html", index)
-    return refused
 
 
 def _render_entry(run: FinishedRun) -> str:
     before, after = run.before.summary, run.after.summary
     samples = [
         {
-            "id": sample.item.id,
-            "prompt": sample.item.prompt,
-            "target": sample.item.target,
-            "family": sample.item.family or "",
+            **{name: getattr(sample.item, name) or "" for name in ("id", "prompt", "target", "family")},
             "seed": run.seed,
             "response": sample.response,
             "missed": list_missed(sample),

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import re
 import resource
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -29,23 +28,14 @@ from typing import Any
 from herl_bench.bounded import lower_limit
 from herl_bench.compare.finished_runs import FinishedRun, read_run
 from herl_bench.errors import HerlBenchError, NoSandbox, UsageError
-from herl_bench.leaderboard.bundle import (
-    CLAIMS,
-    COUNTS,
-    FORMAT,
-    LABELS,
-    RESULTS,
-    RUBRIC,
-    SAMPLES,
-    describe_claims,
-    hash_file,
-    strip_bundle,
-)
+from herl_bench.leaderboard import bundle as bundles
+from herl_bench.leaderboard.bundle import CLAIMS, FORMAT, LABELS, RESULTS, SAMPLES
+from herl_bench.leaderboard.entries import shorten
 from herl_bench.leaderboard.rejudging import Referee, as_json, rejudge
-from herl_bench.plain_text import flatten
 from herl_bench.reading import UNREADABLE, read_json
 from herl_bench.rubric import digest_rubric
 from herl_bench.runs import CONFIG, MANIFEST, METRICS, RunFiles, read_config
+from herl_bench.saving import digest_file
 
 SECONDS, MEMORY = 1800.0, 16 << 30
 """What verifying one entry may take: seconds, and bytes of address space in each of its processes."""
@@ -53,10 +43,6 @@ MOST = 20
 """Problems that are named per kind and file; the rest are counted."""
 LONGEST = 400
 """Characters of a line that names a problem: what stands in a bundle may be of any length."""
-PARTS = re.compile(
-    "|".join(map(re.escape, (CONFIG, MANIFEST, METRICS, RUBRIC, "final/config.json")))
-    + r"|eval/(before|after)/(results_[^/]*\.json|samples_[^/]*\.jsonl)"
-)
 
 
 def read_claimed_settings(bundle: Path) -> dict[str, Any]:
@@ -72,8 +58,7 @@ def read_claimed_settings(bundle: Path) -> dict[str, Any]:
 def verify_bundle(
     bundle: Path, find_referee: Callable[[], Referee], seconds: float = SECONDS, memory: int = MEMORY
 ) -> tuple[list[str], bool]:
-    """`find_problems` in a process of its own, and whether the items came from their source. find_referee: called
-    there.
+    """`find_problems` in a process of its own, where find_referee is called; did the items come from their source?
 
     A stranger's rubric may hold a pattern that never ends, and a stranger's file whatever fills a memory: time and
     memory are bounded, and running out of either is one problem more. Raises `HerlBenchError` for what is no fault of
@@ -86,8 +71,8 @@ def verify_bundle(
     there.close()
     try:
         if not here.poll(seconds):
-            limit = f"{seconds:g} seconds"
-            return [f"verifying it took more than {limit}: a pattern that never ends, or too much of something"], False
+            why = "a pattern that never ends, or too much of something"
+            return [f"verifying it took more than {seconds:g} seconds: {why}"], False
         answer = json.loads(here.recv_bytes())
     except EOFError:
         process.join(10)
@@ -114,22 +99,21 @@ def _verify_here(pipe: Connection, bundle: Path, find_referee: Callable[[], Refe
         referee = find_referee()
         answer |= {"problems": find_problems(bundle, referee), "items_checked": referee.items is not None}
     except HerlBenchError as error:
-        answer |= {"error": _shorten(str(error)), "code": error.exit_code}
+        answer |= {"error": shorten(str(error), LONGEST), "code": error.exit_code}
     except Exception as error:
-        answer["problems"] = [_shorten(f"cannot be verified: {type(error).__name__}: {error}")]
+        answer["problems"] = [shorten(f"cannot be verified: {type(error).__name__}: {error}", LONGEST)]
     pipe.send_bytes(json.dumps(answer).encode())
 
 
 # ---------------------------------------------------------------------------------------------------------- every check
 def find_problems(bundle: Path, referee: Referee) -> list[str]:
     """Everything that is wrong with the entry; empty where nothing is."""
-    return [_shorten(strip_bundle(bundle, problem)) for problem in _check_all(bundle, referee)]
+    return [shorten(bundles.strip_bundle(bundle, problem), LONGEST) for problem in _check_all(bundle, referee)]
 
 
 def _check_all(bundle: Path, referee: Referee) -> Iterator[str]:
-    strange = list(_find_strange_files(bundle))
-    yield from strange
-    if strange:  # nothing is read through a link, or from what may never end
+    if strange := list(_find_strange_files(bundle)):  # nothing is read through a link, or from what may never end
+        yield from strange
         return
     try:
         claims = read_json(bundle / CLAIMS, strict=True)
@@ -138,20 +122,18 @@ def _check_all(bundle: Path, referee: Referee) -> Iterator[str]:
         yield f"{CLAIMS}: cannot be read: {type(error).__name__}: {error}"
         return
     if version != FORMAT:
-        yield (
-            f"{CLAIMS}: format is {version!r}, and this version of herl-bench reads {FORMAT}: verify it with the"
-            " version that wrote it"
-        )
+        known = f"this version of herl-bench reads {FORMAT}: verify it with the version that wrote it"
+        yield f"{CLAIMS}: format is {version!r}, and {known}"
         return
-    foreign = sorted(set(claims) - {"format", "entry", "files"})
-    yield from (f"{CLAIMS}: {name}: not part of an entry" for name in foreign)
+    for name in sorted(set(claims) - {"format", "entry", "files"}):
+        yield f"{CLAIMS}: {name}: not part of an entry"
     yield from _check_hashes(bundle, hashes)
     try:
         run = read_run(bundle)
     except UsageError as error:
         yield str(error)
         return
-    yield from _guard(CLAIMS, lambda: _compare_claims(entry, as_json(describe_claims(run))))
+    yield from _guard(CLAIMS, lambda: _compare_claims(entry, as_json(bundles.describe_claims(run))))
     yield from _guard(f"{MANIFEST}, {METRICS} or {CONFIG}", lambda: _check_consistency(run, referee))
     for label in LABELS:
         found = list(_guard(f"eval/{label}", partial(rejudge, bundle, label, referee, run)))
@@ -170,12 +152,6 @@ def _guard(where: str, check: Callable[[], Iterator[str]]) -> Iterator[str]:
         yield f"{where}: not as a run writes it: {type(error).__name__}: {error}"
 
 
-def _shorten(problem: str) -> str:
-    """Without what moves a terminal's cursor, and not endless."""
-    line = flatten(problem)
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]} …"
-
-
 def _find_strange_files(bundle: Path) -> Iterator[str]:
     for path in sorted(bundle.rglob("*")):
         if path.is_symlink():
@@ -189,9 +165,9 @@ def _check_hashes(bundle: Path, hashes: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(hashes):
         if name not in present:
             yield f"{name}: missing"
-        elif hash_file(bundle / name) != hashes[name]:
+        elif digest_file(bundle / name) != hashes[name]:
             yield f"{name}: changed since it was bundled (sha256 differs)"
-        elif not PARTS.fullmatch(name):
+        elif not bundles.PARTS.fullmatch(name):
             yield f"{name}: not part of a bundle, although {CLAIMS} lists it"
     for name in sorted(present - set(hashes)):
         yield f"{name}: not part of the bundle ({CLAIMS} does not list it)"
@@ -215,28 +191,23 @@ def _check_consistency(run: FinishedRun, referee: Referee) -> Iterator[str]:
     """What one file of the run says against another."""
     manifest, settings, rows, rubric = run.manifest, run.settings, run.rows, referee.environment.rubric
     if manifest.get("rubric", None) not in (None, {"name": rubric.name, "sha256": digest_rubric(rubric)}):
-        yield (
-            f"{MANIFEST}: the run was judged by another rubric than {rubric.name} as it is here: its criteria differ"
-        )
+        differ = "its criteria differ"
+        yield f"{MANIFEST}: the run was judged by another rubric than {rubric.name} as it is here: {differ}"
     items = manifest["data"].get("eval_items")
     if items != len(run.after.samples):
         yield f"{MANIFEST}: data.eval_items is {items!r}, the samples are {len(run.after.samples)}"
-    for name, key, stated in (
-        ("base_model.name", "model", manifest["base_model"].get("name")),
-        ("data.source", "data", manifest["data"].get("source")),
-    ):
-        if stated != settings[key]:
-            yield f"{MANIFEST}: {name} is {stated!r}, {CONFIG} says {settings[key]!r}"
-    for name in COUNTS:
+    for place, name, key in (("base_model", "name", "model"), ("data", "source", "data")):
+        if (stated := manifest[place].get(name)) != settings[key]:
+            yield f"{MANIFEST}: {place}.{name} is {stated!r}, {CONFIG} says {settings[key]!r}"
+    for name in bundles.COUNTS:
         if not all(type(row[name]) is int and row[name] >= 0 for row in rows):
             yield f"{METRICS}: {name} is not a whole number in every step"
         elif any(later[name] < earlier[name] for earlier, later in pairwise(rows)):
             yield f"{METRICS}: {name} falls from one step to a later one"
     longest = int(run.after.generation["max_gen_toks"])
     lengths = [row["response_tokens"] for row in rows if "response_tokens" in row]
-    if len(lengths) not in (0, len(rows)) or not all(
-        type(length) in (int, float) and 0 <= length <= longest for length in lengths
-    ):
+    possible = (type(length) in (int, float) and 0 <= length <= longest for length in lengths)
+    if len(lengths) not in (0, len(rows)) or not all(possible):
         yield f"{METRICS}: response_tokens is not between 0 and {longest}, the longest answer, in every step"
     if rows[-1]["tokens"] > 1.1 * int(settings["budget"]) + longest:
         yield f"{METRICS}: {rows[-1]['tokens']:,} tokens were spent, {CONFIG} allows {settings['budget']:,}"

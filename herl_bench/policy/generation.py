@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -48,12 +47,10 @@ Forward = Callable[[Tensor, Tensor, Tensor, DynamicCache], Tensor]
 class Completion:
     """One response.
 
-    ids: the generated token ids, EOS included if it was generated; with a stop string, up to the token that completed
-    it.
+    ids: the generated token ids, with EOS if it was generated; with a stop string, up to the token that completed it.
     text: `ids` decoded without special tokens, cut before the stop string.
     finish: `eos`, `stop` (a stop string) or `length` (cut off by max_new_tokens).
-    dropped: prompt tokens that had to be left out because prompt and response would not fit the model (see
-    `fit_prompts`).
+    dropped: prompt tokens left out because prompt and response would not fit the model (see `fit_prompts`).
     """
 
     ids: tuple[int, ...]
@@ -81,6 +78,7 @@ def fit_prompts(policy: LanguageModel, prompt_ids: Sequence[Sequence[int]], max_
     return fitted
 
 
+@torch.no_grad()
 def generate(
     policy: LanguageModel,
     prompt_ids: Sequence[Sequence[int]],
@@ -96,18 +94,15 @@ def generate(
 
     temperature: 0 takes the most probable token; otherwise every token is drawn from softmax(logits / temperature).
     batch_size: rows at once; None takes as many (at most 256) as keep keys and values within `CACHE_BYTES`.
-    on_completion: called with a prompt's position and its response as soon as that is finished, while others are still
-    being written.
+    on_completion: called with a prompt's position and its response as soon as that is finished.
 
-    Raises `UsageError` where max_new_tokens leaves no room for a prompt, `ValueError` for an empty prompt or stop
-    string.
+    Raises `UsageError` where max_new_tokens leaves no room for a prompt, `ValueError` for an empty prompt or stop.
     """
     if not all(prompt_ids):
         raise ValueError("an empty prompt has nothing to continue: give at least BOS")
     if temperature < 0 or max_new_tokens < 1:
-        raise ValueError(
-            f"temperature must be at least 0 and max_new_tokens at least 1, not {temperature} and {max_new_tokens}"
-        )
+        given = f"{temperature} and {max_new_tokens}"
+        raise ValueError(f"temperature must be at least 0 and max_new_tokens at least 1, not {given}")
     prompts = fit_prompts(policy, prompt_ids, max_new_tokens)
     dropped = [len(given) - len(kept) for given, kept in zip(prompt_ids, prompts, strict=True)]
     if any(dropped):
@@ -129,10 +124,14 @@ def generate(
         if on_completion is not None:
             on_completion(i, completions[i])
 
-    with _eval_mode(policy.model), torch.no_grad():
+    was_training = policy.model.training
+    policy.model.eval()  # gradient checkpointing would switch the cache off
+    try:
         for start in range(0, len(order), rows):
             batch = {i: prompts[i] for i in order[start : start + rows]}
             _write_batch(policy, batch, temperature, max_new_tokens, stops, generator, end)
+    finally:
+        policy.model.train(was_training)
     return [completions[i] for i in range(len(prompts))]
 
 
@@ -161,7 +160,9 @@ def _read_prompts(
 ) -> _Batch:
     """A batch whose prompts were read, each different one once (they come sorted)."""
     rows, device = list(prompts.values()), policy.device
-    cache = _make_cache(policy.model.config)
+    cache = DynamicCache(config=policy.model.config)
+    # Only plain layers: a sliding window drops what is behind it itself, and a recurrent state does not grow.
+    cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     flexible = all(type(layer) in (_GrowingLayer, DynamicLayer, DynamicSlidingWindowLayer) for layer in cache.layers)
     is_new = [i == 0 or not flexible or row != rows[i - 1] for i, row in enumerate(rows)]
     unique = [row for row, new in zip(rows, is_new, strict=True) if new]
@@ -256,16 +257,6 @@ def _bind_forward(model: Any) -> Forward:
     return forward
 
 
-@contextmanager
-def _eval_mode(model: Any) -> Iterator[None]:
-    was_training = model.training
-    model.eval()  # gradient checkpointing would switch the cache off
-    try:
-        yield
-    finally:
-        model.train(was_training)
-
-
 # ---------------------------------------------------------------------------------------------------------------- cache
 class _GrowingLayer(DynamicLayer):
     """Keys and values in a buffer with spare room. The parent class copies them all at every token, most of the time of
@@ -299,13 +290,6 @@ class _GrowingLayer(DynamicLayer):
     def _show(self, length: int) -> tuple[Tensor, Tensor]:
         self.keys, self.values = keys, values = self._buffers[0][:, :, :length], self._buffers[1][:, :, :length]
         return keys, values
-
-
-def _make_cache(config: Any) -> DynamicCache:
-    cache = DynamicCache(config=config)
-    # Only plain layers: a sliding window drops what is behind it itself, and a recurrent state does not grow.
-    cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache
 
 
 def _count_rows(model: Any, tokens: int) -> int:

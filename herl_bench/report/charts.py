@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.report.drawing import DPI, NOTE, Chart
+from herl_bench.report.page import format_number
 from herl_bench.report.palette import DASHES, MARKS, PALETTE, name_series
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ LETTER = 6.9
 """Pixels that a letter is wide, an upper estimate of the mean."""
 PHONE = 480
 """Pixels of width up to which a chart is drawn for a phone."""
+_format_share = partial(format_number, digits=2)
 LINE = 20
 """Pixels from one line of words to the next."""
 Strip = tuple[str, Sequence[tuple[float, float]]]
@@ -46,12 +48,8 @@ class Curve:
     @property
     def style(self) -> dict[str, Any]:
         look = self.position if self.look is None else self.look
-        dash = DASHES[look % len(DASHES)]
-        return {
-            "color": _pick_color(self.position),
-            "marker": MARKS[look % len(MARKS)],
-            "linestyle": (0, dash) if dash else "-",
-        }
+        line = (0, dash) if (dash := DASHES[look % len(DASHES)]) else "-"
+        return {"color": _pick_color(self.position), "marker": MARKS[look % len(MARKS)], "linestyle": line}
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,7 @@ class Dot:
 
 # ------------------------------------------------------------------------------------------------------ learning curves
 def plot_curves(curves: Sequence[Curve], *, y_label: str, label: str, target: float | None = None) -> Chart:
-    """Lines of the mean with a band from lowest to highest, against generated tokens. target: a level to reach, as a
-    thin line."""
+    """Lines of the mean with a band from lowest to highest. target: a level to reach, as a thin line."""
     return Chart(label, partial(_draw_curves, curves, y_label, target))
 
 
@@ -86,11 +83,9 @@ def _draw_curves(curves: Sequence[Curve], y_label: str, target: float | None, wi
             _mark(axes, x, mean, curve, f"{curve.name}: {mean:.3f} at {x:,.0f} tokens")
     shown = [v for curve in curves for *_, low, high in curve.points for v in (low, high)]
     if target is not None:
+        shown.append(target)
         axes.axhline(target, color=SOFT, linewidth=1, dashes=(1, 3))
         axes.annotate("target", (0, target), (2, 5), textcoords="offset points", color=SOFT)
-    shown = [v for c in curves for *_, low, high in c.points for v in (low, high)] + (
-        [] if target is None else [target]
-    )
     axes.set(xlim=(0, max(curve.points[-1][0] for curve in curves) or 1.0), ylim=_widen(shown))
     axes.grid(axis="x", visible=False)
     _set_ticks(axes.yaxis, 5, _format_share)
@@ -107,8 +102,7 @@ def plot_scores(dots: Sequence[Dot], *, x_label: str, label: str) -> Chart:
 
 
 def plot_differences(dots: Sequence[Dot], *, x_label: str, label: str, sides: tuple[str, str]) -> Chart:
-    """A row per comparison: a difference with its interval, against a line at 0. sides: what lies left and right of it,
-    in words."""
+    """A row per comparison: a difference with its interval around 0. sides: what lies left and right, in words."""
     ends = [0.0, *(v for dot in dots for v in (dot.value, dot.low, dot.high) if v is not None)]
     room = max(0.02, (max(ends) - min(ends)) * 0.1)
     low, high = min(ends) - room, max(ends) + room
@@ -155,8 +149,7 @@ def _draw_dot(axes: Axes, dot: Dot, y: float, number: str, width: float) -> None
 
 # ------------------------------------------------------------------------------------------------- criteria in training
 def plot_criteria(strips: Sequence[Strip], *, position: int, label: str) -> Chart:
-    """A strip per criterion over training, darker where more responses met it; the first and the last rate in
-    figures."""
+    """A strip per criterion over training, darker where more responses met it; the first and last rate in figures."""
     return Chart(label, partial(_draw_criteria, strips, position))
 
 
@@ -215,8 +208,8 @@ def _draw_calibration(groups: Sequence[tuple[Curve, Bins]], width: float) -> Axe
         for guess, actual, count in bins:
             note = f"{curve.name}: predicted {guess:.2f}, measured {actual:.2f}, {count} drafts"
             _mark(axes, guess, actual, curve, note, markersize=smallest + 7 * math.sqrt(count / largest), alpha=0.75)
-    for axis in (axes.xaxis, axes.yaxis):
-        _set_ticks(axis, 5, _format_share)
+    _set_ticks(axes.xaxis, 5, _format_share)
+    _set_ticks(axes.yaxis, 5, _format_share)
     _label(axes, "predicted improvement", "measured improvement")
     return axes
 
@@ -286,10 +279,6 @@ def _widen(values: Sequence[float]) -> tuple[float, float]:
 
 def _pick_color(position: int) -> str:
     return PALETTE["light"][name_series(position)]
-
-
-def _format_share(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
 
 
 def _format_count(tokens: float) -> str:

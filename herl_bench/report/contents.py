@@ -8,7 +8,7 @@ Left out: how it is written down (`report.py`), and which charts it makes (`figu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +17,14 @@ from herl_bench.compare.finished_runs import FinishedRun, Sample, read_run
 from herl_bench.compare.schema import Comparison, Contrast, from_json
 from herl_bench.errors import UsageError
 from herl_bench.reading import UNREADABLE, read_text
-from herl_bench.runs import RunFiles
+from herl_bench.runs import CONFIG, RunFiles
 
 COMPARISON = "compare.json"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two responses to one item. group: what is compared. state: `fixed`, `broken`, `right` (both), `wrong` (both) or
-    `undecided`."""
+    """Two responses to one item. state: `fixed`, `broken`, `right` (both), `wrong` (both) or `undecided`."""
 
     task: str
     group: str
@@ -56,9 +55,8 @@ def read_contents(folder: Path) -> Contents:
     if path.name == COMPARISON and path.is_file():
         return describe_comparison(from_json(read_text(path, "the comparison"), str(path)))
     if not RunFiles(folder).exists:
-        raise UsageError(
-            f"{folder}: neither a run nor a comparison: name a folder with a config.yaml or a {COMPARISON}"
-        )
+        wanted = f"name a folder with a {CONFIG} or a {COMPARISON}"
+        raise UsageError(f"{folder}: neither a run nor a comparison: {wanted}")
     run = read_run(folder)
     try:
         return describe_run(run)
@@ -83,21 +81,11 @@ def describe_comparison(comparison: Comparison) -> Contents:
     )
 
 
-def _pair_flips(contrast: Contrast) -> list[Pair]:
-    return [
-        Pair(
-            task=contrast.task,
-            group=_name_group(contrast),
-            seed=flip.seed,
-            item=flip.item,
-            state="fixed" if flip.fixed else "broken",
-            left=flip.baseline_response,
-            right=flip.response,
-            left_missed=flip.baseline_missed,
-            right_missed=flip.missed,
-        )
-        for flip in contrast.flips
-    ]
+def _pair_flips(contrast: Contrast) -> Iterator[Pair]:
+    for flip in contrast.flips:
+        state = "fixed" if flip.fixed else "broken"
+        sides = flip.baseline_response, flip.response, flip.baseline_missed, flip.missed
+        yield Pair(contrast.task, _name_group(contrast), flip.seed, flip.item, state, *sides)
 
 
 def _name_group(contrast: Contrast) -> str:
@@ -108,12 +96,10 @@ def describe_run(run: FinishedRun) -> Contents:
     """Every evaluated item before and after training is in the list of items."""
     comparison = summarize_run(run)
     before = {sample.item.id: sample for sample in run.before.samples}
+    budget = f"{comparison.budget:,} generated tokens"
     return Contents(
         title=f"{run.method} on {run.task}, seed {run.seed}",
-        kicker=(
-            f"{run.method} on {run.task} · seed {run.seed} · {comparison.budget:,} generated tokens · model"
-            f" {run.settings['model']}"
-        ),
+        kicker=f"{run.method} on {run.task} · seed {run.seed} · {budget} · model {run.settings['model']}",
         comparison=comparison,
         groups={"training": ("before training", "after training")},
         pairs=tuple(
@@ -126,17 +112,9 @@ def describe_run(run: FinishedRun) -> Contents:
 
 
 def _pair_samples(run: FinishedRun, place: int, before: Sample, after: Sample) -> Pair:
-    return Pair(
-        task=run.task,
-        group="training",
-        seed=run.seed,
-        item=place,
-        state=_name_change(before.outcome, after.outcome),
-        left=before.response,
-        right=after.response,
-        left_missed=list_missed(before),
-        right_missed=list_missed(after),
-    )
+    state = _name_change(before.outcome, after.outcome)
+    sides = before.response, after.response, list_missed(before), list_missed(after)
+    return Pair(run.task, "training", run.seed, place, state, *sides)
 
 
 def _name_change(before: float | None, after: float | None) -> str:

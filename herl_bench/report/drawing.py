@@ -48,8 +48,7 @@ DECIMALS = re.compile(r"-?\d+\.\d+")
 
 @dataclass(frozen=True)
 class Chart:
-    """label: what it shows, in words, for readers who do not see it. draw: gives its axes, in a figure so many
-    pixels wide."""
+    """label: what it shows, for readers who do not see it. draw: gives its axes, in a figure so many pixels wide."""
 
     label: str
     draw: Callable[[float], Axes]
@@ -104,8 +103,7 @@ def _save(axes: Axes, target: Any, **how: Any) -> None:
 
 
 def _rewrite(element: Any, outlines: Mapping[str, Mapping[str, str]], note: str) -> Iterator[str]:
-    """What an element of matplotlib's SVG draws, in the page's words. outlines: attributes of shapes that are used by
-    reference. note: for all in it."""
+    """What an element of matplotlib's SVG draws, in the page's words. outlines: shapes used by reference."""
     tag = element.tag.removeprefix(SVG)
     if tag == "defs":
         return

@@ -1,9 +1,8 @@
-"""Which charts a comparison's numbers make, and what each is called for readers who do not see it: one of all
-differences, and several per task."""
+"""Which charts a comparison's numbers make, and what each is called: one of all differences, and several per task."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 from herl_bench.compare.schema import ArmScore, BandPoint, Comparison, RunRecord, TaskItems
@@ -26,9 +25,8 @@ def plot_overview(comparison: Comparison) -> Chart | None:
     metrics = dict.fromkeys(name_metric(task.metric) for task in comparison.tasks)
     less = {not task.higher_is_better for task in comparison.tasks}
     sides = ("less", "more") if len(less) > 1 else ("worse", "better") if less == {False} else ("better", "worse")
-    words = "; ".join(
-        f"{d.name} {format_signed(d.value)} ({format_signed(d.low)} to {format_signed(d.high)})" for d in dots
-    )
+    numbers = [(dot.name, *map(format_signed, (dot.value, dot.low, dot.high))) for dot in dots]
+    words = "; ".join(f"{name} {value} ({low} to {high})" for name, value, low, high in numbers)
     after = " after training" if comparison.runs else ""
     return charts.plot_differences(
         dots,
@@ -41,10 +39,15 @@ def plot_overview(comparison: Comparison) -> Chart | None:
 def plot_task(
     items: TaskItems, arms: Sequence[ArmScore], runs: Sequence[RunRecord], places: Mapping[str, int]
 ) -> dict[str, Chart]:
-    """`scores`, `curves`, `held-out` and `calibration`, as far as there is something to show. places: as from
-    `place_arms`."""
+    """`scores`, `curves`, `held-out` and `calibration`, as far as there are any. places: as from `place_arms`."""
     metric, task = name_metric(items.metric), items.task
     found: dict[str, Chart] = {}
+
+    def plot_means(curves: Sequence[Curve], what: str, how: str, target: float | None = None) -> Chart:
+        ends = _tell_ends((curve.name, curve.points) for curve in curves)
+        label = f"{metric} {what} over generated tokens on {task}: {ends}"
+        return charts.plot_curves(curves, y_label=f"{metric}, {how}", label=label, target=target)
+
     if dots := [
         Dot(arm.arm, places[arm.arm], value, arm.score.low, arm.score.high, arm.before.value)
         for arm in arms
@@ -53,11 +56,9 @@ def plot_task(
         found["scores"] = plot_ranking(dots, f"{metric}{' after training' if runs else ''} on {task}", metric)
     if curves := [_curve(arm.arm, places, arm.curve) for arm in arms if arm.curve]:
         target = next((arm.target for arm in arms if arm.target is not None), None) if len(arms) > 1 else None
-        label = f"{metric} of sampled responses over generated tokens on {task}: {_tell_ends(curves)}"
-        found["curves"] = charts.plot_curves(curves, y_label=f"{metric}, as sampled", label=label, target=target)
+        found["curves"] = plot_means(curves, "of sampled responses", "as sampled", target)
     if curves := [_curve(arm.arm, places, arm.held_out) for arm in arms if arm.held_out]:
-        label = f"{metric} on the evaluation items over generated tokens on {task}: {_tell_ends(curves)}"
-        found["held-out"] = charts.plot_curves(curves, y_label=f"{metric}, evaluated", label=label)
+        found["held-out"] = plot_means(curves, "on the evaluation items", "evaluated")
     bins = [(_curve(arm.arm, places, ()), _pool_bins(runs, arm.arm)) for arm in arms]
     if bins := [(curve, pooled) for curve, pooled in bins if pooled]:
         label = f"Predicted against measured improvement of revisions on {task}; the numbers are in the table below"
@@ -73,29 +74,20 @@ def plot_ranking(dots: Sequence[Dot], what: str, metric: str) -> Chart:
 
 def plot_criteria(arm: ArmScore, place: int) -> Chart:
     rows = [(name, [(p.tokens, p.mean) for p in points]) for name, points in arm.criteria_curves.items()]
-    ends = "; ".join(
-        f"{name} from {format_number(p[0][1], 2)} to {format_number(p[-1][1], 2)}" for name, p in rows if p
-    )
-    label = f"Pass rate of each criterion in training, {arm.arm}: {ends}"
+    label = f"Pass rate of each criterion in training, {arm.arm}: {_tell_ends(rows, 2)}"
     return charts.plot_criteria(rows, position=place, label=label)
 
 
 def plot_guided(arm: ArmScore, place: int) -> Chart:
     """Plain responses against revisions under guidance."""
+    plain = [(tokens, mean, mean, mean) for tokens, mean, _ in arm.plain_vs_guided]
+    guided = [(tokens, mean, mean, mean) for tokens, _, mean in arm.plain_vs_guided]
     curves = [
-        Curve(
-            name,
-            place,
-            [(tokens, pair[i], pair[i], pair[i]) for tokens, *pair in arm.plain_vs_guided],
-            look=place + 2 * i,
-        )
-        for i, name in enumerate(("without guidance", "revised under guidance"))
+        Curve("without guidance", place, plain, look=place),
+        Curve("revised under guidance", place, guided, look=place + 2),
     ]
-    _, plain, guided = arm.plain_vs_guided[-1]
-    label = (
-        f"{arm.arm} in training, plain responses and revisions under guidance; at the end {format_number(plain)} and"
-        f" {format_number(guided)}"
-    )
+    ends = " and ".join(format_number(points[-1][1]) for points in (plain, guided))
+    label = f"{arm.arm} in training, plain responses and revisions under guidance; at the end {ends}"
     return charts.plot_curves(curves, y_label="primary metric, as sampled", label=label)
 
 
@@ -113,10 +105,10 @@ def _curve(arm: str, places: Mapping[str, int], points: Sequence[BandPoint]) -> 
     return Curve(arm, places[arm], [(p.tokens, p.mean, p.low, p.high) for p in points])
 
 
-def _tell_ends(curves: Sequence[Curve]) -> str:
-    return "; ".join(
-        f"{c.name} from {format_number(c.points[0][1])} to {format_number(c.points[-1][1])}" for c in curves
-    )
+def _tell_ends(curves: Iterable[tuple[str, Sequence[Sequence[float]]]], digits: int = 3) -> str:
+    """curves: of each, its name and its points, (tokens, mean, …)."""
+    ends = ((name, format_number(p[0][1], digits), format_number(p[-1][1], digits)) for name, p in curves if p)
+    return "; ".join(f"{name} from {first} to {last}" for name, first, last in ends)
 
 
 def _pool_bins(runs: Sequence[RunRecord], arm: str) -> list[tuple[float, float, int]]:

@@ -1,5 +1,4 @@
-"""A self-contained HTML page: one template, one style sheet, one script, and the data that the script shows, all in one
-file.
+"""A self-contained HTML page: a template, a style sheet, a script, and the data that it shows, all in one file.
 
 What a model wrote is data and can never run. Templates escape every value. Texts for the script are packed (JSON, gzip,
 base64) into a data block, and the script puts them into the page with `textContent` alone. A Content-Security-Policy
@@ -58,8 +57,7 @@ def render(template: str, *, texts: Mapping[str, Any] | None = None, **context: 
 
 
 def pack(texts: Mapping[str, Any], room: int = ROOM) -> tuple[str, int | None]:
-    """A JSON string of base64 of gzip of JSON, at most about `room` long; and to how many characters texts were cut for
-    that (None: not at all)."""
+    """Gzipped JSON in base64, a string of about `room` at most; and to how many characters texts were cut, or None."""
     for limit in LIMITS:
         shown = texts if limit is None else _shorten(texts, limit)
         whole = json.dumps(shown, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

@@ -5,8 +5,6 @@ A colour is a role (`ink`, `soft`, `grid`, `series0` …), never a value, wherev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 SERIES = 6
 DASHES: tuple[tuple[float, ...], ...] = ((7, 4), (), (2, 3), (10, 3, 2, 3), (4, 2), (12, 4))
 MARKS = ("o", "s", "^", "D", "v", "P")
@@ -31,10 +29,8 @@ COLORS = """
     series4  #75600a  #dcc055
     series5  #4f5966  #b6bec9
 """
-_HEAD, *_ROWS = map(str.split, COLORS.strip().splitlines())
-PALETTE: Mapping[str, Mapping[str, str]] = {
-    theme: {row[0]: row[column] for row in _ROWS} for column, theme in enumerate(_HEAD) if column
-}
+(_, *_ROLES), *_THEMES = zip(*map(str.split, COLORS.strip().splitlines()), strict=True)
+PALETTE = {theme: dict(zip(_ROLES, colors, strict=True)) for theme, *colors in _THEMES}
 """Theme → role → colour."""
 
 

@@ -2,8 +2,7 @@
 
     write_report(Path("runs/gsm8k-herl-s0"))      # runs/gsm8k-herl-s0/report.html
 
-Left out: what the page holds (`contents.py`), the statistics and the verdict's rules (`herl_bench.compare`), and how a
-page is kept safe (`page.py`).
+Left out: what the page holds (`contents.py`), the verdict's rules (`herl_bench.compare`), its safety (`page.py`).
 """
 
 from __future__ import annotations
@@ -44,15 +43,13 @@ class TaskView:
 def write_report(folder: Path, target: Path | None = None) -> Path:
     """The page of the run or comparison in `folder` (or of its compare.json), as `report.html` there or as `target`;
     gives where it is. Raises `UsageError`, `SaveError`."""
-    contents = read_contents(folder)
     path = target or RunFiles(folder if folder.is_dir() else folder.parent).report
-    write_whole(path, to_html(contents))
+    write_whole(path, to_html(read_contents(folder)))
     return path
 
 
 def try_report(folder: Path) -> None:
-    """`write_report` for what is whole by now: whatever is wrong with its page is one warning, and `herl-bench report`
-    makes it again."""
+    """`write_report`, but whatever goes wrong is one warning, and `herl-bench report` makes the page again."""
     try:
         write_report(folder)
     except Exception as error:
@@ -72,11 +69,9 @@ def write_plots(folder: Path, target: Path | None = None) -> list[Path]:
         charts |= {f"{task}-criteria-{arm}": chart for arm, chart in view.heat.items()}
     unequal = "; ".join(comparison.unequal)
     under, beside = (f"{UNFAIR}: made with --allow_unequal", f". {UNFAIR}: {unequal}") if unequal else ("", "")
-    paths = []
     for name, chart in charts.items():
-        paths.append(place / f"{name}.png")
-        to_png(Chart(chart.label + beside, chart.draw), paths[-1], under)
-    return paths
+        to_png(Chart(chart.label + beside, chart.draw), place / f"{name}.png", under)
+    return [place / f"{name}.png" for name in charts]
 
 
 def to_html(contents: Contents) -> str:

@@ -51,24 +51,20 @@ def estimate_gae(
     return advantages_BT, (advantages_BT + values_BT) * mask_BT
 
 
-def whiten(x_BT: Tensor, mask_BT: Tensor, by_BT: Tensor | None = None, eps: float = LEAST_VARIANCE) -> Tensor:
-    """Zero mean and unit variance over the valid positions of the whole batch; padding stays 0.
-
-    by_BT: the positions whose mean and variance are used for all (the on-policy ones); `mask_BT` if left out.
-    eps: added to the variance.
-    """
-    by_BT = mask_BT if by_BT is None else by_BT
+def whiten(x_BT: Tensor, mask_BT: Tensor, by_BT: Tensor) -> Tensor:
+    """Zero mean and unit variance over the valid positions of the whole batch; padding stays 0. by_BT: the positions
+    whose mean and variance are used for all (the on-policy ones)."""
     check_shapes(x_BT, mask_BT, by_BT)
     count = by_BT.sum().clamp(min=1)
     mean = (x_BT * by_BT).sum() / count
     # One position has no deviation from its mean: 0 / 1, not 0 / 0.
     variance = ((x_BT - mean).square() * by_BT).sum() / (count - 1).clamp(min=1)
-    return (x_BT - mean) * torch.rsqrt(variance + eps) * mask_BT
+    return (x_BT - mean) * torch.rsqrt(variance + LEAST_VARIANCE) * mask_BT
 
 
-def compare_in_groups(reward_N: Tensor, group_N: Tensor, counted_N: Tensor, eps: float = LEAST_DEVIATION) -> Tensor:
-    """(N,): each reward minus its group's mean, over its group's standard deviation plus `eps` (GRPO: Shao et al. 2024,
-    arXiv 2402.03300, section 4.1.2).
+def compare_in_groups(reward_N: Tensor, group_N: Tensor, counted_N: Tensor) -> Tensor:
+    """(N,): each reward minus its group's mean, over its group's deviation (GRPO: Shao et al. 2024, arXiv 2402.03300,
+    section 4.1.2).
 
     counted_N: the rows that make mean and deviation (the on-policy ones). A group of one has nothing to compare with:
     advantage 0.
@@ -83,7 +79,7 @@ def compare_in_groups(reward_N: Tensor, group_N: Tensor, counted_N: Tensor, eps:
     centred_N = reward_N - (add_up(reward_N) / count_G.clamp(min=1))[group_N]
     # Divided by count - 1, as torch.std does and so GRPO's code.
     deviation_G = (add_up(centred_N.square()) / (count_G - 1).clamp(min=1)).sqrt()
-    return torch.where(count_G[group_N] > 1, centred_N / (deviation_G[group_N] + eps), 0.0)
+    return torch.where(count_G[group_N] > 1, centred_N / (deviation_G[group_N] + LEAST_DEVIATION), 0.0)
 
 
 def explained_variance(predicted: Tensor, actual: Tensor) -> float:

@@ -12,8 +12,7 @@ c · (1 − r), both fitted on the past, by more than a standard error; it close
 `describe_calibration` is what is logged of it: how it compares with both baselines, how it ranks, whether what it says
 comes true, and whether what there is to predict drifts.
 
-Left out: a two-part model of P(Δ > 0) and E[Δ | Δ > 0]; reweighting by the propensities, which are recorded with every
-measurement.
+Left out: a two-part model of P(Δ > 0) and E[Δ | Δ > 0]; reweighting by the propensities, which `rollouts.jsonl` has.
 """
 
 from __future__ import annotations
@@ -81,13 +80,11 @@ class Bonus:
         generator: torch.Generator,
     ) -> list[Rollout]:
         """The drafts with their bonus, by what was known before this step; then the arm learns from the step."""
-        revised = {r.draft: r for r in revisions if r.draft is not None and r.improvement is not None}
+        gains = {r.draft: r.improvement for r in revisions if r.draft is not None and r.improvement is not None}
         was_used = self.is_used
         if self.critic:
-            measurements = [
-                Measurement(drafts[i].example.id, drafts[i].pair, r.baseline or 0.0, r.improvement or 0.0, r.propensity)
-                for i, r in revised.items()
-            ]
+            revised = [(drafts[i], gain) for i, gain in gains.items()]
+            measurements = [Measurement(d.example.id, d.pair, d.reward or 0.0, gain) for d, gain in revised]
             if self.arm == "shuffled":
                 measurements = shuffle_improvements(measurements, step - 1)
             self.budget.forward_tokens += sum(len(m.pair) for m in measurements)
@@ -96,13 +93,12 @@ class Bonus:
             bonuses = [b if d.reward is not None else 0.0 for d, b in zip(drafts, predicted, strict=True)]
         elif self.arm == "measured":
             lowest = -1.0 if self.config.bonus_signed else 0.0
-            gains = [revised[i].improvement if i in revised else None for i in range(len(drafts))]
-            bonuses = [0.0 if gain is None else max(lowest, gain) for gain in gains]
+            bonuses = [max(lowest, gains[i]) if i in gains else 0.0 for i in range(len(drafts))]
         elif self.arm == "constant":
             usual = max(0.0, mean(gain for _, gain in self.improvements) or 0.0)
             bonuses = [min(usual, 1.0 - d.reward) if d.reward is not None else 0.0 for d in drafts]
             self.improvements = [row for row in self.improvements if row[0] > step - self.config.bonus_window]
-            self.improvements += [(step, r.improvement or 0.0) for r in revised.values()]
+            self.improvements += [(step, gain) for gain in gains.values()]
         else:
             return list(drafts)
         return [replace(draft, bonus=bonus) for draft, bonus in zip(drafts, bonuses, strict=True)]
@@ -122,14 +118,12 @@ class Bonus:
 # --------------------------------------------------------------------------------------------------------------- critic
 @dataclass(frozen=True)
 class Measurement:
-    """A draft whose revision was judged. reward: the draft's; improvement: Δ in [−1, 1]; propensity: its chance of
-    being revised."""
+    """A draft whose revision was judged. reward: the draft's; improvement: Δ in [−1, 1]."""
 
     example_id: str
     pair: Pair
     reward: float
     improvement: float
-    propensity: float | None
 
 
 @dataclass(frozen=True)
@@ -171,8 +165,7 @@ class BonusCritic:
         return list(guess_N.tolist())
 
     def observe(self, step: int, measurements: Sequence[Measurement], generator: torch.Generator) -> int:
-        """Predict the new measurements, decide the gate, then learn from those that are not held out; gives the number
-        of tokens learnt from."""
+        """Predict, decide the gate, then learn from what is not held out; gives the number of tokens learnt from."""
         if not measurements:
             return 0
         guesses = self._guess([m.pair for m in measurements], [m.reward for m in measurements])
@@ -274,18 +267,17 @@ class BonusCritic:
 
 
 def shuffle_improvements(measurements: Sequence[Measurement], seed: int) -> list[Measurement]:
-    """Each draft with another one's improvement: a critic that still beats its baselines on these has fooled its
-    gate."""
+    """Each draft with another one's improvement: a critic that beats its baselines on these has fooled its gate."""
     improvements = [m.improvement for m in measurements]
     Random(seed).shuffle(improvements)
     return [replace(m, improvement=improvement) for m, improvement in zip(measurements, improvements, strict=True)]
 
 
-def _bin_by_guess(guessed: Sequence[float], measured: Sequence[float], count: int = 5) -> list[list[float]]:
-    """Reliability bins of equal size, low to high: [mean predicted, mean measured, how many]. Five: with the fewest
-    predictions that are judged by, each still holds six."""
+def _bin_by_guess(guessed: Sequence[float], measured: Sequence[float]) -> list[list[float]]:
+    """Reliability bins of equal size, low to high: [mean predicted, mean measured, how many]."""
     ranked = sorted(zip(guessed, measured, strict=True))
-    bounds = [round(len(ranked) * k / count) for k in range(count + 1)]
+    # Five: with the fewest predictions that are judged by, each still holds six.
+    bounds = [round(len(ranked) * k / 5) for k in range(6)]
     bins = [ranked[a:b] for a, b in itertools.pairwise(bounds) if b > a]
     return [[sum(g for g, _ in rows) / len(rows), sum(m for _, m in rows) / len(rows), len(rows)] for rows in bins]
 

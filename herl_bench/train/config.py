@@ -181,14 +181,13 @@ class HeRLConfig(PPOConfig):
             )
 
 
-HINDSIGHT_OFF = {"hindsight": False, "bonus": "none", "guide_prob": 0.0}
+HINDSIGHT_OFF: Mapping[str, Any] = {"hindsight": False, "bonus": "none", "guide_prob": 0.0}
 """What turns HeRL into PPO."""
 
 
 @dataclass(frozen=True)
 class TRLConfig:
-    """What the methods that TRL trains share. Names that PPO has mean what they mean there; the others are TRL's
-    own."""
+    """What the methods that TRL trains share. Names that PPO has mean the same; the others are TRL's own."""
 
     other_models: ClassVar[Mapping[str, float]] = OTHER_MODELS
 

@@ -106,8 +106,7 @@ def _pack(pairs: Sequence[Pair], group: Sequence[int], packing: Packing) -> Micr
 
 
 def compute_logprobs(model: nn.Module, batch: MicroBatch, with_entropy: bool = False) -> tuple[Tensor, Tensor | None]:
-    """(log-prob of each response token, entropy of each position or None), both (B, T); values on padding are
-    meaningless."""
+    """(log-prob of each response token, entropy of each position or None), both (B, T); meaningless on padding."""
     # The state before a token says how probable it is: one more position than the response has, without the last.
     logits_BTV = model(**batch.inputs, use_cache=False, logits_to_keep=batch.width + 1).logits[:, :-1].float()
     logp_BTV = torch.log_softmax(logits_BTV / batch.temperature_B[:, None, None], -1)
@@ -117,10 +116,7 @@ def compute_logprobs(model: nn.Module, batch: MicroBatch, with_entropy: bool = F
 
 class Critic(nn.Module):
     """A copy of the policy's trunk with a scalar head that starts at zero, so that nothing is believed before something
-    was learnt.
-
-    extra: how many more inputs the head has beside the hidden state.
-    """
+    was learnt. extra: how many more inputs the head has beside the hidden state."""
 
     def __init__(self, policy_model: Any, extra: int = 0):
         super().__init__()

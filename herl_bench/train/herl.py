@@ -42,7 +42,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -58,10 +58,8 @@ from herl_bench.train.revisions import assign_drafts, assign_revisions, choose_d
 from herl_bench.train.rollouts import Rollout, make_rows
 from herl_bench.train.sampling import judge_rollouts, sample_rollouts
 from herl_bench.train.steps import Clock, ExampleStream, afford_rollouts, log_step, open_accelerator, stop_diverged
+from herl_bench.train.training_run import TrainingRun
 from herl_bench.train.update import ActorCritic, compute_targets
-
-if TYPE_CHECKING:
-    from herl_bench.train.training_run import TrainingRun
 
 # One random stream per purpose, seeded by run.seed * 1000 + its place here: what hindsight draws must not move what PPO
 # draws, and no two of them, nor those of neighbouring seeds, may be the same. The first two sample, on the policy's
@@ -92,7 +90,9 @@ class Learner:
     """The models, the hindsight buffer and the random states of a run, and what one step does with them."""
 
     def __init__(self, run: TrainingRun):
-        self.run, self.config = run, as_herl(run.config)
+        self.run, given = run, run.config
+        # PPO's configuration is HeRL's with hindsight off, so that the code below knows one kind only.
+        self.config = given if isinstance(given, HeRLConfig) else HeRLConfig(**vars(given), **HINDSIGHT_OFF)
         accelerator = self.accelerator = open_accelerator(run, self.config)
         device = accelerator.device
         self.streams = {
@@ -202,8 +202,3 @@ class Learner:
             generator.set_state(state["generators"][name])
         version, internal, gauss = state["choosing"]  # a file gives lists where Random wants tuples
         self.choosing.setstate((version, tuple(internal), gauss))
-
-
-def as_herl(config: Any) -> HeRLConfig:
-    """PPO's configuration is HeRL's with hindsight off, so that the code above knows one kind only."""
-    return config if isinstance(config, HeRLConfig) else HeRLConfig(**{**vars(config), **HINDSIGHT_OFF})

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from herl_bench.evaluate.scores import fill_undecided, mean
 from herl_bench.rubric import is_undecided
-
-if TYPE_CHECKING:
-    from herl_bench.train.rollouts import Rollout
-    from herl_bench.train.training_run import TrainingRun
+from herl_bench.train.rollouts import Rollout
+from herl_bench.train.training_run import TrainingRun
 
 METRICS: Mapping[str, str] = {
     "step": "number of the iteration, from 1",
@@ -117,8 +115,7 @@ CLOCK = ("wall_s", "tokens_per_s", "seconds")
 
 
 def order_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row, in the order of the table above, with what is not a finite number as None. Raises `KeyError` for an
-    undocumented name."""
+    """The row, in the order of the table above, NaN and infinities as None. Raises `KeyError` for an unknown name."""
     unknown = sorted(set(row) - set(METRICS))
     if unknown:
         raise KeyError(f"undocumented metrics: {', '.join(unknown)}")

@@ -16,8 +16,7 @@ from herl_bench.types import Example, HindsightTemplate, Rubric
 def assign_drafts(
     examples: Sequence[Example], buffer: HindsightBuffer, template: HindsightTemplate, config: HeRLConfig, rng: Random
 ) -> list[Assignment]:
-    """Plain prompts, some of them carrying guidance that an earlier attempt at this prompt, or at a similar one, was
-    given."""
+    """Plain prompts, some with guidance that an earlier attempt at this prompt, or at a similar one, was given."""
     assigned = []
     for i, example in enumerate(examples):
         lesson, group = None, i // config.num_generations
@@ -38,12 +37,9 @@ def assign_drafts(
 def choose_drafts(
     drafts: Sequence[Rollout], slots: int, config: HeRLConfig, predicted: Sequence[float], rng: Random
 ) -> dict[int, float]:
-    """Which drafts to revise: index → propensity. A share `revise_epsilon` of the slots is drawn at random among all
-    candidates.
-
-    predicted: the bonus critic's improvement for each draft, read by `revise=critic` only. With `all` every candidate
-    has the same chance. A propensity is the chance, before any draw, of being picked by the strategy or else by the
-    random share.
+    """Which drafts to revise: index → propensity, the chance, before any draw, of being picked by the strategy or else
+    by the share `revise_epsilon` of the slots that is drawn at random among all candidates. predicted: the bonus
+    critic's improvement for each draft, read by `revise=critic` only.
     """
     failed = [i for i, r in enumerate(drafts) if r.reward is not None and r.reward < config.hindsight_threshold]
     if not failed or slots < 1:
@@ -70,8 +66,7 @@ def choose_drafts(
 
 
 def _find_best(drafts: Sequence[Rollout], failed: Sequence[int], with_ties: bool) -> list[int]:
-    """The best failure of each prompt, the first of equals; with ties, all of them, of prompts without a success
-    only."""
+    """The best failure of each prompt, the first of equals; with ties, all, of prompts without a success only."""
     groups: dict[str, list[int]] = {}
     for i in failed:
         groups.setdefault(drafts[i].example.id, []).append(i)
@@ -90,13 +85,11 @@ def assign_revisions(
     rubric: Rubric,
     config: HeRLConfig,
 ) -> list[Assignment]:
-    """A prompt with guidance for each chosen draft that there is something to say about; what `config.guidance` makes
-    of it."""
+    """A prompt with guidance, or what `config.guidance` makes of it, for each chosen draft with something to say of."""
     guidance = {}
     for i in chosen:
-        draft = drafts[i]
-        words = write_guidance(template, rubric, draft.example, draft.text, draft.judgement.verdicts, config.hint_level)
-        if words:
+        example, text, verdicts = drafts[i].example, drafts[i].text, drafts[i].judgement.verdicts
+        if words := write_guidance(template, rubric, example, text, verdicts, config.hint_level):
             guidance[i] = words
     if config.guidance == "shuffled":
         guidance = _swap_guidance(guidance, drafts)
@@ -112,10 +105,8 @@ def assign_revisions(
 
 
 def _swap_guidance(guidance: Mapping[int, str], drafts: Sequence[Rollout]) -> dict[int, str]:
-    """Each draft with the guidance of the next one of another problem; drafts are in no order that means anything, so
-    nothing is drawn."""
-    order = list(guidance)
-    swapped = {}
+    """Each draft with the guidance of the next one of another problem. Their order means nothing: nothing is drawn."""
+    order, swapped = list(guidance), {}
     for k, i in enumerate(order):
         others = [j for j in (*order[k + 1 :], *order[:k]) if drafts[j].example.id != drafts[i].example.id]
         if others:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 
 from herl_bench.policy.generation import fit_prompts, generate
 from herl_bench.train.judging import Judging
 from herl_bench.train.rollouts import Assignment, Rollout
+from herl_bench.train.training_run import TrainingRun
 from herl_bench.types import Judgement, Kind
-
-if TYPE_CHECKING:
-    from herl_bench.train.training_run import TrainingRun
 
 
 def sample_rollouts(

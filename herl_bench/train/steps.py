@@ -7,15 +7,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from herl_bench.errors import DivergedError, UsageError
 from herl_bench.train.metrics import order_row
 from herl_bench.train.rollouts import Rollout
+from herl_bench.train.training_run import TrainingRun
 from herl_bench.types import Example
-
-if TYPE_CHECKING:
-    from herl_bench.train.training_run import TrainingRun
 
 # What is left of a budget is not worth a step that is noisier than this one's.
 FEWEST_ROLLOUTS = 8
@@ -36,8 +34,7 @@ class ExampleStream:
 
 
 class Clock:
-    """Seconds of a step by phase: `with clock("judge"): …`. started: when the run was (re)started, by
-    `time.monotonic`."""
+    """Seconds of a step by phase: `with clock("judge"): …`. started: of the run, by `time.monotonic`."""
 
     def __init__(self, started: float) -> None:
         self.started = started

@@ -24,23 +24,21 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import torch
 
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.scores import mean
+from herl_bench.policy.load import Policy
 from herl_bench.train.config import GRPOConfig, TRLConfig
 from herl_bench.train.judging import Judging
 from herl_bench.train.metrics import describe_step
 from herl_bench.train.rollouts import Assignment, Rollout
 from herl_bench.train.sampling import judge_rollouts, sample_rollouts
 from herl_bench.train.steps import Clock, ExampleStream, afford_rollouts, log_step, open_accelerator, stop_diverged
+from herl_bench.train.training_run import TrainingRun
 from herl_bench.train.update import ADAM
-
-if TYPE_CHECKING:
-    from herl_bench.policy.load import Policy
-    from herl_bench.train.training_run import TrainingRun
 
 SAME_NAMES = ("loss", "grad_norm", "learning_rate", "kl", "entropy")
 LOGGED = {**{name: name for name in SAME_NAMES}, "clip_ratio/region_mean": "clip_fraction"}
@@ -61,8 +59,7 @@ def train(run: TrainingRun) -> None:
 
 
 class StepSource:
-    """Where TRL's batches come from. Iterating over it is the run: each step is sampled and judged, handed over to be
-    learnt from, and logged."""
+    """Where TRL's batches come from. Iterating is the run: each step is sampled, judged, handed over, and logged."""
 
     def __init__(self, run: TrainingRun):
         self.run = run
@@ -302,8 +299,7 @@ def _make_arguments(run: TrainingRun, config: TRLConfig) -> Any:
 
 
 def _count_minibatches(rollouts: int, size: int) -> int:
-    """Into how many equal minibatches of at least `size` rollouts a step is cut: TRL leaves out what does not divide
-    evenly."""
+    """Into how many equal minibatches of at least `size` rollouts a step is cut: TRL leaves out any remainder."""
     return max(n for n in range(1, rollouts + 1) if rollouts % n == 0 and (rollouts // n >= size or n == 1))
 
 

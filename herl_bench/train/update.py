@@ -10,7 +10,8 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,9 +22,7 @@ from herl_bench.train.advantages import compare_in_groups, estimate_gae, explain
 from herl_bench.train.config import HeRLConfig
 from herl_bench.train.forward import Critic, MicroBatch, Packing, compute_logprobs, pack_microbatches
 from herl_bench.train.rollouts import Row
-
-if TYPE_CHECKING:
-    from herl_bench.train.training_run import TrainingRun
+from herl_bench.train.training_run import TrainingRun
 
 # beta 2: a run takes hundreds of steps and the gradient's scale moves as the policy learns, so the second moment looks
 # back some 20 steps and not Adam's usual 1000. eps: of PPO's published code (Huang et al. 2022, "The 37 implementation
@@ -53,8 +52,7 @@ class ScoredRows:
 
 @dataclass(frozen=True)
 class Targets:
-    """What the rows are trained towards. on_N: is the row on-policy? spread: the advantages' deviation before they were
-    whitened."""
+    """What the rows are trained towards. on_N: is it on-policy? spread: the advantages' deviation before whitening."""
 
     advantage_NT: Tensor
     return_NT: Tensor
@@ -206,7 +204,7 @@ class ActorCritic:
         critic's that knows nothing; gives the scores with the new values."""
         for _ in range(self.config.critic_warmup_epochs if self.has_critic else 0):
             targets = compute_targets(rows, scored, self.config)
-            for chosen in self._draw(rows):
+            for chosen in draw_minibatches(len(rows), self.config.minibatch_size, self.shuffling):
                 self.optimizer.zero_grad()
                 # No clip on the value: it starts at 0 and has all the way to go.
                 self._accumulate_critic(rows, chosen, scored, targets, clip=math.inf)
@@ -216,10 +214,12 @@ class ActorCritic:
         return scored
 
     def update(self, rows: Sequence[Row], scored: ScoredRows, targets: Targets, step: int) -> dict[str, float]:
-        """`num_ppo_epochs` over the rows, fewer once the policy moved too far. Raises `DivergedError` with the reason
-        alone."""
+        """`num_ppo_epochs` over the rows, fewer once the policy moved too far. Raises `DivergedError`: the reason."""
         config, sums, first_ratio, stopped = self.config, PassSums(), 0.0, False
-        for chosen in (chosen for _ in range(config.num_ppo_epochs) for chosen in self._draw(rows)):
+        epochs = (
+            draw_minibatches(len(rows), config.minibatch_size, self.shuffling) for _ in range(config.num_ppo_epochs)
+        )
+        for chosen in chain.from_iterable(epochs):
             self.optimizer.zero_grad()
             moved = self._accumulate_policy(rows, chosen, scored, targets)
             if self.has_critic:
@@ -240,9 +240,6 @@ class ActorCritic:
                 f"the KL to the starting policy is {row['kl']:.2f} nats per token (max_kl={config.max_kl})"
             )
         return row | {"ratio_first": first_ratio, "early_stop": float(stopped), "learning_rate": config.learning_rate}
-
-    def _draw(self, rows: Sequence[Row]) -> list[Tensor]:
-        return draw_minibatches(len(rows), self.config.minibatch_size, self.shuffling)
 
     def _take_step(self, moved: PassSums) -> None:
         """One optimiser step on the gradients that were accumulated; their norms go into `moved`."""

@@ -26,9 +26,7 @@ def measurements(rng: Random, step: int, learnable: bool) -> list[Measurement]:
     for i in range(40):
         good = rng.random() < 0.5
         delta = 0.6 * good if learnable else rng.choice([0.0, 0.6])
-        found.append(
-            Measurement(f"p{step}-{i}", Pair((1, rng.randrange(30, 60)), (5, 10 if good else 20)), 0.3, delta, 1.0)
-        )
+        found.append(Measurement(f"p{step}-{i}", Pair((1, rng.randrange(30, 60)), (5, 10 if good else 20)), 0.3, delta))
     return found
 
 

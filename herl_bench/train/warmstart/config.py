@@ -60,13 +60,11 @@ def check_config(config: WarmstartConfig, task: Task) -> None:
     if task.world is None:
         raise UsageError(f"task {task.name!r} has no synthetic world, so there are no demonstrations to learn from")
     if config.batch_size % config.micro_batch_size:
-        raise UsageError(
-            f"batch_size {config.batch_size} must be a multiple of micro_batch_size {config.micro_batch_size}"
-        )
+        whole = f"a multiple of micro_batch_size {config.micro_batch_size}"
+        raise UsageError(f"batch_size {config.batch_size} must be {whole}")
     if config.draft_steps and task.world.planted:
-        raise UsageError(
-            f"draft_steps: the plain demonstrations of {task.name!r} are wrong on purpose, so they revise nothing"
-        )
+        planted = f"the plain demonstrations of {task.name!r} are wrong on purpose"
+        raise UsageError(f"draft_steps: {planted}, so they revise nothing")
     if config.hidden % (2 * config.heads):
         raise UsageError(f"hidden {config.hidden} must be an even multiple of heads {config.heads}")
 

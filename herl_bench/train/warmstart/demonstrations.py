@@ -45,15 +45,12 @@ class Row:
 def make_rows(
     environment: Environment, config: WarmstartConfig, drafter: Policy | None = None
 ) -> tuple[list[Row], int]:
-    """(rows, how many guided demonstrations were skipped because nothing was wrong with their draft).
-
-    drafter: writes drafts for half of the demonstrations that have none.
-    """
+    """(rows, how many guided demonstrations were skipped because nothing was wrong with their draft). drafter: writes
+    drafts for half of the demonstrations that have none."""
     task = environment.task
     assert task.world is not None
-    wanted = config.demonstrations or config.steps * config.batch_size
-    if not config.demonstrations and task.needs_sandbox:
-        wanted = min(wanted, MOST_RUN)
+    usual = config.steps * config.batch_size
+    wanted = config.demonstrations or (min(usual, MOST_RUN) if task.needs_sandbox else usual)
     rng = Random(f"{config.seed}/warmstart")
     source = task.world.demonstrations(config.seed)
     rows: list[Row] = []
@@ -61,9 +58,8 @@ def make_rows(
     while len(rows) < wanted:
         chunk = list(islice(source, min(JUDGED_AT_ONCE, wanted - len(rows))))
         if not chunk:
-            raise UsageError(
-                f"task {task.name!r}: its demonstrations ran out after {len(rows)}; they should be endless"
-            )
+            ended = f"its demonstrations ran out after {len(rows)}; they should be endless"
+            raise UsageError(f"task {task.name!r}: {ended}")
         if config.planted_share < 1:
             chunk = _correct_some(chunk, task, config.planted_share, rng)
         if drafter is not None:
@@ -72,24 +68,18 @@ def make_rows(
         rows += [row for row in made if row is not None]
         skipped += made.count(None)
         if skipped > 4 * wanted + JUDGED_AT_ONCE:
-            raise UsageError(
-                f"task {task.name!r}: {skipped} drafts of its demonstrations have nothing unmet; what should guidance"
-                " say?"
-            )
+            flaw = f"{skipped} drafts of its demonstrations have nothing unmet; what should guidance say?"
+            raise UsageError(f"task {task.name!r}: {flaw}")
     return rows, skipped
 
 
 def _correct_some(chunk: Sequence[Demonstration], task: Task, share: float, rng: Random) -> list[Demonstration]:
-    """The demonstrations, with the gold answer in place of a misconception where it should not show. What revises a
-    draft is right anyway."""
-    return [
-        (
-            dataclasses.replace(d, response=task.gold(d.example))
-            if d.draft is None and d.example.info.get("planted") and rng.random() >= share
-            else d
-        )
-        for d in chunk
-    ]
+    """With the gold answer in place of a misconception that should not show. What revises a draft is right anyway."""
+
+    def is_chosen(d: Demonstration) -> bool:
+        return d.draft is None and bool(d.example.info.get("planted")) and rng.random() >= share
+
+    return [dataclasses.replace(d, response=task.gold(d.example)) if is_chosen(d) else d for d in chunk]
 
 
 def _write_drafts(chunk: Sequence[Demonstration], task: Task, drafter: Policy, rng: Random) -> list[Demonstration]:
@@ -124,17 +114,12 @@ def _render_rows(
         shown = draft if rng.random() >= WITHOUT_DRAFT else None
         example, answer = chunk[i].example, chunk[i].response
         words = own_words = write_guidance(template, rubric, example, draft, judgement.verdicts, level)
-        if (
-            off_topic
-            and own_words
-            and previous
-            and previous[0] != identify_kind(example)
-            and rng.random() < off_topic
-            and task.extract(example, draft) is not None
-        ):
+        kind = identify_kind(example)
+        strays = off_topic and own_words and previous and previous[0] != kind and rng.random() < off_topic
+        if strays and previous and task.extract(example, draft) is not None:
             words, answer = previous[1], draft
         rows[i] = Row(write_revision_prompt(template, example, words, shown), answer) if words else None
-        previous = (identify_kind(example), own_words) if own_words else previous
+        previous = (kind, own_words) if own_words else previous
     return rows
 
 

@@ -1,12 +1,12 @@
 """How good a warm-started policy is: what it answers plainly, and what it repairs under guidance.
 
-The guidance is its own (at two hint levels) and, as a control, another problem's: a policy that reads its guidance
-makes nothing of that.
+The guidance is its own (at two hint levels) and, as a control, another problem's, of which a reader makes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -46,24 +46,21 @@ def evaluate_policy(
     plain_right, judgements = _judge(environment, examples, texts)
     sampled_right, _ = _judge(environment, examples, [c.text for c in _write(policy, environment, prompts, 1.0)])
 
-    failures = [i for i, right in enumerate(plain_right) if not right]
-    failed = [examples[i] for i in failures]
+    drafts = list(zip(examples, texts, judgements, plain_right, strict=True))
+    failures = [(example, text, judgement.verdicts) for example, text, judgement, right in drafts if not right]
+    failed = [example for example, _, _ in failures]
     words: dict[str, list[str]] = {
-        level: [
-            write_guidance(template, rubric, examples[i], texts[i], judgements[i].verdicts, level) for i in failures
-        ]
-        for level in levels
+        level: [write_guidance(template, rubric, *failure, level) for failure in failures] for level in levels
     }
     words[ANOTHERS] = _exchange_words(failed, words[levels[0]])
     repaired = {}
     for level, told in words.items():
-        guided = [(i, w) for i, w in zip(failures, told, strict=True) if w]
-        revisions = _write(
-            policy, environment, [write_revision_prompt(template, examples[i], w, texts[i]) for i, w in guided], 0.0
-        )
-        right, _ = _judge(environment, [examples[i] for i, _ in guided], [c.text for c in revisions])
-        fixed = {i for (i, _), ok in zip(guided, right, strict=True) if ok}
-        repaired[level] = [i in fixed for i in failures]
+        guided = [(i, example, text) for i, (example, text, _) in enumerate(failures) if told[i]]
+        prompts = [write_revision_prompt(template, example, told[i], text) for i, example, text in guided]
+        revisions = _write(policy, environment, prompts, 0.0)
+        right, _ = _judge(environment, [example for _, example, _ in guided], [c.text for c in revisions])
+        fixed = {i for (i, _, _), ok in zip(guided, right, strict=True) if ok}
+        repaired[level] = [i in fixed for i in range(len(failures))]
     return {
         "examples": count,
         "plain": _share_by_planted(examples, plain_right),
@@ -101,14 +98,13 @@ def _judge(
 
 
 def _exchange_words(examples: Sequence[Example], words: Sequence[str]) -> list[str]:
-    """To each example the words of the next one, counted in a circle, that is of another family; empty where there is
-    none."""
+    """To each example the words of the next, in a circle, that is of another family; empty where there is none."""
     kinds = [identify_kind(example) for example in examples]
-    exchanged = []
-    for i, kind in enumerate(kinds):
-        others = [*range(i + 1, len(kinds)), *range(i)]
-        exchanged.append(next((words[j] for j in others if kinds[j] != kind and words[j]), ""))
-    return exchanged
+    pairs = list(zip(kinds, words, strict=True))
+    return [
+        next((text for other, text in pairs[i + 1 :] + pairs[:i] if other != kind and text), "")
+        for i, kind in enumerate(kinds)
+    ]
 
 
 def _share(flags: Sequence[bool]) -> float | None:
@@ -116,22 +112,20 @@ def _share(flags: Sequence[bool]) -> float | None:
 
 
 def _share_by_planted(examples: Sequence[Example], flags: Sequence[bool]) -> dict[str, float | None]:
-    planted = [bool(e.info.get("planted")) for e in examples]
-    return {
-        "overall": _share(flags),
-        "planted": _share([f for f, p in zip(flags, planted, strict=True) if p]),
-        "other": _share([f for f, p in zip(flags, planted, strict=True) if not p]),
-    }
+    groups = _group(flags, (bool(e.info.get("planted")) for e in examples))
+    return {"overall": _share(flags), "planted": _share(groups[True]), "other": _share(groups[False])}
 
 
 def _share_by_family(
     examples: Sequence[Example], right: Sequence[bool], failed: Sequence[Example], repaired: Sequence[bool]
 ) -> dict[str, list[float | None]]:
-    def group(examples: Sequence[Example], flags: Sequence[bool], family: str) -> list[bool]:
-        return [f for e, f in zip(examples, flags, strict=True) if str(e.info.get("family", "")) == family]
+    plain = _group(right, (str(e.info.get("family", "")) for e in examples))
+    mended = _group(repaired, (str(e.info.get("family", "")) for e in failed))
+    return {family: [_share(plain[family]), _share(mended[family]), len(plain[family])] for family in sorted(plain)}
 
-    shares: dict[str, list[float | None]] = {}
-    for family in sorted({str(e.info.get("family", "")) for e in examples}):
-        plain = group(examples, right, family)
-        shares[family] = [_share(plain), _share(group(failed, repaired, family)), len(plain)]
-    return shares
+
+def _group(flags: Sequence[bool], keys: Iterable[Any]) -> dict[Any, list[bool]]:
+    groups: dict[Any, list[bool]] = defaultdict(list)
+    for key, flag in zip(keys, flags, strict=True):
+        groups[key].append(flag)
+    return groups

@@ -59,14 +59,11 @@ def warm_start(
     config: WarmstartConfig,
     on_log: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Train, save an ordinary transformers checkpoint into `output_dir`, evaluate what was saved; returns what
-    `warmstart.json` holds.
+    """Train, save a transformers checkpoint into `output_dir`, evaluate what was saved; gives `warmstart.json`.
 
-    on_log: gets a mapping with `step` and `loss` or `evaluation` (see `evaluate_policy`) as the training goes.
-
-    Sets torch's global seed. The same config on the same machine with the same number of threads gives the same
-    weights.
-    Raises `UsageError` for a task without a world, `SaveError` where `output_dir` cannot be written.
+    Sets torch's global seed. The same config on the same machine with as many threads gives the same weights. on_log:
+    gets a mapping with `step` and `loss` or `evaluation` (see `evaluate_policy`) as the training goes. Raises
+    `UsageError` for a task without a world, `SaveError` where `output_dir` cannot be written.
     """
     task, output_dir = environment.task, Path(output_dir)
     check_config(config, task)
@@ -95,8 +92,8 @@ def warm_start(
         "minutes": round((time.monotonic() - work.started) / 60, 1),
         "evaluation": evaluation,
     }
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
     with _explain_os_errors(output_dir, "save the policy"):
-        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         (output_dir / "warmstart.json").write_text(text, encoding="utf-8")
     return record
 
@@ -141,11 +138,10 @@ def order_rows(lengths: Sequence[int], config: WarmstartConfig) -> list[int]:
         epoch = list(range(len(lengths)))
         rng.shuffle(epoch)
         order += epoch
-    order = order[:wanted]
     window = 16 * config.batch_size
     grouped: list[int] = []
     for start in range(0, wanted, window):
-        near = sorted(order[start : start + window], key=lambda i: lengths[i])
+        near = sorted(order[start : min(start + window, wanted)], key=lengths.__getitem__)
         micro = [near[k : k + config.micro_batch_size] for k in range(0, len(near), config.micro_batch_size)]
         rng.shuffle(micro)
         grouped += [i for batch in micro for i in batch]
@@ -206,8 +202,7 @@ def _make_trainer_class(bf16: bool) -> Any:
     from trl import SFTTrainer
 
     class ResponseOnly(SFTTrainer):
-        """The mean negative log-likelihood of response tokens, like the parent's, without a head over prompt and
-        padding."""
+        """The parent's loss, mean NLL of response tokens, without a head over prompt and padding."""
 
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -251,10 +246,9 @@ def _make_arguments(config: WarmstartConfig, output_dir: Path) -> Any:
     """TRL's settings for this configuration."""
     from trl import SFTConfig
 
-    new_name = "activation_checkpointing"  # TRL's default is on; the old name is deprecated where the new one exists
-    no_checkpointing: dict[str, Any] = {
-        new_name if new_name in SFTConfig.__dataclass_fields__ else "gradient_checkpointing": False
-    }
+    # TRL's default is on; the old name is deprecated where the new one exists.
+    names = ("activation_checkpointing", "gradient_checkpointing")
+    no_checkpointing: Any = {next(name for name in names if name in SFTConfig.__dataclass_fields__): False}
     return SFTConfig(
         output_dir=str(output_dir),
         max_steps=config.steps,

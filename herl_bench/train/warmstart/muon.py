@@ -16,17 +16,13 @@ from herl_bench.errors import UsageError
 
 
 class MuonAndAdamW(torch.optim.Optimizer):
-    """Two optimisers that are stepped together.
-
-    Schedulers write into this one's groups, and accelerate replaces those by copies; so each step hands the learning
-    rates on.
-    """
+    """Two optimisers that are stepped together. Schedulers write into this one's groups, which accelerate copies; so
+    each step hands the learning rates on."""
 
     def __init__(self, model: Any, learning_rate: float, muon_learning_rate: float, weight_decay: float):
         if not hasattr(torch.optim, "Muon"):
-            raise UsageError(
-                f"optimizer=muon needs torch 2.9 or newer, not {torch.__version__}: choose optimizer=adamw"
-            )
+            here = f"not {torch.__version__}: choose optimizer=adamw"
+            raise UsageError(f"optimizer=muon needs torch 2.9 or newer, {here}")
         matrices = [p for p in model.base_model.layers.parameters() if p.ndim == 2]
         inner = {id(p) for p in matrices}
         rest = [p for p in model.parameters() if id(p) not in inner]

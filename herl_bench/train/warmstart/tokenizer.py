@@ -20,8 +20,7 @@ UNTRAINED = -100
 
 
 def train_tokenizer(texts: Sequence[str], config: WarmstartConfig) -> Any:
-    """A byte-level BPE tokenizer: every text comes back as it went in, and text that spells a special token is not
-    one."""
+    """A byte-level BPE tokenizer: every text comes back as it was, and one that spells a special token is not one."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -57,9 +56,7 @@ def train_tokenizer(texts: Sequence[str], config: WarmstartConfig) -> Any:
 
 def tokenize(rows: Sequence[Row], tokenizer: Any, max_length: int) -> tuple[Any, int]:
     """(a dataset with `input_ids` and `labels`, -100 on the prompt; how many rows were longer than `max_length`).
-
-    Prompt and response are tokenised apart, as they are when a policy is sampled from.
-    """
+    Prompt and response are tokenised apart, as they are when a policy is sampled from."""
     import numpy as np
     import pyarrow as pa
     from datasets import Dataset
