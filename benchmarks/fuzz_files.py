@@ -433,13 +433,14 @@ class Replies:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def attempt(self, name: str, data: bytes) -> None:
+        from herl_bench.policy.answerer import ResolvedSampling
         from herl_bench.policy.server import open_server
 
         self.raw, self.data = name == "raw", data
         server = open_server(
             {"base_url": f"http://127.0.0.1:{self.server.server_port}/v1", "model": "m", "retries": "0", "timeout": "5"}
         )
-        (answer,) = server.answer(["2 + 2?"], instruction="", stop=["Q:"], temperature=0.0, max_new_tokens=8, seeds=[1])
+        (answer,) = server.answer(["2 + 2?"], [1], ResolvedSampling(stop=["Q:"], max_new_tokens=8))
         assert isinstance(answer.text, str) and not (answer.text and answer.error)
         assert (
             answer.error == flatten(answer.error)

@@ -43,7 +43,7 @@ def judge(
     sandbox: Any = None,
 ) -> list[Judgement]:
     """One `Judgement` per (example, response), in order. A criterion's parts share its weight; see `weigh_verdicts`."""
-    functions = dict.fromkeys(judged.observe for judged in (*rubric.criteria, *metrics))
+    functions = dict.fromkeys([*(c.observe for c in rubric.criteria), *(m.observe for m in metrics)])
     observed = {f: responses if f is None else _observe(f, examples, responses, sandbox) for f in functions}
     return [
         _judge_one(example, rubric, metrics, {name: seen[i] for name, seen in observed.items()})

@@ -60,10 +60,10 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and self.get_command(ctx, args[0]) is None:
-            from herl_bench.cli.suggestions import COMMANDS as ELSEWHERE
+            from herl_bench.cli import suggestions
 
-            if args[0] in ELSEWHERE:
-                raise UsageError(f"no command {args[0]!r}: it is herl-bench {ELSEWHERE[args[0]]} here")
+            if ours := suggestions.find_ours(suggestions.COMMANDS, args[0]):
+                raise UsageError(f"no command {args[0]!r}: it is herl-bench {ours} here")
             raise UnknownName("command", args[0], self.list_commands(ctx))
         ctx.meta[TYPED] = args[1:]
         return super().resolve_command(ctx, args)

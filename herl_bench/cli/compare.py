@@ -11,6 +11,9 @@ import click
 from herl_bench.cli import report_problems
 from herl_bench.cli.output import open_console, show_table
 from herl_bench.cli.trust import trust_option
+from herl_bench.compare.schema import ArmScore, Comparison, Contrast, Interval, Overall, Spent, to_json
+from herl_bench.compare.tables import find_median, measure_reward_growth
+from herl_bench.compare.verdict import MARGIN, describe_aside
 from herl_bench.errors import UsageError
 from herl_bench.plain_text import escape_json, neutralize
 from herl_bench.plugins import Host
@@ -18,7 +21,8 @@ from herl_bench.plugins import Host
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from herl_bench.compare.schema import ArmScore, Comparison, Contrast, Interval, TaskItems
+Row = Sequence[tuple[str, str]]
+"""Of a table: (heading, cell)."""
 
 
 @click.command("compare")
@@ -46,7 +50,7 @@ if TYPE_CHECKING:
 @click.option(
     "--margin",
     type=click.FloatRange(0, 1, min_open=True),
-    default=0.05,
+    default=MARGIN,
     show_default=True,
     help="Differences under this do not matter.",
 )
@@ -71,7 +75,6 @@ def command(host: Host, runs: tuple[str, ...], assignments: tuple[str, ...], for
     The same command goes on where it stopped, after a kill too. Exit code 1 where a run failed; the others are
     compared.
     """
-    from herl_bench.compare.schema import to_json
     from herl_bench.experiment.comparison import SweepStopped, compare
     from herl_bench.settings import parse_settings
 
@@ -109,116 +112,113 @@ def show(comparison: Comparison) -> None:
         say(f"Failed: {cell.task} {cell.arm} seed {cell.seed}: {cell.reason}", "red")
     for items in comparison.tasks:
         scores = [score for score in comparison.arm_scores if score.task == items.task]
-        show_table(console, _tabulate_scores(comparison, items, scores))
-        if comparison.runs:
-            show_table(console, _tabulate_gains(comparison, items, scores))
-            show_table(console, _tabulate_spending(items, scores))
-        for arm, change in [
-            (c.arm, change) for c in comparison.contrasts if c.task == items.task for change in c.criteria
-        ]:
-            if change.verdict != "unclear":
-                ends = f"{_number(change.baseline)} → {_number(change.arm)}"
-                say(f"{arm} {change.verdict} the criterion {change.criterion}: {ends}")
+        contrasts = {contrast.arm: contrast for contrast in comparison.contrasts if contrast.task == items.task}
+        tables = {
+            f"{items.metric} · {len(items.items)} items of {items.source}": [
+                _describe_score(score, contrasts.get(score.arm)) for score in scores
+            ],
+            "gained in training": [_describe_gain(comparison, score) for score in scores if score.spent],
+            "spent per run": [_describe_spending(score, score.spent) for score in scores if score.spent],
+        }
+        for title, rows in tables.items():
+            if rows:
+                show_table(console, _tabulate(f"{items.task} · {title}", rows))
+        for contrast in contrasts.values():
+            for change in contrast.criteria:
+                if change.verdict != "unclear":
+                    ends = f"{_number(change.baseline)} → {_number(change.arm)}"
+                    say(f"{contrast.arm} {change.verdict} the criterion {change.criterion}: {ends}")
     if comparison.overall:
-        show_table(console, _tabulate_all_tasks(comparison))
+        title = f"all {len(comparison.tasks)} tasks together"
+        show_table(console, _tabulate(title, [_describe_overall(overall) for overall in comparison.overall]))
     for note in comparison.notes:
         say(note, "dim")
 
 
-def _tabulate(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """columns, rows: without those that are empty in every row."""
+def _tabulate(title: str, rows: Sequence[Row]) -> Table:
+    """Without the columns that are empty in every row."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=Text(title))
-    kept = [i for i in range(len(columns)) if any(row[i] for row in rows)]
-    for i in kept:
-        table.add_column(columns[i], justify="right" if columns[i].strip() else "left")
+    kept = [i for i in range(len(rows[0])) if any(row[i][1] for row in rows)]
+    for heading in (rows[0][i][0] for i in kept):
+        table.add_column(heading, justify="right" if heading.strip() else "left")
     for row in rows:
-        table.add_row(*(Text(neutralize(row[i])) for i in kept))
+        table.add_row(*(Text(neutralize(row[i][1])) for i in kept))
     return table
 
 
-def _tabulate_scores(comparison: Comparison, items: TaskItems, scores: Sequence[ArmScore]) -> Table:
+def _describe_score(score: ArmScore, contrast: Contrast | None) -> Row:
     """Without what speaks of training, where nothing was trained."""
-    columns = ["", "seeds", "before", "after" if comparison.runs else "score", "95 %", "difference", "95 %", "p"]
-    columns += ["fixed", "broken", "beats", "area", "to target", " "]
-    contrasts = {contrast.arm: contrast for contrast in comparison.contrasts if contrast.task == items.task}
-    rows = [_describe_score(score, contrasts.get(score.arm)) for score in scores]
-    return _tabulate(f"{items.task} · {items.metric} · {len(items.items)} items of {items.source}", columns, rows)
-
-
-def _describe_score(score: ArmScore, contrast: Contrast | None) -> list[str]:
-    from herl_bench.compare.tables import find_median
-    from herl_bench.compare.verdict import describe_aside
-
     aside = describe_aside(score.undecided, score.shared, score.responses)
-    remarks = "; ".join(filter(None, ["below where it began" if score.fell else "", aside]))
-    seeds = before = area = reached = ""
-    if score.spent is not None:
-        seeds, before, area = str(len(score.seeds)), _number(score.before.value), _number(score.curve_area.value)
-        reached = _tokens(find_median(score.tokens_to_target)) if score.tokens_to_target else "–"
+    is_trained = score.spent is not None
+    reached = _tokens(find_median(score.tokens_to_target)) if score.tokens_to_target else "–"
     return [
-        *(score.arm, seeds, before, _number(score.score.value), _bounds(score.score)),
-        *(_describe_contrast(contrast) if contrast else [""] * 6),
-        *(area, reached, remarks),
+        ("", score.arm),
+        ("seeds", str(len(score.seeds)) if is_trained else ""),
+        ("before", _number(score.before.value) if is_trained else ""),
+        ("after" if is_trained else "score", _number(score.score.value)),
+        ("95 %", _bounds(score.score)),
+        *_describe_contrast(contrast),
+        ("area", _number(score.curve_area.value) if is_trained else ""),
+        ("to target", reached if is_trained else ""),
+        (" ", "; ".join(filter(None, ["below where it began" if score.fell else "", aside]))),
     ]
 
 
-def _describe_contrast(contrast: Contrast) -> list[str]:
-    p = contrast.p_holm
-    return [
+def _describe_contrast(contrast: Contrast | None) -> Row:
+    headings = ("difference", "95 %", "p", "fixed", "broken", "beats")
+    if contrast is None:
+        return [(heading, "") for heading in headings]
+    p, chance = contrast.p_holm, contrast.improvement.value
+    cells = [
         _number(contrast.difference.value, "+.3f"),
         _bounds(contrast.difference, "+.3f"),
-        "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
+        "< 0.001" if p is not None and p < 0.001 else _number(p),
         "/".join(str(test.fixed) for test in contrast.seed_tests),
         "/".join(str(test.broken) for test in contrast.seed_tests),
-        "" if contrast.improvement.value is None else f"{contrast.improvement.value:.2f}",
+        "" if chance is None else f"{chance:.2f}",
+    ]
+    return list(zip(headings, cells, strict=True))
+
+
+def _describe_gain(comparison: Comparison, score: ArmScore) -> Row:
+    """What training changed in the arm by itself."""
+    return [
+        ("", score.arm),
+        ("gain", _number(score.gain.value, "+.3f")),
+        ("95 %", _bounds(score.gain, "+.3f")),
+        *((kind, _number(score.kinds[kind].value) if score.kinds else "") for kind in ("planted", "plain")),
+        ("reward − metric grew", _number(measure_reward_growth(comparison, score.task, score.arm), "+.3f")),
+        ("to final", _tokens(score.tokens_to_final) if score.held_out else ""),
     ]
 
 
-def _tabulate_gains(comparison: Comparison, items: TaskItems, scores: Sequence[ArmScore]) -> Table:
-    """What training changed in each arm by itself."""
-    from herl_bench.compare.tables import measure_reward_growth
-
-    columns = ["", "gain", "95 %", "planted", "plain", "reward − metric grew", "to final"]
-    rows = []
-    for score in scores:
-        growth = measure_reward_growth(comparison, items.task, score.arm)
-        rows.append(
-            [
-                *(score.arm, _number(score.gain.value, "+.3f"), _bounds(score.gain, "+.3f")),
-                *(_number(score.kinds[kind].value) if kind in score.kinds else "" for kind in ("planted", "plain")),
-                _number(growth, "+.3f"),
-                _tokens(score.tokens_to_final) if score.held_out else "",
-            ]
-        )
-    return _tabulate(f"{items.task} · gained in training", columns, rows)
-
-
-def _tabulate_spending(items: TaskItems, scores: Sequence[ArmScore]) -> Table:
-    columns = ["", "tokens", "responses", "reward calls", "optimiser steps", "FLOP", "seconds", "reward − metric"]
-    rows = [
-        [
-            *(score.arm, f"{spent.tokens:,}", f"{spent.rollouts:,}", f"{spent.reward_calls:,}"),
-            *(f"{spent.optimizer_steps:,}", _number(spent.flops, ".2e"), f"{spent.wall_s:,.0f}"),
-            _number(score.gap, "+.3f"),
-            ", ".join(f"{count} {how}" for how, count in score.endings.items()) or "0",
-            str(score.errors),
-        ]
-        for score in scores
-        if (spent := score.spent) is not None
+def _describe_spending(score: ArmScore, spent: Spent) -> Row:
+    return [
+        ("", score.arm),
+        ("tokens", f"{spent.tokens:,}"),
+        ("responses", f"{spent.rollouts:,}"),
+        ("reward calls", f"{spent.reward_calls:,}"),
+        ("optimiser steps", f"{spent.optimizer_steps:,}"),
+        ("FLOP", _number(spent.flops, ".2e")),
+        ("seconds", f"{spent.wall_s:,.0f}"),
+        ("reward − metric", _number(score.gap, "+.3f")),
+        ("cut off", ", ".join(f"{count} {how}" for how, count in score.endings.items()) or "0"),
+        ("errors", str(score.errors)),
     ]
-    return _tabulate(f"{items.task} · spent per run", [*columns, "cut off", "errors"], rows)
 
 
-def _tabulate_all_tasks(comparison: Comparison) -> Table:
-    rows = []
-    for overall in comparison.overall:
-        chance = overall.improvement
-        cells = [_number(chance.value, ".2f"), _bounds(chance, ".2f")] if chance else ["", ""]
-        rows.append([overall.arm, _number(overall.iqm.value), _bounds(overall.iqm), *cells])
-    return _tabulate(f"all {len(comparison.tasks)} tasks together", ["", "IQM", "95 %", "beats", "95 %"], rows)
+def _describe_overall(overall: Overall) -> Row:
+    chance = overall.improvement
+    return [
+        ("", overall.arm),
+        ("IQM", _number(overall.iqm.value)),
+        ("95 %", _bounds(overall.iqm)),
+        ("beats", _number(chance.value, ".2f") if chance else ""),
+        ("95 %", _bounds(chance, ".2f") if chance else ""),
+    ]
 
 
 def _number(value: float | None, form: str = ".3f") -> str:

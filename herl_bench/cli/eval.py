@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from herl_bench.cli.lm_eval_options import SEEDS, Limit, Seeds, lm_eval_options
+from herl_bench.cli.lm_eval_options import SEEDS, lm_eval_options, parse_limit, parse_seeds
+from herl_bench.cli.options import Parsed
 from herl_bench.cli.output import open_console, say_json
 from herl_bench.cli.score_tables import (
     as_json,
@@ -28,58 +29,45 @@ if TYPE_CHECKING:
     from herl_bench.experiment.evaluation import Outcome
 
 
+option = partial(click.option, show_default=True)
+
+
 @click.command("eval")
-@click.option("--tasks", "--task", "-t", "names", help="Comma-separated names of tasks; a run's own task if left out.")
-@click.option(
+@option("--tasks", "--task", "-t", "names", help="Comma-separated names of tasks; a run's own task if left out.")
+@option(
     "--model",
     "-M",
     required=True,
     metavar="RUN_OR_PATH",
     help="A run's folder, tiny, a checkpoint folder, a hub id, or openai for a server.",
 )
-@click.option(
+@option(
     "--model_args",
     "-a",
     metavar="KEY=VALUE,…",
     help="With --model openai: base_url, model, and more; with hf: pretrained.",
 )
-@click.option("--data", help="auto, synthetic, hub or a folder. Default: a run's own source, else auto.")
-@click.option(
+@option("--data", help="auto, synthetic, hub or a folder. Default: a run's own source, else auto.")
+@option(
     "--limit",
     "-L",
-    type=Limit(),
+    type=Parsed("number", parse_limit),
     help="At most so many items per task, or a share of them. Default: a run's own number, else all (200 synthetic).",
 )
-@click.option("--max_new_tokens", type=click.IntRange(1), help="Longest answer. Default: the task's.")
-@click.option(
-    "--temperature", type=click.FloatRange(0), default=0.0, show_default=True, help="0 takes the likeliest token."
-)
-@click.option(
-    "--n",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Responses per item, for pass@k; needs a temperature.",
-)
-@click.option(
+@option("--max_new_tokens", type=click.IntRange(1), help="Longest answer. Default: the task's.")
+@option("--temperature", type=click.FloatRange(0), default=0.0, help="0 takes the likeliest token.")
+@option("--n", type=click.IntRange(1), default=1, help="Responses per item, for pass@k; needs a temperature.")
+@option(
     "--seed",
-    type=Seeds(),
+    type=Parsed("number", parse_seeds),
     default=SEEDS,
-    show_default=True,
     help="Of the sampling, or four as lm-eval's; our own tasks take first and last.",
 )
-@click.option(
-    "--refine",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Let the model revise its answers for so many rounds.",
-)
-@click.option(
+@option("--refine", type=click.IntRange(0), default=0, help="Let the model revise its answers for so many rounds.")
+@option(
     "--critique",
     type=click.Choice(["reference_free", "self", "oracle"]),
     default="reference_free",
-    show_default=True,
     help=(
         "What a revision is told: unmet criteria that need no gold answer, the model's own critique, or (for study) all"
         " unmet criteria."
@@ -89,14 +77,14 @@ if TYPE_CHECKING:
 @trust_option
 @pass_at_option
 @integrity_option
-@click.option(
+@option(
     "--output_path",
     "-o",
     metavar="DIR",
     help="Where the results go, into a folder named after the model. Default: a run's eval/.",
 )
-@click.option("--log_samples", "-s", is_flag=True, help="Also keep every sample (always done inside a run).")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@option("--log_samples", "-s", is_flag=True, help="Also keep every sample (always done inside a run).")
+@option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 @click.pass_obj
 def command(host: Host, names: str | None, model: str, model_args: str | None, form: str, **options: Any) -> None:
     """Evaluate a run, a model, or an OpenAI-compatible server, on our own tasks and on lm-eval's (as lm_eval:NAME).

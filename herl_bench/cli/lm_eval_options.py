@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from herl_bench.cli.options import Parsed
 from herl_bench.errors import UsageError
 from herl_bench.experiment.lm_eval import PREFIX
 from herl_bench.reading import parse_json, read_text
@@ -21,90 +22,57 @@ SEEDS = "0,1234,1234,1234"
 
 
 # --------------------------------------------------------------------------------------------------------- option types
-class Limit(click.ParamType):
-    name = "number"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | float:
-        try:
-            number = float(value)
-        except ValueError:
-            number = 0.0
-        if number <= 0 or (number >= 1 and not number.is_integer()):
-            self.fail(f"{value!r} is neither a whole number of items nor a share of them below 1", param, ctx)
-        return number if number < 1 else int(number)
+def parse_limit(text: str) -> int | float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if number <= 0 or (number >= 1 and not number.is_integer()):
+        raise ValueError(f"{text!r} is neither a whole number of items nor a share of them below 1")
+    return number if number < 1 else int(number)
 
 
-class Seeds(click.ParamType):
-    name = "number"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int | None, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            given = [None if part.strip().lower() == "none" else int(part) for part in str(value).split(",")]
-        except ValueError:
-            given = []
-        if len(given) not in (1, 4):
-            self.fail(
-                f"{value!r} is neither one whole number nor four (Python, numpy, torch, few-shot; None leaves one"
-                " unset)",
-                param,
-                ctx,
-            )
-        return tuple(given * 4 if len(given) == 1 else given)
+def parse_seeds(text: str) -> tuple[int | None, ...]:
+    try:
+        given = [None if part.strip().lower() == "none" else int(part) for part in text.split(",")]
+    except ValueError:
+        given = []
+    if len(given) not in (1, 4):
+        choices = "neither one whole number nor four (Python, numpy, torch, few-shot; None leaves one unset)"
+        raise ValueError(f"{text!r} is {choices}")
+    return tuple(given * 4 if len(given) == 1 else given)
 
 
-class BatchSize(click.ParamType):
-    """lm-eval's `auto` and `auto:N` are the model's own number: it is chosen once, and memory is bounded by tokens
-    anyway."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        text = str(value).strip()
-        if re.fullmatch(r"auto(:\d+)?", text):
-            return 0
-        if not text.isdecimal() or int(text) < 1:
-            self.fail(f"{value!r} is neither a whole number of responses above 0 nor auto", param, ctx)
-        return int(text)
+def parse_batch_size(text: str) -> int:
+    """lm-eval's `auto` and `auto:N` are the model's own number: it is chosen once, and memory is bounded by tokens."""
+    if re.fullmatch(r"auto(:\d+)?", text.strip()):
+        return 0
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ValueError(f"{text!r} is neither a whole number of responses above 0 nor auto")
+    return int(text)
 
 
-class KeyValues(click.ParamType):
+def parse_key_values(text: str) -> dict[str, Any]:
     """`a=1,b=["x"]` or a JSON object."""
-
-    name = "settings"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> dict[str, Any]:
-        if isinstance(value, dict):
-            return value
-        try:
-            if value.lstrip().startswith("{"):
-                return dict(parse_json(value, "it"))
-            pairs = [part.partition("=") for part in _split_outside_brackets(value)]
-        except ValueError as error:
-            self.fail(f"not JSON: {error}", param, ctx)
-        if not all(equals for _, equals, _ in pairs):
-            self.fail(f"{value!r} is not KEY=VALUE,… or a JSON object", param, ctx)
-        return {key.strip(): _read_literal(text) for key, _, text in pairs}
+    if text.lstrip().startswith("{"):
+        return dict(parse_json(text, "it"))
+    pairs = [part.partition("=") for part in _split_outside_brackets(text)]
+    if not all(equals for _, equals, _ in pairs):
+        raise ValueError(f"{text!r} is not KEY=VALUE,… or a JSON object")
+    return {key.strip(): _read_literal(value) for key, _, value in pairs}
 
 
-class Samples(click.ParamType):
-    name = "json"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> dict[str, list[int]]:
-        if isinstance(value, dict):
-            return value
-        try:
-            text = value if value.lstrip().startswith("{") else read_text(value)
-            chosen = parse_json(text, "it")
-        except UsageError as error:
-            self.fail(f"{value!r} is neither JSON nor a file of it: {error}", param, ctx)
-        well = isinstance(chosen, dict) and all(
-            isinstance(ids, list) and ids and all(isinstance(i, int) and i >= 0 for i in ids) for ids in chosen.values()
-        )
-        if not well:
-            self.fail('not of the form {"TASK": [0, 5, 7]}', param, ctx)
-        return {name.removeprefix(PREFIX): sorted(set(ids)) for name, ids in chosen.items()}
+def parse_samples(text: str) -> dict[str, list[int]]:
+    try:
+        chosen = parse_json(text if text.lstrip().startswith("{") else read_text(text), "it")
+    except UsageError as error:
+        raise ValueError(f"{text!r} is neither JSON nor a file of it: {error}") from None
+    well = isinstance(chosen, dict) and all(
+        isinstance(ids, list) and ids and all(isinstance(i, int) and i >= 0 for i in ids) for ids in chosen.values()
+    )
+    if not well:
+        raise ValueError('not of the form {"TASK": [0, 5, 7]}')
+    return {name.removeprefix(PREFIX): sorted(set(ids)) for name, ids in chosen.items()}
 
 
 def _split_outside_brackets(text: str) -> list[str]:
@@ -160,10 +128,17 @@ OPTIONS = (
         "--system_instruction", metavar="TEXT", help="The system turn; without a chat template, what stands first."
     ),
     click.option(
-        "--gen_kwargs", type=KeyValues(), metavar="KEY=VALUE,…", help="temperature, do_sample, max_gen_toks, until."
+        "--gen_kwargs",
+        type=Parsed("settings", parse_key_values),
+        metavar="KEY=VALUE,…",
+        help="temperature, do_sample, max_gen_toks, until.",
     ),
     click.option(
-        "--samples", "-E", type=Samples(), metavar="JSON", help='Which items: {"TASK": [0, 5, 7]}, or a file of that.'
+        "--samples",
+        "-E",
+        type=Parsed("json", parse_samples),
+        metavar="JSON",
+        help='Which items: {"TASK": [0, 5, 7]}, or a file of that.',
     ),
     click.option(
         "--use_cache",
@@ -174,7 +149,7 @@ OPTIONS = (
     click.option(
         "--batch_size",
         "-b",
-        type=BatchSize(),
+        type=Parsed("number", parse_batch_size),
         metavar="N",
         help="Responses at once, of our own tasks; auto: the model's own number.",
     ),

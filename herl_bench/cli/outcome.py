@@ -68,13 +68,16 @@ def _list_warnings(run: TrainingRun, before: Mapping[str, Any], after: Mapping[s
     from herl_bench.evaluate.tally import list_warnings
 
     if not run.budget.rollouts:
+        # Whose steps have a size, and so did not fit; what a plugin's method does not sample for, it alone knows.
         yield (
             f"Warning: nothing was trained: a step of answers of up to {run.max_new_tokens} tokens does not fit into"
             f" {run.budget.tokens:,}: raise --budget, or lower --set max_new_tokens."
+            if hasattr(run.config, "rollouts_per_step")
+            else f"Warning: nothing was trained: method {run.method.name} sampled no responses."
         )
     yield from warn_if_worse(run, before["metrics"], after["metrics"])
     problems = read_problems(run.files.evaluation("after"))
-    for line in (*list_warnings(after), *describe_problems(problems, after["responses"], run.rubric, run.metrics)):
+    for line in (*list_warnings(after), *describe_problems(problems, after["responses"], run.environment)):
         yield f"Warning: after training, {line}."
     if run.settings.model == "tiny" and run.data.source != "synthetic":
         yield (

@@ -35,8 +35,7 @@ READER_GONE = 141
 
 
 class Outlet(io.RawIOBase):
-    """A file descriptor (-1: of a closed stream) to which every write succeeds. lost: why something was not delivered,
-    and nothing is any more."""
+    """A file descriptor (-1: of a closed stream) to which every write succeeds. lost: why nothing is delivered now."""
 
     def __init__(self, descriptor: int):
         self.descriptor = descriptor
@@ -69,8 +68,7 @@ class Outlet(io.RawIOBase):
 
 
 class Stream(io.TextIOWrapper):
-    """What is printed can colour and, on a terminal, draw; it cannot set a title, fill a clipboard, ask the terminal,
-    or turn a line round."""
+    """What is printed can colour and, on a terminal, draw; it cannot set a title, fill a clipboard or turn a line."""
 
     def write(self, text: str) -> int:
         if (harmless := neutralize(text)) != text:
@@ -137,8 +135,7 @@ def say_json(value: Any) -> None:
 
 
 def open_console(*, stderr: bool = False, width: int | None = None) -> Console:
-    """rich's console, for which words in cells, titles and lines are words: no control characters, no `[markup]`, no
-    `:emoji:`."""
+    """rich's console, to which words are words: no control characters, no `[markup]`, no `:emoji:`."""
     from rich.console import Console
 
     class Door(Console):

@@ -14,34 +14,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from herl_bench.cli.options import Parsed
 from herl_bench.cli.output import open_console
 
 if TYPE_CHECKING:
     from herl_bench.experiment.evaluation import Evaluation
 
 
-class PassAt(click.ParamType):
-    name = "k,…"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        given = [part.strip() for part in str(value).split(",")]
-        if not all(part.isascii() and part.isdigit() and len(part) < 7 and int(part) > 0 for part in given):
-            self.fail(f"{value!r} is no list of whole numbers above 0, such as 5,20", param, ctx)
-        return tuple(sorted(set(map(int, given))))
+def parse_pass_at(text: str) -> tuple[int, ...]:
+    given = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and len(part) < 7 and int(part) > 0 for part in given):
+        raise ValueError(f"{text!r} is no list of whole numbers above 0, such as 5,20")
+    return tuple(sorted(set(map(int, given))))
 
 
-pass_at_option = click.option(
-    "--pass_at", type=PassAt(), help="The k of pass@k, such as 5,20. Default: 10 and 100, where there are as many."
+PASS_AT_HELP = "The k of pass@k, such as 5,20. Default: 10 and 100, where there are as many."
+INTEGRITY_HELP = (
+    "shared also takes verdicts that the program's own objects had a word in, and counts them; split refuses them."
 )
-integrity_option = click.option(
-    "--integrity",
-    type=click.Choice(["shared", "split"]),
-    help=(
-        "shared also takes verdicts that the program's own objects had a word in, and counts them; split refuses them."
-    ),
-)
+pass_at_option = click.option("--pass_at", type=Parsed("k,…", parse_pass_at), help=PASS_AT_HELP)
+integrity_option = click.option("--integrity", type=click.Choice(["shared", "split"]), help=INTEGRITY_HELP)
 
 
 def find_interval(score: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -90,8 +82,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
 
 # --------------------------------------------------------------------------------------------------------------- tables
 def show_evaluations(evaluations: Mapping[str, Evaluation]) -> None:
-    """One table each, by its title: metrics and criteria with their uncertainty and the number of items behind them,
-    then what went wrong."""
+    """One table each, by its title: metrics and criteria with their uncertainty and items, then what went wrong."""
     from rich.table import Table
 
     from herl_bench.evaluate.tally import RATES

@@ -14,18 +14,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from herl_bench.compare import statistics
 from herl_bench.compare.answer_sets import AnswerPairs
-from herl_bench.compare.arm_scores import describe_task, score_answers, score_arms
+from herl_bench.compare.arm_scores import describe_task, score_answers, score_arm
 from herl_bench.compare.contrasts import contrast_arms, sum_up_tasks
 from herl_bench.compare.fairness import find_differences
 from herl_bench.compare.finished_runs import FinishedRun
 from herl_bench.compare.notes import note_answers, note_failures, note_falls, note_runs
-from herl_bench.compare.outcomes import gather_answers
 from herl_bench.compare.schema import Arm, Comparison, FailedCell
 from herl_bench.compare.verdict import MARGIN, describe_change, describe_undecided, spell_count
 from herl_bench.errors import HerlBenchError, UsageError
 
+VERSION = importlib.metadata.version("herl-bench")
 RunsByArm = Mapping[str, Sequence[FinishedRun]]
 """Of one task, in order of seed."""
 
@@ -52,7 +51,11 @@ def compare_runs(
     baseline = present[0].name if present else ""
     paired = {task: by_arm for task, by_arm in paired.items() if baseline in by_arm and len(by_arm) > 1}
     if not paired:
-        _refuse_nothing(failed)
+        reasons = "; ".join(f"{cell.task} {cell.arm} seed {cell.seed}: {cell.reason}" for cell in failed)
+        raise (HerlBenchError if failed else UsageError)(
+            "nothing to compare: no task has finished runs of the baseline and of another arm"
+            f"{': ' if reasons else ''}{reasons}"
+        )
     as_named = ({arm: by_arm[arm] for arm in runs[task] if arm in by_arm} for task, by_arm in paired.items())
     unequal = tuple(sentence for by_arm in as_named for sentence in find_differences(by_arm))
     if unequal and not terms.allow_unequal:
@@ -62,7 +65,7 @@ def compare_runs(
         )
     tasks = [describe_task(by_arm, folder) for by_arm in paired.values()]
     contrasts = contrast_arms([task.outcomes for task in tasks], baseline, terms.margin)
-    scores = tuple(score for task in tasks for score in score_arms(task))
+    scores = tuple(score_arm(task, arm) for task in tasks for arm in task.runs)
     records = tuple(record for task in tasks for record in task.records)
     budgets = {record.budget for record in records}
     return Comparison(
@@ -85,8 +88,7 @@ def compare_runs(
             *(sentence for task in tasks for sentence in note_falls(task, scores)),
         ),
         command=terms.command,
-        version=importlib.metadata.version("herl-bench"),
-        level=statistics.LEVEL,
+        version=VERSION,
     )
 
 
@@ -100,42 +102,28 @@ def _keep_paired(
     return {arm: group for arm, group in kept.items() if group}
 
 
-def _refuse_nothing(failed: Sequence[FailedCell]) -> None:
-    reasons = "; ".join(f"{cell.task} {cell.arm} seed {cell.seed}: {cell.reason}" for cell in failed)
-    raise (HerlBenchError if failed else UsageError)(
-        "nothing to compare: no task has finished runs of the baseline and of another arm"
-        f"{': ' if reasons else ''}{reasons}"
-    )
-
-
 def compare_answers(pairs: Sequence[AnswerPairs], arms: Sequence[Arm], terms: Terms) -> Comparison:
     """Sets of answers to the same items, of one task each, that nothing was trained for: over items alone. The first
     arm is the baseline."""
-    tasks = [gather_answers(one) for one in pairs]
+    tasks = [one.outcomes for one in pairs]
     contrasts = contrast_arms(tasks, arms[0].name, terms.margin)
     unequal = tuple(
-        f"{one.items.task}: {spell_count(one.left_out, 'item')} not in every set" for one in pairs if one.left_out
+        f"{one.outcomes.task}: {spell_count(one.left_out, 'item')} not in every set" for one in pairs if one.left_out
     )
     return Comparison(
         baseline=arms[0].name,
         arms=tuple(arms),
         tasks=tuple(outcomes.items for outcomes in tasks),
-        seeds=(),
-        budget=None,
-        runs=(),
-        failed=(),
         arm_scores=tuple(score for outcomes in tasks for score in score_answers(outcomes)),
         contrasts=contrasts,
-        overall=(),
         unequal=unequal,
-        notes=tuple(note_answers(pairs, tasks, contrasts)),
+        notes=tuple(note_answers(pairs, contrasts)),
         verdicts=(
             *(f"The arms are not equal: {sentence}; what is in all of them is compared." for sentence in unequal),
             *(contrast.verdict.sentence for contrast in contrasts),
         ),
         command=terms.command,
-        version=importlib.metadata.version("herl-bench"),
-        level=statistics.LEVEL,
+        version=VERSION,
     )
 
 
@@ -143,7 +131,7 @@ def summarize_run(run: FinishedRun) -> Comparison:
     """One run by itself: a comparison without contrasts, whose sentence speaks of this policy and not of its method."""
     arm, higher = Arm(run.method, run.method, run.settings.get("set") or {}), run.higher_is_better
     task = describe_task({arm.name: [run]}, run.directory)
-    (scores,) = score_arms(task)
+    scores = score_arm(task, arm.name)
     sentence = describe_change(run.task, run.method, scores.before.value, scores.score.value, scores.gain, higher)
     return Comparison(
         baseline=arm.name,
@@ -152,14 +140,10 @@ def summarize_run(run: FinishedRun) -> Comparison:
         seeds=(run.seed,),
         budget=int(run.settings["budget"]),
         runs=tuple(task.records),
-        failed=(),
         arm_scores=(scores,),
         contrasts=(),
-        overall=(),
-        unequal=(),
         notes=("One run cannot tell methods apart: for that, compare several seeds of each.",),
         verdicts=(sentence + describe_undecided({run.method: (scores.undecided, scores.responses)}, higher),),
         command=str(run.manifest.get("command", "")),
-        version=importlib.metadata.version("herl-bench"),
-        level=statistics.LEVEL,
+        version=VERSION,
     )

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from herl_bench.compare.finished_runs import Sample, describe_item, find_metric_key
-from herl_bench.compare.schema import Item, TaskItems
+from herl_bench.compare.outcomes import Counts, Outcomes
+from herl_bench.compare.schema import TaskItems
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.scores import value_of_undecided
 from herl_bench.plain_text import flatten
@@ -58,16 +60,9 @@ class AnswerSet:
 
 @dataclass(frozen=True)
 class AnswerPairs:
-    """The sets' answers to the same items, in one order. samples: by arm. repeats: samples of each item, by arm.
-    answers: of all items; undecided, shared: of these. key: what items were known by. left_out: items that not every
-    set has."""
+    """The sets' answers to the same items. key: what items were known by. left_out: items that not every set has."""
 
-    items: TaskItems
-    samples: Mapping[str, tuple[Sample, ...]]
-    repeats: Mapping[str, int]
-    answers: Mapping[str, int]
-    undecided: Mapping[str, int]
-    shared: Mapping[str, int]
+    outcomes: Outcomes
     key: str
     left_out: int
     notes: tuple[str, ...] = ()
@@ -77,9 +72,7 @@ Keyed = dict[str, dict[str, ItemAnswers]]
 """By arm, then by the chosen key."""
 
 
-def pair_answers(
-    sets: Mapping[str, AnswerSet], metrics: Sequence[str] = (), *, allow_unequal: bool = False
-) -> AnswerPairs:
+def pair_answers(sets: Mapping[str, AnswerSet], metrics: Sequence[str], allow_unequal: bool) -> AnswerPairs:
     """sets: by arm, of one task; the first is the baseline. metrics: NAME[,FILTER] for all, or one for each.
 
     Raises `UsageError` where the items differ, saying how many, or the metric is not the same and none was named.
@@ -95,28 +88,37 @@ def pair_answers(
             f"{chosen[first]}: more is better in one of the files and worse in another: name another --metric"
         )
     answers = {arm: [by_key[name] for name in common] for arm, by_key in keyed.items()}
-    values = {arm: [one.values[chosen[arm]] for one in own] for arm, own in answers.items()}
-    items = tuple(_describe(one, name) for one, name in zip(answers[first], common, strict=True))
-    criteria = [name for name in answers[first][0].criteria if all(name in own[0].criteria for own in answers.values())]
-    names, source = " and ".join(dict.fromkeys(chosen.values())), sets[first].source or "its own source"
-    wrong = value_of_undecided((v for own in values.values() for samples in own for v in samples), higher != {False})
-    return AnswerPairs(
-        TaskItems(sets[first].task, names, higher != {False}, source, items, tuple(criteria)),
-        {
-            arm: tuple(
-                Sample(item, one.response, _average(samples, wrong), None, one.criteria, "")
-                for item, one, samples in zip(items, answers[arm], values[arm], strict=True)
-            )
-            for arm in sets
-        },
-        repeats={arm: max(map(len, own)) for arm, own in values.items()},
-        answers={arm: sum(map(len, own)) for arm, own in values.items()},
-        undecided={arm: sum(samples.count(None) for samples in own) for arm, own in values.items()},
-        shared={arm: sum(one.shared for one in own) for arm, own in answers.items()},
-        key=key,
-        left_out=left_out,
-        notes=() if higher else (f"No file says whether more {chosen[first]} is better: it was taken to be.",),
+    values = {arm: [one.values[chosen[arm]] for one in group] for arm, group in answers.items()}
+    items = tuple(
+        describe_item(one.keys.get("id", name), one.prompt, one.target, one.info)
+        for one, name in zip(answers[first], common, strict=True)
     )
+    criteria = [
+        name for name in answers[first][0].criteria if all(name in group[0].criteria for group in answers.values())
+    ]
+    names, source = " and ".join(dict.fromkeys(chosen.values())), sets[first].source or "its own source"
+    wrong = value_of_undecided(
+        (v for group in values.values() for samples in group for v in samples), higher != {False}
+    )
+    samples = {
+        arm: {
+            0: [
+                Sample(item, one.response, _average(outcomes, wrong), None, one.criteria, "")
+                for item, one, outcomes in zip(items, answers[arm], values[arm], strict=True)
+            ]
+        }
+        for arm in sets
+    }
+    counts = {arm: _count(answers[arm], values[arm]) for arm in sets}
+    repeats = {arm: max(map(len, group)) for arm, group in values.items()}
+    described = TaskItems(sets[first].task, names, higher != {False}, source, items, tuple(criteria))
+    notes = () if higher else (f"No file says whether more {chosen[first]} is better: it was taken to be.",)
+    return AnswerPairs(Outcomes(described, samples, counts, repeats), key, left_out, notes)
+
+
+def _count(answers: Sequence[ItemAnswers], values: Sequence[Sequence[float | None]]) -> Counts:
+    undecided = sum(samples.count(None) for samples in values)
+    return Counts(sum(map(len, values)), undecided, sum(one.shared for one in answers))
 
 
 def _choose_metrics(sets: Mapping[str, AnswerSet], wanted: Sequence[str]) -> dict[str, str]:
@@ -127,11 +129,8 @@ def _choose_metrics(sets: Mapping[str, AnswerSet], wanted: Sequence[str]) -> dic
                 f"--metric was given {len(wanted)} times for {len(sets)} sets of answers: name one for all, or one for"
                 " each in order"
             )
-        names = wanted if len(wanted) > 1 else list(wanted) * len(sets)
-        return {
-            arm: find_metric_key(name, one.metrics, str(one.path))
-            for (arm, one), name in zip(sets.items(), names, strict=True)
-        }
+        names = dict(zip(sets, cycle(wanted), strict=False))
+        return {arm: find_metric_key(names[arm], one.metrics, str(one.path)) for arm, one in sets.items()}
     for one in sets.values():
         if not one.metrics:
             raise UsageError(f"{one.path}: no metric has a number for every item")
@@ -197,10 +196,6 @@ def _is_same(a: ItemAnswers, b: ItemAnswers) -> bool:
 
 def _is_any_within(texts: Sequence[str], others: Sequence[str]) -> bool:
     return any(len(text) >= FEWEST_LETTERS and text in other for text in texts for other in others)
-
-
-def _describe(one: ItemAnswers, key: str) -> Item:
-    return describe_item(one.keys.get("id", key), one.prompt, one.target, one.info)
 
 
 def _average(samples: Sequence[float | None], wrong: float | None) -> float | None:

@@ -6,25 +6,12 @@ import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from herl_bench.compare import statistics
-from herl_bench.compare.curves import (
-    draw_criterion_bands,
-    draw_metric_band,
-    find_end,
-    find_span,
-    find_tokens_to,
-    join_last_step,
-    pair_plain_and_guided,
-    read_curve,
-    read_evaluations_in_training,
-)
+from herl_bench.compare import curves, statistics
 from herl_bench.compare.finished_runs import FinishedRun
 from herl_bench.compare.outcomes import (
-    UNTRAINED,
     Outcomes,
     build_matrix,
     estimate_by_kind,
@@ -36,11 +23,7 @@ from herl_bench.compare.run_records import describe_evaluation, measure_spending
 from herl_bench.compare.schema import ArmScore, BandPoint, Interval, Repair, RunRecord, Spent
 from herl_bench.evaluate.scores import mean_and_stderr
 
-if TYPE_CHECKING:
-    from herl_bench.compare.statistics import Array
-
 OVER_SEEDS = "seeds random, t"
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -62,17 +45,18 @@ class TrainedTask:
 def describe_task(by_arm: Mapping[str, Sequence[FinishedRun]], folder: Path) -> TrainedTask:
     """by_arm: runs of one task, the baseline's first. folder: where the records' paths start."""
     outcomes = gather_runs(by_arm)
-    span = find_span([read_curve(run) for group in by_arm.values() for run in group])
-    target = find_end(draw_metric_band([read_curve(run) for run in next(iter(by_arm.values()))]))
+    drawn = [[curves.read_curve(run) for run in group] for group in by_arm.values()]
+    span = curves.find_span([curve for group in drawn for curve in group])
+    target = curves.find_end(curves.draw_metric_band(drawn[0]))
     records = [_record_run(run, arm, outcomes, span, target, folder) for arm, group in by_arm.items() for run in group]
     held_out = {arm: _draw_held_out(group, len(outcomes.items.items)) for arm, group in by_arm.items()}
     return TrainedTask(outcomes, by_arm, records, target, held_out)
 
 
 def _record_run(
-    run: FinishedRun, arm: str, outcomes: Outcomes, span: Span, target: float | None, folder: Path
+    run: FinishedRun, arm: str, outcomes: Outcomes, span: tuple[int, int], target: float | None, folder: Path
 ) -> RunRecord:
-    points = read_curve(run)
+    points = curves.read_curve(run)
     known = [(point.tokens, point.metric) for point in points if point.metric is not None]
     tokens, values = [t for t, _ in known], [value for _, value in known]
     is_whole = len(known) > 1 and span[1] > span[0]
@@ -110,23 +94,19 @@ def _record_run(
 def _draw_held_out(runs: Sequence[FinishedRun], items: int) -> tuple[BandPoint, ...]:
     """Empty where a run was not evaluated while training, or on items that are not compared: those evaluations have no
     outcome per item."""
-    curves = [read_evaluations_in_training(run) for run in runs]
+    drawn = [curves.read_evaluations_in_training(run) for run in runs]
     same = all(len(run.after.samples) == len(run.before.samples) == items for run in runs)
-    return draw_metric_band(curves) if same and all(curves) else ()
+    return curves.draw_metric_band(drawn) if same and all(drawn) else ()
 
 
 # ----------------------------------------------------------------------------------------------------------- over seeds
-def score_arms(trained: TrainedTask) -> list[ArmScore]:
-    return [_score_arm(trained, arm) for arm in trained.runs]
-
-
-def _score_arm(trained: TrainedTask, arm: str) -> ArmScore:
+def score_arm(trained: TrainedTask, arm: str) -> ArmScore:
     outcomes, records = trained.outcomes, [record for record in trained.records if record.arm == arm]
     seeds = tuple(run.seed for run in trained.runs[arm])
     after, before = build_matrix(outcomes, arm, seeds), _build_before(records, outcomes.wrong)
     is_same = after.shape == before.shape
     means = average_runs(trained, arm)
-    drawn = [join_last_step(record.curve) for record in records]
+    drawn = [curves.join_last_step(record.curve) for record in records]
     held_out, final = trained.held_out[arm], next(iter(trained.held_out.values()))[-1:]
     low, high = statistics.stratified_bootstrap(statistics.iqm, [means]) if len(seeds) > 1 else (None, None)
     return ArmScore(
@@ -141,56 +121,37 @@ def _score_arm(trained: TrainedTask, arm: str) -> ArmScore:
         target=trained.target,
         tokens_to_target=() if trained.target is None else tuple(r.tokens_to_target for r in records),
         spent=_average_spending([record.spent for record in records]),
-        curve=draw_metric_band(drawn),
-        criteria_curves=draw_criterion_bands(drawn, outcomes.items.criteria),
-        plain_vs_guided=pair_plain_and_guided(drawn),
+        curve=curves.draw_metric_band(drawn),
+        criteria_curves=curves.draw_criterion_bands(drawn, outcomes.items.criteria),
+        plain_vs_guided=curves.pair_plain_and_guided(drawn),
         co_failure=_add_up([record.after.co_failure for record in records]),
-        responses=outcomes.responses[arm],
         repairs=_add_repairs(records),
         errors=sum(record.after.errors for record in records),
         endings=dict(sum((Counter(record.after.endings) for record in records), Counter())),
         gap=_average([record.after.gap for record in records]),
         kinds=estimate_by_kind(after, [item.planted for item in outcomes.items.items], estimate_score),
         held_out=held_out,
-        tokens_to_final=find_tokens_to(held_out, final[0].mean) if final else None,
-        undecided=outcomes.undecided[arm],
-        shared=outcomes.shared[arm],
+        tokens_to_final=curves.find_tokens_to(held_out, final[0].mean) if final else None,
+        **vars(outcomes.counts[arm]),
         fell=is_same and _has_fallen(after - before, outcomes.items.higher_is_better),
     )
 
 
 def score_answers(outcomes: Outcomes) -> list[ArmScore]:
-    """Of sets of answers: what speaks of training is empty."""
+    """Of sets of answers."""
     return [
         ArmScore(
             task=outcomes.task,
             arm=arm,
-            seeds=(),
-            before=mean_and_stderr([]),
             score=estimate_score(build_matrix(outcomes, arm, [0])),
-            gain=UNTRAINED,
-            iqm=UNTRAINED,
-            curve_area=UNTRAINED,
-            target=None,
-            tokens_to_target=(),
-            spent=None,
-            curve=(),
-            criteria_curves={},
-            plain_vs_guided=(),
-            co_failure=(),
-            responses=outcomes.responses[arm],
-            repairs=(),
-            errors=outcomes.undecided[arm],
-            endings={},
-            gap=None,
-            undecided=outcomes.undecided[arm],
-            shared=outcomes.shared[arm],
+            errors=count.undecided,
+            **vars(count),
         )
-        for arm in outcomes.samples
+        for arm, count in outcomes.counts.items()
     ]
 
 
-def average_runs(trained: TrainedTask, arm: str) -> Array:
+def average_runs(trained: TrainedTask, arm: str) -> statistics.Array:
     """(seed, 1): the primary metric after training."""
     import numpy as np
 
@@ -198,20 +159,20 @@ def average_runs(trained: TrainedTask, arm: str) -> Array:
     return np.nanmean(matrix_SI, axis=1, keepdims=True)
 
 
-def _build_before(records: Sequence[RunRecord], wrong: float) -> Array:
+def _build_before(records: Sequence[RunRecord], wrong: float) -> statistics.Array:
     """(seed, item), as `build_matrix`."""
     import numpy as np
 
     return np.array([[wrong if value is None else value for value in record.before.outcomes] for record in records])
 
 
-def _average_items(values_SI: Array) -> list[float]:
+def _average_items(values_SI: statistics.Array) -> list[float]:
     import numpy as np
 
     return [float(value) for value in np.nanmean(values_SI, axis=0) if not math.isnan(value)]
 
 
-def _has_fallen(change_SI: Array, higher_is_better: bool) -> bool:
+def _has_fallen(change_SI: statistics.Array, higher_is_better: bool) -> bool:
     """Is the mean change over items, of the means over seeds, for the worse, by more than the noise of the items?"""
     import numpy as np
 
@@ -248,9 +209,7 @@ def _add_up(matrices: Sequence[Sequence[Sequence[int]]]) -> tuple[tuple[int, ...
 
 
 def _add_repairs(records: Sequence[RunRecord]) -> tuple[Repair, ...]:
-    totals: dict[str, list[int]] = {}
+    counts: dict[str, list[tuple[int, ...]]] = {}
     for repair in (repair for record in records for repair in record.repairs):
-        total = totals.setdefault(repair.criterion, [0, 0, 0, 0])
-        for i, number in enumerate((repair.missed, repair.fixed, repair.met, repair.broken)):
-            total[i] += number
-    return tuple(Repair(name, *total) for name, total in totals.items())
+        counts.setdefault(repair.criterion, []).append(astuple(repair)[1:])
+    return tuple(Repair(name, *map(sum, zip(*rows, strict=True))) for name, rows in counts.items())

@@ -3,8 +3,8 @@ the models that gave them. The first arm is the baseline."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from herl_bench.compare.answer_files import holds_answers, read_answers
@@ -12,23 +12,18 @@ from herl_bench.compare.answer_sets import AnswerSet
 from herl_bench.compare.finished_runs import FinishedRun
 from herl_bench.compare.schema import Arm
 from herl_bench.errors import UnknownName, UsageError
+from herl_bench.plain_text import neutralize
 from herl_bench.runs import RunFiles
+
+log = logging.getLogger("herl_bench")
 
 GroupedRuns = dict[str, dict[str, list[FinishedRun]]]
 """By task, then by arm, in order of seed."""
 
 
-@dataclass(frozen=True)
-class Places:
-    """What named folders and files hold: runs, or else sets of answers; and a line for each that is left out."""
-
-    runs: list[Path]
-    answers: list[Path]
-    left_out: list[str]
-
-
-def sort_places(named: Sequence[Path]) -> Places:
-    """Beside runs, what is no run, such as a sweep's logs, is left out. Raises `UsageError`."""
+def find_runs(named: Sequence[Path]) -> list[Path]:
+    """Of named folders and files; empty where all are sets of answers. Beside runs, what is no run, such as a sweep's
+    logs, is left out. Raises `UsageError`."""
     for place in named:
         if not place.exists():
             raise UsageError(f"{place}: no such file or folder")
@@ -39,14 +34,16 @@ def sort_places(named: Sequence[Path]) -> Places:
             raise UsageError(
                 f"{others[0]}: no config.yaml there, so it is no run; to pair sets of answers, name two or more"
             )
-        return Places([], others, [])
+        return []
     answers = [place for place in others if holds_answers(place)]
     if answers or (len(runs) < 2 and others):
         raise UsageError(
             f"{runs[0]} is a run and {(answers or others)[0]} is not: a run is compared with runs; to pair its answers"
             f" with others, name {RunFiles(runs[0]).evaluation('after')}"
         )
-    return Places(runs, [], [f"{place}: no config.yaml there, so it is no run: left out" for place in others])
+    for place in others:
+        log.warning("%s", neutralize(f"{place}: no config.yaml there, so it is no run: left out"))
+    return runs
 
 
 def put_baseline_first(arms: Sequence[Arm], baseline: str | None) -> list[Arm]:
@@ -65,13 +62,13 @@ def group_runs(runs: Sequence[FinishedRun], baseline: str | None) -> tuple[list[
     groups: GroupedRuns = {}
     for run in sorted(runs, key=lambda run: run.seed):
         alike = [settings[other.directory] for other in runs if (other.method, other.task) == (run.method, run.task)]
-        own = {
+        differing = {
             name: value
             for name, value in settings[run.directory].items()
             if any(other.get(name) != value for other in alike)
         }
-        label = " ".join([run.method, *(f"{name}={value}" for name, value in own.items())])
-        arms.setdefault(label, Arm(label, run.method, own))
+        label = " ".join([run.method, *(f"{name}={value}" for name, value in differing.items())])
+        arms.setdefault(label, Arm(label, run.method, differing))
         group = groups.setdefault(run.task, {}).setdefault(label, [])
         if twin := next((other for other in group if other.seed == run.seed), None):
             raise UsageError(
@@ -82,18 +79,11 @@ def group_runs(runs: Sequence[FinishedRun], baseline: str | None) -> tuple[list[
     return put_baseline_first(list(arms.values()), baseline or ("ppo" if "ppo" in arms else None)), groups
 
 
-@dataclass(frozen=True)
-class AnswerArms:
-    """groups: one for each task, the sets of answers by arm. metrics: in the order of the arms. left_out: lines."""
-
-    arms: list[Arm]
-    groups: list[dict[str, AnswerSet]]
-    metrics: Sequence[str]
-    left_out: list[str]
-
-
-def group_answers(places: Sequence[Path], baseline: str | None, metrics: Sequence[str]) -> AnswerArms:
-    """Every place is an arm, named by its model, or by its path where models have the same name."""
+def group_answers(
+    places: Sequence[Path], baseline: str | None, metrics: Sequence[str]
+) -> tuple[list[Arm], list[dict[str, AnswerSet]], Sequence[str]]:
+    """(arms; for each task, the sets of answers by arm; metrics in the order of the arms). Every place is an arm, named
+    by its model, or by its path where models have the same name."""
     sets = [read_answers(place) for place in places]
     models = [next(iter(by_task.values())).name for by_task in sets]
     names = [str(place) if models.count(model) > 1 else model for place, model in zip(places, models, strict=True)]
@@ -103,12 +93,13 @@ def group_answers(places: Sequence[Path], baseline: str | None, metrics: Sequenc
         metrics = [metrics[arms.index(arm)] for arm in ordered]
     by_arm = {arm.name: sets[arms.index(arm)] for arm in ordered}
     if all(len(by_task) == 1 for by_task in sets):
-        return AnswerArms(ordered, [{arm: next(iter(one.values())) for arm, one in by_arm.items()}], metrics, [])
+        return ordered, [{arm: next(iter(one.values())) for arm, one in by_arm.items()}], metrics
     tasks = dict.fromkeys(task for by_task in by_arm.values() for task in by_task)
     common = [task for task in tasks if all(task in by_task for by_task in sets)]
     if not common:
         held = "; ".join(f"{name} has {', '.join(by_task)}" for name, by_task in by_arm.items())
         raise UsageError(f"no task is in all of them: {held}")
-    groups = [{arm: by_task[task] for arm, by_task in by_arm.items()} for task in common]
-    left_out = [f"{task}: not in every set of answers: left out" for task in tasks if task not in common]
-    return AnswerArms(ordered, groups, metrics, left_out)
+    for task in tasks:
+        if task not in common:
+            log.warning("%s", neutralize(f"{task}: not in every set of answers: left out"))
+    return ordered, [{arm: by_task[task] for arm, by_task in by_arm.items()} for task in common], metrics

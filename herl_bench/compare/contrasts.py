@@ -6,27 +6,16 @@ is the baseline.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from herl_bench.compare import statistics
 from herl_bench.compare.arm_scores import TrainedTask, average_runs
-from herl_bench.compare.finished_runs import Sample
-from herl_bench.compare.outcomes import (
-    UNTRAINED,
-    Outcomes,
-    build_criterion_matrix,
-    build_matrix,
-    estimate_by_kind,
-    estimate_mean,
-)
-from herl_bench.compare.schema import Arm, Contrast, CriterionChange, Flip, Interval, Overall, SeedTest
+from herl_bench.compare.outcomes import Outcomes, build_criterion_matrix, build_matrix, estimate_by_kind, estimate_mean
+from herl_bench.compare.schema import UNTRAINED, Arm, Contrast, CriterionChange, Flip, Interval, Overall, SeedTest
 from herl_bench.compare.verdict import ALPHA, Evidence, reach_verdict
 from herl_bench.errors import UsageError
-
-if TYPE_CHECKING:
-    from herl_bench.compare.statistics import Array
 
 OVER_ITEMS = "items random, t"
 STRATIFIED = "stratified percentile bootstrap over seeds; too narrow under 10"
@@ -42,24 +31,27 @@ class Pair:
     arm: str
     baseline: str
     seeds: tuple[int, ...]
-    a: Array
-    b: Array
+    a: statistics.Array
+    b: statistics.Array
     planted: Sequence[bool | None]
     test: statistics.Crossed | None
 
+    @property
+    def gain(self) -> statistics.Array:
+        return self.b - self.a
+
 
 def contrast_arms(tasks: Sequence[Outcomes], baseline: str, margin: float) -> tuple[Contrast, ...]:
-    """Every arm on every task, with p-values corrected over all of them."""
-    pairs = [_pair(outcomes, arm, baseline) for outcomes in tasks for arm in _find_partners(outcomes, baseline)]
+    """Every arm that has a seed in common with the baseline, on every task; p-values are corrected over all of them."""
+    pairs = [
+        _pair(outcomes, arm, baseline)
+        for outcomes in tasks
+        for arm, by_seed in outcomes.samples.items()
+        if arm != baseline and by_seed.keys() & outcomes.samples[baseline].keys()
+    ]
     p_values = [pair.test.p for pair in pairs if pair.test]
     corrected = iter(statistics.holm(p_values))
     return tuple(_contrast(pair, next(corrected) if pair.test else None, len(p_values), margin) for pair in pairs)
-
-
-def _find_partners(outcomes: Outcomes, baseline: str) -> list[str]:
-    """The arms that have a seed in common with the baseline."""
-    seeds = set(outcomes.samples[baseline])
-    return [arm for arm, own in outcomes.samples.items() if arm != baseline and seeds & set(own)]
 
 
 def _pair(outcomes: Outcomes, arm: str, baseline: str) -> Pair:
@@ -75,20 +67,19 @@ def _pair(outcomes: Outcomes, arm: str, baseline: str) -> Pair:
     return Pair(outcomes, arm, baseline, seeds, a, b, planted, _test(outcomes, a, b))
 
 
-def _test(outcomes: Outcomes, a_SI: Array, b_SI: Array) -> statistics.Crossed | None:
-    if outcomes.repeats is not None:
+def _test(outcomes: Outcomes, a_SI: statistics.Array, b_SI: statistics.Array) -> statistics.Crossed | None:
+    if not outcomes.is_trained:
         return statistics.items_interval(a_SI[0], b_SI[0])
     return statistics.crossed_interval(b_SI - a_SI) if len(a_SI) > 1 else None
 
 
 def _contrast(pair: Pair, p_holm: float | None, contrasts: int, margin: float) -> Contrast:
-    outcomes, test, gain = pair.outcomes, pair.test, pair.b - pair.a
-    is_trained = outcomes.repeats is None
-    difference = estimate_mean(gain)
-    if test and not is_trained:
+    outcomes, test = pair.outcomes, pair.test
+    difference = estimate_mean(pair.gain)
+    if test and not outcomes.is_trained:
         difference = Interval(test.value, test.low, test.high, OVER_ITEMS)
     evidence = _weigh(pair, difference, p_holm, contrasts, margin)
-    low, high = statistics.hierarchical_bootstrap(gain) if test else (None, None)
+    low, high = statistics.hierarchical_bootstrap(pair.gain) if test else (None, None)
     higher = outcomes.items.higher_is_better
     return Contrast(
         task=outcomes.task,
@@ -100,37 +91,29 @@ def _contrast(pair: Pair, p_holm: float | None, contrasts: int, margin: float) -
         p=test.p if test else None,
         p_holm=p_holm,
         hierarchical=Interval(evidence.difference, low, high, "hierarchical percentile bootstrap"),
-        improvement=_estimate_improvement(pair) if is_trained else UNTRAINED,
-        seed_share=test.seed_share if test and is_trained else None,
+        improvement=_estimate_improvement(pair) if outcomes.is_trained else UNTRAINED,
+        seed_share=test.seed_share if test and outcomes.is_trained else None,
         detectable=evidence.detectable,
         verdict=reach_verdict(evidence, margin),
         seed_tests=tuple(_test_seed(seed, a, b, higher) for seed, a, b in zip(pair.seeds, pair.a, pair.b, strict=True)),
         flips=_find_flips(pair),
         criteria=_contrast_criteria(pair),
-        kinds=estimate_by_kind(gain, pair.planted),
+        kinds=estimate_by_kind(pair.gain, pair.planted),
     )
 
 
 def _weigh(pair: Pair, difference: Interval, p_holm: float | None, contrasts: int, margin: float) -> Evidence:
     outcomes, test, items = pair.outcomes, pair.test, pair.a.shape[1]
-    arms, is_trained = (pair.baseline, pair.arm), outcomes.repeats is None
+    counts = {arm: outcomes.counts[arm] for arm in (pair.baseline, pair.arm)}
     return Evidence(
-        outcomes.task,
-        pair.arm,
-        pair.baseline,
-        len(pair.seeds),
-        items,
-        float((pair.b - pair.a).mean()),
-        difference.low,
-        difference.high,
-        p_holm,
-        contrasts,
+        *(outcomes.task, pair.arm, pair.baseline, len(pair.seeds), items, float(pair.gain.mean())),
+        *(difference.low, difference.high, p_holm, contrasts),
         detectable=statistics.detectable(test) if test else None,
-        seeds_needed=statistics.seeds_needed(test, margin) if test and is_trained else None,
+        seeds_needed=statistics.seeds_needed(test, margin) if test and outcomes.is_trained else None,
         higher_is_better=outcomes.items.higher_is_better,
-        undecided={arm: (outcomes.undecided[arm], outcomes.responses[arm]) for arm in arms},
-        repeats=None if outcomes.repeats is None else [outcomes.repeats[arm] for arm in arms],
-        items_needed=statistics.items_needed(test, items, margin) if test and not is_trained else None,
+        undecided={arm: (count.undecided, count.responses) for arm, count in counts.items()},
+        repeats=None if outcomes.repeats is None else [outcomes.repeats[arm] for arm in counts],
+        items_needed=statistics.items_needed(test, items, margin) if test and not outcomes.is_trained else None,
     )
 
 
@@ -143,7 +126,7 @@ def _estimate_improvement(pair: Pair) -> Interval:
     return Interval(chance, *statistics.improvement_interval(chance, count, count), "Newcombe's method 5")
 
 
-def _test_seed(seed: int, a_I: Array, b_I: Array, higher_is_better: bool) -> SeedTest:
+def _test_seed(seed: int, a_I: statistics.Array, b_I: statistics.Array, higher_is_better: bool) -> SeedTest:
     is_binary = set(a_I.tolist()) | set(b_I.tolist()) <= {0.0, 1.0}
     gained, lost = int((b_I > a_I).sum()), int((b_I < a_I).sum())
     fixed, broken = (gained, lost) if higher_is_better else (lost, gained)
@@ -163,13 +146,8 @@ def _find_flips(pair: Pair) -> tuple[Flip, ...]:
         for i, (was, now) in enumerate(samples):
             if {was_I[i], now_I[i]} == {0.0, 1.0}:
                 is_fixed = bool((now_I[i] == 1.0) == outcomes.items.higher_is_better)
-                flips.append(Flip(seed, i, is_fixed, was.response, now.response, list_missed(was), list_missed(now)))
+                flips.append(Flip(seed, i, is_fixed, was.response, now.response, was.missed, now.missed))
     return tuple(flips)
-
-
-def list_missed(sample: Sample) -> tuple[str, ...]:
-    """The criteria that an answer did not meet."""
-    return tuple(name for name, met in sample.criteria.items() if met is False)
 
 
 def _contrast_criteria(pair: Pair) -> tuple[CriterionChange, ...]:
@@ -177,7 +155,7 @@ def _contrast_criteria(pair: Pair) -> tuple[CriterionChange, ...]:
     over the criteria."""
     changes = [_contrast_criterion(pair, name) for name in pair.outcomes.items.criteria]
     corrected = iter(statistics.holm([change.p for change in changes if change.p is not None]))
-    return tuple(_correct(change, None if change.p is None else next(corrected)) for change in changes)
+    return tuple(change if change.p is None else _correct(change, next(corrected)) for change in changes)
 
 
 def _contrast_criterion(pair: Pair, name: str) -> CriterionChange:
@@ -195,10 +173,10 @@ def _contrast_criterion(pair: Pair, name: str) -> CriterionChange:
     return CriterionChange(name, float(a.mean()), float(b.mean()), estimate_mean(b - a), p, None, "unclear")
 
 
-def _correct(change: CriterionChange, p_holm: float | None) -> CriterionChange:
+def _correct(change: CriterionChange, p_holm: float) -> CriterionChange:
     word: Literal["fixed", "regressed", "unclear"] = "unclear"
-    if change.difference.value is not None and p_holm is not None and p_holm < ALPHA:
-        word = "fixed" if change.difference.value > 0 else "regressed"
+    if p_holm < ALPHA:
+        word = "fixed" if (change.difference.value or 0) > 0 else "regressed"
     return replace(change, p_holm=p_holm, verdict=word)
 
 
@@ -209,28 +187,20 @@ def sum_up_tasks(tasks: Sequence[TrainedTask], arms: Sequence[Arm]) -> tuple[Ove
 
     if len(tasks) < 2 or not all(task.outcomes.items.higher_is_better for task in tasks):
         return ()
-    scores_ST: dict[str, Array] = {}
+    scores_ST: dict[str, statistics.Array] = {}
     for arm in arms:
         columns = [average_runs(task, arm.name) for task in tasks if arm.name in task.runs]
         if len(columns) == len(tasks) and len({len(column) for column in columns}) == 1 and len(columns[0]) > 1:
             scores_ST[arm.name] = np.hstack(columns)
-    baseline = scores_ST.get(arms[0].name)
-    return tuple(
-        Overall(
-            name,
-            _estimate_iqm(scores),
-            None if baseline is None or name == arms[0].name else _estimate_chance(baseline, scores),
-        )
+    first = arms[0].name
+    found = {name: _estimate(statistics.iqm, scores) for name, scores in scores_ST.items()}
+    chances = {
+        name: _estimate(statistics.probability_of_improvement, scores_ST[first], scores)
         for name, scores in scores_ST.items()
-    )
+        if first in scores_ST and name != first
+    }
+    return tuple(Overall(name, iqm, chances.get(name)) for name, iqm in found.items())
 
 
-def _estimate_iqm(scores_ST: Array) -> Interval:
-    bounds = statistics.stratified_bootstrap(statistics.iqm, [scores_ST])
-    return Interval(statistics.iqm(scores_ST), *bounds, STRATIFIED)
-
-
-def _estimate_chance(baseline_ST: Array, arm_ST: Array) -> Interval:
-    chance = statistics.probability_of_improvement(baseline_ST, arm_ST)
-    bounds = statistics.stratified_bootstrap(statistics.probability_of_improvement, [baseline_ST, arm_ST])
-    return Interval(chance, *bounds, STRATIFIED)
+def _estimate(statistic: Callable[..., float], *scores_ST: statistics.Array) -> Interval:
+    return Interval(statistic(*scores_ST), *statistics.stratified_bootstrap(statistic, scores_ST), STRATIFIED)

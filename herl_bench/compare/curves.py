@@ -18,14 +18,11 @@ def read_curve(run: FinishedRun) -> tuple[Point, ...]:
     """A point for each step. Its metrics are the task's first: of another, nothing is known while training."""
     return tuple(
         Point(
-            step=row["step"],
-            tokens=row["tokens"],
-            reward=row["reward"],
+            **{name: row[name] for name in ("step", "tokens", "reward", "criteria")},
             metric=row["metric"] if run.primary else None,
             metric_planted=row.get("metric_planted") if run.primary else None,
             metric_plain=row.get("metric_plain") if run.primary else None,
             gap=row.get("reward_metric_gap"),
-            criteria=row["criteria"],
             kl=row.get("kl"),
             revisions=row.get("revisions", 0),
             revision_reward=row.get("revision_reward"),

@@ -84,12 +84,10 @@ def _shorten(value: Any) -> str:
 
 def note_versions(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     """What differs and need not matter: versions of the package and of its libraries."""
-    notes = []
-    for name in sorted({"herl_bench", *(library for run in runs for library in run.manifest["libraries"])}):
-        versions = {
-            str(run.manifest["herl_bench"] if name == "herl_bench" else run.manifest["libraries"].get(name))
-            for run in runs
-        }
-        if len(versions) > 1:
-            notes.append(f"The runs were made with different versions of {name}: {', '.join(sorted(versions))}.")
-    return tuple(notes)
+    made_with = [{**run.manifest["libraries"], "herl_bench": run.manifest["herl_bench"]} for run in runs]
+    versions = {name: {str(one.get(name)) for one in made_with} for name in sorted(set[str]().union(*made_with))}
+    return tuple(
+        f"The runs were made with different versions of {name}: {', '.join(sorted(found))}."
+        for name, found in versions.items()
+        if len(found) > 1
+    )

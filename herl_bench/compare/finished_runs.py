@@ -41,6 +41,11 @@ class Sample:
     status: str
     integrity: str = ""
 
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """The criteria that it does not meet; those that could not be decided are no part of it."""
+        return tuple(name for name, met in self.criteria.items() if met is False)
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -90,9 +95,9 @@ def read_run(directory: Path, metric: str | None = None) -> FinishedRun:
     try:
         run = _read_run(files, metric)
         int(run.seed)
+        return run
     except UNREADABLE as error:
         raise UsageError(f"{directory}: cannot be read as a run: {type(error).__name__}: {error}") from None
-    return run
 
 
 def _read_run(files: RunFiles, metric: str | None) -> FinishedRun:
@@ -107,12 +112,11 @@ def _read_run(files: RunFiles, metric: str | None) -> FinishedRun:
         raise UsageError(f"{files.metrics}: tokens fall from one step to a later one: {UNTRUSTED}")
     task = str(settings["task"])
     results = read_json(_find_newest(files.evaluation("after"), "results_*.json"), strict=True)
-    first, key = _find_metrics(results, task, metric, str(files.directory))
+    first, key, higher = _find_metrics(results, task, metric, files.directory)
     before, after = (
         _read_samples(read_summary(folder), _find_newest(folder, "samples_*.jsonl"), key)
         for folder in map(files.evaluation, ("before", "after"))
     )
-    higher = _read_direction(results, task, key)
     return FinishedRun(files.directory, settings, manifest, key, higher, rows, before, after, key == first)
 
 
@@ -141,15 +145,11 @@ def find_metric_key(wanted: str, known: Iterable[str], where: str) -> str:
     return same[0]
 
 
-def _find_metrics(results: Mapping[str, Any], task: str, wanted: str | None, where: str) -> tuple[str, str]:
-    """Keys of the task's first metric, and of the one that is wanted."""
+def _find_metrics(results: Mapping[str, Any], task: str, wanted: str | None, where: Path) -> tuple[str, str, bool]:
+    """Keys of the task's first metric, and of the one that is wanted; and whether more of that is better."""
     keys = list(results[NAMESPACE]["summary"][task]["metrics"])
-    return keys[0], keys[0] if wanted is None else find_metric_key(wanted, keys, where)
-
-
-def _read_direction(results: Mapping[str, Any], task: str, metric: str) -> bool:
-    """Is more better?"""
-    return bool(results["higher_is_better"][task][metric.rpartition(",")[0]])
+    key = keys[0] if wanted is None else find_metric_key(wanted, keys, str(where))
+    return keys[0], key, bool(results["higher_is_better"][task][key.rpartition(",")[0]])
 
 
 # -------------------------------------------------------------------------------------------------------------- samples
@@ -259,15 +259,7 @@ def _read_bare(path: Path, task: str, results: Mapping[str, Any], metric: str | 
     samples = path.with_name(f"samples_{task}_{path.stem.removeprefix('results_')}.jsonl")
     if not samples.is_file():
         raise UsageError(f"{path}: {task} has no samples beside it: evaluate with --log_samples")
-    ours = results[NAMESPACE]
-    _, key = _find_metrics(results, task, metric, str(path))
-    return BareEvaluation(
-        path,
-        task,
-        str(results["model_name"]),
-        str(ours["data"][task]["source"]),
-        key,
-        _read_direction(results, task, key),
-        {**ours["settings"][task], "rubric": ours["rubric"][task]},
-        _read_samples(ours["summary"][task], samples, key),
-    )
+    ours, (_, key, higher) = results[NAMESPACE], _find_metrics(results, task, metric, path)
+    source, settings = str(ours["data"][task]["source"]), {**ours["settings"][task], "rubric": ours["rubric"][task]}
+    evaluation = _read_samples(ours["summary"][task], samples, key)
+    return BareEvaluation(path, task, str(results["model_name"]), source, key, higher, settings, evaluation)

@@ -125,14 +125,14 @@ def _read_score(value: Any) -> float | None:
 def _read_input(value: Any) -> str:
     if isinstance(value, str):
         return value
-    turns = [turn.get("content", "") if isinstance(turn, dict) else turn for turn in value]
-    return "\n\n".join(_read_content(turn) for turn in turns)
-
-
-def _read_content(content: Any) -> str:
-    if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return str(content)
+    turns = []
+    for turn in value:
+        content = turn.get("content", "") if isinstance(turn, dict) else turn
+        parts = (
+            [part for part in content if isinstance(part, dict)] if isinstance(content, list) else [{"text": content}]
+        )
+        turns.append("\n".join(str(part.get("text", "")) for part in parts))
+    return "\n\n".join(turns)
 
 
 def drop_nan(value: Any) -> Any:

@@ -39,10 +39,11 @@ def note_runs(tasks: Sequence[TrainedTask], contrasts: Sequence[Contrast]) -> li
     return [*notes, *note_versions(runs)]
 
 
-def note_answers(pairs: Sequence[AnswerPairs], tasks: Sequence[Outcomes], contrasts: Sequence[Contrast]) -> list[str]:
-    is_repeated = any(count > 1 for one in pairs for count in one.repeats.values())
+def note_answers(pairs: Sequence[AnswerPairs], contrasts: Sequence[Contrast]) -> list[str]:
+    tasks = [one.outcomes for one in pairs]
+    is_repeated = any(count > 1 for outcomes in tasks for count in (outcomes.repeats or {}).values())
     samples = "outcomes are means over samples of an item" if is_repeated else "one sample of each"
-    notes = [f"{one.items.task}: items were paired by {one.key}; {samples}." for one in pairs]
+    notes = [f"{one.outcomes.task}: items were paired by {one.key}; {samples}." for one in pairs]
     return [*notes, *(note for one in pairs for note in one.notes), *note_undecided(tasks, contrasts)]
 
 
@@ -50,14 +51,14 @@ def note_undecided(tasks: Sequence[Outcomes], contrasts: Sequence[Contrast]) -> 
     """What became of undecided answers, and what verdicts on programs rest on."""
     notes = []
     for outcomes in tasks:
-        for arm in outcomes.samples:
-            undecided, shared, of = outcomes.undecided[arm], outcomes.shared[arm], outcomes.responses[arm]
-            if undecided and outcomes.items.higher_is_better:
-                notes.append(f"{arm} on {outcomes.task}: {describe_aside(undecided, 0, of)}; they count as wrong.")
-            if shared:
+        for arm, count in outcomes.counts.items():
+            if count.undecided and outcomes.items.higher_is_better:
+                aside = describe_aside(count.undecided, 0, count.responses)
+                notes.append(f"{arm} on {outcomes.task}: {aside}; they count as wrong.")
+            if count.shared:
                 notes.append(
-                    f"{arm} on {outcomes.task}: {shared:,} of {of:,} verdicts are shared: they rest on a comparison"
-                    " that the program itself took part in."
+                    f"{arm} on {outcomes.task}: {count.shared:,} of {count.responses:,} verdicts are shared: they rest"
+                    " on a comparison that the program itself took part in."
                 )
         for contrast in contrasts:
             left_out = len(outcomes.items.items) - contrast.items

@@ -9,40 +9,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from herl_bench.compare import statistics
-from herl_bench.compare.answer_sets import AnswerPairs
 from herl_bench.compare.finished_runs import FinishedRun, Sample
 from herl_bench.compare.schema import Interval, TaskItems
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.scores import value_of_undecided
 
-if TYPE_CHECKING:
-    from herl_bench.compare.statistics import Array
-
 CROSSED = "seeds and items random, Behrens-Fisher"
 ONE_SEED = "items random, one seed, t"
 WILSON = "items random, one seed, Wilson"
-UNTRAINED = Interval(None, None, None, "nothing was trained")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Answers of an arm: how many there are, without an outcome, and resting on the program's own comparison."""
+
+    responses: int
+    undecided: int
+    shared: int
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """samples: by arm and seed, in the order of `items`. responses, undecided, shared: by arm, how many answers there
-    are, without an outcome, and resting on the program's own comparison. repeats: by arm, samples of each item in a set
+    """samples: by arm and seed, in the order of `items`. counts: by arm. repeats: by arm, samples of each item in a set
     of answers, which is one seed; None for runs."""
 
     items: TaskItems
     samples: Mapping[str, Mapping[int, Sequence[Sample]]]
-    responses: Mapping[str, int]
-    undecided: Mapping[str, int]
-    shared: Mapping[str, int]
+    counts: Mapping[str, Counts]
     repeats: Mapping[str, int] | None = None
 
     @property
     def task(self) -> str:
         return self.items.task
+
+    @property
+    def is_trained(self) -> bool:
+        return self.repeats is None
 
     @property
     def wrong(self) -> float:
@@ -71,41 +75,38 @@ def gather_runs(by_arm: Mapping[str, Sequence[FinishedRun]]) -> Outcomes:
         return [by_id[item.id] for item in items]
 
     samples = {arm: {run.seed: put_in_order(run) for run in group} for arm, group in by_arm.items()}
-    of_arm = {arm: [s for ordered in seeds.values() for s in ordered] for arm, seeds in samples.items()}
-    return Outcomes(
-        TaskItems(first.task, first.metric, first.higher_is_better, source, items, criteria),
-        samples,
-        {arm: len(every) for arm, every in of_arm.items()},
-        {arm: sum(sample.outcome is None for sample in every) for arm, every in of_arm.items()},
-        {arm: sum(sample.integrity == "shared" for sample in every) for arm, every in of_arm.items()},
-    )
+    counts = {arm: _count([s for ordered in seeds.values() for s in ordered]) for arm, seeds in samples.items()}
+    described = TaskItems(first.task, first.metric, first.higher_is_better, source, items, criteria)
+    return Outcomes(described, samples, counts)
 
 
-def gather_answers(pairs: AnswerPairs) -> Outcomes:
-    samples = {arm: {0: ordered} for arm, ordered in pairs.samples.items()}
-    return Outcomes(pairs.items, samples, pairs.answers, pairs.undecided, pairs.shared, pairs.repeats)
+def _count(samples: Sequence[Sample]) -> Counts:
+    undecided = sum(sample.outcome is None for sample in samples)
+    return Counts(len(samples), undecided, sum(sample.integrity == "shared" for sample in samples))
 
 
 # ------------------------------------------------------------------------------------------------------------- matrices
-def build_matrix(outcomes: Outcomes, arm: str, seeds: Iterable[int]) -> Array:
+def build_matrix(outcomes: Outcomes, arm: str, seeds: Iterable[int]) -> statistics.Array:
     """The outcome of each (seed, item), the undecided ones counted as wrong; NaN where that is not possible."""
     wrong = outcomes.wrong
     return _build(outcomes, arm, seeds, lambda sample: wrong if sample.outcome is None else sample.outcome)
 
 
-def build_criterion_matrix(outcomes: Outcomes, arm: str, seeds: Iterable[int], criterion: str) -> Array:
+def build_criterion_matrix(outcomes: Outcomes, arm: str, seeds: Iterable[int], criterion: str) -> statistics.Array:
     """Whether each (seed, item) met the criterion; NaN where it does not apply or could not be decided."""
     return _build(outcomes, arm, seeds, lambda sample: sample.criteria.get(criterion))
 
 
-def _build(outcomes: Outcomes, arm: str, seeds: Iterable[int], value: Callable[[Sample], float | None]) -> Array:
+def _build(
+    outcomes: Outcomes, arm: str, seeds: Iterable[int], value: Callable[[Sample], float | None]
+) -> statistics.Array:
     import numpy as np
 
     return np.array([[value(sample) for sample in outcomes.samples[arm][seed]] for seed in seeds], dtype=float)
 
 
 # ------------------------------------------------------------------------------------------------------------ intervals
-def estimate_mean(values_SI: Array) -> Interval:
+def estimate_mean(values_SI: statistics.Array) -> Interval:
     """Of a mean over seeds and items; items with an undecided value are left out. With one seed it speaks of that seed
     only."""
     values = drop_undecided(values_SI)
@@ -117,7 +118,7 @@ def estimate_mean(values_SI: Array) -> Interval:
     return Interval(float(values.mean()), *statistics.mean_interval(values[0]), ONE_SEED)
 
 
-def estimate_score(values_SI: Array) -> Interval:
+def estimate_score(values_SI: statistics.Array) -> Interval:
     """`estimate_mean` of a score in [0, 1]: within these bounds, and by Wilson for one seed of right-or-wrong items,
     which none or all may have right."""
     import numpy as np
@@ -132,7 +133,9 @@ def estimate_score(values_SI: Array) -> Interval:
 
 
 def estimate_by_kind(
-    values_SI: Array, planted: Sequence[bool | None], estimate: Callable[[Array], Interval] = estimate_mean
+    values_SI: statistics.Array,
+    planted: Sequence[bool | None],
+    estimate: Callable[[statistics.Array], Interval] = estimate_mean,
 ) -> dict[str, Interval]:
     """The mean over items with a planted misconception and over the others apart; empty unless all items say and both
     kinds occur."""
@@ -144,7 +147,7 @@ def estimate_by_kind(
     return {"planted": estimate(values_SI[:, chosen]), "plain": estimate(values_SI[:, ~chosen])}
 
 
-def drop_undecided(values_SI: Array) -> Array:
+def drop_undecided(values_SI: statistics.Array) -> statistics.Array:
     """Without the items that any seed left undecided."""
     import numpy as np
 

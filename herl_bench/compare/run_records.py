@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from herl_bench.compare.finished_runs import Evaluation, FinishedRun, check_steps, read_criteria
+from herl_bench.compare.finished_runs import Evaluation, FinishedRun, Sample, check_steps, read_criteria
 from herl_bench.compare.schema import Audit, Calibration, Evaluated, Repair, Spent
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.scores import Score
@@ -52,17 +52,15 @@ def describe_evaluation(evaluation: Evaluation, metric: str, criteria: Sequence[
         endings=dict(sorted(endings.items())),
         gap=None if reward.value is None or primary.value is None else reward.value - primary.value,
         outcomes=tuple(sample.outcome for sample in samples),
-        co_failure=count_co_failures([sample.criteria for sample in samples], criteria),
+        co_failure=_count_co_failures(samples, criteria),
         undecided=sum(sample.outcome is None for sample in samples),
         shared=sum(sample.integrity == "shared" for sample in samples),
     )
 
 
-def count_co_failures(
-    judged: Sequence[Mapping[str, bool | None]], criteria: Sequence[str]
-) -> tuple[tuple[int, ...], ...]:
+def _count_co_failures(samples: Sequence[Sample], criteria: Sequence[str]) -> tuple[tuple[int, ...], ...]:
     """`[a][b]`: responses that missed both; the diagonal: that missed a."""
-    missed = [{name for name, met in one.items() if met is False} for one in judged]
+    missed = [sample.missed for sample in samples]
     return tuple(tuple(sum(a in names and b in names for names in missed) for b in criteria) for a in criteria)
 
 
@@ -101,7 +99,8 @@ def read_revisions(run: FinishedRun) -> tuple[tuple[Repair, ...], tuple[Audit, .
         raise UsageError(f"{path}: not as a run writes it: {type(error).__name__}: {error}") from None
     names = dict.fromkeys([*missed, *met])
     repairs = tuple(Repair(name, missed[name], fixed[name], met[name], broken[name]) for name in names)
-    return repairs, spread_evenly(audits, AUDITS)
+    count = min(len(audits), AUDITS)
+    return repairs, tuple(audits[i * len(audits) // count] for i in range(count))
 
 
 def _pair_revisions(run: FinishedRun) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -144,10 +143,3 @@ def _audit(
         fixed=tuple(name for name in flipped if not was[name]),
         broken=tuple(name for name in flipped if was[name]),
     )
-
-
-def spread_evenly(audits: Sequence[Audit], count: int) -> tuple[Audit, ...]:
-    """At most `count`, spread over the whole."""
-    if len(audits) <= count:
-        return tuple(audits)
-    return tuple(audits[i * len(audits) // count] for i in range(count))

@@ -18,12 +18,12 @@ JSON-serialisable; `to_json` and `from_json` are inverse to each other. Left out
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from herl_bench.compare.statistics import LEVEL
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.scores import Score
 
@@ -232,6 +232,9 @@ class Interval:
     method: str
 
 
+UNTRAINED, UNSCORED = Interval(None, None, None, "nothing was trained"), Score(None, None, 0)
+
+
 @dataclass(frozen=True)
 class BandPoint:
     """A learning curve over seeds at one token count: mean, lowest and highest of `runs` seeds (linear
@@ -244,7 +247,7 @@ class BandPoint:
     runs: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ArmScore:
     """One arm on one task. score: primary metric after training. curve: primary metric in training; criteria: the same
     per criterion.
@@ -255,29 +258,29 @@ class ArmScore:
     empty where `eval_steps` made no evaluation in between. tokens_to_final: where its mean has reached, and keeps, what
     the baseline's ends with. undecided, shared: of the `responses`, as in `Evaluated`. fell: it ended below where it
     began, by more than the noise of its items. spent: None where nothing was trained, and then what speaks of training
-    is empty.
+    is empty, as it is if left out.
     """
 
     task: str
     arm: str
-    seeds: tuple[int, ...]
-    before: Score
+    seeds: tuple[int, ...] = ()
+    before: Score = UNSCORED
     score: Interval
-    gain: Interval
-    iqm: Interval
-    curve_area: Interval
-    target: float | None
-    tokens_to_target: tuple[int | None, ...]
-    spent: Spent | None
-    curve: tuple[BandPoint, ...]
-    criteria_curves: Mapping[str, tuple[BandPoint, ...]]
-    plain_vs_guided: tuple[tuple[int, float, float], ...]
-    co_failure: tuple[tuple[int, ...], ...]
+    gain: Interval = UNTRAINED
+    iqm: Interval = UNTRAINED
+    curve_area: Interval = UNTRAINED
+    target: float | None = None
+    tokens_to_target: tuple[int | None, ...] = ()
+    spent: Spent | None = None
+    curve: tuple[BandPoint, ...] = ()
+    criteria_curves: Mapping[str, tuple[BandPoint, ...]] = field(default_factory=dict)
+    plain_vs_guided: tuple[tuple[int, float, float], ...] = ()
+    co_failure: tuple[tuple[int, ...], ...] = ()
     responses: int
-    repairs: tuple[Repair, ...]
+    repairs: tuple[Repair, ...] = ()
     errors: int
-    endings: Mapping[str, int]
-    gap: float | None
+    endings: Mapping[str, int] = field(default_factory=dict)
+    gap: float | None = None
     kinds: Mapping[str, Interval] = field(default_factory=dict)
     held_out: tuple[BandPoint, ...] = ()
     tokens_to_final: int | None = None
@@ -376,7 +379,7 @@ class Overall:
     improvement: Interval | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Everything. verdicts: one sentence per contrast, before them what must be said first (unequal budgets, failed
     cells), after them which arms ended below where they began. runs: empty where sets of answers were paired, without
@@ -385,26 +388,26 @@ class Comparison:
     baseline: str
     arms: tuple[Arm, ...]
     tasks: tuple[TaskItems, ...]
-    seeds: tuple[int, ...]
-    budget: int | None
-    runs: tuple[RunRecord, ...]
-    failed: tuple[FailedCell, ...]
+    seeds: tuple[int, ...] = ()
+    budget: int | None = None
+    runs: tuple[RunRecord, ...] = ()
+    failed: tuple[FailedCell, ...] = ()
     arm_scores: tuple[ArmScore, ...]
     contrasts: tuple[Contrast, ...]
-    overall: tuple[Overall, ...]
-    unequal: tuple[str, ...]
+    overall: tuple[Overall, ...] = ()
+    unequal: tuple[str, ...] = ()
     notes: tuple[str, ...]
     verdicts: tuple[str, ...]
     command: str
     version: str
-    level: float = 0.95
+    level: float = LEVEL
     format: int = FORMAT
 
 
 # ----------------------------------------------------------------------------------------------------------------- JSON
 def to_json(comparison: Comparison) -> str:
-    values = dataclasses.asdict(comparison)
-    kept = {f.name: values[f.name] for f in dataclasses.fields(Comparison)}  # a subclass may have more
+    values = asdict(comparison)
+    kept = {f.name: values[f.name] for f in fields(Comparison)}  # a subclass may have more
     return json.dumps(kept, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 

@@ -52,9 +52,7 @@ def mcnemar(fixed: int, broken: int) -> float:
     return float(binomtest(fixed, n, 0.5).pvalue) if n else 1.0
 
 
-def paired_bootstrap(
-    differences_I: Array, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0
-) -> tuple[float, float]:
+def paired_bootstrap(differences_I: Array, *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
     """Interval of a mean difference over items, within one seed: percentiles of the mean over items drawn with
     replacement.
 
@@ -63,27 +61,27 @@ def paired_bootstrap(
     import numpy as np
 
     weights = _resampled(np.random.default_rng(seed), draws, len(differences_I))
-    return _percentiles(weights @ np.asarray(differences_I, float), level)
+    return _percentiles(weights @ np.asarray(differences_I, float))
 
 
-def mean_interval(values: Array, *, level: float = LEVEL) -> tuple[float, float]:
+def mean_interval(values: Array) -> tuple[float, float]:
     """Interval of the mean of independent values: mean +- t(n - 1) s / sqrt(n). Source: Student 1908. Needs two
     values."""
     import numpy as np
     from scipy.stats import t as student
 
     n = len(values)
-    reach = float(student.ppf((1 + level) / 2, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    reach = float(student.ppf((1 + LEVEL) / 2, n - 1)) * float(np.std(values, ddof=1)) / math.sqrt(n)
     centre = float(np.mean(values))
     return centre - reach, centre + reach
 
 
-def share_interval(right: int, of: int, *, level: float = LEVEL) -> tuple[float, float]:
+def share_interval(right: int, of: int) -> tuple[float, float]:
     """Interval of a share of independent right-or-wrong items. Source: Wilson 1927. It has a width where none or all
     are right."""
     from scipy.stats import binomtest
 
-    found = binomtest(right, of).proportion_ci(confidence_level=level, method="wilson")
+    found = binomtest(right, of).proportion_ci(confidence_level=LEVEL, method="wilson")
     return float(found.low), float(found.high)
 
 
@@ -110,7 +108,7 @@ class Crossed:
         return self.var_seed / (self.var_seed + self.var_item) if self.stderr > 0 else None
 
 
-def crossed_interval(values_SI: Array, *, level: float = LEVEL) -> Crossed:
+def crossed_interval(values_SI: Array) -> Crossed:
     """Interval and two-sided p-value (against 0) of a mean over seeds and items that are both samples, every seed
     crossed with every item.
 
@@ -136,7 +134,7 @@ def crossed_interval(values_SI: Array, *, level: float = LEVEL) -> Crossed:
     seeds, items = x.shape
     value = float(x.mean())
     if np.ptp(x) == 0:
-        reach = 1 - (1 - level) ** (1 / items)
+        reach = _apply_rule_of_three(items)
         return Crossed(value, value - reach, value + reach, 1.0 if abs(value) <= reach else 0.0, 0.0, 0.0, seeds)
     by_seed, by_item = x.mean(1, keepdims=True), x.mean(0, keepdims=True)
     ms_seed = items * float(((by_seed - value) ** 2).sum()) / (seeds - 1)
@@ -144,10 +142,12 @@ def crossed_interval(values_SI: Array, *, level: float = LEVEL) -> Crossed:
     ms_rest = float(((x - by_seed - by_item + value) ** 2).sum()) / ((seeds - 1) * (items - 1))
     var_item = max(ms_item - ms_rest, 0.0) / (seeds * items)
     var_seed = (ms_seed if ms_seed + var_item > 0 else ms_rest) / (seeds * items)
-    reach = _reach(var_seed, var_item, seeds, level)
-    return Crossed(
-        value, value - reach, value + reach, _tail(abs(value), var_seed, var_item, seeds), var_seed, var_item, seeds
-    )
+    reach, p = _reach(var_seed, var_item, seeds), _tail(abs(value), var_seed, var_item, seeds)
+    return Crossed(value, value - reach, value + reach, p, var_seed, var_item, seeds)
+
+
+def _apply_rule_of_three(items: int) -> float:
+    return 1 - (1 - LEVEL) ** (1 / items)
 
 
 def _tail(distance: float, var_seed: float, var_item: float, seeds: int) -> float:
@@ -172,20 +172,20 @@ def _inverse_chi2(df: int) -> tuple[Array, Array]:
     return df / chi2.ppf(x**4, df), x**3
 
 
-def _reach(var_seed: float, var_item: float, seeds: int, level: float) -> float:
-    """Half the interval's width: the distance at which the p-value is 1 - level."""
+def _reach(var_seed: float, var_item: float, seeds: int) -> float:
+    """Half the interval's width: the distance at which the p-value is 1 - LEVEL."""
     from scipy.optimize import brentq
     from scipy.stats import norm
     from scipy.stats import t as student
 
-    q = (1 + level) / 2
+    q = (1 + LEVEL) / 2
     most = float(student.ppf(q, seeds - 1)) * math.sqrt(var_seed) + float(norm.ppf(q)) * math.sqrt(var_item)
     return float(
-        brentq(lambda reach: _tail(reach, var_seed, var_item, seeds) - (1 - level), 0.0, 1.01 * most, xtol=1e-9)
+        brentq(lambda reach: _tail(reach, var_seed, var_item, seeds) - (1 - LEVEL), 0.0, 1.01 * most, xtol=1e-9)
     )
 
 
-def items_interval(a_I: Array, b_I: Array, *, level: float = LEVEL) -> Crossed:
+def items_interval(a_I: Array, b_I: Array) -> Crossed:
     """Interval and two-sided p-value of the mean paired difference b - a where items alone are a sample: nothing in it
     speaks of other seeds.
 
@@ -199,10 +199,9 @@ def items_interval(a_I: Array, b_I: Array, *, level: float = LEVEL) -> Crossed:
     gain = np.asarray(b_I, float) - np.asarray(a_I, float)
     items, value = len(gain), float(gain.mean())
     stderr = float(np.std(gain, ddof=1)) / math.sqrt(items)
-    constant = float(np.ptp(gain)) == 0
-    low, high = mean_interval(gain, level=level)
+    low, high = mean_interval(gain)
+    constant, reach = float(np.ptp(gain)) == 0, _apply_rule_of_three(items)
     if constant:
-        reach = 1 - (1 - level) ** (1 / items)
         low, high = value - reach, value + reach
     if set(np.unique(a_I)) | set(np.unique(b_I)) <= {0.0, 1.0}:
         p = mcnemar(int((gain > 0).sum()), int((gain < 0).sum()))
@@ -219,9 +218,7 @@ def items_needed(found: Crossed, items: int, difference: float) -> int:
     return math.ceil(items * (detectable(found) / difference) ** 2)
 
 
-def hierarchical_bootstrap(
-    values_SI: Array, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0
-) -> tuple[float, float]:
+def hierarchical_bootstrap(values_SI: Array, *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
     """Percentile interval of the mean over seeds and items, both drawn with replacement; a drawn item is the same one
     for every drawn seed.
 
@@ -234,14 +231,14 @@ def hierarchical_bootstrap(
     rng = np.random.default_rng(seed)
     seeds, items = x.shape
     return _percentiles(
-        np.einsum("ds,si,di->d", _resampled(rng, draws, seeds), x, _resampled(rng, draws, items), optimize=True), level
+        np.einsum("ds,si,di->d", _resampled(rng, draws, seeds), x, _resampled(rng, draws, items), optimize=True)
     )
 
 
-def detectable(found: Crossed, seeds: int | None = None, *, level: float = LEVEL, power: float = POWER) -> float:
-    """The true difference that this test finds with chance `power`; a smaller one cannot be told from noise.
+def detectable(found: Crossed, seeds: int | None = None) -> float:
+    """The true difference that this test finds with chance `POWER`; a smaller one cannot be told from noise.
 
-    Source: Cohen 1988, chapter 2, in its normal form: half the interval's width plus z(power) standard errors, which
+    Source: Cohen 1988, chapter 2, in its normal form: half the interval's width plus z(POWER) standard errors, which
     takes the estimated noise for the true one. seeds: as if there were so many on the same items, varying as these did:
     var_seed then shrinks as 1 / seeds, var_item stays.
     """
@@ -250,20 +247,16 @@ def detectable(found: Crossed, seeds: int | None = None, *, level: float = LEVEL
     if found.stderr == 0:  # nothing varied: no number of seeds narrows the rule of three's bounds
         return found.high - found.value
     if found.seeds == 1:
-        return found.high - found.value + float(norm.ppf(power)) * found.stderr
+        return found.high - found.value + float(norm.ppf(POWER)) * found.stderr
     seeds = seeds or found.seeds
     var_seed = found.var_seed * found.seeds / seeds
-    return _reach(var_seed, found.var_item, seeds, level) + float(norm.ppf(power)) * math.sqrt(
-        var_seed + found.var_item
-    )
+    return _reach(var_seed, found.var_item, seeds) + float(norm.ppf(POWER)) * math.sqrt(var_seed + found.var_item)
 
 
-def seeds_needed(found: Crossed, difference: float, *, level: float = LEVEL, power: float = POWER) -> int | None:
+def seeds_needed(found: Crossed, difference: float) -> int | None:
     """Fewest seeds (3 to 100) with which a true difference of this size would be found; None where only more items
     could do it."""
-    return next(
-        (n for n in range(3, MOST_SEEDS + 1) if detectable(found, n, level=level, power=power) <= difference), None
-    )
+    return next((n for n in range(3, MOST_SEEDS + 1) if detectable(found, n) <= difference), None)
 
 
 # --------------------------------------------------------------------------------------------------------- runs × tasks
@@ -291,9 +284,7 @@ def probability_of_improvement(baseline_ST: Array, arm_ST: Array) -> float:
     return float(wins.mean())
 
 
-def improvement_interval(
-    chance: float, baseline_runs: int, arm_runs: int, *, level: float = LEVEL
-) -> tuple[float, float]:
+def improvement_interval(chance: float, baseline_runs: int, arm_runs: int) -> tuple[float, float]:
     """Interval of a probability of improvement on one task, from few runs; unlike a bootstrap's it does not shrink to a
     point at 0 or 1.
 
@@ -304,15 +295,11 @@ def improvement_interval(
     from scipy.optimize import brentq
     from scipy.stats import norm
 
-    z, n = float(norm.ppf((1 + level) / 2)), (baseline_runs + arm_runs) / 2
+    z, n = float(norm.ppf((1 + LEVEL) / 2)), (baseline_runs + arm_runs) / 2
 
     def outside(theta: float) -> float:
-        spread = (
-            theta
-            * (1 - theta)
-            * (1 + (n - 1) * ((1 - theta) / (2 - theta) + theta / (1 + theta)))
-            / (baseline_runs * arm_runs)
-        )
+        factor = 1 + (n - 1) * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        spread = theta * (1 - theta) * factor / (baseline_runs * arm_runs)
         return float((chance - theta) ** 2 - z * z * spread)
 
     low = brentq(outside, 0.0, min(chance, 1 - 1e-9)) if chance > 0 else 0.0  # at 1 itself the equation holds trivially
@@ -321,12 +308,7 @@ def improvement_interval(
 
 
 def stratified_bootstrap(
-    statistic: Callable[..., float],
-    matrices_ST: Sequence[Array],
-    *,
-    level: float = LEVEL,
-    draws: int = DRAWS,
-    seed: int = 0,
+    statistic: Callable[..., float], matrices_ST: Sequence[Array], *, draws: int = DRAWS
 ) -> tuple[float, float]:
     """Percentile interval of a statistic of score matrices; runs are drawn with replacement, within each task and each
     matrix.
@@ -335,13 +317,13 @@ def stratified_bootstrap(
     """
     import numpy as np
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     arrays = [np.asarray(m, float) for m in matrices_ST]
 
     def drawn(matrix: Array) -> Any:
         return np.take_along_axis(matrix, rng.integers(0, matrix.shape[0], matrix.shape), axis=0)
 
-    return _percentiles(np.array([statistic(*map(drawn, arrays)) for _ in range(draws)]), level)
+    return _percentiles(np.array([statistic(*map(drawn, arrays)) for _ in range(draws)]))
 
 
 # ------------------------------------------------------------------------------------------------------ learning curves
@@ -393,8 +375,9 @@ def _resampled(rng: Any, draws: int, count: int) -> Any:
     return rng.multinomial(count, [1 / count] * count, size=draws) / count
 
 
-def _percentiles(draws: Any, level: float) -> tuple[float, float]:
+def _percentiles(draws: Any) -> tuple[float, float]:
+    """At `LEVEL`."""
     import numpy as np
 
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

@@ -23,7 +23,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from herl_bench.compare.schema import Interval, Verdict
+from herl_bench.compare.schema import Interval, Verdict, VerdictWord
 
 FEWEST_SEEDS = 3
 ALPHA = 0.05
@@ -64,25 +64,19 @@ class Evidence:
 
 def reach_verdict(evidence: Evidence, margin: float = MARGIN) -> Verdict:
     """Its sentence says with which design it was reached, and what that cannot tell."""
-    if evidence.low is None or evidence.high is None or evidence.p is None or _has_few_seeds(evidence):
-        found = Verdict("not enough seeds", _describe_few_seeds(evidence))
+    has_few_seeds = evidence.repeats is None and evidence.seeds < FEWEST_SEEDS
+    if evidence.low is None or evidence.high is None or evidence.p is None or has_few_seeds:
+        sentence = (
+            f"Not enough seeds to compare {evidence.arm} and {evidence.baseline} on {evidence.task}: with"
+            f" {spell_count(evidence.seeds, 'seed')} the difference is {spell_signed(evidence.difference)}, and how"
+            f" much of it another seed would change is not known; at least {FEWEST_SEEDS} are needed."
+        )
+        found = Verdict("not enough seeds", sentence)
     else:
         found = _judge(evidence, evidence.low, evidence.high, evidence.p, margin)
-    sentences = [found.sentence, *([] if evidence.repeats is None else [ITEMS_ONLY])]
+    caveat = "" if evidence.repeats is None else f" {ITEMS_ONLY}"
     undecided = describe_undecided(evidence.undecided, evidence.higher_is_better)
-    return replace(found, sentence=" ".join(sentences) + undecided)
-
-
-def _has_few_seeds(evidence: Evidence) -> bool:
-    return evidence.repeats is None and evidence.seeds < FEWEST_SEEDS
-
-
-def _describe_few_seeds(evidence: Evidence) -> str:
-    return (
-        f"Not enough seeds to compare {evidence.arm} and {evidence.baseline} on {evidence.task}: with"
-        f" {spell_count(evidence.seeds, 'seed')} the difference is {spell_signed(evidence.difference)}, and how much of"
-        f" it another seed would change is not known; at least {FEWEST_SEEDS} are needed."
-    )
+    return replace(found, sentence=found.sentence + caveat + undecided)
 
 
 def _judge(evidence: Evidence, low: float, high: float, p: float, margin: float) -> Verdict:
@@ -92,15 +86,16 @@ def _judge(evidence: Evidence, low: float, high: float, p: float, margin: float)
     interval, design = f"{spell_signed(evidence.difference)}, 95 % interval{over} {bounds}", _describe_design(evidence)
     test = spell_p(p) + (f", corrected for {evidence.contrasts} comparisons" if evidence.contrasts > 1 else "")
     if p < ALPHA and (low > 0 or high < 0):
-        word = "better" if (evidence.difference > 0) == evidence.higher_is_better else "worse"
+        word: VerdictWord = "better" if (evidence.difference > 0) == evidence.higher_is_better else "worse"
         what = f"{evidence.arm} is {word} than {evidence.baseline} on {evidence.task}"
-        return Verdict("better" if word == "better" else "worse", f"{what}: {interval} ({design}; {test}).")
+        return Verdict(word, f"{what}: {interval} ({design}; {test}).")
     bound = math.ceil(round(max(abs(low), abs(high)) * 1000, 6)) / 1000
     if bound <= margin:
         what = f"There is no difference larger than {bound:g} between {who}"
         return Verdict("no difference larger than", f"{what}: {interval} ({design}).", bound)
-    what = f"Not enough {unit} to tell {who} apart: {interval} ({design}; {test})."
-    sentence = " ".join(filter(None, [what, describe_power(evidence, margin)]))
+    sentence = (
+        f"Not enough {unit} to tell {who} apart: {interval} ({design}; {test}).{_describe_power(evidence, margin)}"
+    )
     return Verdict("not enough seeds" if unit == "seeds" else "not enough items", sentence)
 
 
@@ -113,8 +108,8 @@ def _describe_design(evidence: Evidence) -> str:
     return f"{items}, {'one sample' if most == 1 else samples} of each"
 
 
-def describe_power(evidence: Evidence, margin: float = MARGIN) -> str:
-    """What this design could have found, and what it would take."""
+def _describe_power(evidence: Evidence, margin: float) -> str:
+    """What this design could have found, and what it would take, with a space in front."""
     if evidence.detectable is None:
         return ""
     items = spell_count(evidence.items, "item")
@@ -126,7 +121,7 @@ def describe_power(evidence: Evidence, margin: float = MARGIN) -> str:
     note = f"With {design} {what} under {evidence.detectable:.3f} cannot be told from noise"
     if evidence.detectable > margin:
         note += f"; finding one of {margin:g} takes {need or 'more evaluation items, not more seeds alone'}"
-    return f"{note}."
+    return f" {note}."
 
 
 def describe_undecided(undecided: Mapping[str, tuple[int, int]], higher_is_better: bool = True) -> str:

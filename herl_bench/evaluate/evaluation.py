@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 from herl_bench.evaluate.judging import Row, judge_responses
-from herl_bench.evaluate.sampling import ResolvedSampling, Sampling, ask, derive_seed, resolve_sampling
+from herl_bench.evaluate.sampling import Sampling, ask, derive_seed, resolve_sampling
 from herl_bench.evaluate.scores import PASS_AT
 from herl_bench.evaluate.tally import Problem, Summary, Tally
-from herl_bench.policy.answerer import Answerer
+from herl_bench.policy.answerer import Answerer, ResolvedSampling
 from herl_bench.types import Environment, Example
 
 
@@ -29,27 +30,25 @@ def evaluate(
     examples: Sequence[Example],
     sampling: Sampling,
     *,
-    batch_size: int | None = None,
     done: Sequence[Row] = (),
     on_batch: Callable[[Sequence[Row]], None] | None = None,
     pass_at: Sequence[int] = PASS_AT,
 ) -> Evaluation:
     """Sample responses to each example and judge them.
 
-    batch_size: responses per batch; the model's own number if left out.
     done: rows of whole batches that an earlier call with the same arguments gave; they are not sampled again.
     on_batch: called with each batch's rows as soon as they are judged; all responses of an item come in one batch.
     pass_at: the k of pass@k.
     """
     settings, n = resolve_sampling(sampling, model, environment.task), sampling.n
     rows = list(done)
-    size = count_batch_items(n, batch_size or model.batch_size)
+    size = count_batch_items(n, model.batch_size)
     for start in range(len(rows) // n, len(examples), size):
-        batch = [(doc_id, sample) for doc_id in range(start, min(start + size, len(examples))) for sample in range(n)]
-        repeated = [examples[doc_id] for doc_id, _ in batch]
-        seeds = [derive_seed(sampling.seed, examples[doc_id].id, sample) for doc_id, sample in batch]
+        places = product(range(start, min(start + size, len(examples))), range(n))
+        doc_ids, samples = zip(*places, strict=True)
+        repeated = [examples[doc_id] for doc_id in doc_ids]
+        seeds = [derive_seed(sampling.seed, e.id, sample) for e, sample in zip(repeated, samples, strict=True)]
         answers = ask(model, settings, [example.prompt for example in repeated], seeds)
-        doc_ids, samples = [doc_id for doc_id, _ in batch], [sample for _, sample in batch]
         fresh = judge_responses(environment, repeated, answers, doc_ids=doc_ids, samples=samples)
         rows += fresh
         if on_batch is not None:

@@ -45,19 +45,13 @@ def judge_responses(
     doc_ids: Sequence[int] | None = None,
     samples: Sequence[int] | None = None,
 ) -> list[Row]:
-    """One row per (example, response) pair. A response is a text, or an `Answer`, which also says how it ended or why
-    there is none."""
+    """One row per (example, response). A response is a text, or an `Answer`, which knows how it ended or why not."""
     answers = [Answer(response) if isinstance(response, str) else response for response in responses]
     given = [i for i, answer in enumerate(answers) if not answer.error]
-    found = judge(
-        [examples[i] for i in given],
-        [answers[i].text for i in given],
-        environment.rubric,
-        environment.metrics,
-        environment.sandbox,
-    ) if given else []  # fmt: skip
+    texts, rubric, metrics = [answers[i].text for i in given], environment.rubric, environment.metrics
+    found = judge([examples[i] for i in given], texts, rubric, metrics, environment.sandbox) if given else []
     judgements = dict(zip(given, found, strict=True))
-    unjudged = Judgement((), None, {metric.key: None for metric in environment.metrics})
+    unjudged = Judgement((), None, {metric.key: None for metric in metrics})
     rows = []
     for i, (example, answer) in enumerate(zip(examples, answers, strict=True)):
         judgement, extracted = judgements.get(i, unjudged), None

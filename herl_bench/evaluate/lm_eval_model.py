@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,22 +21,17 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, resolve_max_length
 
 from herl_bench.errors import UsageError
-from herl_bench.evaluate.sampling import SEEDS
-from herl_bench.policy.generation import Completion, generate
+from herl_bench.evaluate.sampling import SEEDS, Sampling
+from herl_bench.policy.answerer import cut_at_stop
+from herl_bench.policy.generation import Completion, generate, pad_left
 from herl_bench.policy.load import Policy
 
 MAX_GEN_TOKS = 256
 TOKENS_AT_ONCE = 8192
 LOGITS_AT_ONCE = 2**28
 NEUTRAL = {
-    "top_p": 1,
-    "top_k": 0,
-    "min_p": 0,
-    "typical_p": 1,
-    "repetition_penalty": 1,
-    "no_repeat_ngram_size": 0,
-    "num_beams": 1,
-    "length_penalty": 1,
+    **dict.fromkeys(("top_k", "min_p", "no_repeat_ngram_size"), 0),
+    **dict.fromkeys(("top_p", "typical_p", "repetition_penalty", "num_beams", "length_penalty"), 1),
     "num_return_sequences": 1,
 }
 ONLY_WHEN_SAMPLING = {"top_p", "top_k", "min_p", "typical_p"}
@@ -114,16 +108,16 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
         texts: dict[int, str] = {}
         for group in groups.values():
             how = read_gen_kwargs(requests[group[0]].args[1], self.tokenizer.decode(self.eot_token_id))
-            room = self.max_length - how.max_gen_toks
+            room, stop = self.max_length - how.max_new_tokens, how.stop or ()
             if room < 1:
                 raise UsageError(
-                    f"max_gen_toks {how.max_gen_toks} leaves no room for a prompt: {self.policy.name} reads"
+                    f"max_gen_toks {how.max_new_tokens} leaves no room for a prompt: {self.policy.name} reads"
                     f" {self.max_length} tokens in all; pass --gen_kwargs max_gen_toks=N"
                 )
             prompts = [self.tok_encode(requests[i].args[0])[-room:] or [self.prefix_token_id] for i in group]
 
-            def keep(at: int, completion: Completion, group: list[int] = group, how: _Asked = how) -> None:
-                text = how.cut(self.tokenizer.decode(list(completion.ids), skip_special_tokens=True))
+            def keep(at: int, completion: Completion, group: list[int] = group, stop: Sequence[str] = stop) -> None:
+                text = cut_at_stop(self.tokenizer.decode(list(completion.ids), skip_special_tokens=True), stop)
                 texts[group[at]] = text
                 self.finishes[requests[group[at]].args[0]] = completion.finish
                 self.cache_hook.add_partial("generate_until", requests[group[at]].args, text)
@@ -132,8 +126,8 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
                 self.policy,
                 prompts,
                 temperature=how.temperature,
-                max_new_tokens=how.max_gen_toks,
-                stop=how.until,
+                max_new_tokens=how.max_new_tokens,
+                stop=stop,
                 generator=self._generator,
                 on_completion=keep,
             )
@@ -143,8 +137,7 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
     def _loglikelihood_tokens(
         self, requests: Sequence[tuple[Any, list[int], list[int]]], **kwargs: Any
     ) -> list[tuple[float, bool]]:
-        """(sum of the continuation's log-probs, is it what greedy decoding writes?) of each (key, context ids,
-        continuation ids)."""
+        """(sum of log-probs, would greedy decoding write it?) of each (key, context ids, continuation ids)."""
         rows: dict[tuple[int, ...], list[int]] = {}  # what the model reads, and whose requests it answers
         for i, (_, context, continuation) in enumerate(requests):
             if not continuation or len(continuation) > self.max_length:
@@ -152,9 +145,8 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
                     f"a continuation of {len(continuation)} tokens cannot be scored by a model that reads"
                     f" {self.max_length}"
                 )
-            read = (
-                context or [self.prefix_token_id]
-            ) + continuation  # a context of spaces alone has become part of the continuation
+            # a context of spaces alone has become part of the continuation
+            read = (context or [self.prefix_token_id]) + continuation
             rows.setdefault(tuple(read[-(self.max_length + 1) : -1]), []).append(i)
         found: dict[int, tuple[float, bool]] = {}
         with torch.inference_mode():
@@ -163,14 +155,10 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
                 for row, logp_TV in zip(batch, self._score_rows(batch, keep), strict=True):
                     for i in rows[row]:
                         key, _, continuation = requests[i]
-                        tail_TV, ids_T = (
-                            logp_TV[-len(continuation) :],
-                            torch.tensor(continuation, device=logp_TV.device),
-                        )
-                        found[i] = (
-                            float(tail_TV.gather(1, ids_T[:, None]).sum()),
-                            bool((tail_TV.argmax(-1) == ids_T).all()),
-                        )
+                        tail_TV = logp_TV[-len(continuation) :]
+                        ids_T = torch.tensor(continuation, device=logp_TV.device)
+                        total = float(tail_TV.gather(1, ids_T[:, None]).sum())
+                        found[i] = total, bool((tail_TV.argmax(-1) == ids_T).all())
                         if key is not None:
                             self.cache_hook.add_partial("loglikelihood", key, found[i])
         return [found[i] for i in range(len(requests))]
@@ -178,8 +166,7 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
     def _fill_batches(
         self, rows: Mapping[tuple[int, ...], list[int]], requests: Sequence[tuple[Any, list[int], list[int]]]
     ) -> Any:
-        """Rows of similar length, as many as fit. The longest come first, so that memory runs out at once or not at
-        all."""
+        """Rows of similar length, as many as fit; the longest first, so that memory runs out at once or never."""
         batch: list[tuple[int, ...]] = []
         keep, vocabulary = 0, self.policy.model.config.get_text_config().vocab_size
         for row in sorted(rows, key=lambda row: (-len(row), row)):
@@ -194,16 +181,8 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
             yield batch
 
     def _score_rows(self, rows: Sequence[tuple[int, ...]], keep: int) -> torch.Tensor:
-        """(B, T, V) over the last `keep` positions: padding stands on the left, so that these are the same columns in
-        every row."""
-        width = max(map(len, rows))
-        ids_BT = torch.full((len(rows), width), self.policy.pad_id)
-        mask_BT = torch.zeros(len(rows), width, dtype=torch.long)
-        for b, row in enumerate(rows):
-            ids_BT[b, width - len(row) :] = torch.tensor(row)
-            mask_BT[b, width - len(row) :] = 1
-        ids_BT, mask_BT = ids_BT.to(self.policy.device), mask_BT.to(self.policy.device)
-        positions_BT = (mask_BT.cumsum(1) - 1).clamp(min=0)
+        """(B, T, V) over the last `keep` positions: with padding on the left, the same columns in every row."""
+        ids_BT, mask_BT, positions_BT = pad_left(self.policy, rows)
         logits = self.policy.model(
             ids_BT, attention_mask=mask_BT, position_ids=positions_BT, use_cache=False, logits_to_keep=keep
         ).logits
@@ -232,35 +211,16 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
         return totals
 
 
-@dataclass(frozen=True)
-class _Asked:
-    temperature: float
-    max_gen_toks: int
-    until: tuple[str, ...]
-
-    def cut(self, text: str) -> str:
-        return text[: min((at for at in (text.find(s) for s in self.until) if at >= 0), default=len(text))]
-
-
-def read_gen_kwargs(gen_kwargs: Mapping[str, Any], eos: str) -> _Asked:
+def read_gen_kwargs(gen_kwargs: Mapping[str, Any], eos: str) -> Sampling:
     """lm-eval's generation settings as our engine's. Raises `UsageError` for what it cannot do."""
     kwargs = dict(normalize_gen_kwargs(dict(gen_kwargs), MAX_GEN_TOKS))
     until = handle_stop_sequences(kwargs.pop("until"), eos=eos)
-    longest, sampling, temperature = (
-        kwargs.pop("max_gen_toks"),
-        bool(kwargs.pop("do_sample")),
-        float(kwargs.pop("temperature", 0.0)),
-    )
+    longest, sampling = int(kwargs.pop("max_gen_toks")), bool(kwargs.pop("do_sample"))
+    temperature = float(kwargs.pop("temperature", 0.0))
     if sampling and temperature == 0:
         raise UsageError("do_sample=true needs a temperature above 0: pass --gen_kwargs do_sample=true,temperature=1.0")
     for name, value in kwargs.items():
-        if (
-            value is None
-            or (name in NEUTRAL and value == NEUTRAL[name])
-            or (name in ONLY_WHEN_SAMPLING and not sampling)
-        ):
-            continue
-        raise UsageError(
-            f"{name}={value} is not supported: responses are drawn from the whole distribution, by temperature alone"
-        )
-    return _Asked(temperature if sampling else 0.0, int(longest), tuple(s for s in until if s))
+        if value not in (None, NEUTRAL.get(name)) and (sampling or name not in ONLY_WHEN_SAMPLING):
+            how = "responses are drawn from the whole distribution, by temperature alone"
+            raise UsageError(f"{name}={value} is not supported: {how}")
+    return Sampling(longest, temperature if sampling else 0.0, stop=tuple(s for s in until if s))

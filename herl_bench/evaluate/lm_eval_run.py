@@ -21,6 +21,7 @@ from herl_bench.evaluate.sampling import SEEDS
 if TYPE_CHECKING:
     from herl_bench.policy.load import Policy
 
+SEED_OPTIONS = ("random_seed", "numpy_random_seed", "torch_random_seed", "fewshot_random_seed")
 INVALID = "[invalid]"
 """What lm-eval's filters give where they find no answer."""
 
@@ -36,7 +37,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Options:
-    """As lm-eval's options of the same names. seeds: Python, numpy, torch, few-shot; None leaves one unset."""
+    """As lm-eval's options of the same names. seed: Python, numpy, torch, few-shot; None leaves one unset."""
 
     num_fewshot: int | None = None
     limit: int | float | None = None
@@ -46,7 +47,7 @@ class Options:
     apply_chat_template: bool | str = False
     fewshot_as_multiturn: bool | None = None
     use_cache: str | None = None
-    seeds: tuple[int | None, int | None, int | None, int | None] = SEEDS
+    seed: tuple[int | None, int | None, int | None, int | None] = SEEDS
 
 
 def load_tasks(
@@ -79,8 +80,7 @@ def load_tasks(
 
 def _open_manager(names: Sequence[str], include_path: Sequence[Path], metadata: dict[str, Any]) -> Any:
     """lm-eval's index of task files. It takes half a minute to parse all of its own, so only the folders of the named
-    tasks are read where these are single tasks; groups, tags and patterns need the whole index. Raises
-    `UnknownName`."""
+    tasks are read where these are single ones; groups, tags and patterns need all. Raises `UnknownName`."""
     from lm_eval.tasks import TaskManager
 
     plain = [name for name in names if re.fullmatch(r"[\w.-]+", name)]
@@ -108,9 +108,8 @@ def _load(manager: Any, name: str) -> Any:
     try:
         return manager.load([name])
     except ImportError as error:
-        raise UsageError(
-            f"lm_eval:{name} needs a package that is not installed ({_shorten(error)}): see lm-eval's extras"
-        ) from None
+        lacks = f"needs a package that is not installed ({_shorten(error)})"
+        raise UsageError(f"lm_eval:{name} {lacks}: see lm-eval's extras") from None
     except Exception as error:  # datasets and the hub client have many, and task code its own
         raise DataError(
             f"lm_eval:{name}: its data cannot be loaded here ({type(error).__name__}: {_shorten(error)}): fetch it once"
@@ -138,35 +137,20 @@ def run_tasks(
     multiturn = check_options(policy, loaded, options)
     from herl_bench.evaluate.lm_eval_model import PolicyLM
 
-    model = PolicyLM(policy, seed=options.seeds[2])
+    model = PolicyLM(policy, seed=options.seed[2])
+    given = {**vars(options), "fewshot_as_multiturn": multiturn, "gen_kwargs": dict(options.gen_kwargs) or None}
+    if options.samples:
+        given["samples"] = {name: sorted(set(ids)) for name, ids in options.samples.items()}
+    given |= dict(zip(SEED_OPTIONS, given.pop("seed"), strict=True))
     try:
         outcome = lm_eval.simple_evaluate(
-            model=model,
-            tasks=list(loaded.objects),
-            task_manager=loaded.manager,
-            num_fewshot=options.num_fewshot,
-            limit=options.limit,
-            samples={name: sorted(set(ids)) for name, ids in options.samples.items()} if options.samples else None,
-            gen_kwargs=dict(options.gen_kwargs) or None,
-            system_instruction=options.system_instruction,
-            apply_chat_template=options.apply_chat_template,
-            fewshot_as_multiturn=multiturn,
-            use_cache=options.use_cache,
-            log_samples=True,
-            **dict(
-                zip(
-                    ("random_seed", "numpy_random_seed", "torch_random_seed", "fewshot_random_seed"),
-                    options.seeds,
-                    strict=True,
-                )
-            ),
+            model=model, tasks=list(loaded.objects), task_manager=loaded.manager, log_samples=True, **given
         )
     except (UsageError, OSError, MemoryError):
         raise
     except Exception as error:
-        raise PluginError(
-            f"lm-eval failed on {', '.join(loaded.tasks)}: {type(error).__name__}: {_shorten(error)}"
-        ) from error
+        what = f"{type(error).__name__}: {_shorten(error)}"
+        raise PluginError(f"lm-eval failed on {', '.join(loaded.tasks)}: {what}") from error
     samples = outcome.pop("samples")
     for rows in samples.values():
         for row in rows:
@@ -181,13 +165,11 @@ def run_tasks(
         name: hash_string("".join(row["doc_hash"] + row["prompt_hash"] + row["target_hash"] for row in rows))
         for name, rows in samples.items()
     }
-    section[NAMESPACE] = {
-        "rates": {name: found for name, rows in samples.items() if (found := measure_rates(rows, model.finishes))}
-    }
-    plain: tuple[dict[str, Any], dict[str, list[dict[str, Any]]]] = json.loads(
-        json.dumps([section, samples], default=handle_non_serializable, ensure_ascii=False)
-    )
-    return plain[0], plain[1]
+    rates = {name: measure_rates(rows, model.finishes) for name, rows in samples.items()}
+    section[NAMESPACE] = {"rates": {name: found for name, found in rates.items() if found}}
+    plain = json.dumps([section, samples], default=handle_non_serializable, ensure_ascii=False)
+    section, samples = json.loads(plain)
+    return section, samples
 
 
 def measure_rates(samples: Sequence[Mapping[str, Any]], finishes: Mapping[str, str]) -> dict[str, Any]:
@@ -207,15 +189,13 @@ def measure_rates(samples: Sequence[Mapping[str, Any]], finishes: Mapping[str, s
         "responses": len(firsts),
         "truncated": sum(end == "length" for end in ends) / len(ends) if ends else None,
         "empty": sum(not row["resps"][0][0].strip() for row in firsts) / len(firsts),
-        "unparsed": (
-            sum(all(INVALID in row["filtered_resps"] for row in rows) for rows in by_item.values()) / len(firsts)
-        ),
+        "unparsed": sum(all(INVALID in row["filtered_resps"] for row in rows) for rows in by_item.values())
+        / len(firsts),
     }
 
 
 def check_options(policy: Policy, loaded: Loaded, options: Options) -> bool:
-    """Are few-shot examples turns of a conversation? Raises `UsageError` for what lm-eval would refuse or only stumble
-    over."""
+    """Are few-shot examples turns of a conversation? Raises `UsageError` for what lm-eval would stumble over."""
     unsafe = [name for name, task in loaded.tasks.items() if getattr(task, "UNSAFE_CODE", False)]
     if unsafe:
         raise UsageError(

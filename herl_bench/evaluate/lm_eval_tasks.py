@@ -24,7 +24,7 @@ from typing import Any
 from herl_bench.errors import DataError
 from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
 from herl_bench.evaluate.result_files import as_doc, criterion_column
-from herl_bench.plugins import Host, load_host
+from herl_bench.plugins import load_host
 from herl_bench.types import Environment, Example, Metric, Task
 
 log = logging.getLogger("herl_bench")
@@ -34,16 +34,7 @@ def name_column(metric: Metric) -> str:
     return metric.name if metric.filter == "none" else f"{metric.name}_{metric.filter.replace('-', '_')}"
 
 
-@cache
-def _load_host() -> Host:
-    return load_host()
-
-
-def list_columns(environment: Environment) -> dict[str, bool]:
-    """Column → is higher better. The `metric_list` of the task's file must name all of them."""
-    return {name_column(m): m.higher_is_better for m in environment.metrics} | {
-        criterion_column(c.name): True for c in environment.rubric.criteria
-    }
+_load_host = cache(load_host)
 
 
 @cache
@@ -84,9 +75,8 @@ def offer_documents(name: str, *, shots: bool = False) -> Callable[..., dict[str
         items = _read_items(name, place)
         test = [e for e in items if not family or e.info["family"] == family]
         if not test:
-            raise DataError(
-                f"{place} has no items of {family}: it has {', '.join(sorted({str(e.info['family']) for e in items}))}"
-            )
+            families = ", ".join(sorted({str(e.info["family"]) for e in items}))
+            raise DataError(f"{place} has no items of {family}: it has {families}")
         splits = {"test": test, **({"train": _draw_training(name, place)} if shots else {})}
         # Text instead of a mapping, because a table would give every item the keys of all others.
         return {
@@ -129,13 +119,11 @@ def judge_results(name: str) -> Callable[[Mapping[str, Any], Sequence[Any]], dic
         response = results[0] if isinstance(results[0], str) else results[0][0]
         example = Example(doc["id"], doc["prompt"], doc["target"], json.loads(doc["info"]))
         (row,) = judge_responses(environment, [example], [response])
-        values = {
-            name_column(m): 0.0 if (v := row.judgement.metrics[m.key]) is None and m.higher_is_better else v
-            for m in environment.metrics
-        }
-        values |= {
-            criterion_column(c): None if met is None else float(met) for c, met in row.judgement.criteria.items()
-        }
-        return {key: value for key, value in values.items() if value is not None}
+        values: dict[str, float | None] = {}
+        for metric in environment.metrics:
+            value = row.judgement.metrics[metric.key]
+            values[name_column(metric)] = 0.0 if value is None and metric.higher_is_better else value
+        values |= {criterion_column(name): met for name, met in row.judgement.criteria.items()}
+        return {key: float(value) for key, value in values.items() if value is not None}
 
     return process_results

@@ -8,27 +8,25 @@ from typing import Any
 
 from herl_bench.errors import HerlBenchError
 from herl_bench.evaluate.result_files import read_problems, read_summary
+from herl_bench.evaluate.tally import Problem
 from herl_bench.plain_text import flatten
-from herl_bench.types import Metric, Rubric
+from herl_bench.types import Environment
 
 TOLD = 3
 """Kinds of problems that are told of."""
 
 
-def describe_problems(
-    problems: Mapping[str, Any], responses: int, rubric: Rubric, metrics: Sequence[Metric]
-) -> list[str]:
-    """The most frequent: which metric or criterion, whose function, what it said, and how often. problems: `Problem`s
-    as mappings."""
-    whose = {m.key: f"metric {m.key} ({name_function(m.score)})" for m in metrics}
-    whose |= {c.name: f"criterion {c.name} ({name_function(c.check)})" for c in rubric.criteria}
-    ranked = sorted(problems.items(), key=lambda pair: (-pair[1]["responses"], pair[0]))
+def describe_problems(problems: Mapping[str, Problem], responses: int, environment: Environment) -> list[str]:
+    """The most frequent: which metric or criterion, whose function, what it said, and how often."""
+    whose = {m.key: f"metric {m.key} ({name_function(m.score)})" for m in environment.metrics}
+    whose |= {c.name: f"criterion {c.name} ({name_function(c.check)})" for c in environment.rubric.criteria}
+    ranked = sorted(problems.items(), key=lambda pair: (-pair[1].responses, pair[0]))
     lines = []
     for kind, problem in ranked[:TOLD]:
-        where, _, what = problem["example"].partition(": ")
+        where, _, what = problem.example.partition(": ")
         if kind == where:
             what = f"{what} (and other messages)"
-        lines.append(flatten(f"{whose.get(where, where)}: {what}, in {problem['responses']} of {responses} responses"))
+        lines.append(flatten(f"{whose.get(where, where)}: {what}, in {problem.responses} of {responses} responses"))
     if len(ranked) > TOLD:
         lines.append(f"and {len(ranked) - TOLD} more kinds of errors")
     return lines
@@ -47,10 +45,10 @@ def find_nothing_judged(summary: Mapping[str, Any], lines: Sequence[str], when: 
     return HerlBenchError(f"{when}none of the {summary['responses']} responses was given or could be judged{why}")
 
 
-def check_evaluation(folder: Path, rubric: Rubric, metrics: Sequence[Metric], when: str) -> list[str]:
+def check_evaluation(folder: Path, environment: Environment, when: str) -> list[str]:
     """What went wrong in an evaluation of a run, in words. Raises `HerlBenchError` where nothing could be judged."""
     summary = read_summary(folder)
-    lines = describe_problems(read_problems(folder), summary["responses"], rubric, metrics)
+    lines = describe_problems(read_problems(folder), summary["responses"], environment)
     if error := find_nothing_judged(summary, lines, when):
         raise error
     return lines

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 from herl_bench.evaluate.judging import Row, judge_responses
-from herl_bench.evaluate.sampling import ResolvedSampling, ask, derive_seed
+from herl_bench.evaluate.sampling import ask, derive_seed
 from herl_bench.evaluate.scores import Score
 from herl_bench.evaluate.tally import sum_up
 from herl_bench.hindsight import write_guidance, write_revision_prompt
-from herl_bench.policy.answerer import Answer, Answerer
+from herl_bench.policy.answerer import Answer, Answerer, ResolvedSampling
 from herl_bench.rubric import weigh_verdicts
 from herl_bench.types import Environment, Rubric
 
@@ -35,8 +36,7 @@ ASK = "{prompt}{apart}{draft}\n\nWhat is wrong with this answer? Name the first 
 
 @dataclass(frozen=True)
 class Revision:
-    """One revision in one round. critique: what the model was told. kept: it replaced its draft. tokens: of the
-    critique and the revision."""
+    """critique: what the model was told. kept: it replaced its draft. tokens: of the critique and the revision."""
 
     round: int
     critique: str
@@ -140,8 +140,7 @@ def reference_free_score(rubric: Rubric, row: Row) -> float:
 
 
 def is_replacement(rubric: Rubric, revision: Row, draft: Row) -> bool:
-    """Is the revision at least as good, as far as can be told without the gold answer, and nothing undecided that was
-    decided before?"""
+    """Without the gold answer: is the revision at least as good, and nothing undecided that was decided before?"""
     if revision.answer.error or _list_undecided(rubric, revision) - _list_undecided(rubric, draft):
         return False
     return reference_free_score(rubric, revision) >= reference_free_score(rubric, draft)
@@ -167,10 +166,8 @@ class _Reviser:
         told = [(draft, answer) for draft, answer in pairs if answer.text and not answer.error]
         if not told:
             return []
-        template, drafts = self.environment.template, [draft for draft, _ in told]
-        prompts = [
-            write_revision_prompt(template, draft.example, answer.text, draft.response) for draft, answer in told
-        ]
+        template, rubric, drafts = self.environment.template, self.environment.rubric, [draft for draft, _ in told]
+        prompts = [write_revision_prompt(template, row.example, answer.text, row.response) for row, answer in told]
         rows = judge_responses(
             self.environment,
             [draft.example for draft in drafts],
@@ -180,12 +177,12 @@ class _Reviser:
         )
         return [
             Revision(
-                round=self.round,
-                critique=answer.text,
-                draft=draft,
-                row=row,
-                kept=is_replacement(self.environment.rubric, row, draft),
-                tokens=answer.tokens + row.answer.tokens,
+                self.round,
+                answer.text,
+                draft,
+                row,
+                is_replacement(rubric, row, draft),
+                answer.tokens + row.answer.tokens,
             )
             for (draft, answer), row in zip(told, rows, strict=True)
         ]
@@ -193,28 +190,15 @@ class _Reviser:
     def criticise(self, batch: Sequence[Row]) -> list[Answer]:
         """One per draft; without text where there is nothing to say."""
         if self.critique == "self":
-            prompts = [_ask_for_critique(row) for row in batch]
-            answers = self.ask("critique", prompts, batch)
+            answers = self.ask("critique", [_ask_for_critique(row) for row in batch], batch)
             return [replace(answer, text=answer.text.strip()) for answer in answers]
-        template, rubric, free = self.environment.template, self.environment.rubric, self.critique == "reference_free"
-        return [
-            Answer(
-                write_guidance(
-                    template,
-                    rubric,
-                    row.example,
-                    row.response,
-                    row.judgement.verdicts,
-                    "reference",
-                    reference_free=free,
-                )
-            )
-            for row in batch
-        ]
+        write = partial(write_guidance, self.environment.template, self.environment.rubric)
+        given = [(row.example, row.response, row.judgement.verdicts) for row in batch]
+        return [Answer(write(*each, "reference", reference_free=self.critique == "reference_free")) for each in given]
 
     def ask(self, purpose: str, prompts: Sequence[str], rows: Sequence[Row]) -> list[Answer]:
-        ids = [(f"{row.example.id}/{purpose}/{self.round}", row.sample) for row in rows]
-        seeds = [derive_seed(self.settings.seed, item, sample) for item, sample in ids]
+        seed, place = self.settings.seed, f"{purpose}/{self.round}"
+        seeds = [derive_seed(seed, f"{row.example.id}/{place}", row.sample) for row in rows]
         return ask(self.model, self.settings, prompts, seeds)
 
 

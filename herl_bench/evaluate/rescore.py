@@ -27,6 +27,7 @@ from herl_bench.evaluate.judging import describe_row, judge_responses
 from herl_bench.evaluate.scores import PASS_AT
 from herl_bench.evaluate.stored_responses import ID_FIELDS, Items, Stored, parse_row, read_stored
 from herl_bench.evaluate.tally import Tally
+from herl_bench.policy.answerer import Answer
 from herl_bench.types import Environment, Example
 
 SLICE = 256
@@ -36,8 +37,7 @@ WORTH_A_PROCESS = 512
 
 
 class Place(NamedTuple):
-    """Where a row stands, how many responses it has, its item's id, and the item; None where the row carries that
-    itself."""
+    """Where a row stands, its number of responses, and its item; that is None where the row carries it itself."""
 
     line: int
     start: int
@@ -64,18 +64,15 @@ class Job:
             sandbox = ExitStack().enter_context(self.open_sandbox())
             self.environment = replace(self.environment, sandbox=sandbox)
         places = self.places[slice(*bounds)]
-        lines, examples, answers, samples = [], [], [], []
+        taken: list[tuple[int, Example, int, Answer]] = []
         with self.file.open("rb") as file:
             for place in places:
                 file.seek(place.start)
                 stored = parse_row(file.read(place.size), self.file, place.line, place.start)
                 example = place.example or stored.own_example
                 assert example is not None
-                for sample, answer in enumerate(stored.answers):
-                    lines.append(place.line)
-                    examples.append(example)
-                    answers.append(answer)
-                    samples.append(sample)
+                taken += [(place.line, example, sample, answer) for sample, answer in enumerate(stored.answers)]
+        lines, examples, samples, answers = zip(*taken, strict=True)
         rows = judge_responses(self.environment, examples, answers, samples=samples)
         tally = Tally(self.environment.rubric, self.environment.metrics, self.pass_at)
         tally.add(rows)
@@ -102,9 +99,8 @@ def find_places(
             source = None if own else items()
         if row.key is None:
             if ids:
-                raise DataError(
-                    f"{row.where}: no id: a row needs one of {', '.join(ID_FIELDS)}, a text or a whole number"
-                )
+                needed = ", ".join(ID_FIELDS)
+                raise DataError(f"{row.where}: no id: a row needs one of {needed}, a text or a whole number")
             if source is not None and len(places) == len(source.evaluation):
                 raise _describe_uneven(name or file, source, "more")
             row = replace(row, key=len(places))
@@ -129,10 +125,8 @@ def _describe_uneven(file: str | Path, source: Items, rows: str) -> DataError:
 
 def _read_own(row: Stored) -> Example:
     if row.own_example is None:
-        raise DataError(
-            f"{row.where}: its item is not whole in it, as in the rows before: pass --data with where the items come"
-            " from"
-        )
+        whole = "its item is not whole in it, as in the rows before"
+        raise DataError(f"{row.where}: {whole}: pass --data with where the items come from")
     return row.own_example
 
 
@@ -140,9 +134,8 @@ def rescore(job: Job, jobs: int) -> Iterator[tuple[int, Tally, list[str]]]:
     """(rows done, their tally, their JSON lines) of each slice, in the file's order."""
     global _job
     count, most = len(job.places), max(place.responses for place in job.places)
-    jobs = min(
-        jobs, max(1, sum(place.responses for place in job.places) // (2 if job.open_sandbox else WORTH_A_PROCESS))
-    )
+    responses = sum(place.responses for place in job.places)
+    jobs = min(jobs, max(1, responses // (2 if job.open_sandbox else WORTH_A_PROCESS)))
     size = max(1, min(SLICE // most, -(-count // (4 * jobs))))
     slices = list(pairwise([*range(0, count, size), count]))
     if jobs == 1:
@@ -168,8 +161,7 @@ _job: Job | None = None
 
 
 def _begin_process() -> None:
-    """A forked process dies with its parent, and at once on Ctrl-C and whatever else its parent would end in order
-    at."""
+    """A forked process dies with its parent, and at once where its parent would end in order."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     die_with_parent()

@@ -22,9 +22,9 @@ from typing import Any
 
 from herl_bench.errors import UsageError
 from herl_bench.evaluate.evaluation import Evaluation
-from herl_bench.evaluate.sampling import ResolvedSampling
-from herl_bench.evaluate.tally import Summary
+from herl_bench.evaluate.tally import Problem, Summary
 from herl_bench.locate import find_version
+from herl_bench.policy.answerer import ResolvedSampling
 from herl_bench.reading import read_json
 from herl_bench.saving import write_whole
 from herl_bench.types import Environment, Example, Metric
@@ -48,10 +48,9 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
     return _read_ours(folder, "summary")
 
 
-def read_problems(folder: str | Path) -> dict[str, dict[str, Any]]:
-    """What kept responses from being judged, of the same file: `Problem`s as mappings, by kind. Files of older versions
-    say nothing."""
-    return _read_ours(folder, "problems", {"": {}})
+def read_problems(folder: str | Path) -> dict[str, Problem]:
+    """What kept responses from being judged, of the same file, by kind. Files of older versions say nothing."""
+    return {kind: Problem(**problem) for kind, problem in _read_ours(folder, "problems", {"": {}}).items()}
 
 
 def _read_ours(folder: str | Path, what: str, default: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -79,11 +78,9 @@ def describe_task(
     """What a results file says of one task, by lm-eval's keys. task_hash: of its samples. original: items before any
     limit. data: where they came from."""
     task, summary, settings, name = environment.task, evaluation.summary, evaluation.settings, environment.task.name
-    better: dict[str, bool] = {}
-    for key in summary.metrics:
-        better[key.rpartition(",")[0]] = next((m.higher_is_better for m in environment.metrics if m.key == key), True)
-    for criterion in environment.rubric.criteria:
-        better[criterion_column(criterion.name)] = True
+    directions = {metric.key: metric.higher_is_better for metric in environment.metrics}
+    better = {key.rpartition(",")[0]: directions.get(key, True) for key in summary.metrics}
+    better |= {criterion_column(criterion.name): True for criterion in environment.rubric.criteria}
     return {
         "results": {name: {"name": name, "alias": name, "sample_len": summary.items, **scores_by_key(summary)}},
         "group_subtasks": {name: []},
@@ -144,7 +141,6 @@ def write_results(
             merged[key] = _merge(merged.get(key, {}), value)
     ours = merged.pop(NAMESPACE, {})
     given, facts = dict(config or {}), dict(facts or {})
-    instruction, template = settings.instruction or None, settings.chat_template
     known = {*LM_EVAL_CONFIG, "model", *MODEL_FACTS}
     results = {
         **merged,
@@ -166,11 +162,7 @@ def write_results(
         "model_source": "herl-bench",
         "model_name": model_name,
         "model_name_sanitized": sanitize_name(model_name),
-        "system_instruction": instruction,
-        "system_instruction_sha": hash_text(instruction) if instruction else None,
-        "fewshot_as_multiturn": False,
-        "chat_template": template,
-        "chat_template_sha": hash_text(template) if template else None,
+        **describe_prompts(settings.instruction or None, settings.chat_template),
         "total_evaluation_time_seconds": str(time.time() - started),
         **facts,
         NAMESPACE: {"version": find_version("herl-bench"), **ours, "config": given},
@@ -184,6 +176,17 @@ def _merge(left: Any, right: Any) -> Any:
     if not isinstance(right, Mapping):
         return right
     return {**left, **{key: _merge(left.get(key, {}), value) for key, value in right.items()}}
+
+
+def describe_prompts(instruction: str | None, template: Any, multiturn: bool = False) -> dict[str, Any]:
+    """What stands at the top of lm-eval's results about the prompts. template: of the chat."""
+    return {
+        "system_instruction": instruction,
+        "system_instruction_sha": hash_text(instruction) if instruction else None,
+        "fewshot_as_multiturn": multiturn,
+        "chat_template": template,
+        "chat_template_sha": hash_text(str(template)) if template else None,
+    }
 
 
 def describe_model(answerer: Any) -> dict[str, Any]:
@@ -206,8 +209,7 @@ def describe_model(answerer: Any) -> dict[str, Any]:
 
 
 def new_stamp(folder: Path | None = None) -> str:
-    """As lm-eval's files carry it, and later than any in the folder: the last one written is the newest, whatever
-    became of the clock."""
+    """As lm-eval's files carry it, and later than any in the folder, whatever became of the clock."""
     now = datetime.now()
     for path in folder.glob("*_*.json*") if folder is not None else ():
         found = STAMP.search(path.name)

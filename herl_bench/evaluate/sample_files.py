@@ -18,23 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from herl_bench.errors import DataError, UsageError
+from herl_bench.evaluate import result_files
 from herl_bench.evaluate.evaluation import Evaluation
 from herl_bench.evaluate.judging import Row
 from herl_bench.evaluate.result_files import (
     NAMESPACE,
     as_doc,
     criterion_column,
-    describe_task,
     generation_kwargs,
     hash_text,
     list_filters,
-    new_stamp,
-    write_results,
 )
-from herl_bench.evaluate.sampling import ResolvedSampling
 from herl_bench.evaluate.scores import PASS_AT, choose_pass_metrics, fill_undecided, mean, pass_at_k
 from herl_bench.locate import find_version
-from herl_bench.policy.answerer import Answer, Answerer
+from herl_bench.policy.answerer import Answer, Answerer, ResolvedSampling
 from herl_bench.reading import parse_json
 from herl_bench.saving import append_lines, cut, saving, sync
 from herl_bench.types import Environment, Example, Judgement, Verdict
@@ -62,7 +59,7 @@ class SampleWriter:
     ):
         self.directory, self.samples = Path(directory), samples
         self.environment, self.settings = environment, settings
-        self.part = self.directory / f"samples_{environment.task.name}_{resume or new_stamp()}.jsonl.part"
+        self.part = self.directory / f"samples_{environment.task.name}_{resume or result_files.new_stamp()}.jsonl.part"
         self.model, self.pass_at = model, tuple(pass_at)
         self._started = time.time()
         self._hashes: list[str] = []
@@ -73,9 +70,8 @@ class SampleWriter:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
-            raise UsageError(
-                f"{self.part}: another process is writing this very evaluation: wait for it, or stop it"
-            ) from None
+            what = "another process is writing this very evaluation"
+            raise UsageError(f"{self.part}: {what}: wait for it, or stop it") from None
 
     def __enter__(self) -> SampleWriter:
         return self
@@ -84,8 +80,7 @@ class SampleWriter:
         self._lock.close()
 
     def restore(self, examples: Sequence[Example], batch_items: int) -> list[Row]:
-        """The rows of the whole batches that an earlier attempt wrote; whatever comes after them is cut off.
-        batch_items: items per batch."""
+        """The rows of the whole batches that an earlier attempt wrote; the rest is cut off. batch_items: of each."""
         filters = len(list_filters(self.environment.metrics))
         rows: list[Row] = []
         fresh: list[Row] = []
@@ -119,21 +114,15 @@ class SampleWriter:
         append_lines(self.part, samples)
 
     def finish(
-        self,
-        evaluation: Evaluation,
-        *,
-        model_name: str,
-        model_args: Mapping[str, Any] | None = None,
-        config: Mapping[str, Any] | None = None,
+        self, evaluation: Evaluation, *, model_name: str, config: Mapping[str, Any] | None = None
     ) -> tuple[Path, Path]:
         """Write the results of this one task, and give the samples file its name."""
-        stamp = new_stamp(self.directory)
-        results = write_results(
+        stamp = result_files.new_stamp(self.directory)
+        results = result_files.write_results(
             self.directory,
             stamp,
             [self.section(evaluation)],
             model_name=model_name,
-            model_args=model_args,
             config=config,
             settings=evaluation.settings,
             started=self._started,
@@ -145,7 +134,7 @@ class SampleWriter:
     ) -> dict[str, Any]:
         """See `describe_task`."""
         task_hash = hash_text("".join(self._hashes))
-        return describe_task(evaluation, self.environment, task_hash, original=original, data=data)
+        return result_files.describe_task(evaluation, self.environment, task_hash, original=original, data=data)
 
     def keep(self, stamp: str) -> Path:
         """The samples get their name; called once the results stand, so that a stop in between loses nothing."""
@@ -166,6 +155,7 @@ class SampleWriter:
         if self.model is not None:
             prompt = self.model.reads(prompt, self.settings.instruction)
         responses = [row.response for row in rows]
+        ours = {NAMESPACE: {"id": example.id, "responses": list(map(_describe_response, rows))}}
         for position, filter_name in enumerate(list_filters(metrics)):
             values = {
                 metric.name: _average([row.judgement.metrics.get(metric.key) for row in rows], metric.higher_is_better)
@@ -173,10 +163,9 @@ class SampleWriter:
                 if metric.filter == filter_name
             }
             values |= {name: value for name, f, value in self._estimate_pass_at(rows) if f == filter_name}
-            if filter_name == "none":
-                for criterion in self.environment.rubric.criteria:
-                    met = [row.judgement.criteria.get(criterion.name) for row in rows]
-                    values[criterion_column(criterion.name)] = mean(met)
+            for criterion in self.environment.rubric.criteria if filter_name == "none" else ():
+                met = [row.judgement.criteria.get(criterion.name) for row in rows]
+                values[criterion_column(criterion.name)] = mean(met)
             yield {
                 "doc_id": rows[0].doc_id,
                 "doc": doc,
@@ -190,11 +179,7 @@ class SampleWriter:
                 "prompt_hash": hash_text(prompt),
                 "target_hash": hash_text(example.target),
                 **values,
-                **(
-                    {NAMESPACE: {"id": example.id, "responses": list(map(_describe_response, rows))}}
-                    if position == 0
-                    else {}
-                ),
+                **(ours if position == 0 else {}),
             }
 
     def _estimate_pass_at(self, rows: Sequence[Row]) -> Iterator[tuple[str, str, float | None]]:
@@ -215,8 +200,7 @@ def fingerprint(
     items: str,
     judging: Mapping[str, Any],
 ) -> str:
-    """Equal only where one evaluation can go on from the other's samples. identity: the model's. items: their
-    digest."""
+    """Equal only where one evaluation can go on from the other's samples. identity: the model's. items: a digest."""
     rubric = environment.rubric
     judged_by = [
         rubric.name,

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from herl_bench.policy.answerer import Answer, Answerer
+from herl_bench.policy.answerer import Answer, Answerer, ResolvedSampling
 from herl_bench.types import Example, Task
 
 SEEDS = (0, 1234, 1234, 1234)
@@ -22,9 +22,8 @@ SEEDS = (0, 1234, 1234, 1234)
 
 @dataclass(frozen=True)
 class Sampling:
-    """n: responses to each example. stop: instead of the task's. system_instruction: instead of the task's instruction;
-    without a chat template it stands first in the prompt. shots: examples that stand, with their gold answers, before
-    each question."""
+    """n: responses to each example. stop, system_instruction: instead of the task's; the latter stands first in the
+    prompt where there is no chat template. shots: examples that stand, with gold answers, before each question."""
 
     max_new_tokens: int
     temperature: float = 0.0
@@ -33,22 +32,6 @@ class Sampling:
     stop: Sequence[str] | None = None
     system_instruction: str | None = None
     shots: Sequence[Example] = ()
-
-
-@dataclass(frozen=True)
-class ResolvedSampling:
-    """What results files say of the sampling. prefix: stands before every prompt. seed, max_new_tokens: None where
-    nothing was sampled, or nobody knows how."""
-
-    max_new_tokens: int | None = None
-    temperature: float = 0.0
-    n: int = 1
-    seed: int | None = None
-    stop: Sequence[str] = ()
-    instruction: str = ""
-    num_fewshot: int = 0
-    prefix: str = ""
-    chat_template: str | None = None
 
 
 def resolve_sampling(sampling: Sampling, model: Answerer, task: Task) -> ResolvedSampling:
@@ -75,17 +58,9 @@ def default_max_new_tokens(task: Task, source: str) -> int:
     return task.world.max_new_tokens if source == "synthetic" and task.world else task.max_new_tokens
 
 
-def ask(model: Answerer, settings: ResolvedSampling, prompts: Sequence[str], seeds: Sequence[int]) -> list[Answer]:
+def ask(model: Answerer, sampling: ResolvedSampling, prompts: Sequence[str], seeds: Sequence[int]) -> list[Answer]:
     """One answer to each prompt."""
-    assert settings.max_new_tokens is not None
-    return model.answer(
-        [settings.prefix + prompt for prompt in prompts],
-        instruction=settings.instruction,
-        stop=settings.stop,
-        temperature=settings.temperature,
-        max_new_tokens=settings.max_new_tokens,
-        seeds=seeds,
-    )
+    return model.answer([sampling.prefix + prompt for prompt in prompts], seeds, sampling)
 
 
 def derive_seed(seed: int | None, item: str, sample: int) -> int:

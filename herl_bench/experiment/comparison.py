@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 import signal
@@ -24,9 +23,8 @@ from typing import Any
 from herl_bench.compare import schema
 from herl_bench.compare.analyse import Terms, compare_answers, compare_runs
 from herl_bench.compare.answer_sets import pair_answers
-from herl_bench.compare.arms import GroupedRuns, group_answers, group_runs, sort_places
+from herl_bench.compare.arms import GroupedRuns, find_runs, group_answers, group_runs
 from herl_bench.compare.finished_runs import read_run
-from herl_bench.compare.schema import FailedCell
 from herl_bench.compare.tables import list_families, list_scores
 from herl_bench.compare.verdict import MARGIN
 from herl_bench.errors import UsageError
@@ -38,8 +36,6 @@ from herl_bench.report.contents import describe_comparison
 from herl_bench.report.report import to_html, try_report, write_report
 from herl_bench.runs import make_frame, make_html_table
 from herl_bench.saving import write_whole
-
-log = logging.getLogger("herl_bench")
 
 Place = Any
 """A run, or the path of a run's folder or of a set of answers."""
@@ -166,22 +162,13 @@ def compare(
 def _compare_places(
     places: Sequence[Place], baseline: str | None, metrics: Sequence[str], folder: Path | None, terms: Terms
 ) -> schema.Comparison:
-    sorted_places = sort_places([Path(place) for place in dict.fromkeys(map(_locate, places))])
-    for line in sorted_places.left_out:
-        log.warning("%s", neutralize(line))
-    if sorted_places.runs:
+    paths = list(dict.fromkeys(Path(str(getattr(place, "directory", place))) for place in places))
+    if directories := find_runs(paths):
         metric = _take_one(metrics)
-        arms, groups = group_runs([read_run(directory, metric) for directory in sorted_places.runs], baseline)
-        return compare_runs(groups, arms, terms, folder=folder or Path.cwd())
-    answers = group_answers(sorted_places.answers, baseline, metrics)
-    for line in answers.left_out:
-        log.warning("%s", neutralize(line))
-    pairs = [pair_answers(group, answers.metrics, allow_unequal=terms.allow_unequal) for group in answers.groups]
-    return compare_answers(pairs, answers.arms, terms)
-
-
-def _locate(place: Place) -> str:
-    return str(getattr(place, "directory", place))
+        arms, runs = group_runs([read_run(directory, metric) for directory in directories], baseline)
+        return compare_runs(runs, arms, terms, folder=folder or Path.cwd())
+    arms, groups, metrics = group_answers(paths, baseline, metrics)
+    return compare_answers([pair_answers(group, metrics, terms.allow_unequal) for group in groups], arms, terms)
 
 
 def _take_one(metrics: Sequence[str]) -> str | None:
@@ -193,7 +180,7 @@ def _take_one(metrics: Sequence[str]) -> str | None:
 # -------------------------------------------------------------------------------------------------------------- a sweep
 def run_sweep(
     plan: SweepPlan, *, jobs: int | None = None, ray: str | None = None, progress: bool | None = None
-) -> list[FailedCell]:
+) -> list[schema.FailedCell]:
     """Run what is missing; gives the cells that failed. Raises `SweepStopped`."""
     from herl_bench.locking import lock_folder
     from herl_bench.progress import open_sweep_progress
@@ -210,10 +197,10 @@ def run_sweep(
                 ends = run_cells(plan.cells, pool, display.show, stopped_by)
         if number := stopped_by():
             raise SweepStopped(number)
-    return [FailedCell(e.cell.task, e.cell.arm, e.cell.seed, str(e.cell.directory), e.reason) for e in ends]
+    return [schema.FailedCell(e.cell.task, e.cell.arm, e.cell.seed, str(e.cell.directory), e.reason) for e in ends]
 
 
-def _read_cells(plan: SweepPlan, failed: Sequence[FailedCell], metric: str | None) -> GroupedRuns:
+def _read_cells(plan: SweepPlan, failed: Sequence[schema.FailedCell], metric: str | None) -> GroupedRuns:
     missing = {cell.directory for cell in failed}
     groups: GroupedRuns = {}
     for cell in plan.cells:

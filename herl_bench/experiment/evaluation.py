@@ -21,36 +21,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.errors import UnknownName, UsageError
-from herl_bench.evaluate.evaluation import Evaluation as Judged
-from herl_bench.evaluate.evaluation import count_batch_items
-from herl_bench.evaluate.evaluation import evaluate as evaluate_examples
+from herl_bench.evaluate import evaluation as responses
 from herl_bench.evaluate.judging import NO_TEMPLATE, Row, describe_row
 from herl_bench.evaluate.problems import describe_problems, find_nothing_judged
 from herl_bench.evaluate.refine import Critique, Refinement, refine
 from herl_bench.evaluate.result_files import NAMESPACE, describe_model, new_stamp, sanitize_name, write_results
 from herl_bench.evaluate.sample_files import SampleWriter, fingerprint
-from herl_bench.evaluate.sampling import SEEDS, ResolvedSampling, Sampling, default_max_new_tokens, resolve_sampling
+from herl_bench.evaluate.sampling import SEEDS, Sampling, default_max_new_tokens, resolve_sampling
 from herl_bench.evaluate.scores import PASS_AT
 from herl_bench.evaluate.tally import Problem, Summary, list_warnings
+from herl_bench.experiment import resolve
 from herl_bench.experiment.evaluation_request import Request, build_lm_eval_options, check_request, read_sampling
 from herl_bench.experiment.lm_eval import PREFIX, LmEvalTasks, load_lm_eval, split_names
-from herl_bench.experiment.resolve import (
-    find_answerer,
-    find_metrics,
-    find_rubric,
-    find_template,
-    open_sandbox,
-    warn_of_problems,
-)
 from herl_bench.plugins import Host, load_host
 from herl_bench.progress import open_bar
-from herl_bench.runs import Rows, RunFiles, make_html_table, read_config
+from herl_bench.runs import Rows, Run, RunFiles, make_html_table, read_config
 from herl_bench.saving import write_whole
 from herl_bench.types import Environment, Task
 
 if TYPE_CHECKING:
     from herl_bench.data.sources import Data
-    from herl_bench.policy.answerer import Answerer
+    from herl_bench.policy.answerer import Answerer, ResolvedSampling
 
 
 log = logging.getLogger("herl_bench")
@@ -129,7 +120,7 @@ class Outcome:
 # ---------------------------------------------------------------------------------------------------- what is asked for
 def evaluate(
     task: str | None,
-    model: str | Path,
+    model: str | Path | Run,
     *,
     data: str | Path | None = None,
     limit: int | float | None = None,
@@ -154,8 +145,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a model on a task.
 
-    task: its name; None for a run's own. model: a run's folder, `tiny`, a checkpoint folder, a hub id, or
-        `openai` for a server, with `model_args` (`base_url`, `model`, …).
+    task: its name; None for a run's own. model: a run or its folder, `tiny`, a checkpoint folder, a hub id, or `openai`
+        for a server, with `model_args` (`base_url`, `model`, …).
     data: `auto`, `synthetic`, `hub` or a folder; a run's own source if left out. limit: at most so many items, or a
         share of them.
     n: responses per item, for pass@k; needs a temperature. pass_at: the k. temperature: 0 takes the likeliest token.
@@ -170,6 +161,8 @@ def evaluate(
     """
     asked = {**locals(), "tasks": None if task is None else [task], "seed": SEEDS if seed is None else (seed,) * 4}
     del asked["task"]
+    if isinstance(model, Run):
+        asked["model"] = model.directory
     if isinstance(model_args, Mapping):
         asked["model_args"] = ",".join(f"{name}={value}" for name, value in model_args.items())
     if task is not None and task.startswith(PREFIX):
@@ -192,26 +185,25 @@ def carry_out(host: Host, request: Request) -> Outcome:
     tasks = [_find_task(host, name) for name in own_names]
     check_request(request, own_names, lm_names)
     sampling = read_sampling(request) if tasks else Sampling(1)
-    warn_of_problems(host)
-    started, models = (
-        time.time(),
-        find_answerer(request.model, request.model_args, trust_remote_code=request.trust_remote_code),
-    )
+    resolve.warn_of_problems(host)
+    started = time.time()
+    models = resolve.find_answerer(request.model, request.model_args, trust_remote_code=request.trust_remote_code)
     model = models(tasks[0] if tasks else None)
-    folder, keep = _choose_folder(model, run, request), request.log_samples or not request.output_path
+    folder = RunFiles(Path(model.name)).evaluation("final") if run else None  # None: nothing is written
+    if request.output_path:
+        folder = Path(request.output_path) / sanitize_name(model.name)
     lm_eval = None
     if lm_names:
         options = build_lm_eval_options(request, own_names)
         lm_eval = load_lm_eval(lm_names, models(None), options, request.include_path, request.data)
+    done = [_TaskEvaluation(host, request, run, task, models(task), sampling) for task in tasks]
     with ExitStack() as stack:
-        done = [
-            _TaskEvaluation(host, request, run, task, models(task), sampling).carry_out(stack, folder, keep)
-            for task in tasks
-        ]
+        for each in done:
+            each.carry_out(stack, folder)
         if lm_eval is not None:
             lm_eval.run(folder)
-        results = None if folder is None else _write_results(request, model, folder, keep, done, lm_eval, started)
-    found = {each.evaluation.task: replace(each.evaluation, results=results) for each in done}
+        results = None if folder is None else _write_results(request, model, folder, done, lm_eval, started)
+    found = {name: replace(each.evaluation, results=results) for name, each in zip(own_names, done, strict=True)}
     return Outcome(model.name, found, lm_eval, results)
 
 
@@ -225,8 +217,7 @@ def _find_task(host: Host, name: str) -> Task:
 
 
 def read_run_settings(model: str) -> dict[str, Any]:
-    """The settings of a run's folder; empty where `model` is none. Raises `UsageError` for a run without a trained
-    policy."""
+    """The settings of a run's folder; empty where `model` is none. Raises `UsageError` without a trained policy."""
     files = RunFiles(Path(model))
     if not files.exists or (files.directory / "config.json").is_file():
         return {}
@@ -238,27 +229,15 @@ def read_run_settings(model: str) -> dict[str, Any]:
     return settings
 
 
-def _choose_folder(model: Answerer, run: Mapping[str, Any], request: Request) -> Path | None:
-    """None where nothing is written."""
-    if request.output_path:
-        return Path(request.output_path) / sanitize_name(model.name)
-    return RunFiles(Path(model.name)).evaluation("final") if run else None
-
-
 # ------------------------------------------------------------------------------------------------------------- one task
-@dataclass(frozen=True)
-class _Done:
-    """journal: a server's answers, until the results stand."""
+class _TaskEvaluation:
+    """One task of our own. run: settings of the run that is evaluated, if it is one. section: its part of the results
+    file. journal: a server's answers, until the results stand."""
 
     evaluation: Evaluation
-    section: Mapping[str, Any]
-    settings: ResolvedSampling
-    writer: SampleWriter | None
-    journal: Path | None
-
-
-class _TaskEvaluation:
-    """One task of our own. run: settings of the run that is evaluated, if it is one."""
+    section: dict[str, Any]
+    writer: SampleWriter | None = None
+    journal: Path | None = None
 
     def __init__(
         self, host: Host, request: Request, run: Mapping[str, Any], task: Task, model: Answerer, sampling: Sampling
@@ -271,14 +250,15 @@ class _TaskEvaluation:
         source = request.data or own.get("data") or "auto"
         embedded = model.name == "tiny" or own.get("model") == "tiny"
         where: dict[str, Any] = {"embedded": embedded, "difficulty": own.get("difficulty")}
-        self.host, self.request, self.model, self.source = host, request, model, source
+        self.host, self.request, self.model = host, request, model
         self.data = _open_items(task, source, request, own.get("eval_items"), where)
-        rubric, template = find_rubric(host, task, request.rubric or str(own.get("rubric") or "")), NO_TEMPLATE
-        metrics = find_metrics(host, task)
+        rubric = resolve.find_rubric(host, task, request.rubric or str(own.get("rubric") or ""))
+        template, metrics = NO_TEMPLATE, resolve.find_metrics(host, task)
         if request.refine:
-            template = find_template(host, task, str(own.get("template") or ""))
+            template = resolve.find_template(host, task, str(own.get("template") or ""))
             try_template(template, rubric, self.data.eval[:1])
         self.environment = Environment(task, rubric, template, metrics)
+        self.pass_at = request.pass_at or PASS_AT
         self.integrity = request.integrity or str(own.get("integrity") or "shared")
         told = sampling.system_instruction
         if told is None and own.get("system_instruction") is not None:
@@ -292,85 +272,77 @@ class _TaskEvaluation:
         )
         self.settings = resolve_sampling(self.sampling, model, task)
 
-    def carry_out(self, stack: ExitStack, folder: Path | None, keep: bool) -> _Done:
-        """stack: keeps the writer open. keep: the samples stay."""
+    def carry_out(self, stack: ExitStack, folder: Path | None) -> None:
+        """stack: keeps the writer open."""
         request, model, task, items, n = self.request, self.model, self.environment.task, self.data.eval, self.request.n
-        pass_at = request.pass_at or PASS_AT
         if request.batch_size:
             model.batch_size = request.batch_size
         if request.write_out and items:
             given = model.reads(self.settings.prefix + items[0].prompt, self.settings.instruction)
             request.say(f"{task.name}: {items[0].id} is given as\n{given}")
-        writer, journal, rows = None, None, []
         with (
-            open_sandbox(self.host, task, request.sandbox, self.integrity) as sandbox,
+            resolve.open_sandbox(self.host, task, request.sandbox, self.integrity) as sandbox,
             open_bar(task.name, len(items), request.progress) as advance,
         ):
             environment = replace(self.environment, sandbox=sandbox)
-            if folder is not None:
-                writer, journal = self._open_writer(folder, keep, pass_at)
-                stack.enter_context(writer)
-                rows = writer.restore(items, count_batch_items(n, model.batch_size))
-                if rows:
-                    request.say(
-                        f"{task.name}: {len(rows) // n} of {len(items)} items are in {writer.part} already: going on"
-                    )
+            rows = self._open_writer(stack, folder) if folder is not None else []
             advance(len(rows) // n)
 
             def on_batch(fresh: Sequence[Row]) -> None:
-                if writer is not None:
-                    writer.append(fresh)
+                if self.writer is not None:
+                    self.writer.append(fresh)
                 advance(len(fresh) // n)
 
-            done = evaluate_examples(
-                model, environment, items, self.sampling, done=rows, on_batch=on_batch, pass_at=pass_at
+            done = responses.evaluate(
+                model, environment, items, self.sampling, done=rows, on_batch=on_batch, pass_at=self.pass_at
             )
             refinement = None
             if request.refine:
                 rounds, critique = request.refine, request.critique
                 refinement = refine(model, environment, done.rows, done.settings, rounds=rounds, critique=critique)
-        return self._describe(done, refinement, writer, journal)
+        self._describe(done, refinement)
 
-    def _describe(
-        self, done: Judged, refinement: Refinement | None, writer: SampleWriter | None, journal: Path | None
-    ) -> _Done:
-        environment, task, model = self.environment, self.environment.task, self.model
-        origin = {"source": self.data.source, "sha256": dict(self.data.fingerprint)}
-        section = writer.section(done, original=self.data.available, data=origin) if writer else {}
-        if section and refinement is not None:
-            section[NAMESPACE]["refined"] = {task.name: refinement.as_json()}
-        problems = {kind: asdict(problem) for kind, problem in done.problems.items()}
-        evaluation = Evaluation(
-            task=task.name,
-            of=model.name,
-            source=self.data.source,
-            summary=done.summary,
-            rows=Rows({**describe_row(row, doc_id=row.doc_id), "response": row.response} for row in done.rows),
-            available=self.data.available,
-            unparsed=sum(row.extracted is None and not row.answer.error for row in done.rows),
-            problems=done.problems,
-            reasons=describe_problems(problems, done.summary.responses, environment.rubric, environment.metrics),
-            refinement=refinement,
-        )
-        return _Done(evaluation, section, done.settings, writer, journal)
-
-    def _open_writer(self, folder: Path, keep: bool, pass_at: Sequence[int]) -> tuple[SampleWriter, Path | None]:
-        """An earlier attempt in the folder is gone on from."""
+    def _open_writer(self, stack: ExitStack, folder: Path) -> list[Row]:
+        """The rows of an earlier attempt in the folder, which is gone on from."""
         from herl_bench.data.examples import digest_items
         from herl_bench.policy.server import Server
 
-        model = self.model
+        model, request, environment, items = self.model, self.request, self.environment, self.data.eval
+        name, keep = environment.task.name, request.keeps_samples
         together = {**vars(self.settings), "batch_size": model.batch_size}  # sampling depends on who shares a batch
-        judging = {"integrity": self.integrity, "pass_at": list(pass_at)}
-        mark = fingerprint(model.identity, self.environment, together, digest_items(self.data.eval), judging)
+        judging = {"integrity": self.integrity, "pass_at": list(self.pass_at)}
+        mark = fingerprint(model.identity, environment, together, digest_items(items), judging)
         writer = SampleWriter(
-            folder, self.environment, self.settings, samples=keep, resume=mark, model=model, pass_at=pass_at
+            folder, environment, self.settings, samples=keep, resume=mark, model=model, pass_at=self.pass_at
         )
-        journal = None
+        self.writer = stack.enter_context(writer)
         if isinstance(model, Server) and not model.config.cache:
-            journal = folder / f"responses_{self.environment.task.name}_{mark}.jsonl.part"
-            model.remember(journal)
-        return writer, journal
+            self.journal = folder / f"responses_{name}_{mark}.jsonl.part"
+            model.remember(self.journal)
+        rows = writer.restore(items, responses.count_batch_items(request.n, model.batch_size))
+        if rows:
+            done = len(rows) // request.n
+            request.say(f"{name}: {done} of {len(items)} items are in {writer.part} already: going on")
+        return rows
+
+    def _describe(self, done: responses.Evaluation, refinement: Refinement | None) -> None:
+        name, data = self.environment.task.name, self.data
+        origin = {"source": data.source, "sha256": dict(data.fingerprint)}
+        self.section = self.writer.section(done, original=data.available, data=origin) if self.writer else {}
+        if self.section and refinement is not None:
+            self.section[NAMESPACE]["refined"] = {name: refinement.as_json()}
+        self.evaluation = Evaluation(
+            task=name,
+            of=self.model.name,
+            source=data.source,
+            summary=done.summary,
+            rows=Rows({**describe_row(row, doc_id=row.doc_id), "response": row.response} for row in done.rows),
+            available=data.available,
+            unparsed=sum(row.extracted is None and not row.answer.error for row in done.rows),
+            problems=done.problems,
+            reasons=describe_problems(done.problems, done.summary.responses, self.environment),
+            refinement=refinement,
+        )
 
 
 def _open_items(task: Task, source: str, request: Request, run_items: int | None, where: Mapping[str, Any]) -> Data:
@@ -393,8 +365,7 @@ def _write_results(
     request: Request,
     model: Answerer,
     folder: Path,
-    keep: bool,
-    done: Sequence[_Done],
+    done: Sequence[_TaskEvaluation],
     lm_eval: LmEvalTasks | None,
     started: float,
 ) -> Path:
@@ -420,14 +391,14 @@ def _write_results(
         started=started,
     )
     if lm_eval is not None:
-        lm_eval.keep_samples(folder, stamp, keep)
+        lm_eval.keep_samples(folder, stamp, request.keeps_samples)
     for each in done:
         if each.writer is not None:
             each.writer.keep(stamp)
         if each.journal is not None:
             each.journal.unlink(missing_ok=True)
     for each in done:
-        if each.evaluation.refinement is not None and keep:
+        if each.evaluation.refinement is not None and request.keeps_samples:
             lines = [json.dumps(line, ensure_ascii=False) + "\n" for line in each.evaluation.refinement.lines()]
             write_whole(folder / f"refined_{each.evaluation.task}_{stamp}.jsonl", "".join(lines))
     return results

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,43 +58,45 @@ class Request:
     progress: bool | None = None
     say: Callable[[str], None] = log.info
 
+    @property
+    def keeps_samples(self) -> bool:
+        return self.log_samples or not self.output_path
+
 
 def check_request(request: Request, own: Sequence[str], lm: Sequence[str]) -> None:
     """Raises `UsageError` for what does not go together. own, lm: names of our own tasks and of lm-eval's."""
+    for conflict in _list_conflicts(request, own, lm):
+        raise UsageError(conflict)
+
+
+def _list_conflicts(request: Request, own: Sequence[str], lm: Sequence[str]) -> Iterator[str]:
     n, most = request.n, max(request.pass_at or (1,))
     if request.samples is not None and request.limit is not None:
-        raise UsageError("--samples names the items: leave --limit out")
+        yield "--samples names the items: leave --limit out"
     if own and request.fewshot_as_multiturn:
-        raise UsageError(
-            f"--fewshot_as_multiturn is for {PREFIX} tasks: the examples of {own[0]} stand in the user's turn"
-        )
+        yield f"--fewshot_as_multiturn is for {PREFIX} tasks: the examples of {own[0]} stand in the user's turn"
     if request.use_cache and not lm:
-        raise UsageError(
-            f"--use_cache is for {PREFIX} tasks: an evaluation of {own[0]} goes on by itself where it was stopped"
-        )
+        yield f"--use_cache is for {PREFIX} tasks: an evaluation of {own[0]} goes on by itself where it was stopped"
     if request.write_out and not own:
-        raise UsageError(
-            f"--write_out is for our own tasks: what {PREFIX} tasks ask stands in their samples: --output_path DIR"
-            " --log_samples"
-        )
+        where = f"what {PREFIX} tasks ask stands in their samples: --output_path DIR --log_samples"
+        yield f"--write_out is for our own tasks: {where}"
     for name in () if lm else (request.samples or {}):
         if name not in own:
-            raise UsageError(f"--samples names {name!r}, which is none of the tasks {', '.join(own)}")
+            yield f"--samples names {name!r}, which is none of the tasks {', '.join(own)}"
     if request.output_path and Path(request.output_path).is_file():
-        raise UsageError(f"--output_path {request.output_path} is a file: name a folder")
+        yield f"--output_path {request.output_path} is a file: name a folder"
     if n > 1 and request.temperature == 0:
-        raise UsageError(f"--n {n} needs a --temperature above 0: at 0 all {n} responses to an item are the same")
+        yield f"--n {n} needs a --temperature above 0: at 0 all {n} responses to an item are the same"
     if most > n:
-        raise UsageError(f"--pass_at {most} needs --n {most} or more: so many responses to each item")
+        yield f"--pass_at {most} needs --n {most} or more: so many responses to each item"
     if request.refine and lm:
-        raise UsageError(f"--refine needs a rubric, and {PREFIX}{lm[0]} has none: refine our own tasks only")
+        yield f"--refine needs a rubric, and {PREFIX}{lm[0]} has none: refine our own tasks only"
     if n > 1 and lm:
-        raise UsageError(f"--n is for our own tasks: how often {PREFIX}{lm[0]} asks stands in its own file (repeats)")
+        yield f"--n is for our own tasks: how often {PREFIX}{lm[0]} asks stands in its own file (repeats)"
 
 
 def read_sampling(request: Request) -> Sampling:
-    """Of our own tasks; a longest answer of 0 is a task's own. Raises `UsageError` for settings that they do not
-    have."""
+    """Of our own tasks; a longest answer of 0 is a task's own. Raises `UsageError` for what they do not have."""
     given, temperature, longest = dict(request.gen_kwargs or {}), request.temperature, request.max_new_tokens
     for name in given:
         if name not in GEN_KWARGS:
@@ -127,14 +129,10 @@ def build_lm_eval_options(request: Request, own: Sequence[str]) -> Options:
     given: dict[str, Any] = {"do_sample": True, "temperature": request.temperature} if request.temperature else {}
     given |= {"max_gen_toks": request.max_new_tokens} if request.max_new_tokens else {}
     named = request.apply_chat_template
-    return Options(
-        num_fewshot=request.num_fewshot,
-        limit=request.limit,
+    same = {option.name: getattr(request, option.name) for option in fields(Options)}
+    return replace(
+        Options(**same),
         samples={name: ids for name, ids in (request.samples or {}).items() if name not in own} or None,
         gen_kwargs={**given, **(request.gen_kwargs or {})},
-        system_instruction=request.system_instruction,
         apply_chat_template=True if named in ("true", "True") else named or False,
-        fewshot_as_multiturn=request.fewshot_as_multiturn,
-        use_cache=request.use_cache,
-        seeds=request.seed,
     )

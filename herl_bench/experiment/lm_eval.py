@@ -5,7 +5,6 @@ Left out: servers; lm-eval has its own way to them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.errors import UsageError
+from herl_bench.evaluate.result_files import NAMESPACE, describe_prompts, hash_text
 from herl_bench.saving import write_whole
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ def split_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
 def load_lm_eval(
     names: Sequence[str], model: Answerer, options: Options, include_path: Sequence[str], data: str | None
 ) -> LmEvalTasks:
-    """Load lm-eval's tasks, ours in lm-eval's form among them: before anything is generated, so that a wrong name costs
-    nothing."""
+    """Also ours in lm-eval's form. Called before anything is generated, so that a wrong name costs nothing."""
     from herl_bench.evaluate.lm_eval_run import check_options, load_tasks
     from herl_bench.locate import tasks_path
     from herl_bench.policy.load import Policy
@@ -63,14 +62,13 @@ class LmEvalTasks:
     cache: Path | None = None
 
     def run(self, folder: Path | None) -> None:
-        """Evaluate. Where results are written, responses are kept until they stand, so that a killed evaluation goes
-        on."""
+        """Where results are written, responses are kept until they stand, so that a killed evaluation goes on."""
         from herl_bench.evaluate.lm_eval_run import run_tasks
 
         options = self.options
         if folder is not None and options.use_cache is None:
             identity = json.dumps(self.policy.identity, sort_keys=True, default=str)
-            name = f"responses_lm_eval_{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+            name = f"responses_lm_eval_{hash_text(identity)[:12]}"
             self.cache, options = folder / f"{name}_rank0.db", replace(options, use_cache=str(folder / name))
         self.section, self.samples = run_tasks(self.policy, self.loaded, options)
 
@@ -98,8 +96,6 @@ class LmEvalTasks:
     @property
     def rates(self) -> Mapping[str, Mapping[str, Any]]:
         """Per task of generated answers, what may be wrong with them; see `evaluate.lm_eval_run.measure_rates`."""
-        from herl_bench.evaluate.result_files import NAMESPACE
-
         found: Mapping[str, Mapping[str, Any]] = self.section.get(NAMESPACE, {}).get("rates", {})
         return found
 
@@ -109,22 +105,16 @@ class LmEvalTasks:
         given = {
             "use_cache": self.options.use_cache,
             "bootstrap_iters": 100_000,
-            **dict(zip(names, self.options.seeds, strict=True)),
+            **dict(zip(names, self.options.seed, strict=True)),
         }
         return given | ({"gen_kwargs": dict(self.options.gen_kwargs) or None} if alone else {})
 
     def describe_prompts(self) -> dict[str, Any]:
         """What stands at the top of lm-eval's results about the prompts."""
-        text = self.options.system_instruction
-        template = self.policy.tokenizer.chat_template if self.options.apply_chat_template else None
-        multiturn = self.options.fewshot_as_multiturn
-        return {
-            "system_instruction": text,
-            "system_instruction_sha": hashlib.sha256(text.encode()).hexdigest() if text else None,
-            "chat_template": template,
-            "chat_template_sha": hashlib.sha256(str(template).encode()).hexdigest() if template else None,
-            "fewshot_as_multiturn": bool(self.options.apply_chat_template) if multiturn is None else multiturn,
-        }
+        options, multiturn = self.options, self.options.fewshot_as_multiturn
+        template = self.policy.tokenizer.chat_template if options.apply_chat_template else None
+        turns = bool(options.apply_chat_template) if multiturn is None else multiturn
+        return describe_prompts(options.system_instruction, template, turns)
 
 
 def _describe_rates(name: str, found: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -158,7 +158,7 @@ def carry_out(host: Host, request: Request) -> Evaluation:
             if request.keep_rows:
                 rows += map(json.loads, made)
             advance(count)
-    summary, problems = tally.summary(), {kind: asdict(problem) for kind, problem in tally.problems.items()}
+    summary = tally.summary()
     return Evaluation(
         task=task.name,
         of=Path(request.called).name,
@@ -168,13 +168,12 @@ def carry_out(host: Host, request: Request) -> Evaluation:
         available=available,
         unparsed=tally.counts["unparsed"],
         problems=tally.problems,
-        reasons=describe_problems(problems, summary.responses, environment.rubric, environment.metrics),
+        reasons=describe_problems(tally.problems, summary.responses, environment),
     )
 
 
 def _count_available(places: Sequence[Place], items: Items | None, request: Request) -> int | None:
-    """How many evaluation items the source has; None where it is endless or unknown, or the file answers others. Raises
-    `UsageError`."""
+    """The source's evaluation items; None where endless, unknown, or the file answers others. Raises `UsageError`."""
     if items is None or items.endless:
         if request.require_all:
             raise UsageError(
@@ -215,8 +214,7 @@ def _find_items(task: Task, request: Request, run: Mapping[str, Any]) -> Items:
 
 
 def _read_run_settings(file: Path) -> dict[str, Any]:
-    """The settings of the run that the file lies in (`RUN/rollouts.jsonl`, `RUN/eval/after/samples…`); empty where it
-    lies in none."""
+    """Of the run that the file lies in (`RUN/rollouts.jsonl`, `RUN/eval/after/samples…`); empty where in none."""
     for folder in list(file.absolute().parents)[:4]:
         files = RunFiles(folder)
         if files.exists and files.manifest.is_file():

@@ -242,7 +242,7 @@ def _work(host: Host, run: TrainingRun, wanted: bool | Display | None) -> None:
     if run.interrupted:
         raise Interrupted(run.directory, (signals or [signal.SIGINT])[0])
     display.finish()
-    check_evaluation(run.files.evaluation("after"), run.rubric, run.metrics, f"{run.directory}: after training, ")
+    check_evaluation(run.files.evaluation("after"), run.environment, f"{run.directory}: after training, ")
     if run.budget.rollouts:
         try_report(run.directory)
     host.call("herl_run_finished", run=run)
@@ -269,7 +269,7 @@ def _evaluate_and_train(run: TrainingRun, display: RunProgress) -> None:
     if not run.files.has_evaluation("before"):
         run.evaluate("before")
     when = "nothing was trained: before training, "
-    for problem in check_evaluation(run.files.evaluation("before"), run.rubric, run.metrics, when):
+    for problem in check_evaluation(run.files.evaluation("before"), run.environment, when):
         display.warn(f"before training, {problem}.")
     run.method.train(run)
     if not run.interrupted:

@@ -34,8 +34,7 @@ GUIDED = 16
 
 @dataclass
 class Validation:
-    """splits: by name, `{"items", "gold_ok", "failed": [{"id", "criterion", "evidence"}]}`. problems: of the task, as
-    sentences."""
+    """splits: by name, `{"items", "gold_ok", "failed": [{"id", "criterion", "evidence"}]}`. problems: sentences."""
 
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -44,8 +43,7 @@ class Validation:
 def validate_task(
     host: Host, task: Task, found: Validation, *, rubric: str, template: str, data: str | None, items: int
 ) -> None:
-    """Fill `found`, split by split. items: per split of an endless world. Raises `UsageError` where the task cannot be
-    looked at."""
+    """Fill `found`. items: per split of an endless world. Raises `UsageError` where the task cannot be looked at."""
     from herl_bench.data.sources import get_named_folder
     from herl_bench.evaluate.judging import NO_TEMPLATE
 

@@ -16,7 +16,6 @@ from herl_bench.leaderboard.entries import Entry, describe_run, describe_unreada
 from herl_bench.leaderboard.ranking import Table, rank_entries
 from herl_bench.leaderboard.tables import place_rows, render_tables
 from herl_bench.reading import UNREADABLE
-from herl_bench.report.contents import list_missed
 from herl_bench.report.page import render
 from herl_bench.saving import write_whole
 
@@ -84,7 +83,7 @@ def _render_entry(run: FinishedRun) -> str:
             **{name: getattr(sample.item, name) or "" for name in ("id", "prompt", "target", "family")},
             "seed": run.seed,
             "response": sample.response,
-            "missed": list_missed(sample),
+            "missed": sample.missed,
             "state": "undecided" if sample.outcome is None else "met" if sample.outcome >= 1 else "missed",
         }
         for sample in run.after.samples

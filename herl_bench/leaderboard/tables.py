@@ -13,9 +13,8 @@ from herl_bench.compare.verdict import describe_aside
 from herl_bench.leaderboard.entries import name_model
 from herl_bench.leaderboard.ranking import Standing, Table
 from herl_bench.plain_text import escape_csv, escape_markdown, flatten
-from herl_bench.report.charts import Dot
 from herl_bench.report.drawing import Chart
-from herl_bench.report.figures import name_metric, plot_ranking
+from herl_bench.report.figures import name_metric, place_dots, plot_ranking
 from herl_bench.report.page import format_bounds, format_number, format_whole, render
 from herl_bench.report.palette import name_series
 
@@ -97,10 +96,6 @@ def place_rows(tables: Sequence[Table]) -> dict[str, int]:
 
 
 def _plot(table: Table, places: Mapping[str, int]) -> Chart | None:
-    dots = [
-        Dot(s.name, places[s.name], value, s.score.low, s.score.high, s.before)
-        for s in table.standings
-        if (value := s.score.value) is not None
-    ]
+    dots = place_dots((s.name, places[s.name], s.score, s.before) for s in table.standings)
     metric = name_metric(table.metric)
     return plot_ranking(dots, f"{metric} on {table.task}", metric) if dots else None

@@ -1,5 +1,4 @@
-"""What answers prompts: a local policy and a server look the same from here, so that judging, writing and resuming are
-the same lines."""
+"""What answers prompts: a local policy and a server look alike, so that judging, writing and resuming are one code."""
 
 from __future__ import annotations
 
@@ -25,6 +24,27 @@ class Answer:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class ResolvedSampling:
+    """How one model is asked on one task, as results files say it. prefix: stands before every prompt. seed,
+    max_new_tokens: None where nothing was sampled, or nobody knows how."""
+
+    max_new_tokens: int | None = None
+    temperature: float = 0.0
+    n: int = 1
+    seed: int | None = None
+    stop: Sequence[str] = ()
+    instruction: str = ""
+    num_fewshot: int = 0
+    prefix: str = ""
+    chat_template: str | None = None
+
+
+def cut_at_stop(text: str, stop: Sequence[str]) -> str:
+    """The text before whatever stop string comes first."""
+    return text[: min((at for at in map(text.find, stop) if at >= 0), default=len(text))]
+
+
 class Answerer(Protocol):
     """chat: does it end its own turn? Then it is told the task's instruction, and gets no stop strings. batch_size:
     prompts at once."""
@@ -40,18 +60,7 @@ class Answerer(Protocol):
         """What tells this model from others, as JSON."""
 
     def reads(self, prompt: str, instruction: str) -> str:
-        """The text that the model is given of a prompt: its chat template applied, or, of a server's chat, the messages
-        as JSON."""
+        """What the model is given of a prompt: by its chat template, or, of a server's chat, messages as JSON."""
 
-    def answer(
-        self,
-        prompts: Sequence[str],
-        *,
-        instruction: str,
-        stop: Sequence[str],
-        temperature: float,
-        max_new_tokens: int,
-        seeds: Sequence[int],
-    ) -> list[Answer]:
-        """One answer per prompt, in order. `seeds`: one per prompt, below 2**31; the same call gives the same
-        answers."""
+    def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
+        """One per prompt, in order. seeds: one per prompt, below 2**31. The same call gives the same answers."""

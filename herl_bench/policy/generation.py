@@ -25,6 +25,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from herl_bench.errors import UsageError
+from herl_bench.policy.answerer import cut_at_stop
 from herl_bench.policy.language_model import LanguageModel
 
 # Finished rows are dropped once at most this share of the batch is still writing. Dropping copies the whole cache, and
@@ -32,8 +33,7 @@ from herl_bench.policy.language_model import LanguageModel
 # nothing, and each copy is of a batch that is smaller by a quarter at least.
 LEAVE = 0.75
 
-# Where no batch size is given: what the keys and values of a batch may take (1 GiB, which a laptop spares beside the
-# weights), and most rows.
+# What the keys and values of a batch may take (1 GiB, which a laptop spares beside the weights), and most rows.
 CACHE_BYTES = 2**30
 MOST_ROWS = 256
 
@@ -87,13 +87,11 @@ def generate(
     max_new_tokens: int,
     stop: Sequence[str] = (),
     generator: torch.Generator | None = None,
-    batch_size: int | None = None,
     on_completion: Callable[[int, Completion], None] | None = None,
 ) -> list[Completion]:
     """One `Completion` per prompt, in order; the same generator state gives the same responses.
 
     temperature: 0 takes the most probable token; otherwise every token is drawn from softmax(logits / temperature).
-    batch_size: rows at once; None takes as many (at most 256) as keep keys and values within `CACHE_BYTES`.
     on_completion: called with a prompt's position and its response as soon as that is finished.
 
     Raises `UsageError` where max_new_tokens leaves no room for a prompt, `ValueError` for an empty prompt or stop.
@@ -115,12 +113,12 @@ def generate(
         )
     # Prompts of like length share a batch, for little padding; equal ones become neighbours, and are read once.
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i]))
-    rows = batch_size or _count_rows(policy.model, max(map(len, prompts), default=1) + max_new_tokens)
+    rows = _count_rows(policy.model, max(map(len, prompts), default=1) + max_new_tokens)
     stops = _Stops(policy, stop)
     completions: dict[int, Completion] = {}
 
     def end(i: int, ids: list[int], finish: Finish) -> None:
-        completions[i] = Completion(tuple(ids), stops.cut(policy.decode(ids)), finish, dropped[i])
+        completions[i] = Completion(tuple(ids), cut_at_stop(policy.decode(ids), stop), finish, dropped[i])
         if on_completion is not None:
             on_completion(i, completions[i])
 
@@ -167,20 +165,26 @@ def _read_prompts(
     is_new = [i == 0 or not flexible or row != rows[i - 1] for i, row in enumerate(rows)]
     unique = [row for row, new in zip(rows, is_new, strict=True) if new]
     # Padding stands on the left, so that every prompt ends in the same column and the next token continues it.
-    width = max(map(len, unique))
-    ids_UW = torch.full((len(unique), width), policy.pad_id, dtype=torch.long)
-    mask_UM = torch.zeros(len(unique), width + max_new_tokens, dtype=torch.long)
-    for u, prompt in enumerate(unique):
-        ids_UW[u, width - len(prompt) :] = torch.tensor(prompt)
-        mask_UM[u, width - len(prompt) :] = 1
-    ids_UW, mask_UM = ids_UW.to(device), mask_UM.to(device)
-    # A prompt's first token is at position 0 however much padding is before it; the padding's own number is not read.
-    position_UW = (mask_UM[:, :width].cumsum(1) - 1).clamp(min=0)
-    logits_UV = forward(ids_UW, mask_UM[:, :width], position_UW, cache)
-    batch = _Batch(list(prompts), logits_UV, mask_UM, position_UW[:, -1:], cache, width, flexible)
+    ids_UW, mask_UW, position_UW = pad_left(policy, unique)
+    mask_UM = torch.cat([mask_UW, mask_UW.new_zeros(len(unique), max_new_tokens)], 1)
+    logits_UV = forward(ids_UW, mask_UW, position_UW, cache)
+    batch = _Batch(list(prompts), logits_UV, mask_UM, position_UW[:, -1:], cache, ids_UW.shape[1], flexible)
     if len(unique) < len(rows):
         batch.select(torch.tensor(is_new, device=device).cumsum(0) - 1)
     return batch
+
+
+def pad_left(policy: LanguageModel, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Token ids, what is no padding, and positions, each (rows, widest row), on the policy's device."""
+    width = max(map(len, rows))
+    ids_UW = torch.full((len(rows), width), policy.pad_id, dtype=torch.long)
+    mask_UW = torch.zeros(len(rows), width, dtype=torch.long)
+    for u, row in enumerate(rows):
+        ids_UW[u, width - len(row) :] = torch.tensor(row)
+        mask_UW[u, width - len(row) :] = 1
+    mask_UW = mask_UW.to(policy.device)
+    # A row's first token is at position 0 however much padding is before it; the padding's own number is not read.
+    return ids_UW.to(policy.device), mask_UW, (mask_UW.cumsum(1) - 1).clamp(min=0)
 
 
 def _write_batch(
@@ -259,8 +263,7 @@ def _bind_forward(model: Any) -> Forward:
 
 # ---------------------------------------------------------------------------------------------------------------- cache
 class _GrowingLayer(DynamicLayer):
-    """Keys and values in a buffer with spare room. The parent class copies them all at every token, most of the time of
-    a tiny model."""
+    """Keys and values in a buffer with spare room. The parent copies them all at every token, which takes longest."""
 
     _buffers: Sequence[Tensor] = ()  # keys and values, each (R, H, room, D)
 
@@ -332,6 +335,3 @@ class _Stops:
             return False
         tail = self.policy.decode(ids[-self.window :])
         return any(s in tail for s in self.stop)
-
-    def cut(self, text: str) -> str:
-        return text[: min((at for at in (text.find(s) for s in self.stop) if at >= 0), default=len(text))]

@@ -42,8 +42,7 @@ class LanguageModel:
 
     @property
     def eos_ids(self) -> frozenset[int]:
-        """Every token that ends a response: the tokenizer's EOS and those of the generation config (chat models have
-        several)."""
+        """Every token that ends a response: the tokenizer's EOS, and the generation config's, often several."""
         listed = self.model.generation_config.eos_token_id if self.model.generation_config else None
         several = listed if isinstance(listed, list) else [listed]
         return frozenset(int(i) for i in [*several, self.tokenizer.eos_token_id] if i is not None)

@@ -1,6 +1,6 @@
 """Load any causal language model of transformers as a policy: a checkpoint folder or a hub id.
 
-What is made sure of here, so that nobody after has to: float32 on the CPU unless asked otherwise, dropout off
+What is made sure of here, so that nobody after has to: float32 on the CPU, dropout off
 everywhere (log-probs must not depend on the weather), padding on the left with a token that is not EOS, no randomly
 initialised weights, and one clear line for everything that can be wrong with a path. Left out: quantisation, adapters
 (merge them first), encoder-decoder models.
@@ -21,19 +21,19 @@ import torch
 
 from herl_bench.errors import UsageError
 from herl_bench.plain_text import flatten
-from herl_bench.policy.answerer import Answer
+from herl_bench.policy.answerer import Answer, ResolvedSampling
 from herl_bench.policy.generation import generate
 from herl_bench.policy.language_model import LanguageModel
 from herl_bench.saving import SUMS, find_damage
 
-TOKENIZER_FILES = (
+TOKENIZER_FILES = [
     "tokenizer.json",
     "tokenizer.model",
     "tokenizer_config.json",
     "vocab.json",
     "vocab.txt",
     "spiece.model",
-)
+]
 
 
 @dataclass
@@ -45,50 +45,32 @@ class Policy(LanguageModel):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The checkpoint's files with their sizes and times of change, which cost nothing to look up, or the hub's
-        revision."""
-        folder = Path(self.path)
-        files = (
-            {p.name: [p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.iterdir()) if p.is_file()}
-            if folder.is_dir()
-            else {}
-        )
+        """The checkpoint's files with sizes and times of change, which are cheap to find, or the hub's revision."""
+        files = [path for path in sorted(Path(self.path).glob("*")) if path.is_file()]
         return {
             "path": self.path,
-            "files": files,
+            "files": {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files},
             "revision": getattr(self.model.config, "_commit_hash", None),
             "dtype": str(self.model.dtype),
         }
 
-    def answer(
-        self,
-        prompts: Sequence[str],
-        *,
-        instruction: str,
-        stop: Sequence[str],
-        temperature: float,
-        max_new_tokens: int,
-        seeds: Sequence[int],
-    ) -> list[Answer]:
-        """As `herl_bench.policy.answerer.Answerer` says. The batch is sampled as one, from one random state made of all
-        its seeds."""
+    def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
+        """The batch is sampled as one, from one random state made of all its seeds."""
         # By a hash, because the seeds of two batches may differ in a single place.
         state = int.from_bytes(hashlib.sha256(repr(list(seeds)).encode()).digest()[:8], "big", signed=True)
         written = generate(
             self,
-            self.encode(prompts, instruction),
-            temperature=temperature,
-            max_new_tokens=max_new_tokens,
-            stop=stop,
+            self.encode(prompts, sampling.instruction),
+            temperature=sampling.temperature,
+            max_new_tokens=sampling.max_new_tokens or 0,
+            stop=sampling.stop,
             generator=torch.Generator(device=self.device).manual_seed(state),
         )
         return [Answer(c.text, c.finish, len(c.ids), c.dropped) for c in written]
 
 
-def load_policy(
-    path_or_id: str | Path, *, device: Any = None, dtype: Any = None, trust_remote_code: bool = False
-) -> Policy:
-    """A policy from a checkpoint folder or a hub id; on the CPU in float32 unless told otherwise.
+def load_policy(path_or_id: str | Path, *, trust_remote_code: bool = False) -> Policy:
+    """A policy from a checkpoint folder or a hub id, on the CPU in float32.
 
     trust_remote_code: run the Python code that the folder or the hub's repository brings along; else a model that needs
     it is refused.
@@ -102,12 +84,12 @@ def load_policy(
         config = _load_config(source, local, trust_remote_code)
         _switch_off_dropout_fields(config)
         tokenizer = _load_tokenizer(source, local, trust_remote_code)
-        model = _load_model(source, config, torch.float32 if dtype is None else dtype, trust_remote_code)
+        model = _load_model(source, config, trust_remote_code)
         _ensure_padding(model, tokenizer)
     _switch_off_dropout_modules(model)
     model.eval()
     name = (local.resolve().parent.name if local.name == "final" else local.resolve().name) if local else place
-    return Policy(model.to("cpu" if device is None else device), tokenizer, name, source)
+    return Policy(model.to("cpu"), tokenizer, name, source)
 
 
 # --------------------------------------------------------------------------------------------------------------- places
@@ -122,14 +104,11 @@ def _find_folder(place: str) -> Path | None:
             hint = f"did you mean {inside}?" if (inside / "config.json").is_file() else "that is no checkpoint folder"
             raise UsageError(f"model {place}: no config.json in it: {hint}")
         if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-            raise UsageError(
-                f"model {place}: no tokenizer in it (looked for {', '.join(TOKENIZER_FILES)}): save the tokenizer"
-                " there too"
-            )
+            lacks = f"no tokenizer in it (looked for {', '.join(TOKENIZER_FILES)})"
+            raise UsageError(f"model {place}: {lacks}: save the tokenizer there too")
         if fault := find_damage(folder):
-            raise UsageError(
-                f"model {place}: {fault}: restore the folder, or delete {folder / SUMS} if that change was meant"
-            )
+            remedy = f"restore the folder, or delete {folder / SUMS} if that change was meant"
+            raise UsageError(f"model {place}: {fault}: {remedy}")
         return folder
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", place):
         raise UsageError(f"model {place}: no such folder, and not the form of a hub id (owner/name)")
@@ -139,50 +118,43 @@ def _find_folder(place: str) -> Path | None:
 def _explain_hub(place: str, error: BaseException) -> UsageError:
     import huggingface_hub.constants as hub
 
+    why = f"the hub did not give it: {flatten(str(error))[:200]}"
     if hub.HF_HUB_OFFLINE:
-        return UsageError(
-            f"model {place}: no such folder, and not in the local hub cache (HF_HUB_OFFLINE is set, so nothing is"
-            " fetched)"
-        )
-    return UsageError(f"model {place}: no such folder, and the hub did not give it: {flatten(str(error))[:200]}")
+        why = "not in the local hub cache (HF_HUB_OFFLINE is set, so nothing is fetched)"
+    return UsageError(f"model {place}: no such folder, and {why}")
 
 
-def _refuse_own_code(source: str, error: BaseException) -> None:
-    """transformers says so in many words where a model cannot be loaded without code of its own. Raises `UsageError`
-    then."""
-    if "trust_remote_code" in str(error):
-        raise UsageError(
-            f"model {source}: it brings Python code of its own (auto_map), which is not run unless you ask for it: "
-            "read that code, then pass --trust_remote_code if you trust it"
-        ) from None
+@contextmanager
+def _explain(source: str, what: str, of_hub: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+    """Whatever is raised inside becomes one line. what: is wrong. of_hub: errors that come of the hub."""
+    try:
+        yield
+    except Exception as error:
+        if "trust_remote_code" in str(error):  # transformers says so in many words
+            raise UsageError(
+                f"model {source}: it brings Python code of its own (auto_map), which is not run unless you ask for it: "
+                "read that code, then pass --trust_remote_code if you trust it"
+            ) from None
+        if isinstance(error, of_hub):
+            raise _explain_hub(source, error) from None
+        raise UsageError(f"model {source}: {what}: {flatten(str(error))[:200]}") from None
 
 
 def _load_config(source: str, local: Path | None, trust: bool) -> Any:
     from transformers import AutoConfig
 
-    try:
+    with _explain(source, "config.json cannot be used", () if local else Exception):
         return AutoConfig.from_pretrained(source, trust_remote_code=trust)
-    except Exception as error:
-        _refuse_own_code(source, error)
-        if local is None:
-            raise _explain_hub(source, error) from None
-        raise UsageError(f"model {source}: config.json cannot be used: {flatten(str(error))[:200]}") from None
 
 
 def _load_tokenizer(source: str, local: Path | None, trust: bool) -> Any:
     from transformers import AutoTokenizer
 
-    try:
+    with _explain(source, "its tokenizer cannot be loaded", () if local else OSError):
         tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", trust_remote_code=trust)
-    except Exception as error:
-        _refuse_own_code(source, error)
-        if local is None and isinstance(error, OSError):
-            raise _explain_hub(source, error) from None
-        raise UsageError(f"model {source}: its tokenizer cannot be loaded: {flatten(str(error))[:200]}") from None
     if tokenizer.eos_token_id is None:
-        raise UsageError(
-            f"model {source}: its tokenizer has no EOS token, so a response could never end: set eos_token"
-        )
+        lacks = "its tokenizer has no EOS token, so a response could never end"
+        raise UsageError(f"model {source}: {lacks}: set eos_token")
     return tokenizer
 
 
@@ -190,26 +162,17 @@ _LOADING = Lock()
 """While transformers loads a model it changes torch for the whole process: another thread would lose tied weights."""
 
 
-def _load_model(source: str, config: Any, dtype: Any, trust: bool) -> Any:
+def _load_model(source: str, config: Any, trust: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
-    try:
-        with _LOADING:
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                source, config=config, dtype=dtype, output_loading_info=True, trust_remote_code=trust
-            )
-        model, info = loaded
-    except Exception as error:
-        _refuse_own_code(source, error)
-        raise UsageError(
-            f"model {source}: its weights cannot be loaded as a causal language model: {flatten(str(error))[:200]}"
-        ) from None
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise UsageError(
-            f"model {source}: {len(missing)} weights are not in the checkpoint, {missing[0]} among them: not a"
-            " causal LM?"
+    with _explain(source, "its weights cannot be loaded as a causal language model"), _LOADING:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=trust
         )
+        model, info = loaded
+    if missing := sorted(info["missing_keys"]):
+        lacks = f"{len(missing)} weights are not in the checkpoint, {missing[0]} among them"
+        raise UsageError(f"model {source}: {lacks}: not a causal LM?")
     return model
 
 
@@ -254,12 +217,10 @@ def _ensure_padding(model: Any, tokenizer: Any) -> None:
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         taken = {tokenizer.eos_token, tokenizer.bos_token}
         special = [t for t in map(str, tokenizer.all_special_tokens) if t not in taken]
-        special += [
-            t.content for _, t in sorted(tokenizer.added_tokens_decoder.items()) if t.special and t.content not in taken
-        ]
-        spare = [t for t in special if "pad" in t.lower()] or [
-            t for t in special if "unk" in t.lower() or "reserved" in t.lower()
-        ]
+        added = [token for _, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special]
+        special += [token.content for token in added if token.content not in taken]
+        spare = [t for t in special if "pad" in t.lower()]
+        spare += [t for t in special if "unk" in t.lower() or "reserved" in t.lower()]
         if spare:
             tokenizer.pad_token = spare[0]
         else:

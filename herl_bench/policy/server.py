@@ -25,6 +25,7 @@ import random
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -32,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from herl_bench.errors import DataError, ServerError, UsageError
 from herl_bench.plain_text import flatten
-from herl_bench.policy.answerer import Answer
+from herl_bench.policy.answerer import Answer, ResolvedSampling, cut_at_stop
 from herl_bench.reading import parse_json
 from herl_bench.saving import append_lines
 from herl_bench.settings import build, setting
@@ -95,9 +96,8 @@ def open_server(values: Mapping[str, Any]) -> Server:
     config: ServerConfig = build(ServerConfig, values, dict.fromkeys(values, "--model_args "))
     for name in ("base_url", "model"):
         if not getattr(config, name):
-            raise UsageError(
-                f"--model openai needs --model_args {name}=…: base_url=http://127.0.0.1:8000/v1,model=NAME, for example"
-            )
+            example = "base_url=http://127.0.0.1:8000/v1,model=NAME, for example"
+            raise UsageError(f"--model openai needs --model_args {name}=…: {example}")
     if not config.base_url.startswith(("http://", "https://")):
         raise UsageError(f"--model_args base_url={config.base_url}: begin it with http:// or https://")
     if config.api_key_env:
@@ -105,9 +105,9 @@ def open_server(values: Mapping[str, Any]) -> Server:
         if not key:
             raise UsageError(f"--model_args api_key_env={config.api_key_env}: that environment variable is not set")
         if not (key.isascii() and key.isprintable()):
+            name = config.api_key_env
             raise UsageError(
-                f"--model_args api_key_env={config.api_key_env}: that variable holds more than letters, digits and"
-                " signs"
+                f"--model_args api_key_env={name}: that variable holds more than letters, digits and signs"
             )
     _check_address(config.base_url)
     return Server(config)
@@ -155,9 +155,8 @@ class Server:
                         self._known[str(row["key"])] = _restore_answer(**row["answer"])
                     except (DataError, KeyError, TypeError):
                         if line.endswith(b"\n"):
-                            raise UsageError(
-                                f"{file}: not a file of answers that herl-bench wrote: name another"
-                            ) from None
+                            what = "not a file of answers that herl-bench wrote"
+                            raise UsageError(f"{file}: {what}: name another") from None
                         break
                     whole += len(line)
             os.truncate(file, whole)
@@ -167,40 +166,39 @@ class Server:
             raise UsageError(f"{file}: cannot be used for a server's answers: {error.strerror}") from None
         self._file = file
 
-    def answer(
-        self,
-        prompts: Sequence[str],
-        *,
-        instruction: str,
-        stop: Sequence[str],
-        temperature: float,
-        max_new_tokens: int,
-        seeds: Sequence[int],
-    ) -> list[Answer]:
-        how = {"model": self.config.model, "max_tokens": max_new_tokens, "temperature": temperature}
+    def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
+        temperature, stop = sampling.temperature, sampling.stop
+        how: dict[str, Any] = {
+            "model": self.config.model,
+            "max_tokens": sampling.max_new_tokens,
+            "temperature": temperature,
+        }
         how |= {"stop": list(stop)[:MOST_STOPS]} if stop else {}
         bodies = [
-            {**how, **self._build_prompt(prompt, instruction), **({"seed": seed} if temperature > 0 else {})}
+            {
+                **how,
+                **(
+                    {"messages": self._build_messages(prompt, sampling.instruction)}
+                    if self.chat
+                    else {"prompt": prompt}
+                ),
+                **({"seed": seed} if temperature > 0 else {}),
+            }
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        keys = [
-            hashlib.sha256(json.dumps([self.identity, body], sort_keys=True).encode()).hexdigest() for body in bodies
-        ]
+        asked = [json.dumps([self.identity, body], sort_keys=True) for body in bodies]
+        keys = [hashlib.sha256(text.encode()).hexdigest() for text in asked]
         wanted = {key: body for key, body in zip(keys, bodies, strict=True) if key not in self._known}
         fresh = _run(self._ask_all(wanted)) if wanted else {}
         if len(fresh) >= HOPELESS and all(answer.error for answer in fresh.values()):
-            raise ServerError(
-                f"{self._url}: not one of {len(fresh)} requests was answered: {next(iter(fresh.values())).error}"
-            )
-        return [_cut_at_stop(fresh.get(key) or self._known[key], stop) for key in keys]
+            first = next(iter(fresh.values())).error
+            raise ServerError(f"{self._url}: not one of {len(fresh)} requests was answered: {first}")
+        return [_end_at_stop(fresh.get(key) or self._known[key], stop) for key in keys]
 
     # --------------------------------------------------------------------------------------------------------- requests
     @property
     def _url(self) -> str:
         return self.config.base_url.rstrip("/") + ("/chat/completions" if self.chat else "/completions")
-
-    def _build_prompt(self, prompt: str, instruction: str) -> dict[str, Any]:
-        return {"messages": self._build_messages(prompt, instruction)} if self.chat else {"prompt": prompt}
 
     def _build_messages(self, prompt: str, instruction: str) -> list[dict[str, str]]:
         system = [{"role": "system", "content": instruction}] if instruction else []
@@ -249,9 +247,8 @@ class Server:
         fault, reached = "", True
         for attempt in range(self.config.retries + 1):
             if attempt:
-                await asyncio.sleep(
-                    min(LONGEST_PAUSE, self.config.backoff * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
-                )
+                pause = min(LONGEST_PAUSE, self.config.backoff * 2 ** (attempt - 1))
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             await self._await_turn()
             try:
                 reply, data = await self._exchange(client, body)
@@ -273,28 +270,22 @@ class Server:
                     continue
             fault = f"HTTP {reply.status_code} {_shorten(data.decode('utf-8', 'replace'))}".rstrip()
             if reply.status_code in REFUSALS or reply.is_redirect:
-                raise ServerError(
-                    f"{self._url} refuses: {fault}: {REFUSALS.get(reply.status_code, 'correct base_url')}"
-                )
+                hint = REFUSALS.get(reply.status_code, "correct base_url")
+                raise ServerError(f"{self._url} refuses: {fault}: {hint}")
             if reply.status_code < 500 and reply.status_code not in PASSING:
                 return Answer("", error=fault)
             wait = _read_retry_after(reply.headers.get("retry-after"))
             if wait > LONGEST_WAIT:
-                raise ServerError(
-                    f"{self._url} takes no requests for {wait:,.0f} seconds ({fault}): repeat the command then, which"
-                    " goes on from here"
-                )
+                what = f"takes no requests for {wait:,.0f} seconds ({fault})"
+                raise ServerError(f"{self._url} {what}: repeat the command then, which goes on from here")
             self._next = max(self._next, time.monotonic() + wait)
         if not reached and not await self._is_alive(client):
-            raise ServerError(
-                f"{self.config.base_url} is gone ({fault}): start it again and repeat the command, which goes on from"
-                " here"
-            )
+            remedy = "start it again and repeat the command, which goes on from here"
+            raise ServerError(f"{self.config.base_url} is gone ({fault}): {remedy}")
         return Answer("", error=f"{fault}, {self.config.retries + 1} tries")
 
     async def _exchange(self, client: httpx2.AsyncClient, body: Mapping[str, Any]) -> tuple[httpx2.Response, bytes]:
-        """The reply and its bytes, all of it within the timeout. Raises `ValueError` for a body that is too long or
-        packed."""
+        """The reply and its bytes, within the timeout. Raises `ValueError` for a body that is too long or packed."""
         data = bytearray()
         async with (
             asyncio.timeout(self.config.timeout),
@@ -341,9 +332,8 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
 
 def _restore_answer(text: str, finish: str, tokens: int, dropped: int, error: str) -> Answer:
     """Raises `TypeError`."""
-    if not all(isinstance(word, str) for word in (text, finish, error)) or not all(
-        type(count) is int for count in (tokens, dropped)
-    ):
+    words, counts = (text, finish, error), (tokens, dropped)
+    if not all(isinstance(word, str) for word in words) or not all(type(count) is int for count in counts):
         raise TypeError("not as an answer is kept")
     return Answer(text, finish, tokens, dropped, error)
 
@@ -355,9 +345,9 @@ def _parse_reply(body: bytes) -> Answer:
         data = parse_json(body, "reply")
     except DataError as error:
         problem = str(error).removeprefix("reply: ")
-        raise ValueError(
-            f"not JSON: {_shorten(text) or 'an empty reply'}" if problem.startswith("not JSON, perhaps") else problem
-        ) from None
+        if problem.startswith("not JSON, perhaps"):
+            problem = f"not JSON: {_shorten(text) or 'an empty reply'}"
+        raise ValueError(problem) from None
     choices = data.get("choices") if isinstance(data, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
@@ -374,9 +364,9 @@ def _parse_reply(body: bytes) -> Answer:
     return Answer(content, finish, tokens if type(tokens) is int and 0 <= tokens < 1 << 40 else 0)
 
 
-def _cut_at_stop(answer: Answer, stop: Sequence[str]) -> Answer:
-    at = min((i for i in map(answer.text.find, stop) if i >= 0), default=None)
-    return answer if at is None else Answer(answer.text[:at], "stop", answer.tokens)
+def _end_at_stop(answer: Answer, stop: Sequence[str]) -> Answer:
+    text = cut_at_stop(answer.text, stop)
+    return answer if text == answer.text else Answer(text, "stop", answer.tokens)
 
 
 def _shorten(text: str) -> str:
@@ -388,11 +378,8 @@ def _read_retry_after(value: str | None) -> float:
     """Seconds, from a number or a date."""
     if not value:
         return 0.0
-    try:
+    with suppress(ValueError):
         return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
+    with suppress(ValueError, OverflowError):
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return 0.0
+    return 0.0

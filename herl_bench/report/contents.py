@@ -113,7 +113,7 @@ def describe_run(run: FinishedRun) -> Contents:
 
 def _pair_samples(run: FinishedRun, place: int, before: Sample, after: Sample) -> Pair:
     state = _name_change(before.outcome, after.outcome)
-    sides = before.response, after.response, list_missed(before), list_missed(after)
+    sides = before.response, after.response, before.missed, after.missed
     return Pair(run.task, "training", run.seed, place, state, *sides)
 
 
@@ -123,8 +123,3 @@ def _name_change(before: float | None, after: float | None) -> str:
     if after == before:
         return "right" if after >= 1 else "wrong"
     return "fixed" if after > before else "broken"
-
-
-def list_missed(sample: Sample) -> tuple[str, ...]:
-    """The criteria that its response does not meet; those that could not be decided are no part of it."""
-    return tuple(name for name, met in sample.criteria.items() if met is False)

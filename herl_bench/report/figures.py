@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
-from herl_bench.compare.schema import ArmScore, BandPoint, Comparison, RunRecord, TaskItems
+from herl_bench.compare.schema import ArmScore, BandPoint, Comparison, Interval, RunRecord, TaskItems
 from herl_bench.report import charts
 from herl_bench.report.charts import Curve, Dot
 from herl_bench.report.drawing import Chart
@@ -15,12 +15,9 @@ from herl_bench.report.page import format_number, format_signed
 def plot_overview(comparison: Comparison) -> Chart | None:
     """What the verdicts rest on: every contrast's difference with its interval, against 0."""
     places, several = place_arms(comparison), len(comparison.tasks) > 1
-    dots = [
-        Dot(f"{c.task}: {c.arm}" if several else c.arm, places[c.arm], value, c.difference.low, c.difference.high)
-        for c in comparison.contrasts
-        if (value := c.difference.value) is not None
-    ]
-    if not dots:
+    names = [f"{c.task}: {c.arm}" if several else c.arm for c in comparison.contrasts]
+    rows = zip(names, comparison.contrasts, strict=True)
+    if not (dots := place_dots((name, places[c.arm], c.difference, None) for name, c in rows)):
         return None
     metrics = dict.fromkeys(name_metric(task.metric) for task in comparison.tasks)
     less = {not task.higher_is_better for task in comparison.tasks}
@@ -48,11 +45,7 @@ def plot_task(
         label = f"{metric} {what} over generated tokens on {task}: {ends}"
         return charts.plot_curves(curves, y_label=f"{metric}, {how}", label=label, target=target)
 
-    if dots := [
-        Dot(arm.arm, places[arm.arm], value, arm.score.low, arm.score.high, arm.before.value)
-        for arm in arms
-        if (value := arm.score.value) is not None
-    ]:
+    if dots := place_dots((arm.arm, places[arm.arm], arm.score, arm.before.value) for arm in arms):
         found["scores"] = plot_ranking(dots, f"{metric}{' after training' if runs else ''} on {task}", metric)
     if curves := [_curve(arm.arm, places, arm.curve) for arm in arms if arm.curve]:
         target = next((arm.target for arm in arms if arm.target is not None), None) if len(arms) > 1 else None
@@ -64,6 +57,11 @@ def plot_task(
         label = f"Predicted against measured improvement of revisions on {task}; the numbers are in the table below"
         found["calibration"] = charts.plot_calibration(bins, label=label)
     return found
+
+
+def place_dots(rows: Iterable[tuple[str, int, Interval, float | None]]) -> list[Dot]:
+    """Those that have a value. rows: name, place, interval, and the score before training."""
+    return [Dot(name, place, i.value, i.low, i.high, before) for name, place, i, before in rows if i.value is not None]
 
 
 def plot_ranking(dots: Sequence[Dot], what: str, metric: str) -> Chart:

@@ -24,6 +24,7 @@ from herl_bench.report.palette import PALETTE
 PAGES = Path(__file__).parent / "pages"
 ROOM = 5_000_000
 """Characters of packed texts on a page; the rest of a page takes well under another million."""
+POLICY = "default-src 'none'; style-src '{}'; script-src '{}'; img-src data:; base-uri 'none'; form-action 'none'"
 LIMITS = (None, 4000, 2000, 1000, 500, 250, 120, 60)
 
 
@@ -47,10 +48,7 @@ def render(template: str, *, texts: Mapping[str, Any] | None = None, **context: 
         **context,
         style=Markup(style),
         script=Markup(script),
-        policy=(
-            f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; base-uri"
-            " 'none'; form-action 'none'"
-        ),
+        policy=POLICY.format(_hash(style), _hash(script)),
         data=Markup(data),
         cut=cut,
     )
@@ -80,7 +78,6 @@ def _shorten(value: Any, limit: int) -> Any:
 
 def _read_style() -> str:
     """The style sheet with the palette in front: one source for pages and PNG."""
-
     light, dark = ("".join(f"--{role}:{color};" for role, color in colors.items()) for colors in PALETTE.values())
     roles = "".join(f".{role}{{--c:var(--{role})}}" for role in PALETTE["light"])
     colors = f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}{roles}\n"

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any
 
 from herl_bench.errors import UsageError
 from herl_bench.runs import RunFiles
@@ -42,24 +42,6 @@ class CellEnd:
     cell: Cell
     code: int
     reason: str = ""
-
-
-class Pool(Protocol):
-    """Where cells run."""
-
-    def has_room(self) -> bool:
-        """Can another cell be started?"""
-
-    def start(self, cell: Cell) -> None: ...
-
-    def collect(self) -> list[CellEnd]:
-        """The cells that ended since the last call."""
-
-    def stop(self) -> None:
-        """Ask what still runs to save a checkpoint and end."""
-
-    def close(self) -> None:
-        """End what still runs at once."""
 
 
 @dataclass(frozen=True)
@@ -108,24 +90,22 @@ def run_cells(
 
 # --------------------------------------------------------------------------------------------------- a cell's process
 def build_command(cell: Cell) -> list[str]:
-    """Starts the run, in a process that the kernel kills when the one that started it ends, however that ends."""
-    words = [
-        sys.executable,
-        "-c",
-        DIE_WITH_PARENT,
-        "-m",
-        "herl_bench",
-        "run",
-        "--resume",
-        str(cell.directory.absolute()),
-    ]
+    """Python's arguments for the run, in a process that the kernel kills when its parent ends, however that ends."""
+    words = ["-c", DIE_WITH_PARENT, "-m", "herl_bench", "run", "--resume", str(cell.directory.absolute())]
     return [*words, "--trust_remote_code"] if cell.trust_remote_code else words
 
 
-def build_environment() -> dict[str, str]:
-    """One thread per cell: for small policies more threads only wait for each other, and results depend on their
-    number."""
-    return {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+def start_process(arguments: Sequence[str], log: IO[bytes], **options: Any) -> subprocess.Popen[bytes]:
+    """Python, writing all it says into the log. One thread per cell: for small policies more threads only wait for each
+    other, and results depend on their number."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={"OMP_NUM_THREADS": "1", **os.environ},
+        **options,
+    )
 
 
 def find_last_words(log: Path, code: int) -> str:
@@ -152,31 +132,28 @@ class LocalPool:
         self.processes: dict[Cell, subprocess.Popen[bytes]] = {}
 
     def has_room(self) -> bool:
+        """Can another cell be started?"""
         return len(self.processes) < self.jobs
 
     def start(self, cell: Cell) -> None:
         with saving(cell.log), open(cell.log, "wb") as log:
-            self.processes[cell] = subprocess.Popen(
-                build_command(cell),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=build_environment(),
-                pass_fds=[self.lock],
-                process_group=0,  # Ctrl-C is the sweep's to pass on
-            )
+            # of a process group of its own: Ctrl-C is the sweep's to pass on
+            self.processes[cell] = start_process(build_command(cell), log, pass_fds=[self.lock], process_group=0)
 
     def collect(self) -> list[CellEnd]:
+        """The cells that ended since the last call."""
         ended = [(cell, code) for cell, process in self.processes.items() if (code := process.poll()) is not None]
         for cell, _ in ended:
             del self.processes[cell]
         return [CellEnd(cell, code, find_last_words(cell.log, code)) for cell, code in ended]
 
     def stop(self) -> None:
+        """Ask what still runs to save a checkpoint and end."""
         for process in self.processes.values():
             process.send_signal(signal.SIGINT)
 
     def close(self) -> None:
+        """End what still runs at once."""
         for process in self.processes.values():
             process.kill()
             process.wait()
@@ -210,7 +187,7 @@ class RayPool:
     def start(self, cell: Cell) -> None:
         places = [str(path.absolute()) for path in (cell.directory, cell.log, self.folder / ".sweep")]
         task = self.remote.options(name=f"herl-bench {cell.directory.name}")
-        self.tasks[task.remote(build_command(cell)[1:], *places, self.token)] = cell
+        self.tasks[task.remote(build_command(cell), *places, self.token)] = cell
 
     def collect(self) -> list[CellEnd]:
         ready, _ = self.ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=0) if self.tasks else ([], [])
@@ -244,16 +221,13 @@ def run_on_node(words: Sequence[str], directory: str, log: str, token_file: str,
     if RunFiles(Path(directory)).finished:  # the node was lost between the cell's end and the report of it
         return 0, ""
     with open(log, "ab") as file:
-        process = subprocess.Popen(
-            [sys.executable, *words],
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=build_environment(),
-        )
+        process = start_process(words, file)
         try:
             code = process.wait()
         except KeyboardInterrupt:  # how Ray cancels a task
             process.send_signal(signal.SIGINT)
             code = process.wait()
     return code, find_last_words(Path(log), code)
+
+
+Pool = LocalPool | RayPool

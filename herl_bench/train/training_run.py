@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from herl_bench.budget import Budget
 from herl_bench.errors import SaveError, UsageError
-from herl_bench.evaluate.sampling import ResolvedSampling, Sampling, default_max_new_tokens, resolve_sampling
+from herl_bench.evaluate.sampling import Sampling, default_max_new_tokens, resolve_sampling
+from herl_bench.policy.answerer import ResolvedSampling
 from herl_bench.runs import METRICS, ROLLOUTS, RunFiles
 from herl_bench.saving import Log, saving, sync, write_sums
 from herl_bench.settings import Settings

@@ -4,12 +4,13 @@ in process, real models."""
 import json
 import math
 import types as modules
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from herl_bench import Criterion, Example, HindsightTemplate, Metric, Rubric, SandboxProvider, Task, hookimpl
+from herl_bench import Criterion, Example, HindsightTemplate, Method, Metric, Rubric, SandboxProvider, Task, hookimpl
 from herl_bench.cli import cli, run_command
 from herl_bench.cli.score_tables import find_interval
 from herl_bench.compare.finished_runs import read_run
@@ -189,6 +190,23 @@ def test_a_budget_that_pays_for_no_step_is_said(capsys, tmp_path, data, checkpoi
     assert err == ""
     with pytest.raises(UsageError, match=r"no metrics\.jsonl, or an empty one: nothing was trained"):
         read_run(tmp_path / "runs" / "convert-ppo-s0")
+
+
+@dataclass(frozen=True)
+class IdleConfig:
+    rounds: int = 1
+
+
+def test_a_method_that_samples_nothing_is_not_said_to_lack_a_budget(capsys, tmp_path, data, checkpoint):
+    host, module = convert(read=apart), modules.ModuleType("herl_idle")
+    module.methods = hookimpl(specname="herl_methods")(lambda: [Method("idle", IdleConfig, lambda run: None, "")])
+    host.manager.register(module, name="idle")
+    host.plugins.append(Plugin("idle", "herl-idle", "1", ""))
+    run = ("run", "--task", "convert", "--method", "idle", "--data", data, "--output_dir", tmp_path / "runs")
+    code, out, _ = command(capsys, host, *run, "--model", checkpoint)
+    assert code == 0
+    assert "Warning: nothing was trained: method idle sampled no responses.\n" in out
+    assert "raise --budget" not in out
 
 
 @pytest.mark.parametrize("broken", [{"score": boom}, {"right": boom}], ids=["metric", "check"])

@@ -17,9 +17,9 @@ from herl_bench.compare.schema import Comparison, from_json
 from herl_bench.compare.statistics import items_interval, mcnemar
 from herl_bench.evaluate.evaluation import Evaluation
 from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
-from herl_bench.evaluate.sampling import ResolvedSampling
 from herl_bench.evaluate.tally import sum_up
 from herl_bench.plugins import load_host
+from herl_bench.policy.answerer import ResolvedSampling
 from herl_bench.types import Environment
 
 ITEMS = 40

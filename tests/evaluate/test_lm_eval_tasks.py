@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers.evaluations import list_columns
 from herl_bench_bbh.data import SUBTASKS, read_all
 from herl_bench_bbh.solvers import solve
 from herl_bench_bbh.world import KINDS, read_answer, write_prompt
 
 from herl_bench.data.sources import EVAL_SEED
-from herl_bench.evaluate.lm_eval_tasks import find_environment, judge_results, list_columns, offer_documents
+from herl_bench.evaluate.lm_eval_tasks import find_environment, judge_results, offer_documents
 from herl_bench.locate import tasks_path
 from herl_bench.rubric import judge
 from herl_bench.types import Example

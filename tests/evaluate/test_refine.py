@@ -13,8 +13,7 @@ from helpers.servers import command, reply, server
 
 from herl_bench.evaluate.judging import judge_responses
 from herl_bench.evaluate.refine import Refinement, reference_free_score, refine
-from herl_bench.evaluate.sampling import ResolvedSampling
-from herl_bench.policy.answerer import Answer
+from herl_bench.policy.answerer import Answer, ResolvedSampling
 from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE
 from herl_bench.types import Environment
 
@@ -33,7 +32,7 @@ class Author:
         self.asked: list[str] = []
         self.seeds: list[int] = []
 
-    def answer(self, prompts: Sequence[str], *, seeds: Sequence[int], **_: Any) -> list[Answer]:
+    def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
         self.asked += prompts
         self.seeds += seeds
         return [

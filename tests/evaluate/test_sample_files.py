@@ -9,7 +9,7 @@ from helpers.evaluations import ENVIRONMENT, evaluation, rows, write_evaluation
 from herl_bench.errors import SaveError
 from herl_bench.evaluate.result_files import read_summary
 from herl_bench.evaluate.sample_files import SampleWriter
-from herl_bench.evaluate.sampling import ResolvedSampling
+from herl_bench.policy.answerer import ResolvedSampling
 
 
 def test_the_files_hold_every_column(tmp_path):

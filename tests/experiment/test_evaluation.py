@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import herl_bench as hb
 from herl_bench.cli import main
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
+from herl_bench.plugins import load_host
 
 MORE = {"limit": 4, "max_new_tokens": 6}
 
@@ -29,6 +31,15 @@ def test_it_is_the_command(tmp_path, capsys):
     )
     assert ours == theirs
     assert found.results in list((tmp_path / "call" / "tiny").iterdir())
+
+
+def test_a_run_that_was_loaded_is_taken_as_its_folder_is(tmp_path):
+    shutil.copytree(load_host().get("task", "gsm8k").policy, tmp_path / "run" / "final")
+    (tmp_path / "run" / "config.yaml").write_text("task: gsm8k\nmodel: tiny\ndata: synthetic\n")
+    run = hb.load_run(tmp_path / "run")
+    found = hb.evaluate(None, run, output_path=tmp_path / "out", **MORE)
+    assert (found.task, found.of, found.source) == ("gsm8k", str(run.directory), "synthetic")
+    assert found.rows == hb.evaluate("gsm8k", str(run.directory), output_path=tmp_path / "other", **MORE).rows
 
 
 def test_what_comes_back_shows_itself():

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from herl_bench.evaluate.evaluation import Evaluation
 from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
+from herl_bench.evaluate.lm_eval_tasks import name_column
+from herl_bench.evaluate.result_files import criterion_column
 from herl_bench.evaluate.sample_files import SampleWriter
-from herl_bench.evaluate.sampling import ResolvedSampling
 from herl_bench.evaluate.tally import sum_up
-from herl_bench.policy.answerer import Answer
+from herl_bench.policy.answerer import Answer, ResolvedSampling
 from herl_bench.types import Criterion, Environment, Example, Metric, Rubric, Task
 
 TASK = Task(
@@ -47,6 +48,12 @@ ENVIRONMENT = Environment(TASK, RUBRIC, NO_TEMPLATE, METRICS)
 
 def rows(examples=EXAMPLES, responses=RESPONSES, **more):
     return judge_responses(ENVIRONMENT, examples, responses, **more)
+
+
+def list_columns(environment):
+    """Column → is higher better. The `metric_list` of the task's file for lm-eval must name all of them."""
+    criteria = {criterion_column(criterion.name): True for criterion in environment.rubric.criteria}
+    return {name_column(metric): metric.higher_is_better for metric in environment.metrics} | criteria
 
 
 def evaluation():

@@ -18,9 +18,8 @@ from herl_bench_humaneval import checks
 from herl_bench.evaluate.evaluation import Evaluation
 from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
 from herl_bench.evaluate.refine import is_replacement
-from herl_bench.evaluate.sampling import ResolvedSampling
 from herl_bench.evaluate.tally import Tally, sum_up
-from herl_bench.policy.answerer import Answer
+from herl_bench.policy.answerer import Answer, ResolvedSampling
 from herl_bench.rubric import judge
 from herl_bench.sandbox.model import Assertion, Verdict
 from herl_bench.train.bonus import Bonus

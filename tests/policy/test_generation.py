@@ -10,13 +10,14 @@ import torch
 from helpers.checkpoints import make_policy
 
 from herl_bench.errors import UsageError
+from herl_bench.policy import generation
 from herl_bench.policy.generation import fit_prompts, generate
 
 PROMPTS = ["abc", "a much longer prompt", "x", "abc", "yes?", "x", "zz", "abc"]
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "sliding", "gpt2", "recurrent"])
-def test_greedy_tokens_are_those_of_transformers(tmp_path: Path, kind: str) -> None:
+def test_greedy_tokens_are_those_of_transformers(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = make_policy(tmp_path, kind)
     prompts = policy.encode(PROMPTS)
     alone = [
@@ -26,8 +27,9 @@ def test_greedy_tokens_are_those_of_transformers(tmp_path: Path, kind: str) -> N
     # An end token that some of these responses reach at different times, so that rows leave the batch.
     policy.model.generation_config.eos_token_id = alone[1][7]
     ends = [r.index(alone[1][7]) + 1 if alone[1][7] in r else 24 for r in alone]
-    for batch_size in (None, 3):
-        ours = generate(policy, prompts, temperature=0, max_new_tokens=24, batch_size=batch_size)
+    for most_rows in (generation.MOST_ROWS, 3):
+        monkeypatch.setattr(generation, "MOST_ROWS", most_rows)
+        ours = generate(policy, prompts, temperature=0, max_new_tokens=24)
         assert [list(c.ids) for c in ours] == [r[:end] for r, end in zip(alone, ends, strict=True)]
         assert [c.finish for c in ours] == [
             "eos" if end < 24 or r[-1] == alone[1][7] else "length" for r, end in zip(alone, ends, strict=True)

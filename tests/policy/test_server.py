@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from email.utils import formatdate
 from itertools import islice
 
@@ -22,13 +23,14 @@ from herl_bench.cli import main
 from herl_bench.data.sources import EVAL_SEED
 from herl_bench.errors import ServerError, UsageError
 from herl_bench.plugins import load_host
+from herl_bench.policy.answerer import ResolvedSampling
 from herl_bench.policy.load import load_policy
 from herl_bench.policy.server import open_server
 from herl_bench.testing import tiny_checkpoint
 
 TASK = load_host().get("task", "gsm8k")
 ITEMS = list(islice(TASK.world.examples("eval", EVAL_SEED, TASK.world.difficulty), 40))
-HOW = {"instruction": "", "stop": ["Question:"], "temperature": 0.0, "max_new_tokens": 4}
+HOW = ResolvedSampling(stop=["Question:"], temperature=0.0, max_new_tokens=4)
 
 
 # -------------------------------------------------------------------------------------------------------- a real server
@@ -117,12 +119,12 @@ def test_a_server_that_is_killed_midway_is_asked_nothing_twice(tmp_path, chat_mo
         # template.
         policy, prompts = load_policy(chat_model), [e.prompt for e in ITEMS[:3]]
         base_model = open_server({"base_url": base, "model": str(chat_model), "api": "completions"})
-        assert [a.finish for a in base_model.answer(prompts, seeds=[0, 1, 2], **HOW)] == ["length"] * 3
+        assert [a.finish for a in base_model.answer(prompts, seeds=[0, 1, 2], sampling=HOW)] == ["length"] * 3
     (samples,) = (tmp_path / "out").rglob("samples_*.jsonl")
     rows = [json.loads(line) for line in samples.read_text().splitlines()]
     texts = [row["resps"][0][0] for row in rows if "herl_bench" in row]
     local = policy.answer(
-        [e.prompt for e in ITEMS], seeds=range(40), **{**HOW, "instruction": TASK.instruction, "stop": []}
+        [e.prompt for e in ITEMS], seeds=range(40), sampling=replace(HOW, instruction=TASK.instruction, stop=[])
     )
     assert texts == [a.text for a in local]
     assert not list((tmp_path / "out").rglob("*.part"))
@@ -176,7 +178,7 @@ def test_garbage_is_an_error_that_counts_as_wrong_with_its_number_beside(capsys,
 def test_what_passes_is_asked_again(trouble):
     with server(lambda prompt, n: trouble if n < 3 else reply("4")) as (url, seen):
         model = open_server({"base_url": url, "model": "M", "retries": 2, "backoff": 0.001})
-        answers = model.answer(["a", "b"], seeds=[0, 1], **HOW)
+        answers = model.answer(["a", "b"], seeds=[0, 1], sampling=HOW)
     assert ([a.text for a in answers], [a.tokens for a in answers], len(seen)) == (["4", "4"], [2, 2], 6)
 
 
@@ -184,9 +186,9 @@ def test_a_request_says_what_was_asked_for():
     with server(lambda prompt, n: reply("4 Question: 5")) as (url, seen):
         model = open_server({"base_url": url, "model": "M"})
         (answer,) = model.answer(
-            ["a"], seeds=[7], **{**HOW, "instruction": "Be brief.", "stop": list("123456 "), "temperature": 0.5}
+            ["a"], seeds=[7], sampling=replace(HOW, instruction="Be brief.", stop=list("123456 "), temperature=0.5)
         )
-        model.answer(["b"], seeds=[7], **{**HOW, "stop": []})
+        model.answer(["b"], seeds=[7], sampling=replace(HOW, stop=[]))
     assert (answer.text, answer.finish) == ("", "stop")  # all stop strings hold, though a request carries four at most
     assert seen[0][3] == {
         "model": "M",
@@ -201,7 +203,7 @@ def test_a_request_says_what_was_asked_for():
 
 def test_it_waits_as_long_as_it_is_told_to():
     with server(lambda prompt, n: (429, {"Retry-After": "0.3"}, "") if n == 1 else reply("4")) as (url, seen):
-        open_server({"base_url": url, "model": "M", "backoff": 0}).answer(["a"], seeds=[0], **HOW)
+        open_server({"base_url": url, "model": "M", "backoff": 0}).answer(["a"], seeds=[0], sampling=HOW)
     assert seen[1][1] - seen[0][1] >= 0.3
 
 
@@ -220,7 +222,7 @@ def test_as_many_at_once_as_allowed_and_no_more():
 
     with server(respond) as (url, _):
         answers = open_server({"base_url": url, "model": "M", "concurrency": 3}).answer(
-            list("abcdefghi"), seeds=range(9), **HOW
+            list("abcdefghi"), seeds=range(9), sampling=HOW
         )
     assert [a.text for a in answers] == list("abcdefghi")
     assert most[0] == 3
@@ -229,7 +231,7 @@ def test_as_many_at_once_as_allowed_and_no_more():
 def test_the_rate_limit_is_kept():
     with server(lambda prompt, n: reply("4")) as (url, seen):
         open_server({"base_url": url, "model": "M", "requests_per_minute": 600}).answer(
-            list("abcd"), seeds=range(4), **HOW
+            list("abcd"), seeds=range(4), sampling=HOW
         )
     at = sorted(t for _, t, *_ in seen)
     assert at[-1] - at[0] >= 0.27
@@ -238,11 +240,11 @@ def test_the_rate_limit_is_kept():
 def test_the_same_request_is_made_once_and_kept(tmp_path):
     args = {"model": "M", "cache": str(tmp_path / "cache.jsonl")}
     with server(lambda prompt, n: reply(f"{prompt}{n}")) as (url, seen):
-        first = open_server({"base_url": url, **args}).answer(["a", "a", "b"], seeds=[0, 1, 2], **HOW)
+        first = open_server({"base_url": url, **args}).answer(["a", "a", "b"], seeds=[0, 1, 2], sampling=HOW)
         with open(args["cache"], "a") as file:
             file.write('{"key": "torn')
-        again = open_server({"base_url": url, **args}).answer(["b", "a", "c"], seeds=[0, 1, 2], **HOW)
-        third = open_server({"base_url": url, **args}).answer(["c"], seeds=[0], **HOW)
+        again = open_server({"base_url": url, **args}).answer(["b", "a", "c"], seeds=[0, 1, 2], sampling=HOW)
+        third = open_server({"base_url": url, **args}).answer(["c"], seeds=[0], sampling=HOW)
     assert [a.text for a in first + again + third] == ["a1", "a1", "b1", "b1", "a1", "c1", "c1"]
     assert len(seen) == 3
 
@@ -378,7 +380,7 @@ def head(headers, length):
 
 def asked(url, **more):
     made = open_server({"base_url": url, "model": "M", "retries": 0, "backoff": 0, **more})
-    (answer,) = made.answer(["2 + 2?"], seeds=[1], **HOW)
+    (answer,) = made.answer(["2 + 2?"], seeds=[1], sampling=HOW)
     return answer
 
 
@@ -468,7 +470,7 @@ def test_a_file_of_answers_that_is_none_is_one_line(tmp_path, row):
 def test_in_a_running_event_loop():
     async def inside():
         return open_server({"base_url": base, "model": "m"}).answer(
-            ["a", "b"], instruction="", stop=(), temperature=0.0, max_new_tokens=4, seeds=[1, 2]
+            ["a", "b"], seeds=[1, 2], sampling=replace(HOW, stop=())
         )
 
     with server(lambda prompt, n: reply(f"to {prompt}")) as (base, _):

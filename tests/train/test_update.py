@@ -120,3 +120,4 @@ def test_a_policy_that_is_not_the_same_twice_is_refused(tmp_path: Path, checkpoi
     )
     with pytest.raises(HerlBenchError, match="the ratio of the first minibatch is off 1"):
         train(run)
+    assert run.budget.optimizer_steps == 0  # before anything was learnt from it

@@ -134,8 +134,8 @@ def find_effects(source: str, tree: ast.Module, free: frozenset[str]) -> tuple[s
         elif isinstance(node, ast.MatchClass) and spell_dotted(node.cls) in free:
             doubt = f"match the class {spell_dotted(node.cls)}"
         elif isinstance(node, ast.Call):
-            given = [*node.args, *(word.value for word in node.keywords)]
-            texts = [part.value for part in given if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+            arguments = [*node.args, *(word.value for word in node.keywords)]
+            texts = [part.value for part in arguments if isinstance(part, ast.Constant) and isinstance(part.value, str)]
             if "patch" in words and words & imported and not any(text.endswith(OWN_STREAMS) for text in texts):
                 replaces = next(iter(texts), name)
             elif words & set(WORLD.split()) or (
@@ -157,9 +157,9 @@ def checks_only_program(tree: ast.Module, free: frozenset[str]) -> bool:
     """Is `check` only ever given what the program defines? A wrapper of the tests' own may call it otherwise than
     `check` shows."""
     nodes = list(ast.walk(tree))
-    given = [node.args[0] for node in nodes if isinstance(node, ast.Call) and is_check(node.func) and node.args]
+    tested = [node.args[0] for node in nodes if isinstance(node, ast.Call) and is_check(node.func) and node.args]
     uses = sum(map(is_check, nodes))
-    return uses == len(given) and all(isinstance(argument, ast.Name) and argument.id in free for argument in given)
+    return uses == len(tested) and all(isinstance(argument, ast.Name) and argument.id in free for argument in tested)
 
 
 def is_check(node: ast.AST) -> bool:
@@ -244,7 +244,7 @@ class _Writer(ast.NodeTransformer):
                 run = []
             if call is not None:
                 run.append((len(self.sites), call))
-            new.append(self._guarded(node))
+            new.append(self._guard(node))
         self._foresee(run)
         return new
 
@@ -256,15 +256,15 @@ class _Writer(ast.NodeTransformer):
         for i, (site, _) in enumerate(run):
             self.sites[site] = self.sites[site]._replace(ahead=(first + i + 1, len(self.calls)))
 
-    def _guarded(self, node: ast.stmt) -> ast.stmt:
+    def _guard(self, node: ast.stmt) -> ast.stmt:
         if isinstance(node, ast.FunctionDef) and node.name == "check":
             names = self.names
             stored = {
                 part.id for part in ast.walk(node) if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)
             }
             stored |= {part.name for part in ast.walk(node) if isinstance(part, ast.FunctionDef | ast.ClassDef)}
-            given = node.args.args[:1] if self.checks_program and not node.decorator_list else []
-            self.names = frozenset({*names, *(argument.arg for argument in given)} - stored)
+            parameters = node.args.args[:1] if self.checks_program and not node.decorator_list else []
+            self.names = frozenset({*names, *(parameter.arg for parameter in parameters)} - stored)
             node.body = self.main_body(node.body)
             self.names = names
             new: ast.stmt = node

@@ -17,15 +17,15 @@ SHOWN = 120
 @contextlib.contextmanager
 def open_files(stdin: str) -> Iterator[tuple[int, int]]:
     """Descriptors of a file that holds the input and of an empty one for the output."""
-    given, taken = os.memfd_create("stdin"), os.memfd_create("stdout")
+    source, sink = os.memfd_create("stdin"), os.memfd_create("stdout")
     try:
-        with open(given, "wb", closefd=False) as file:
+        with open(source, "wb", closefd=False) as file:
             file.write(stdin.encode("utf-8", "surrogatepass"))
-        os.lseek(given, 0, os.SEEK_SET)
-        yield given, taken
+        os.lseek(source, 0, os.SEEK_SET)
+        yield source, sink
     finally:
-        os.close(given)
-        os.close(taken)
+        os.close(source)
+        os.close(sink)
 
 
 def read_output(descriptor: int) -> bytes:

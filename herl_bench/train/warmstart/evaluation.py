@@ -54,9 +54,9 @@ def evaluate_policy(
     }
     words[ANOTHERS] = _exchange_words(failed, words[levels[0]])
     repaired = {}
-    for level, told in words.items():
-        guided = [(i, example, text) for i, (example, text, _) in enumerate(failures) if told[i]]
-        prompts = [write_revision_prompt(template, example, told[i], text) for i, example, text in guided]
+    for level, guidance in words.items():
+        guided = [(i, example, text) for i, (example, text, _) in enumerate(failures) if guidance[i]]
+        prompts = [write_revision_prompt(template, example, guidance[i], text) for i, example, text in guided]
         revisions = _write(policy, environment, prompts, 0.0)
         right, _ = _judge(environment, [example for _, example, _ in guided], [c.text for c in revisions])
         fixed = {i for (i, _, _), ok in zip(guided, right, strict=True) if ok}
