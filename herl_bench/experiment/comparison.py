@@ -134,6 +134,7 @@ def compare(
     Raises `UsageError` for what cannot be compared, among it arms that differ in more than their method (unless
     `allow_unequal`), and `SweepStopped` where a signal ended the sweep. Runs that failed are in `failed`.
     """
+    runs = [runs] if isinstance(runs, (str, os.PathLike)) else runs
     metrics = [metric] if isinstance(metric, str) else list(metric or ())
     terms = Terms(shlex.join(command_line()), margin, allow_unequal)
     if runs:

@@ -105,7 +105,14 @@ def score(
         file, name = str(responses), ""
         if not isinstance(responses, (str, Path)):
             file, name = f"{folder}/rows.jsonl", "responses"
-            Path(file).write_text("".join(json.dumps(dict(row)) + "\n" for row in responses), encoding="utf-8")
+            try:
+                text = "".join(json.dumps(dict(row)) + "\n" for row in responses)
+            except (TypeError, ValueError):
+                raise UsageError(
+                    "responses: a file, or rows that JSON can hold, each with an id and a response: of a run,"
+                    " run.rollouts; of a DataFrame, frame.to_dict('records')"
+                ) from None
+            Path(file).write_text(text, encoding="utf-8")
         found = carry_out(load_host(), Request(file=file, name=name, **asked))
     found.check()
     return found

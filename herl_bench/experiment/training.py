@@ -88,6 +88,7 @@ def train(
     """
     named = {"task": task, "method": method, "model": model, "data": data, "budget": budget, "seed": seed}
     given = {name: value for name, value in named.items() if value is not None} | settings
+    given |= {name: os.fspath(value) for name, value in given.items() if isinstance(value, os.PathLike)}
     if trust_remote_code:
         given["trust_remote_code"] = trust_remote_code
     _check_kinds(given)
@@ -119,7 +120,7 @@ def _check_kinds(given: Mapping[str, Any]) -> None:
             raise UsageError(f"{name}: write each setting as a keyword, such as learning_rate=1e-4, or pass config")
     for name in ("task", "method", "model", "data", "rubric", "template", "sandbox"):
         kind = type(given.get(name, ""))
-        if not issubclass(kind, (str, os.PathLike)):
+        if kind is not str:
             raise UsageError(f"{name} is told by its name or folder, as a string or path, not by a {kind.__name__}")
     if not isinstance(given.get("seed", 0), (str, SupportsInt)):
         raise UsageError("seed: a run has one, a whole number; herl_bench.compare trains with several")

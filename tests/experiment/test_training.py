@@ -174,3 +174,15 @@ def test_an_evaluation_that_was_killed_before_its_samples_had_a_name_is_made_aga
     (samples,) = (directory / "eval" / label).glob("samples_*")
     assert again.finished
     assert len(again.evaluation(label).samples) == kept.count(b"\n")
+
+
+def test_a_run_stands_for_its_folder(run):
+    assert hb.train(resume=run) == run
+    with pytest.raises(UsageError, match="nothing to compare"):
+        hb.compare(run)
+
+
+@pytest.mark.parametrize("responses", [{"id": "a", "response": "b"}, ["a"], [1], [{"id": {1}}], None])
+def test_responses_that_are_no_rows_are_one_line(responses):
+    with pytest.raises(UsageError, match=r"responses: a file, or rows .* frame\.to_dict\('records'\)"):
+        hb.score(responses, "gsm8k")
