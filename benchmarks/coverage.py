@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from herl_bench.compare import statistics
+from herl_bench.comparison import statistics
 
 RESULTS = Path(__file__).parent / "results" / "coverage.json"
 BOOTSTRAP_DRAWS = 500

@@ -315,7 +315,7 @@ def try_rubric(name: str, data: bytes) -> None:
 
 
 def try_responses(name: str, data: bytes) -> None:
-    from herl_bench.evaluate.stored_responses import open_items, read_stored
+    from herl_bench.evaluation.stored_responses import open_items, read_stored
 
     items = open_items(TASK, "synthetic")
     with write_file(name, data) as path:
@@ -347,14 +347,14 @@ def try_config(name: str, data: bytes) -> None:
 
 
 def try_results(name: str, data: bytes) -> None:
-    from herl_bench.evaluate.result_files import read_summary
+    from herl_bench.evaluation.result_files import read_summary
 
     with write_file("results_1.json", data) as path:
         assert isinstance(read_summary(path.parent), dict)
 
 
 def try_answers(name: str, data: bytes) -> None:
-    from herl_bench.compare.answer_files import read_answers
+    from herl_bench.comparison.answer_files import read_answers
 
     with write_file(name, data) as path:
         values = [

@@ -34,7 +34,7 @@ import accelerate  # noqa: F401 (loaded once, for all that is forked)
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM  # noqa: F401
 
-import herl_bench.train.herl  # noqa: F401
+import herl_bench.training.herl  # noqa: F401
 from herl_bench.cli import main
 from herl_bench.testing import tiny_checkpoint
 

@@ -28,7 +28,7 @@ from typing import Any
 
 from herl_bench_bbh.answers import read_options
 
-from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
+from herl_bench.evaluation.judging import NO_TEMPLATE, judge_responses
 from herl_bench.experiment.resolve import find_metrics, find_rubric, open_sandbox
 from herl_bench.plugins import load_host
 from herl_bench.types import Environment, Example, Task

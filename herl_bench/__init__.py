@@ -5,8 +5,6 @@ What a plugin author needs is importable from here; so is what runs an experimen
 """
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.answers import answer_text
@@ -30,10 +28,10 @@ from herl_bench.types import (
 )
 
 if TYPE_CHECKING:
-    from herl_bench.experiment.comparison import compare
-    from herl_bench.experiment.evaluation import evaluate
-    from herl_bench.experiment.scoring import score
-    from herl_bench.experiment.training import train
+    from herl_bench.experiment.compare import compare
+    from herl_bench.experiment.evaluate import evaluate
+    from herl_bench.experiment.score import score
+    from herl_bench.experiment.train import train
     from herl_bench.runs import Run, load_run
 
 __version__ = "0.1.0"
@@ -67,32 +65,22 @@ __all__ = [
 
 _CALLS = {
     "Run": "runs",
-    "compare": "experiment.comparison",
-    "evaluate": "experiment.evaluation",
+    "compare": "experiment.compare",
+    "evaluate": "experiment.evaluate",
     "load_run": "runs",
-    "score": "experiment.scoring",
-    "train": "experiment.training",
+    "score": "experiment.score",
+    "train": "experiment.train",
 }
 """What is imported at its first use, because that costs an import of torch or so, and where it lives."""
 
 
-class _Face(ModuleType):
-    """`train`, `evaluate` and `compare` are calls here, and subpackages have these names too. Importing a subpackage
-    sets it on this package; it must not take the call's place."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in _CALLS:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = getattr(importlib.import_module(f"{__name__}.{_CALLS[name]}"), name)
-        setattr(self, name, found)
-        return found
-
-    def __dir__(self) -> list[str]:
-        return sorted({*__all__, "errors", *(name for name in vars(self) if name.startswith("__"))})
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _CALLS and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
+def __getattr__(name: str) -> Any:
+    if name not in _CALLS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"{__name__}.{_CALLS[name]}"), name)
+    globals()[name] = found
+    return found
 
 
-sys.modules[__name__].__class__ = _Face
+def __dir__() -> list[str]:
+    return sorted({*__all__, "errors", *(name for name in globals() if name.startswith("__"))})

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from herl_bench.hookspecs import hookimpl
 from herl_bench.rubric import CHECKS
-from herl_bench.train.config import GRPOConfig, HeRLConfig, PPOConfig, RLOOConfig
+from herl_bench.training.config import GRPOConfig, HeRLConfig, PPOConfig, RLOOConfig
 from herl_bench.types import Check, Method, SandboxProvider
 
 if TYPE_CHECKING:
-    from herl_bench.train.training_run import TrainingRun
+    from herl_bench.training.training_run import TrainingRun
 
 
 def _train(run: TrainingRun) -> None:
-    from herl_bench.train.herl import train
+    from herl_bench.training.herl import train
 
     train(run)
 
 
 def _train_peer(run: TrainingRun) -> None:
-    from herl_bench.train.trl_methods import train
+    from herl_bench.training.trl_methods import train
 
     train(run)
 

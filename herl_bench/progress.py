@@ -18,7 +18,7 @@ from herl_bench.plain_text import neutralize
 if TYPE_CHECKING:
     from herl_bench.sweep.cells import Cell
     from herl_bench.sweep.pools import SweepState
-    from herl_bench.train.training_run import TrainingRun
+    from herl_bench.training.training_run import TrainingRun
 
 log = logging.getLogger("herl_bench")
 

@@ -3,14 +3,14 @@
     RUN/
       config.yaml      every setting, resolved; `herl-bench run --config` takes it as it is
       manifest.json    versions, plugins, hardware, data hashes, leakage gate, base model's hash, command
-      metrics.jsonl    one row per step; every name is documented in `train/metrics.py`
+      metrics.jsonl    one row per step; every name is documented in `training/metrics.py`
       rollouts.jsonl   every response: prompt, text, verdicts, reward, kind, guidance
       checkpoints/     step-000005/state.pt and sums.json, the newest two
       final/           the trained policy as a Hugging Face checkpoint, and the critics
       eval/            before/ and after/, each in lm-eval's results and samples schema
       report.html      the run's page
 
-Only a training run (`train/training_run.py`) and what begins or ends one write here.
+Only a training run (`training/training_run.py`) and what begins or ends one write here.
 """
 
 from __future__ import annotations

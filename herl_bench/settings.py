@@ -1,5 +1,5 @@
 """What a run is asked to do: its settings and its method's, from a file, `--set` and flags, checked with named errors.
-The settings that all methods share have their defaults here, those of the built-in methods in `train/config.py`.
+The settings that all methods share have their defaults here, those of the built-in methods in `training/config.py`.
 
 A configuration file is flat for the run and nested for the method, exactly as a run writes it into `config.yaml`:
 

@@ -20,9 +20,9 @@ from herl_bench.plugins import KINDS, load_host
 from herl_bench.policy.server import ServerConfig
 from herl_bench.rubric import CHECKS, load_rubric
 from herl_bench.settings import Settings, read_yaml
-from herl_bench.train.config import GRPOConfig, HeRLConfig, PPOConfig, RLOOConfig, TRLConfig
-from herl_bench.train.metrics import CLOCK, METRICS
-from herl_bench.train.rollouts import Rollout
+from herl_bench.training.config import GRPOConfig, HeRLConfig, PPOConfig, RLOOConfig, TRLConfig
+from herl_bench.training.metrics import CLOCK, METRICS
+from herl_bench.training.rollouts import Rollout
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -13,10 +13,21 @@ from helpers.source import BUILT_IN, CORE, ROOT, find_imports
 ORDER = [
     *("errors", "plain_text", "reading", "patterns", "bounded", "templates", "types", "answers", "locate", "hookspecs"),
     *("rubric", "plugins", "saving", "locking", "budget", "settings", "hindsight", "sandbox", "data", "policy"),
-    *("evaluate", "runs", "train", "compare", "sweep", "report", "leaderboard", "builtin", "progress", "experiment"),
+    *(
+        "evaluation",
+        "runs",
+        "training",
+        "comparison",
+        "sweep",
+        "report",
+        "leaderboard",
+        "builtin",
+        "progress",
+        "experiment",
+    ),
     *("testing", "cli", "__main__"),
 ]
-MEETS_THE_HOST = {"cli", "experiment", "sweep", "evaluate.lm_eval_tasks"}  # lm-eval calls the last one by name
+MEETS_THE_HOST = {"cli", "experiment", "sweep", "evaluation.lm_eval_tasks"}  # lm-eval calls the last one by name
 HEAVY = {
     "torch",
     "transformers",

@@ -14,7 +14,7 @@ FREE = {"helpers", "journeys", "sandbox"}  # the sandbox's tests are named after
 PROJECT = {"docs", "imports", "layout", "packaging", "public"}
 """About the project, not about a module of it."""
 ELSEWHERE = {
-    "evaluate/pass_at_k": "herl_bench/evaluate/scores.py",
+    "evaluation/pass_at_k": "herl_bench/evaluation/scores.py",
     "examples/notebook": "examples/compare_two_seeds.ipynb",
     "examples/reasoning_gym": "examples/plugins/herl-bench-reasoning-gym",
     "plugins/gsm8k/answers": "plugins/gsm8k/herl_bench_gsm8k/checks.py",

@@ -63,12 +63,6 @@ def test_importing_the_package_loads_nothing_heavy():
     assert done.stdout == "ok\n", done.stderr
 
 
-def test_a_room_of_the_same_name_does_not_hide_a_call():
-    import herl_bench.train.losses  # noqa: F401
-
-    assert inspect.isfunction(hb.train)
-
-
 def test_type_checkers_are_told_that_it_is_typed():
     assert (Path(hb.__file__).parent / "py.typed").is_file()
 

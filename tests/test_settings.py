@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from herl_bench.errors import UsageError
 from herl_bench.settings import Settings, build, parse_settings, read_yaml
-from herl_bench.train.config import HINDSIGHT_OFF, HeRLConfig, PPOConfig
+from herl_bench.training.config import HINDSIGHT_OFF, HeRLConfig, PPOConfig
 
 
 def from_set(kind, *assignments):

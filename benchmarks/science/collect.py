@@ -15,10 +15,10 @@ from typing import Any
 
 from tables import round_all
 
-from herl_bench.compare.analyse import Terms, compare_runs
-from herl_bench.compare.fairness import note_versions
-from herl_bench.compare.finished_runs import FinishedRun, read_run
-from herl_bench.compare.schema import Comparison, Contrast, Evaluated, RunRecord
+from herl_bench.comparison.analyse import Terms, compare_runs
+from herl_bench.comparison.fairness import note_versions
+from herl_bench.comparison.finished_runs import FinishedRun, read_run
+from herl_bench.comparison.schema import Comparison, Contrast, Evaluated, RunRecord
 from herl_bench.errors import UsageError
 from herl_bench.experiment.grid import SweepPlan, SweepRequest, plan_sweep
 from herl_bench.plugins import load_host

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from herl_bench.compare import statistics
-from herl_bench.compare.outcomes import estimate_by_kind, estimate_mean, estimate_score
-from herl_bench.evaluate.scores import pass_at_k
+from herl_bench.comparison import statistics
+from herl_bench.comparison.outcomes import estimate_by_kind, estimate_mean, estimate_score
+from herl_bench.evaluation.scores import pass_at_k
 
 GRID = 8
 """A learning curve is printed at so many token counts."""

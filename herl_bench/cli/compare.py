@@ -11,9 +11,9 @@ import click
 from herl_bench.cli import report_problems
 from herl_bench.cli.output import open_console, show_table
 from herl_bench.cli.trust import trust_option
-from herl_bench.compare.schema import ArmScore, Comparison, Contrast, Interval, Overall, Spent, to_json
-from herl_bench.compare.tables import find_median, measure_reward_growth
-from herl_bench.compare.verdict import MARGIN, describe_aside
+from herl_bench.comparison.schema import ArmScore, Comparison, Contrast, Interval, Overall, Spent, to_json
+from herl_bench.comparison.tables import find_median, measure_reward_growth
+from herl_bench.comparison.verdict import MARGIN, describe_aside
 from herl_bench.errors import UsageError
 from herl_bench.plain_text import escape_json, neutralize
 from herl_bench.plugins import Host
@@ -75,7 +75,7 @@ def command(host: Host, runs: tuple[str, ...], assignments: tuple[str, ...], for
     The same command goes on where it stopped, after a kill too. Exit code 1 where a run failed; the others are
     compared.
     """
-    from herl_bench.experiment.comparison import SweepStopped, compare
+    from herl_bench.experiment.compare import SweepStopped, compare
     from herl_bench.settings import parse_settings
 
     report_problems(host)

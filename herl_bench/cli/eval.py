@@ -25,8 +25,8 @@ from herl_bench.cli.trust import trust_option
 from herl_bench.plugins import Host
 
 if TYPE_CHECKING:
-    from herl_bench.evaluate.refine import Refinement
-    from herl_bench.experiment.evaluation import Outcome
+    from herl_bench.evaluation.refine import Refinement
+    from herl_bench.experiment.evaluate import Outcome
 
 
 option = partial(click.option, show_default=True)
@@ -100,7 +100,7 @@ def command(host: Host, names: str | None, model: str, model_args: str | None, f
     """
     from herl_bench.cli.suggestions import translate_model
     from herl_bench.cli.validate import split_task_names
-    from herl_bench.experiment.evaluation import carry_out
+    from herl_bench.experiment.evaluate import carry_out
     from herl_bench.experiment.evaluation_request import Request
 
     path, model_args = translate_model(model, model_args)
@@ -132,7 +132,7 @@ def show_refinements(refined: Mapping[str, Refinement]) -> None:
     """One table each: the primary metric after every round, and what the round did and cost."""
     from rich.table import Table
 
-    from herl_bench.evaluate.refine import CRITIQUES
+    from herl_bench.evaluation.refine import CRITIQUES
 
     console = open_console(width=None if sys.stdout.isatty() else 100)
     for title, found in refined.items():

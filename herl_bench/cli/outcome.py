@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from herl_bench.train.training_run import TrainingRun
+    from herl_bench.training.training_run import TrainingRun
 
 
 def show_outcome(run: TrainingRun) -> None:
     """The table, what was spent, what may be wrong with it, and where it all lies."""
-    from herl_bench.evaluate.result_files import read_summary
+    from herl_bench.evaluation.result_files import read_summary
 
     before, after = (read_summary(run.files.evaluation(label)) for label in ("before", "after"))
     _show_table(run, before, after)
@@ -39,7 +39,7 @@ def _show_table(run: TrainingRun, before: Mapping[str, Any], after: Mapping[str,
 
     from herl_bench.cli.output import open_console
     from herl_bench.cli.score_tables import LEGEND, format_items, format_score
-    from herl_bench.evaluate.tally import RATES
+    from herl_bench.evaluation.tally import RATES
 
     items = format_items(len(run.data.eval), run.data.available)
     title = f"{run.task.name} · {run.method.name} · seed {run.seed} · {items} items of {run.data.source}"
@@ -63,9 +63,9 @@ def _show_table(run: TrainingRun, before: Mapping[str, Any], after: Mapping[str,
 
 
 def _list_warnings(run: TrainingRun, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    from herl_bench.evaluate.problems import describe_problems
-    from herl_bench.evaluate.result_files import read_problems
-    from herl_bench.evaluate.tally import list_warnings
+    from herl_bench.evaluation.problems import describe_problems
+    from herl_bench.evaluation.result_files import read_problems
+    from herl_bench.evaluation.tally import list_warnings
 
     if not run.budget.rollouts:
         # Whose steps have a size, and so did not fit; what a plugin's method does not sample for, it alone knows.

@@ -16,7 +16,7 @@ from herl_bench.settings import parse_settings
 
 if TYPE_CHECKING:
     from herl_bench.progress import RunProgress
-    from herl_bench.train.training_run import TrainingRun
+    from herl_bench.training.training_run import TrainingRun
 
 
 @click.command("run")
@@ -96,7 +96,7 @@ def _resume(
 def _train(**how: Any) -> int:
     """Exit code of a run, with what is told of its end."""
     from herl_bench.cli.outcome import show_outcome
-    from herl_bench.experiment.training import Interrupted, train
+    from herl_bench.experiment.train import Interrupted, train
     from herl_bench.progress import open_run_progress
 
     shown = False

@@ -46,8 +46,8 @@ def command(host: Host, form: str, **options: Any) -> None:
     rates and problems are numbers of responses. available: the source's evaluation items, null where they are endless
     or unknown.
     """
-    from herl_bench.evaluate.tally import RATES
-    from herl_bench.experiment.scoring import Request, carry_out
+    from herl_bench.evaluation.tally import RATES
+    from herl_bench.experiment.score import Request, carry_out
 
     found = carry_out(host, Request(**options))
     if form == "json":

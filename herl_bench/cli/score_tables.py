@@ -18,7 +18,7 @@ from herl_bench.cli.options import Parsed
 from herl_bench.cli.output import open_console
 
 if TYPE_CHECKING:
-    from herl_bench.experiment.evaluation import Evaluation
+    from herl_bench.experiment.evaluate import Evaluation
 
 
 def parse_pass_at(text: str) -> tuple[int, ...]:
@@ -39,7 +39,7 @@ integrity_option = click.option("--integrity", type=click.Choice(["shared", "spl
 def find_interval(score: Mapping[str, Any]) -> tuple[float, float] | None:
     """95 % (Wilson) for a mean of zeros and ones, else None. Mean and standard error tell: only then is the variance n
     p (1 - p) / (n - 1)."""
-    from herl_bench.compare.statistics import share_interval
+    from herl_bench.comparison.statistics import share_interval
 
     value, stderr, items = score.get("value"), score.get("stderr"), score.get("items") or 0
     if value is None or not 0 <= value <= 1 or not items or (items == 1 and value not in (0, 1)):
@@ -85,7 +85,7 @@ def show_evaluations(evaluations: Mapping[str, Evaluation]) -> None:
     """One table each, by its title: metrics and criteria with their uncertainty and items, then what went wrong."""
     from rich.table import Table
 
-    from herl_bench.evaluate.tally import RATES
+    from herl_bench.evaluation.tally import RATES
 
     console = open_console(width=None if sys.stdout.isatty() else 100)
     for title, evaluation in evaluations.items():
@@ -119,7 +119,7 @@ def show_evaluations(evaluations: Mapping[str, Evaluation]) -> None:
 def warn_of_rates(evaluations: Iterable[Evaluation], others: Mapping[str, Mapping[str, Any]] | None = None) -> None:
     """A line on stderr for every rate above 5 %, and what kept responses from being judged. Raises `HerlBenchError`
     where none could be. others: rates of lm-eval's tasks, by name."""
-    from herl_bench.evaluate.tally import list_warnings
+    from herl_bench.evaluation.tally import list_warnings
 
     found = list(evaluations)
     lines = [(evaluation.task, line) for evaluation in found for line in evaluation.warnings]

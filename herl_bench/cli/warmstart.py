@@ -45,8 +45,8 @@ def command(host: Host, task: str, output_dir: str, assignments: tuple[str, ...]
     """Train a tiny policy from scratch on a task's demonstrations, plain and guided; save it, and say how good it
     is."""
     from herl_bench.settings import build, parse_settings
-    from herl_bench.train.warmstart.config import WarmstartConfig
-    from herl_bench.train.warmstart.fitting import warm_start
+    from herl_bench.training.warmstart.config import WarmstartConfig
+    from herl_bench.training.warmstart.fitting import warm_start
 
     _, values, origin = parse_settings({}, [a for a in assignments if not a.startswith("seed=")], None)
     seeds = [a.partition("=")[2] for a in assignments if a.startswith("seed=")]  # `seed` is a run's setting too
@@ -63,7 +63,7 @@ def command(host: Host, task: str, output_dir: str, assignments: tuple[str, ...]
 
 
 def _list_settings(ctx: click.Context) -> None:
-    from herl_bench.train.warmstart.config import WarmstartConfig
+    from herl_bench.training.warmstart.config import WarmstartConfig
 
     for f in dataclasses.fields(WarmstartConfig):
         click.echo(f"{f.name}={f.default}  {f.metadata['help']}")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.errors import UsageError
-from herl_bench.evaluate.refine import Critique
-from herl_bench.evaluate.sampling import SEEDS, Sampling
+from herl_bench.evaluation.refine import Critique
+from herl_bench.evaluation.sampling import SEEDS, Sampling
 from herl_bench.experiment.lm_eval import PREFIX
 
 if TYPE_CHECKING:
-    from herl_bench.evaluate.lm_eval_run import Options
+    from herl_bench.evaluation.lm_eval_run import Options
 
 GEN_KWARGS = ("temperature", "do_sample", "max_gen_toks", "until")
 
@@ -124,7 +124,7 @@ def read_sampling(request: Request) -> Sampling:
 
 def build_lm_eval_options(request: Request, own: Sequence[str]) -> Options:
     """For lm-eval's tasks. `--temperature` and `--max_new_tokens` mean what they mean for our own tasks."""
-    from herl_bench.evaluate.lm_eval_run import Options
+    from herl_bench.evaluation.lm_eval_run import Options
 
     given: dict[str, Any] = {"do_sample": True, "temperature": request.temperature} if request.temperature else {}
     given |= {"max_gen_toks": request.max_new_tokens} if request.max_new_tokens else {}

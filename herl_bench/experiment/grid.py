@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.arms import put_baseline_first
-from herl_bench.compare.schema import Arm
+from herl_bench.comparison.arms import put_baseline_first
+from herl_bench.comparison.schema import Arm
 from herl_bench.data.sources import resolve_source
 from herl_bench.errors import UnknownName, UsageError
 from herl_bench.experiment.configuration import build_config, build_settings, format_config

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.errors import UsageError
-from herl_bench.evaluate.result_files import NAMESPACE, describe_prompts, hash_text
+from herl_bench.evaluation.result_files import NAMESPACE, describe_prompts, hash_text
 from herl_bench.saving import write_whole
 
 if TYPE_CHECKING:
-    from herl_bench.evaluate.lm_eval_run import Loaded, Options
+    from herl_bench.evaluation.lm_eval_run import Loaded, Options
     from herl_bench.policy.answerer import Answerer
     from herl_bench.policy.load import Policy
 
@@ -36,7 +36,7 @@ def load_lm_eval(
     names: Sequence[str], model: Answerer, options: Options, include_path: Sequence[str], data: str | None
 ) -> LmEvalTasks:
     """Also ours in lm-eval's form. Called before anything is generated, so that a wrong name costs nothing."""
-    from herl_bench.evaluate.lm_eval_run import check_options, load_tasks
+    from herl_bench.evaluation.lm_eval_run import check_options, load_tasks
     from herl_bench.locate import tasks_path
     from herl_bench.policy.load import Policy
 
@@ -62,7 +62,7 @@ class LmEvalTasks:
 
     def run(self, folder: Path | None) -> None:
         """Where results are written, responses are kept until they stand, so that a killed evaluation goes on."""
-        from herl_bench.evaluate.lm_eval_run import run_tasks
+        from herl_bench.evaluation.lm_eval_run import run_tasks
 
         options = self.options
         if folder is not None and options.use_cache is None:

@@ -21,7 +21,7 @@ from herl_bench.plugins import Host
 from herl_bench.rubric import digest_rubric
 
 if TYPE_CHECKING:
-    from herl_bench.train.training_run import TrainingRun
+    from herl_bench.training.training_run import TrainingRun
 
 log = logging.getLogger("herl_bench")
 LIBRARIES = (
@@ -144,7 +144,7 @@ def carry_manifest_on(run: TrainingRun, now: dict[str, Any], allow_changed: bool
 
     Raises `UsageError` where something changed that the result hangs on, or its checkpoint is damaged.
     """
-    from herl_bench.train.checkpoints import find_whole_checkpoint, parse_step
+    from herl_bench.training.checkpoints import find_whole_checkpoint, parse_step
 
     place, checkpoint = run.files.manifest, find_whole_checkpoint(run.directory)
     try:

@@ -20,7 +20,7 @@ from typing import Any
 
 from herl_bench.data.examples import find_fault, name_type, read_examples
 from herl_bench.errors import UsageError, describe_error
-from herl_bench.evaluate.problems import name_function
+from herl_bench.evaluation.problems import name_function
 from herl_bench.experiment.resolve import find_metrics, find_rubric, find_template, open_sandbox
 from herl_bench.plugins import Host
 from herl_bench.progress import open_bar
@@ -45,7 +45,7 @@ def validate_task(
 ) -> None:
     """Fill `found`. items: per split of an endless world. Raises `UsageError` where the task cannot be looked at."""
     from herl_bench.data.sources import get_named_folder
-    from herl_bench.evaluate.judging import NO_TEMPLATE
+    from herl_bench.evaluation.judging import NO_TEMPLATE
 
     environment = Environment(task, find_rubric(host, task, rubric), NO_TEMPLATE, find_metrics(host, task))
     source = data or get_named_folder(task) or "synthetic"

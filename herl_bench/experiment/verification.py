@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from herl_bench.data.sources import resolve_source
-from herl_bench.evaluate.judging import NO_TEMPLATE
-from herl_bench.evaluate.stored_responses import Items, open_items
+from herl_bench.evaluation.judging import NO_TEMPLATE
+from herl_bench.evaluation.stored_responses import Items, open_items
 from herl_bench.experiment.resolve import find_metrics, find_rubric, find_sandbox
 from herl_bench.leaderboard.bundle import RUBRIC
 from herl_bench.leaderboard.rejudging import Referee

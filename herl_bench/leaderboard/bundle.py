@@ -18,10 +18,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.finished_runs import FinishedRun, read_run
-from herl_bench.compare.run_records import measure_spending
+from herl_bench.comparison.finished_runs import FinishedRun, read_run
+from herl_bench.comparison.run_records import measure_spending
 from herl_bench.errors import SaveError, UsageError
-from herl_bench.evaluate.result_files import NAMESPACE, sanitize_name
+from herl_bench.evaluation.result_files import NAMESPACE, sanitize_name
 from herl_bench.reading import read_json
 from herl_bench.runs import CONFIG, MANIFEST, METRICS, RunFiles, read_config
 from herl_bench.saving import digest_file, saving, write_whole

@@ -16,9 +16,9 @@ from fnmatch import filter as match_names
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare import finished_runs
-from herl_bench.compare.finished_runs import BareEvaluation, FinishedRun, Sample
-from herl_bench.compare.run_records import measure_spending
+from herl_bench.comparison import finished_runs
+from herl_bench.comparison.finished_runs import BareEvaluation, FinishedRun, Sample
+from herl_bench.comparison.run_records import measure_spending
 from herl_bench.errors import UsageError
 from herl_bench.leaderboard.bundle import RESULTS, strip_folders
 from herl_bench.plain_text import flatten

@@ -17,9 +17,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.outcomes import estimate_score
-from herl_bench.compare.schema import Interval
-from herl_bench.evaluate.scores import mean, value_of_undecided
+from herl_bench.comparison.outcomes import estimate_score
+from herl_bench.comparison.schema import Interval
+from herl_bench.evaluation.scores import mean, value_of_undecided
 from herl_bench.leaderboard.entries import Entry, read_entries, shorten
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from herl_bench.compare.finished_runs import FinishedRun, read_run
-from herl_bench.compare.run_records import measure_spending
-from herl_bench.compare.verdict import describe_aside
+from herl_bench.comparison.finished_runs import FinishedRun, read_run
+from herl_bench.comparison.run_records import measure_spending
+from herl_bench.comparison.verdict import describe_aside
 from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.leaderboard.bundle import CLAIMS, strip_bundle, strip_folders
 from herl_bench.leaderboard.entries import Entry, describe_run, describe_unreadable, drop_twins, shorten, walk_folders

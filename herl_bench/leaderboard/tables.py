@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from herl_bench.compare.verdict import describe_aside
+from herl_bench.comparison.verdict import describe_aside
 from herl_bench.leaderboard.entries import name_model
 from herl_bench.leaderboard.ranking import Standing, Table
 from herl_bench.plain_text import escape_csv, escape_markdown, flatten

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from herl_bench.bounded import lower_limit
-from herl_bench.compare.finished_runs import FinishedRun, read_run
+from herl_bench.comparison.finished_runs import FinishedRun, read_run
 from herl_bench.errors import HerlBenchError, NoSandbox, UsageError
 from herl_bench.leaderboard import bundle as bundles
 from herl_bench.leaderboard.bundle import CLAIMS, FORMAT, LABELS, RESULTS, SAMPLES

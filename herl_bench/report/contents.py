@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from herl_bench.compare.analyse import summarize_run
-from herl_bench.compare.finished_runs import FinishedRun, Sample, read_run
-from herl_bench.compare.schema import Comparison, Contrast, from_json
+from herl_bench.comparison.analyse import summarize_run
+from herl_bench.comparison.finished_runs import FinishedRun, Sample, read_run
+from herl_bench.comparison.schema import Comparison, Contrast, from_json
 from herl_bench.errors import UsageError
 from herl_bench.reading import UNREADABLE, read_text
 from herl_bench.runs import CONFIG, RunFiles

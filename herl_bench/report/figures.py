@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
-from herl_bench.compare.schema import ArmScore, BandPoint, Comparison, Interval, RunRecord, TaskItems
+from herl_bench.comparison.schema import ArmScore, BandPoint, Comparison, Interval, RunRecord, TaskItems
 from herl_bench.report import charts
 from herl_bench.report.charts import Curve, Dot
 from herl_bench.report.drawing import Chart

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from herl_bench.compare.schema import ArmScore, Audit, Comparison, Contrast, RunRecord, TaskItems
-from herl_bench.compare.verdict import describe_aside
+from herl_bench.comparison.schema import ArmScore, Audit, Comparison, Contrast, RunRecord, TaskItems
+from herl_bench.comparison.verdict import describe_aside
 from herl_bench.errors import describe_error
 from herl_bench.report.contents import Contents, read_contents
 from herl_bench.report.drawing import Chart, to_png

@@ -5,7 +5,7 @@ from typing import Any
 
 from herl_bench_bbh.world import write_prompt
 
-from herl_bench.evaluate.lm_eval_tasks import judge_results, offer_documents
+from herl_bench.evaluation.lm_eval_tasks import judge_results, offer_documents
 
 custom_dataset = offer_documents("bbh")
 process_results = judge_results("bbh")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from herl_bench.compare import statistics
+from herl_bench.comparison import statistics
 from herl_bench.plugins import load_host
 
 ROOT = Path(__file__).parents[2]

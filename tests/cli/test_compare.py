@@ -19,12 +19,12 @@ import yaml
 from helpers.commands import run_command
 from helpers.tiny_sweep import CELLS, lasting, tiny_comparison
 
-from herl_bench.compare.analyse import Terms, compare_runs
-from herl_bench.compare.curves import join_last_step
-from herl_bench.compare.finished_runs import FinishedRun, read_run
-from herl_bench.compare.schema import Arm, Comparison, Point, from_json, to_json
+from herl_bench.comparison.analyse import Terms, compare_runs
+from herl_bench.comparison.curves import join_last_step
+from herl_bench.comparison.finished_runs import FinishedRun, read_run
+from herl_bench.comparison.schema import Arm, Comparison, Point, from_json, to_json
 from herl_bench.errors import UsageError
-from herl_bench.evaluate.result_files import read_summary
+from herl_bench.evaluation.result_files import read_summary
 from herl_bench.experiment.grid import SweepRequest, plan_sweep
 from herl_bench.plugins import load_host
 from herl_bench.report.contents import describe_comparison, read_contents

@@ -11,9 +11,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 
 from herl_bench.cli import main
 from herl_bench.data.sources import open_eval
-from herl_bench.evaluate.evaluation import evaluate
-from herl_bench.evaluate.result_files import read_summary
-from herl_bench.evaluate.sampling import Sampling
+from herl_bench.evaluation.evaluate import evaluate
+from herl_bench.evaluation.result_files import read_summary
+from herl_bench.evaluation.sampling import Sampling
 from herl_bench.experiment.resolve import find_metrics, find_rubric, find_template
 from herl_bench.plugins import load_host
 from herl_bench.policy.load import load_policy

@@ -14,11 +14,11 @@ from helpers.evaluations import list_columns, write_evaluation
 
 from herl_bench.cli import main
 from herl_bench.errors import DataError
-from herl_bench.evaluate.evaluation import Evaluation
-from herl_bench.evaluate.judging import judge_responses
-from herl_bench.evaluate.lm_eval_tasks import find_environment, name_column, offer_documents
-from herl_bench.evaluate.result_files import criterion_column, read_summary
-from herl_bench.evaluate.tally import sum_up
+from herl_bench.evaluation.evaluate import Evaluation
+from herl_bench.evaluation.judging import judge_responses
+from herl_bench.evaluation.lm_eval_tasks import find_environment, name_column, offer_documents
+from herl_bench.evaluation.result_files import criterion_column, read_summary
+from herl_bench.evaluation.tally import sum_up
 from herl_bench.locate import tasks_path
 from herl_bench.policy.answerer import ResolvedSampling
 from herl_bench.types import Example

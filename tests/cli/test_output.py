@@ -17,7 +17,7 @@ import pytest
 
 from herl_bench.cli.output import Outlet
 from herl_bench.testing import tiny_checkpoint
-from herl_bench.train.metrics import CLOCK
+from herl_bench.training.metrics import CLOCK
 
 ALONE = [sys.executable, "-m", "herl_bench"]
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")

@@ -15,9 +15,9 @@ import yaml
 from helpers.commands import run_command
 
 from herl_bench.cli.score_tables import format_score
-from herl_bench.evaluate.result_files import read_summary
+from herl_bench.evaluation.result_files import read_summary
 from herl_bench.testing import tiny_checkpoint
-from herl_bench.train.metrics import CLOCK
+from herl_bench.training.metrics import CLOCK
 
 SETTINGS = ["rollouts_per_step=16", "max_new_tokens=12", "save_steps=2", "eval_items=12", "learning_rate=1e-3"]
 SMALL = [word for setting in SETTINGS for word in ("--set", setting)]

@@ -11,14 +11,14 @@ import yaml
 from helpers.evaluations import write_evaluation
 
 from herl_bench.cli import main
-from herl_bench.compare.statistics import share_interval
+from herl_bench.comparison.statistics import share_interval
 from herl_bench.data.sources import EVAL_SEED
 from herl_bench.errors import HerlBenchError
-from herl_bench.evaluate.evaluation import Evaluation
-from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
-from herl_bench.evaluate.rescore import Job, find_places, rescore
-from herl_bench.evaluate.stored_responses import open_items
-from herl_bench.evaluate.tally import sum_up
+from herl_bench.evaluation.evaluate import Evaluation
+from herl_bench.evaluation.judging import NO_TEMPLATE, judge_responses
+from herl_bench.evaluation.rescore import Job, find_places, rescore
+from herl_bench.evaluation.stored_responses import open_items
+from herl_bench.evaluation.tally import sum_up
 from herl_bench.experiment.resolve import find_metrics, find_rubric
 from herl_bench.plugins import load_host
 from herl_bench.types import Environment, Metric

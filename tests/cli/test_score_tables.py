@@ -13,10 +13,10 @@ import pytest
 from herl_bench import Criterion, Example, HindsightTemplate, Method, Metric, Rubric, SandboxProvider, Task, hookimpl
 from herl_bench.cli import cli, run_command
 from herl_bench.cli.score_tables import find_interval
-from herl_bench.compare.finished_runs import read_run
-from herl_bench.compare.statistics import share_interval
+from herl_bench.comparison.finished_runs import read_run
+from herl_bench.comparison.statistics import share_interval
 from herl_bench.errors import UsageError
-from herl_bench.evaluate.scores import mean_and_stderr
+from herl_bench.evaluation.scores import mean_and_stderr
 from herl_bench.experiment.resolve import find_sandbox
 from herl_bench.plugins import Plugin, load_host
 from herl_bench.sweep.cells import find_difference
@@ -62,7 +62,7 @@ def convert(*, right=lambda e, r: r == e.target, score=lambda e, r: float(r == e
 
 def command(capsys, host, *args):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("herl_bench.experiment.training.load_host", lambda: host)  # a run finds its plugins itself
+        patch.setattr("herl_bench.experiment.train.load_host", lambda: host)  # a run finds its plugins itself
         code = run_command(lambda: cli.main([str(a) for a in args], "herl-bench", standalone_mode=False, obj=host))
     out, err = capsys.readouterr()
     return code, out, err

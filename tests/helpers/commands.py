@@ -26,7 +26,7 @@ LOADED = (
     *("accelerate", "datasets", "scipy.stats", "torch", "rich.live", "pydantic", "jinja2", "yaml"),
     *("matplotlib.figure", "matplotlib.backends.backend_svg"),
     *("transformers.models.llama.modeling_llama", "transformers.models.qwen2.modeling_qwen2"),
-    *("transformers.generation.utils", "herl_bench.builtin", "herl_bench.train.herl", "herl_bench.cli"),
+    *("transformers.generation.utils", "herl_bench.builtin", "herl_bench.training.herl", "herl_bench.cli"),
 )
 
 

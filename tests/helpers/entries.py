@@ -6,8 +6,8 @@ import os
 import shutil
 
 from helpers.commands import run_command
-from herl_bench.compare.finished_runs import Evaluation, FinishedRun, Sample
-from herl_bench.compare.schema import Item
+from herl_bench.comparison.finished_runs import Evaluation, FinishedRun, Sample
+from herl_bench.comparison.schema import Item
 from herl_bench.leaderboard.entries import describe_run
 
 SMALL = ["rollouts_per_step=16", "max_new_tokens=8", "save_steps=2", "eval_items=8", "learning_rate=1e-3"]

@@ -3,12 +3,12 @@
 import re
 from dataclasses import dataclass
 
-from herl_bench.evaluate.evaluation import Evaluation
-from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
-from herl_bench.evaluate.lm_eval_tasks import name_column
-from herl_bench.evaluate.result_files import criterion_column
-from herl_bench.evaluate.sample_files import SampleWriter
-from herl_bench.evaluate.tally import sum_up
+from herl_bench.evaluation.evaluate import Evaluation
+from herl_bench.evaluation.judging import NO_TEMPLATE, judge_responses
+from herl_bench.evaluation.lm_eval_tasks import name_column
+from herl_bench.evaluation.result_files import criterion_column
+from herl_bench.evaluation.sample_files import SampleWriter
+from herl_bench.evaluation.tally import sum_up
 from herl_bench.policy.answerer import Answer, ResolvedSampling
 from herl_bench.types import Criterion, Environment, Example, Metric, Rubric, Task
 

@@ -3,7 +3,7 @@
 import math
 import random
 
-from herl_bench.compare.schema import (
+from herl_bench.comparison.schema import (
     Arm,
     ArmScore,
     Audit,
@@ -24,7 +24,7 @@ from herl_bench.compare.schema import (
     TaskItems,
     Verdict,
 )  # fmt: skip
-from herl_bench.evaluate.scores import Score
+from herl_bench.evaluation.scores import Score
 
 HOSTILE = [
     "</script><script>window.hacked = 1</script>",

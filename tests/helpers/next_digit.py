@@ -9,8 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from herl_bench.train.warmstart.config import WarmstartConfig
-from herl_bench.train.warmstart.fitting import warm_start
+from herl_bench.training.warmstart.config import WarmstartConfig
+from herl_bench.training.warmstart.fitting import warm_start
 from herl_bench.types import (
     Criterion,
     Demonstration,

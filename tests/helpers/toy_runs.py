@@ -12,10 +12,10 @@ from herl_bench.data.sources import open_data
 from herl_bench.policy.load import load_policy
 from herl_bench.settings import Settings
 from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE
-from herl_bench.train.config import PPOConfig, TRLConfig
-from herl_bench.train.metrics import CLOCK
-from herl_bench.train.rollouts import Rollout
-from herl_bench.train.training_run import TrainingRun
+from herl_bench.training.config import PPOConfig, TRLConfig
+from herl_bench.training.metrics import CLOCK
+from herl_bench.training.rollouts import Rollout
+from herl_bench.training.training_run import TrainingRun
 from herl_bench.types import Criterion, Environment, Example, Judgement, Rubric, Verdict
 
 SMALL: dict[str, Any] = {"rollouts_per_step": 24, "minibatch_size": 8, "learning_rate": 1e-3, "save_steps": 2}

@@ -7,13 +7,13 @@ import pytest
 
 from herl_bench.budget import Budget
 from herl_bench.cli.outcome import warn_if_worse
-from herl_bench.evaluate.sampling import Sampling, resolve_sampling
+from herl_bench.evaluation.sampling import Sampling, resolve_sampling
 from herl_bench.experiment.configuration import build_config
 from herl_bench.plugins import load_host
 from herl_bench.policy.load import load_policy
 from herl_bench.settings import Settings
 from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE, tiny_checkpoint
-from herl_bench.train.training_run import TrainingRun
+from herl_bench.training.training_run import TrainingRun
 from herl_bench.types import Environment, Method
 
 HOST = load_host()

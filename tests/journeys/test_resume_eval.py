@@ -106,7 +106,7 @@ def interrupted(capsys, monkeypatch, where, *args):
 
 
 def test_with_all_samples_made_the_model_is_not_asked_again(capsys, tmp_path, checkpoint, whole, monkeypatch):
-    interrupted(capsys, monkeypatch, "herl_bench.experiment.evaluation.write_results", *arguments(checkpoint, tmp_path))
+    interrupted(capsys, monkeypatch, "herl_bench.experiment.evaluate.write_results", *arguments(checkpoint, tmp_path))
     monkeypatch.setattr("herl_bench.policy.load.Policy.answer", lambda *_, **__: 1 / 0)
     err = evaluate(capsys, *arguments(checkpoint, tmp_path))
     assert err.count("40 of 40 items are in") == 2
@@ -120,31 +120,27 @@ def test_with_all_samples_made_the_model_is_not_asked_again(capsys, tmp_path, ch
 )
 def test_other_settings_never_take_over_samples(capsys, tmp_path, checkpoint, monkeypatch, more):
     args = arguments(checkpoint, tmp_path, "--tasks", "gsm8k", "--limit", "4")
+    assert "items are in" not in interrupted(capsys, monkeypatch, "herl_bench.experiment.evaluate.write_results", *args)
     assert "items are in" not in interrupted(
-        capsys, monkeypatch, "herl_bench.experiment.evaluation.write_results", *args
-    )
-    assert "items are in" not in interrupted(
-        capsys, monkeypatch, "herl_bench.experiment.evaluation.write_results", *args, *more
+        capsys, monkeypatch, "herl_bench.experiment.evaluate.write_results", *args, *more
     )
     assert len(list(tmp_path.rglob("*.part"))) == 2
     assert "4 of 4 items are in" in interrupted(
-        capsys, monkeypatch, "herl_bench.experiment.evaluation.write_results", *args
+        capsys, monkeypatch, "herl_bench.experiment.evaluate.write_results", *args
     )
 
 
 def test_another_checkpoint_never_takes_over_samples(capsys, tmp_path, checkpoint, monkeypatch):
     model = shutil.copytree(checkpoint, tmp_path / "model")
     args = arguments(model, tmp_path / "out", "--tasks", "gsm8k", "--limit", "4")
-    interrupted(capsys, monkeypatch, "herl_bench.experiment.evaluation.write_results", *args)
+    interrupted(capsys, monkeypatch, "herl_bench.experiment.evaluate.write_results", *args)
     tiny_checkpoint(model, seed=1)
-    assert "items are in" not in interrupted(
-        capsys, monkeypatch, "herl_bench.experiment.evaluation.write_results", *args
-    )
+    assert "items are in" not in interrupted(capsys, monkeypatch, "herl_bench.experiment.evaluate.write_results", *args)
 
 
 def test_two_at_once_are_kept_apart(capsys, tmp_path, checkpoint, monkeypatch):
     args = arguments(checkpoint, tmp_path, "--tasks", "gsm8k", "--limit", "4")
-    interrupted(capsys, monkeypatch, "herl_bench.experiment.evaluation.write_results", *args)
+    interrupted(capsys, monkeypatch, "herl_bench.experiment.evaluate.write_results", *args)
     with part(tmp_path, "gsm8k").open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(SystemExit) as left:

@@ -15,9 +15,9 @@ from herl_bench.cli import main
 from herl_bench.errors import UsageError
 from herl_bench.locking import lock_folder
 from herl_bench.testing import tiny_checkpoint
-from herl_bench.train.checkpoints import find_whole_checkpoint, list_checkpoints
-from herl_bench.train.herl import Learner
-from herl_bench.train.metrics import CLOCK
+from herl_bench.training.checkpoints import find_whole_checkpoint, list_checkpoints
+from herl_bench.training.herl import Learner
+from herl_bench.training.metrics import CLOCK
 
 WORDS = [
     "--method",
@@ -372,7 +372,7 @@ def test_an_extension_that_was_stopped_is_not_taken_for_finished(
 def test_a_signal_ends_a_run_after_its_step(
     capsys: Any, stopped: Path, whole: Path, monkeypatch: Any, number: signal.Signals, code: int
 ):
-    from herl_bench.train.herl import Learner
+    from herl_bench.training.herl import Learner
 
     shutil.rmtree(stopped / "checkpoints")
     step = Learner.step
@@ -389,7 +389,7 @@ def test_a_signal_ends_a_run_after_its_step(
 
 @pytest.mark.parametrize("label", ["before", "after"])
 def test_a_signal_in_an_evaluation_ends_it_at_once(stopped: Path, whole: Path, monkeypatch: Any, label: str):
-    from herl_bench.evaluate.sample_files import SampleWriter
+    from herl_bench.evaluation.sample_files import SampleWriter
 
     if label == "before":
         for name in ("eval/before", "checkpoints", "final"):

@@ -15,20 +15,20 @@ from helpers import toy_runs
 from helpers.evaluations import write_evaluation
 from herl_bench_humaneval import checks
 
-from herl_bench.evaluate.evaluation import Evaluation
-from herl_bench.evaluate.judging import NO_TEMPLATE, judge_responses
-from herl_bench.evaluate.refine import is_replacement
-from herl_bench.evaluate.tally import Tally, sum_up
+from herl_bench.evaluation.evaluate import Evaluation
+from herl_bench.evaluation.judging import NO_TEMPLATE, judge_responses
+from herl_bench.evaluation.refine import is_replacement
+from herl_bench.evaluation.tally import Tally, sum_up
 from herl_bench.policy.answerer import Answer, ResolvedSampling
 from herl_bench.rubric import judge
 from herl_bench.sandbox.model import Assertion, Verdict
-from herl_bench.train.bonus import Bonus
-from herl_bench.train.config import GRPOConfig, HeRLConfig, PPOConfig, RLOOConfig
-from herl_bench.train.forward import Packing
-from herl_bench.train.metrics import describe_step
-from herl_bench.train.revisions import choose_drafts, gather_lessons, place_revisions
-from herl_bench.train.rollouts import Rollout, make_rows
-from herl_bench.train.steps import Clock
+from herl_bench.training.bonus import Bonus
+from herl_bench.training.config import GRPOConfig, HeRLConfig, PPOConfig, RLOOConfig
+from herl_bench.training.forward import Packing
+from herl_bench.training.metrics import describe_step
+from herl_bench.training.revisions import choose_drafts, gather_lessons, place_revisions
+from herl_bench.training.rollouts import Rollout, make_rows
+from herl_bench.training.steps import Clock
 from herl_bench.types import Criterion, Environment, Example, Finding, Judgement, Metric, Rubric, Task
 
 TASK = Task(

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from helpers.invented_comparison import a_comparison
 
-from herl_bench.compare.schema import to_json
+from herl_bench.comparison.schema import to_json
 from herl_bench.errors import UsageError
 from herl_bench.report.contents import describe_comparison, read_contents
 

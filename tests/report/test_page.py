@@ -12,7 +12,7 @@ from helpers.browser import needs_chromium, visit
 from helpers.invented_comparison import HOSTILE, a_comparison
 from helpers.pages import unpack
 
-from herl_bench.compare.schema import FailedCell
+from herl_bench.comparison.schema import FailedCell
 from herl_bench.report.contents import describe_comparison
 from herl_bench.report.report import to_html
 

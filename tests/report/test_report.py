@@ -5,7 +5,7 @@ import dataclasses
 from helpers.invented_comparison import a_comparison
 from helpers.pages import unpack
 
-from herl_bench.compare.schema import FailedCell, Interval, Overall, to_json
+from herl_bench.comparison.schema import FailedCell, Interval, Overall, to_json
 from herl_bench.report.contents import describe_comparison
 from herl_bench.report.report import to_html, try_report, write_plots
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from helpers.tiny_sweep import tiny_comparison
 
-from herl_bench.compare.schema import from_json
+from herl_bench.comparison.schema import from_json
 from herl_bench.testing import tiny_checkpoint
 
 pytest.importorskip("ray")

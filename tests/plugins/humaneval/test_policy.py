@@ -10,7 +10,7 @@ from herl_bench.locate import rubrics_path
 from herl_bench.policy.load import load_policy
 from herl_bench.rubric import load_rubric
 from herl_bench.sandbox import Sandbox
-from herl_bench.train.warmstart.evaluation import evaluate_policy
+from herl_bench.training.warmstart.evaluation import evaluate_policy
 from herl_bench.types import Environment
 
 

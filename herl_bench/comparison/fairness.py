@@ -1,0 +1,93 @@
+"""Is a comparison fair? Names every difference between arms that is not the one they are compared for.
+
+Compared are: the base checkpoint's hash, the data that prompts come from, the seeds, the evaluation items, how their
+answers were generated, the budget, and what was spent of it. The method and its settings may differ, for that is what
+an arm is; its rubric too, since it is part of the training reward. Left out: versions of libraries, which are ranges
+apart in `notes`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from herl_bench.comparison.finished_runs import FinishedRun
+
+SPENT_WITHIN = 0.05
+"""Share of the budget by which what two arms spent may differ."""
+
+
+def find_differences(runs: Mapping[str, Sequence[FinishedRun]]) -> tuple[str, ...]:
+    """One sentence per difference. runs: by arm, all of one task."""
+    task = next(run.task for group in runs.values() for run in group)
+    facts = {arm: [_collect_facts(run) for run in group] for arm, group in runs.items()}
+    sentences = []
+    for name in next(iter(facts.values()))[0]:
+        values = {arm: list(dict.fromkeys(fact[name] for fact in group)) for arm, group in facts.items()}
+        if len({value for group in values.values() for value in group}) > 1:
+            sentences.append(
+                f"{task}: {name}: "
+                + "; ".join(f"{arm} has {' and '.join(map(_shorten, group))}" for arm, group in values.items())
+            )
+    seeds = {arm: tuple(sorted(run.seed for run in group)) for arm, group in runs.items()}
+    if len(set(seeds.values())) > 1:
+        sentences.append(
+            f"{task}: seeds: " + "; ".join(f"{arm} has {', '.join(map(str, own))}" for arm, own in seeds.items())
+        )
+    return (*sentences, *_compare_spending(task, runs))
+
+
+def _collect_facts(run: FinishedRun) -> dict[str, Any]:
+    """Hashable, by the name that the user reads."""
+    manifest, settings = run.manifest, run.settings
+    return {
+        "base checkpoint": manifest["base_model"]["sha256"],
+        "prompts": (manifest["data"]["source"], *sorted(manifest["data"]["sha256"].items())),
+        "difficulty": "the world's own" if settings.get("difficulty") is None else settings["difficulty"],
+        "problems": settings.get("problems") or "all",
+        "system instruction": "the task's own"
+        if settings.get("system_instruction") is None
+        else settings["system_instruction"],
+        "integrity": settings.get("integrity") or "shared",
+        "evaluation items": _digest_items(run),
+        "primary metric": run.metric,
+        "generation of the evaluated answers": tuple(sorted((k, str(v)) for k, v in run.after.generation.items())),
+        "token budget": settings["budget"],
+    }
+
+
+def _compare_spending(task: str, runs: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
+    budgets = [run.settings["budget"] for group in runs.values() for run in group]
+    spent = {arm: [run.rows[-1]["tokens"] for run in group] for arm, group in runs.items()}
+    everything = [tokens for group in spent.values() for tokens in group]
+    if max(everything) - min(everything) <= SPENT_WITHIN * min(budgets):
+        return []
+    ranges = "; ".join(f"{arm} {min(group):,} to {max(group):,}" for arm, group in spent.items())
+    return [f"{task}: tokens spent: {ranges}"]
+
+
+def _digest_items(run: FinishedRun) -> str:
+    items = [(s.item.id, s.item.prompt, s.item.target) for s in run.after.samples]
+    return f"{len(items)} items ({hashlib.sha256(repr(items).encode()).hexdigest()[:12]})"
+
+
+def _shorten(value: Any) -> str:
+    if isinstance(value, str):
+        return value[:12] if len(value) == 64 else value
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, tuple):
+        return ", ".join(map(_shorten, value))
+    return str(value)
+
+
+def note_versions(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
+    """What differs and need not matter: versions of the package and of its libraries."""
+    made_with = [{**run.manifest["libraries"], "herl_bench": run.manifest["herl_bench"]} for run in runs]
+    versions = {name: {str(one.get(name)) for one in made_with} for name in sorted(set[str]().union(*made_with))}
+    return tuple(
+        f"The runs were made with different versions of {name}: {', '.join(sorted(found))}."
+        for name, found in versions.items()
+        if len(found) > 1
+    )

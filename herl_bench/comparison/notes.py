@@ -1,0 +1,88 @@
+"""What a reader must know before believing the numbers, one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from herl_bench.comparison.answer_sets import AnswerPairs
+from herl_bench.comparison.arm_scores import TrainedTask
+from herl_bench.comparison.fairness import note_versions
+from herl_bench.comparison.outcomes import Outcomes
+from herl_bench.comparison.schema import ArmScore, Contrast, FailedCell
+from herl_bench.comparison.verdict import describe_aside, describe_falls, spell_count
+
+
+def note_runs(tasks: Sequence[TrainedTask], contrasts: Sequence[Contrast]) -> list[str]:
+    notes = []
+    synthetic = [task.task for task in tasks if task.outcomes.items.source == "synthetic"]
+    if synthetic:
+        world = "its synthetic world, which was" if len(synthetic) == 1 else "their synthetic worlds, which were"
+        notes.append(
+            f"{', '.join(synthetic)}: measured on {world} built so that hindsight can help; this says nothing about"
+            " real models on the published problems."
+        )
+    for task in tasks:
+        if errors := sum(record.after.errors for record in task.records):
+            answers = spell_count(errors, "answer")
+            notes.append(f"{task.task}: {answers} after training had something that could not be judged.")
+    notes += note_undecided([task.outcomes for task in tasks], contrasts)
+    runs = [run for task in tasks for group in task.runs.values() for run in group]
+    if not all(run.primary for run in runs):
+        notes.append(
+            "The metric was chosen with --metric: learning curves are of each task's first one, and so are not shown."
+        )
+    if any(len(contrast.seeds) < 5 for contrast in contrasts):
+        notes.append(
+            "With fewer than 5 seeds, only differences far larger than the noise can be found; the intervals allow for"
+            " that."
+        )
+    return [*notes, *note_versions(runs)]
+
+
+def note_answers(pairs: Sequence[AnswerPairs], contrasts: Sequence[Contrast]) -> list[str]:
+    tasks = [one.outcomes for one in pairs]
+    is_repeated = any(count > 1 for outcomes in tasks for count in (outcomes.repeats or {}).values())
+    samples = "outcomes are means over samples of an item" if is_repeated else "one sample of each"
+    notes = [f"{one.outcomes.task}: items were paired by {one.key}; {samples}." for one in pairs]
+    return [*notes, *(note for one in pairs for note in one.notes), *note_undecided(tasks, contrasts)]
+
+
+def note_undecided(tasks: Sequence[Outcomes], contrasts: Sequence[Contrast]) -> list[str]:
+    """What became of undecided answers, and what verdicts on programs rest on."""
+    notes = []
+    for outcomes in tasks:
+        for arm, count in outcomes.counts.items():
+            if count.undecided and outcomes.items.higher_is_better:
+                aside = describe_aside(count.undecided, 0, count.responses)
+                notes.append(f"{arm} on {outcomes.task}: {aside}; they count as wrong.")
+            if count.shared:
+                notes.append(
+                    f"{arm} on {outcomes.task}: {count.shared:,} of {count.responses:,} verdicts are shared: they rest"
+                    " on a comparison that the program itself took part in."
+                )
+        for contrast in contrasts:
+            left_out = len(outcomes.items.items) - contrast.items
+            if contrast.task == outcomes.task and left_out:
+                notes.append(
+                    f"{contrast.arm} and {contrast.baseline} on {contrast.task}: {spell_count(left_out, 'item')} not"
+                    " judged in every run, so left out for both."
+                )
+    return notes
+
+
+def note_failures(failed: Sequence[FailedCell]) -> list[str]:
+    """What must be said before any verdict."""
+    left_out = ", ".join(dict.fromkeys(f"seed {cell.seed} of {cell.task}" for cell in failed))
+    return [f"{spell_count(len(failed), 'run')} failed; left out for every arm: {left_out}."] if failed else []
+
+
+def note_falls(task: TrainedTask, scores: Sequence[ArmScore]) -> list[str]:
+    """Which arms ended below where they began."""
+    ends = {
+        score.arm: (score.before.value, score.score.value)
+        for score in scores
+        if score.fell and score.task == task.task and score.before.value is not None and score.score.value is not None
+    }
+    rates = {arm: (group[0].settings.get("set") or {}).get("learning_rate") for arm, group in task.runs.items()}
+    numbers = {arm: float(rate) if isinstance(rate, (int, float)) else None for arm, rate in rates.items()}
+    return [describe_falls(task.task, list(task.runs), ends, numbers)] if ends else []

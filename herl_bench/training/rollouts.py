@@ -1,0 +1,127 @@
+"""What one sampled response is, as the trainer, the log and observers see it; and the training rows made of it.
+
+A *rollout* is data about what happened. A *row* is one thing to learn from: an improved revision gives two, one in the
+prompt it was written in and one in the plain prompt that never showed the guidance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from herl_bench.training.config import HeRLConfig
+from herl_bench.training.forward import Pair
+from herl_bench.types import Example, Judgement, Kind, Verdict
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A prompt to sample from, with guidance or without.
+
+    baseline: the reward that the attempt behind the guidance had. draft: index of the revised rollout in the same step.
+    propensity: the chance with which that draft was chosen for revision. group: which prompt of the step this asks,
+    guided or not.
+    """
+
+    example: Example
+    prompt: str
+    guidance: str = ""
+    baseline: float | None = None
+    draft: int | None = None
+    propensity: float | None = None
+    group: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout(Assignment):
+    """A response to an assignment. prompt_ids: what the policy saw. plain_ids: the same example's prompt without
+    guidance. bonus: predicted or measured improvement, not yet weighted."""
+
+    kind: Kind
+    prompt_ids: tuple[int, ...]
+    plain_ids: tuple[int, ...]
+    ids: tuple[int, ...]
+    text: str
+    finish: str
+    temperature: float
+    judgement: Judgement
+    bonus: float = 0.0
+
+    @property
+    def reward(self) -> float | None:
+        return self.judgement.reward
+
+    @property
+    def pair(self) -> Pair:
+        return Pair(self.prompt_ids, self.ids, self.temperature)
+
+    @property
+    def improvement(self) -> float | None:
+        return None if self.reward is None or self.baseline is None else self.reward - self.baseline
+
+    def as_json(self, step: int, index: int) -> dict[str, Any]:
+        """A row of `rollouts.jsonl`."""
+        return {
+            "step": step,
+            "index": index,
+            "id": self.example.id,
+            "kind": self.kind,
+            "prompt": self.prompt,
+            "response": self.text,
+            "tokens": len(self.ids),
+            "finish": self.finish,
+            "reward": self.reward,
+            "bonus": self.bonus,
+            "metrics": dict(self.judgement.metrics),
+            "status": self.judgement.status,
+            "integrity": self.judgement.integrity,
+            "errors": list(self.judgement.errors),
+            "verdicts": [_describe_verdict(verdict) for verdict in self.judgement.verdicts],
+            "guidance": self.guidance,
+            "draft": self.draft,
+            "baseline": self.baseline,
+            "propensity": self.propensity,
+            "family": self.example.info.get("family"),
+            "planted": self.example.info.get("planted"),
+        }
+
+
+def _describe_verdict(verdict: Verdict) -> dict[str, Any]:
+    fields = {"criterion": verdict.criterion, "part": verdict.part, "met": verdict.met}
+    return {name: v for name, v in {**fields, "evidence": verdict.evidence or verdict.error}.items() if v != ""}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing to learn from. behaviour: the pair as it was sampled, where that is not this one (then the row is
+    off-policy). revision: a revision in the prompt that it was written in."""
+
+    pair: Pair
+    reward: float
+    behaviour: Pair | None = None
+    group: int = 0
+    revision: bool = False
+
+    @property
+    def off_policy(self) -> bool:
+        return self.behaviour is not None
+
+
+def make_rows(rollouts: Sequence[Rollout], config: HeRLConfig) -> list[Row]:
+    """Undecided rewards give no row; truncated responses get reward 0 or no row; empty ones give none."""
+    rows = []
+    for r in rollouts:
+        truncated = r.finish == "length"
+        if r.reward is None or not r.ids or (truncated and config.truncation == "mask"):
+            continue
+        reward = 0.0 if truncated else r.reward + config.bonus_coef * r.bonus
+        is_plain = r.prompt_ids == r.plain_ids
+        improved = r.improvement is not None and r.improvement > 0 and not truncated
+        if is_plain or config.train_context in ("hindsight", "both"):
+            rows.append(Row(r.pair, reward, group=r.group, revision=r.kind == "revision"))
+        if not is_plain and improved and config.train_context in ("original", "both"):
+            # Scored at the temperature of plain responses: that is the distribution which it shall become part of.
+            plain = Pair(r.plain_ids, r.ids, config.temperature)
+            rows.append(Row(plain, reward, behaviour=r.pair, group=r.group))
+    return rows

@@ -1,0 +1,150 @@
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+from helpers.toy_runs import make_rollout
+
+from herl_bench.hindsight import HindsightBuffer
+from herl_bench.testing import TOY_RUBRIC, TOY_TEMPLATE
+from herl_bench.training.config import HeRLConfig
+from herl_bench.training.revisions import (
+    assign_drafts,
+    assign_revisions,
+    choose_drafts,
+    gather_lessons,
+    place_revisions,
+)
+from herl_bench.training.rollouts import make_rows
+from herl_bench.types import Judgement, Verdict
+
+
+def test_only_failures_are_revised_and_undecided_ones_are_not():
+    drafts = [make_rollout("a", 1.0), make_rollout("b", 0.5), make_rollout("c", None), make_rollout("d", 0.0)]
+    assert choose_drafts(drafts, 9, HeRLConfig(), [0.0] * 4, Random(0)) == {1: 1.0, 3: 1.0}
+
+
+def test_all_gives_every_failure_the_same_chance():
+    drafts = [make_rollout(str(i), 0.5) for i in range(10)]
+    counts = [0] * 10
+    rng = Random(0)
+    for _ in range(2000):
+        chosen = choose_drafts(drafts, 3, HeRLConfig(), [0.0] * 10, rng)
+        assert set(chosen.values()) == {0.3}
+        for i in chosen:
+            counts[i] += 1
+    assert all(520 < c < 680 for c in counts)
+
+
+def test_best_of_group_takes_each_prompts_best_failure():
+    drafts = [make_rollout("a", 0.1), make_rollout("a", 0.6), make_rollout("b", 0.2), make_rollout("b", 1.0)]
+    chosen = choose_drafts(drafts, 4, HeRLConfig(revise="best_of_group", revise_epsilon=0.0), [0.0] * 4, Random(0))
+    assert chosen == {1: 1.0, 2: 1.0}
+
+
+def test_the_critic_ranks_and_a_random_share_keeps_its_propensity():
+    drafts = [make_rollout(str(i), 0.5) for i in range(8)]
+    predicted = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+    chosen = choose_drafts(drafts, 4, HeRLConfig(revise="critic", revise_epsilon=0.5), predicted, Random(1))
+    assert chosen[7] == chosen[6] == 1.0
+    others = {i: p for i, p in chosen.items() if i < 6}
+    assert len(others) == 2
+    assert set(others.values()) == {2 / 6}
+
+
+def test_a_revision_prompt_shows_draft_and_guidance():
+    drafts = [make_rollout("a", 0.5)]
+    (assigned,) = assign_revisions(drafts, {0: 0.25}, TOY_TEMPLATE, TOY_RUBRIC, HeRLConfig())
+    assert assigned.prompt == "9? The answer is the sum. count 4 up from 3 3+4="
+    assert (assigned.baseline, assigned.draft, assigned.propensity) == (0.5, 0, 0.25)
+    (shallow,) = assign_revisions(drafts, {0: 1.0}, TOY_TEMPLATE, TOY_RUBRIC, HeRLConfig(hint_level="criteria"))
+    assert shallow.guidance == "The answer is the sum."
+
+
+def test_guidance_out_of_the_buffer_comes_without_the_draft():
+    draft = make_rollout("a", 0.5)
+    revision = make_rollout("a", 1.0, kind="revision", draft=0, baseline=0.5, guidance="Count on.")
+    buffer = HindsightBuffer()
+    buffer.add(gather_lessons([draft], [revision]))
+    always = HeRLConfig(guide_prob=1.0)
+    other = make_rollout("z", None).example
+    guided, plain = assign_drafts([draft.example, other], buffer, TOY_TEMPLATE, always, Random(0))
+    assert guided.prompt == "Count on. 3+4="
+    assert guided.baseline == 0.5
+    assert plain.guidance  # the same words, for a similar prompt
+    assert (guided.group, plain.group) == (0, 1)
+    assert assign_drafts([draft.example], buffer, TOY_TEMPLATE, HeRLConfig(), Random(0))[0].guidance == ""
+    for source, expected in (("same", ["Count on.", ""]), ("similar", ["", "Count on."])):
+        config = HeRLConfig(guide_prob=1.0, guide_from=source)
+        assigned = assign_drafts([draft.example, other], buffer, TOY_TEMPLATE, config, Random(0))
+        assert [a.guidance for a in assigned] == expected
+
+
+def test_ties_for_the_best_of_groups_without_a_success():
+    drafts = [
+        make_rollout("a", 0.6),
+        make_rollout("a", 0.6),
+        make_rollout("a", 0.2),
+        make_rollout("b", 0.2),
+        make_rollout("b", 1.0),
+    ]
+    chosen = choose_drafts(drafts, 9, HeRLConfig(revise="best_ties", revise_epsilon=0.0), [0.0] * 5, Random(0))
+    assert chosen == {0: 1.0, 1: 1.0}
+
+
+@pytest.mark.parametrize("revise", ["all", "best_of_group", "best_ties", "critic"])
+def test_a_propensity_is_how_often_a_draft_is_chosen(revise: Any):
+    drafts = [
+        make_rollout(name, reward)
+        for name, reward in zip("aaabbbcccd", [0.1, 0.5, 0.5, 0, 0.2, 0.3, 1, 0.5, 0.5, 0], strict=True)
+    ]
+    config, rng, n = HeRLConfig(revise=revise, revise_epsilon=0.4), Random(0), 4000
+    counts, said = [0] * 10, [set() for _ in drafts]
+    for _ in range(n):
+        for i, propensity in choose_drafts(drafts, 4, config, [i / 10 for i in range(10)], rng).items():
+            counts[i] += 1
+            said[i].add(propensity)
+    for count, propensities in zip(counts, said, strict=True):
+        if count:
+            (p,) = propensities
+            assert abs(count / n - p) <= 5 * (p * (1 - p) / n) ** 0.5
+
+
+def test_controls_get_another_problems_guidance_or_none():
+    other = replace(make_rollout("b", 0.5), judgement=Judgement((Verdict("short", False),), 0.5))
+    drafts = [make_rollout("a", 0.5), make_rollout("a", 0.5), other]
+    chosen = dict.fromkeys(range(3), 1.0)
+    own, shuffled, none = (
+        assign_revisions(drafts, chosen, TOY_TEMPLATE, TOY_RUBRIC, HeRLConfig(guidance=how))
+        for how in ("own", "shuffled", "none")
+    )
+    about_a, about_b = own[0].guidance, own[2].guidance
+    assert about_a != about_b
+    assert [a.guidance for a in shuffled] == [about_b, about_b, about_a]
+    assert shuffled[0].prompt.startswith("9? ")  # the draft stays its own
+    assert [(a.prompt, a.guidance, a.draft, a.baseline) for a in none] == [("3+4=", "", i, 0.5) for i in range(3)]
+    assert (
+        assign_revisions(drafts[:2], {0: 1.0, 1: 1.0}, TOY_TEMPLATE, TOY_RUBRIC, HeRLConfig(guidance="shuffled")) == []
+    )
+
+
+def test_what_is_tried_again_without_guidance_is_on_policy_and_teaches_no_lesson():
+    again = make_rollout("a", 1.0, kind="revision", draft=0, baseline=0.5, prompt_ids=(1,))
+    assert [r.off_policy for r in make_rows([again], HeRLConfig(guidance="none"))] == [False]
+    assert gather_lessons([make_rollout("a", 0.5)], [again]) == []
+
+
+def test_the_best_revision_takes_a_random_place_but_not_that_of_a_revised_draft():
+    drafts = [make_rollout("a", reward, group=0) for reward in (0.2, 0.5, 0.5, 0.1)] + [make_rollout("b", 0.9, group=1)]
+    better, worse = (
+        make_rollout("a", r, kind="revision", draft=d, baseline=0.5, group=0) for r, d in ((0.7, 1), (0.4, 2))
+    )
+    gone = set()
+    for seed in range(20):
+        taught = place_revisions(drafts, [better, worse], 1, Random(seed))
+        assert len(taught) == 5
+        assert taught[-1] is better
+        assert worse not in taught
+        gone |= {i for i, d in enumerate(drafts) if not any(d is t for t in taught)}
+    assert gone == {0, 3}
+    assert place_revisions(drafts, [worse], 1, Random(0)) == drafts

@@ -1,0 +1,123 @@
+"""What a strong PPO does, one by one, on a real (tiny, untrained) checkpoint."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.toy_runs import SMALL, make_run, rows, train
+
+from herl_bench.errors import HerlBenchError
+from herl_bench.testing import tiny_checkpoint
+from herl_bench.training.config import HeRLConfig, PPOConfig
+from herl_bench.training.herl import Learner
+from herl_bench.training.rollouts import Assignment, Row, make_rows
+from herl_bench.training.sampling import judge_rollouts, sample_rollouts
+from herl_bench.training.training_run import TrainingRun
+from herl_bench.training.update import ActorCritic, ScoredRows, compute_targets, draw_minibatches
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint(tmp_path_factory.mktemp("model") / "llama")
+
+
+def score_a_step(run: TrainingRun) -> tuple[ActorCritic, HeRLConfig, list[Row], ScoredRows]:
+    """One step's rows, scored and not learnt from."""
+    learner = Learner(run)
+    assigned = [Assignment(e, e.prompt) for e in learner.examples.take(24)]
+    drafts = sample_rollouts(run, learner.judging, assigned, learner.config.temperature, learner.streams["sampling"])
+    rows = make_rows(judge_rollouts(run, learner.judging, drafts), learner.config)
+    return learner.models, learner.config, rows, learner.models.score(rows)
+
+
+def test_every_sampled_token_is_trained_on_the_end_included(tmp_path: Path, checkpoint: Path) -> None:
+    run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), lively=True)
+    _, _, rows, scored = score_a_step(run)
+    assert scored.mask_NT.sum(1).tolist() == [len(row.pair.response) for row in rows]
+    assert run.policy.pad_id not in run.policy.eos_ids
+    assert any(row.pair.response[-1] in run.policy.eos_ids for row in rows)
+
+
+def test_returns_are_rewards_and_are_not_whitened(tmp_path: Path, checkpoint: Path) -> None:
+    """Before the critic's warm-up and after it."""
+    run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), lively=True)
+    models, config, rows, scored = score_a_step(run)
+    for _ in range(2):
+        targets = compute_targets(rows, scored, config)
+        assert torch.equal(targets.on_mask_NT, scored.mask_NT)
+        for i, row in enumerate(rows):
+            returns = targets.return_NT[i][scored.mask_NT[i] > 0].tolist()
+            assert returns == pytest.approx([row.reward] * len(row.pair.response), abs=1e-6)
+        scored = models.warm_up(rows, scored)
+
+
+def test_advantages_are_whitened_over_the_whole_step(tmp_path: Path, checkpoint: Path) -> None:
+    run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), lively=True)
+    models, config, rows, scored = score_a_step(run)
+    scored = models.warm_up(rows, scored)
+    valid = compute_targets(rows, scored, config).advantage_NT[scored.mask_NT > 0]
+    assert valid.mean().item() == pytest.approx(0, abs=1e-5)
+    assert valid.std().item() == pytest.approx(1, abs=0.01)
+
+
+def test_the_critics_warm_up_leaves_the_policy_alone(tmp_path: Path, checkpoint: Path) -> None:
+    models, _, rows, scored = score_a_step(make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), lively=True))
+    policy, critic = ([p.clone() for p in model.parameters()] for model in (models.policy.model, models.critic))
+    assert not scored.value_NT.any()  # it begins at nothing
+    scored = models.warm_up(rows, scored)
+    assert all(torch.equal(a, b) for a, b in zip(policy, models.policy.model.parameters(), strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(critic, models.critic.parameters(), strict=True))
+    assert scored.value_NT.any()
+
+
+def test_the_optimiser_and_no_dropout(tmp_path: Path, checkpoint: Path) -> None:
+    models, *_ = score_a_step(make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL)))
+    assert {(g["eps"], g["weight_decay"]) for g in models.optimizer.param_groups} == {(1e-5, 0.0)}
+    assert not any(
+        m.training for model in (models.policy.model, models.critic, models.reference) for m in model.modules()
+    )
+
+
+def test_the_gradient_is_clipped(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL, max_grad_norm=0.01), lively=True)
+    models, config, rows, scored = score_a_step(run)
+    norms: list[float] = []
+    step = models.optimizer.step
+
+    def watched() -> None:
+        for model in (models.policy.model, models.critic):
+            norms.append(sum(float(p.grad.square().sum()) for p in model.parameters() if p.grad is not None) ** 0.5)
+        step()
+
+    monkeypatch.setattr(models.optimizer, "step", watched)
+    scored = models.warm_up(rows, scored)
+    stats = models.update(rows, scored, compute_targets(rows, scored, config), step=1)
+    assert stats["grad_norm"] > 0.01
+    assert len(norms) == 2 * (3 + 3)  # the critic's warm-up and the epoch
+    assert all(norm < 0.0101 for norm in norms)
+
+
+def test_each_epoch_is_shuffled_anew_and_leaves_no_row_out() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, two = (torch.cat(draw_minibatches(24, 8, generator)).tolist() for _ in range(2))
+    assert sorted(one) == sorted(two) == list(range(24))
+    assert one != two
+
+
+def test_too_large_a_move_ends_the_epochs(tmp_path: Path, checkpoint: Path) -> None:
+    config = PPOConfig(**{**SMALL, "learning_rate": 0.03}, num_ppo_epochs=4, target_kl=1e-6)
+    run = make_run(tmp_path / "run", checkpoint, config, budget=150, lively=True)
+    train(run)
+    first = rows(run)[0]
+    assert first["early_stop"] == 1
+    assert first["optimizer_steps"] < 4 * 3
+
+
+def test_a_policy_that_is_not_the_same_twice_is_refused(tmp_path: Path, checkpoint: Path) -> None:
+    run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL))
+    run.policy.model.get_input_embeddings().register_forward_hook(
+        lambda module, given, out: torch.nn.functional.dropout(out, 0.3)
+    )
+    with pytest.raises(HerlBenchError, match="the ratio of the first minibatch is off 1"):
+        train(run)
+    assert run.budget.optimizer_steps == 0  # before anything was learnt from it
