@@ -82,7 +82,9 @@ class PlainProgress(RunProgress):
             parts.append(f"revised {row['revisions']} (improved {row['revision_improved_rate'] or 0:.0%})")
         if row.get("kl") is not None:
             parts.append(f"kl {row['kl']:.4f}")
-        parts += [f"{row['tokens_per_s']:,.0f} tok/s", f"ETA {self.time_left(row['tokens'])}"]
+        if row.get("tokens_per_s") is not None:
+            parts.append(f"{row['tokens_per_s']:,.0f} tok/s")
+        parts.append(f"ETA {self.time_left(row['tokens'])}")
         return "  ".join(parts)
 
 
@@ -128,16 +130,16 @@ class LiveProgress(PlainProgress):
         from rich.table import Table
 
         spent = f"{row['tokens']:,}/{self.run.budget.tokens:,} tokens"
-        speed = f"{row['tokens_per_s']:,.0f} tok/s  ETA {self.time_left(row['tokens'])}"
+        speed = f"{row.get('tokens_per_s') or 0:,.0f} tok/s  ETA {self.time_left(row['tokens'])}"
         self.bar.update(self.budget, completed=row["tokens"], note=f"{spent}  {speed}")
         names = ("reward", "metric", "kl", "revision_improved_rate")
         numbers = Table.grid(padding=(0, 2))
         numbers.add_row(
             f"step {row['step']}", *(f"{name} {row[name]:.3f}" for name in names if row.get(name) is not None)
         )
-        self.first_rates = row["criteria"] if self.first_rates is None else self.first_rates
+        self.first_rates = row.get("criteria", {}) if self.first_rates is None else self.first_rates
         criteria = Table.grid(padding=(0, 1))
-        for name, rate in row["criteria"].items():
+        for name, rate in row.get("criteria", {}).items():
             if rate is not None:
                 width = round(20 * rate)
                 moved = _describe_move(self.first_rates.get(name), rate)

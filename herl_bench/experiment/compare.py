@@ -135,6 +135,12 @@ def compare(
     `allow_unequal`), and `SweepStopped` where a signal ended the sweep. Runs that failed are in `failed`.
     """
     runs = [runs] if isinstance(runs, (str, os.PathLike)) else runs
+    if runs is not None and not len(runs):
+        raise UsageError("runs: an empty list: name two or more, or say what to run with task and methods")
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs={jobs}: how many runs at a time, 1 or more")
+    if not isinstance(margin, (int, float)) or not 0 < margin <= 1:
+        raise UsageError(f"margin={margin}: write a number above 0 and at most 1, such as 0.05")
     metrics = [metric] if isinstance(metric, str) else list(metric or ())
     terms = Terms(shlex.join(command_line()), margin, allow_unequal)
     if runs:

@@ -159,6 +159,10 @@ def evaluate(
 
     Raises `UsageError` for what cannot be done as asked, and `HerlBenchError` where no response could be judged.
     """
+    if not isinstance(task, (str, type(None))):
+        raise UsageError(f"task: name one, not a {type(task).__name__}: call evaluate once for each")
+    if limit is not None and (not isinstance(limit, (int, float)) or limit <= 0):
+        raise UsageError(f"limit={limit!r}: a number of items, or a share of them below 1; None for all")
     asked = {**locals(), "tasks": None if task is None else [task], "seed": SEEDS if seed is None else (seed,) * 4}
     del asked["task"]
     if isinstance(model, Run):

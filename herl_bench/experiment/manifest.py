@@ -139,7 +139,7 @@ def find_differences(
     ]
 
 
-def carry_manifest_on(run: TrainingRun, now: dict[str, Any], allow_changed: bool) -> dict[str, Any]:
+def continue_manifest(run: TrainingRun, now: dict[str, Any], allow_changed: bool) -> dict[str, Any]:
     """The manifest of a resumed run: as it began, with what has changed since. now: as things are.
 
     Raises `UsageError` where something changed that the result hangs on, or its checkpoint is damaged.

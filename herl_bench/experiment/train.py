@@ -26,7 +26,7 @@ from herl_bench.budget import Budget
 from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.evaluation.problems import check_evaluation
 from herl_bench.experiment.configuration import build_config, build_settings, format_config
-from herl_bench.experiment.manifest import build_manifest, carry_manifest_on, command_line
+from herl_bench.experiment.manifest import build_manifest, command_line, continue_manifest
 from herl_bench.experiment.resolve import find_environment, load_named_policy, open_sandbox, warn_of_problems
 from herl_bench.locking import lock_folder
 from herl_bench.plugins import Host, load_host
@@ -110,7 +110,7 @@ def train(
     if not request.run.get("task"):
         dashes = "--" if isinstance(config, Request) else ""
         raise UsageError(f"{dashes}task is missing: choose from {', '.join(sorted(host.entries('task')))}")
-    return _train(host, request, _Manner(progress, command, output_dir=folder))
+    return _train(host, request, _Options(progress, command, output_dir=folder))
 
 
 def _check_kinds(given: Mapping[str, Any]) -> None:
@@ -136,7 +136,7 @@ def _read_config(config: str | os.PathLike[str] | Mapping[str, Any] | Request | 
 
 
 @dataclass(frozen=True)
-class _Manner:
+class _Options:
     """How a run is gone about, whatever it trains. resume: the folder to go on in, which is locked by now."""
 
     progress: bool | Display | None
@@ -160,11 +160,11 @@ def _resume(
             if not files.report.is_file():  # all that a stop can still have left out
                 try_report(directory)
             return Run(directory)
-        manner = _Manner(progress, shlex.join(command_line()), resume=directory, allow_changed=allow_changed)
-        return _train(host, request, manner)
+        options = _Options(progress, shlex.join(command_line()), resume=directory, allow_changed=allow_changed)
+        return _train(host, request, options)
 
 
-def _train(host: Host, request: Request, manner: _Manner) -> Run:
+def _train(host: Host, request: Request, options: _Options) -> Run:
     from herl_bench.data.sources import restrict_problems
     from herl_bench.hindsight import try_template
     from herl_bench.training.training_run import TrainingRun, new_directory
@@ -185,14 +185,14 @@ def _train(host: Host, request: Request, manner: _Manner) -> Run:
         data = _open_data(task, settings)
         try_template(environment.template, environment.rubric, data.eval[:1])
         policy = load_named_policy(task, settings.model, trust_remote_code=settings.trust_remote_code)
-        directory = manner.resume
+        directory = options.resume
         if directory is None:
-            directory = new_directory(manner.output_dir, f"{task.name}-{method.name}-s{settings.seed}")
+            directory = new_directory(options.output_dir, f"{task.name}-{method.name}-s{settings.seed}")
             stack.enter_context(lock_folder(directory))
         environment = replace(environment, sandbox=sandbox)
         run = TrainingRun(directory, settings, environment, method, config, data, policy, Budget(settings.budget))
-        run.resuming = manner.resume is not None
-        _carry_out(host, run, manner)
+        run.resuming = options.resume is not None
+        _carry_out(host, run, options)
     return Run(directory)
 
 
@@ -214,11 +214,11 @@ def _open_data(task: Task, settings: Settings) -> Data:
     return data
 
 
-def _carry_out(host: Host, run: TrainingRun, manner: _Manner) -> None:
+def _carry_out(host: Host, run: TrainingRun, options: _Options) -> None:
     """Evaluate, train, evaluate, write the page, and tell the plugins. Raises `Interrupted`."""
-    with _leaving_as_found():
-        _begin(host, run, manner)
-        _work(host, run, manner.progress)
+    with _restore_caller_state():
+        _begin(host, run, options)
+        _work(host, run, options.progress)
 
 
 def _work(host: Host, run: TrainingRun, wanted: bool | Display | None) -> None:
@@ -231,7 +231,7 @@ def _work(host: Host, run: TrainingRun, wanted: bool | Display | None) -> None:
     run.on_step, run.on_eval = on_step, display.on_eval
     signals: list[int] = []
     try:
-        with display, _finishing_the_step(run, display, signals):
+        with display, _finish_step_on_signal(run, display, signals):
             _evaluate_and_train(run, display)
     except KeyboardInterrupt:
         run.interrupted = True
@@ -249,14 +249,14 @@ def _work(host: Host, run: TrainingRun, wanted: bool | Display | None) -> None:
     warn_of_problems(host)
 
 
-def _begin(host: Host, run: TrainingRun, manner: _Manner) -> None:
+def _begin(host: Host, run: TrainingRun, options: _Options) -> None:
     """Write what the run is of. One that goes on has no evaluation of its end any more, and no page of that."""
     import torch
 
     torch.manual_seed(run.seed)
-    manifest = build_manifest(run, host, manner.command)
+    manifest = build_manifest(run, host, options.command)
     if run.resuming:
-        manifest = carry_manifest_on(run, manifest, manner.allow_changed)
+        manifest = continue_manifest(run, manifest, options.allow_changed)
     with saving(run.directory):
         shutil.rmtree(run.files.evaluation("after"), ignore_errors=True)
         run.files.report.unlink(missing_ok=True)
@@ -299,7 +299,7 @@ def _check_tracker(name: str) -> None:
 
 
 @contextmanager
-def _leaving_as_found() -> Iterator[None]:
+def _restore_caller_state() -> Iterator[None]:
     """Random states and progress bars belong to whoever calls."""
     import numpy
     import torch
@@ -318,7 +318,7 @@ def _leaving_as_found() -> Iterator[None]:
 
 
 @contextmanager
-def _finishing_the_step(run: TrainingRun, display: RunProgress, signals: list[int]) -> Iterator[None]:
+def _finish_step_on_signal(run: TrainingRun, display: RunProgress, signals: list[int]) -> Iterator[None]:
     """The first Ctrl-C, SIGTERM or SIGHUP ends the run after this step with a checkpoint; a second Ctrl-C or SIGTERM
     ends it at once. Python lets only the main thread hear of signals: in another one nothing is caught.
 

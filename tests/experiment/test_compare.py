@@ -135,3 +135,16 @@ def test_options_win_over_a_grid_given_as_a_mapping(tmp_path: Path):
         compare(grid=grid, output_dir=tmp_path)
     with pytest.raises(UnknownName, match="no arm named 'x'"):
         compare(grid=grid, budget="9k", baseline="x", output_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"runs": []}, "runs: an empty list: name two or more"),
+        ({"task": "gsm8k", "methods": "ppo", "jobs": 0}, "jobs=0: how many runs at a time"),
+        ({"task": "gsm8k", "methods": "ppo", "margin": "x"}, "margin=x: write a number"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(given, line):
+    with pytest.raises(UsageError, match=line):
+        compare(**given)

@@ -85,3 +85,16 @@ def test_what_cannot_be_done_is_one_line(task, more, error, words):
         hb.evaluate(task, "tiny", **more)
     assert isinstance(caught.value, error) or error is UnknownName
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"task": ["gsm8k"]}, "task: name one, not a list"),
+        ({"limit": 0}, "limit=0: a number of items"),
+        ({"limit": "2"}, "limit='2': a number of items"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(given, line):
+    with pytest.raises(UsageError, match=line):
+        hb.evaluate(**{"task": "gsm8k", "model": "tiny", **given})
