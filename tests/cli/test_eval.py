@@ -66,13 +66,12 @@ def run(capsys, *args):
 
 def test_rows_come_in_batches_and_do_not_depend_on_the_random_state(llama):
     policy = load_policy(llama)
+    policy.batch_size = 4
     items = open_eval(TASK, "synthetic", embedded=False, eval_items=5).eval
 
     def once(seed):
         seen = []
-        done = evaluate(
-            policy, ENVIRONMENT, items, Sampling(6, temperature=1.0, n=2, seed=seed), batch_size=4, on_batch=seen.append
-        )
+        done = evaluate(policy, ENVIRONMENT, items, Sampling(6, temperature=1.0, n=2, seed=seed), on_batch=seen.append)
         assert [len(rows) for rows in seen] == [4, 4, 2]
         assert [(r.doc_id, r.sample) for r in done.rows] == [(i, s) for i in range(5) for s in range(2)]
         return done
