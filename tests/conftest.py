@@ -11,7 +11,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # with a few thousand parameters more threads only wait for each other
 
-# A shell that starts this in the background leaves Ctrl-C ignored, and `nohup` SIGHUP, for the processes under test too.
+# A shell that starts this in the background leaves Ctrl-C ignored, `nohup` SIGHUP, for the processes under test too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
