@@ -113,10 +113,9 @@ def show(comparison: Comparison) -> None:
     for items in comparison.tasks:
         scores = [score for score in comparison.arm_scores if score.task == items.task]
         contrasts = {contrast.arm: contrast for contrast in comparison.contrasts if contrast.task == items.task}
+        what = f"{items.metric} · {len(items.items)} items of {items.source}"
         tables = {
-            f"{items.metric} · {len(items.items)} items of {items.source}": [
-                _describe_score(score, contrasts.get(score.arm)) for score in scores
-            ],
+            what: [_describe_score(score, contrasts.get(score.arm)) for score in scores],
             "gained in training": [_describe_gain(comparison, score) for score in scores if score.spent],
             "spent per run": [_describe_spending(score, score.spent) for score in scores if score.spent],
         }
@@ -129,8 +128,8 @@ def show(comparison: Comparison) -> None:
                     ends = f"{_number(change.baseline)} → {_number(change.arm)}"
                     say(f"{contrast.arm} {change.verdict} the criterion {change.criterion}: {ends}")
     if comparison.overall:
-        title = f"all {len(comparison.tasks)} tasks together"
-        show_table(console, _tabulate(title, [_describe_overall(overall) for overall in comparison.overall]))
+        rows = [_describe_overall(overall) for overall in comparison.overall]
+        show_table(console, _tabulate(f"all {len(comparison.tasks)} tasks together", rows))
     for note in comparison.notes:
         say(note, "dim")
 
@@ -171,13 +170,11 @@ def _describe_contrast(contrast: Contrast | None) -> Row:
     headings = ("difference", "95 %", "p", "fixed", "broken", "beats")
     if contrast is None:
         return [(heading, "") for heading in headings]
-    p, chance = contrast.p_holm, contrast.improvement.value
+    p, chance, tests = contrast.p_holm, contrast.improvement.value, contrast.seed_tests
     cells = [
-        _number(contrast.difference.value, "+.3f"),
-        _bounds(contrast.difference, "+.3f"),
+        *(_number(contrast.difference.value, "+.3f"), _bounds(contrast.difference, "+.3f")),
         "< 0.001" if p is not None and p < 0.001 else _number(p),
-        "/".join(str(test.fixed) for test in contrast.seed_tests),
-        "/".join(str(test.broken) for test in contrast.seed_tests),
+        *("/".join(map(str, counts)) for counts in ([t.fixed for t in tests], [t.broken for t in tests])),
         "" if chance is None else f"{chance:.2f}",
     ]
     return list(zip(headings, cells, strict=True))
@@ -226,9 +223,8 @@ def _number(value: float | None, form: str = ".3f") -> str:
 
 
 def _bounds(interval: Interval, form: str = ".3f") -> str:
-    if interval.low is None or interval.high is None:
-        return "–"
-    return f"{interval.low:{form}} … {interval.high:{form}}"
+    known = interval.low is not None and interval.high is not None
+    return f"{interval.low:{form}} … {interval.high:{form}}" if known else "–"
 
 
 def _tokens(count: int | None) -> str:

@@ -42,27 +42,21 @@ class Terms:
 def compare_runs(
     runs: Mapping[str, RunsByArm], arms: Sequence[Arm], terms: Terms, *, folder: Path, failed: Sequence[FailedCell] = ()
 ) -> Comparison:
-    """runs: by task, then by arm. The first arm is the baseline. folder: where paths start.
-
-    Raises `UsageError` naming what is unequal, unless that is allowed.
-    """
+    """runs: by task, then by arm. The first arm is the baseline. folder: where paths start. Raises `UsageError` naming
+    what is unequal, unless that is allowed."""
     paired = {task: _keep_paired(task, by_arm, arms, failed) for task, by_arm in runs.items()}
     present = [arm for arm in arms if any(arm.name in by_arm for by_arm in paired.values())]
     baseline = present[0].name if present else ""
     paired = {task: by_arm for task, by_arm in paired.items() if baseline in by_arm and len(by_arm) > 1}
     if not paired:
         reasons = "; ".join(f"{cell.task} {cell.arm} seed {cell.seed}: {cell.reason}" for cell in failed)
-        raise (HerlBenchError if failed else UsageError)(
-            "nothing to compare: no task has finished runs of the baseline and of another arm"
-            f"{': ' if reasons else ''}{reasons}"
-        )
+        nothing = "nothing to compare: no task has finished runs of the baseline and of another arm"
+        raise (HerlBenchError if failed else UsageError)(f"{nothing}{': ' if reasons else ''}{reasons}")
     as_named = ({arm: by_arm[arm] for arm in runs[task] if arm in by_arm} for task, by_arm in paired.items())
     unequal = tuple(sentence for by_arm in as_named for sentence in find_differences(by_arm))
     if unequal and not terms.allow_unequal:
-        raise UsageError(
-            f"not a fair comparison: {'; '.join(unequal)}: make them equal, or pass --allow_unequal to compare all the"
-            " same"
-        )
+        advice = "make them equal, or pass --allow_unequal to compare all the same"
+        raise UsageError(f"not a fair comparison: {'; '.join(unequal)}: {advice}")
     tasks = [describe_task(by_arm, folder) for by_arm in paired.values()]
     contrasts = contrast_arms([task.outcomes for task in tasks], baseline, terms.margin)
     scores = tuple(score_arm(task, arm) for task in tasks for arm in task.runs)
@@ -95,16 +89,14 @@ def compare_runs(
 def _keep_paired(
     task: str, by_arm: RunsByArm, arms: Sequence[Arm], failed: Sequence[FailedCell]
 ) -> dict[str, list[FinishedRun]]:
-    """In the order of the arms. A seed that failed in one of them is left out of all, so that what is compared stays
-    paired."""
+    """In the order of the arms. A seed that failed in one is left out of all, so that what is compared stays paired."""
     seeds = {cell.seed for cell in failed if cell.task == task}
     kept = {arm.name: [run for run in by_arm.get(arm.name, ()) if run.seed not in seeds] for arm in arms}
     return {arm: group for arm, group in kept.items() if group}
 
 
 def compare_answers(pairs: Sequence[AnswerPairs], arms: Sequence[Arm], terms: Terms) -> Comparison:
-    """Sets of answers to the same items, of one task each, that nothing was trained for: over items alone. The first
-    arm is the baseline."""
+    """Sets of answers to the same items, of one task each, untrained: over items alone. The first is the baseline."""
     tasks = [one.outcomes for one in pairs]
     contrasts = contrast_arms(tasks, arms[0].name, terms.margin)
     unequal = tuple(

@@ -46,14 +46,11 @@ def read_answers(place: Path) -> dict[str, AnswerSet]:
     except DAMAGED as error:
         raise UsageError(f"{place}: no zip archive, damaged or cut off: {flatten(str(error))[:200]}") from None
     except UNREADABLE as error:
-        raise UsageError(
-            f"{place}: cannot be read as answers: {type(error).__name__}: {flatten(str(error))[:200]}"
-        ) from None
+        why = f"{type(error).__name__}: {flatten(str(error))[:200]}"
+        raise UsageError(f"{place}: cannot be read as answers: {why}") from None
     if not sets:
-        raise UsageError(
-            f"{place}: neither a run nor answers: name what herl-bench eval --log_samples, lm-eval --log_samples or"
-            " inspect wrote"
-        )
+        known = "what herl-bench eval --log_samples, lm-eval --log_samples or inspect wrote"
+        raise UsageError(f"{place}: neither a run nor answers: name {known}")
     return sets
 
 
@@ -71,10 +68,8 @@ def _list_files(place: Path) -> list[Path]:
     inside = [place, *(sub for sub in sorted(place.iterdir()) if sub.is_dir() and not sub.is_symlink())]
     with_files = [(folder, files) for folder in inside if (files := list(_list_folder(folder)))]
     if len(with_files) > 1:
-        names = ", ".join(folder.name for folder, _ in with_files[:4])
-        raise UsageError(
-            f"{place}: it holds the answers of {len(with_files)} models ({names}, …): name one of these folders each"
-        )
+        models = f"{len(with_files)} models ({', '.join(folder.name for folder, _ in with_files[:4])}, …)"
+        raise UsageError(f"{place}: it holds the answers of {models}: name one of these folders each")
     return [path for _, files in with_files for path in files]
 
 
@@ -176,9 +171,8 @@ def _gather_rows(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Value
             item, filter_name = str(row["doc_id"]), str(row.get("filter", "none"))
             named = [name for name in row.get("metrics") or () if isinstance(row.get(name), (int, float, type(None)))]
         except UNREADABLE as error:
-            raise UsageError(
-                f"{path}:{number}: not a sample of lm-eval's form: {type(error).__name__}: {error}"
-            ) from None
+            why = f"{type(error).__name__}: {error}"
+            raise UsageError(f"{path}:{number}: not a sample of lm-eval's form: {why}") from None
         if (item, filter_name) in seen:
             raise UsageError(f"{path}:{number}: item {item} ({filter_name}) stands there twice")
         seen.add((item, filter_name))

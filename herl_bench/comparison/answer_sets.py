@@ -28,8 +28,7 @@ FEWEST_LETTERS = 12
 
 @dataclass(frozen=True)
 class ItemAnswers:
-    """One item and what was answered to it. keys: by the names of `KEYS`. values: by metric, one per sample, None where
-    undecided."""
+    """An item and what was answered to it. keys: by `KEYS`. values: by metric, one per sample, None where undecided."""
 
     keys: Mapping[str, str]
     prompt: str
@@ -44,8 +43,7 @@ class ItemAnswers:
 
 @dataclass(frozen=True)
 class AnswerSet:
-    """All of one task. metrics: keys in the file's order; higher: which of them say whether more is better. settings,
-    seed: of the sampling."""
+    """All of one task. metrics: in the file's order; higher: is more of it better? settings, seed: of the sampling."""
 
     path: Path
     name: str
@@ -73,10 +71,8 @@ Keyed = dict[str, dict[str, ItemAnswers]]
 
 
 def pair_answers(sets: Mapping[str, AnswerSet], metrics: Sequence[str], allow_unequal: bool) -> AnswerPairs:
-    """sets: by arm, of one task; the first is the baseline. metrics: NAME[,FILTER] for all, or one for each.
-
-    Raises `UsageError` where the items differ, saying how many, or the metric is not the same and none was named.
-    """
+    """sets: by arm, of one task; the first is the baseline. metrics: NAME[,FILTER] for all, or one for each. Raises
+    `UsageError` where the items differ, saying how many, or the metric is not the same and none was named."""
     places, first = ", ".join(str(one.path) for one in sets.values()), next(iter(sets))
     chosen = _choose_metrics(sets, metrics)
     key, keyed = _choose_key(sets, places)
@@ -84,22 +80,19 @@ def pair_answers(sets: Mapping[str, AnswerSet], metrics: Sequence[str], allow_un
     _check_questions(keyed, common, key, places)
     higher = {sets[arm].higher.get(chosen[arm]) for arm in sets} - {None}
     if len(higher) > 1:
-        raise UsageError(
-            f"{chosen[first]}: more is better in one of the files and worse in another: name another --metric"
-        )
+        both = "more is better in one of the files and worse in another"
+        raise UsageError(f"{chosen[first]}: {both}: name another --metric")
     answers = {arm: [by_key[name] for name in common] for arm, by_key in keyed.items()}
     values = {arm: [one.values[chosen[arm]] for one in group] for arm, group in answers.items()}
     items = tuple(
         describe_item(one.keys.get("id", name), one.prompt, one.target, one.info)
         for one, name in zip(answers[first], common, strict=True)
     )
-    criteria = [
-        name for name in answers[first][0].criteria if all(name in group[0].criteria for group in answers.values())
-    ]
+    heads = [group[0] for group in answers.values()]
+    criteria = [name for name in heads[0].criteria if all(name in head.criteria for head in heads)]
     names, source = " and ".join(dict.fromkeys(chosen.values())), sets[first].source or "its own source"
-    wrong = value_of_undecided(
-        (v for group in values.values() for samples in group for v in samples), higher != {False}
-    )
+    everything = (value for group in values.values() for samples in group for value in samples)
+    wrong = value_of_undecided(everything, higher != {False})
     samples = {
         arm: {
             0: [
@@ -125,10 +118,8 @@ def _choose_metrics(sets: Mapping[str, AnswerSet], wanted: Sequence[str]) -> dic
     """By arm."""
     if wanted:
         if len(wanted) not in (1, len(sets)):
-            raise UsageError(
-                f"--metric was given {len(wanted)} times for {len(sets)} sets of answers: name one for all, or one for"
-                " each in order"
-            )
+            given = f"--metric was given {len(wanted)} times for {len(sets)} sets of answers"
+            raise UsageError(f"{given}: name one for all, or one for each in order")
         names = dict(zip(sets, cycle(wanted), strict=False))
         return {arm: find_metric_key(names[arm], one.metrics, str(one.path)) for arm, one in sets.items()}
     for one in sets.values():
@@ -163,10 +154,8 @@ def _find_common(keyed: Keyed, key: str, places: str, allow_unequal: bool) -> tu
     left_out = max(map(len, keyed.values())) - len(common)
     if left_out and not allow_unequal:
         held = "; ".join(f"{arm} has {len(by_key):,}" for arm, by_key in keyed.items())
-        raise UsageError(
-            f"{places}: not the same items: {len(common):,} are in all by {key} ({held}): evaluate on the same ones, or"
-            " pass --allow_unequal to compare those that are in all"
-        )
+        advice = "evaluate on the same ones, or pass --allow_unequal to compare those that are in all"
+        raise UsageError(f"{places}: not the same items: {len(common):,} are in all by {key} ({held}): {advice}")
     if len(common) < 2:
         raise UsageError(f"{places}: they share {len(common)} items by {key}: nothing to compare")
     return common, left_out
@@ -176,15 +165,13 @@ def _check_questions(keyed: Keyed, common: Sequence[str], key: str, places: str)
     first, *others = keyed.values()
     strange = [name for name in common if not all(_is_same(first[name], other[name]) for other in others)]
     if strange:
-        raise UsageError(
-            f"{places}: {len(strange):,} of {len(common):,} items have the same {key} and are other questions or have"
-            f" another reference answer, {flatten(strange[0])[:60]} first: these are not the same items"
-        )
+        other = f"are other questions or have another reference answer, {flatten(strange[0])[:60]} first"
+        count = f"{len(strange):,} of {len(common):,} items"
+        raise UsageError(f"{places}: {count} have the same {key} and {other}: these are not the same items")
 
 
 def _is_same(a: ItemAnswers, b: ItemAnswers) -> bool:
-    """The same question: equal hashes, or a longer text of one in the other's; and, of two files of one form, the same
-    reference answer."""
+    """Equal hashes, or a longer text of one in the other's; of two files of one form, the same reference answer too."""
     digest = a.keys.get("doc_hash")
     if digest is not None and digest == b.keys.get("doc_hash"):
         return True

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from herl_bench.comparison import curves, statistics
 from herl_bench.comparison.finished_runs import FinishedRun
 from herl_bench.comparison.outcomes import (
@@ -72,10 +74,8 @@ def _record_run(
     repairs, audits = read_revisions(run)
     inside = os.path.relpath(run.directory, folder)
     return RunRecord(
-        task=run.task,
+        **{name: getattr(run, name) for name in ("task", "method", "seed", "manifest")},
         arm=arm,
-        method=run.method,
-        seed=run.seed,
         directory=str(run.directory.absolute()) if inside.startswith("..") else inside,
         budget=int(run.settings["budget"]),
         spent=measure_spending(run),
@@ -87,13 +87,11 @@ def _record_run(
         calibration=read_calibration(run),
         repairs=repairs,
         audits=audits,
-        manifest=run.manifest,
     )
 
 
 def _draw_held_out(runs: Sequence[FinishedRun], items: int) -> tuple[BandPoint, ...]:
-    """Empty where a run was not evaluated while training, or on items that are not compared: those evaluations have no
-    outcome per item."""
+    """Empty where a run was not evaluated while training, or on items not compared: these have no outcome per item."""
     drawn = [curves.read_evaluations_in_training(run) for run in runs]
     same = all(len(run.after.samples) == len(run.before.samples) == items for run in runs)
     return curves.draw_metric_band(drawn) if same and all(drawn) else ()
@@ -153,29 +151,21 @@ def score_answers(outcomes: Outcomes) -> list[ArmScore]:
 
 def average_runs(trained: TrainedTask, arm: str) -> statistics.Array:
     """(seed, 1): the primary metric after training."""
-    import numpy as np
-
     matrix_SI = build_matrix(trained.outcomes, arm, [run.seed for run in trained.runs[arm]])
     return np.nanmean(matrix_SI, axis=1, keepdims=True)
 
 
 def _build_before(records: Sequence[RunRecord], wrong: float) -> statistics.Array:
     """(seed, item), as `build_matrix`."""
-    import numpy as np
-
     return np.array([[wrong if value is None else value for value in record.before.outcomes] for record in records])
 
 
 def _average_items(values_SI: statistics.Array) -> list[float]:
-    import numpy as np
-
     return [float(value) for value in np.nanmean(values_SI, axis=0) if not math.isnan(value)]
 
 
 def _has_fallen(change_SI: statistics.Array, higher_is_better: bool) -> bool:
     """Is the mean change over items, of the means over seeds, for the worse, by more than the noise of the items?"""
-    import numpy as np
-
     changes = _average_items(change_SI) if change_SI.size else []
     if len(changes) < 2:
         return False
@@ -184,8 +174,6 @@ def _has_fallen(change_SI: statistics.Array, higher_is_better: bool) -> bool:
 
 
 def _estimate_over_seeds(values: Sequence[float]) -> Interval:
-    import numpy as np
-
     low, high = statistics.mean_interval(np.array(values)) if len(values) > 1 else (None, None)
     return Interval(_average(values), low, high, OVER_SEEDS)
 

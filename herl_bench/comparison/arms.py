@@ -22,8 +22,8 @@ GroupedRuns = dict[str, dict[str, list[FinishedRun]]]
 
 
 def find_runs(named: Sequence[Path]) -> list[Path]:
-    """Of named folders and files; empty where all are sets of answers. Beside runs, what is no run, such as a sweep's
-    logs, is left out. Raises `UsageError`."""
+    """Empty where all are sets of answers. Beside runs, what is none, such as a sweep's logs, is left out. Raises
+    `UsageError`."""
     for place in named:
         if not place.exists():
             raise UsageError(f"{place}: no such file or folder")
@@ -31,16 +31,14 @@ def find_runs(named: Sequence[Path]) -> list[Path]:
     others = [place for place in named if place not in runs]
     if not runs:
         if len(others) < 2:
-            raise UsageError(
-                f"{others[0]}: no config.yaml there, so it is no run; to pair sets of answers, name two or more"
-            )
+            no_run = f"{others[0]}: no config.yaml there, so it is no run"
+            raise UsageError(f"{no_run}; to pair sets of answers, name two or more")
         return []
     answers = [place for place in others if holds_answers(place)]
     if answers or (len(runs) < 2 and others):
-        raise UsageError(
-            f"{runs[0]} is a run and {(answers or others)[0]} is not: a run is compared with runs; to pair its answers"
-            f" with others, name {RunFiles(runs[0]).evaluation('after')}"
-        )
+        advice = f"to pair its answers with others, name {RunFiles(runs[0]).evaluation('after')}"
+        odd = (answers or others)[0]
+        raise UsageError(f"{runs[0]} is a run and {odd} is not: a run is compared with runs; {advice}")
     for place in others:
         log.warning("%s", neutralize(f"{place}: no config.yaml there, so it is no run: left out"))
     return runs
@@ -55,26 +53,20 @@ def put_baseline_first(arms: Sequence[Arm], baseline: str | None) -> list[Arm]:
 
 def group_runs(runs: Sequence[FinishedRun], baseline: str | None) -> tuple[list[Arm], GroupedRuns]:
     """Arms are methods; runs of one method whose settings differ are arms of their own, named by what differs."""
-    settings = {
-        run.directory: {**(run.settings.get("set") or {}), "rubric": run.settings.get("rubric")} for run in runs
-    }
+    told = [(run.directory, run.settings) for run in runs]
+    settings = {place: {**(given.get("set") or {}), "rubric": given.get("rubric")} for place, given in told}
     arms: dict[str, Arm] = {}
     groups: GroupedRuns = {}
     for run in sorted(runs, key=lambda run: run.seed):
         alike = [settings[other.directory] for other in runs if (other.method, other.task) == (run.method, run.task)]
-        differing = {
-            name: value
-            for name, value in settings[run.directory].items()
-            if any(other.get(name) != value for other in alike)
-        }
+        own = settings[run.directory].items()
+        differing = {name: value for name, value in own if any(other.get(name) != value for other in alike)}
         label = " ".join([run.method, *(f"{name}={value}" for name, value in differing.items())])
         arms.setdefault(label, Arm(label, run.method, differing))
         group = groups.setdefault(run.task, {}).setdefault(label, [])
         if twin := next((other for other in group if other.seed == run.seed), None):
-            raise UsageError(
-                f"{twin.directory} and {run.directory} are the same method with the same settings and seed: name one of"
-                " them"
-            )
+            same = "are the same method with the same settings and seed"
+            raise UsageError(f"{twin.directory} and {run.directory} {same}: name one of them")
         group.append(run)
     return put_baseline_first(list(arms.values()), baseline or ("ppo" if "ppo" in arms else None)), groups
 

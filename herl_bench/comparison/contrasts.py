@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from herl_bench.comparison import statistics
 from herl_bench.comparison.arm_scores import TrainedTask, average_runs
 from herl_bench.comparison.outcomes import (
@@ -29,9 +31,8 @@ STRATIFIED = "stratified percentile bootstrap over seeds; too narrow under 10"
 
 @dataclass(frozen=True)
 class Pair:
-    """An arm beside the baseline on one task. a, b: (seed, item) of the baseline and of the arm, over the seeds that
-    both have and the items that all their runs decided. planted: of these items. test: None for one seed of a training,
-    which says nothing of others."""
+    """An arm beside the baseline on one task. a, b: (seed, item) of the baseline and of the arm, over the seeds of both
+    and the items that all runs decided. planted: of these. test: None for one trained seed, which tells of no other."""
 
     outcomes: Outcomes
     arm: str
@@ -61,8 +62,6 @@ def contrast_arms(tasks: Sequence[Outcomes], baseline: str, margin: float) -> tu
 
 
 def _pair(outcomes: Outcomes, arm: str, baseline: str) -> Pair:
-    import numpy as np
-
     seeds = tuple(seed for seed in outcomes.samples[arm] if seed in outcomes.samples[baseline])
     a, b = (build_matrix(outcomes, name, seeds) for name in (baseline, arm))
     decided = ~np.isnan(a + b).any(axis=0)
@@ -125,10 +124,8 @@ def _weigh(pair: Pair, difference: Interval, p_holm: float | None, contrasts: in
 
 def _estimate_improvement(pair: Pair) -> Interval:
     worse, better = (pair.a, pair.b) if pair.outcomes.items.higher_is_better else (pair.b, pair.a)
-    chance = statistics.probability_of_improvement(
-        worse.mean(axis=1, keepdims=True), better.mean(axis=1, keepdims=True)
-    )
-    count = len(pair.seeds)
+    means = [values.mean(axis=1, keepdims=True) for values in (worse, better)]
+    chance, count = statistics.probability_of_improvement(*means), len(pair.seeds)
     return Interval(chance, *statistics.improvement_interval(chance, count, count), "Newcombe's method 5")
 
 
@@ -157,8 +154,7 @@ def _find_flips(pair: Pair) -> tuple[Flip, ...]:
 
 
 def _contrast_criteria(pair: Pair) -> tuple[CriterionChange, ...]:
-    """Items to which a criterion does not apply, or in which it could not be decided, are left out of it. Corrected
-    over the criteria."""
+    """Without items to which a criterion does not apply, or left undecided. Corrected over the criteria."""
     changes = [_contrast_criterion(pair, name) for name in pair.outcomes.items.criteria]
     corrected = iter(statistics.holm([change.p for change in changes if change.p is not None]))
     return tuple(change if change.p is None else _correct(change, next(corrected)) for change in changes)
@@ -166,8 +162,6 @@ def _contrast_criteria(pair: Pair) -> tuple[CriterionChange, ...]:
 
 def _contrast_criterion(pair: Pair, name: str) -> CriterionChange:
     """Not corrected yet."""
-    import numpy as np
-
     a, b = (build_criterion_matrix(pair.outcomes, arm, pair.seeds, name) for arm in (pair.baseline, pair.arm))
     decided = ~np.isnan(a + b).any(axis=0)
     a, b = a[:, decided], b[:, decided]
@@ -189,8 +183,6 @@ def _correct(change: CriterionChange, p_holm: float) -> CriterionChange:
 # -------------------------------------------------------------------------------------------------------- several tasks
 def sum_up_tasks(tasks: Sequence[TrainedTask], arms: Sequence[Arm]) -> tuple[Overall, ...]:
     """For arms that have as many runs on each of several tasks, the baseline first."""
-    import numpy as np
-
     if len(tasks) < 2 or not all(task.outcomes.items.higher_is_better for task in tasks):
         return ()
     scores_ST: dict[str, statistics.Array] = {}

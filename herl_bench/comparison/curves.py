@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from herl_bench.comparison import statistics
 from herl_bench.comparison.finished_runs import FinishedRun, average_outcome
 from herl_bench.comparison.schema import BandPoint, Point
@@ -38,8 +40,7 @@ def read_curve(run: FinishedRun) -> tuple[Point, ...]:
 
 
 def read_evaluations_in_training(run: FinishedRun) -> tuple[Point, ...]:
-    """The primary metric of every evaluation that the run made, over tokens: before training, while it went on, after
-    it; empty where none was made in between."""
+    """The primary metric over tokens: before, during and after training; empty where none was measured in between."""
     between = [Point(p.step, p.tokens, None, p.eval_metric) for p in read_curve(run)[:-1] if p.eval_metric is not None]
     first, last = (average_outcome(evaluation, run.higher_is_better) for evaluation in (run.before, run.after))
     ends = Point(0, 0, None, first), Point(run.rows[-1]["step"], run.rows[-1]["tokens"], None, last)
@@ -48,10 +49,7 @@ def read_evaluations_in_training(run: FinishedRun) -> tuple[Point, ...]:
 
 def join_last_step(points: Curve) -> tuple[Point, ...]:
     """The curve for the eye: a last step of under half the mean step's tokens, whose few responses are mostly noise, is
-    one with the step before.
-
-    What it shows is then their mean, weighted by tokens. Never used for areas, tokens to a target, or what was spent.
-    """
+    one with the step before, as their mean weighted by tokens. Not for areas, tokens to a target, or what was spent."""
     if len(points) < 3:
         return tuple(points)
     before, last = points[-2], points[-1]
@@ -77,8 +75,6 @@ def join_last_step(points: Curve) -> tuple[Point, ...]:
 # ----------------------------------------------------------------------------------------------------------- over seeds
 def draw_band(curves: Sequence[Curve], value: Callable[[Point], float | None]) -> tuple[BandPoint, ...]:
     """Mean, lowest and highest of the curves; empty where none has any value."""
-    import numpy as np
-
     grid = _choose_grid(curves)
     known = [[(p.tokens, v) for p in curve if (v := value(p)) is not None] for curve in curves]
     heights = np.array([np.interp(grid, [t for t, _ in points], [v for _, v in points]) for points in known if points])
@@ -102,8 +98,7 @@ def draw_criterion_bands(curves: Sequence[Curve], criteria: Sequence[str]) -> di
 
 
 def pair_plain_and_guided(curves: Sequence[Curve]) -> tuple[tuple[int, float, float], ...]:
-    """(tokens, primary metric of plain responses, of revisions under guidance), means over seeds; empty for a method
-    without guidance."""
+    """(tokens, primary metric of plain responses, of guided revisions), means over seeds; empty without guidance."""
     guided = draw_band(curves, lambda point: point.revision_metric)
     return tuple((g.tokens, p.mean, g.mean) for p, g in zip(draw_metric_band(curves), guided, strict=bool(guided)))
 
@@ -114,8 +109,7 @@ def find_span(curves: Sequence[Curve]) -> tuple[int, int]:
 
 
 def _choose_grid(curves: Sequence[Curve]) -> list[int]:
-    """Token counts that all curves span: those of their own points, or as many evenly spaced ones where these are too
-    many."""
+    """Token counts that all curves span: those of their points, or, where these are too many, evenly spaced ones."""
     start, stop = find_span(curves)
     own = sorted({point.tokens for curve in curves for point in curve if start <= point.tokens <= stop})
     if len(own) <= BAND_POINTS:
@@ -124,8 +118,7 @@ def _choose_grid(curves: Sequence[Curve]) -> list[int]:
 
 
 def find_end(band: Sequence[BandPoint]) -> float | None:
-    """The mean height of the curve's last quarter of tokens. By tokens and not by points, for the last step is smaller
-    than the others and noisier."""
+    """The mean height of the last quarter of tokens, not of points: the last step is smaller and noisier."""
     if not band:
         return None
     start, stop, means = band[0].tokens, band[-1].tokens, [point.mean for point in band]

@@ -26,29 +26,24 @@ def find_differences(runs: Mapping[str, Sequence[FinishedRun]]) -> tuple[str, ..
     for name in next(iter(facts.values()))[0]:
         values = {arm: list(dict.fromkeys(fact[name] for fact in group)) for arm, group in facts.items()}
         if len({value for group in values.values() for value in group}) > 1:
-            sentences.append(
-                f"{task}: {name}: "
-                + "; ".join(f"{arm} has {' and '.join(map(_shorten, group))}" for arm, group in values.items())
-            )
+            each = "; ".join(f"{arm} has {' and '.join(map(_shorten, group))}" for arm, group in values.items())
+            sentences.append(f"{task}: {name}: {each}")
     seeds = {arm: tuple(sorted(run.seed for run in group)) for arm, group in runs.items()}
     if len(set(seeds.values())) > 1:
-        sentences.append(
-            f"{task}: seeds: " + "; ".join(f"{arm} has {', '.join(map(str, own))}" for arm, own in seeds.items())
-        )
+        each = "; ".join(f"{arm} has {', '.join(map(str, own))}" for arm, own in seeds.items())
+        sentences.append(f"{task}: seeds: {each}")
     return (*sentences, *_compare_spending(task, runs))
 
 
 def _collect_facts(run: FinishedRun) -> dict[str, Any]:
     """Hashable, by the name that the user reads."""
-    manifest, settings = run.manifest, run.settings
+    manifest, settings, instruction = run.manifest, run.settings, run.settings.get("system_instruction")
     return {
         "base checkpoint": manifest["base_model"]["sha256"],
         "prompts": (manifest["data"]["source"], *sorted(manifest["data"]["sha256"].items())),
         "difficulty": "the world's own" if settings.get("difficulty") is None else settings["difficulty"],
         "problems": settings.get("problems") or "all",
-        "system instruction": "the task's own"
-        if settings.get("system_instruction") is None
-        else settings["system_instruction"],
+        "system instruction": "the task's own" if instruction is None else instruction,
         "integrity": settings.get("integrity") or "shared",
         "evaluation items": _digest_items(run),
         "primary metric": run.metric,

@@ -29,9 +29,7 @@ UNTRUSTED = "its numbers cannot be trusted"
 @dataclass(frozen=True)
 class Sample:
     """The answer to one evaluation item. outcome: its metric, None where undecided. criteria: met, unmet, or undecided.
-
-    integrity: how the verdict on a program was come by, in the sandbox's words; `shared` rests on the program's own
-    comparison."""
+    integrity: of a verdict on a program, in the sandbox's words; `shared` rests on the program's own comparison."""
 
     item: Item
     response: str
@@ -85,8 +83,7 @@ class FinishedRun:
 
 
 def read_run(directory: Path, metric: str | None = None) -> FinishedRun:
-    """metric: NAME or NAME,FILTER; the task's first if left out. Raises `UsageError` for a folder that is no run, or a
-    run that has not ended, saying what to type."""
+    """metric: NAME or NAME,FILTER; the task's first if left out. Raises `UsageError` where none is, or unfinished."""
     files = RunFiles(directory)
     if not files.exists:
         raise UsageError(f"{directory}: no config.yaml there: name the folder of a run")
@@ -104,9 +101,8 @@ def _read_run(files: RunFiles, metric: str | None) -> FinishedRun:
     settings, manifest = read_config(files.directory), read_json(files.manifest, strict=True)
     rows = tuple(read_rows(files.metrics)) if files.metrics.is_file() else ()
     if not rows:
-        raise UsageError(
-            f"{files.directory}: no metrics.jsonl, or an empty one: nothing was trained, or its log is lost"
-        )
+        lost = "nothing was trained, or its log is lost"
+        raise UsageError(f"{files.directory}: no metrics.jsonl, or an empty one: {lost}")
     check_steps([row["step"] for row in rows], files.metrics)
     if any(later["tokens"] < earlier["tokens"] for earlier, later in pairwise(rows)):
         raise UsageError(f"{files.metrics}: tokens fall from one step to a later one: {UNTRUSTED}")
@@ -132,8 +128,7 @@ def check_steps(steps: Sequence[Any], path: Path) -> None:
 
 # -------------------------------------------------------------------------------------------------------------- metrics
 def find_metric_key(wanted: str, known: Iterable[str], where: str) -> str:
-    """The key `name,filter` that NAME or NAME,FILTER stands for. Raises `UsageError` with the choices, or the nearest
-    names."""
+    """The key that NAME or NAME,FILTER stands for. Raises `UsageError` with the choices, or the nearest names."""
     keys = list(known)
     if wanted in keys:
         return wanted
@@ -201,9 +196,8 @@ def _read_sample(row: Mapping[str, Any], outcome: float | None) -> Sample:
 
 def describe_item(name: str, prompt: str, target: str, info: Mapping[str, Any]) -> Item:
     family, planted = info.get("family"), info.get("planted")
-    return Item(
-        name, prompt, target, None if family is None else str(family), None if planted is None else bool(planted)
-    )
+    kind = None if family is None else str(family), None if planted is None else bool(planted)
+    return Item(name, prompt, target, *kind)
 
 
 def read_criteria(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, bool | None]:
@@ -213,8 +207,7 @@ def read_criteria(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, bool | Non
 # ---------------------------------------------------------------------------------------- evaluations outside of runs
 @dataclass(frozen=True)
 class BareEvaluation:
-    """One task of a `results_*.json` that `herl-bench eval` wrote outside of a run. settings: how it was sampled, and
-    with which rubric."""
+    """A task of a `results_*.json` that `herl-bench eval` wrote outside of a run. settings: of sampling; its rubric."""
 
     path: Path
     task: str
@@ -227,8 +220,7 @@ class BareEvaluation:
 
 
 def read_evaluations(folder: Path, metric: str | None = None) -> tuple[list[BareEvaluation], list[str]]:
-    """Each task's newest evaluation in the folder; and a line for each results file, or task of one, that is left out,
-    lm-eval's own among them."""
+    """Each task's newest evaluation; and a line for each results file or task left out, lm-eval's own among them."""
     newest: dict[str, tuple[Path, dict[str, Any]]] = {}
     left_out: list[str] = []
     for path in sorted(folder.glob("results_*.json")):
@@ -240,10 +232,8 @@ def read_evaluations(folder: Path, metric: str | None = None) -> tuple[list[Bare
             continue
         newest |= dict.fromkeys(sorted(ours), (path, results))
         if theirs := [task for task in every if task not in ours]:
-            left_out.append(
-                f"{path}: {', '.join(theirs)}: of lm-eval's own tasks, which are not ranked here: herl-bench compare"
-                " pairs two such files"
-            )
+            why = "of lm-eval's own tasks, which are not ranked here: herl-bench compare pairs two such files"
+            left_out.append(f"{path}: {', '.join(theirs)}: {why}")
     found = []
     for task, (path, results) in newest.items():
         try:

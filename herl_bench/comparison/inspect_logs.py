@@ -40,10 +40,8 @@ def open_archive(path: Path) -> tuple[Mapping[str, Any], Iterator[Any]]:
     with zipfile.ZipFile(path) as archive:
         parts = [p for p in archive.infolist() if p.filename == "header.json" or p.filename.startswith("samples/")]
     if any(part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for part in parts):
-        raise UsageError(
-            f"{path}: packed in a way that Python's zipfile cannot open: inspect log convert {path} --to json"
-            " --output-dir DIR"
-        )
+        advice = f"inspect log convert {path} --to json --output-dir DIR"
+        raise UsageError(f"{path}: packed in a way that Python's zipfile cannot open: {advice}")
     if len(parts) > PARTS or any(part.file_size > PART for part in parts):
         raise UsageError(f"{path}: more than {PARTS:,} samples, or one of more than {PART >> 20} MiB")
     if sum(part.file_size for part in parts) > measure_room(path):
@@ -61,9 +59,8 @@ def open_archive(path: Path) -> tuple[Mapping[str, Any], Iterator[Any]]:
 
 def read_log(path: Path, header: Mapping[str, Any], samples: Iterable[Any]) -> AnswerSet:
     if header.get("status", "success") != "success":
-        raise UsageError(
-            f"{path}: its evaluation ended as {flatten(str(header.get('status')))}: only finished ones are paired"
-        )
+        status = flatten(str(header.get("status")))
+        raise UsageError(f"{path}: its evaluation ended as {status}: only finished ones are paired")
     about = header["eval"]
     by_item: dict[str, list[Mapping[str, Any]]] = {}
     for sample in samples:
@@ -128,10 +125,8 @@ def _read_input(value: Any) -> str:
     turns = []
     for turn in value:
         content = turn.get("content", "") if isinstance(turn, dict) else turn
-        parts = (
-            [part for part in content if isinstance(part, dict)] if isinstance(content, list) else [{"text": content}]
-        )
-        turns.append("\n".join(str(part.get("text", "")) for part in parts))
+        parts = content if isinstance(content, list) else [{"text": content}]
+        turns.append("\n".join(str(part.get("text", "")) for part in parts if isinstance(part, dict)))
     return "\n\n".join(turns)
 
 

@@ -17,10 +17,8 @@ def note_runs(tasks: Sequence[TrainedTask], contrasts: Sequence[Contrast]) -> li
     synthetic = [task.task for task in tasks if task.outcomes.items.source == "synthetic"]
     if synthetic:
         world = "its synthetic world, which was" if len(synthetic) == 1 else "their synthetic worlds, which were"
-        notes.append(
-            f"{', '.join(synthetic)}: measured on {world} built so that hindsight can help; this says nothing about"
-            " real models on the published problems."
-        )
+        limits = "this says nothing about real models on the published problems"
+        notes.append(f"{', '.join(synthetic)}: measured on {world} built so that hindsight can help; {limits}.")
     for task in tasks:
         if errors := sum(record.after.errors for record in task.records):
             answers = spell_count(errors, "answer")
@@ -28,14 +26,11 @@ def note_runs(tasks: Sequence[TrainedTask], contrasts: Sequence[Contrast]) -> li
     notes += note_undecided([task.outcomes for task in tasks], contrasts)
     runs = [run for task in tasks for group in task.runs.values() for run in group]
     if not all(run.primary for run in runs):
-        notes.append(
-            "The metric was chosen with --metric: learning curves are of each task's first one, and so are not shown."
-        )
+        curves = "learning curves are of each task's first one, and so are not shown"
+        notes.append(f"The metric was chosen with --metric: {curves}.")
     if any(len(contrast.seeds) < 5 for contrast in contrasts):
-        notes.append(
-            "With fewer than 5 seeds, only differences far larger than the noise can be found; the intervals allow for"
-            " that."
-        )
+        few = "With fewer than 5 seeds, only differences far larger than the noise can be found"
+        notes.append(f"{few}; the intervals allow for that.")
     return [*notes, *note_versions(runs)]
 
 
@@ -56,17 +51,14 @@ def note_undecided(tasks: Sequence[Outcomes], contrasts: Sequence[Contrast]) -> 
                 aside = describe_aside(count.undecided, 0, count.responses)
                 notes.append(f"{arm} on {outcomes.task}: {aside}; they count as wrong.")
             if count.shared:
-                notes.append(
-                    f"{arm} on {outcomes.task}: {count.shared:,} of {count.responses:,} verdicts are shared: they rest"
-                    " on a comparison that the program itself took part in."
-                )
+                share = f"{count.shared:,} of {count.responses:,} verdicts are shared"
+                why = "they rest on a comparison that the program itself took part in"
+                notes.append(f"{arm} on {outcomes.task}: {share}: {why}.")
         for contrast in contrasts:
             left_out = len(outcomes.items.items) - contrast.items
             if contrast.task == outcomes.task and left_out:
-                notes.append(
-                    f"{contrast.arm} and {contrast.baseline} on {contrast.task}: {spell_count(left_out, 'item')} not"
-                    " judged in every run, so left out for both."
-                )
+                who, items = f"{contrast.arm} and {contrast.baseline}", spell_count(left_out, "item")
+                notes.append(f"{who} on {contrast.task}: {items} not judged in every run, so left out for both.")
     return notes
 
 

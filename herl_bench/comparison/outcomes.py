@@ -1,5 +1,4 @@
-"""One task's outcomes, item by item, of finished runs or of sets of answers: as matrices (seed, item), and the
-intervals of their means.
+"""One task's outcomes, item by item, of runs or answers: as matrices (seed, item), and the intervals of their means.
 
 An answer that could not be decided counts as wrong. Only where less is better is there no worst value: its item is then
 NaN in a matrix, and left out.
@@ -9,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from herl_bench.comparison import statistics
 from herl_bench.comparison.finished_runs import FinishedRun, Sample
@@ -65,9 +66,8 @@ def gather_runs(by_arm: Mapping[str, Sequence[FinishedRun]]) -> Outcomes:
     items = tuple(sample.item for sample in first.after.samples if sample.item.id in shared)
     if not items:
         raise UsageError(f"{first.task}: the runs share no evaluation item")
-    criteria = tuple(
-        name for name in first.after.summary["criteria"] if all(name in run.after.summary["criteria"] for run in runs)
-    )
+    judged_by = [run.after.summary["criteria"] for run in runs]
+    criteria = tuple(name for name in judged_by[0] if all(name in names for names in judged_by))
     source = str(first.manifest["data"]["source"])
 
     def put_in_order(run: FinishedRun) -> list[Sample]:
@@ -100,15 +100,12 @@ def build_criterion_matrix(outcomes: Outcomes, arm: str, seeds: Iterable[int], c
 def _build(
     outcomes: Outcomes, arm: str, seeds: Iterable[int], value: Callable[[Sample], float | None]
 ) -> statistics.Array:
-    import numpy as np
-
     return np.array([[value(sample) for sample in outcomes.samples[arm][seed]] for seed in seeds], dtype=float)
 
 
 # ------------------------------------------------------------------------------------------------------------ intervals
 def estimate_mean(values_SI: statistics.Array) -> Interval:
-    """Of a mean over seeds and items; items with an undecided value are left out. With one seed it speaks of that seed
-    only."""
+    """Of a mean over seeds and items, without items that hold an undecided value. One seed speaks of itself only."""
     values = drop_undecided(values_SI)
     if values.shape[1] < 2:
         return Interval(float(values.mean()) if values.size else None, None, None, "too few items")
@@ -121,8 +118,6 @@ def estimate_mean(values_SI: statistics.Array) -> Interval:
 def estimate_score(values_SI: statistics.Array) -> Interval:
     """`estimate_mean` of a score in [0, 1]: within these bounds, and by Wilson for one seed of right-or-wrong items,
     which none or all may have right."""
-    import numpy as np
-
     values = drop_undecided(values_SI)
     if len(values) == 1 and values.size > 1 and set(np.unique(values)) <= {0.0, 1.0}:
         return Interval(float(values.mean()), *statistics.share_interval(int(values.sum()), values.size), WILSON)
@@ -137,10 +132,7 @@ def estimate_by_kind(
     planted: Sequence[bool | None],
     estimate: Callable[[statistics.Array], Interval] = estimate_mean,
 ) -> dict[str, Interval]:
-    """The mean over items with a planted misconception and over the others apart; empty unless all items say and both
-    kinds occur."""
-    import numpy as np
-
+    """The mean over items with a planted misconception, and over others; empty unless all say and both kinds occur."""
     if set(planted) != {True, False}:
         return {}
     chosen = np.array(planted, bool)
@@ -149,6 +141,4 @@ def estimate_by_kind(
 
 def drop_undecided(values_SI: statistics.Array) -> statistics.Array:
     """Without the items that any seed left undecided."""
-    import numpy as np
-
     return values_SI[:, ~np.isnan(values_SI).any(axis=0)]

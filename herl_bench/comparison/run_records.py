@@ -1,5 +1,4 @@
-"""One finished run in a comparison's words: what it spent, how it was evaluated, what its revisions mended, and how
-good its bonus critic was."""
+"""One finished run in a comparison's words: its spending, evaluations, revisions, and how good its bonus critic was."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from herl_bench.comparison.finished_runs import Evaluation, FinishedRun, Sample, check_steps, read_criteria
+from herl_bench.comparison.finished_runs import UNTRUSTED, Evaluation, FinishedRun, Sample, check_steps, read_criteria
 from herl_bench.comparison.schema import Audit, Calibration, Evaluated, Repair, Spent
 from herl_bench.errors import UsageError
 from herl_bench.evaluation.scores import Score
@@ -27,10 +26,7 @@ def measure_spending(run: FinishedRun) -> Spent:
     last, parameters = run.rows[-1], run.manifest["base_model"]["parameters"]
     forward, trained = last.get("forward_tokens"), last.get("trained_tokens")
     return Spent(
-        tokens=last["tokens"],
-        rollouts=last["rollouts"],
-        reward_calls=last["reward_calls"],
-        optimizer_steps=last["optimizer_steps"],
+        **{name: last[name] for name in ("tokens", "rollouts", "reward_calls", "optimizer_steps")},
         wall_s=sum(sum(row["seconds"].values()) for row in run.rows),
         flops=None if not forward or not trained else float(parameters * (2 * forward + 6 * trained)),
     )
@@ -80,8 +76,7 @@ def read_calibration(run: FinishedRun) -> Calibration | None:
 
 # ------------------------------------------------------------------------------------------------------------ revisions
 def read_revisions(run: FinishedRun) -> tuple[tuple[Repair, ...], tuple[Audit, ...]]:
-    """What revisions did to each criterion, and an even sample of them, whole; both empty for a run without any. Raises
-    `UsageError`."""
+    """What revisions did to each criterion, and an even sample of them, whole; empty if none. Raises `UsageError`."""
     missed, fixed, met, broken = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     audits: list[Audit] = []
     path = RunFiles(run.directory).rollouts
@@ -104,8 +99,7 @@ def read_revisions(run: FinishedRun) -> tuple[tuple[Repair, ...], tuple[Audit, .
 
 
 def _pair_revisions(run: FinishedRun) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """(draft, revision), as `rollouts.jsonl` has them. Raises `UsageError` where steps are missing or stand there
-    twice."""
+    """(draft, revision), as `rollouts.jsonl` has them. Raises `UsageError` where steps are missing or there twice."""
     path = RunFiles(run.directory).rollouts
     drafts: dict[int, Mapping[str, Any]] = {}
     step, steps = 0, list[Any]()
@@ -114,18 +108,14 @@ def _pair_revisions(run: FinishedRun) -> Iterator[tuple[Mapping[str, Any], Mappi
             steps.append(row["step"])
             step, drafts = row["step"], {}
         if row["index"] in drafts:
-            raise UsageError(
-                f"{path}: response {row['index']} of step {step} stands there twice: its numbers cannot be trusted"
-            )
+            raise UsageError(f"{path}: response {row['index']} of step {step} stands there twice: {UNTRUSTED}")
         drafts[row["index"]] = row
         if row["kind"] == "revision" and row["draft"] is not None:
             yield drafts[row["draft"]], row
     check_steps(steps, path)
     if steps and len(steps) != len(run.rows):
-        raise UsageError(
-            f"{path}: it has {len(steps)} steps, metrics.jsonl {len(run.rows)}: the log lost a part: its numbers cannot"
-            " be trusted"
-        )
+        differ = f"it has {len(steps)} steps, metrics.jsonl {len(run.rows)}"
+        raise UsageError(f"{path}: {differ}: the log lost a part: {UNTRUSTED}")
 
 
 def _audit(

@@ -1,5 +1,4 @@
-"""A finished comparison, as data: what `herl-bench compare` computes, writes into `compare.json`, and every report is
-made of.
+"""A finished comparison, as data: what `herl-bench compare` computes and writes, and every report is made of.
 
     Comparison
     ├── arms        what is compared: a method with its settings; the first is the baseline
@@ -36,8 +35,7 @@ VerdictWord = Literal["better", "worse", "no difference larger than", "not enoug
 # ----------------------------------------------------------------------------------------------------- what is compared
 @dataclass(frozen=True)
 class Arm:
-    """A method with its settings. `settings`: those that differ from the method's defaults or between arms, as
-    given."""
+    """A method with its settings: those that differ from the method's defaults or between arms, as given."""
 
     name: str
     method: str
@@ -57,8 +55,7 @@ class Item:
 
 @dataclass(frozen=True)
 class TaskItems:
-    """A task's evaluation items in order. metric: key `name,filter` of the primary metric. criteria: names that all its
-    runs judge by."""
+    """A task's evaluation items in order. metric: key `name,filter` of the primary one. criteria: of all runs."""
 
     task: str
     metric: str
@@ -71,9 +68,8 @@ class TaskItems:
 # ---------------------------------------------------------------------------------------------------------------- a run
 @dataclass(frozen=True)
 class Spent:
-    """What a run used. flops: 2 N per token passed forward, 6 N per token trained on (N: the base model's parameters);
-    None where a run did not meter them. wall_s: seconds of training, resumed parts included, evaluation excluded.
-    Evaluation is not charged anywhere."""
+    """What a run used; evaluation is not charged anywhere. flops: 2 N per token passed forward, 6 N per trained one
+    (N: the base model's parameters); None if not metered. wall_s: seconds of training, resumed parts included."""
 
     tokens: int
     rollouts: int
@@ -85,8 +81,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Point:
-    """One training step of the learning curve, at `tokens` generated so far. All are of the responses as sampled,
-    without guidance, unless said.
+    """One training step of the learning curve, at `tokens` generated so far; of unguided responses, unless said.
 
     gap: reward minus metric. revision_metric: primary metric of revisions (with guidance); guided_reward: reward under
     guidance out of the buffer. eval_metric: primary metric of a greedy evaluation after this step, where one was made.
@@ -144,8 +139,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Of the bonus critic at the end of the run, out of sample. reliability: bins of (mean predicted, mean measured,
-    count)."""
+    """Of the bonus critic at the run's end, out of sample. reliability: bins (mean predicted, mean measured, count)."""
 
     gate_open: bool
     judged: int
@@ -173,8 +167,7 @@ class Repair:
 
 @dataclass(frozen=True)
 class Audit:
-    """One revision of training, whole: draft, guidance, revision, and what flipped. `fixed` and `broken` name
-    criteria."""
+    """One revision of training, whole: draft, guidance, revision, and the criteria that flipped."""
 
     step: int
     id: str
@@ -190,8 +183,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One finished cell. directory: relative to the comparison's folder where it lies inside, else absolute. audits: an
-    even sample."""
+    """One finished cell. directory: relative to the comparison's if inside, else absolute. audits: an even sample."""
 
     task: str
     arm: str
@@ -223,8 +215,7 @@ class FailedCell:
 # ----------------------------------------------------------------------------------------------------------- over seeds
 @dataclass(frozen=True)
 class Interval:
-    """value: the estimate. low, high: None where too few runs allow none. method: how the bounds were made, in a few
-    words."""
+    """value: the estimate. low, high: None where too few runs allow none. method: that made the bounds, in words."""
 
     value: float | None
     low: float | None
@@ -237,8 +228,7 @@ UNTRAINED, UNSCORED = Interval(None, None, None, "nothing was trained"), Score(N
 
 @dataclass(frozen=True)
 class BandPoint:
-    """A learning curve over seeds at one token count: mean, lowest and highest of `runs` seeds (linear
-    interpolation)."""
+    """A learning curve at one token count: mean, lowest and highest of `runs` seeds (linear interpolation)."""
 
     tokens: int
     mean: float
@@ -249,8 +239,7 @@ class BandPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmScore:
-    """One arm on one task. score: primary metric after training. curve: primary metric in training; criteria: the same
-    per criterion.
+    """One arm on one task. score: primary metric after training. curve: the same in training; criteria: per criterion.
 
     target: the score that `tokens_to_target` waits for (the last quarter of the baseline's mean curve). kinds: `score`
     over items with a planted misconception (`planted`) and over the others (`plain`) apart; empty where items do not
@@ -305,8 +294,7 @@ class SeedTest:
 
 @dataclass(frozen=True)
 class Flip:
-    """An item that one of the two got right and the other wrong, in one seed. item: position in `TaskItems.items`.
-    missed: criteria."""
+    """An item that one of the two alone got right, in a seed. item: position in `TaskItems.items`. missed: criteria."""
 
     seed: int
     item: int
@@ -319,8 +307,7 @@ class Flip:
 
 @dataclass(frozen=True)
 class CriterionChange:
-    """Pass rates after training, over seeds. verdict: `fixed` or `regressed` where the corrected test says so, else
-    `unclear`."""
+    """Pass rates after training, over seeds. verdict: by the corrected test."""
 
     criterion: str
     baseline: float | None
@@ -381,9 +368,8 @@ class Overall:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Everything. verdicts: one sentence per contrast, before them what must be said first (unequal budgets, failed
-    cells), after them which arms ended below where they began. runs: empty where sets of answers were paired, without
-    training."""
+    """Everything. verdicts: what must be said first (unequal budgets, failed cells), a sentence per contrast, and which
+    arms ended below where they began. runs: empty where sets of answers were paired, without training."""
 
     baseline: str
     arms: tuple[Arm, ...]
@@ -420,6 +406,5 @@ def from_json(text: str, where: str = "compare.json") -> Comparison:
     except ValidationError as error:
         first = error.errors()[0]
         field_name = ".".join(map(str, first["loc"])) or "the file"
-        raise UsageError(
-            f"{where}: not a comparison that this version can read: {field_name}: {first['msg']}"
-        ) from None
+        strange = f"{where}: not a comparison that this version can read"
+        raise UsageError(f"{strange}: {field_name}: {first['msg']}") from None

@@ -1,5 +1,4 @@
-"""The statistics of a comparison, as pure functions on arrays: scipy does the distributions, this file says which
-formula is used and why.
+"""The statistics of a comparison, as pure functions on arrays: which formula is used and why; scipy does the rest.
 
 Shape suffixes: `_I` is (item,), `_S` is (seed,), `_SI` is (seed, item), `_ST` is (seed, task). Scores lie in [0, 1].
 
@@ -53,8 +52,7 @@ def mcnemar(fixed: int, broken: int) -> float:
 
 
 def paired_bootstrap(differences_I: Array, *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
-    """Interval of a mean difference over items, within one seed: percentiles of the mean over items drawn with
-    replacement.
+    """Interval of a mean difference over items, within one seed: percentiles of means of items drawn with replacement.
 
     Source: Efron and Tibshirani 1993, chapter 13. It says nothing about other seeds.
     """
@@ -65,8 +63,7 @@ def paired_bootstrap(differences_I: Array, *, draws: int = DRAWS, seed: int = 0)
 
 
 def mean_interval(values: Array) -> tuple[float, float]:
-    """Interval of the mean of independent values: mean +- t(n - 1) s / sqrt(n). Source: Student 1908. Needs two
-    values."""
+    """Of the mean of independent values, two or more: mean +- t(n - 1) s / sqrt(n). Source: Student 1908."""
     import numpy as np
     from scipy.stats import t as student
 
@@ -77,8 +74,7 @@ def mean_interval(values: Array) -> tuple[float, float]:
 
 
 def share_interval(right: int, of: int) -> tuple[float, float]:
-    """Interval of a share of independent right-or-wrong items. Source: Wilson 1927. It has a width where none or all
-    are right."""
+    """Of a share of independent right-or-wrong items; with a width where none or all are right. Source: Wilson 1927."""
     from scipy.stats import binomtest
 
     found = binomtest(right, of).proportion_ci(confidence_level=LEVEL, method="wilson")
@@ -88,8 +84,7 @@ def share_interval(right: int, of: int) -> tuple[float, float]:
 # ------------------------------------------------------------------------------------------------------ seeds and items
 @dataclass(frozen=True)
 class Crossed:
-    """What `crossed_interval` found. var_seed: the part of the mean's variance that more seeds shrink; var_item: that
-    more items alone shrink."""
+    """var_seed: the part of the mean's variance that more seeds shrink; var_item: that more items alone shrink."""
 
     value: float
     low: float
@@ -109,8 +104,7 @@ class Crossed:
 
 
 def crossed_interval(values_SI: Array) -> Crossed:
-    """Interval and two-sided p-value (against 0) of a mean over seeds and items that are both samples, every seed
-    crossed with every item.
+    """Interval and two-sided p-value (against 0) of a mean over seeds crossed with items, both of them samples.
 
     Source of the variance: the two-way random-effects analysis of variance (Scheffé 1959, chapter 4). With mean squares
     MS_S (seeds), MS_I (items) and MS_SI (rest), the mean's variance is estimated by var_seed + var_item = MS_S / (S I)
@@ -180,14 +174,12 @@ def _reach(var_seed: float, var_item: float, seeds: int) -> float:
 
     q = (1 + LEVEL) / 2
     most = float(student.ppf(q, seeds - 1)) * math.sqrt(var_seed) + float(norm.ppf(q)) * math.sqrt(var_item)
-    return float(
-        brentq(lambda reach: _tail(reach, var_seed, var_item, seeds) - (1 - LEVEL), 0.0, 1.01 * most, xtol=1e-9)
-    )
+    found = brentq(lambda reach: _tail(reach, var_seed, var_item, seeds) - (1 - LEVEL), 0.0, 1.01 * most, xtol=1e-9)
+    return float(found)
 
 
 def items_interval(a_I: Array, b_I: Array) -> Crossed:
-    """Interval and two-sided p-value of the mean paired difference b - a where items alone are a sample: nothing in it
-    speaks of other seeds.
+    """Interval and two-sided p-value of the mean paired difference b - a where items alone are a sample, not seeds.
 
     The interval is Student's; p is McNemar's exact one where every outcome is 0 or 1, else Student's. Where all
     differences are equal there is no variance to estimate: the bounds are then the rule of three's, as in
@@ -213,14 +205,12 @@ def items_interval(a_I: Array, b_I: Array) -> Crossed:
 
 
 def items_needed(found: Crossed, items: int, difference: float) -> int:
-    """About how many items would find a true difference of this size as often as `detectable` has it, varying as these
-    do."""
+    """About how many items, varying as these, would find a true difference of this size as often as `detectable`."""
     return math.ceil(items * (detectable(found) / difference) ** 2)
 
 
 def hierarchical_bootstrap(values_SI: Array, *, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
-    """Percentile interval of the mean over seeds and items, both drawn with replacement; a drawn item is the same one
-    for every drawn seed.
+    """Percentile interval of the mean over seeds and items, both drawn with replacement, the same items for every seed.
 
     Source: the pigeonhole bootstrap for crossed data, Owen 2007 (doi 10.1214/07-AOAS122). Too narrow with few seeds:
     see the head of this file.
@@ -230,9 +220,8 @@ def hierarchical_bootstrap(values_SI: Array, *, draws: int = DRAWS, seed: int = 
     x = np.asarray(values_SI, float)
     rng = np.random.default_rng(seed)
     seeds, items = x.shape
-    return _percentiles(
-        np.einsum("ds,si,di->d", _resampled(rng, draws, seeds), x, _resampled(rng, draws, items), optimize=True)
-    )
+    weights = _resampled(rng, draws, seeds), _resampled(rng, draws, items)
+    return _percentiles(np.einsum("ds,si,di->d", weights[0], x, weights[1], optimize=True))
 
 
 def detectable(found: Crossed, seeds: int | None = None) -> float:
@@ -254,8 +243,7 @@ def detectable(found: Crossed, seeds: int | None = None) -> float:
 
 
 def seeds_needed(found: Crossed, difference: float) -> int | None:
-    """Fewest seeds (3 to 100) with which a true difference of this size would be found; None where only more items
-    could do it."""
+    """Fewest seeds (3 to 100) that would find a true difference of this size; None where only more items could."""
     return next((n for n in range(3, MOST_SEEDS + 1) if detectable(found, n) <= difference), None)
 
 
@@ -285,8 +273,7 @@ def probability_of_improvement(baseline_ST: Array, arm_ST: Array) -> float:
 
 
 def improvement_interval(chance: float, baseline_runs: int, arm_runs: int) -> tuple[float, float]:
-    """Interval of a probability of improvement on one task, from few runs; unlike a bootstrap's it does not shrink to a
-    point at 0 or 1.
+    """Interval of a probability of improvement on one task, from few runs; unlike a bootstrap's, no point at 0 or 1.
 
     Source: Newcombe 2006 part 2, method 5 (doi 10.1002/sim.2324): the values theta with |chance - theta| <= z
     sqrt(V(theta)), where V = theta (1 - theta) [1 + (n - 1) ((1 - theta) / (2 - theta) + theta / (1 + theta))] / (n_a
@@ -310,8 +297,7 @@ def improvement_interval(chance: float, baseline_runs: int, arm_runs: int) -> tu
 def stratified_bootstrap(
     statistic: Callable[..., float], matrices_ST: Sequence[Array], *, draws: int = DRAWS
 ) -> tuple[float, float]:
-    """Percentile interval of a statistic of score matrices; runs are drawn with replacement, within each task and each
-    matrix.
+    """Percentile interval of a statistic of score matrices; runs are drawn with replacement, within task and matrix.
 
     Source: Agarwal et al. 2021, section 4.2. With under about 10 runs per task it is too narrow, as they say too.
     """
@@ -328,8 +314,7 @@ def stratified_bootstrap(
 
 # ------------------------------------------------------------------------------------------------------ learning curves
 def curve_area(tokens: Sequence[float], values: Sequence[float], start: float, stop: float) -> float:
-    """Area under a learning curve between two token counts, divided by their distance: its mean height, by the
-    trapezoid rule.
+    """Mean height of a learning curve between two token counts, by the trapezoid rule.
 
     Between two points the curve is a line; before the first and after the last it is flat.
     """
@@ -357,8 +342,7 @@ def tokens_to_target(tokens: Sequence[int], values: Sequence[float], target: flo
 
 # ----------------------------------------------------------------------------------------------------------- many tests
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that keep the chance of any false positive under the level, whatever the dependence between the
-    tests.
+    """Adjusted p-values that keep the chance of any false positive under the level, however the tests depend.
 
     Source: Holm 1979: with p sorted upwards, adjusted p_(i) = max over j <= i of min(1, (m - j + 1) p_(j)).
     """

@@ -73,9 +73,8 @@ def list_families(comparison: Comparison, task: str) -> list[dict[str, Any]]:
 def measure_reward_growth(comparison: Comparison, task: str, arm: str) -> float | None:
     """By how much reward minus metric grew in training, mean over seeds; None where nothing was trained."""
     runs = [run for run in comparison.runs if (run.task, run.arm) == (task, arm)]
-    return mean(
-        run.after.gap - run.before.gap for run in runs if run.after.gap is not None and run.before.gap is not None
-    )
+    gaps = [(run.before.gap, run.after.gap) for run in runs]
+    return mean(after - before for before, after in gaps if after is not None and before is not None)
 
 
 def find_median(tokens: Sequence[int | None]) -> int | None:

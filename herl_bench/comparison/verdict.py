@@ -30,19 +30,14 @@ ALPHA = 0.05
 MARGIN = 0.05
 LOUD = 0.01
 """Share of undecided answers from which on the verdict's sentence names them."""
-ITEMS_ONLY = (
-    "This is about these answers, on items like these: what another training seed would give, they cannot tell."
-)
+_UNKNOWN = "what another training seed would give, they cannot tell"
+ITEMS_ONLY = f"This is about these answers, on items like these: {_UNKNOWN}."
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the rules look at. difference: arm minus baseline, with its interval. p: corrected. detectable,
-    seeds_needed, items_needed: see `statistics.py`.
-
-    undecided: by arm, of how many answers. repeats: samples of each item, where sets of answers are compared and
-    nothing was trained; else None.
-    """
+    """What the rules look at. difference: arm minus baseline, with its interval. p: corrected. detectable, …_needed: as
+    in `statistics.py`. undecided: by arm, of how many answers. repeats: samples of each item; None for trained runs."""
 
     task: str
     arm: str
@@ -93,9 +88,8 @@ def _judge(evidence: Evidence, low: float, high: float, p: float, margin: float)
     if bound <= margin:
         what = f"There is no difference larger than {bound:g} between {who}"
         return Verdict("no difference larger than", f"{what}: {interval} ({design}).", bound)
-    sentence = (
-        f"Not enough {unit} to tell {who} apart: {interval} ({design}; {test}).{_describe_power(evidence, margin)}"
-    )
+    what = f"Not enough {unit} to tell {who} apart"
+    sentence = f"{what}: {interval} ({design}; {test}).{_describe_power(evidence, margin)}"
     return Verdict("not enough seeds" if unit == "seeds" else "not enough items", sentence)
 
 
@@ -125,8 +119,7 @@ def _describe_power(evidence: Evidence, margin: float) -> str:
 
 
 def describe_undecided(undecided: Mapping[str, tuple[int, int]], higher_is_better: bool = True) -> str:
-    """A sentence for each arm of which more than 1 % were undecided, with a space in front; else nothing. undecided:
-    (how many, of how many)."""
+    """A sentence for each arm with over 1 % undecided, a space in front. undecided: (how many, of how many)."""
     become = "count as wrong" if higher_is_better else "are left out"
     loud = [(arm, n, of) for arm, (n, of) in undecided.items() if n > LOUD * of]
     return "".join(f" {n:,} of {of:,} answers of {arm} could not be decided and {become}." for arm, n, of in loud)
@@ -140,16 +133,14 @@ def describe_aside(undecided: int, shared: int, of: int) -> str:
 def describe_falls(
     task: str, arms: Sequence[str], scores: Mapping[str, tuple[float, float]], rates: Mapping[str, float | None]
 ) -> str:
-    """arms: all of the task. scores: before and after, of those that ended below where they began. rates: their
-    learning rates, where known."""
+    """arms: all of the task. scores: before and after, of those that fell. rates: their learning rates, where known."""
     many = len(scores) > 1
     everyone = "both arms" if len(arms) == 2 else f"all {len(arms)} arms"
     subject = everyone if many and len(scores) == len(arms) else " and ".join(scores)
     changes = ", ".join(f"{arm} {before:.3f} → {after:.3f}" for arm, (before, after) in scores.items())
     used = sorted({rate for arm in scores if (rate := rates.get(arm)) is not None})
-    advice = (
-        f" than {' and '.join(f'{rate:g}' for rate in used)} (--set learning_rate={min(used) / 3:.0e})" if used else ""
-    )
+    tried = " and ".join(f"{rate:g}" for rate in used)
+    advice = f" than {tried} (--set learning_rate={min(used) / 3:.0e})" if used else ""
     they, where = ("they", "they began") if many else ("it", "it began")
     first = f"{subject[0].upper()}{subject[1:]}" if subject == everyone else subject
     return (
@@ -161,23 +152,19 @@ def describe_falls(
 def describe_change(
     task: str, method: str, before: float | None, after: float | None, gain: Interval, higher_is_better: bool = True
 ) -> str:
-    """One run, before and after training. gain: over the items of its one seed; only an interval on one side of 0 is
-    called a change."""
+    """One run. gain: over the items of its one seed; only an interval on one side of 0 is called a change."""
     if before is None or after is None or gain.value is None:
         return f"{method} on {task}: nothing that was evaluated could be judged."
     what = f"{before:.3f} before training, {after:.3f} after"
     if gain.low is None or gain.high is None:
         return f"{method} on {task}: {what}; too few items for an interval."
-    interval = (
-        f"{spell_signed(gain.value)}, 95 % interval over items {spell_signed(gain.low)} to {spell_signed(gain.high)}"
-    )
+    value, low, high = map(spell_signed, (gain.value, gain.low, gain.high))
+    interval = f"{value}, 95 % interval over items {low} to {high}"
     if gain.low <= 0 <= gain.high:
         return f"No change that these items could show: {method} on {task} scores {what} ({interval})."
-    better = (gain.value > 0) == higher_is_better
-    advice = "" if better else " It ended below where it began: try a lower learning rate."
-    return (
-        f"This {method} run made the policy {'better' if better else 'worse'} on {task}: {what} ({interval}).{advice}"
-    )
+    word = "better" if (gain.value > 0) == higher_is_better else "worse"
+    advice = "" if word == "better" else " It ended below where it began: try a lower learning rate."
+    return f"This {method} run made the policy {word} on {task}: {what} ({interval}).{advice}"
 
 
 def spell_count(number: int, noun: str) -> str:

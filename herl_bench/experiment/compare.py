@@ -43,8 +43,7 @@ Place = Any
 
 @dataclass(frozen=True, repr=False)
 class Comparison(schema.Comparison):
-    """What `compare` gives: all that `compare.json` holds, and ways to look at it. folder: where it was written, None
-    where it was not."""
+    """What `compare` gives: all that `compare.json` holds, and ways to look at it. folder: where written, or None."""
 
     folder: Path | None = field(default=None, compare=False)
 
@@ -89,8 +88,7 @@ def _show(value: Any) -> str:
 
 
 class SweepStopped(KeyboardInterrupt):
-    """A signal ended the sweep, and what ran has saved a checkpoint; the same call goes on from there. signal: its
-    number."""
+    """Signal number `signal` ended the sweep, and what ran has saved a checkpoint; the same call goes on from there."""
 
     def __init__(self, number: int):
         super().__init__("interrupted; the same command goes on from here")
@@ -144,8 +142,7 @@ def compare(
     metrics = [metric] if isinstance(metric, str) else list(metric or ())
     terms = Terms(shlex.join(command_line()), margin, allow_unequal)
     if runs:
-        sweep = (task, methods, seeds, budget, model, data, grid, jobs, ray, *settings)
-        if any(sweep):
+        if any((task, methods, seeds, budget, model, data, grid, jobs, ray, *settings)):
             raise UsageError("name run folders, or say what to run with --task and --methods: not both")
         folder = Path(output_dir) if output_dir else None
         found = _compare_places(runs, baseline, metrics, folder, terms)
@@ -155,8 +152,7 @@ def compare(
         request = SweepRequest(task, methods, seeds, settings, grid, baseline, output_dir, allow_unequal)
         plan, wanted = plan_sweep(load_host(), request), _take_one(metrics)
         folder, failed = plan.folder, run_sweep(plan, jobs=jobs, ray=ray, progress=progress)
-        groups = _read_cells(plan, failed, wanted)
-        found = compare_runs(groups, plan.arms, terms, folder=folder, failed=failed)
+        found = compare_runs(_read_cells(plan, failed, wanted), plan.arms, terms, folder=folder, failed=failed)
     comparison = Comparison(**vars(found), folder=folder)
     if folder is not None:
         write_whole(folder / "compare.json", schema.to_json(comparison))

@@ -1,5 +1,4 @@
-"""From what was asked for, options or a grid file, to the cells of a sweep: one for each task, seed and arm, all
-checked before anything is made.
+"""From options or a grid file to the cells of a sweep: one per task, seed and arm, checked before anything is made.
 
 An arm is a method with settings. They come from `methods` × the values of the settings that are lists, or are named one
 by one under `arms`. What was asked for directly wins over the grid file.
@@ -74,9 +73,8 @@ def plan_sweep(host: Host, request: SweepRequest) -> SweepPlan:
         arms = _read_arms(host, named, varied, request.settings, where)
     arms = put_baseline_first(arms, request.baseline or grid.get("baseline"))
     if len(arms) < 2:
-        raise UsageError(
-            "one arm is nothing to compare: name two methods, or several values of a setting in a --grid file"
-        )
+        advice = "name two methods, or several values of a setting in a --grid file"
+        raise UsageError(f"one arm is nothing to compare: {advice}")
     if not request.allow_unequal:
         _refuse_unequal(arms)
     folder = Path(request.output_dir or Path("runs") / f"compare-{'-'.join(tasks)}")
@@ -152,19 +150,16 @@ def _read_arms(host: Host, named: Any, shared: Any, fixed: Mapping[str, Any], wh
         raise UsageError(f"{where}: arms: {ARMS_FORM}")
     for name, given in named.items():
         if not isinstance(name, str) or not re.fullmatch(r"[\w.+=-]+", name):
-            raise UsageError(
-                f"{where}: arms: {name}: a name is a word of letters, digits, _ . + = -, in quotes where YAML takes it"
-                " for a value"
-            )
+            form = "a name is a word of letters, digits, _ . + = -, in quotes where YAML takes it for a value"
+            raise UsageError(f"{where}: arms: {name}: {form}")
         if not isinstance(given, dict) or "method" not in given:
             raise UsageError(f"{where}: arms: {name}: {ARMS_FORM}")
     known = {name: SHARED | _list_settings(host, str(given["method"])) for name, given in named.items()}
     _check_settings(shared, fixed, frozenset[str]().union(*known.values()), where)
     for name, value in shared.items():
         if isinstance(value, list):
-            raise UsageError(
-                f"{where}: settings: {name}: {value}: beside arms, a setting has one value: write an arm for each"
-            )
+            advice = "beside arms, a setting has one value: write an arm for each"
+            raise UsageError(f"{where}: settings: {name}: {value}: {advice}")
     arms = []
     for name, given in named.items():
         method, own = str(given["method"]), {key: value for key, value in given.items() if key != "method"}
@@ -194,7 +189,5 @@ def _refuse_unequal(arms: Sequence[Arm]) -> None:
         values = {arm.name: arm.settings.get(name) for arm in arms}
         if len({str(value) for value in values.values()}) > 1:
             each = "; ".join(f"{arm} has {value}" for arm, value in values.items())
-            raise UsageError(
-                f"not a fair comparison: {name}: {each}: give one value, or pass --allow_unequal to compare all the"
-                " same"
-            )
+            advice = "give one value, or pass --allow_unequal to compare all the same"
+            raise UsageError(f"not a fair comparison: {name}: {each}: {advice}")

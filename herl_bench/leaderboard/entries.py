@@ -143,15 +143,11 @@ def describe_run(run: FinishedRun) -> Entry:
     aside = ("set", "seed", "report_to", "task", "method")
     settings = {key: value for key, value in with_defaults(run.settings).items() if key not in aside}
     entry = Entry(
-        task=run.task,
-        metric=run.metric,
-        higher_is_better=run.higher_is_better,
+        **{name: getattr(run, name) for name in ("task", "metric", "higher_is_better", "method", "seed")},
         source=strip_folders(str(run.manifest["data"]["source"])),
         samples=run.after.samples,
-        method=run.method,
         model=str(run.settings["model"]),
         settings=strip_folders({**(run.settings.get("set") or {}), **settings}),
-        seed=run.seed,
         folder=str(run.directory),
         base_model=str(run.manifest["base_model"]["sha256"]),
         before=finished_runs.average_outcome(run.before, run.higher_is_better),
@@ -166,13 +162,10 @@ def describe_evaluation(found: BareEvaluation) -> Entry:
     settings = {**found.settings, "model": found.model}
     seed = settings.pop("seed", None)
     return Entry(
-        task=found.task,
-        metric=found.metric,
-        higher_is_better=found.higher_is_better,
+        **{name: getattr(found, name) for name in ("task", "metric", "higher_is_better", "model")},
         source=strip_folders(found.source),
         samples=found.evaluation.samples,
         method=name_model(found.model),
-        model=found.model,
         settings=settings,
         seed=int(seed or 0),
         folder=str(found.path.parent),

@@ -102,15 +102,12 @@ def _stand(place: int, tied: bool, name: str, group: Sequence[Entry], score: Int
         rank=place,
         tied=tied,
         name=name,
-        method=group[0].method,
-        model=group[0].model,
-        base_model=group[0].base_model,
+        **{field: getattr(group[0], field) for field in ("method", "model", "base_model", "budget")},
         seeds=tuple(entry.seed for entry in group),
         items=len(group[0].samples),
         score=score,
         before=mean(entry.before for entry in group),
         tokens=mean(entry.tokens for entry in group),
-        budget=group[0].budget,
         folders=tuple(entry.folder for entry in group),
         responses=len(samples),
         undecided=sum(sample.outcome is None for sample in samples),
@@ -120,8 +117,7 @@ def _stand(place: int, tied: bool, name: str, group: Sequence[Entry], score: Int
 
 def _name_rows(groups: Sequence[Sequence[Entry]]) -> list[str]:
     """The method, and whatever else of its settings tells it from another row of that method."""
-    names = []
-    firsts = [group[0] for group in groups]
+    names, firsts = [], [group[0] for group in groups]
     for entry in firsts:
         alike = [other.settings for other in firsts if other.method == entry.method]
         differing = [item for item in entry.settings.items() if any(other.get(item[0]) != item[1] for other in alike)]

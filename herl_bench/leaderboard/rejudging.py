@@ -60,11 +60,8 @@ def rejudge(bundle: Path, label: str, referee: Referee, run: FinishedRun) -> Ite
     items = referee.items or partial(Items, "", ())
     _, places = find_places(path, items, own=referee.items is None, allow_duplicates=False)
     for example in (place.example for place in places):
-        if (
-            example is not None
-            and example.id in ours
-            and ours[example.id]["doc"] != as_json(result_files.as_doc(example))
-        ):
+        told = ours.get(example.id) if example is not None else None
+        if example is not None and told is not None and told["doc"] != as_json(result_files.as_doc(example)):
             yield f"{name}: {example.id}: the problem or its reference answer is not the one of the source"
     tally = Tally(environment.rubric, environment.metrics)
     judged: dict[str, list[Row]] = {}
@@ -147,16 +144,11 @@ def _compare_response(row: Row, again: Row, name: str, *, evidence: bool) -> Ite
 
 def _check_columns(row: Row, judged: Sequence[Row], environment: Environment, name: str) -> Iterator[str]:
     """The means that stand in a row. judged: its item's responses."""
-    columns = {
-        metric.name: [again["metrics"][metric.key] for again in judged]
-        for metric in environment.metrics
-        if row["filter"] == metric.filter
-    }
+    metrics = [metric for metric in environment.metrics if metric.filter == row["filter"]]
+    columns = {metric.name: [again["metrics"][metric.key] for again in judged] for metric in metrics}
     if row["filter"] == "none":
-        columns |= {
-            criterion_column(criterion.name): [again["criteria"].get(criterion.name) for again in judged]
-            for criterion in environment.rubric.criteria
-        }
+        names = [criterion.name for criterion in environment.rubric.criteria]
+        columns |= {criterion_column(name): [again["criteria"].get(name) for again in judged] for name in names}
     for column, values in columns.items():
         right = mean(values)
         if column not in row or _differ(row[column], right):

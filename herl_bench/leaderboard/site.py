@@ -68,10 +68,8 @@ def _write_tables(
     for task in dict.fromkeys(table.task for table in tables):
         same = [table for table in tables if table.task == task]
         write_whole(site / f"task-{task}.html", render_tables(task, same, places, links=pages, up="index.html"))
-    named = [
-        (bundle.name, strip_folders([line.replace(f"{folder}/", "") for line in problems]))
-        for bundle, problems in sorted(refused.items())
-    ]
+    lines = [(bundle.name, [line.replace(f"{folder}/", "") for line in refused[bundle]]) for bundle in sorted(refused)]
+    named = [(name, strip_folders(problems)) for name, problems in lines]
     index = render_tables("Leaderboard", tables, places, links=pages, refused=named, pages=True)
     write_whole(site / "index.html", index)
 

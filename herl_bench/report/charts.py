@@ -220,9 +220,8 @@ def _frame(width: float, height: float, *, left: float = 46, right: float = 12, 
     from matplotlib.figure import Figure
 
     whole = height + top + bottom
-    figure = Figure((width / DPI, whole / DPI))
     inner = (left / width, bottom / whole, (width - left - right) / width, height / whole)
-    return figure.add_axes(inner)
+    return Figure((width / DPI, whole / DPI)).add_axes(inner)
 
 
 def _write(axes: Axes, words: str, x: float, y: float, **how: Any) -> None:
@@ -254,13 +253,9 @@ def _add_legend(axes: Axes, curves: Sequence[Curve], width: float) -> None:
     from matplotlib.lines import Line2D
 
     corner = (-axes.bbox.x0 / axes.bbox.width, 1 + (_measure_legend(curves, width) + 30) / axes.bbox.height)
-    axes.legend(
-        [Line2D([], [], **curve.style) for curve in curves],
-        [_shorten(curve.name, width - 54) for curve in curves],
-        loc="upper left",
-        bbox_to_anchor=corner,
-        ncols=_count_columns(curves, width),
-    )
+    lines = [Line2D([], [], **curve.style) for curve in curves]
+    names, columns = [_shorten(curve.name, width - 54) for curve in curves], _count_columns(curves, width)
+    axes.legend(lines, names, loc="upper left", bbox_to_anchor=corner, ncols=columns)
 
 
 def _set_ticks(axis: Any, most: int, form: Callable[[float], str]) -> None:

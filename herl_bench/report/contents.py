@@ -55,8 +55,7 @@ def read_contents(folder: Path) -> Contents:
     if path.name == COMPARISON and path.is_file():
         return describe_comparison(from_json(read_text(path, "the comparison"), str(path)))
     if not RunFiles(folder).exists:
-        wanted = f"name a folder with a {CONFIG} or a {COMPARISON}"
-        raise UsageError(f"{folder}: neither a run nor a comparison: {wanted}")
+        raise UsageError(f"{folder}: neither a run nor a comparison: name a folder with a {CONFIG} or a {COMPARISON}")
     run = read_run(folder)
     try:
         return describe_run(run)
@@ -96,25 +95,21 @@ def describe_run(run: FinishedRun) -> Contents:
     """Every evaluated item before and after training is in the list of items."""
     comparison = summarize_run(run)
     before = {sample.item.id: sample for sample in run.before.samples}
+    after = [(place, sample) for place, sample in enumerate(run.after.samples) if sample.item.id in before]
     budget = f"{comparison.budget:,} generated tokens"
     return Contents(
         title=f"{run.method} on {run.task}, seed {run.seed}",
         kicker=f"{run.method} on {run.task} · seed {run.seed} · {budget} · model {run.settings['model']}",
         comparison=comparison,
         groups={"training": ("before training", "after training")},
-        pairs=tuple(
-            _pair_samples(run, place, before[after.item.id], after)
-            for place, after in enumerate(run.after.samples)
-            if after.item.id in before
-        ),
+        pairs=tuple(_pair_samples(run, place, before[sample.item.id], sample) for place, sample in after),
         items_note="Every evaluated item, before and after training.",
     )
 
 
 def _pair_samples(run: FinishedRun, place: int, before: Sample, after: Sample) -> Pair:
-    state = _name_change(before.outcome, after.outcome)
     sides = before.response, after.response, before.missed, after.missed
-    return Pair(run.task, "training", run.seed, place, state, *sides)
+    return Pair(run.task, "training", run.seed, place, _name_change(before.outcome, after.outcome), *sides)
 
 
 def _name_change(before: float | None, after: float | None) -> str:

@@ -80,10 +80,8 @@ def plot_guided(arm: ArmScore, place: int) -> Chart:
     """Plain responses against revisions under guidance."""
     plain = [(tokens, mean, mean, mean) for tokens, mean, _ in arm.plain_vs_guided]
     guided = [(tokens, mean, mean, mean) for tokens, _, mean in arm.plain_vs_guided]
-    curves = [
-        Curve("without guidance", place, plain, look=place),
-        Curve("revised under guidance", place, guided, look=place + 2),
-    ]
+    revised = Curve("revised under guidance", place, guided, look=place + 2)
+    curves = [Curve("without guidance", place, plain, look=place), revised]
     ends = " and ".join(format_number(points[-1][1]) for points in (plain, guided))
     label = f"{arm.arm} in training, plain responses and revisions under guidance; at the end {ends}"
     return charts.plot_curves(curves, y_label="primary metric, as sampled", label=label)

@@ -44,14 +44,9 @@ def render(template: str, *, texts: Mapping[str, Any] | None = None, **context: 
     environment.filters |= FILTERS
     style, script = _read_style(), (PAGES / "page.js").read_text(encoding="utf-8")
     data, cut = pack(texts) if texts else ("", None)
-    return environment.get_template(template).render(
-        **context,
-        style=Markup(style),
-        script=Markup(script),
-        policy=POLICY.format(_hash(style), _hash(script)),
-        data=Markup(data),
-        cut=cut,
-    )
+    trusted = {name: Markup(text) for name, text in (("style", style), ("script", script), ("data", data))}
+    policy = POLICY.format(_hash(style), _hash(script))
+    return environment.get_template(template).render(**context, **trusted, policy=policy, cut=cut)
 
 
 def pack(texts: Mapping[str, Any], room: int = ROOM) -> tuple[str, int | None]:
@@ -111,9 +106,8 @@ def format_p(value: float | None) -> str:
 
 def format_bounds(interval: Any, digits: int = 3) -> str:
     """`0.412 to 0.530`; a dash where there is no interval."""
-    if interval.low is None or interval.high is None:
-        return "–"
-    return f"{format_number(interval.low, digits)} to {format_number(interval.high, digits)}"
+    low, high = (format_number(end, digits) for end in (interval.low, interval.high))
+    return "–" if interval.low is None or interval.high is None else f"{low} to {high}"
 
 
 def format_count(value: float | None) -> str:

@@ -57,9 +57,8 @@ def try_report(folder: Path) -> None:
 
 
 def write_plots(folder: Path, target: Path | None = None) -> list[Path]:
-    """The main plots as PNG in `target` (`plots/` in the folder): `differences.png`, where there is something to
-    compare, and `TASK-PLOT.png`. A plot goes about without its page: that the arms are not equal stands under it, and
-    what differs in its title."""
+    """The main plots as PNG in `target` (`plots/` in the folder): `differences.png`, where anything differs, and
+    `TASK-PLOT.png`. As it goes about without its page, inequality of arms stands under each, and what in its title."""
     comparison = read_contents(folder).comparison
     place = target or (folder if folder.is_dir() else folder.parent) / "plots"
     charts = {"differences": overview} if (overview := plot_overview(comparison)) else {}

@@ -1,5 +1,4 @@
-"""The cells of a sweep: runs that are to be made, each known by its task, arm and seed, and begun or finished in a
-folder of its own.
+"""The cells of a sweep: runs to be made, each known by its task, arm and seed, and made in a folder of its own.
 
 A cell's folder gets its `config.yaml` first, whole; then `herl-bench run --resume FOLDER` does the work, be it from
 nothing or from the last checkpoint (`pools.py` says where). So a sweep that was killed at any moment goes on with the
@@ -51,15 +50,13 @@ class Cell:
 
 
 def prepare_cells(cells: Sequence[Cell]) -> None:
-    """Write every cell's configuration. Raises `UsageError` where a folder holds another run than the one asked for,
-    naming the difference."""
+    """Write every cell's configuration. Raises `UsageError` where a folder holds another run, naming the difference."""
     for cell in cells:
         place = cell.files.config
         if place.is_file():
             if difference := find_difference(read_text(place, "the configuration"), cell.config):
-                raise UsageError(
-                    f"{cell.directory} was made with {difference}: choose another --output_dir, or ask for the same"
-                )
+                advice = "choose another --output_dir, or ask for the same"
+                raise UsageError(f"{cell.directory} was made with {difference}: {advice}")
         else:
             with saving(place):
                 cell.directory.mkdir(parents=True, exist_ok=True)

@@ -59,8 +59,7 @@ class SweepState:
 def run_cells(
     cells: Sequence[Cell], pool: Pool, report: Callable[[SweepState], None], stopping: Callable[[], object]
 ) -> list[CellEnd]:
-    """Run every cell that is not finished; gives those that failed. stopping: once true, nothing more is started and
-    what runs is asked to end."""
+    """Run what is not finished; gives what failed. stopping: once true, nothing starts, and what runs is to end."""
     kept = tuple(cell for cell in cells if cell.files.finished)
     waiting = [cell for cell in cells if cell not in kept]
     running: list[Cell] = []
@@ -98,14 +97,9 @@ def build_command(cell: Cell) -> list[str]:
 def start_process(arguments: Sequence[str], log: IO[bytes], **options: Any) -> subprocess.Popen[bytes]:
     """Python, writing all it says into the log. One thread per cell: for small policies more threads only wait for each
     other, and results depend on their number."""
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env={"OMP_NUM_THREADS": "1", **os.environ},
-        **options,
-    )
+    streams: Any = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    return subprocess.Popen([sys.executable, *arguments], env=environment, **streams, **options)
 
 
 def find_last_words(log: Path, code: int) -> str:
@@ -161,8 +155,7 @@ class LocalPool:
 
 # ------------------------------------------------------------------------------------------------------------------ Ray
 class RayPool:
-    """Tasks on a Ray cluster, one processor each, and one GPU each where the cluster has any. A task whose node is lost
-    is run again elsewhere."""
+    """Tasks on a Ray cluster, each with a processor, and a GPU if it has any; run again if the node is lost."""
 
     def __init__(self, address: str, folder: Path):
         try:
@@ -212,8 +205,7 @@ class RayPool:
 
 
 def run_on_node(words: Sequence[str], directory: str, log: str, token_file: str, token: str) -> tuple[int, str]:
-    """What a Ray task does: the cell's command, in a process that dies with this one. Gives exit code and last
-    words."""
+    """A Ray task: the cell's command, in a process that dies with this one. Gives exit code and last words."""
     seen = Path(token_file)
     if not seen.is_file() or seen.read_text(encoding="utf-8") != token:
         node = os.uname().nodename
