@@ -99,9 +99,8 @@ def compare_answers(pairs: Sequence[AnswerPairs], arms: Sequence[Arm], terms: Te
     """Sets of answers to the same items, of one task each, untrained: over items alone. The first is the baseline."""
     tasks = [one.outcomes for one in pairs]
     contrasts = contrast_arms(tasks, arms[0].name, terms.margin)
-    unequal = tuple(
-        f"{one.outcomes.task}: {spell_count(one.left_out, 'item')} not in every set" for one in pairs if one.left_out
-    )
+    partial = [one for one in pairs if one.left_out]
+    unequal = tuple(f"{one.outcomes.task}: {spell_count(one.left_out, 'item')} not in every set" for one in partial)
     return Comparison(
         baseline=arms[0].name,
         arms=tuple(arms),

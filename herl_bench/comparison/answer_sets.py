@@ -84,10 +84,8 @@ def pair_answers(sets: Mapping[str, AnswerSet], metrics: Sequence[str], allow_un
         raise UsageError(f"{chosen[first]}: {both}: name another --metric")
     answers = {arm: [by_key[name] for name in common] for arm, by_key in keyed.items()}
     values = {arm: [one.values[chosen[arm]] for one in group] for arm, group in answers.items()}
-    items = tuple(
-        describe_item(one.keys.get("id", name), one.prompt, one.target, one.info)
-        for one, name in zip(answers[first], common, strict=True)
-    )
+    firsts = zip(common, answers[first], strict=True)
+    items = tuple(describe_item(one.keys.get("id", name), one.prompt, one.target, one.info) for name, one in firsts)
     heads = [group[0] for group in answers.values()]
     criteria = [name for name in heads[0].criteria if all(name in head.criteria for head in heads)]
     names, source = " and ".join(dict.fromkeys(chosen.values())), sets[first].source or "its own source"

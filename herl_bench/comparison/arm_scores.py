@@ -63,14 +63,9 @@ def _record_run(
     tokens, values = [t for t, _ in known], [value for _, value in known]
     is_whole = len(known) > 1 and span[1] > span[0]
     compared = {item.id for item in outcomes.items.items}
-    before, after = (
-        describe_evaluation(
-            replace(evaluation, samples=tuple(s for s in evaluation.samples if s.item.id in compared)),
-            run.metric,
-            outcomes.items.criteria,
-        )
-        for evaluation in (run.before, run.after)
-    )
+    evaluations = run.before, run.after
+    cut = [replace(one, samples=tuple(s for s in one.samples if s.item.id in compared)) for one in evaluations]
+    before, after = (describe_evaluation(one, run.metric, outcomes.items.criteria) for one in cut)
     repairs, audits = read_revisions(run)
     inside = os.path.relpath(run.directory, folder)
     return RunRecord(
@@ -101,7 +96,8 @@ def _draw_held_out(runs: Sequence[FinishedRun], items: int) -> tuple[BandPoint, 
 def score_arm(trained: TrainedTask, arm: str) -> ArmScore:
     outcomes, records = trained.outcomes, [record for record in trained.records if record.arm == arm]
     seeds = tuple(run.seed for run in trained.runs[arm])
-    after, before = build_matrix(outcomes, arm, seeds), _build_before(records, outcomes.wrong)
+    after, wrong = build_matrix(outcomes, arm, seeds), outcomes.wrong
+    before = np.array([[wrong if value is None else value for value in record.before.outcomes] for record in records])
     is_same = after.shape == before.shape
     means = average_runs(trained, arm)
     drawn = [curves.join_last_step(record.curve) for record in records]
@@ -137,14 +133,9 @@ def score_arm(trained: TrainedTask, arm: str) -> ArmScore:
 
 def score_answers(outcomes: Outcomes) -> list[ArmScore]:
     """Of sets of answers."""
+    scores = {arm: estimate_score(build_matrix(outcomes, arm, [0])) for arm in outcomes.counts}
     return [
-        ArmScore(
-            task=outcomes.task,
-            arm=arm,
-            score=estimate_score(build_matrix(outcomes, arm, [0])),
-            errors=count.undecided,
-            **vars(count),
-        )
+        ArmScore(task=outcomes.task, arm=arm, score=scores[arm], errors=count.undecided, **vars(count))
         for arm, count in outcomes.counts.items()
     ]
 
@@ -153,11 +144,6 @@ def average_runs(trained: TrainedTask, arm: str) -> statistics.Array:
     """(seed, 1): the primary metric after training."""
     matrix_SI = build_matrix(trained.outcomes, arm, [run.seed for run in trained.runs[arm]])
     return np.nanmean(matrix_SI, axis=1, keepdims=True)
-
-
-def _build_before(records: Sequence[RunRecord], wrong: float) -> statistics.Array:
-    """(seed, item), as `build_matrix`."""
-    return np.array([[wrong if value is None else value for value in record.before.outcomes] for record in records])
 
 
 def _average_items(values_SI: statistics.Array) -> list[float]:
@@ -184,10 +170,8 @@ def _average(values: Sequence[float | None]) -> float | None:
 
 def _average_spending(spendings: Sequence[Spent]) -> Spent:
     count = len(spendings)
-    whole = {
-        name: round(sum(getattr(spent, name) for spent in spendings) / count)
-        for name in ("tokens", "rollouts", "reward_calls", "optimizer_steps")
-    }
+    names = ("tokens", "rollouts", "reward_calls", "optimizer_steps")
+    whole = {name: round(sum(getattr(spent, name) for spent in spendings) / count) for name in names}
     wall_s = sum(spent.wall_s for spent in spendings) / count
     return Spent(**whole, wall_s=wall_s, flops=_average([spent.flops for spent in spendings]))
 

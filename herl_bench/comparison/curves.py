@@ -80,10 +80,8 @@ def draw_band(curves: Sequence[Curve], value: Callable[[Point], float | None]) -
     heights = np.array([np.interp(grid, [t for t, _ in points], [v for _, v in points]) for points in known if points])
     if not len(heights) or not grid:
         return ()
-    return tuple(
-        BandPoint(tokens, float(h.mean()), float(h.min()), float(h.max()), len(heights))
-        for tokens, h in zip(grid, heights.T, strict=True)
-    )
+    columns = zip(grid, heights.T, strict=True)
+    return tuple(BandPoint(t, float(h.mean()), float(h.min()), float(h.max()), len(heights)) for t, h in columns)
 
 
 def draw_metric_band(curves: Sequence[Curve]) -> tuple[BandPoint, ...]:

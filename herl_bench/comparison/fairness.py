@@ -81,8 +81,5 @@ def note_versions(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     """What differs and need not matter: versions of the package and of its libraries."""
     made_with = [{**run.manifest["libraries"], "herl_bench": run.manifest["herl_bench"]} for run in runs]
     versions = {name: {str(one.get(name)) for one in made_with} for name in sorted(set[str]().union(*made_with))}
-    return tuple(
-        f"The runs were made with different versions of {name}: {', '.join(sorted(found))}."
-        for name, found in versions.items()
-        if len(found) > 1
-    )
+    differing = [(name, ", ".join(sorted(found))) for name, found in versions.items() if len(found) > 1]
+    return tuple(f"The runs were made with different versions of {name}: {found}." for name, found in differing)

@@ -107,12 +107,10 @@ def _read_run(files: RunFiles, metric: str | None) -> FinishedRun:
     if any(later["tokens"] < earlier["tokens"] for earlier, later in pairwise(rows)):
         raise UsageError(f"{files.metrics}: tokens fall from one step to a later one: {UNTRUSTED}")
     task = str(settings["task"])
-    results = read_json(_find_newest(files.evaluation("after"), "results_*.json"), strict=True)
+    results = read_json(find_newest(files.evaluation("after"), "results_*.json"), strict=True)
     first, key, higher = _find_metrics(results, task, metric, files.directory)
-    before, after = (
-        _read_samples(read_summary(folder), _find_newest(folder, "samples_*.jsonl"), key)
-        for folder in map(files.evaluation, ("before", "after"))
-    )
+    folders = map(files.evaluation, ("before", "after"))
+    before, after = (_read_samples(read_summary(one), find_newest(one, "samples_*.jsonl"), key) for one in folders)
     return FinishedRun(files.directory, settings, manifest, key, higher, rows, before, after, key == first)
 
 
@@ -154,7 +152,7 @@ def average_outcome(evaluation: Evaluation, higher_is_better: bool) -> float | N
     return mean_and_stderr(fill_undecided(outcomes, higher_is_better)).value
 
 
-def _find_newest(folder: Path, pattern: str) -> Path:
+def find_newest(folder: Path, pattern: str) -> Path:
     return sorted(folder.glob(pattern))[-1]
 
 

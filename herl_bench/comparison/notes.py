@@ -70,11 +70,8 @@ def note_failures(failed: Sequence[FailedCell]) -> list[str]:
 
 def note_falls(task: TrainedTask, scores: Sequence[ArmScore]) -> list[str]:
     """Which arms ended below where they began."""
-    ends = {
-        score.arm: (score.before.value, score.score.value)
-        for score in scores
-        if score.fell and score.task == task.task and score.before.value is not None and score.score.value is not None
-    }
+    fallen = [(s.arm, s.before.value, s.score.value) for s in scores if s.fell and s.task == task.task]
+    ends = {arm: (before, after) for arm, before, after in fallen if before is not None and after is not None}
     rates = {arm: (group[0].settings.get("set") or {}).get("learning_rate") for arm, group in task.runs.items()}
     numbers = {arm: float(rate) if isinstance(rate, (int, float)) else None for arm, rate in rates.items()}
     return [describe_falls(task.task, list(task.runs), ends, numbers)] if ends else []

@@ -35,10 +35,8 @@ def measure_spending(run: FinishedRun) -> Spent:
 def describe_evaluation(evaluation: Evaluation, metric: str, criteria: Sequence[str]) -> Evaluated:
     """criteria: those that the co-failure matrix is over."""
     summary, samples = evaluation.summary, evaluation.samples
-    groups: dict[str, Any] = {
-        group: {name: Score(**score) for name, score in summary[group].items()}
-        for group in ("metrics", "criteria", "planted", "families")
-    }
+    kinds = ("metrics", "criteria", "planted", "families")
+    groups: dict[str, Any] = {kind: {name: Score(**score) for name, score in summary[kind].items()} for kind in kinds}
     reward, primary = Score(**summary["reward"]), groups["metrics"][metric]
     endings = Counter(sample.status for sample in samples if sample.status in CUT_OFF)
     return Evaluated(

@@ -54,16 +54,13 @@ def list_families(comparison: Comparison, task: str) -> list[dict[str, Any]]:
     (items,) = (one.items for one in comparison.tasks if one.task == task)
     planted = {item.family for item in items if item.planted}
     runs = [run for run in comparison.runs if run.task == task]
+    by_arm = {arm.name: [run for run in runs if run.arm == arm.name] for arm in comparison.arms}
     return [
         {
             "family": name,
             "planted": name in planted,
             "before": mean(run.before.families[name].value for run in runs if name in run.before.families),
-            **{
-                arm.name: mean(run.after.families[name].value for run in runs if run.arm == arm.name)
-                for arm in comparison.arms
-                if any(run.arm == arm.name for run in runs)
-            },
+            **{arm: mean(run.after.families[name].value for run in group) for arm, group in by_arm.items() if group},
         }
         for name in (runs[0].after.families if runs else ())
         if all(name in run.after.families for run in runs)

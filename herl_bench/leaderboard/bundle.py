@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from herl_bench.comparison.finished_runs import FinishedRun, read_run
+from herl_bench.comparison.finished_runs import FinishedRun, find_newest, read_run
 from herl_bench.comparison.run_records import measure_spending
 from herl_bench.errors import SaveError, UsageError
 from herl_bench.evaluation.result_files import NAMESPACE, sanitize_name
@@ -110,10 +110,6 @@ def describe_claims(run: FinishedRun) -> dict[str, Any]:
         "spent": {name: getattr(used, name) for name in COUNTS},
         "scores": {label: getattr(run, label).summary["metrics"] for label in LABELS},
     }
-
-
-def find_newest(folder: Path, pattern: str) -> Path:
-    return sorted(folder.glob(pattern))[-1]
 
 
 def strip_bundle(bundle: Path, line: str) -> str:

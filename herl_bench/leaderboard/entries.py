@@ -18,6 +18,7 @@ from typing import Any
 
 from herl_bench.comparison import finished_runs
 from herl_bench.comparison.finished_runs import BareEvaluation, FinishedRun, Sample
+from herl_bench.comparison.inspect_logs import shorten_name
 from herl_bench.comparison.run_records import measure_spending
 from herl_bench.errors import UsageError
 from herl_bench.leaderboard.bundle import RESULTS, strip_folders
@@ -165,13 +166,8 @@ def describe_evaluation(found: BareEvaluation) -> Entry:
         **{name: getattr(found, name) for name in ("task", "metric", "higher_is_better", "model")},
         source=strip_folders(found.source),
         samples=found.evaluation.samples,
-        method=name_model(found.model),
+        method=shorten_name(found.model),
         settings=settings,
         seed=int(seed or 0),
         folder=str(found.path.parent),
     )
-
-
-def name_model(model: str) -> str:
-    """A path's last part; names as they are."""
-    return Path(model).name if Path(model).is_absolute() else model

@@ -88,10 +88,8 @@ def _rank_group(entries: Sequence[Entry]) -> Table:
         key=lambda row: (-better * (row[2].value if row[2].value is not None else -better * 9.0), row[0]),
     )
     ranks = [1 + sum(_is_above(other, score, one.higher_is_better) for other in scores) for _, _, score in scored]
-    standings = tuple(
-        _stand(place, ranks.count(place) > 1, name, group, score)
-        for place, (name, group, score) in zip(ranks, scored, strict=True)
-    )
+    placed = zip(ranks, scored, strict=True)
+    standings = tuple(_stand(place, ranks.count(place) > 1, *row) for place, row in placed)
     notes = tuple(_note(standings, one.higher_is_better))
     return Table(one.task, one.source, one.metric, one.higher_is_better, standings, notes)
 

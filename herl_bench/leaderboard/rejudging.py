@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from herl_bench.comparison.finished_runs import FinishedRun
+from herl_bench.comparison.finished_runs import FinishedRun, find_newest
 from herl_bench.data.examples import digest_items
 from herl_bench.evaluation import result_files
 from herl_bench.evaluation.rescore import Job, find_places, rescore
@@ -23,7 +23,7 @@ from herl_bench.evaluation.result_files import NAMESPACE, criterion_column
 from herl_bench.evaluation.scores import mean
 from herl_bench.evaluation.stored_responses import Items
 from herl_bench.evaluation.tally import Summary, Tally
-from herl_bench.leaderboard.bundle import RESULTS, SAMPLES, find_newest
+from herl_bench.leaderboard.bundle import RESULTS, SAMPLES
 from herl_bench.reading import read_json, read_rows
 from herl_bench.runs import RunFiles
 from herl_bench.types import Environment, Example, Metric

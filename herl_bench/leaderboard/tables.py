@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from herl_bench.comparison.inspect_logs import shorten_name
 from herl_bench.comparison.verdict import describe_aside
-from herl_bench.leaderboard.entries import name_model
 from herl_bench.leaderboard.ranking import Standing, Table
 from herl_bench.plain_text import escape_csv, escape_markdown, flatten
 from herl_bench.report.drawing import Chart
@@ -35,7 +35,7 @@ def format_cells(standing: Standing) -> dict[str, str]:
     return {
         "rank": format_rank(standing),
         "name": flatten(standing.name),
-        "model": flatten(name_model(standing.model)),
+        "model": flatten(shorten_name(standing.model)),
         "score": format_number(score.value) + (f" ({beside})" if beside else ""),
         "interval": format_bounds(score),
         "seeds": str(len(standing.seeds)),
@@ -86,7 +86,7 @@ def render_tables(title: str, tables: Sequence[Table], places: Mapping[str, int]
         tables=[(table, _plot(table, places)) for table in tables],
         cells=format_cells,
         colour=lambda row: name_series(places[row.name]),
-        **{"links": {}, "up": "", "short": name_model, **context},
+        **{"links": {}, "up": "", "short": shorten_name, **context},
     )
 
 

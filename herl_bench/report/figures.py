@@ -25,12 +25,9 @@ def plot_overview(comparison: Comparison) -> Chart | None:
     numbers = [(dot.name, *map(format_signed, (dot.value, dot.low, dot.high))) for dot in dots]
     words = "; ".join(f"{name} {value} ({low} to {high})" for name, value, low, high in numbers)
     after = " after training" if comparison.runs else ""
-    return charts.plot_differences(
-        dots,
-        x_label=f"difference to {comparison.baseline}, {' or '.join(metrics)}",
-        label=f"Difference to {comparison.baseline}{after}, with 95 % intervals: {words}",
-        sides=sides,
-    )
+    x_label = f"difference to {comparison.baseline}, {' or '.join(metrics)}"
+    label = f"Difference to {comparison.baseline}{after}, with 95 % intervals: {words}"
+    return charts.plot_differences(dots, x_label=x_label, label=label, sides=sides)
 
 
 def plot_task(
