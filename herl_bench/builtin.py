@@ -1,5 +1,4 @@
-"""What the core itself contributes, through the same hooks as any plugin: the methods, the sandbox, the general
-checks."""
+"""What the core itself contributes, through the hooks of any plugin: methods, the sandbox, the general checks."""
 
 from __future__ import annotations
 

@@ -179,8 +179,7 @@ def read_json(path: str | Path, *, strict: bool = False) -> Any:
 
 
 def parse_json(text: str | bytes, where: str, *, strict: bool = False) -> Any:
-    """One JSON document. Raises `DataError` with `where`. strict: as we write files ourselves, without NaN and infinite
-    numbers, and no key twice."""
+    """Raises `DataError` with `where`. strict: as we write files, without NaN or infinite numbers, and no key twice."""
     whole = text if isinstance(text, str) else _decode(text, where)
     try:
         value = json.loads(whole, **(_STRICT if strict else _USUAL))
@@ -255,8 +254,7 @@ def read_rows(path: str | Path) -> Iterator[dict[str, Any]]:
 
 
 def read_lines(path: str | Path, name: str = "") -> Iterator[tuple[int, int, bytes]]:
-    """(number, where it begins, bytes) of each line that is not blank; of a name in `.gz`, of what it unfolds to. name:
-    what messages call the file."""
+    """(number, start, bytes) of each line that is not blank; a `.gz` is unfolded. name: what messages call the file."""
     number = start = 0
     name = name or str(path)
     try:

@@ -107,8 +107,7 @@ def weigh_verdicts(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -
 
 
 def is_undecided(judgement: Judgement, rubric: Rubric, primary: str | None) -> bool:
-    """Could it not be told whether the response is right? So where the primary metric, or a part that looks at the gold
-    answer, is undecided."""
+    """Undecided whether the response is right: by the primary metric, or by a part that looks at the gold answer?"""
     if primary is not None and judgement.metrics.get(primary) is None:
         return True
     looking = {c.name for c in rubric.criteria if c.needs_reference}

@@ -95,8 +95,7 @@ def read_request(config_file: str) -> Request:
 
 
 def sort_request(values: Mapping[str, Any], where: str) -> Request:
-    """What a mapping asks for that is made like a configuration file. where: it stands, for messages. Raises
-    `UsageError`."""
+    """What a mapping, made like a configuration file, asks for. where: it stands, for messages. Raises `UsageError`."""
     run = {str(name): value for name, value in values.items()}
     method = run.pop("set", {})
     if not isinstance(method, dict):

@@ -15,8 +15,7 @@ one story together, 13 of 5,244. Split item by item without that care, BIG-Bench
 boilerplate counts too, so the gate tells siblings from shared wording.
 
 A synthetic world makes endless items from templates, whose neighbours differ in a number or a name by design; there the
-near rule only reports. The exact rule covers the first 2,000 training items at launch, and skips any later stray while
-training.
+near rule only reports. The exact rule covers the first 2,000 training items at launch, and skips any later stray.
 
 Left out: overlap of answers, paraphrases, and anything a model saw before it came here.
 """

@@ -60,8 +60,7 @@ def find_interpreter() -> tuple[str, list[str]]:
 
 
 def can_leave_root() -> bool:
-    """Root that can become uid 65534. Root of a user namespace without that number is an ordinary user outside, and
-    treated as one."""
+    """Root that can become uid 65534. Root of a user namespace without it is an ordinary user outside, so here too."""
     if os.geteuid() != 0:
         return False
     ranges = [[int(word) for word in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
@@ -101,8 +100,7 @@ def list_package_folders(prefixes: list[str]) -> list[str]:
 
 @functools.cache
 def compile_inside() -> None:
-    """Workers import these modules from a read-only tree; without cached bytecode each start would compile them
-    again."""
+    """Workers import these from a read-only tree; without cached bytecode each start would compile them again."""
     with contextlib.suppress(OSError):
         compileall.compile_dir(INSIDE, quiet=2)
 
@@ -171,8 +169,7 @@ def start_interpreter(
     paths: list[str],
     places: list[str],
 ) -> list[str]:
-    """home: where `inside` lies; packages: what to import before the first fork; paths: where from; places: what of it
-    may be read."""
+    """home: of `inside`; packages: to import before the first fork; paths: where from; places: what may be read."""
     executable, prefixes = find_interpreter()
     libraries = [*LIBRARIES, *(path for path in TOP_LEVEL if path != "/bin")]
     options = {

@@ -1,5 +1,4 @@
-"""The sandbox's vocabulary: what goes in (`Job`, `Stdio`, `Limits`), what comes out (`Verdict`, `Assertion`). Frozen
-data, standard library only."""
+"""The sandbox's frozen data: what goes in (`Job`, `Stdio`, `Limits`), what comes out (`Verdict`, `Assertion`)."""
 
 from __future__ import annotations
 
@@ -92,8 +91,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Assertion:
-    """What became of one assert statement or stdio test (`index`-th of its group): passed only if every run of it
-    passed.
+    """What became of an assert statement or stdio test (`index`-th of its group): passed only if its every run passed.
 
     One that was never reached did not pass, and `evidence` says why; except in a branch (`if`, `except`, …) of tests
     that ran to their end. After the assert statements come the other statements of the tests that raised, if any.

@@ -187,8 +187,7 @@ class _Seat:
 
 
 class _Pool:
-    """What the workers' threads share. They hold no reference to the `Sandbox`, so that a forgotten one can be
-    collected."""
+    """What the workers' threads share. No reference to the `Sandbox`, so that a forgotten one can be collected."""
 
     def __init__(self, workers: int, tier: str, packages: Sequence[Package]):
         self.tier = tier
@@ -322,8 +321,7 @@ class Sandbox:
         return await asyncio.wrap_future(self.submit(job))
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Verdict]:
-        """Verdicts in the order of the jobs, as they come; reads at most `AHEAD` jobs per worker ahead of what was
-        taken."""
+        """Verdicts in the order of the jobs, as they come; reads at most `AHEAD` jobs per worker ahead of the taken."""
         waiting: collections.deque[Future[Verdict]] = collections.deque()
         try:
             for job in jobs:
@@ -351,8 +349,7 @@ class Sandbox:
                 future.cancel()
 
     def submit(self, job: Job) -> Future[Verdict]:
-        """Start a job; the future gives its verdict (or raises NoSandbox). The queue has no end: `map` and `amap` keep
-        it short."""
+        """The future gives the verdict (or raises NoSandbox). The queue has no end: `map` and `amap` keep it short."""
         future: Future[Verdict] = Future()
         limits = job.limits or self.limits
         if limits.processes > 1 and self.tier != "namespaces":

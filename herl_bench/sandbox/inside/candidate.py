@@ -1,5 +1,4 @@
-"""The candidate's process: runs untrusted code and answers the tester's calls. Nothing in here is trusted once the code
-has started.
+"""The candidate's process: runs untrusted code, answers the tester's calls. Nothing in here is trusted once it started.
 
 Covers: loading the program, or running it as a script; answering the tester's requests about what it defined
 (`operations.py`); arguments changed in place; callables of the tests as arguments (reverse calls); objects that cannot
@@ -119,8 +118,7 @@ class CallbackIterator:
 
 
 class Server:
-    """Made before the fork, where it costs every candidate nothing; `main` then gives it the largest message in
-    bytes."""
+    """Made before the fork, where it costs candidates nothing; `main` then gives it the largest message in bytes."""
 
     limit: int
     owner: int
@@ -206,8 +204,7 @@ class Server:
         return self.callbacks[number]
 
     def describe_error(self, error: BaseException) -> list[Any]:
-        """As `descriptions.describe_error`, its number here unless it is a builtin's, and its attributes that are plain
-        or exceptions."""
+        """As `descriptions.describe_error`, its number unless a builtin's, its attributes, if plain or exceptions."""
         number = None if type(error).__module__ == "builtins" else self.keep(error)
         words = descriptions.describe_error(error, self.export)
         error.__traceback__ = None  # it may be kept, and would keep all that its frames hold
@@ -301,8 +298,7 @@ class Server:
         self.send([*reply, self._list_changes(operation, args, kwargs, encoded, encoded_keywords)])
 
     def _encode_result(self, operation: str, value: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """An argument that comes back is told apart from an equal one, and so is what the program keeps: tests may look
-        at identity."""
+        """An argument that comes back, or what is kept, is told from an equal one: tests may look at identity."""
         kept = operation in LENDING or sys.getrefcount(value) > HELD_HERE
         if operation == "plain":
             return codec.encode_data(value, self.export)
@@ -389,8 +385,7 @@ def find_exit_status(error: SystemExit) -> int:
 
 
 def prepare(stream: int) -> Server:
-    """What is the same for every candidate, after the rehearsal; stream: the descriptor of its socket. The spawner
-    itself prints nothing and reads nothing."""
+    """The same for every candidate, after the rehearsal; stream: its socket. The spawner prints and reads nothing."""
     server = Server(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=stream))
     sys.stdout = sys.stderr = server.text
     sys.stdin = io.StringIO()

@@ -1,5 +1,4 @@
-"""What the tester is told of an object that stays in the candidate's process: its sort, how its class behaves, and all
-that can be said of an exception.
+"""What the tester is told of an object that stays with the candidate: sort, behaviour, all there is of an exception.
 
 Runs in the candidate's process. Nothing of it is trusted: the tester holds it against nothing but the tests' questions.
 """

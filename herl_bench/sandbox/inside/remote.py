@@ -117,8 +117,7 @@ def ask(remote: Any, operation: str, *args: Any) -> Any:
 
 
 def refuse(remote: Any, what: str) -> NoReturn:
-    """What an honest program could answer, but only by itself, where its word must not count, and what has no meaning
-    across two processes."""
+    """What only the program could answer, where its word must not count, or what means nothing across two processes."""
     known = look_up(remote)
     why = f"the tests {what} of an object of the program's ({known.label}), which only the program could answer"
     raise known.program.refuse(why)  # which does not return
@@ -192,8 +191,7 @@ def ask_special(self: Any, name: str, *args: Any) -> Any:
 
 
 def compare_remotes(self: Any, name: str, other: Any) -> Any:
-    """Two objects of the program can only be compared by it. Whether one equals a value of the tests is not for the
-    program to say."""
+    """Two objects of the program only it can compare. Whether one equals a value of the tests is not for it to say."""
     if is_remote(other):
         return ask(self, "special", name, other)
     if other is None and name in ("__eq__", "__ne__"):
@@ -215,8 +213,7 @@ def compare_data(self: Any, name: str, other: Any) -> Any:
 
 
 def copy_data(value: Remote) -> Any:
-    """A copy, the same one until the program was asked for something else: it must not be one list after another, until
-    the tests like one."""
+    """A copy, the same until the program is asked for more: not one list after another, until the tests like one."""
     known = look_up(value)
     if known.copied is None or known.copied[0] != known.program.requests:
         known.copied = (known.program.requests, ask(value, "plain"))

@@ -27,8 +27,7 @@ ANYWHERE: Any = {"lineno": 1, "col_offset": 0}
 
 
 class Call(NamedTuple):
-    """A call of the program's `function` with plain data. final: nothing more is asked of what it returns, whatever
-    that is."""
+    """A call of the program's `function` with plain data. final: nothing more is asked of what it returns."""
 
     function: str
     args: list[Any]
@@ -154,8 +153,7 @@ def spell_dotted(node: ast.AST) -> str:
 
 
 def checks_only_program(tree: ast.Module, free: frozenset[str]) -> bool:
-    """Is `check` only ever given what the program defines? A wrapper of the tests' own may call it otherwise than
-    `check` shows."""
+    """Is `check` only given what the program defines? A wrapper of the tests may call it otherwise than it shows."""
     nodes = list(ast.walk(tree))
     tested = [node.args[0] for node in nodes if isinstance(node, ast.Call) and is_check(node.func) and node.args]
     uses = sum(map(is_check, nodes))
@@ -249,8 +247,7 @@ class _Writer(ast.NodeTransformer):
         return new
 
     def _foresee(self, run: list[tuple[int, Call]]) -> None:
-        """Assert statements in a row, each of them with one call that is known: each site gets those of the sites
-        behind it."""
+        """Asserts in a row, each with one call that is known: each site gets those of the sites behind it."""
         first = len(self.calls)
         self.calls += [call for _, call in run]
         for i, (site, _) in enumerate(run):

@@ -53,8 +53,7 @@ def load_high(argument: int) -> Instruction:
 
 
 def allow_values(argument: int, values: tuple[int, ...], otherwise: int = EPERM) -> list[Instruction]:
-    """Allow when the argument's low 32 bits equal one of the values (the kernel reads these arguments as 32 bits
-    too)."""
+    """Allow when the argument's low 32 bits, which are all that the kernel reads of these, equal one of the values."""
     tests = [(EQUAL, len(values) - i, 0, value) for i, value in enumerate(values)]
     return [load_low(argument), *tests, give(ERRNO | otherwise), give(ALLOW)]
 

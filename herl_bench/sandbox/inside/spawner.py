@@ -116,8 +116,7 @@ def make_plan(limits: dict[str, Any], setting: Setting) -> Plan:
 
 
 def become_candidate(server: candidate.Server, descriptor: int, files: list[int], ruleset: int, plan: Plan) -> None:
-    """The child's whole life. The tester sends the code only after it has read "ready", so a failed set-up is never the
-    program's doing."""
+    """The child's life. The tester sends code only after "ready", so a failed set-up is never the program's doing."""
     greeting = READY
     for standard, given in enumerate(files):
         os.dup2(given, standard)
@@ -160,8 +159,7 @@ class Processes:
             self.page[:size] = bytes(size)
 
     def find_outer(self, pid: int) -> int:
-        """The number of a child in the /proc that we see, an outer pid namespace's: only a pidfd tells. -1 for one that
-        has ended."""
+        """A child's number in the /proc that we see, an outer namespace's: only a pidfd tells. -1 once it has ended."""
         descriptor = os.pidfd_open(pid)
         try:
             return self.read_number(f"self/fdinfo/{descriptor}", b"\nPid:")

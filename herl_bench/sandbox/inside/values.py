@@ -1,5 +1,4 @@
-"""What goes to the program and what comes back, on the tester's side: plain values through the codec, and in its place
-everything that cannot travel.
+"""What goes to the program and comes back, on the tester's side: plain values by the codec, and what cannot travel.
 
 Covers: references to objects that stay in the candidate's process, exceptions and their classes, the tests' own
 functions and iterators as arguments. Leaves out: the objects' behaviour (`remote.py`), and requests (`program.py`).
@@ -251,8 +250,7 @@ class Values(Channel):
         return base
 
     def find_error_class(self, name: str) -> type[BaseException] | None:
-        """The class of that name, where tests may know it: one of the program's, a builtin, or the standard library's
-        if it is loaded."""
+        """The class of that name that tests may know: the program's, a builtin, or the standard library's if loaded."""
         module, _, short = name.rpartition(".")
         kind: Any = self.errors.get(name)
         root = module.partition(".")[0]

@@ -27,8 +27,7 @@ EVAL_SEED = 1_000_003
 def evaluate_policy(
     policy: Policy, environment: Environment, count: int = 300, levels: Sequence[HintLevel] = ("reference", "evidence")
 ) -> dict[str, Any]:
-    """How good a warm-started policy is on `count` evaluation examples of its world; 1 or more of the primary metric is
-    right.
+    """How good a policy is on `count` evaluation examples of its world; 1 or more of the primary metric is right.
 
     `plain` (greedy) and `sampled` (temperature 1): share right `overall`, on `planted` and on `other` families.
     `repaired`: for each hint level, the share of the greedy failures whose greedy revision, given draft and guidance,
