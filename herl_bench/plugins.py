@@ -139,9 +139,8 @@ class Host:
             for kind, reference in wanted:
                 # A name that two plugins claim was reported as that already.
                 if reference not in self.entries(kind) and reference not in self._claims[kind]:
-                    self._report(
-                        f"plugin {entry.plugin}: task {name!r} names the {kind} {reference!r}, which no plugin provides"
-                    )
+                    named = f"task {name!r} names the {kind} {reference!r}"
+                    self._report(f"plugin {entry.plugin}: {named}, which no plugin provides")
 
     def _list_implementations(self, hook: str) -> list[tuple[str, Any]]:
         caller = getattr(self.manager.hook, hook)

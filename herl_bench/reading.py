@@ -1,11 +1,9 @@
 """Read files that strangers wrote: YAML, JSON and JSON lines, plain or gzipped.
 
 Whatever a file holds, reading it ends, takes a bounded amount of memory, and runs nobody's code; what is wrong with it
-is one line that names the file and, where there is one, the line in it. The limits are far above what any honest file
-needs:
+is one line that names the file and, where there is one, the line. The limits are far above what honest files need:
 
-* a YAML file: 256 KiB, 50 levels, 20,000 values after its aliases are followed; no key twice; no tags beyond plain
-values, lists and mappings;
+* a YAML file: 256 KiB, 50 levels, 20,000 values with aliases followed; no key twice; tags of plain data alone;
 * a JSON document: 256 MiB, 100 levels, whole numbers of up to 300 digits;
 * a line of a JSONL file: 64 MiB; a `.gz` may unfold to 16 MiB, or 200 times its size where that is more.
 

@@ -92,9 +92,8 @@ def _write_drafts(chunk: Sequence[Demonstration], task: Task, drafter: Policy, r
     chosen = [i for i, d in enumerate(chunk) if d.draft is None and rng.random() < 0.5]
     ids = drafter.encode([chunk[i].example.prompt for i in chosen], task.instruction)
     generator = torch.Generator(drafter.device).manual_seed(rng.getrandbits(62))
-    written = generate(
-        drafter, ids, temperature=1.0, max_new_tokens=task.world.max_new_tokens, stop=task.stop, generator=generator
-    )
+    longest = task.world.max_new_tokens
+    written = generate(drafter, ids, temperature=1.0, max_new_tokens=longest, stop=task.stop, generator=generator)
     drafts = dict(zip(chosen, (c.text for c in written), strict=True))
     return [dataclasses.replace(d, draft=drafts.get(i, d.draft)) for i, d in enumerate(chunk)]
 

@@ -77,14 +77,9 @@ def _write(policy: Policy, environment: Environment, prompts: list[str], tempera
 
     task = environment.task
     assert task.world is not None
-    return generate(
-        policy,
-        policy.encode(prompts, task.instruction),
-        temperature=temperature,
-        max_new_tokens=task.world.max_new_tokens,
-        stop=task.stop,
-        generator=torch.Generator(policy.device).manual_seed(0),
-    )
+    ids, generator = policy.encode(prompts, task.instruction), torch.Generator(policy.device).manual_seed(0)
+    longest = task.world.max_new_tokens
+    return generate(policy, ids, temperature=temperature, max_new_tokens=longest, stop=task.stop, generator=generator)
 
 
 def _judge(
@@ -100,10 +95,8 @@ def _exchange_words(examples: Sequence[Example], words: Sequence[str]) -> list[s
     """To each example the words of the next, in a circle, that is of another family; empty where there is none."""
     kinds = [identify_kind(example) for example in examples]
     pairs = list(zip(kinds, words, strict=True))
-    return [
-        next((text for other, text in pairs[i + 1 :] + pairs[:i] if other != kind and text), "")
-        for i, kind in enumerate(kinds)
-    ]
+    circles = [pairs[i:] + pairs[:i] for i in range(len(pairs))]
+    return [next((text for kind, text in circle if kind != circle[0][0] and text), "") for circle in circles]
 
 
 def _share(flags: Sequence[bool]) -> float | None:

@@ -4,9 +4,8 @@
 to them, the checkpoint, and how good it is (`evaluation.py`).
 
 TRL's `SFTTrainer` fits it, with three departures that make it fast on a CPU: the order of the rows is prepared here,
-so that every micro-batch holds rows of nearly one length while every optimiser step still mixes lengths; the head runs
-on response tokens only; and no attention mask is passed, because rows are padded on the right, where a causal model
-cannot see the padding.
+so that every micro-batch holds rows of nearly one length while every optimiser step mixes lengths; the head runs on
+response tokens only; no attention mask is passed, because a causal model does not see padding on the right.
 
 Left out: continuing from a checkpoint (it takes minutes), several processes, GPUs.
 """
@@ -224,22 +223,20 @@ def _make_model(config: WarmstartConfig, tokenizer: Any) -> Any:
 
     # The fused attention's backward pass is slow in bfloat16.
     attention: dict[str, Any] = {"attn_implementation": "eager" if config.bf16 else "sdpa"}
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=config.hidden,
-            intermediate_size=3 * config.hidden,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            max_position_embeddings=config.max_positions,
-            tie_word_embeddings=True,
-            attention_dropout=0.0,
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            **attention,
-        )
+    specials: Any = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    shape = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=config.hidden,
+        intermediate_size=3 * config.hidden,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        max_position_embeddings=config.max_positions,
+        tie_word_embeddings=True,
+        attention_dropout=0.0,
+        **specials,
+        **attention,
     )
+    return LlamaForCausalLM(shape)
 
 
 def _make_arguments(config: WarmstartConfig, output_dir: Path) -> Any:
