@@ -38,10 +38,8 @@ def write_guidance(
     level: HintLevel = "reference",
     reference_free: bool = False,
 ) -> str:
-    """Guidance for `draft`; empty where nothing decided is unmet.
-
-    reference_free: use only criteria that do not look at the gold answer (the only honest choice at test time).
-    """
+    """Guidance for `draft`; empty where nothing decided is unmet. reference_free: use only criteria that do not look at
+    the gold answer (the only honest choice at test time)."""
     texts = {c.name: c.text for c in rubric.criteria}
     hidden = {c.name for c in rubric.criteria if c.needs_reference} if reference_free else set()
     depth = HINT_LEVELS.index(level)

@@ -106,11 +106,9 @@ def compile_inside() -> None:
 
 
 def build_command(tier: str, descriptor: int, packages: Sequence[Package] = ()) -> list[str]:
-    """The command line of a worker. descriptor: of the socket to its tester.
-
-    Without namespaces the worker sees the host's tree, of which Landlock lets it read what bubblewrap would have shown.
-    "none" isolates nothing: the programs run with the rights of whoever calls.
-    """
+    """The command line of a worker. descriptor: of the socket to its tester. Without namespaces the worker sees the
+    host's tree, of which Landlock lets it read what bubblewrap would have shown. "none" isolates nothing: the programs
+    run with the rights of whoever calls."""
     compile_inside()
     drop_to = NOBODY if tier != "none" and can_leave_root() else 0
     if tier == "namespaces":

@@ -57,12 +57,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class Stdio:
-    """A test of a whole program, run as a script: what it reads and what it must print.
-
-    The program has to exit with status 0, and its standard output to equal `stdout` but for whitespace at the ends of
-    lines and empty lines at the end. Nothing else is forgiven: no numbers that are nearly equal, no other order of
-    lines.
-    """
+    """A test of a whole program, run as a script: what it reads and what it must print. The program has to exit with
+    status 0, and its standard output to equal `stdout` but for whitespace at the ends of lines and empty lines at the
+    end. Nothing else is forgiven: no numbers that are nearly equal, no other order of lines."""
 
     stdin: str
     stdout: str
@@ -92,10 +89,8 @@ class Job:
 @dataclass(frozen=True)
 class Assertion:
     """What became of an assert statement or stdio test (`index`-th of its group): passed only if its every run passed.
-
     One that was never reached did not pass, and `evidence` says why; except in a branch (`if`, `except`, …) of tests
-    that ran to their end. After the assert statements come the other statements of the tests that raised, if any.
-    """
+    that ran to their end. After the assert statements come the other statements of the tests that raised, if any."""
 
     group: str
     index: int

@@ -117,9 +117,7 @@ def limit(kind: int, value: int) -> Call:
 
 def limit_resources(memory: int, cpu: int, file: int, tasks: int | None) -> list[Call]:
     """Bytes, seconds, bytes, a count of threads and processes of the user in this user namespace; None outside of one.
-
-    The hard CPU limit is the soft one: the candidate is init of its pid namespace, which never gets SIGXCPU.
-    """
+    The hard CPU limit is the soft one: the candidate is init of its pid namespace, which never gets SIGXCPU."""
     limits = [limit(resource.RLIMIT_AS, memory), limit(resource.RLIMIT_CPU, cpu), limit(resource.RLIMIT_FSIZE, file)]
     return limits if tasks is None else [*limits, limit(resource.RLIMIT_NPROC, tasks)]
 

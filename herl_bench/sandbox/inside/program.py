@@ -41,12 +41,9 @@ class Silent(Exception):
 
 class Program(Values):
     """calls: how often the tests called anything of the program. upcoming: calls that they will make next. ahead: those
-    of them that were sent, with the reply where it was read.
-
-    shared: what the program's objects were asked to judge, "" where nothing; see `is_own_word`. spelled: the attributes
-    that the tests name. bare: they are at an assertion that compares nothing. waiting: how many threads of theirs wait
-    for another one's request.
-    """
+    of them that were sent, with the reply where it was read. shared: what the program's objects were asked to judge, ""
+    where nothing; see `is_own_word`. spelled: the attributes that the tests name. bare: they are at an assertion that
+    compares nothing. waiting: how many threads of theirs wait for another one's request."""
 
     def __init__(self, stream: socket.socket, limit: int):
         super().__init__(stream, limit)
@@ -160,9 +157,7 @@ class Program(Values):
         self, question: str, asked: Any, given: tuple[Any, ...], kwargs: dict[str, Any], answer: Any
     ) -> bool:
         """Was an object of the program's given a value and did it answer yes or no? Tests cannot hold that to anything.
-
-        What the tests call by its name is the function under test, and a value its argument.
-        """
+        What the tests call by its name is the function under test, and a value its argument."""
         is_yes_or_no = type(answer) is bool or is_empty(answer) or (self.bare and type(answer) in (int, float))
         if not is_yes_or_no or not (given or kwargs):
             return False
@@ -184,11 +179,9 @@ class Program(Values):
 
     def ask_ahead(self, function: Any) -> None:
         """Send the next calls, so that the program works while the tests look: neither waits for the other each time.
-
         Only as far as the program cannot tell: up to the first result of which more may be asked, and not where it may
         call back, for it would read the next request in place of the answer. In one piece that surely fits into the
-        socket, so that nobody waits for room in it.
-        """
+        socket, so that nobody waits for room in it."""
         if self.ahead or self.callbacks or self.iterators:
             return
         pieces, size = [], 0

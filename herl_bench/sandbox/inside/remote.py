@@ -33,12 +33,10 @@ VERDICTS_OF_BUILTINS = frozenset(
 
 
 class Known:
-    """What the tester knows of an object that stays in the candidate's process.
-
-    program: whom to ask (`program.Program`). told: it came out of an operation that told the program a value of the
-    tests'. copied: of a container, how much the program had been asked for, and its data then. ahead, ended, taken: of
-    an iterator, the items fetched and not yet given, its end, and how many were fetched.
-    """
+    """What the tester knows of an object that stays in the candidate's process. program: whom to ask
+    (`program.Program`). told: it came out of an operation that told the program a value of the tests'. copied: of a
+    container, how much the program had been asked for, and its data then. ahead, ended, taken: of an iterator, the
+    items fetched and not yet given, its end, and how many were fetched."""
 
     __slots__ = ("ahead", "copied", "ended", "hash", "label", "number", "program", "taken", "told")
 

@@ -105,11 +105,8 @@ def build_tree(intervals: list[tuple[int, list[Instruction]]]) -> list[Instructi
 
 
 def build_filter(machine: str, processes: bool = False, own_files: bool = True) -> bytes:
-    """The filter for `platform.machine()`; KeyError where there is no table.
-
-    processes: fork, exec and kill are allowed, for a program in a pid namespace of its own. own_files: all that it can
-    reach is its own or read-only.
-    """
+    """The filter for `platform.machine()`; KeyError where there is no table. processes: fork, exec and kill are
+    allowed, for a program in a pid namespace of its own. own_files: all that it can reach is its own or read-only."""
     audit, table = ARCHITECTURES[machine]
     without = (frozenset() if processes else PROCESSES) | (frozenset() if own_files else FILE_OWNERS)
     decided = decide_calls({name: number for name, number in table.items() if name not in without}, processes)

@@ -46,11 +46,9 @@ DESCRIPTOR = struct.Struct("i")
 
 
 class Setting(NamedTuple):  # not a dataclass: that module loads much, and every candidate would carry it
-    """What holds for every candidate of this worker.
-
-    readable: what a program may read (the interpreter and its libraries). runnable: what one that may make processes
-    may also read, and run. isolated: in namespaces. confined: by Landlock and seccomp; False only for the unsafe tier.
-    """
+    """What holds for every candidate of this worker. readable: what a program may read (the interpreter and its
+    libraries). runnable: what one that may make processes may also read, and run. isolated: in namespaces. confined: by
+    Landlock and seccomp; False only for the unsafe tier."""
 
     readable: list[landlock.Rule]
     runnable: list[landlock.Rule]
@@ -76,11 +74,9 @@ def make_setting(options: dict[str, Any]) -> Setting:
 
 
 class Plan(NamedTuple):
-    """What happens to every candidate with the same limits.
-
-    before: by the spawner, whose new namespaces the candidate is born into. first, last: by the candidate itself,
-    before and after Landlock. message: the largest that it may send, in bytes.
-    """
+    """What happens to every candidate with the same limits. before: by the spawner, whose new namespaces the candidate
+    is born into. first, last: by the candidate itself, before and after Landlock. message: the largest that it may
+    send, in bytes."""
 
     before: list[kernel.Call]
     rules: list[landlock.Rule]
@@ -142,11 +138,8 @@ class Processes:
         self.page = bytearray(STATUS_FILE)
 
     def read_number(self, path: str, after: bytes) -> int:
-        """The one that follows these words. ValueError where they are not there.
-
-        The file is read to one place and wiped: it spells the name that a program gave itself, which the next one must
-        not find in its memory.
-        """
+        """The one that follows these words. ValueError where they are not there. The file is read to one place and
+        wiped: it spells the name that a program gave itself, which the next one must not find in its memory."""
         descriptor = os.open(path, os.O_RDONLY, dir_fd=self.folder)
         try:
             size = os.readv(descriptor, [self.page])

@@ -28,14 +28,12 @@ def evaluate_policy(
     policy: Policy, environment: Environment, count: int = 300, levels: Sequence[HintLevel] = ("reference", "evidence")
 ) -> dict[str, Any]:
     """How good a policy is on `count` evaluation examples of its world; 1 or more of the primary metric is right.
-
     `plain` (greedy) and `sampled` (temperature 1): share right `overall`, on `planted` and on `other` families.
     `repaired`: for each hint level, the share of the greedy failures whose greedy revision, given draft and guidance,
     is right; the same three columns; under `another's` with the guidance (at the first level) that the next failure of
     another family was given. `families`: per family, plain share right, share repaired at the first level, examples.
     `truncated`: share of greedy responses cut off by the world's max_new_tokens. None stands where there was nothing to
-    count.
-    """
+    count."""
     world, template, rubric = environment.task.world, environment.template, environment.rubric
     assert world is not None
     examples = list(islice(world.examples("eval", EVAL_SEED, world.difficulty), count))
