@@ -122,9 +122,7 @@ def tiny_checkpoint(
         "intermediate_size": 2 * hidden,
         **dict.fromkeys(("num_hidden_layers", "num_attention_heads", "num_key_value_heads"), 2),
         "max_position_embeddings": 512,
-        "pad_token_id": 0,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
+        **{f"{name}_id": i for i, name in enumerate(specials)},
         "tie_word_embeddings": True,
     }
     llama = architecture == "llama"

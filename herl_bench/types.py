@@ -158,9 +158,8 @@ class Rubric:
 class Metric:
     """What is reported, always apart from the training reward.
 
-    score: `score(example, observed) -> float`; raising, or a number that is not finite, means that it could not be
-        computed. In means such an item counts as wrong where higher is better, and is left out where lower is; its
-        number stands beside.
+    score: `score(example, observed) -> float`; raising, or a number that is not finite, means: not computed. In means
+        such items count as wrong where higher is better, and are left out where lower is; their number stands beside.
     filter: lm-eval's filter name; the results key is `name,filter`.
     id: the host-wide name, by which a task lists the metric; `name` where left empty.
     """

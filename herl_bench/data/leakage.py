@@ -54,8 +54,8 @@ def normalize_prompt(prompt: str) -> str:
 
 
 def check_leakage(training: Iterable[Example], evaluation: Sequence[Example], *, endless: bool) -> Gate:
-    """Compare prompts. endless: `training` is the start of a synthetic stream: near items are counted but not dropped.
-    Raises `LeakageError` naming the first pairs of ids, and how many there are."""
+    """endless: `training` is the start of a synthetic stream, whose near items are counted but not dropped. Raises
+    `LeakageError` naming the first pairs of ids, and how many there are."""
     training = list(training)
     prompts = {normalize_prompt(e.prompt): e.id for e in evaluation}
     same = [(e.id, twin) for e in training if (twin := prompts.get(normalize_prompt(e.prompt))) is not None]

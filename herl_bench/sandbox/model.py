@@ -16,8 +16,7 @@ Status = Literal["pass", "fail", "error", "timeout", "memory", "crash", "protoco
 class Limits:
     """What one run of a program may use: all assertions of a job are one run, each stdio test is another.
 
-    wall_s: seconds from sending the code to the last assertion, or to the end of the program. cpu_s: seconds of
-    processor time.
+    wall_s: seconds from sending the code to the last assertion, or the program's end. cpu_s: of processor time.
     memory_mb: address space. scratch_mb, inodes: its /tmp. threads: counts the main one. open_files: descriptors, its
         own three and the sandbox's one included. file_mb: its largest file, standard output among them.
     processes: 1 for a program that makes threads only. With more it may fork and run other programs; then threads and
@@ -50,9 +49,8 @@ class Limits:
             if item.type == "int" and not isinstance(value, int):
                 raise UsageError(f"Limits({item.name}={value!r}): a whole number is needed")
         if self.processes > max(1, self.threads):
-            raise UsageError(
-                f"Limits(processes={self.processes}): threads={self.threads} counts processes too; raise it as far"
-            )
+            counted = f"threads={self.threads} counts processes too"
+            raise UsageError(f"Limits(processes={self.processes}): {counted}; raise it as far")
 
 
 @dataclass(frozen=True)
@@ -101,8 +99,7 @@ class Assertion:
 
 @dataclass(frozen=True)
 class Verdict:
-    """
-    status: pass · fail (an assertion, or wrong output) · error (the program does not load, lacks its entry, or as a
+    """status: pass · fail (an assertion, or wrong output) · error (the program does not load, lacks its entry, or as a
         script ends with an exception or another exit status than 0) · timeout · memory · crash (its process was ended)
         · protocol (its process sent garbage) · violation (a forbidden system call killed it) · refused (the tests use
         what cannot work across two processes, or would pass by the program's own judgement where only "split" is

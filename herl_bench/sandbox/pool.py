@@ -265,8 +265,7 @@ class Sandbox:
     integrity: "shared" also accepts what the program's own objects had to judge (`Verdict.integrity` says so); with
     "split" nothing passes by that: such an assertion does not hold, and where nothing else failed the verdict is
     "refused". limits: for jobs that bring none of their own. packages: names of installed packages that programs and
-    tests may import ("numpy"); what they depend on is named too. Raises NoSandbox at the first use where this machine
-    cannot isolate.
+    tests may import ("numpy"), and of what those need. Raises NoSandbox at first use where this machine cannot isolate.
 
     >>> with Sandbox(workers=1) as sandbox:
     ...     sandbox.check("def f(x): return x + 1", "assert f(1) == 2", "f").status

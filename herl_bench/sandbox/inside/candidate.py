@@ -1,9 +1,8 @@
 """The candidate's process: runs untrusted code, answers the tester's calls. Nothing in here is trusted once it started.
 
-Covers: loading the program, or running it as a script; answering the tester's requests about what it defined
-(`operations.py`); arguments changed in place; callables of the tests as arguments (reverse calls); objects that cannot
-travel (they stay here, the tester gets a reference); captured output, capped. Leaves out: tests, expected values,
-verdicts. None of them ever enters this process.
+Covers: loading the program, or running it as a script; the tester's requests about what it defined (`operations.py`);
+arguments changed in place; callables of the tests as arguments (reverse calls); objects that cannot travel (the tester
+gets a reference); captured output, capped. Tests, expected values and verdicts never enter this process.
 """
 
 from __future__ import annotations
@@ -130,9 +129,8 @@ class Server:
         self.numbers: dict[int, int] = {}
         self.turn = threading.RLock()
         self.output = Output()
-        self.text = io.TextIOWrapper(
-            io.BufferedWriter(self.output, 4096), "utf-8", "backslashreplace", write_through=False
-        )
+        writer = io.BufferedWriter(self.output, 4096)
+        self.text = io.TextIOWrapper(writer, "utf-8", "backslashreplace", write_through=False)
         self.globals: dict[str, Any] = {}
         self.callbacks: dict[int, Any] = {}
         self.chained = 0
@@ -217,9 +215,7 @@ class Server:
 
     # ---- messages
     def send(self, message: list[Any]) -> None:
-        if (
-            os.getpid() != self.owner
-        ):  # a process that the program forked came back here: the tester talks to its parent
+        if os.getpid() != self.owner:  # a process that the program forked: the tester talks to its parent
             os._exit(0 if message[0] == "ret" else 1)
         self.text.flush()
         packed = frames.pack([*message, self.output.take()])

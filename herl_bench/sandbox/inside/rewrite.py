@@ -1,8 +1,7 @@
 """Test source to instrumented code: every `assert` reports to a recorder instead of stopping the tests.
 
 Covers: asserts anywhere in the source (loops, helpers, nested functions); a failing or raising statement of the main
-body is reported and the next one is still tried. Leaves out: running anything (`tester.py`). The recorder is reached
-under the global name `__hb__`:
+body is reported and the next one is still tried. Leaves out: running (`tester.py`). The recorder's name is `__hb__`:
 
     assert f(x) == y   →   try: __hb__.start(0); __hb__.compare(0, "Eq", f(x), y)
                            except __hb__.Stop: raise
@@ -75,10 +74,8 @@ def prepare(source: str) -> Tests:
     source = source.replace("\r\n", "\n").replace("\r", "\n")  # as the parser counts lines
     tree = ast.parse(source)
     has_check = any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body)
-    calls_check = any(
-        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and is_check(node.value.func)
-        for node in tree.body
-    )
+    calls = [node.value for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    calls_check = any(is_check(call.func) for call in calls)
     free = find_free_names(source)
     writer = _Writer(source, free, checks_only_program(tree, free))
     attributes = frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
@@ -256,10 +253,9 @@ class _Writer(ast.NodeTransformer):
     def _guard(self, node: ast.stmt) -> ast.stmt:
         if isinstance(node, ast.FunctionDef) and node.name == "check":
             names = self.names
-            stored = {
-                part.id for part in ast.walk(node) if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)
-            }
-            stored |= {part.name for part in ast.walk(node) if isinstance(part, ast.FunctionDef | ast.ClassDef)}
+            parts = list(ast.walk(node))
+            stored = {part.id for part in parts if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)}
+            stored |= {part.name for part in parts if isinstance(part, ast.FunctionDef | ast.ClassDef)}
             parameters = node.args.args[:1] if self.checks_program and not node.decorator_list else []
             self.names = frozenset({*names, *(parameter.arg for parameter in parameters)} - stored)
             node.body = self.main_body(node.body)
@@ -269,17 +265,15 @@ class _Writer(ast.NodeTransformer):
             new = self.visit(node)
         if cannot_raise(node):
             return new
-        text = self._text(node)
-        self.statements.append(text)
+        self.statements.append(self._text(node))
         imports = isinstance(node, ast.Import | ast.ImportFrom)
         return self._try([new], self._call("report_broken", constant(len(self.statements) - 1), constant(imports)))
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         test = node.test
         left_call = isinstance(test, ast.Compare) and isinstance(test.left, ast.Call)
-        never = (
-            isinstance(test, ast.Constant) and not test.value
-        )  # `assert False` marks a place that must not be reached
+        # `assert False` marks a place that must not be reached.
+        never = isinstance(test, ast.Constant) and not test.value
         number = len(self.sites)
         bare = not isinstance(test, ast.Compare)
         self.sites.append(Site(self._text(node), never or self.branches > 0, left_call, bare=bare))
@@ -289,9 +283,8 @@ class _Writer(ast.NodeTransformer):
             report = self._call("compare", where, constant(type(test.ops[0]).__name__), test.left, test.comparators[0])
         else:
             report = self._call("check", where, test)
-        return ast.copy_location(
-            self._try([self._call("start", where), report], self._call("report_error", where)), node
-        )
+        guarded = self._try([self._call("start", where), report], self._call("report_error", where))
+        return ast.copy_location(guarded, node)
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)

@@ -1,10 +1,9 @@
 """The spawner: a small warm process that forks one confined candidate per request. It never sees a candidate's code.
 
 Covers: per candidate its own user, pid and mount namespace, an empty /tmp of bounded size, no /proc, no capabilities,
-resource limits, Landlock, seccomp; killing it (it is init of its pid namespace, so nothing of it survives) and
-reporting what it used. Leaves out: the network and ipc namespaces, which the candidates share: the one is empty and
-without a loopback device that is up, the other cannot be reached by any call that seccomp lets through; and threads'
-own stacks.
+resource limits, Landlock, seccomp; killing it (it is init of its pid namespace, so nothing of it survives) and telling
+what it used. Leaves out: the network and ipc namespaces, which the candidates share: the one is empty and without a
+loopback device that is up, the other no call that seccomp lets through can reach; and threads' own stacks.
 
 What can be done before the fork is done there, and what must be done after it is made up before: the kernel copies each
 page that the child or, while the child lives, the spawner writes to, and that is most of what a candidate costs.
@@ -75,8 +74,7 @@ def make_setting(options: dict[str, Any]) -> Setting:
 
 class Plan(NamedTuple):
     """What happens to every candidate with the same limits. before: by the spawner, whose new namespaces the candidate
-    is born into. first, last: by the candidate itself, before and after Landlock. message: the largest that it may
-    send, in bytes."""
+    is born into. first, last: by the candidate itself, before and after Landlock. message: bytes of its largest."""
 
     before: list[kernel.Call]
     rules: list[landlock.Rule]

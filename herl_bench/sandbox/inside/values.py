@@ -97,9 +97,8 @@ class Values(Channel):
         if callable(value):
             number = number_in(self.callbacks, value)
             if type(value) is types.FunctionType:  # decorators keep these
-                return {
-                    "cb": [number, value.__name__, (value.__doc__ or "")[:TEXT_CAP], *remote.spell_parameters(value)]
-                }
+                doc = (value.__doc__ or "")[:TEXT_CAP]
+                return {"cb": [number, value.__name__, doc, *remote.spell_parameters(value)]}
             return {"cb": number}
         raise Untravelled(type(value))
 
@@ -169,9 +168,8 @@ class Values(Channel):
         if number not in self.references:
             self.make_room()
             kind = remote.make_class(sort, sort if sort in ("function", "class") else label, tuple(words))
-            self.references[number] = remote.make_remote(
-                kind, Known(self, number, label, more if type(more) is int else None)
-            )
+            known = Known(self, number, label, more if type(more) is int else None)
+            self.references[number] = remote.make_remote(kind, known)
         return self.references[number]
 
     def find_dressed(self, whose: Any, message: Any) -> Any:

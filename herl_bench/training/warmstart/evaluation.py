@@ -32,8 +32,7 @@ def evaluate_policy(
     `repaired`: for each hint level, the share of the greedy failures whose greedy revision, given draft and guidance,
     is right; the same three columns; under `another's` with the guidance (at the first level) that the next failure of
     another family was given. `families`: per family, plain share right, share repaired at the first level, examples.
-    `truncated`: share of greedy responses cut off by the world's max_new_tokens. None stands where there was nothing to
-    count."""
+    `truncated`: share of greedy responses cut off by the world's max_new_tokens. None: there was nothing to count."""
     world, template, rubric = environment.task.world, environment.template, environment.rubric
     assert world is not None
     examples = list(islice(world.examples("eval", EVAL_SEED, world.difficulty), count))
