@@ -96,8 +96,7 @@ def _read_holder(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             found = json.loads(file.read(1000))
-        sound = isinstance(found["pid"], int) and isinstance(found["host"], str)
-        return found if sound else {}
+        return found if isinstance(found["pid"], int) and isinstance(found["host"], str) else {}
     except (OSError, ValueError, RecursionError, TypeError, LookupError):
         return {}
 

@@ -157,8 +157,7 @@ def _make_loader() -> Any:
         def construct_object(self, node: Any, deep: bool = False) -> Any:
             if node.tag not in core:
                 raise refuse(f"the tag {node.tag!r} is not read here", node.start_mark)
-            number = node.tag.endswith((":int", ":float"))
-            if number and len(node.value) > DIGITS:
+            if node.tag.endswith((":int", ":float")) and len(node.value) > DIGITS:
                 raise refuse(f"a number of more than {DIGITS} digits", node.start_mark)
             try:
                 return super().construct_object(node, deep)

@@ -72,9 +72,8 @@ RUN_SETTINGS = tuple(f.name for f in dataclasses.fields(Settings))
 
 
 class Request(NamedTuple):
-    """What a run is asked to do, not yet checked. run, method: settings by name, of `Settings` and of the method's own
-    configuration. origin: where each was written, as a message about it begins: `FILE: `, `--set `; empty for a call
-    from Python."""
+    """What a run is asked to do, not yet checked. run, method: of `Settings` and of the method's own configuration, by
+    name. origin: where each was written, as a message about it begins: `FILE: `, `--set `; empty from Python."""
 
     run: dict[str, Any]
     method: dict[str, Any]

@@ -41,8 +41,7 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 @dataclass(frozen=True)
 class Gate:
-    """outcome: numbers for the manifest. forbidden: the evaluation prompts, as `normalize_prompt` writes them. dropped:
-    positions of the training items that nearly repeat one."""
+    """outcome: for the manifest. forbidden: normalised evaluation prompts. dropped: places of near training items."""
 
     outcome: dict[str, Any]
     forbidden: frozenset[str]
@@ -54,8 +53,7 @@ def normalize_prompt(prompt: str) -> str:
 
 
 def check_leakage(training: Iterable[Example], evaluation: Sequence[Example], *, endless: bool) -> Gate:
-    """endless: `training` is the start of a synthetic stream, whose near items are counted but not dropped. Raises
-    `LeakageError` naming the first pairs of ids, and how many there are."""
+    """endless: the start of a stream, whose near items count but stay. Raises `LeakageError` with the first ids."""
     training = list(training)
     prompts = {normalize_prompt(e.prompt): e.id for e in evaluation}
     same = [(e.id, twin) for e in training if (twin := prompts.get(normalize_prompt(e.prompt))) is not None]

@@ -3,8 +3,7 @@
 Covers: the file tree that the worker sees (this interpreter, the system's libraries and programs, our own `inside`
 modules, all read-only; no installed packages but those that were asked for; an empty /tmp; no /home, /etc, /sys, /var),
 new namespaces, no network, no environment; the weaker tiers without bubblewrap. As root the worker leaves root for uid
-65534 before any candidate runs: a user namespace alone would leave it the host's uid 0. Leaves out: what each candidate
-loses on top (`inside/spawner.py`).
+65534 before any candidate runs: a user namespace alone leaves it the host's uid 0. Leaves out: `inside/spawner.py`.
 """
 
 from __future__ import annotations
@@ -106,9 +105,8 @@ def compile_inside() -> None:
 
 
 def build_command(tier: str, descriptor: int, packages: Sequence[Package] = ()) -> list[str]:
-    """The command line of a worker. descriptor: of the socket to its tester. Without namespaces the worker sees the
-    host's tree, of which Landlock lets it read what bubblewrap would have shown. "none" isolates nothing: the programs
-    run with the rights of whoever calls."""
+    """A worker's command line. descriptor: of its tester's socket. Without namespaces it sees the host's tree, of which
+    Landlock lets it read what bubblewrap would show. "none" isolates nothing: programs have the caller's rights."""
     compile_inside()
     drop_to = NOBODY if tier != "none" and can_leave_root() else 0
     if tier == "namespaces":

@@ -20,8 +20,7 @@ class Limits:
     memory_mb: address space. scratch_mb, inodes: its /tmp. threads: counts the main one. open_files: descriptors, its
         own three and the sandbox's one included. file_mb: its largest file, standard output among them.
     processes: 1 for a program that makes threads only. With more it may fork and run other programs; then threads and
-        processes count together and at most `processes` of both exist at a time; cpu_s and memory_mb are for each
-        process. None outlives the run.
+        processes count together, at most `processes` at once; cpu_s and memory_mb are for each. None outlives the run.
     message_mb: the largest value that goes in or out in one piece.
     busy_s: at most so much is added to wall_s where the program had to wait for a processor, so that a verdict does not
         depend on what else the machine does; 0 for a strict wall clock.
@@ -105,8 +104,7 @@ class Verdict:
         what cannot work across two processes, or would pass by the program's own judgement where only "split" is
         accepted; `detail` says what: never a wrong answer, never a right one) · infra (our failure, in a second worker
         too; no program can cause it).
-    loaded: the program's body ran to its end. defined: its entry exists and can be called. (As a script: it ended by
-    itself in every run.)
+    loaded: the program's body ran to its end. defined: its entry can be called. (Scripts: every run ended by itself.)
     integrity: "split" where the tests' process alone compared; "shared" once an object of the program's was given a
         value by an operator or a comparison, or by any other question but a call of what the tests name, and answered
         no more than yes or no.

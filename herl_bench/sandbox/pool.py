@@ -2,8 +2,7 @@
 
 Covers: one thread per worker that starts it, hands it jobs, replaces it where it hung or died, and tries its job once
 more; one job, many in order, and the same for asyncio. A worker's thread lives as long as the worker does, because the
-kernel ties "die with the parent" to the thread. Leaves out: a worker by itself (`worker.py`) and what happens inside of
-it (`inside/`).
+kernel ties "die with the parent" to the thread. Leaves out: a worker by itself (`worker.py`), its inside (`inside/`).
 """
 
 from __future__ import annotations
@@ -117,9 +116,8 @@ class _Seat:
         self.leave()
 
     def attempt(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Run a job. Where its worker is lost with it, twice, or the tests were refused for what a program may have
-        made them do, the same tests are run on a program of ours that does nothing: what they do then is their own
-        doing, and what they do not is the program's."""
+        """Run a job. Where its worker is lost with it, twice, or its tests refused for what a program may have made
+        them do, they are run on a program of ours that does nothing: what they do then is their own doing."""
         answer = self.run_twice(job)
         lost = answer["status"] == LOST
         if not lost and not answer.get("unproven"):

@@ -178,10 +178,9 @@ class Program(Values):
         return None
 
     def ask_ahead(self, function: Any) -> None:
-        """Send the next calls, so that the program works while the tests look: neither waits for the other each time.
-        Only as far as the program cannot tell: up to the first result of which more may be asked, and not where it may
-        call back, for it would read the next request in place of the answer. In one piece that surely fits into the
-        socket, so that nobody waits for room in it."""
+        """Send the next calls, so that neither waits for the other each time. Only as far as the program cannot tell:
+        up to the first result of which more may be asked, and not where it may call back, for it would take the next
+        request for the answer. In one piece that surely fits into the socket, so that nobody waits for room in it."""
         if self.ahead or self.callbacks or self.iterators:
             return
         pieces, size = [], 0

@@ -33,10 +33,9 @@ VERDICTS_OF_BUILTINS = frozenset(
 
 
 class Known:
-    """What the tester knows of an object that stays in the candidate's process. program: whom to ask
-    (`program.Program`). told: it came out of an operation that told the program a value of the tests'. copied: of a
-    container, how much the program had been asked for, and its data then. ahead, ended, taken: of an iterator, the
-    items fetched and not yet given, its end, and how many were fetched."""
+    """What the tester knows of an object that stays there. program: whom to ask (`program.Program`). told: it came out
+    of an operation that told the program a value of the tests'. copied: of a container, how much the program had been
+    asked for, and its data then. ahead, ended, taken: of an iterator, items not yet given, its end, count fetched."""
 
     __slots__ = ("ahead", "copied", "ended", "hash", "label", "number", "program", "taken", "told")
 
@@ -130,8 +129,7 @@ def as_text(value: Any) -> str:
 
 
 class Reference(NamedTuple):
-    """How the program speaks of an object. words: the special methods of its class; more: its hash, or the names of an
-    exception's classes."""
+    """What the program says of an object. words: its class's special methods; more: hash, or an exception's classes."""
 
     number: int
     sort: str
@@ -222,8 +220,7 @@ def copy_data(value: Remote) -> Any:
 
 
 def combine(self: Any, name: str, *others: Any) -> Any:
-    """An operator. Where the program is told a value of the tests', only one more object may come out: a plain result
-    would be whatever the tests want to hear."""
+    """An operator. Told a value of the tests', it may only give an object: plain, it says what tests want to hear."""
     result = ask(self, "special", name, *others)
     if all(map(is_remote, others)):
         return result

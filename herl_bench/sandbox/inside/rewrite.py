@@ -35,13 +35,9 @@ class Call(NamedTuple):
 
 
 class Site(NamedTuple):
-    """One assert statement.
-
-    conditional: it sits in a branch (`if`, `except`, `else` of `try`, `case`), so that not reaching it says nothing.
-    ahead: where in `Tests.calls` those begin and end that the assert statements right after this one make, if reading
-    them is enough to tell.
-    bare: it compares nothing.
-    """
+    """An assert. conditional: in a branch (`if`, `except`, `else` of `try`, `case`), so that not reaching it says
+    nothing. ahead: where in `Tests.calls` those begin and end that the assert statements right after this one make, if
+    reading them is enough to tell. bare: it compares nothing."""
 
     source: str
     conditional: bool
@@ -52,10 +48,8 @@ class Site(NamedTuple):
 
 class Tests(NamedTuple):
     """free: global names that the source reads and nobody defines; they can only mean the program's. calls_check: it
-    does so itself.
-    attributes: those that the source names. replaces: which name of a module they put something else in place of.
-    doubt: what else they do to their own process that an honest program may need done to its own.
-    """
+    does so itself. attributes: those that the source names. replaces: which name of a module they put something else in
+    place of. doubt: what else they do to their own process that an honest program may need done to its own."""
 
     code: CodeType
     sites: tuple[Site, ...]

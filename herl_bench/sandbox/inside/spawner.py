@@ -45,9 +45,8 @@ DESCRIPTOR = struct.Struct("i")
 
 
 class Setting(NamedTuple):  # not a dataclass: that module loads much, and every candidate would carry it
-    """What holds for every candidate of this worker. readable: what a program may read (the interpreter and its
-    libraries). runnable: what one that may make processes may also read, and run. isolated: in namespaces. confined: by
-    Landlock and seccomp; False only for the unsafe tier."""
+    """For every candidate of a worker. readable: the interpreter and its libraries. runnable: what one that may make
+    processes may also read, and run. isolated: in namespaces. confined: by Landlock and seccomp; not if unsafe."""
 
     readable: list[landlock.Rule]
     runnable: list[landlock.Rule]

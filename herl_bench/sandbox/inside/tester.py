@@ -295,8 +295,7 @@ def merge_verdicts(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def explain_death(usage: Usage, limits: dict[str, Any]) -> tuple[str, str]:
-    """(status, detail) of a process that ended itself. Our own kill comes only after the tests are over, or after a
-    stop that has its reason already."""
+    """(status, detail) of a process that ended itself: our own kill comes after the tests, or a stop with a reason."""
     if not os.WIFSIGNALED(usage.status):
         return "crash", f"the program ended its process (exit status {os.waitstatus_to_exitcode(usage.status)})"
     name = name_signal(os.WTERMSIG(usage.status))

@@ -55,8 +55,7 @@ class Values(Channel):
     """references: the program's objects by number. classes: those of dressed values, by number and builtin. errors: the
     program's exception classes by name; error_numbers: back. callbacks, iterators (with the number of the callback that
     is their next step), thrown: the tests' own that the program has. lent: the containers that both have. named: the
-    numbers of the functions and classes that the tests name. last_line: where in the program the last exception came
-    from."""
+    numbers of the functions and classes that the tests name. last_line: where in the program the last error rose."""
 
     def __init__(self, stream: socket.socket, limit: int):
         super().__init__(stream, limit)

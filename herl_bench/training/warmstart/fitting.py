@@ -1,7 +1,6 @@
 """Train a tiny policy from scratch on a task's demonstrations: the embedded policies come from here.
 
-`warm_start` is the whole of it: rows (`demonstrations.py`), a tokenizer for them (`tokenizer.py`), a small Llama fitted
-to them, the checkpoint, and how good it is (`evaluation.py`).
+`warm_start` is the whole: rows (`demonstrations.py`), a tokenizer (`tokenizer.py`), a Llama, tried in `evaluation.py`.
 
 TRL's `SFTTrainer` fits it, with three departures that make it fast on a CPU: the order of the rows is prepared here,
 so that every micro-batch holds rows of nearly one length while every optimiser step mixes lengths; the head runs on
