@@ -81,8 +81,7 @@ class Judgement:
     reward: met / applicable weight, in [0, 1]; None where a criterion that looks at the gold answer, or all, undecided.
     metrics: one number per metric; None where the metric could not be computed.
     status, integrity: how the response's program ended (`timeout`, `memory`, …), and whether the tests' process alone
-        compared (`split`) or the program's own objects had a word in it (`shared`), where an observation has such
-        attributes; else empty.
+        compared (`split`) or the program's objects had a word in it (`shared`), if an observation says; else empty.
     failed: by metric, why it could not be computed.
     """
 
