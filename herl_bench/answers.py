@@ -24,9 +24,7 @@ LONGEST_NUMBER = 50
 """Characters of a number; what is longer is none. Python itself refuses to read 4,301 digits."""
 
 # ------------------------------------------------------------------------------------------------------------- thoughts
-_TAG = re.compile(
-    r"(?<![\"'`])(?:<(/?)(think|thinking|thought|reasoning)(?:\s[^<>]*)?>|\[(/?)(THINK)\])(?![\"'`])", re.IGNORECASE
-)
+_TAG = re.compile(r"(?i)(?<![\"'`])(?:<(/?)(think|thinking|thought|reasoning)(?:\s[^<>]*)?>|\[(/?)(THINK)\])(?![\"'`])")
 UNCLOSED = "the thought was never closed"
 
 
@@ -66,10 +64,7 @@ _LATEX = (
     (re.compile(r"\\(?=[$%#&_])"), ""),
     (re.compile(r"\\!"), ""),
     (re.compile(r"\\[,;:> ()\[\]]"), " "),
-    (
-        re.compile(r"\\(?:[dD]isplaystyle|left|right|[a-z]*box(?:ed)?|(?:text|math)[a-z]*|bf|rm|it|quad|qquad)\b\*?"),
-        " ",
-    ),
+    (re.compile(r"\\(?:[dD]isplaystyle|left|right|[a-z]*box(?:ed)?|(?:text|math)[a-z]*|bf|rm|it|q?quad)\b\*?"), " "),
     (re.compile(r"</?[A-Za-z]+ ?/?>"), " "),
     (re.compile(r"<(\d[\d,.]{0,40})>"), r"\1"),
     (re.compile(r"[{}`]"), ""),
@@ -106,9 +101,8 @@ _WORDS = (
 _CAME_FROM = re.compile(r"[\d)] ?(?:\*\*|[-+*/^x:]) ?\(?\Z|\d[,.'’_]\Z|\d(?: [^\W\d_]+)? or (?:[^\W\d_]+ )?\Z")
 _OPENING = re.compile(rf"(?:[\s:*_~≈\"“”'(\[#=]+|(?:{_WORDS})\b)+", re.IGNORECASE)
 _REFUSED = re.compile(
-    r"(?:not|neither|never|either|between|(?:less|more|fewer|greater|higher|lower) than|at least|at"
-    r" most|over|under)\b|[<>≤≥≠±]",
-    re.IGNORECASE,
+    r"(?i)(?:not|neither|never|either|between|(?:less|more|fewer|greater|higher|lower) than|at least|at"
+    r" most|over|under)\b|[<>≤≥≠±]"
 )
 _EQUATION = re.compile(rf"(?P<equals>[=≈])|(?P<number>{_UNSIGNED})|(?P<sign>[-+*/^]|\bx\b)")
 

@@ -31,9 +31,8 @@ class Failed(Exception):
 
 
 def run_bounded(make: Callable[[], Any], *, seconds: float, megabytes: int, most: int = 1 << 28) -> Any:
-    """What `make()` gives, as JSON carries it, called in a forked process, of which nothing else stays. seconds: of
-    processor time. megabytes: of memory beyond what this process holds. most: bytes of the outcome as JSON. Raises
-    `TooMuch`, or `Failed` with what `make` raised."""
+    """What `make()`, called in a forked process, gives as JSON of at most `most` bytes. seconds: of processor time.
+    megabytes: beyond what this process holds. Raises `TooMuch`, or `Failed` with what `make` raised."""
     mine, theirs = os.pipe()
     child = os.fork()
     if child == 0:

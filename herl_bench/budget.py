@@ -25,10 +25,8 @@ def parse_tokens(text: str, name: str = "--budget") -> int:
 @dataclass
 class Budget:
     """tokens: the limit. spent: every generated token, drafts and revisions alike, but no evaluation's, same for all.
-
     forward_tokens, trained_tokens: tokens, prompts included, that any of the models (policy, starting policy, critics)
-    read without a gradient, and with one; what the estimate of floating-point operations is made of.
-    """
+    read without a gradient, and with one; what the estimate of floating-point operations is made of."""
 
     tokens: int
     spent: int = 0

@@ -1,5 +1,4 @@
-"""What the core itself contributes, through the same hooks as any plugin: the methods, the sandbox, the general
-checks."""
+"""What the core itself contributes, through the hooks of any plugin: methods, the sandbox, the general checks."""
 
 from __future__ import annotations
 
@@ -41,11 +40,10 @@ def herl_checks() -> Iterable[Check]:
 
 @hookimpl
 def herl_methods() -> Iterable[Method]:
+    guided = "PPO, guided revisions of failures, and a critic-estimated improvement bonus"
     return [
         Method("ppo", PPOConfig, _train, "proximal policy optimisation with a value critic"),
-        Method(
-            "herl", HeRLConfig, _train, "PPO, guided revisions of failures, and a critic-estimated improvement bonus"
-        ),
+        Method("herl", HeRLConfig, _train, guided),
         Method("grpo", GRPOConfig, _train_peer, "group-relative policy optimisation, trained by TRL"),
         Method("rloo", RLOOConfig, _train_peer, "REINFORCE with a leave-one-out baseline, trained by TRL"),
     ]
@@ -53,13 +51,6 @@ def herl_methods() -> Iterable[Method]:
 
 @hookimpl
 def herl_sandboxes() -> Iterable[SandboxProvider]:
-    return [
-        SandboxProvider(
-            "default", _open_sandbox, "namespaces, Landlock and seccomp; needs bubblewrap, no root, no daemon"
-        ),
-        SandboxProvider(
-            "landlock",
-            partial(_open_sandbox, isolation="landlock"),
-            "Landlock and seccomp alone, for containers; weaker",
-        ),
-    ]
+    strong = "namespaces, Landlock and seccomp; needs bubblewrap, no root, no daemon"
+    weak, open_weak = "Landlock and seccomp alone, for containers; weaker", partial(_open_sandbox, isolation="landlock")
+    return [SandboxProvider("default", _open_sandbox, strong), SandboxProvider("landlock", open_weak, weak)]

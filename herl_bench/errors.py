@@ -43,28 +43,22 @@ class UnknownName(UsageError):
         super().__init__(f"no {kind} named {name!r}: {hint}")
 
 
-class DataError(UsageError):
-    pass
+class DataError(UsageError): ...
 
 
-class PluginError(HerlBenchError):
-    pass
+class PluginError(HerlBenchError): ...
 
 
-class LeakageError(HerlBenchError):
-    pass
+class LeakageError(HerlBenchError): ...
 
 
-class DivergedError(HerlBenchError):
-    pass
+class DivergedError(HerlBenchError): ...
 
 
-class ServerError(HerlBenchError):
-    pass
+class ServerError(HerlBenchError): ...
 
 
-class SaveError(HerlBenchError):
-    pass
+class SaveError(HerlBenchError): ...
 
 
 class NoSandbox(HerlBenchError):

@@ -38,10 +38,7 @@ def write_guidance(
     level: HintLevel = "reference",
     reference_free: bool = False,
 ) -> str:
-    """Guidance for `draft`; empty where nothing decided is unmet.
-
-    reference_free: use only criteria that do not look at the gold answer (the only honest choice at test time).
-    """
+    """Empty where nothing decided is unmet. reference_free: only criteria without the gold answer, as at test time."""
     texts = {c.name: c.text for c in rubric.criteria}
     hidden = {c.name for c in rubric.criteria if c.needs_reference} if reference_free else set()
     depth = HINT_LEVELS.index(level)
@@ -62,11 +59,8 @@ def write_revision_prompt(template: HindsightTemplate, example: Example, guidanc
 
 
 def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence[Example] = ()) -> None:
-    """Find what is wrong with a template before anything is sampled: compile both fields, and render them for each
-    example with every criterion unmet, at every hint level, with and without a draft.
-
-    Raises `UsageError` that names template, field and line.
-    """
+    """Compile both fields, and render them for each example with every criterion unmet, at every hint level, with and
+    without a draft, before anything is sampled. Raises `UsageError` that names template, field and line."""
     for name in ("guidance", "prompt"):
         compile_template(*_read_field(template, name))
     seen = [Verdict(c.name, False, "what was seen", "what would be right") for c in rubric.criteria]
@@ -79,13 +73,10 @@ def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence
 
 def _read_field(template: HindsightTemplate, name: str) -> tuple[str, str]:
     """The field's text, and what to call it."""
-    source = getattr(template, name)
+    source, what = getattr(template, name), f"hindsight template {template.name!r}: {name}"
     if not isinstance(source, str):
-        raise UsageError(
-            f"hindsight template {template.name!r}: {name} is a {type(source).__name__}: give the text, such as"
-            " Path(…).read_text()"
-        )
-    return source, f"hindsight template {template.name!r}: {name}"
+        raise UsageError(f"{what} is a {type(source).__name__}: give the text, such as Path(…).read_text()")
+    return source, what
 
 
 def _render(template: HindsightTemplate, name: str, **names: Any) -> str:
@@ -107,10 +98,7 @@ class Hindsight:
 
 
 class HindsightBuffer:
-    """At most `capacity` lessons, the oldest dropped first; retrieval for the same prompt, or for similar ones by BM25.
-
-    Seeded: the same additions and the same `rng` give the same draws.
-    """
+    """At most `capacity` lessons, the newest; the same additions and the same `rng` give the same draws."""
 
     def __init__(self, capacity: int = 2000):
         if capacity < 1:

@@ -1,5 +1,4 @@
-"""The hooks. A plugin is a module whose functions carry `@hookimpl` and that is named in the entry-point group
-`herl_bench`."""
+"""The hooks. A plugin is a module whose functions carry `@hookimpl`, named in the entry-point group `herl_bench`."""
 
 from __future__ import annotations
 

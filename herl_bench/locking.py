@@ -2,8 +2,7 @@
 
 The kernel keeps the lock (`flock`), so a holder that is killed holds nothing. What the file says of its holder is for
 people, with one exception: on a file system without `flock` a holder on this machine counts as dead once its process is
-gone, and one on another machine has to be believed. There the last of several that begin in the same moment gets the
-folder.
+gone, and one on another machine has to be believed; of several that begin in the same moment the last gets the folder.
 """
 
 from __future__ import annotations
@@ -35,9 +34,8 @@ WITHOUT_FLOCK = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 @contextmanager
 def lock_folder(folder: Path, who: str = "run") -> Iterator[int]:
-    """Hold `folder` for the length of the block; gives the lock's descriptor, for child processes to hold too. Raises
-    `UsageError` with the holder's process, machine and time where it keeps the folder; then nothing was written. who:
-    what the other one is called there."""
+    """Hold `folder` for the block; gives the lock's descriptor, for child processes to hold too. Raises `UsageError`
+    with the holder (`who`), its process, machine and time where it keeps the folder; then nothing was written."""
     path, started = folder / NAME, time.monotonic()
     while (descriptor := _try_to_lock(path)) is None:
         holder = _read_holder(path)
@@ -69,12 +67,8 @@ def _try_to_lock(path: Path) -> int | None:
 
 
 def _flock(descriptor: int, path: Path) -> bool:
-    me = {
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        "born": _read_birth(),
-    }
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    me = {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "born": _read_birth()}
     supported = True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,8 +96,7 @@ def _read_holder(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             found = json.loads(file.read(1000))
-        sound = isinstance(found["pid"], int) and isinstance(found["host"], str)
-        return found if sound else {}
+        return found if isinstance(found["pid"], int) and isinstance(found["host"], str) else {}
     except (OSError, ValueError, RecursionError, TypeError, LookupError):
         return {}
 

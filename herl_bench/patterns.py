@@ -1,9 +1,8 @@
 """Search with a pattern that a stranger wrote, within bounds of time.
 
-A pattern is one of Python's `re`, and what `re` refuses is refused. It is searched for by the library `regex`, which
-reads the same language and can be told to stop; where the two would read a pattern differently, it is written so that
-both agree, or refused. Bounded are the pattern's length, what its repeats multiply to (which is what compiling costs),
-and the processor time of a search.
+A pattern is one of Python's `re`; what that refuses is refused. It is searched for by `regex`, which reads the same
+language and can be told to stop; where the two would read a pattern differently, it is written so that both agree, or
+refused. Bounded are its length, what its repeats multiply to (the cost of compiling), and a search's processor time.
 """
 
 from __future__ import annotations

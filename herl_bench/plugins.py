@@ -139,13 +139,11 @@ class Host:
             for kind, reference in wanted:
                 # A name that two plugins claim was reported as that already.
                 if reference not in self.entries(kind) and reference not in self._claims[kind]:
-                    self._report(
-                        f"plugin {entry.plugin}: task {name!r} names the {kind} {reference!r}, which no plugin provides"
-                    )
+                    named = f"task {name!r} names the {kind} {reference!r}"
+                    self._report(f"plugin {entry.plugin}: {named}, which no plugin provides")
 
     def _list_implementations(self, hook: str) -> list[tuple[str, Any]]:
-        caller = getattr(self.manager.hook, hook)
-        found = [(impl.plugin_name, impl.function) for impl in caller.get_hookimpls()]
+        found = [(impl.plugin_name, impl.function) for impl in getattr(self.manager.hook, hook).get_hookimpls()]
         order = {plugin.name: i for i, plugin in enumerate(self.plugins)}
         return sorted(found, key=lambda pair: order.get(pair[0], len(order)))
 
@@ -168,8 +166,7 @@ def load_host(entry_points: Sequence[importlib.metadata.EntryPoint] | None = Non
         if (point.name, point.value) in seen:  # an editable install can list its metadata twice
             continue
         seen.add((point.name, point.value))
-        dist = point.dist
-        name, version = (dist.name, dist.version) if dist else ("?", "?")
+        name, version = (point.dist.name, point.dist.version) if point.dist else ("?", "?")
         error = ""
         try:
             module = point.load()

@@ -1,11 +1,9 @@
 """Read files that strangers wrote: YAML, JSON and JSON lines, plain or gzipped.
 
 Whatever a file holds, reading it ends, takes a bounded amount of memory, and runs nobody's code; what is wrong with it
-is one line that names the file and, where there is one, the line in it. The limits are far above what any honest file
-needs:
+is one line that names the file and, where there is one, the line. The limits are far above what honest files need:
 
-* a YAML file: 256 KiB, 50 levels, 20,000 values after its aliases are followed; no key twice; no tags beyond plain
-values, lists and mappings;
+* a YAML file: 256 KiB, 50 levels, 20,000 values with aliases followed; no key twice; tags of plain data alone;
 * a JSON document: 256 MiB, 100 levels, whole numbers of up to 300 digits;
 * a line of a JSONL file: 64 MiB; a `.gz` may unfold to 16 MiB, or 200 times its size where that is more.
 
@@ -159,8 +157,7 @@ def _make_loader() -> Any:
         def construct_object(self, node: Any, deep: bool = False) -> Any:
             if node.tag not in core:
                 raise refuse(f"the tag {node.tag!r} is not read here", node.start_mark)
-            number = node.tag.endswith((":int", ":float"))
-            if number and len(node.value) > DIGITS:
+            if node.tag.endswith((":int", ":float")) and len(node.value) > DIGITS:
                 raise refuse(f"a number of more than {DIGITS} digits", node.start_mark)
             try:
                 return super().construct_object(node, deep)
@@ -179,8 +176,7 @@ def read_json(path: str | Path, *, strict: bool = False) -> Any:
 
 
 def parse_json(text: str | bytes, where: str, *, strict: bool = False) -> Any:
-    """One JSON document. Raises `DataError` with `where`. strict: as we write files ourselves, without NaN and infinite
-    numbers, and no key twice."""
+    """Raises `DataError` with `where`. strict: as we write files, without NaN or infinite numbers, and no key twice."""
     whole = text if isinstance(text, str) else _decode(text, where)
     try:
         value = json.loads(whole, **(_STRICT if strict else _USUAL))
@@ -255,8 +251,7 @@ def read_rows(path: str | Path) -> Iterator[dict[str, Any]]:
 
 
 def read_lines(path: str | Path, name: str = "") -> Iterator[tuple[int, int, bytes]]:
-    """(number, where it begins, bytes) of each line that is not blank; of a name in `.gz`, of what it unfolds to. name:
-    what messages call the file."""
+    """(number, start, bytes) of each line that is not blank; a `.gz` is unfolded. name: what messages call the file."""
     number = start = 0
     name = name or str(path)
     try:

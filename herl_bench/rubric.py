@@ -45,10 +45,8 @@ def judge(
     """One `Judgement` per (example, response), in order. A criterion's parts share its weight; see `weigh_verdicts`."""
     functions = dict.fromkeys([*(c.observe for c in rubric.criteria), *(m.observe for m in metrics)])
     observed = {f: responses if f is None else _observe(f, examples, responses, sandbox) for f in functions}
-    return [
-        _judge_one(example, rubric, metrics, {name: seen[i] for name, seen in observed.items()})
-        for i, example in enumerate(examples)
-    ]
+    rows = [{f: seen[i] for f, seen in observed.items()} for i in range(len(examples))]
+    return [_judge_one(example, rubric, metrics, row) for example, row in zip(examples, rows, strict=True)]
 
 
 def _observe(observe: Observe, examples: Sequence[Example], responses: Sequence[str], sandbox: Any) -> Sequence[Any]:
@@ -78,20 +76,13 @@ def _judge_one(
             values[metric.key] = _read_number(metric.score(example, seen[metric.observe]))
         except Exception as error:
             values[metric.key], failed[metric.key] = None, describe_error(error)
-    return Judgement(
-        tuple(verdicts),
-        weigh_verdicts(rubric.criteria, verdicts),
-        values,
-        _find_word(seen, "status"),
-        _find_word(seen, "integrity", "shared"),
-        failed,
-    )
+    status, integrity = _find_word(seen, "status"), _find_word(seen, "integrity", "shared")
+    return Judgement(tuple(verdicts), weigh_verdicts(rubric.criteria, verdicts), values, status, integrity, failed)
 
 
 def weigh_verdicts(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -> float | None:
-    """The weight of these criteria that is met, divided by what applies. Over all criteria it is the reward. What is
-    undecided stays in the denominator. None where a criterion that looks at the gold answer has an undecided part, or
-    nothing is decided."""
+    """The met weight of these criteria divided by what applies, the undecided included: over all, the reward. None
+    where a criterion that looks at the gold answer has an undecided part, or nothing is decided."""
     met = applicable = 0.0
     decided = False
     for criterion in criteria:
@@ -107,8 +98,7 @@ def weigh_verdicts(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -
 
 
 def is_undecided(judgement: Judgement, rubric: Rubric, primary: str | None) -> bool:
-    """Could it not be told whether the response is right? So where the primary metric, or a part that looks at the gold
-    answer, is undecided."""
+    """Undecided whether the response is right: by the primary metric, or by a part that looks at the gold answer?"""
     if primary is not None and judgement.metrics.get(primary) is None:
         return True
     looking = {c.name for c in rubric.criteria if c.needs_reference}
@@ -215,9 +205,8 @@ def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
     from pydantic import ValidationError
 
     path = Path(path)
-    raw = read_yaml(path, "the rubric")
     try:
-        spec = _make_file_model().model_validate(raw)
+        spec = _make_file_model().model_validate(read_yaml(path, "the rubric"))
     except ValidationError as error:
         field, fault = describe_invalid(error)
         raise UsageError(f"{path}: {field or 'top level'}: {fault}") from None

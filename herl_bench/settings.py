@@ -72,11 +72,8 @@ RUN_SETTINGS = tuple(f.name for f in dataclasses.fields(Settings))
 
 
 class Request(NamedTuple):
-    """What a run is asked to do, not yet checked.
-
-    run, method: settings by name, of `Settings` and of the method's own configuration.
-    origin: where each was written, as a message about it begins: `FILE: `, `--set `; empty for a call from Python.
-    """
+    """What a run is asked to do, not yet checked. run, method: of `Settings` and of the method's own configuration, by
+    name. origin: where each was written, as a message about it begins: `FILE: `, `--set `; empty from Python."""
 
     run: dict[str, Any]
     method: dict[str, Any]
@@ -95,8 +92,7 @@ def read_request(config_file: str) -> Request:
 
 
 def sort_request(values: Mapping[str, Any], where: str) -> Request:
-    """What a mapping asks for that is made like a configuration file. where: it stands, for messages. Raises
-    `UsageError`."""
+    """What a mapping, made like a configuration file, asks for. where: it stands, for messages. Raises `UsageError`."""
     run = {str(name): value for name, value in values.items()}
     method = run.pop("set", {})
     if not isinstance(method, dict):

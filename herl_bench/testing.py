@@ -107,18 +107,13 @@ def tiny_checkpoint(
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-    specials = ["<pad>", "<bos>", "<eos>"]
+    specials: dict[str, Any] = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>"}
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate([*specials, *alphabet])}, merges=[]))
+    vocab = {token: i for i, token in enumerate([*specials.values(), *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<bos>",
-        eos_token="<eos>",
-        clean_up_tokenization_spaces=False,
-    )
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False, **specials)
     if chat_template:
         fast.chat_template = CHAT_TEMPLATE
     shape: dict[str, Any] = {
@@ -127,9 +122,7 @@ def tiny_checkpoint(
         "intermediate_size": 2 * hidden,
         **dict.fromkeys(("num_hidden_layers", "num_attention_heads", "num_key_value_heads"), 2),
         "max_position_embeddings": 512,
-        "pad_token_id": 0,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
+        **{f"{name}_id": i for i, name in enumerate(specials)},
         "tie_word_embeddings": True,
     }
     llama = architecture == "llama"

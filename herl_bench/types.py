@@ -27,9 +27,8 @@ class Example:
     id: unique within its task and split, stable across runs (`gsm8k/test/17`).
     prompt: the text that the policy continues.
     target: the gold answer in the benchmark's own form (for GSM8K the whole worked solution).
-    info: whatever else the task's checks read; JSON-serialisable. Two keys have a meaning everywhere: `family` (the
-        problem family, for breakdowns) and `planted` (True where the synthetic world taught the embedded policy a
-        misconception).
+    info: whatever else the task's checks read; JSON-serialisable. Two keys have a meaning everywhere: `family` (for
+        breakdowns) and `planted` (True where the synthetic world taught the embedded policy a misconception).
     """
 
     id: str
@@ -79,12 +78,10 @@ class Verdict:
 class Judgement:
     """Everything that was found out about one response.
 
-    reward: met weight / applicable weight, in [0, 1]; None where a criterion that looks at the gold answer is
-    undecided, or all are.
+    reward: met / applicable weight, in [0, 1]; None where a criterion that looks at the gold answer, or all, undecided.
     metrics: one number per metric; None where the metric could not be computed.
     status, integrity: how the response's program ended (`timeout`, `memory`, …), and whether the tests' process alone
-        compared (`split`) or the program's own objects had a word in it (`shared`), where an observation has such
-        attributes; else empty.
+        compared (`split`) or the program's objects had a word in it (`shared`), if an observation says; else empty.
     failed: by metric, why it could not be computed.
     """
 
@@ -160,9 +157,8 @@ class Rubric:
 class Metric:
     """What is reported, always apart from the training reward.
 
-    score: `score(example, observed) -> float`; raising, or a number that is not finite, means that it could not be
-        computed. In means such an item counts as wrong where higher is better, and is left out where lower is; its
-        number stands beside.
+    score: `score(example, observed) -> float`; raising, or a number that is not finite, means: not computed. In means
+        such items count as wrong where higher is better, and are left out where lower is; their number stands beside.
     filter: lm-eval's filter name; the results key is `name,filter`.
     id: the host-wide name, by which a task lists the metric; `name` where left empty.
     """
@@ -201,8 +197,7 @@ class HindsightTemplate:
 class World:
     """A synthetic source of a task's examples, endless and seeded.
 
-    examples: `examples(split, seed, difficulty) -> endless iterator`; the splits are disjoint for every seed and
-    difficulty.
+    examples: `examples(split, seed, difficulty) -> endless iterator`; splits are disjoint whatever seed and difficulty.
     demonstrations: `demonstrations(seed) -> endless iterator` for the warm start, over the train split.
     difficulty: the default dial, 0 (easiest) to 1.
     planted: what was planted, in one sentence.
@@ -219,12 +214,9 @@ class World:
 class Task:
     """A named source of examples with its default rubric, hindsight template and metrics.
 
-    read: `read(directory, split) -> examples` from the benchmark's own published files; a bad row raises `DataError`
-    with file and line.
-    hub: `hub(split) -> examples`, through `datasets`. Both are None for a task that is nothing but its world, whatever
-    the model.
-    files: `files(directory, split) -> paths` of the files that `read` reads for this split, whose sha256 a run's
-    manifest then holds; left out, it holds that of the items.
+    read: `read(directory, split) -> examples` from the benchmark's files; a bad row raises `DataError`, file and line.
+    hub: `hub(split) -> examples`, through `datasets`. Both are None for a task that is nothing but its world.
+    files: `files(directory, split) -> paths` that `read` reads, whose sha256 a manifest holds; else that of the items.
     splits: what `validate` walks through: display name -> `(reader of directory)`; e.g. `{"train": …, "test": …}`.
     gold: the response that a perfect policy gives.
     extract: the final answer found in a response, or None where there is none ("unparsed").

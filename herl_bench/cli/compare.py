@@ -85,7 +85,7 @@ def command(host: Host, runs: tuple[str, ...], assignments: tuple[str, ...], for
             raise UsageError(f"--set {name}: that is no setting, but an option: --{name}")
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        comparison = compare(runs, progress=True, **{**request.run, **request.method, **given})
+        comparison = compare(runs or None, progress=True, **{**request.run, **request.method, **given})
     except SweepStopped as stop:
         click.echo(f"herl-bench: {stop}", err=True)
         return 128 + stop.signal

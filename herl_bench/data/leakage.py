@@ -4,8 +4,7 @@ It compares prompts, never answers, by two rules on words and signs in lower cas
 
 * exact: a training prompt that equals an evaluation prompt stops the run;
 * near: at least 80 % of an evaluation prompt's distinctive 13-grams occur in one training prompt. A 13-gram is
-  distinctive if at most 20 training prompts contain it; more often it is a benchmark's boilerplate, such as a standard
-  instruction or a shared table.
+  distinctive if at most 20 training prompts contain it; else it is boilerplate: a standard instruction, a shared table.
 
 Published benchmarks do hold near items: BIG-Bench Hard asks three questions about one shuffling story, and two about
 one causal story. Near training items are therefore dropped and counted, so that what is really trained on passes; where
@@ -15,8 +14,7 @@ one story together, 13 of 5,244. Split item by item without that care, BIG-Bench
 boilerplate counts too, so the gate tells siblings from shared wording.
 
 A synthetic world makes endless items from templates, whose neighbours differ in a number or a name by design; there the
-near rule only reports. The exact rule covers the first 2,000 training items at launch, and skips any later stray while
-training.
+near rule only reports. The exact rule covers the first 2,000 training items at launch, and skips any later stray.
 
 Left out: overlap of answers, paraphrases, and anything a model saw before it came here.
 """
@@ -43,8 +41,7 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 @dataclass(frozen=True)
 class Gate:
-    """What the gate found. outcome: its numbers, for the manifest. forbidden: the evaluation prompts, as
-    `normalize_prompt` writes them. dropped: positions of the training items that nearly repeat one."""
+    """outcome: for the manifest. forbidden: normalised evaluation prompts. dropped: places of near training items."""
 
     outcome: dict[str, Any]
     forbidden: frozenset[str]
@@ -56,8 +53,7 @@ def normalize_prompt(prompt: str) -> str:
 
 
 def check_leakage(training: Iterable[Example], evaluation: Sequence[Example], *, endless: bool) -> Gate:
-    """Compare prompts. endless: `training` is the start of a synthetic stream: near items are counted but not dropped.
-    Raises `LeakageError` naming the first pairs of ids, and how many there are."""
+    """endless: the start of a stream, whose near items count but stay. Raises `LeakageError` with the first ids."""
     training = list(training)
     prompts = {normalize_prompt(e.prompt): e.id for e in evaluation}
     same = [(e.id, twin) for e in training if (twin := prompts.get(normalize_prompt(e.prompt))) is not None]
@@ -65,10 +61,8 @@ def check_leakage(training: Iterable[Example], evaluation: Sequence[Example], *,
         (first, twin), *others = same
         named = ", ".join(f"{a} that of {b}" for a, b in others[:3]) + (", …" if len(others) > 3 else "")
         more = f", and {len(others)} more have one's ({named})" if others else ""
-        raise LeakageError(
-            f"training item {first} has the same prompt as evaluation item {twin}{more}: training must never see"
-            " evaluation items"
-        )
+        found = f"training item {first} has the same prompt as evaluation item {twin}{more}"
+        raise LeakageError(f"{found}: training must never see evaluation items")
     near, worst = _find_near(training, evaluation)
     if not endless and len(near) > MOST_DROPPED * len(training):
         index, (score, twin) = max(near.items(), key=lambda pair: pair[1][0])

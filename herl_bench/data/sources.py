@@ -34,8 +34,7 @@ class Data:
 
     source: `synthetic`, `hub`, or the folder as the user named it.
     eval: the evaluation items, fixed and seeded, in the source's order.
-    fingerprint: sha256 per file that was read (relative to the folder); of the items themselves, by split, where the
-        task names no files.
+    fingerprint: sha256 per file read (relative to the folder); of the items, by split, where the task names no files.
     gate: what the leakage gate checked and found.
     available: evaluation items before any limit; None in an endless world.
     """
@@ -69,8 +68,7 @@ def open_data(
 ) -> Data:
     """Open a source for training, and let it through the leakage gate.
 
-    source: `auto` (the synthetic world for the embedded policy; else `HERL_BENCH_DATA`, else the hub), `synthetic`,
-    `hub` or a folder.
+    source: `auto` (synthetic for the embedded policy; else `HERL_BENCH_DATA`, else hub), `synthetic`, `hub`, a folder.
     seed: orders the training items; the evaluation items do not depend on it.
     eval_items: at most so many evaluation items; None for all of a finite set.
     difficulty: of the synthetic world, 0 to 1; None for the world's own.
@@ -84,8 +82,7 @@ def open_data(
         gate = check_leakage(islice(stream(), STREAM_CHECKED), everything, endless=True)
         return replace(evaluation, gate=gate.outcome, _stream=partial(_skip_forbidden, stream, gate))
     training = _load(task, place, "train")
-    # Against all evaluation items, not only those selected: what is trained on must not depend on how many are
-    # evaluated.
+    # Against all evaluation items, not only those selected: on how many are evaluated, training must not depend.
     gate = check_leakage(training, everything, endless=False)
     kept = [e for i, e in enumerate(training) if i not in gate.dropped]
     return replace(
@@ -251,10 +248,8 @@ def _read_hub(task: Task, split: Split, what: str) -> list[Example]:
         raise
     except Exception as error:  # the hub client's errors are many, and all mean that the items cannot be had
         reason = (str(error).strip().splitlines() or [""])[0][:200]
-        raise DataError(
-            f"{what} cannot be read from the hub ({type(error).__name__}: {reason}): "
-            f"set {FOLDER_VARIABLE} or pass --data with a folder of its files, or --data synthetic"
-        ) from None
+        instead = f"set {FOLDER_VARIABLE} or pass --data with a folder of its files, or --data synthetic"
+        raise DataError(f"{what} cannot be read from the hub ({type(error).__name__}: {reason}): {instead}") from None
 
 
 def _digest_split(task: Task, place: str | Path, split: Split, examples: Iterable[Example]) -> dict[str, str]:

@@ -35,6 +35,8 @@ MARGIN = 18.0
 """Pixels of paper around a PNG."""
 NOTE = "note "
 """Begins the `gid` of what has words to be shown under the pointer."""
+LONGEST = 200
+"""Letters of a text that are drawn: matplotlib takes seconds to measure what would never fit."""
 SHAPES = Path(__file__).parent / "pages" / "chart.mplstyle"
 COLORS: Any = {
     "text.color": PALETTE["light"]["ink"],
@@ -93,9 +95,9 @@ def _save(axes: Axes, target: Any, **how: Any) -> None:
 
     figure: Any = axes.figure
     for artist in figure.findobj():
-        artist.set_gid(neutralize(artist.get_gid() or "") or None)
+        artist.set_gid(neutralize((artist.get_gid() or "")[:LONGEST]) or None)
         if isinstance(artist, Text):
-            artist.set_text(flatten(artist.get_text()))
+            artist.set_text(flatten(artist.get_text()[:LONGEST]))
     with warnings.catch_warnings():  # a letter that matplotlib's font lacks: the page's fonts have it
         warnings.filterwarnings("ignore", message="Glyph")
         figure.savefig(target, **how)

@@ -1,8 +1,7 @@
 """A dozen attacks that `herl-bench sandbox check` runs on the spot. The test suite has many more.
 
-Each program would pass its test only if its attack worked: it defines the right `add` after it got through, or it
-answers with something that claims to be right. Covers one of each kind: files, processes, network, kernel, resources,
-forged results.
+Each program would pass its test only if its attack worked: it defines the right `add` after it got through, or claims
+to be right. One of each kind: files, processes, network, kernel, resources, forged results.
 """
 
 from __future__ import annotations
@@ -36,9 +35,8 @@ class Attack:
 def attempt(name: str, body: str) -> Attack:
     """An attack that says so itself when it got through."""
     indented = "\n".join(f"    {line}" for line in body.strip().splitlines())
-    return Attack(
-        name, f"{IF_IT_WORKS}try:\n{indented}\n    got_through()\nexcept Exception as error:\n    print(repr(error))\n"
-    )
+    caught = "except Exception as error:\n    print(repr(error))\n"
+    return Attack(name, f"{IF_IT_WORKS}try:\n{indented}\n    got_through()\n{caught}")
 
 
 ATTACKS = (

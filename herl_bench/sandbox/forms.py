@@ -39,11 +39,8 @@ def _read_group(name: str, group: Any) -> Any:
 
 
 def docstring_examples(source: str) -> str:
-    """The `>>>` examples of a module, function or docstring as Python source for `Job.tests`.
-
-    An expected literal is compared as a value, any other expected text with the value's repr (its str under `print`),
-    an expected exception by name and message. Empty where there is no example; UsageError where one does not parse.
-    """
+    """The `>>>` examples of a source or docstring as source for `Job.tests`, "" where none. A literal is compared as a
+    value, other text with the repr (str under `print`), an exception by name and message. UsageError: no Python."""
     lines: list[str] = []
     for text in _find_docstrings(source):
         try:

@@ -3,8 +3,7 @@
 Covers: the file tree that the worker sees (this interpreter, the system's libraries and programs, our own `inside`
 modules, all read-only; no installed packages but those that were asked for; an empty /tmp; no /home, /etc, /sys, /var),
 new namespaces, no network, no environment; the weaker tiers without bubblewrap. As root the worker leaves root for uid
-65534 before any candidate runs: a user namespace alone would leave it the host's uid 0. Leaves out: what each candidate
-loses on top (`inside/spawner.py`).
+65534 before any candidate runs: a user namespace alone leaves it the host's uid 0. Leaves out: `inside/spawner.py`.
 """
 
 from __future__ import annotations
@@ -60,8 +59,7 @@ def find_interpreter() -> tuple[str, list[str]]:
 
 
 def can_leave_root() -> bool:
-    """Root that can become uid 65534. Root of a user namespace without that number is an ordinary user outside, and
-    treated as one."""
+    """Root that can become uid 65534. Root of a user namespace without it is an ordinary user outside, so here too."""
     if os.geteuid() != 0:
         return False
     ranges = [[int(word) for word in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
@@ -101,18 +99,14 @@ def list_package_folders(prefixes: list[str]) -> list[str]:
 
 @functools.cache
 def compile_inside() -> None:
-    """Workers import these modules from a read-only tree; without cached bytecode each start would compile them
-    again."""
+    """Workers import these from a read-only tree; without cached bytecode each start would compile them again."""
     with contextlib.suppress(OSError):
         compileall.compile_dir(INSIDE, quiet=2)
 
 
 def build_command(tier: str, descriptor: int, packages: Sequence[Package] = ()) -> list[str]:
-    """The command line of a worker. descriptor: of the socket to its tester.
-
-    Without namespaces the worker sees the host's tree, of which Landlock lets it read what bubblewrap would have shown.
-    "none" isolates nothing: the programs run with the rights of whoever calls.
-    """
+    """A worker's command line. descriptor: of its tester's socket. Without namespaces it sees the host's tree, of which
+    Landlock lets it read what bubblewrap would show. "none" isolates nothing: programs have the caller's rights."""
     compile_inside()
     drop_to = NOBODY if tier != "none" and can_leave_root() else 0
     if tier == "namespaces":
@@ -171,8 +165,7 @@ def start_interpreter(
     paths: list[str],
     places: list[str],
 ) -> list[str]:
-    """home: where `inside` lies; packages: what to import before the first fork; paths: where from; places: what of it
-    may be read."""
+    """home: of `inside`; packages: to import before the first fork; paths: where from; places: what may be read."""
     executable, prefixes = find_interpreter()
     libraries = [*LIBRARIES, *(path for path in TOP_LEVEL if path != "/bin")]
     options = {

@@ -1,5 +1,4 @@
-"""The sandbox's vocabulary: what goes in (`Job`, `Stdio`, `Limits`), what comes out (`Verdict`, `Assertion`). Frozen
-data, standard library only."""
+"""The sandbox's frozen data: what goes in (`Job`, `Stdio`, `Limits`), what comes out (`Verdict`, `Assertion`)."""
 
 from __future__ import annotations
 
@@ -17,13 +16,11 @@ Status = Literal["pass", "fail", "error", "timeout", "memory", "crash", "protoco
 class Limits:
     """What one run of a program may use: all assertions of a job are one run, each stdio test is another.
 
-    wall_s: seconds from sending the code to the last assertion, or to the end of the program. cpu_s: seconds of
-    processor time.
+    wall_s: seconds from sending the code to the last assertion, or the program's end. cpu_s: of processor time.
     memory_mb: address space. scratch_mb, inodes: its /tmp. threads: counts the main one. open_files: descriptors, its
         own three and the sandbox's one included. file_mb: its largest file, standard output among them.
     processes: 1 for a program that makes threads only. With more it may fork and run other programs; then threads and
-        processes count together and at most `processes` of both exist at a time; cpu_s and memory_mb are for each
-        process. None outlives the run.
+        processes count together, at most `processes` at once; cpu_s and memory_mb are for each. None outlives the run.
     message_mb: the largest value that goes in or out in one piece.
     busy_s: at most so much is added to wall_s where the program had to wait for a processor, so that a verdict does not
         depend on what else the machine does; 0 for a strict wall clock.
@@ -51,19 +48,15 @@ class Limits:
             if item.type == "int" and not isinstance(value, int):
                 raise UsageError(f"Limits({item.name}={value!r}): a whole number is needed")
         if self.processes > max(1, self.threads):
-            raise UsageError(
-                f"Limits(processes={self.processes}): threads={self.threads} counts processes too; raise it as far"
-            )
+            counted = f"threads={self.threads} counts processes too"
+            raise UsageError(f"Limits(processes={self.processes}): {counted}; raise it as far")
 
 
 @dataclass(frozen=True)
 class Stdio:
-    """A test of a whole program, run as a script: what it reads and what it must print.
-
-    The program has to exit with status 0, and its standard output to equal `stdout` but for whitespace at the ends of
-    lines and empty lines at the end. Nothing else is forgiven: no numbers that are nearly equal, no other order of
-    lines.
-    """
+    """A test of a whole program, run as a script: what it reads and what it must print. The program has to exit with
+    status 0, and its standard output to equal `stdout` but for whitespace at the ends of lines and empty lines at the
+    end. Nothing else is forgiven: no numbers that are nearly equal, no other order of lines."""
 
     stdin: str
     stdout: str
@@ -92,12 +85,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Assertion:
-    """What became of one assert statement or stdio test (`index`-th of its group): passed only if every run of it
-    passed.
-
+    """What became of an assert statement or stdio test (`index`-th of its group): passed only if its every run passed.
     One that was never reached did not pass, and `evidence` says why; except in a branch (`if`, `except`, …) of tests
-    that ran to their end. After the assert statements come the other statements of the tests that raised, if any.
-    """
+    that ran to their end. After the assert statements come the other statements of the tests that raised, if any."""
 
     group: str
     index: int
@@ -108,15 +98,13 @@ class Assertion:
 
 @dataclass(frozen=True)
 class Verdict:
-    """
-    status: pass · fail (an assertion, or wrong output) · error (the program does not load, lacks its entry, or as a
+    """status: pass · fail (an assertion, or wrong output) · error (the program does not load, lacks its entry, or as a
         script ends with an exception or another exit status than 0) · timeout · memory · crash (its process was ended)
         · protocol (its process sent garbage) · violation (a forbidden system call killed it) · refused (the tests use
         what cannot work across two processes, or would pass by the program's own judgement where only "split" is
         accepted; `detail` says what: never a wrong answer, never a right one) · infra (our failure, in a second worker
         too; no program can cause it).
-    loaded: the program's body ran to its end. defined: its entry exists and can be called. (As a script: it ended by
-    itself in every run.)
+    loaded: the program's body ran to its end. defined: its entry can be called. (Scripts: every run ended by itself.)
     integrity: "split" where the tests' process alone compared; "shared" once an object of the program's was given a
         value by an operator or a comparison, or by any other question but a call of what the tests name, and answered
         no more than yes or no.

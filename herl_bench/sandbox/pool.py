@@ -2,8 +2,7 @@
 
 Covers: one thread per worker that starts it, hands it jobs, replaces it where it hung or died, and tries its job once
 more; one job, many in order, and the same for asyncio. A worker's thread lives as long as the worker does, because the
-kernel ties "die with the parent" to the thread. Leaves out: a worker by itself (`worker.py`) and what happens inside of
-it (`inside/`).
+kernel ties "die with the parent" to the thread. Leaves out: a worker by itself (`worker.py`), its inside (`inside/`).
 """
 
 from __future__ import annotations
@@ -117,9 +116,8 @@ class _Seat:
         self.leave()
 
     def attempt(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Run a job. Where its worker is lost with it, twice, or the tests were refused for what a program may have
-        made them do, the same tests are run on a program of ours that does nothing: what they do then is their own
-        doing, and what they do not is the program's."""
+        """Run a job. Where its worker is lost with it, twice, or its tests refused for what a program may have made
+        them do, they are run on a program of ours that does nothing: what they do then is their own doing."""
         answer = self.run_twice(job)
         lost = answer["status"] == LOST
         if not lost and not answer.get("unproven"):
@@ -187,8 +185,7 @@ class _Seat:
 
 
 class _Pool:
-    """What the workers' threads share. They hold no reference to the `Sandbox`, so that a forgotten one can be
-    collected."""
+    """What the workers' threads share. No reference to the `Sandbox`, so that a forgotten one can be collected."""
 
     def __init__(self, workers: int, tier: str, packages: Sequence[Package]):
         self.tier = tier
@@ -266,8 +263,7 @@ class Sandbox:
     integrity: "shared" also accepts what the program's own objects had to judge (`Verdict.integrity` says so); with
     "split" nothing passes by that: such an assertion does not hold, and where nothing else failed the verdict is
     "refused". limits: for jobs that bring none of their own. packages: names of installed packages that programs and
-    tests may import ("numpy"); what they depend on is named too. Raises NoSandbox at the first use where this machine
-    cannot isolate.
+    tests may import ("numpy"), and of what those need. Raises NoSandbox at first use where this machine cannot isolate.
 
     >>> with Sandbox(workers=1) as sandbox:
     ...     sandbox.check("def f(x): return x + 1", "assert f(1) == 2", "f").status
@@ -322,8 +318,7 @@ class Sandbox:
         return await asyncio.wrap_future(self.submit(job))
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Verdict]:
-        """Verdicts in the order of the jobs, as they come; reads at most `AHEAD` jobs per worker ahead of what was
-        taken."""
+        """Verdicts in the order of the jobs, as they come; reads at most `AHEAD` jobs per worker ahead of the taken."""
         waiting: collections.deque[Future[Verdict]] = collections.deque()
         try:
             for job in jobs:
@@ -351,8 +346,7 @@ class Sandbox:
                 future.cancel()
 
     def submit(self, job: Job) -> Future[Verdict]:
-        """Start a job; the future gives its verdict (or raises NoSandbox). The queue has no end: `map` and `amap` keep
-        it short."""
+        """The future gives the verdict (or raises NoSandbox). The queue has no end: `map` and `amap` keep it short."""
         future: Future[Verdict] = Future()
         limits = job.limits or self.limits
         if limits.processes > 1 and self.tier != "namespaces":

@@ -171,6 +171,7 @@ def test_bbh(parity, family):
     assert all("robust_match,none" in row for row in parity.judge_ours(task, responses[:3]))
 
 
+@pytest.mark.long
 def test_the_page_says_what_the_script_finds(parity):
     """Among it, that our `pass@1,create_test` is lm-eval's on answers with fences, with prose and without a
     signature."""

@@ -239,6 +239,7 @@ def test_a_plugin_s_prints_cannot_stop_a_run(heard: Any, model: Path, tmp_path: 
     assert lasting(tmp_path / "gsm8k-ppo-s0") == heard
 
 
+@pytest.mark.long
 def test_a_terminal_of_one_column_that_goes_away(heard: Any, model: Path, tmp_path: Path):
     """The live display; then the hang-up, which ends the run in order, with a checkpoint to go on from."""
     ours, theirs = pty.openpty()

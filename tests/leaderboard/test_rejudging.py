@@ -63,6 +63,7 @@ criteria:
 """
 
 
+@pytest.mark.long
 def test_programs_run_again_and_a_rubric_file_goes_along(tmp_path):
     """A code task with the user's own rubric, which the bundle takes with it."""
     (tmp_path / "terse.yaml").write_text(TERSE)

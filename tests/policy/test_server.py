@@ -70,6 +70,7 @@ def answered(log):
     return len(re.findall(rb'POST /v1/\S+ HTTP/1.1" 200', log.read_bytes()))
 
 
+@pytest.mark.long
 def test_a_server_that_is_killed_midway_is_asked_nothing_twice(tmp_path, chat_model, cli, capsys):
     port, log = free_port(), tmp_path / "log"
     base = f"http://127.0.0.1:{port}/v1"

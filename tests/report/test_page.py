@@ -8,6 +8,7 @@ import json
 import random
 import re
 
+import pytest
 from helpers.browser import needs_chromium, visit
 from helpers.invented_comparison import HOSTILE, a_comparison
 from helpers.pages import unpack
@@ -31,6 +32,7 @@ def test_hostile_words_stay_words_in_the_file():
         assert not re.search("[\x00-\x08\x0b-\x1f\u2028\u2029\u202a-\u202e\u2066-\u2069]", page)
 
 
+@pytest.mark.long
 def test_ten_thousand_long_samples_fit_in_six_megabytes():
     chance = random.Random(0)
     words = ["".join(chance.choices("abcdefghijklmnop", k=chance.randint(2, 9))) for _ in range(5000)]

@@ -1,5 +1,4 @@
-"""What runs inside the sandbox: tester, spawner and candidate. Standard library only, imported by a bare interpreter at
-`/hb/inside`.
+"""What runs inside the sandbox: tester, spawner and candidate. Standard library only, at `/hb/inside`.
 
     host pool ─socket→ [bwrap: tester ─socket + SCM_RIGHTS→ spawner ─fork→ candidate]
 

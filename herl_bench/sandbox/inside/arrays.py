@@ -1,5 +1,4 @@
-"""Arrays and scalars of numpy, exactly: their type, shape and bytes. Only where numpy was loaded before the first
-program.
+"""Arrays and scalars of numpy, exactly: type, shape and bytes. Only where numpy was loaded before the first program.
 
 Leaves out: arrays of objects, records, and subclasses of `ndarray`. They stay in the program.
 """

@@ -1,10 +1,8 @@
-"""The candidate's process: runs untrusted code and answers the tester's calls. Nothing in here is trusted once the code
-has started.
+"""The candidate's process: runs untrusted code, answers the tester's calls. Nothing in here is trusted once it started.
 
-Covers: loading the program, or running it as a script; answering the tester's requests about what it defined
-(`operations.py`); arguments changed in place; callables of the tests as arguments (reverse calls); objects that cannot
-travel (they stay here, the tester gets a reference); captured output, capped. Leaves out: tests, expected values,
-verdicts. None of them ever enters this process.
+Covers: loading the program, or running it as a script; the tester's requests about what it defined (`operations.py`);
+arguments changed in place; callables of the tests as arguments (reverse calls); objects that cannot travel (the tester
+gets a reference); captured output, capped. Tests, expected values and verdicts never enter this process.
 """
 
 from __future__ import annotations
@@ -119,8 +117,7 @@ class CallbackIterator:
 
 
 class Server:
-    """Made before the fork, where it costs every candidate nothing; `main` then gives it the largest message in
-    bytes."""
+    """Made before the fork, where it costs candidates nothing; `main` then gives it the largest message in bytes."""
 
     limit: int
     owner: int
@@ -132,9 +129,8 @@ class Server:
         self.numbers: dict[int, int] = {}
         self.turn = threading.RLock()
         self.output = Output()
-        self.text = io.TextIOWrapper(
-            io.BufferedWriter(self.output, 4096), "utf-8", "backslashreplace", write_through=False
-        )
+        writer = io.BufferedWriter(self.output, 4096)
+        self.text = io.TextIOWrapper(writer, "utf-8", "backslashreplace", write_through=False)
         self.globals: dict[str, Any] = {}
         self.callbacks: dict[int, Any] = {}
         self.chained = 0
@@ -206,8 +202,7 @@ class Server:
         return self.callbacks[number]
 
     def describe_error(self, error: BaseException) -> list[Any]:
-        """As `descriptions.describe_error`, its number here unless it is a builtin's, and its attributes that are plain
-        or exceptions."""
+        """As `descriptions.describe_error`, its number unless a builtin's, its attributes, if plain or exceptions."""
         number = None if type(error).__module__ == "builtins" else self.keep(error)
         words = descriptions.describe_error(error, self.export)
         error.__traceback__ = None  # it may be kept, and would keep all that its frames hold
@@ -220,9 +215,7 @@ class Server:
 
     # ---- messages
     def send(self, message: list[Any]) -> None:
-        if (
-            os.getpid() != self.owner
-        ):  # a process that the program forked came back here: the tester talks to its parent
+        if os.getpid() != self.owner:  # a process that the program forked: the tester talks to its parent
             os._exit(0 if message[0] == "ret" else 1)
         self.text.flush()
         packed = frames.pack([*message, self.output.take()])
@@ -301,8 +294,7 @@ class Server:
         self.send([*reply, self._list_changes(operation, args, kwargs, encoded, encoded_keywords)])
 
     def _encode_result(self, operation: str, value: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        """An argument that comes back is told apart from an equal one, and so is what the program keeps: tests may look
-        at identity."""
+        """An argument that comes back, or what is kept, is told from an equal one: tests may look at identity."""
         kept = operation in LENDING or sys.getrefcount(value) > HELD_HERE
         if operation == "plain":
             return codec.encode_data(value, self.export)
@@ -389,8 +381,7 @@ def find_exit_status(error: SystemExit) -> int:
 
 
 def prepare(stream: int) -> Server:
-    """What is the same for every candidate, after the rehearsal; stream: the descriptor of its socket. The spawner
-    itself prints nothing and reads nothing."""
+    """The same for every candidate, after the rehearsal; stream: its socket. The spawner prints and reads nothing."""
     server = Server(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=stream))
     sys.stdout = sys.stderr = server.text
     sys.stdin = io.StringIO()

@@ -16,8 +16,7 @@ from .protocol import OUTPUT_CAP, TEXT_CAP
 
 
 class Stop(BaseException):
-    """The job cannot go on. Derived from BaseException, and raised again at every later call, so that no test can
-    swallow it."""
+    """The job cannot go on. A BaseException, and raised again at every later call, so that no test can swallow it."""
 
 
 class Channel:
@@ -50,8 +49,7 @@ class Channel:
         self.stop("refused", why)
 
     def put_into_words(self, make: Callable[[], str], otherwise: str = "") -> str:
-        """Text for people of what came from the program: the one place where such a value's `str` or `repr` is taken.
-        Bounded."""
+        """Bounded text for people of what came from the program: the one place where its `str` or `repr` is taken."""
         silent_before, self.silent = self.silent, True
         try:
             return make()[:TEXT_CAP]

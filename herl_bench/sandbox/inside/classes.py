@@ -19,9 +19,8 @@ from .protocol import OWN_MODULE, BadValue
 PLAIN_TYPES = (
     "int float str bool list dict set frozenset tuple bytes bytearray complex type object range slice memoryview"
 )
-EXCEPTIONS = [
-    name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)
-]
+BUILTINS = vars(builtins).items()
+EXCEPTIONS = [name for name, kind in BUILTINS if isinstance(kind, type) and issubclass(kind, BaseException)]
 NAMED_TYPES = {
     "builtins": frozenset({*PLAIN_TYPES.split(), *EXCEPTIONS}),
     "collections": frozenset({"Counter", "OrderedDict", "defaultdict", "deque"}),
@@ -33,8 +32,7 @@ NONE_TYPE = "builtins.NoneType"  # no name in its module
 
 
 def name_type(value: Any) -> str | None:
-    """`module.name` of a type that travels by name, else None. Compared by identity, so an impostor's name does not
-    help it."""
+    """`module.name` of a type that travels by name, else None. By identity, so an impostor's name does not help it."""
     if value is type(None):
         return NONE_TYPE
     module, name = getattr(value, "__module__", None), getattr(value, "__name__", None)
@@ -56,8 +54,7 @@ def find_type(name: Any) -> Any:
 
 class Dressed:
     """A builtin's immutable value that a class of the program's own only adds to (a named tuple, a member of an
-    `IntEnum`), as the tests have it: what it is worth is a copy, compared as such, and what else it has is asked of the
-    original."""
+    `IntEnum`), as the tests have it: its worth is a copy, compared as such, all else is asked of the original."""
 
 
 IMMUTABLE = (int, float, str, bytes, tuple, frozenset)
@@ -97,11 +94,9 @@ def undress(value: Any, kind: type) -> Any:
 
 
 def strip_subclass(value: Any, kind: type) -> Any:
-    """The plain value of a subclass that is only a dressed-up value, None for an object with behaviour: where a
-    subclass adds public methods."""
-    return next(
-        (copy(value) for base, copy in BASES if isinstance(value, base) and not has_own_methods(kind, base)), None
-    )
+    """The plain value of a subclass that is a dressed-up value, None where it adds public methods, and so behaviour."""
+    bare = (copy(value) for base, copy in BASES if isinstance(value, base) and not has_own_methods(kind, base))
+    return next(bare, None)
 
 
 def list_own_members(kind: type, base: type) -> Iterator[tuple[str, Any]]:
@@ -131,7 +126,6 @@ def is_named_tuple(kind: type) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def make_named_tuple(name: str, fields: tuple[str, ...]) -> Any:
-    """collections.namedtuple would build its class with eval. Kept: classes are dear, and only the garbage collector
-    takes them away."""
+    """collections.namedtuple would eval. Kept: classes are dear, and only the garbage collector takes them away."""
     members: dict[str, Any] = {field: property(operator.itemgetter(i)) for i, field in enumerate(fields)}
     return type(name, (tuple,), {**members, "_fields": fields, "__slots__": ()})

@@ -104,8 +104,7 @@ def encode_dressed(value: Any, export: Export, depth: int = 0) -> Any:
 
 
 def encode_data(value: Any, export: Export) -> Any:
-    """By value what else stays where it is: an object whose class derives from a container, or is among those of
-    `KEPT`."""
+    """By value what else stays where it is: an object whose class derives from a container, or is among `KEPT`."""
     if name_in_tables(type(value)) in KEPT:
         return _encode_made(value, type(value), export, 0)
     return encode(classes.copy_plain(value), export)
@@ -123,8 +122,7 @@ def refuse_tag(tag: str, payload: Any) -> Any:
 
 
 def decode(message: Any, resolve: Import = refuse_tag, depth: int = 0) -> Any:
-    """The value that `encode` was given; BadValue for anything that `encode` does not write. `resolve(tag, payload)`
-    reads references."""
+    """What `encode` was given; BadValue for what `encode` does not write. `resolve(tag, payload)` reads references."""
     kind = type(message)
     if kind in DEFINITE or kind is int:
         return message
@@ -254,9 +252,7 @@ class Parts(NamedTuple):
 MADE = {
     ("decimal", "Decimal"): Parts(lambda value: [str(value)], _call_with_text),
     ("fractions", "Fraction"): Parts(lambda value: [value.numerator, value.denominator], _call_with_integers),
-    ("datetime", "timedelta"): Parts(
-        lambda value: [value.days, value.seconds, value.microseconds], _call_with_integers
-    ),
+    ("datetime", "timedelta"): Parts(lambda span: [span.days, span.seconds, span.microseconds], _call_with_integers),
     ("datetime", "date"): Parts(lambda value: [value.year, value.month, value.day], _call_with_integers),
     ("datetime", "timezone"): Parts(lambda value: value.__getinitargs__()),
     **{("datetime", name): Parts(_split_clock, _call_with_clock) for name in ("datetime", "time")},

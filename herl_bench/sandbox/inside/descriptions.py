@@ -1,5 +1,4 @@
-"""What the tester is told of an object that stays in the candidate's process: its sort, how its class behaves, and all
-that can be said of an exception.
+"""What the tester is told of an object that stays with the candidate: sort, behaviour, all there is of an exception.
 
 Runs in the candidate's process. Nothing of it is trusted: the tester holds it against nothing but the tests' questions.
 """
@@ -40,8 +39,7 @@ def describe_class(kind: type) -> str:
 
 
 def list_special_methods(kind: type) -> list[str]:
-    """Those that it has and `object` has not, and in a word how it compares: as its fields do (a dataclass), or as the
-    builtin that it derives from."""
+    """Those that `object` has not, and in a word how it compares: as its fields (a dataclass), or as its builtin."""
     words = [name for name in SPECIAL_NAMES if getattr(kind, name, None) not in (None, getattr(object, name, None))]
     if hasattr(kind, "__next__"):
         words = [name for name in words if name not in ("__iter__", "__next__")]

@@ -56,8 +56,7 @@ def send(stream: socket.socket, message: Any) -> None:
 
 
 class Reader:
-    """The frames that arrive on a socket. What came along with a frame is kept for the next one: a call to the kernel
-    is dear."""
+    """The frames on a socket. What came along with a frame is kept for the next one: a call to the kernel is dear."""
 
     def __init__(self, stream: socket.socket):
         self.stream = stream

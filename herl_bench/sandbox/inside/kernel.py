@@ -1,5 +1,4 @@
-"""Thin ctypes wrappers over the Linux calls that confinement needs: namespaces, mounts, capabilities, resource limits,
-prctl.
+"""Thin ctypes wrappers over Linux calls for confinement: namespaces, mounts, capabilities, resource limits, prctl.
 
 Most functions give a `Call`, which `make` makes. A child that was just forked so only makes calls: what it would touch
 to put them together, the kernel would have to copy for it. Leaves out: Landlock (`landlock.py`) and seccomp
@@ -67,8 +66,7 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
 
 
 def make_read_only(path: str) -> Call:
-    """Of a mount point; what else its mount forbids stays forbidden, as the kernel insists. Devices can still be
-    written to."""
+    """Of a mount point; what else it forbids stays forbidden, as the kernel insists. Devices can still be written."""
     flags = os.statvfs(path).f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC)
     return mount("none", path, "none", flags | MS_REMOUNT | MS_BIND | MS_RDONLY)
 
@@ -101,14 +99,12 @@ def drop_to(uid: int) -> None:
 
 
 def drop_capabilities() -> Call:
-    """Permitted, effective and inheritable. The bounding set only matters to a later exec, which seccomp and
-    no_new_privs both rule out."""
+    """Permitted, effective, inheritable. Bounding only matters to an exec, which seccomp and no_new_privs rule out."""
     return Call("capset", libc.capset, (struct.pack("Ii", CAPABILITY_VERSION_3, 0), bytes(24)))
 
 
 def fork() -> int:
-    """os.fork() for a process with one thread, without the interpreter's own work after a fork, which touches (and so
-    copies) 80 pages."""
+    """os.fork() for one thread, without the interpreter's work after a fork, which touches (so copies) 80 pages."""
     return make(_FORK)
 
 
@@ -120,12 +116,8 @@ def limit(kind: int, value: int) -> Call:
 
 
 def limit_resources(memory: int, cpu: int, file: int, tasks: int | None) -> list[Call]:
-    """Bytes, seconds, bytes, a count. `tasks` counts threads and processes of the same user in this user namespace;
-    None outside of one.
-
-    The hard CPU limit is the soft one: the candidate is init of its pid namespace, and init never gets the soft limit's
-    SIGXCPU.
-    """
+    """Bytes, seconds, bytes, a count of threads and processes of the user in this user namespace; None outside of one.
+    The hard CPU limit is the soft one: the candidate is init of its pid namespace, which never gets SIGXCPU."""
     limits = [limit(resource.RLIMIT_AS, memory), limit(resource.RLIMIT_CPU, cpu), limit(resource.RLIMIT_FSIZE, file)]
     return limits if tasks is None else [*limits, limit(resource.RLIMIT_NPROC, tasks)]
 

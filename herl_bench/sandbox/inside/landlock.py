@@ -43,10 +43,7 @@ def make_rule(path: str, rights: int) -> Rule:
 
 
 def allow_reading(paths: Iterable[str], more: int = 0) -> list[Rule]:
-    """Reading rights and `more` for each path that exists, and writing to /dev/null.
-
-    What lies below another of the paths (`/lib`, a link to `/usr/lib`) needs no rule of its own.
-    """
+    """Reading and `more` for each path that exists and lies below none of the others, and writing to /dev/null."""
     real = {os.path.realpath(path) for path in paths if os.path.exists(path)}
     tops = [path for path in sorted(real) if not any(path.startswith(other + "/") for other in real)]
     rules = [make_rule(path, (READ_FILE | READ_DIR if os.path.isdir(path) else READ_FILE) | more) for path in tops]

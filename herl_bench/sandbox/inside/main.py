@@ -1,5 +1,4 @@
-"""Entry point inside the sandbox: split into spawner and tester. argv: the descriptor of the host's socket, options as
-JSON."""
+"""Entry point inside the sandbox: split into spawner and tester. argv: the host socket's descriptor, JSON options."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What the tester may have done with an object of the program's: the operations of a "do" request, by name.
 
-Runs in the candidate's process, as that of the untrusted program. Leaves out: how values come in and go out
-(`candidate.py`).
+Runs in the candidate's process, as the untrusted program's. Leaves out: how values come in and go out (`candidate.py`).
 """
 
 from __future__ import annotations

@@ -41,12 +41,9 @@ class Silent(Exception):
 
 class Program(Values):
     """calls: how often the tests called anything of the program. upcoming: calls that they will make next. ahead: those
-    of them that were sent, with the reply where it was read.
-
-    shared: what the program's objects were asked to judge, "" where nothing; see `is_own_word`. spelled: the attributes
-    that the tests name. bare: they are at an assertion that compares nothing. waiting: how many threads of theirs wait
-    for another one's request.
-    """
+    of them that were sent, with the reply where it was read. shared: what the program's objects were asked to judge, ""
+    where nothing; see `is_own_word`. spelled: the attributes that the tests name. bare: they are at an assertion that
+    compares nothing. waiting: how many threads of theirs wait for another one's request."""
 
     def __init__(self, stream: socket.socket, limit: int):
         super().__init__(stream, limit)
@@ -159,11 +156,8 @@ class Program(Values):
     def is_own_word(
         self, question: str, asked: Any, given: tuple[Any, ...], kwargs: dict[str, Any], answer: Any
     ) -> bool:
-        """Was an object of the program's given a value, and did it answer no more than yes or no? Then the tests have
-        nothing to hold that against.
-
-        What the tests call by its name is the function under test, and a value its argument.
-        """
+        """Was an object of the program's given a value and did it answer yes or no? Tests cannot hold that to anything.
+        What the tests call by its name is the function under test, and a value its argument."""
         is_yes_or_no = type(answer) is bool or is_empty(answer) or (self.bare and type(answer) in (int, float))
         if not is_yes_or_no or not (given or kwargs):
             return False
@@ -184,13 +178,9 @@ class Program(Values):
         return None
 
     def ask_ahead(self, function: Any) -> None:
-        """Send the next calls, so that the program works on them while the tests look at what it gave: neither waits
-        for the other at every call.
-
-        Only as far as the program cannot tell: up to the first result of which more may be asked, and not where it may
-        call back, for it would read the next request in place of the answer. In one piece that surely fits into the
-        socket, so that nobody waits for room in it.
-        """
+        """Send the next calls, so that neither waits for the other each time. Only as far as the program cannot tell:
+        up to the first result of which more may be asked, and not where it may call back, for it would take the next
+        request for the answer. In one piece that surely fits into the socket, so that nobody waits for room in it."""
         if self.ahead or self.callbacks or self.iterators:
             return
         pieces, size = [], 0
@@ -209,8 +199,7 @@ class Program(Values):
 
     # ---- containers that both sides have
     def lend(self, number: int, new: Any, given: Any = None) -> Any:
-        """A list or the like that the program keeps and the tests have (given: by them): one object for both, however
-        often it changes."""
+        """What the program keeps and the tests have (given: by them): one object for both, however often it changes."""
         value = self.lent.pop(number, (new if given is None else given, None))[0]
         if value is not new:
             containers.absorb(value, new)
@@ -225,8 +214,7 @@ class Program(Values):
         return payload[0], self.decode(payload[1])
 
     def mark_known(self, args: tuple[Any, ...], encoded: list[Any]) -> None:
-        """What the program keeps already, and what is given twice, is told by its number or place: it is one object
-        there, too."""
+        """What the program keeps, or is given twice, is told by its number or place: it is one object there, too."""
         for place, value in enumerate(args):
             if type(value) in containers.MUTABLE:
                 first = next(i for i, other in enumerate(args) if other is value)

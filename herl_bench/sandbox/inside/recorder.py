@@ -65,8 +65,7 @@ _SHORT = _Short()
 
 
 def catch(work: Callable[[], Any]) -> BaseException | None:
-    """What `work` raises, but for our own Stop. Any exception may be of the program's choice, and a BaseException as
-    well."""
+    """What `work` raises, but for our own Stop: any exception, even a BaseException, may be of the program's choice."""
     try:
         work()
     except Stop:

@@ -1,6 +1,5 @@
 """Done before the first fork: what every candidate does. The interpreter then has its caches filled and its bytecode
-specialised, for which each candidate would otherwise write to, and so copy, pages of its own.
-"""
+specialised, for which each candidate would otherwise write to, and so copy, pages of its own."""
 
 from __future__ import annotations
 

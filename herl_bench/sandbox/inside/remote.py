@@ -33,12 +33,9 @@ VERDICTS_OF_BUILTINS = frozenset(
 
 
 class Known:
-    """What the tester knows of an object that stays in the candidate's process.
-
-    program: whom to ask (`program.Program`). told: it came out of an operation that told the program a value of the
-    tests'. copied: of a container, how much the program had been asked for, and its data then. ahead, ended, taken: of
-    an iterator, the items fetched and not yet given, its end, and how many were fetched.
-    """
+    """What the tester knows of an object that stays there. program: whom to ask (`program.Program`). told: it came out
+    of an operation that told the program a value of the tests'. copied: of a container, how much the program had been
+    asked for, and its data then. ahead, ended, taken: of an iterator, items not yet given, its end, count fetched."""
 
     __slots__ = ("ahead", "copied", "ended", "hash", "label", "number", "program", "taken", "told")
 
@@ -117,8 +114,7 @@ def ask(remote: Any, operation: str, *args: Any) -> Any:
 
 
 def refuse(remote: Any, what: str) -> NoReturn:
-    """What an honest program could answer, but only by itself, where its word must not count, and what has no meaning
-    across two processes."""
+    """What only the program could answer, where its word must not count, or what means nothing across two processes."""
     known = look_up(remote)
     why = f"the tests {what} of an object of the program's ({known.label}), which only the program could answer"
     raise known.program.refuse(why)  # which does not return
@@ -133,8 +129,7 @@ def as_text(value: Any) -> str:
 
 
 class Reference(NamedTuple):
-    """How the program speaks of an object. words: the special methods of its class; more: its hash, or the names of an
-    exception's classes."""
+    """What the program says of an object. words: its class's special methods; more: hash, or an exception's classes."""
 
     number: int
     sort: str
@@ -192,8 +187,7 @@ def ask_special(self: Any, name: str, *args: Any) -> Any:
 
 
 def compare_remotes(self: Any, name: str, other: Any) -> Any:
-    """Two objects of the program can only be compared by it. Whether one equals a value of the tests is not for the
-    program to say."""
+    """Two objects of the program only it can compare. Whether one equals a value of the tests is not for it to say."""
     if is_remote(other):
         return ask(self, "special", name, other)
     if other is None and name in ("__eq__", "__ne__"):
@@ -215,8 +209,7 @@ def compare_data(self: Any, name: str, other: Any) -> Any:
 
 
 def copy_data(value: Remote) -> Any:
-    """A copy, the same one until the program was asked for something else: it must not be one list after another, until
-    the tests like one."""
+    """A copy, the same until the program is asked for more: not one list after another, until the tests like one."""
     known = look_up(value)
     if known.copied is None or known.copied[0] != known.program.requests:
         known.copied = (known.program.requests, ask(value, "plain"))
@@ -227,8 +220,7 @@ def copy_data(value: Remote) -> Any:
 
 
 def combine(self: Any, name: str, *others: Any) -> Any:
-    """An operator. Where the program is told a value of the tests', only one more object may come out: a plain result
-    would be whatever the tests want to hear."""
+    """An operator. Told a value of the tests', it may only give an object: plain, it says what tests want to hear."""
     result = ask(self, "special", name, *others)
     if all(map(is_remote, others)):
         return result

@@ -115,8 +115,7 @@ class Report:
         }
 
     def refuse_effects(self, status: str) -> tuple[str, str] | None:
-        """A refusal where the tests do something to their own process that an honest program may need done to its
-        own."""
+        """A refusal where the tests do to their own process what an honest program may need done to its own."""
         replaces = next((tests.replaces for tests in self.groups.values() if tests.replaces), "")
         doubt = next((tests.doubt for tests in self.groups.values() if tests.doubt), "")
         why = f"replace {replaces}" if replaces else doubt
@@ -149,8 +148,7 @@ class Report:
         return [row for group in self.groups for row in self.list_group_rows(group, refuses)]
 
     def list_group_rows(self, group: str, refuses: str) -> list[Row]:
-        """For each assert statement, then for each other statement that raised. refuses: why what the program had to
-        judge does not hold, "" where it does."""
+        """Each assert, then each other statement that raised. refuses: why the program's word does not hold, or ""."""
         recorder, finished = self.recorders[group], group in self.finished
         sites, failures = recorder.tests.sites, recorder.failures
         why = self.explain_unreached(failures)

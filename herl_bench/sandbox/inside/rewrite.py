@@ -1,8 +1,7 @@
 """Test source to instrumented code: every `assert` reports to a recorder instead of stopping the tests.
 
 Covers: asserts anywhere in the source (loops, helpers, nested functions); a failing or raising statement of the main
-body is reported and the next one is still tried. Leaves out: running anything (`tester.py`). The recorder is reached
-under the global name `__hb__`:
+body is reported and the next one is still tried. Leaves out: running (`tester.py`). The recorder's name is `__hb__`:
 
     assert f(x) == y   →   try: __hb__.start(0); __hb__.compare(0, "Eq", f(x), y)
                            except __hb__.Stop: raise
@@ -27,8 +26,7 @@ ANYWHERE: Any = {"lineno": 1, "col_offset": 0}
 
 
 class Call(NamedTuple):
-    """A call of the program's `function` with plain data. final: nothing more is asked of what it returns, whatever
-    that is."""
+    """A call of the program's `function` with plain data. final: nothing more is asked of what it returns."""
 
     function: str
     args: list[Any]
@@ -37,13 +35,9 @@ class Call(NamedTuple):
 
 
 class Site(NamedTuple):
-    """One assert statement.
-
-    conditional: it sits in a branch (`if`, `except`, `else` of `try`, `case`), so that not reaching it says nothing.
-    ahead: where in `Tests.calls` those begin and end that the assert statements right after this one make, if reading
-    them is enough to tell.
-    bare: it compares nothing.
-    """
+    """An assert. conditional: in a branch (`if`, `except`, `else` of `try`, `case`), so that not reaching it says
+    nothing. ahead: where in `Tests.calls` those begin and end that the assert statements right after this one make, if
+    reading them is enough to tell. bare: it compares nothing."""
 
     source: str
     conditional: bool
@@ -54,10 +48,8 @@ class Site(NamedTuple):
 
 class Tests(NamedTuple):
     """free: global names that the source reads and nobody defines; they can only mean the program's. calls_check: it
-    does so itself.
-    attributes: those that the source names. replaces: which name of a module they put something else in place of.
-    doubt: what else they do to their own process that an honest program may need done to its own.
-    """
+    does so itself. attributes: those that the source names. replaces: which name of a module they put something else in
+    place of. doubt: what else they do to their own process that an honest program may need done to its own."""
 
     code: CodeType
     sites: tuple[Site, ...]
@@ -76,10 +68,8 @@ def prepare(source: str) -> Tests:
     source = source.replace("\r\n", "\n").replace("\r", "\n")  # as the parser counts lines
     tree = ast.parse(source)
     has_check = any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body)
-    calls_check = any(
-        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and is_check(node.value.func)
-        for node in tree.body
-    )
+    calls = [node.value for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    calls_check = any(is_check(call.func) for call in calls)
     free = find_free_names(source)
     writer = _Writer(source, free, checks_only_program(tree, free))
     attributes = frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
@@ -154,8 +144,7 @@ def spell_dotted(node: ast.AST) -> str:
 
 
 def checks_only_program(tree: ast.Module, free: frozenset[str]) -> bool:
-    """Is `check` only ever given what the program defines? A wrapper of the tests' own may call it otherwise than
-    `check` shows."""
+    """Is `check` only given what the program defines? A wrapper of the tests may call it otherwise than it shows."""
     nodes = list(ast.walk(tree))
     tested = [node.args[0] for node in nodes if isinstance(node, ast.Call) and is_check(node.func) and node.args]
     uses = sum(map(is_check, nodes))
@@ -249,8 +238,7 @@ class _Writer(ast.NodeTransformer):
         return new
 
     def _foresee(self, run: list[tuple[int, Call]]) -> None:
-        """Assert statements in a row, each of them with one call that is known: each site gets those of the sites
-        behind it."""
+        """Asserts in a row, each with one call that is known: each site gets those of the sites behind it."""
         first = len(self.calls)
         self.calls += [call for _, call in run]
         for i, (site, _) in enumerate(run):
@@ -259,10 +247,9 @@ class _Writer(ast.NodeTransformer):
     def _guard(self, node: ast.stmt) -> ast.stmt:
         if isinstance(node, ast.FunctionDef) and node.name == "check":
             names = self.names
-            stored = {
-                part.id for part in ast.walk(node) if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)
-            }
-            stored |= {part.name for part in ast.walk(node) if isinstance(part, ast.FunctionDef | ast.ClassDef)}
+            parts = list(ast.walk(node))
+            stored = {part.id for part in parts if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)}
+            stored |= {part.name for part in parts if isinstance(part, ast.FunctionDef | ast.ClassDef)}
             parameters = node.args.args[:1] if self.checks_program and not node.decorator_list else []
             self.names = frozenset({*names, *(parameter.arg for parameter in parameters)} - stored)
             node.body = self.main_body(node.body)
@@ -272,17 +259,15 @@ class _Writer(ast.NodeTransformer):
             new = self.visit(node)
         if cannot_raise(node):
             return new
-        text = self._text(node)
-        self.statements.append(text)
+        self.statements.append(self._text(node))
         imports = isinstance(node, ast.Import | ast.ImportFrom)
         return self._try([new], self._call("report_broken", constant(len(self.statements) - 1), constant(imports)))
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         test = node.test
         left_call = isinstance(test, ast.Compare) and isinstance(test.left, ast.Call)
-        never = (
-            isinstance(test, ast.Constant) and not test.value
-        )  # `assert False` marks a place that must not be reached
+        # `assert False` marks a place that must not be reached.
+        never = isinstance(test, ast.Constant) and not test.value
         number = len(self.sites)
         bare = not isinstance(test, ast.Compare)
         self.sites.append(Site(self._text(node), never or self.branches > 0, left_call, bare=bare))
@@ -292,9 +277,8 @@ class _Writer(ast.NodeTransformer):
             report = self._call("compare", where, constant(type(test.ops[0]).__name__), test.left, test.comparators[0])
         else:
             report = self._call("check", where, test)
-        return ast.copy_location(
-            self._try([self._call("start", where), report], self._call("report_error", where)), node
-        )
+        guarded = self._try([self._call("start", where), report], self._call("report_error", where))
+        return ast.copy_location(guarded, node)
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)

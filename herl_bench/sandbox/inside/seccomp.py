@@ -53,8 +53,7 @@ def load_high(argument: int) -> Instruction:
 
 
 def allow_values(argument: int, values: tuple[int, ...], otherwise: int = EPERM) -> list[Instruction]:
-    """Allow when the argument's low 32 bits equal one of the values (the kernel reads these arguments as 32 bits
-    too)."""
+    """Allow when the argument's low 32 bits, which are all that the kernel reads of these, equal one of the values."""
     tests = [(EQUAL, len(values) - i, 0, value) for i, value in enumerate(values)]
     return [load_low(argument), *tests, give(ERRNO | otherwise), give(ALLOW)]
 
@@ -93,8 +92,7 @@ def decide_calls(names: dict[str, int], processes: bool) -> dict[int, list[Instr
 
 
 def build_tree(intervals: list[tuple[int, list[Instruction]]]) -> list[Instruction]:
-    """A balanced tree over (first number, block): the kernel emulates the filter once per system call when it is
-    loaded, so a linear list would cost about 0.3 ms per candidate."""
+    """Balanced, over (first number, block): loading emulates each system call; a list costs 0.3 ms per candidate."""
     if len(intervals) == 1:
         return list(intervals[0][1])
     middle = len(intervals) // 2
@@ -106,11 +104,8 @@ def build_tree(intervals: list[tuple[int, list[Instruction]]]) -> list[Instructi
 
 
 def build_filter(machine: str, processes: bool = False, own_files: bool = True) -> bytes:
-    """The filter for `platform.machine()`; KeyError where there is no table.
-
-    processes: fork, exec and kill are allowed, for a program in a pid namespace of its own. own_files: all that it can
-    reach is its own or read-only.
-    """
+    """The filter for `platform.machine()`; KeyError where there is no table. processes: fork, exec and kill are
+    allowed, for a program in a pid namespace of its own. own_files: all that it can reach is its own or read-only."""
     audit, table = ARCHITECTURES[machine]
     without = (frozenset() if processes else PROCESSES) | (frozenset() if own_files else FILE_OWNERS)
     decided = decide_calls({name: number for name, number in table.items() if name not in without}, processes)

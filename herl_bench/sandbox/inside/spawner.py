@@ -1,10 +1,9 @@
 """The spawner: a small warm process that forks one confined candidate per request. It never sees a candidate's code.
 
 Covers: per candidate its own user, pid and mount namespace, an empty /tmp of bounded size, no /proc, no capabilities,
-resource limits, Landlock, seccomp; killing it (it is init of its pid namespace, so nothing of it survives) and
-reporting what it used. Leaves out: the network and ipc namespaces, which the candidates share: the one is empty and
-without a loopback device that is up, the other cannot be reached by any call that seccomp lets through; and threads'
-own stacks.
+resource limits, Landlock, seccomp; killing it (it is init of its pid namespace, so nothing of it survives) and telling
+what it used. Leaves out: the network and ipc namespaces, which the candidates share: the one is empty and without a
+loopback device that is up, the other no call that seccomp lets through can reach; and threads' own stacks.
 
 What can be done before the fork is done there, and what must be done after it is made up before: the kernel copies each
 page that the child or, while the child lives, the spawner writes to, and that is most of what a candidate costs.
@@ -46,11 +45,8 @@ DESCRIPTOR = struct.Struct("i")
 
 
 class Setting(NamedTuple):  # not a dataclass: that module loads much, and every candidate would carry it
-    """What holds for every candidate of this worker.
-
-    readable: what a program may read (the interpreter and its libraries). runnable: what one that may make processes
-    may also read, and run. isolated: in namespaces. confined: by Landlock and seccomp; False only for the unsafe tier.
-    """
+    """For every candidate of a worker. readable: the interpreter and its libraries. runnable: what one that may make
+    processes may also read, and run. isolated: in namespaces. confined: by Landlock and seccomp; not if unsafe."""
 
     readable: list[landlock.Rule]
     runnable: list[landlock.Rule]
@@ -76,11 +72,8 @@ def make_setting(options: dict[str, Any]) -> Setting:
 
 
 class Plan(NamedTuple):
-    """What happens to every candidate with the same limits.
-
-    before: by the spawner, whose new namespaces the candidate is born into. first, last: by the candidate itself,
-    before and after Landlock. message: the largest that it may send, in bytes.
-    """
+    """What happens to every candidate with the same limits. before: by the spawner, whose new namespaces the candidate
+    is born into. first, last: by the candidate itself, before and after Landlock. message: bytes of its largest."""
 
     before: list[kernel.Call]
     rules: list[landlock.Rule]
@@ -116,8 +109,7 @@ def make_plan(limits: dict[str, Any], setting: Setting) -> Plan:
 
 
 def become_candidate(server: candidate.Server, descriptor: int, files: list[int], ruleset: int, plan: Plan) -> None:
-    """The child's whole life. The tester sends the code only after it has read "ready", so a failed set-up is never the
-    program's doing."""
+    """The child's life. The tester sends code only after "ready", so a failed set-up is never the program's doing."""
     greeting = READY
     for standard, given in enumerate(files):
         os.dup2(given, standard)
@@ -143,11 +135,8 @@ class Processes:
         self.page = bytearray(STATUS_FILE)
 
     def read_number(self, path: str, after: bytes) -> int:
-        """The one that follows these words. ValueError where they are not there.
-
-        The file is read to one place and wiped: it spells the name that a program gave itself, which the next one must
-        not find in its memory.
-        """
+        """The one that follows these words. ValueError where they are not there. The file is read to one place and
+        wiped: it spells the name that a program gave itself, which the next one must not find in its memory."""
         descriptor = os.open(path, os.O_RDONLY, dir_fd=self.folder)
         try:
             size = os.readv(descriptor, [self.page])
@@ -160,8 +149,7 @@ class Processes:
             self.page[:size] = bytes(size)
 
     def find_outer(self, pid: int) -> int:
-        """The number of a child in the /proc that we see, an outer pid namespace's: only a pidfd tells. -1 for one that
-        has ended."""
+        """A child's number in the /proc that we see, an outer namespace's: only a pidfd tells. -1 once it has ended."""
         descriptor = os.pidfd_open(pid)
         try:
             return self.read_number(f"self/fdinfo/{descriptor}", b"\nPid:")

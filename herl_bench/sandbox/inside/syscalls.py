@@ -1,5 +1,4 @@
-"""Numbers of the system calls that the allow-list names, on x86-64 and on aarch64 (from the kernel's unistd headers).
-Data only.
+"""Numbers of the allow-list's system calls, on x86-64 and aarch64 (from the kernel's unistd headers). Data only.
 
 A call that an architecture lacks is simply absent from its table (`open` on aarch64, where only `openat` exists).
 """

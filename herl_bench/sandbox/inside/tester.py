@@ -94,8 +94,7 @@ class Tester:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def on_alarm(self, number: int, frame: FrameType | None) -> None:
-        """Time is up, unless the machine was busy with something else: what a program is granted must not depend on its
-        neighbours."""
+        """Time is up, unless the machine was busy elsewhere: what a program gets must not depend on its neighbours."""
         if not self.armed or self.heard is None:
             return
         program, limits = self.heard.program, self.heard.limits
@@ -143,8 +142,7 @@ class Tester:
         return spare or self.spawn(limits)
 
     def greet(self, candidate: Candidate) -> dict[str, Any] | None:
-        """None where the candidate's process is confined and ready for its code. Else it is over, and that is no
-        program's doing."""
+        """None where the candidate is confined and ready for its code. Else it is over, and no program's doing."""
         try:
             greeting = candidate.program.receive()
         except Stop as why:
@@ -159,8 +157,7 @@ class Tester:
             candidate.program.send(message)
 
     def hear(self, candidate: Candidate, work: Callable[[], None]) -> None:
-        """The one place where a program is heard: whatever comes of it is said of the program, and does not end the
-        tester."""
+        """The one place where a program is heard: what comes of it is said of the program, never ends the tester."""
         program, error = candidate.program, None
         if program.dead:
             return
@@ -189,8 +186,7 @@ class Tester:
 
     # ---- a job
     def run(self, job: dict[str, Any]) -> dict[str, Any]:
-        """All sources of tests in one process of the program, each stdio test in one of its own. A timeout ends the
-        job."""
+        """All sources of tests in one process, each stdio test in one of its own. A timeout ends the job."""
         sources = {name: tests for name, tests in job["tests"].items() if type(tests) is str}
         verdicts = []
         if sources or len(sources) == len(job["tests"]):
@@ -283,8 +279,7 @@ def spell_usage(usage: Usage, began: float) -> dict[str, float]:
 
 
 def merge_verdicts(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
-    """One verdict of several runs: the first that is neither a pass nor a refusal, then a refusal; an infra before all
-    others."""
+    """Of several runs: the first that is neither pass nor refusal, then a refusal; an infra before all others."""
     ran = [verdict for verdict in verdicts if "status" in verdict]
     order = {"infra": 0, "refused": 2, "pass": 3}
     first = min(ran, key=lambda verdict: order.get(verdict["status"], 1))
@@ -300,8 +295,7 @@ def merge_verdicts(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def explain_death(usage: Usage, limits: dict[str, Any]) -> tuple[str, str]:
-    """(status, detail) of a process that ended itself. Our own kill comes only after the tests are over, or after a
-    stop that has its reason already."""
+    """(status, detail) of a process that ended itself: our own kill comes after the tests, or a stop with a reason."""
     if not os.WIFSIGNALED(usage.status):
         return "crash", f"the program ended its process (exit status {os.waitstatus_to_exitcode(usage.status)})"
     name = name_signal(os.WTERMSIG(usage.status))

@@ -1,5 +1,4 @@
-"""What goes to the program and what comes back, on the tester's side: plain values through the codec, and in its place
-everything that cannot travel.
+"""What goes to the program and comes back, on the tester's side: plain values by the codec, and what cannot travel.
 
 Covers: references to objects that stay in the candidate's process, exceptions and their classes, the tests' own
 functions and iterators as arguments. Leaves out: the objects' behaviour (`remote.py`), and requests (`program.py`).
@@ -55,11 +54,8 @@ def number_in(kept: list[Any], value: Any) -> int:
 class Values(Channel):
     """references: the program's objects by number. classes: those of dressed values, by number and builtin. errors: the
     program's exception classes by name; error_numbers: back. callbacks, iterators (with the number of the callback that
-    is their next step), thrown: the tests' own that the program has. lent: the containers that both have.
-
-    named: the numbers of the functions and classes that the tests name. last_line: where in the program the last
-    exception came from.
-    """
+    is their next step), thrown: the tests' own that the program has. lent: the containers that both have. named: the
+    numbers of the functions and classes that the tests name. last_line: where in the program the last error rose."""
 
     def __init__(self, stream: socket.socket, limit: int):
         super().__init__(stream, limit)
@@ -100,9 +96,8 @@ class Values(Channel):
         if callable(value):
             number = number_in(self.callbacks, value)
             if type(value) is types.FunctionType:  # decorators keep these
-                return {
-                    "cb": [number, value.__name__, (value.__doc__ or "")[:TEXT_CAP], *remote.spell_parameters(value)]
-                }
+                doc = (value.__doc__ or "")[:TEXT_CAP]
+                return {"cb": [number, value.__name__, doc, *remote.spell_parameters(value)]}
             return {"cb": number}
         raise Untravelled(type(value))
 
@@ -172,9 +167,8 @@ class Values(Channel):
         if number not in self.references:
             self.make_room()
             kind = remote.make_class(sort, sort if sort in ("function", "class") else label, tuple(words))
-            self.references[number] = remote.make_remote(
-                kind, Known(self, number, label, more if type(more) is int else None)
-            )
+            known = Known(self, number, label, more if type(more) is int else None)
+            self.references[number] = remote.make_remote(kind, known)
         return self.references[number]
 
     def find_dressed(self, whose: Any, message: Any) -> Any:
@@ -251,8 +245,7 @@ class Values(Channel):
         return base
 
     def find_error_class(self, name: str) -> type[BaseException] | None:
-        """The class of that name, where tests may know it: one of the program's, a builtin, or the standard library's
-        if it is loaded."""
+        """The class of that name that tests may know: the program's, a builtin, or the standard library's if loaded."""
         module, _, short = name.rpartition(".")
         kind: Any = self.errors.get(name)
         root = module.partition(".")[0]

@@ -5,8 +5,7 @@ all three hint levels, sometimes without the draft, as when a lesson is reused. 
 misconceptions that the world planted, and learns to follow guidance everywhere.
 
 A world that plants nothing need not invent drafts: a first policy, trained on the plain demonstrations for a few steps,
-answers the problems of half of them (at temperature 1), and what it says becomes their draft, wherever something is
-unmet in it.
+answers the problems of half of them (at temperature 1), and what it says becomes their draft where something is unmet.
 """
 
 from __future__ import annotations
@@ -45,8 +44,7 @@ class Row:
 def make_rows(
     environment: Environment, config: WarmstartConfig, drafter: Policy | None = None
 ) -> tuple[list[Row], int]:
-    """(rows, how many guided demonstrations were skipped because nothing was wrong with their draft). drafter: writes
-    drafts for half of the demonstrations that have none."""
+    """(rows, how many guided ones nothing was wrong with, and so skipped). drafter: for half of those without draft."""
     task = environment.task
     assert task.world is not None
     usual = config.steps * config.batch_size
@@ -92,9 +90,8 @@ def _write_drafts(chunk: Sequence[Demonstration], task: Task, drafter: Policy, r
     chosen = [i for i, d in enumerate(chunk) if d.draft is None and rng.random() < 0.5]
     ids = drafter.encode([chunk[i].example.prompt for i in chosen], task.instruction)
     generator = torch.Generator(drafter.device).manual_seed(rng.getrandbits(62))
-    written = generate(
-        drafter, ids, temperature=1.0, max_new_tokens=task.world.max_new_tokens, stop=task.stop, generator=generator
-    )
+    longest = task.world.max_new_tokens
+    written = generate(drafter, ids, temperature=1.0, max_new_tokens=longest, stop=task.stop, generator=generator)
     drafts = dict(zip(chosen, (c.text for c in written), strict=True))
     return [dataclasses.replace(d, draft=drafts.get(i, d.draft)) for i, d in enumerate(chunk)]
 

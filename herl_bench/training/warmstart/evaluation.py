@@ -27,16 +27,12 @@ EVAL_SEED = 1_000_003
 def evaluate_policy(
     policy: Policy, environment: Environment, count: int = 300, levels: Sequence[HintLevel] = ("reference", "evidence")
 ) -> dict[str, Any]:
-    """How good a warm-started policy is on `count` evaluation examples of its world; 1 or more of the primary metric is
-    right.
-
+    """How good a policy is on `count` evaluation examples of its world; 1 or more of the primary metric is right.
     `plain` (greedy) and `sampled` (temperature 1): share right `overall`, on `planted` and on `other` families.
     `repaired`: for each hint level, the share of the greedy failures whose greedy revision, given draft and guidance,
     is right; the same three columns; under `another's` with the guidance (at the first level) that the next failure of
     another family was given. `families`: per family, plain share right, share repaired at the first level, examples.
-    `truncated`: share of greedy responses cut off by the world's max_new_tokens. None stands where there was nothing to
-    count.
-    """
+    `truncated`: share of greedy responses cut off by the world's max_new_tokens. None: there was nothing to count."""
     world, template, rubric = environment.task.world, environment.template, environment.rubric
     assert world is not None
     examples = list(islice(world.examples("eval", EVAL_SEED, world.difficulty), count))
@@ -78,14 +74,9 @@ def _write(policy: Policy, environment: Environment, prompts: list[str], tempera
 
     task = environment.task
     assert task.world is not None
-    return generate(
-        policy,
-        policy.encode(prompts, task.instruction),
-        temperature=temperature,
-        max_new_tokens=task.world.max_new_tokens,
-        stop=task.stop,
-        generator=torch.Generator(policy.device).manual_seed(0),
-    )
+    ids, generator = policy.encode(prompts, task.instruction), torch.Generator(policy.device).manual_seed(0)
+    longest = task.world.max_new_tokens
+    return generate(policy, ids, temperature=temperature, max_new_tokens=longest, stop=task.stop, generator=generator)
 
 
 def _judge(
@@ -101,10 +92,8 @@ def _exchange_words(examples: Sequence[Example], words: Sequence[str]) -> list[s
     """To each example the words of the next, in a circle, that is of another family; empty where there is none."""
     kinds = [identify_kind(example) for example in examples]
     pairs = list(zip(kinds, words, strict=True))
-    return [
-        next((text for other, text in pairs[i + 1 :] + pairs[:i] if other != kind and text), "")
-        for i, kind in enumerate(kinds)
-    ]
+    circles = [pairs[i:] + pairs[:i] for i in range(len(pairs))]
+    return [next((text for kind, text in circle if kind != circle[0][0] and text), "") for circle in circles]
 
 
 def _share(flags: Sequence[bool]) -> float | None:

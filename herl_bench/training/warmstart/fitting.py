@@ -1,12 +1,10 @@
 """Train a tiny policy from scratch on a task's demonstrations: the embedded policies come from here.
 
-`warm_start` is the whole of it: rows (`demonstrations.py`), a tokenizer for them (`tokenizer.py`), a small Llama fitted
-to them, the checkpoint, and how good it is (`evaluation.py`).
+`warm_start` is the whole: rows (`demonstrations.py`), a tokenizer (`tokenizer.py`), a Llama, tried in `evaluation.py`.
 
 TRL's `SFTTrainer` fits it, with three departures that make it fast on a CPU: the order of the rows is prepared here,
-so that every micro-batch holds rows of nearly one length while every optimiser step still mixes lengths; the head runs
-on response tokens only; and no attention mask is passed, because rows are padded on the right, where a causal model
-cannot see the padding.
+so that every micro-batch holds rows of nearly one length while every optimiser step mixes lengths; the head runs on
+response tokens only; no attention mask is passed, because a causal model does not see padding on the right.
 
 Left out: continuing from a checkpoint (it takes minutes), several processes, GPUs.
 """
@@ -59,12 +57,10 @@ def warm_start(
     config: WarmstartConfig,
     on_log: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Train, save a transformers checkpoint into `output_dir`, evaluate what was saved; gives `warmstart.json`.
-
-    Sets torch's global seed. The same config on the same machine with as many threads gives the same weights. on_log:
-    gets a mapping with `step` and `loss` or `evaluation` (see `evaluate_policy`) as the training goes. Raises
-    `UsageError` for a task without a world, `SaveError` where `output_dir` cannot be written.
-    """
+    """Train, save a transformers checkpoint into `output_dir`, evaluate what was saved; gives `warmstart.json`. Sets
+    torch's global seed. The same config on the same machine with as many threads gives the same weights. on_log: gets a
+    mapping with `step` and `loss` or `evaluation` (see `evaluate_policy`) as the training goes. Raises `UsageError` for
+    a task without a world, `SaveError` where `output_dir` cannot be written."""
     task, output_dir = environment.task, Path(output_dir)
     check_config(config, task)
     assert task.world is not None
@@ -224,22 +220,20 @@ def _make_model(config: WarmstartConfig, tokenizer: Any) -> Any:
 
     # The fused attention's backward pass is slow in bfloat16.
     attention: dict[str, Any] = {"attn_implementation": "eager" if config.bf16 else "sdpa"}
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=config.hidden,
-            intermediate_size=3 * config.hidden,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            max_position_embeddings=config.max_positions,
-            tie_word_embeddings=True,
-            attention_dropout=0.0,
-            pad_token_id=tokenizer.pad_token_id,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            **attention,
-        )
+    specials: Any = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    shape = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=config.hidden,
+        intermediate_size=3 * config.hidden,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        max_position_embeddings=config.max_positions,
+        tie_word_embeddings=True,
+        attention_dropout=0.0,
+        **specials,
+        **attention,
     )
+    return LlamaForCausalLM(shape)
 
 
 def _make_arguments(config: WarmstartConfig, output_dir: Path) -> Any:

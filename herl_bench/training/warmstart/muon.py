@@ -1,8 +1,7 @@
 """Muon for the matrices inside a transformer and AdamW for everything else, as one optimiser that a trainer can drive.
 
 Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) orthogonalises the momentum of each matrix before
-it is applied. On the tiny policies of a warm start it gets to the same loss in about half the steps. Left out: state
-dicts (a warm start saves no checkpoints).
+it is applied. On tiny policies it gets to the same loss in about half the steps. Left out: state dicts.
 """
 
 from __future__ import annotations

@@ -29,19 +29,11 @@ def train_tokenizer(texts: Sequence[str], config: WarmstartConfig) -> Any:
         [pre_tokenizers.Split(Regex(ISOLATED), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     core.decoder = decoders.ByteLevel()
-    core.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=config.vocab,
-            special_tokens=list(SPECIALS),
-            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-            show_progress=False,
-        ),
-    )
+    known: Any = {"special_tokens": list(SPECIALS), "initial_alphabet": sorted(pre_tokenizers.ByteLevel.alphabet())}
+    core.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=config.vocab, show_progress=False, **known))
     pad, bos, eos = SPECIALS
-    core.post_processor = processors.TemplateProcessing(
-        single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, 1)]
-    )
+    template = processors.TemplateProcessing(single=f"{bos} $A", pair=f"{bos} $A $B", special_tokens=[(bos, 1)])
+    core.post_processor = template
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token=pad,
