@@ -40,8 +40,7 @@ COMMANDS = {
     "tasks": "Where the lm-eval task files lie.",
 }
 
-TYPED = "herl_bench.typed"
-"""Where a context keeps a command's own words, for `suggestions.answer`."""
+TYPED = "herl_bench.typed"  # where a context keeps a command's own words, for `suggestions.answer`
 
 
 class Commands(click.Group):

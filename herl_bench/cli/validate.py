@@ -20,8 +20,7 @@ from herl_bench.plugins import Host
 if TYPE_CHECKING:
     from herl_bench.experiment.validation import Validation
 
-ALIKE = 5
-"""Items that are listed for one and the same reason."""
+ALIKE = 5  # items that are listed for one and the same reason
 
 
 @click.command("validate")

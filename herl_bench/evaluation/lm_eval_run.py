@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from herl_bench.policy.load import Policy
 
 SEED_OPTIONS = ("random_seed", "numpy_random_seed", "torch_random_seed", "fewshot_random_seed")
-INVALID = "[invalid]"
-"""What lm-eval's filters give where they find no answer."""
+INVALID = "[invalid]"  # what lm-eval's filters give where they find no answer
 
 
 @dataclass(frozen=True)
@@ -175,8 +174,7 @@ def run_tasks(
 def measure_rates(samples: Sequence[Mapping[str, Any]], finishes: Mapping[str, str]) -> dict[str, Any]:
     """What may make a score mean something else than it says: shares of empty responses, of such in which no filter
     found an answer, and of such that were cut off (None where no response says how it ended). Empty for tasks that
-    compare likelihoods.
-    """
+    compare likelihoods."""
     by_item: dict[Any, list[Mapping[str, Any]]] = {}
     for row in samples:
         if isinstance(row["resps"][0][0], str):

@@ -64,8 +64,7 @@ def offer_documents(name: str, *, shots: bool = False) -> Callable[..., dict[str
     """For `custom_dataset`: a function that gives the task's evaluation items as the split `test`.
 
     It takes lm-eval's metadata: `data_dir` (a folder, `synthetic` or `hub`; `data` is the same) and `family`, to take
-    one family only.
-    shots: also give `SHOTS` training items as the split `train`, for few-shot prompts.
+    one family only. shots: also give `SHOTS` training items as the split `train`, for few-shot prompts.
     """
 
     def custom_dataset(data_dir: str = "", data: str = "", family: str = "", **metadata: Any) -> dict[str, Any]:

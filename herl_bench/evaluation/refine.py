@@ -52,8 +52,7 @@ class Round:
 
     metrics, reward: means over items. revised: drafts that there was something to say about. kept: of these, replaced.
     fixed: responses that were wrong as drafts of round 0 and are right now (primary metric). broken: those that were
-    right and are not any more, undecided ones among them.
-    tokens: generated in this round, critiques included.
+    right and are not any more, undecided ones among them. tokens: generated in this round, critiques included.
     """
 
     round: int

@@ -30,8 +30,7 @@ from herl_bench.evaluation.tally import Tally
 from herl_bench.policy.answerer import Answer
 from herl_bench.types import Environment, Example
 
-SLICE = 256
-"""Responses that a process takes at once."""
+SLICE = 256  # responses that a process takes at once
 WORTH_A_PROCESS = 512
 """So many responses are judged while a process starts; one that is run as a program takes far longer."""
 

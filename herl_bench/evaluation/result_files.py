@@ -132,8 +132,7 @@ def write_results(
     give its path.
 
     config: lm-eval's own keys go to its `config`, others to ours. facts: what else stands at the top (see
-    `describe_model`).
-    settings: of the first task. started: `time.time()` at the start.
+    `describe_model`). settings: of the first task. started: `time.time()` at the start.
     """
     merged: dict[str, Any] = {}
     for section in sections:

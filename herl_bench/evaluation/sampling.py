@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from herl_bench.policy.answerer import Answer, Answerer, ResolvedSampling
 from herl_bench.types import Example, Task
 
-SEEDS = (0, 1234, 1234, 1234)
-"""lm-eval's own: Python, numpy, torch, few-shot."""
+SEEDS = (0, 1234, 1234, 1234)  # lm-eval's own: Python, numpy, torch, few-shot
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,7 @@ from herl_bench.types import Example, Task
 ID_FIELDS = ("id", "task_id", "doc_id")
 RESPONSE_FIELDS = ("response", "completion", "resps", "solution")
 STDIN = "-"
-UNPACKED = 8 * 2**30
-"""Bytes that a packed file or stdin may come to; what claims to be more is no file of responses."""
+UNPACKED = 8 * 2**30  # bytes that a packed file or stdin may come to; what claims to be more is no file of responses
 CHUNK, CHUNKS = 2_000, 10
 SHORT = 12
 
@@ -49,9 +48,8 @@ SHORT = 12
 class Stored:
     """One row: where it stands, what it says it answers (None where it does not say), and with what.
 
-    start, size: where the line begins in the file, and its length, in bytes. doc: lm-eval's copy of the item.
-    rollout: a row of `rollouts.jsonl`, where many answers to one item are the rule. filter: lm-eval's; empty in other
-    files.
+    start, size: where the line begins in the file, and its length, in bytes. doc: lm-eval's copy of the item. rollout:
+    a row of `rollouts.jsonl`, where many answers to one item are the rule. filter: lm-eval's; empty in other files.
     """
 
     where: str

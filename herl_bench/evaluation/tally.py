@@ -19,8 +19,7 @@ from herl_bench.rubric import is_undecided
 from herl_bench.types import Metric, Rubric
 
 LOUD = 0.05
-MOST_PROBLEMS = 100
-"""Kinds of errors that are told apart; a plugin's messages may differ without end."""
+MOST_PROBLEMS = 100  # kinds of errors that are told apart; a plugin's messages may differ without end
 
 
 @dataclass(frozen=True)

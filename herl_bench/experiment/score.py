@@ -37,8 +37,7 @@ from herl_bench.runs import Rows, RunFiles, read_config
 from herl_bench.saving import writing
 from herl_bench.types import Environment, Task
 
-FIRST = 5
-"""Missing items that are named."""
+FIRST = 5  # missing items that are named
 
 
 @dataclass(frozen=True)

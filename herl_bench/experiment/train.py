@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     from herl_bench.data.sources import Data
     from herl_bench.training.training_run import TrainingRun
 
-Display = Callable[["TrainingRun"], RunProgress]
-"""Opens a display of a run; see `progress.py`."""
+Display = Callable[["TrainingRun"], RunProgress]  # opens a display of a run; see `progress.py`
 
 
 class Interrupted(KeyboardInterrupt):

@@ -28,8 +28,7 @@ from herl_bench.rubric import judge
 from herl_bench.types import Environment, Example, Judgement, Metric, Rubric, Task
 
 CHUNK = 256
-GUIDED = 16
-"""Examples of a split that guidance is tried on."""
+GUIDED = 16  # examples of a split that guidance is tried on
 
 
 @dataclass

@@ -12,8 +12,7 @@ class Answer:
     """One response.
 
     finish: `eos`, `stop` (a stop string; servers call both so) or `length` (cut off), or a server's own word; empty
-    where unknown.
-    tokens: how many were generated. dropped: prompt tokens that did not fit the model and were left out.
+    where unknown. tokens: how many were generated. dropped: prompt tokens that did not fit the model and were left out.
     error: why there is no response, in one line; then `text` is empty and says nothing about the model.
     """
 

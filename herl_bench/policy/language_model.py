@@ -17,8 +17,7 @@ from herl_bench.plain_text import flatten
 if TYPE_CHECKING:
     import torch
 
-CHAT_SECONDS, CHAT_MEGABYTES = 10.0, 1024
-"""What rendering one batch of conversations may take."""
+CHAT_SECONDS, CHAT_MEGABYTES = 10.0, 1024  # what rendering one batch of conversations may take
 
 
 @dataclass

@@ -47,10 +47,8 @@ LONGEST_WAIT = 300.0
 MOST_BODY = 1 << 24
 """Bytes of a reply; what is longer is no answer. Replies are asked for uncompressed, so these are the bytes that come
 over the line, too."""
-SHOWN = 200
-"""Characters of a server's words that an error shows."""
-MOST_STOPS = 4
-"""OpenAI's limit; the others are cut here."""
+SHOWN = 200  # characters of a server's words that an error shows
+MOST_STOPS = 4  # OpenAI's limit; the others are cut here
 MOST_FINISH = 40
 HOPELESS = 16
 """Where at least so many requests are made at once and every one fails, going on would only collect errors."""

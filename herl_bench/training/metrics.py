@@ -110,8 +110,7 @@ METRICS: Mapping[str, str] = {
 COUNTERS = ("rollouts", "reward_calls", "optimizer_steps", "forward_tokens", "trained_tokens")
 """The fields that a budget counts under the same names."""
 
-CLOCK = ("wall_s", "tokens_per_s", "seconds")
-"""The fields that differ between two runs of the same seed."""
+CLOCK = ("wall_s", "tokens_per_s", "seconds")  # the fields that differ between two runs of the same seed
 
 
 def order_row(row: Mapping[str, Any]) -> dict[str, Any]:
