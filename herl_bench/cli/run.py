@@ -85,9 +85,8 @@ def _resume(
     given = [f"--{name}" for name, value in flags.items() if value is not None and name != "budget"]
     given += ["--set"] * bool(assignments) + ["--config"] * (config_file is not None)
     if given:
-        raise UsageError(
-            f"--resume takes every setting but --budget from {directory}/config.yaml: leave out {', '.join(given)}"
-        )
+        rule = f"--resume takes every setting but --budget from {directory}/config.yaml"
+        raise UsageError(f"{rule}: leave out {', '.join(given)}")
     return _train(
         resume=directory, budget=flags["budget"], allow_changed=allow_changed, trust_remote_code=trust_remote_code
     )
@@ -113,9 +112,6 @@ def _train(**how: Any) -> int:
         click.echo(f"Interrupted; to go on: herl-bench run --resume {stop.directory}", err=True)
         return 128 + stop.signal
     if not shown:
-        budget = run.config["budget"]
-        click.echo(
-            f"{run.directory} is finished, its {budget:,} tokens are spent: to go on from its end, pass a larger"
-            " --budget"
-        )
+        state = f"{run.directory} is finished, its {run.config['budget']:,} tokens are spent"
+        click.echo(f"{state}: to go on from its end, pass a larger --budget")
     return 0

@@ -93,8 +93,7 @@ class LmEvalTasks:
     @property
     def rates(self) -> Mapping[str, Mapping[str, Any]]:
         """Per task of generated answers, what may be wrong with them; see `evaluate.lm_eval_run.measure_rates`."""
-        found: Mapping[str, Mapping[str, Any]] = self.section.get(NAMESPACE, {}).get("rates", {})
-        return found
+        return dict(self.section.get(NAMESPACE, {}).get("rates", {}))
 
     def describe_config(self, *, alone: bool) -> dict[str, Any]:
         """For lm-eval's `config`. alone: no task of our own is in the results, whose settings would stand there."""

@@ -45,8 +45,7 @@ def cut_at_stop(text: str, stop: Sequence[str]) -> str:
 
 
 class Answerer(Protocol):
-    """chat: does it end its own turn? Then it is told the task's instruction, and gets no stop strings. batch_size:
-    prompts at once."""
+    """chat: does it end its own turn? It is told the task's instruction, and no stop strings. batch_size: prompts."""
 
     name: str
     batch_size: int

@@ -155,8 +155,7 @@ def describe_step(run: TrainingRun, step: int, rollouts: Sequence[Rollout], cloc
 
 
 def mean_metric(run: TrainingRun, rollouts: Sequence[Rollout]) -> float | None:
-    """Of the primary metric; the undecided count as in an evaluation: 0, or the worst where that is below, or left out
-    where lower is better."""
+    """Of the primary metric; the undecided count as in an evaluation (see `fill_undecided`)."""
     primary = run.metrics[0]
     values = [r.judgement.metrics.get(primary.key) for r in rollouts]
     return mean(fill_undecided(values, primary.higher_is_better))
