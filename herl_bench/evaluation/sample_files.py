@@ -187,22 +187,19 @@ class SampleWriter:
 
 
 def fingerprint(
-    identity: Mapping[str, Any],
-    environment: Environment,
-    settings: Mapping[str, Any],
-    items: str,
-    judging: Mapping[str, Any],
+    model: Mapping[str, Any], environment: Environment, asked: Mapping[str, Any], items: str, rules: Mapping[str, Any]
 ) -> str:
-    """Equal only where one evaluation can go on from the other's samples. identity: the model's. items: a digest."""
+    """Equal only where one evaluation can go on from the other's samples. model: its identity. asked: how it is, and
+    rules: how its answers are judged, besides the environment. items: a digest."""
     rubric = environment.rubric
     judged_by = [
         rubric.name,
         [(c.name, c.text, c.weight, repr(sorted(getattr(c.check, "keywords", {}).items()))) for c in rubric.criteria],
         [metric.key for metric in environment.metrics],
-        dict(judging),
+        dict(rules),
         find_version("herl-bench"),
     ]
-    everything = [identity, environment.task.name, judged_by, settings, items]
+    everything = [model, environment.task.name, judged_by, asked, items]
     return hash_text(json.dumps(everything, sort_keys=True, default=str))[:12]
 
 

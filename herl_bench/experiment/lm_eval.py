@@ -111,8 +111,6 @@ class LmEvalTasks:
 
 
 def _describe_rates(name: str, found: Mapping[str, Any]) -> str:
-    shares = (
-        f"{rate} {'unknown' if found[rate] is None else format(found[rate], '.1%')}"
-        for rate in ("truncated", "empty", "unparsed")
-    )
+    rates = [(rate, found[rate]) for rate in ("truncated", "empty", "unparsed")]
+    shares = [f"{rate} {'unknown' if share is None else format(share, '.1%')}" for rate, share in rates]
     return f"{name}: {found['responses']} responses: {', '.join(shares)}"

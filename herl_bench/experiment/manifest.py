@@ -36,12 +36,14 @@ COMPARED: Mapping[str, Sequence[str]] = {
 }
 """What a resumed run must find as it was; every entry of a part where none is named."""
 NO_SETTINGS = {"model", "data", "rubric", "template", "budget", "report_to", "trust_remote_code"}
+"""What has a hash of its own or may be a path of this machine, the budget, and what no result hangs on."""
 VERSIONS: Mapping[str, Sequence[str]] = {"herl_bench": (), "python": (), "libraries": ()}
 """What may differ with a note: the bytes may then too."""
 
 
 def build_manifest(run: TrainingRun, host: Host, command: str) -> dict[str, Any]:
     """Versions, plugins, hardware, data, base model and command."""
+    shared = {name: value for name, value in asdict(run.settings).items() if name not in NO_SETTINGS}
     return {
         "herl_bench": find_version("herl-bench"),
         "command": command,
@@ -49,7 +51,7 @@ def build_manifest(run: TrainingRun, host: Host, command: str) -> dict[str, Any]
         "libraries": {name: version for name in LIBRARIES.split() if (version := find_version(name))},
         "plugins": [asdict(plugin) for plugin in host.plugins],
         "hardware": describe_hardware(),
-        "settings": _list_settings(run),
+        "settings": {**shared, **asdict(run.config)},
         "data": {
             "source": run.data.source,
             "sha256": dict(run.data.fingerprint),
@@ -175,12 +177,6 @@ def _flatten(manifest: Mapping[str, Any], compared: Mapping[str, Sequence[str]])
             else:
                 flat[f"{part} {key}"] = value
     return flat
-
-
-def _list_settings(run: TrainingRun) -> dict[str, Any]:
-    """What the result hangs on besides the budget and what has a hash of its own; nothing that may be a local path."""
-    shared = {name: value for name, value in asdict(run.settings).items() if name not in NO_SETTINGS}
-    return {**shared, **asdict(run.config)}
 
 
 def _digest(value: Any) -> str:

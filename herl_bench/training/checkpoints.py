@@ -89,9 +89,8 @@ def _find_fault(directory: Path, checkpoint: Path) -> str:
     if harm := find_damage(checkpoint):
         return harm
     try:
-        logs = read_sums(checkpoint).get("logs") or {
-            name: {"bytes": n} for name, n in _read_state(checkpoint)["written"].items()
-        }
+        logs = read_sums(checkpoint).get("logs")
+        logs = logs or {name: {"bytes": n} for name, n in _read_state(checkpoint)["written"].items()}
     except UsageError as error:
         return str(error)
     for name, log in logs.items():
