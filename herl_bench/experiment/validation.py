@@ -74,8 +74,8 @@ def _list_splits(task: Task, source: str, items: int) -> dict[str, Callable[[], 
         return {"train": partial(task.hub, "train"), "eval": partial(task.hub, "eval")}
     world = task.world
     assert world is not None
-    seeds = {"train": 0, "eval": EVAL_SEED}
-    return {split: partial(islice, world.examples(split, n, world.difficulty), items) for split, n in seeds.items()}
+    train, test = world.examples("train", 0, world.difficulty), world.examples("eval", EVAL_SEED, world.difficulty)
+    return {"train": partial(islice, train, items), "eval": partial(islice, test, items)}
 
 
 def find_repeated_ids(examples: Sequence[Example], split: str, seen: dict[str, str]) -> Iterator[str]:
