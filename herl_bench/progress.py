@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +23,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("herl_bench")
 
 
-class RunProgress:
+class RunProgress(AbstractContextManager["RunProgress"]):
     """Shows nothing."""
 
     def __init__(self, run: TrainingRun, on_finish: Callable[[TrainingRun], None] = lambda run: None):
-        self.run = run
-        self.on_finish = on_finish
-        self.started = time.monotonic()
-        self.first_tokens = run.budget.spent
-
-    def __enter__(self) -> RunProgress:
-        return self
+        self.run, self.on_finish = run, on_finish
+        self.started, self.first_tokens = time.monotonic(), run.budget.spent
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -98,13 +93,8 @@ class LiveProgress(PlainProgress):
         from rich.progress import BarColumn, Progress, TextColumn
 
         self.console = Console()
-        self.bar = Progress(
-            TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[note]}"),
-            console=self.console,
-            expand=True,
-        )
+        columns = TextColumn("{task.description:<10}"), BarColumn(bar_width=None), TextColumn("{task.fields[note]}")
+        self.bar = Progress(*columns, console=self.console, expand=True)
         self.budget = self.bar.add_task("budget", total=run.budget.tokens, completed=run.budget.spent, note="")
         self.evaluation = self.bar.add_task("evaluation", total=1, visible=False, note="")
         self.first_rates: dict[str, float | None] | None = None
@@ -121,9 +111,8 @@ class LiveProgress(PlainProgress):
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def on_eval(self, label: str, done: int, total: int) -> None:
-        self.bar.update(
-            self.evaluation, total=total, completed=done, visible=done < total, note=f"{label} {done}/{total}"
-        )
+        note = f"{label} {done}/{total}"
+        self.bar.update(self.evaluation, total=total, completed=done, visible=done < total, note=note)
 
     def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
         from rich.console import Group
@@ -134,9 +123,8 @@ class LiveProgress(PlainProgress):
         self.bar.update(self.budget, completed=row["tokens"], note=f"{spent}  {speed}")
         names = ("reward", "metric", "kl", "revision_improved_rate")
         numbers = Table.grid(padding=(0, 2))
-        numbers.add_row(
-            f"step {row['step']}", *(f"{name} {row[name]:.3f}" for name in names if row.get(name) is not None)
-        )
+        known = [f"{name} {row[name]:.3f}" for name in names if row.get(name) is not None]
+        numbers.add_row(f"step {row['step']}", *known)
         self.first_rates = row.get("criteria", {}) if self.first_rates is None else self.first_rates
         criteria = Table.grid(padding=(0, 1))
         for name, rate in row.get("criteria", {}).items():
@@ -177,9 +165,8 @@ def open_cell() -> Callable[[str, int, int], None]:
 
     def draw(text: str, done: int, total: int) -> None:
         lines = escape(neutralize(text)).replace("\n", "<br>")
-        place.update(
-            {"text/html": f'<div>{lines}<br><progress value="{done}" max="{total}"></progress></div>'}, raw=True
-        )
+        page = f'<div>{lines}<br><progress value="{done}" max="{total}"></progress></div>'
+        place.update({"text/html": page}, raw=True)
 
     return draw
 
@@ -216,8 +203,7 @@ def open_run_progress(
 
 @contextmanager
 def open_bar(label: str, total: int, wanted: bool | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr; gives a function that moves it on. wanted: None for one where it can be drawn, in a terminal or
-    notebook."""
+    """A bar on stderr; gives a function that moves it on. wanted: None for one in a terminal or notebook alone."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -239,14 +225,11 @@ def open_bar(label: str, total: int, wanted: bool | None = None) -> Iterator[Cal
 
 
 # -------------------------------------------------------------------------------------------------------------- a sweep
-class SweepProgress:
+class SweepProgress(AbstractContextManager["SweepProgress"]):
     """Shows nothing. What the others show goes to stderr, for stdout is the comparison's alone."""
 
     def __init__(self, cells: Sequence[Cell]):
         self.cells = cells
-
-    def __enter__(self) -> SweepProgress:
-        return self
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -268,8 +251,8 @@ class PlainSweepProgress(SweepProgress):
             self.say_once("", f"{len(state.kept)} of {len(self.cells)} runs are there already")
         for cell in state.running:
             self.say_once(f"{cell.name}: ", "started")
+        ended = len(state.kept) + len(state.done)
         for cell in state.done:
-            ended = len(state.kept) + len(state.done)
             self.say_once(f"{cell.name}: ", f"done ({ended} of {len(self.cells)})", key="done")
         for end in () if state.stopping else state.failed:
             self.say_once(f"{end.cell.name}: ", f"failed: {end.reason}", key="failed")

@@ -126,8 +126,7 @@ class Rows(list[dict[str, Any]]):
 
 
 class LazyRows(Sequence[dict[str, Any]]):
-    """Rows of a JSONL file, read one at a time when they are asked for, however many there are. may_lack: without the
-    file there are none."""
+    """Rows of a JSONL file, read one at a time when they are asked for. may_lack: without the file there are none."""
 
     def __init__(self, path: Path, may_lack: bool = False):
         self.path, self.may_lack = path, may_lack
@@ -272,9 +271,8 @@ class Run:
     def evaluation(self, label: str = "after") -> Evaluation:
         """label: `before`, `after`, or a step's, such as `step-000020`. Raises `UsageError` where there is none."""
         if label not in self._labels:
-            raise UsageError(
-                f"{self.directory} has no evaluation {label!r}: it has {', '.join(self._labels) or 'none'}"
-            )
+            others = ", ".join(self._labels) or "none"
+            raise UsageError(f"{self.directory} has no evaluation {label!r}: it has {others}")
         folder = self.files.evaluation(label)
         results = sorted(folder.glob("results_*.json"))
         try:

@@ -1,8 +1,7 @@
 """The command line: thin. It resolves names through the plugin host and passes objects down.
 
-Each command lives in a module of its own, imported only when it is called or asked for help, so that `herl-bench ls`
-stays fast. Every error that herl-bench raises on purpose becomes one line on stderr and the exit code of `errors.py`;
-nothing else is caught.
+Each command's module is imported only when it is called or asked for help: `herl-bench ls` stays fast. Every error that
+herl-bench raises on purpose becomes one line on stderr and the exit code of `errors.py`; nothing else is caught.
 """
 
 from __future__ import annotations
@@ -40,8 +39,7 @@ COMMANDS = {
     "tasks": "Where the lm-eval task files lie.",
 }
 
-TYPED = "herl_bench.typed"
-"""Where a context keeps a command's own words, for `suggestions.answer`."""
+TYPED = "herl_bench.typed"  # where a context keeps a command's own words, for `suggestions.answer`
 
 
 class Commands(click.Group):

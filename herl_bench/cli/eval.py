@@ -10,24 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from herl_bench.cli import score_tables
 from herl_bench.cli.lm_eval_options import SEEDS, lm_eval_options, parse_limit, parse_seeds
 from herl_bench.cli.options import Parsed
 from herl_bench.cli.output import open_console, say_json
-from herl_bench.cli.score_tables import (
-    as_json,
-    format_score,
-    integrity_option,
-    pass_at_option,
-    show_evaluations,
-    warn_of_rates,
-)
 from herl_bench.cli.trust import trust_option
 from herl_bench.plugins import Host
 
 if TYPE_CHECKING:
     from herl_bench.evaluation.refine import Refinement
     from herl_bench.experiment.evaluate import Outcome
-
 
 option = partial(click.option, show_default=True)
 
@@ -75,8 +67,8 @@ option = partial(click.option, show_default=True)
 )
 @lm_eval_options
 @trust_option
-@pass_at_option
-@integrity_option
+@score_tables.pass_at_option
+@score_tables.integrity_option
 @option(
     "--output_path",
     "-o",
@@ -109,18 +101,18 @@ def command(host: Host, names: str | None, model: str, model_args: str | None, f
     refined = {name: each.refinement for name, each in found.evaluations.items() if each.refinement is not None}
     if form == "json":
         shown: dict[str, Any] = {"model": path, "results": found.results and str(found.results)}
-        shown["tasks"] = {name: as_json(each) for name, each in found.evaluations.items()}
+        shown["tasks"] = {name: score_tables.as_json(each) for name, each in found.evaluations.items()}
         shown |= {"refined": {name: refinement.as_json() for name, refinement in refined.items()}} if refined else {}
         shown |= {"lm_eval": found.lm_eval.scores} if found.lm_eval else {}
         say_json(shown)
     else:
         _show(found, refined)
-    warn_of_rates(found.evaluations.values(), found.lm_eval.rates if found.lm_eval else None)
+    score_tables.warn_of_rates(found.evaluations.values(), found.lm_eval.rates if found.lm_eval else None)
 
 
 def _show(found: Outcome, refined: Mapping[str, Refinement]) -> None:
     titles = {name: f"{name} · {found.model} · {each.source}" for name, each in found.evaluations.items()}
-    show_evaluations({titles[name]: each for name, each in found.evaluations.items()})
+    score_tables.show_evaluations({titles[name]: each for name, each in found.evaluations.items()})
     show_refinements({titles[name]: refinement for name, refinement in refined.items()})
     if found.lm_eval is not None:
         click.echo(found.lm_eval.format_table())
@@ -142,9 +134,6 @@ def show_refinements(refined: Mapping[str, Refinement]) -> None:
             table.add_column(column, justify="right")
         for state in found.rounds:
             counts = (state.revised, state.kept, state.fixed, state.broken, state.errors, state.tokens)
-            table.add_row(
-                str(state.round) if state.round else "draft",
-                format_score(asdict(state.metrics[primary])),
-                *(f"{c:,}" for c in counts),
-            )
+            score = score_tables.format_score(asdict(state.metrics[primary]))
+            table.add_row(str(state.round or "draft"), score, *(f"{c:,}" for c in counts))
         console.print(table)

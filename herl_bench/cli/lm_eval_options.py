@@ -1,7 +1,6 @@
 """Options of `herl-bench eval` that are spelt and behave as lm-eval's.
 
-Left out: lm-eval's options for hardware, trackers and the hub. Those and its `--model` types are answered in
-`suggestions.py`.
+Left out: those for hardware, trackers and the hub. These and lm-eval's `--model` types: see `suggestions.py`.
 """
 
 from __future__ import annotations

@@ -22,11 +22,9 @@ def show_outcome(run: TrainingRun) -> None:
     before, after = (read_summary(run.files.evaluation(label)) for label in ("before", "after"))
     _show_table(run, before, after)
     budget = run.budget
-    click.echo(
-        f"Spent {budget.spent:,} of {budget.tokens:,} generated tokens on {budget.rollouts:,} responses;"
-        f" {budget.reward_calls:,} reward calls, {budget.optimizer_steps:,} optimiser steps. Evaluation is greedy and"
-        " not charged."
-    )
+    spent = f"{budget.spent:,} of {budget.tokens:,} generated tokens on {budget.rollouts:,} responses"
+    work = f"{budget.reward_calls:,} reward calls, {budget.optimizer_steps:,} optimiser steps"
+    click.echo(f"Spent {spent}; {work}. Evaluation is greedy and not charged.")
     for warning in _list_warnings(run, before, after):
         click.echo(warning)
     click.echo("One seed cannot tell methods apart: compare several.")
@@ -49,9 +47,8 @@ def _show_table(run: TrainingRun, before: Mapping[str, Any], after: Mapping[str,
     for group, indent in (("metrics", ""), ("planted", "  on problems: "), ("criteria", "  ")):
         for name, now in after[group].items():
             was = before[group].get(name, {"value": None})
-            table.add_row(
-                indent + name, format_score(was, 3), format_score(now, 3), _change(was["value"], now["value"])
-            )
+            change = _change(was["value"], now["value"])
+            table.add_row(indent + name, format_score(was, 3), format_score(now, 3), change)
     for name, (label, _) in RATES.items():
         rates = (summary.get(name) for summary in (before, after))
         table.add_row(f"  {label}", *("unknown" if rate is None else f"{rate:.1%}" for rate in rates), "")
@@ -69,12 +66,11 @@ def _list_warnings(run: TrainingRun, before: Mapping[str, Any], after: Mapping[s
 
     if not run.budget.rollouts:
         # Whose steps have a size, and so did not fit; what a plugin's method does not sample for, it alone knows.
-        yield (
-            f"Warning: nothing was trained: a step of answers of up to {run.max_new_tokens} tokens does not fit into"
-            f" {run.budget.tokens:,}: raise --budget, or lower --set max_new_tokens."
-            if hasattr(run.config, "rollouts_per_step")
-            else f"Warning: nothing was trained: method {run.method.name} sampled no responses."
-        )
+        why = f"method {run.method.name} sampled no responses"
+        if hasattr(run.config, "rollouts_per_step"):
+            why = f"a step of answers of up to {run.max_new_tokens} tokens does not fit into {run.budget.tokens:,}"
+            why += ": raise --budget, or lower --set max_new_tokens"
+        yield f"Warning: nothing was trained: {why}."
     yield from warn_if_worse(run, before["metrics"], after["metrics"])
     problems = read_problems(run.files.evaluation("after"))
     for line in (*list_warnings(after), *describe_problems(problems, after["responses"], run.environment)):

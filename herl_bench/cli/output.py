@@ -28,10 +28,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _RETURN = re.compile("(\r)")
-_DRAWING = re.compile("(\r|\x1b\\[[0-9;?]*[A-HJKmhl])")
-"""What rich and progress bars move the cursor with."""
-READER_GONE = 141
-"""As a shell shows a program that SIGPIPE ended."""
+_DRAWING = re.compile("(\r|\x1b\\[[0-9;?]*[A-HJKmhl])")  # what rich and progress bars move the cursor with
+READER_GONE = 141  # as a shell shows a program that SIGPIPE ended
 
 
 class Outlet(io.RawIOBase):

@@ -61,7 +61,8 @@ def command(
     from herl_bench.cli.suggestions import translate_model
 
     if resume is not None:
-        return _resume({**flags, "preset": preset}, resume, assignments, config_file, allow_changed, trust_remote_code)
+        given = {**flags, "preset": preset, "set": assignments or None, "config": config_file}
+        return _resume(given, resume, allow_changed, trust_remote_code)
     if allow_changed:
         raise UsageError("--allow_changed goes with --resume")
     if preset is not None:
@@ -71,23 +72,14 @@ def command(
     return _train(config=request, output_dir=output_dir)
 
 
-def _resume(
-    flags: dict[str, Any],
-    folder: str,
-    assignments: tuple[str, ...],
-    config_file: str | None,
-    allow_changed: bool,
-    trust_remote_code: bool,
-) -> int:
+def _resume(flags: dict[str, Any], folder: str, allow_changed: bool, trust_remote_code: bool) -> int:
     directory = Path(folder)
     if not RunFiles(directory).exists:
         raise UsageError(f"--resume {folder}: no config.yaml there: name the folder of a run")
     given = [f"--{name}" for name, value in flags.items() if value is not None and name != "budget"]
-    given += ["--set"] * bool(assignments) + ["--config"] * (config_file is not None)
     if given:
-        raise UsageError(
-            f"--resume takes every setting but --budget from {directory}/config.yaml: leave out {', '.join(given)}"
-        )
+        rule = f"--resume takes every setting but --budget from {directory}/config.yaml"
+        raise UsageError(f"{rule}: leave out {', '.join(given)}")
     return _train(
         resume=directory, budget=flags["budget"], allow_changed=allow_changed, trust_remote_code=trust_remote_code
     )
@@ -113,9 +105,6 @@ def _train(**how: Any) -> int:
         click.echo(f"Interrupted; to go on: herl-bench run --resume {stop.directory}", err=True)
         return 128 + stop.signal
     if not shown:
-        budget = run.config["budget"]
-        click.echo(
-            f"{run.directory} is finished, its {budget:,} tokens are spent: to go on from its end, pass a larger"
-            " --budget"
-        )
+        state = f"{run.directory} is finished, its {run.config['budget']:,} tokens are spent"
+        click.echo(f"{state}: to go on from its end, pass a larger --budget")
     return 0

@@ -1,5 +1,4 @@
-"""How a score is shown, wherever one stands: with its uncertainty, over how many of the items it is, what was
-undecided, and why.
+"""How a score is shown, wherever one stands: with its uncertainty, over how many items, and what was undecided.
 
 A score comes as a mapping with the fields of `Score`, as results files hold it; those of older versions lack some.
 """
@@ -37,8 +36,7 @@ integrity_option = click.option("--integrity", type=click.Choice(["shared", "spl
 
 
 def find_interval(score: Mapping[str, Any]) -> tuple[float, float] | None:
-    """95 % (Wilson) for a mean of zeros and ones, else None. Mean and standard error tell: only then is the variance n
-    p (1 - p) / (n - 1)."""
+    """95 % (Wilson) for a mean of zeros and ones, else None: only then is the variance n p (1 - p) / (n - 1)."""
     from herl_bench.comparison.statistics import share_interval
 
     value, stderr, items = score.get("value"), score.get("stderr"), score.get("items") or 0
@@ -93,10 +91,8 @@ def show_evaluations(evaluations: Mapping[str, Evaluation]) -> None:
         table = Table(title=title, caption=LEGEND)
         for column in ("", "value", "items"):
             table.add_column(column, justify="right" if column else "left")
-        rows = [
-            (name, score, format_items(score.items, evaluation.available), summary.shared)
-            for name, score in summary.metrics.items()
-        ]
+        counts = {name: format_items(score.items, evaluation.available) for name, score in summary.metrics.items()}
+        rows = [(name, score, counts[name], summary.shared) for name, score in summary.metrics.items()]
         rows += [(f"  {name}", score, str(score.items), 0) for name, score in summary.criteria.items()]
         sections = [rows]
         for label, group in (("on problems: ", summary.planted), ("", summary.families)):

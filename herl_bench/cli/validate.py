@@ -1,7 +1,6 @@
 """`herl-bench validate`: does every example's gold answer meet its own rubric, and is the task sound otherwise?
 
-Failing items are a finding about the data, not a failure of this command (MBPP is published with some), so it exits
-with 0; `--strict` makes it 1.
+Failing items are a finding about the data (MBPP is published with some): it exits with 0; `--strict` makes it 1.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from herl_bench.plugins import Host
 if TYPE_CHECKING:
     from herl_bench.experiment.validation import Validation
 
-ALIKE = 5
-"""Items that are listed for one and the same reason."""
+ALIKE = 5  # items that are listed for one and the same reason
 
 
 @click.command("validate")

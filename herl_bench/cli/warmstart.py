@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from herl_bench.experiment.resolve import find_metrics, find_rubric, find_template, open_sandbox
+from herl_bench.experiment.resolve import find_environment, open_sandbox
 from herl_bench.plugins import Host
-from herl_bench.types import Environment
 
 
 @click.command("warmstart")
@@ -57,8 +56,8 @@ def command(host: Host, task: str, output_dir: str, assignments: tuple[str, ...]
     config = build(WarmstartConfig, values, origin)
     chosen = host.get("task", task)
     with open_sandbox(host, chosen, sandbox) as box:
-        rubric, template, metrics = find_rubric(host, chosen), find_template(host, chosen), find_metrics(host, chosen)
-        record = warm_start(Environment(chosen, rubric, template, metrics, box), output_dir, config, _show_progress)
+        environment = dataclasses.replace(find_environment(host, chosen), sandbox=box)
+        record = warm_start(environment, output_dir, config, _show_progress)
     click.echo(f"{record['parameters']:,} parameters in {record['minutes']} minutes; saved in {output_dir}")
 
 
@@ -76,22 +75,18 @@ def _show_progress(row: Mapping[str, Any]) -> None:
         click.echo(f"{row['demonstrations']} demonstrations{extra}; vocabulary {row['vocab']}; {row['seconds']:.0f} s")
     elif "loss" in row:
         left = row["seconds"] / row["step"] * (row["steps"] - row["step"])
-        click.echo(
-            f"step {row['step']}/{row['steps']}  loss {row['loss']:.3f}  {row['seconds']:.0f} s, about {left / 60:.0f}"
-            " min left"
-        )
+        clock = f"{row['seconds']:.0f} s, about {left / 60:.0f} min left"
+        click.echo(f"step {row['step']}/{row['steps']}  loss {row['loss']:.3f}  {clock}")
     else:
         click.echo(_format_table(row["evaluation"]))
 
 
 def _format_table(evaluation: Mapping[str, Any]) -> str:
     def format_line(name: str, shares: Mapping[str, float | None]) -> str:
-        return f"  {name:<22}" + "".join(
-            f"{column} {'  -  ' if v is None else format(v, '.3f')}   " for column, v in shares.items()
-        )
+        cells = (f"{column} {'  -  ' if v is None else format(v, '.3f')}   " for column, v in shares.items())
+        return f"  {name:<22}{''.join(cells)}"
 
     rows = [format_line("right, greedy", evaluation["plain"]), format_line("right, sampled", evaluation["sampled"])]
     rows += [format_line(f"repaired, {level}", shares) for level, shares in evaluation["repaired"].items()]
-    return "\n".join(
-        [f"  on {evaluation['examples']} evaluation examples; cut off {evaluation['truncated']:.3f}", *rows]
-    )
+    title = f"  on {evaluation['examples']} evaluation examples; cut off {evaluation['truncated']:.3f}"
+    return "\n".join([title, *rows])

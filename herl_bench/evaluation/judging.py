@@ -11,8 +11,7 @@ from herl_bench.policy.answerer import Answer
 from herl_bench.rubric import judge
 from herl_bench.types import Environment, Example, HindsightTemplate, Judgement
 
-NO_TEMPLATE = HindsightTemplate("none", "", "")
-"""Of an environment in which responses are judged and never revised."""
+NO_TEMPLATE = HindsightTemplate("none", "", "")  # of an environment in which responses are judged and never revised
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,7 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
 
     def __init__(self, policy: Policy, *, seed: int | None = SEEDS[2]):
         super().__init__()
-        self.policy = policy
-        self.tokenizer = policy.tokenizer
-        self._device = policy.device
+        self.policy, self.tokenizer, self._device = policy, policy.tokenizer, policy.device
         self.finishes: dict[str, str] = {}  # how the response to a prompt ended; nothing of responses out of a cache
         self._generator = torch.Generator(device=policy.device)
         if seed is None:
@@ -77,16 +75,14 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
         if add_special_tokens is None and string.startswith(self.tokenizer.decode(self.prefix_token_id)):
             add_special_tokens = False
         given = {} if add_special_tokens is None else {"add_special_tokens": add_special_tokens}
-        ids: list[int] = self.tokenizer.encode(string, **given)
-        return ids
+        return list(self.tokenizer.encode(string, **given))
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         from jinja2 import TemplateError
 
         def render(turns: list[dict[str, str]]) -> str:
             more = {"add_generation_prompt": add_generation_prompt, "continue_final_message": not add_generation_prompt}
-            text: str = self.tokenizer.apply_chat_template(turns, tokenize=False, **more)
-            return text
+            return str(self.tokenizer.apply_chat_template(turns, tokenize=False, **more))
 
         def either() -> tuple[str, bool]:
             try:
@@ -110,10 +106,9 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
             how = read_gen_kwargs(requests[group[0]].args[1], self.tokenizer.decode(self.eot_token_id))
             room, stop = self.max_length - how.max_new_tokens, how.stop or ()
             if room < 1:
-                raise UsageError(
-                    f"max_gen_toks {how.max_new_tokens} leaves no room for a prompt: {self.policy.name} reads"
-                    f" {self.max_length} tokens in all; pass --gen_kwargs max_gen_toks=N"
-                )
+                fault = f"max_gen_toks {how.max_new_tokens} leaves no room for a prompt"
+                limit = f"{self.policy.name} reads {self.max_length} tokens in all"
+                raise UsageError(f"{fault}: {limit}; pass --gen_kwargs max_gen_toks=N")
             prompts = [self.tok_encode(requests[i].args[0])[-room:] or [self.prefix_token_id] for i in group]
 
             def keep(at: int, completion: Completion, group: list[int] = group, stop: Sequence[str] = stop) -> None:
@@ -141,10 +136,8 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
         rows: dict[tuple[int, ...], list[int]] = {}  # what the model reads, and whose requests it answers
         for i, (_, context, continuation) in enumerate(requests):
             if not continuation or len(continuation) > self.max_length:
-                raise UsageError(
-                    f"a continuation of {len(continuation)} tokens cannot be scored by a model that reads"
-                    f" {self.max_length}"
-                )
+                reader = f"a model that reads {self.max_length}"
+                raise UsageError(f"a continuation of {len(continuation)} tokens cannot be scored by {reader}")
             # a context of spaces alone has become part of the continuation
             read = (context or [self.prefix_token_id]) + continuation
             rows.setdefault(tuple(read[-(self.max_length + 1) : -1]), []).append(i)
@@ -194,12 +187,8 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
 
         windows, owner = [], []
         for i, request in enumerate(requests):
-            rolled = get_rolling_token_windows(
-                token_list=self.tok_encode(request.args[0]),
-                prefix_token=self.prefix_token_id,
-                max_seq_len=self.max_length,
-                context_len=1,
-            )
+            ids = self.tok_encode(request.args[0])
+            rolled = get_rolling_token_windows(ids, self.prefix_token_id, self.max_length, context_len=1)
             for window in map(make_disjoint_window, rolled):
                 windows.append((None, *window))
                 owner.append(i)

@@ -1,5 +1,4 @@
-"""Where we call lm-eval: run its tasks, named as there, on one of our policies, for the same results file as our own
-tasks.
+"""Where we call lm-eval: run its tasks, named as there, on one of our policies, for the same results file as ours.
 
 Left out: tasks that run the model's programs outside a sandbox.
 """
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from herl_bench.policy.load import Policy
 
 SEED_OPTIONS = ("random_seed", "numpy_random_seed", "torch_random_seed", "fewshot_random_seed")
-INVALID = "[invalid]"
-"""What lm-eval's filters give where they find no answer."""
+INVALID = "[invalid]"  # what lm-eval's filters give where they find no answer
 
 
 @dataclass(frozen=True)
@@ -126,8 +124,7 @@ def _shorten(error: BaseException) -> str:
 def run_tasks(
     policy: Policy, loaded: Loaded, options: Options
 ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
-    """Evaluate. Gives the parts of lm-eval's results that belong to the tasks (for `write_results`), and the samples of
-    each task.
+    """Evaluate. Gives the parts of lm-eval's results that belong to the tasks (for `write_results`), and their samples.
 
     Raises `UsageError` for options that do not fit, and `PluginError` where a task's own code fails.
     """
@@ -154,9 +151,8 @@ def run_tasks(
     samples = outcome.pop("samples")
     for rows in samples.values():
         for row in rows:
-            row["arguments"] = {
-                f"gen_args_{i}": {f"arg_{j}": a for j, a in enumerate(args)} for i, args in enumerate(row["arguments"])
-            }
+            named = [{f"arg_{j}": a for j, a in enumerate(args)} for args in row["arguments"]]
+            row["arguments"] = {f"gen_args_{i}": args for i, args in enumerate(named)}
             row["resps"], row["filtered_resps"] = sanitize_list(row["resps"]), sanitize_list(row["filtered_resps"])
             row["target"] = str(row["target"])
     wanted = ("results", "groups", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
@@ -173,10 +169,8 @@ def run_tasks(
 
 
 def measure_rates(samples: Sequence[Mapping[str, Any]], finishes: Mapping[str, str]) -> dict[str, Any]:
-    """What may make a score mean something else than it says: shares of empty responses, of such in which no filter
-    found an answer, and of such that were cut off (None where no response says how it ended). Empty for tasks that
-    compare likelihoods.
-    """
+    """What may make a score mean something else than it says: shares of empty responses, of those without an answer by
+    any filter, and of those cut off (None where none says how it ended). Empty for tasks that compare likelihoods."""
     by_item: dict[Any, list[Mapping[str, Any]]] = {}
     for row in samples:
         if isinstance(row["resps"][0][0], str):

@@ -4,8 +4,7 @@ lm-eval brings the model, the prompts go to it as they are, and every response i
 metrics, so that its results table has our metrics and one column per criterion. lm-eval knows one filter here, so a
 metric's own filter is part of its column: `exact_match` under `strict-match` is the column `exact_match_strict_match`.
 
-Where the items come from: `--metadata '{"data_dir": "DIR"}'`, else `HERL_BENCH_DATA`, else the hub; `synthetic` works
-for both of the first.
+Items come from `--metadata '{"data_dir": "DIR"}'`, else `HERL_BENCH_DATA` (either may be `synthetic`), else the hub.
 
 Left out: the task's instruction for chat models (lm-eval's `--system_instruction` is the place for it).
 """
@@ -64,8 +63,7 @@ def offer_documents(name: str, *, shots: bool = False) -> Callable[..., dict[str
     """For `custom_dataset`: a function that gives the task's evaluation items as the split `test`.
 
     It takes lm-eval's metadata: `data_dir` (a folder, `synthetic` or `hub`; `data` is the same) and `family`, to take
-    one family only.
-    shots: also give `SHOTS` training items as the split `train`, for few-shot prompts.
+    one family only. shots: also give `SHOTS` training items as the split `train`, for few-shot prompts.
     """
 
     def custom_dataset(data_dir: str = "", data: str = "", family: str = "", **metadata: Any) -> dict[str, Any]:
@@ -110,8 +108,7 @@ def _draw_training(name: str, place: str) -> tuple[Example, ...]:
 def judge_results(name: str) -> Callable[[Mapping[str, Any], Sequence[Any]], dict[str, float]]:
     """For `process_results`: a function from an item and its response to one number per column.
 
-    What could not be decided is left out; a metric of which more is better is then 0, so that lm-eval's mean is over
-    all items.
+    What could not be decided is left out; a metric of which more is better is 0: lm-eval's mean is over all items.
     """
 
     def process_results(doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, float]:

@@ -12,8 +12,7 @@ from herl_bench.evaluation.tally import Problem
 from herl_bench.plain_text import flatten
 from herl_bench.types import Environment
 
-TOLD = 3
-"""Kinds of problems that are told of."""
+TOLD = 3  # kinds of problems that are told of
 
 
 def describe_problems(problems: Mapping[str, Problem], responses: int, environment: Environment) -> list[str]:

@@ -5,8 +5,7 @@ or of the model's own words (`self`). With the gold answer (`oracle`) it is for 
 revision replaces its draft where the score by the criteria that need no gold answer does not fall, and never where it
 made one of them undecidable; the metric is looked at for the report alone.
 
-Left out: several revisions per draft, and going on with rounds that were killed: they start anew from the drafts (a
-server's kept answers aside).
+Left out: several revisions per draft. Rounds that were killed start anew (a server's kept answers aside).
 """
 
 from __future__ import annotations
@@ -52,8 +51,7 @@ class Round:
 
     metrics, reward: means over items. revised: drafts that there was something to say about. kept: of these, replaced.
     fixed: responses that were wrong as drafts of round 0 and are right now (primary metric). broken: those that were
-    right and are not any more, undecided ones among them.
-    tokens: generated in this round, critiques included.
+    right and are not any more, undecided ones among them. tokens: generated in this round, critiques included.
     """
 
     round: int
@@ -75,11 +73,8 @@ class Refinement:
 
     def as_json(self) -> dict[str, Any]:
         """For results files: the rounds, without the texts."""
-        return {
-            "critique": self.critique,
-            "critique_is": CRITIQUES[self.critique],
-            "rounds": [asdict(r) for r in self.rounds],
-        }
+        rounds = [asdict(r) for r in self.rounds]
+        return {"critique": self.critique, "critique_is": CRITIQUES[self.critique], "rounds": rounds}
 
     def lines(self) -> list[dict[str, Any]]:
         """One JSON object per revision, with the texts."""
@@ -114,8 +109,7 @@ def refine(
     rounds: int,
     critique: Critique,
 ) -> Refinement:
-    """Revise `drafts` (rows of `evaluate`) for so many rounds. settings: those the drafts were sampled with; revisions
-    are sampled alike.
+    """Revise `drafts` (rows of `evaluate`) for so many rounds. settings: of the drafts' sampling, and the revisions'.
 
     Every critique and revision has a seed of its own, made of the settings' seed, the item, the sample and the round.
     """
@@ -168,24 +162,14 @@ class _Reviser:
             return []
         template, rubric, drafts = self.environment.template, self.environment.rubric, [draft for draft, _ in told]
         prompts = [write_revision_prompt(template, row.example, answer.text, row.response) for row, answer in told]
-        rows = judge_responses(
-            self.environment,
-            [draft.example for draft in drafts],
-            self.ask("revision", prompts, drafts),
-            doc_ids=[draft.doc_id for draft in drafts],
-            samples=[draft.sample for draft in drafts],
-        )
-        return [
-            Revision(
-                self.round,
-                answer.text,
-                draft,
-                row,
-                is_replacement(rubric, row, draft),
-                answer.tokens + row.answer.tokens,
-            )
-            for (draft, answer), row in zip(told, rows, strict=True)
-        ]
+        examples, answers = [draft.example for draft in drafts], self.ask("revision", prompts, drafts)
+        doc_ids, samples = [draft.doc_id for draft in drafts], [draft.sample for draft in drafts]
+        rows = judge_responses(self.environment, examples, answers, doc_ids=doc_ids, samples=samples)
+        revisions = []
+        for (draft, answer), row in zip(told, rows, strict=True):
+            kept, tokens = is_replacement(rubric, row, draft), answer.tokens + row.answer.tokens
+            revisions.append(Revision(self.round, answer.text, draft, row, kept, tokens))
+        return revisions
 
     def criticise(self, batch: Sequence[Row]) -> list[Answer]:
         """One per draft; without text where there is nothing to say."""
@@ -211,10 +195,8 @@ def _describe_round(
     environment: Environment, number: int, rows: Sequence[Row], drafts: Sequence[Row], fresh: Sequence[Revision]
 ) -> Round:
     summary, primary = sum_up(rows, environment.rubric, environment.metrics), environment.metrics[0].key
-    pairs = [
-        (draft.judgement.metrics.get(primary), row.judgement.metrics.get(primary))
-        for draft, row in zip(drafts, rows, strict=True)
-    ]
+    values = ([row.judgement.metrics.get(primary) for row in version] for version in (drafts, rows))
+    pairs = list(zip(*values, strict=True))
     return Round(
         round=number,
         metrics=summary.metrics,

@@ -30,8 +30,7 @@ from herl_bench.evaluation.tally import Tally
 from herl_bench.policy.answerer import Answer
 from herl_bench.types import Environment, Example
 
-SLICE = 256
-"""Responses that a process takes at once."""
+SLICE = 256  # responses that a process takes at once
 WORTH_A_PROCESS = 512
 """So many responses are judged while a process starts; one that is run as a program takes far longer."""
 
@@ -106,10 +105,8 @@ def find_places(
             row = replace(row, key=len(places))
         example = source.find(row) if source else _read_own(row)
         if not allow_duplicates and not row.rollout and (before := first.setdefault(example.id, row.line)) != row.line:
-            raise DataError(
-                f"{row.where}: {example.id} was answered already in line {before}: keep one, or pass --allow_duplicates"
-                " to score them all"
-            )
+            remedy = "keep one, or pass --allow_duplicates to score them all"
+            raise DataError(f"{row.where}: {example.id} was answered already in line {before}: {remedy}")
         places.append(Place(row.line, row.start, row.size, len(row.answers), example.id, example if source else None))
     if not ids and source is not None and len(places) < len(source.evaluation):
         raise _describe_uneven(name or file, source, f"only {len(places)}")
@@ -117,10 +114,9 @@ def find_places(
 
 
 def _describe_uneven(file: str | Path, source: Items, rows: str) -> DataError:
-    return DataError(
-        f"{file}: no ids: rows need one of {', '.join(ID_FIELDS)}; without any there is one row per item, in their"
-        f" order, and {source.name} has {len(source.evaluation)} items, the file {rows} rows"
-    )
+    rule = f"rows need one of {', '.join(ID_FIELDS)}; without any there is one row per item, in their order"
+    counts = f"{source.name} has {len(source.evaluation)} items, the file {rows} rows"
+    return DataError(f"{file}: no ids: {rule}, and {counts}")
 
 
 def _read_own(row: Stored) -> Example:

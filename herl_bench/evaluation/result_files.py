@@ -75,8 +75,8 @@ def describe_task(
     original: int | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What a results file says of one task, by lm-eval's keys. task_hash: of its samples. original: items before any
-    limit. data: where they came from."""
+    """One task in a results file, by lm-eval's keys. task_hash: of its samples. original: items before any limit.
+    data: where they came from."""
     task, summary, settings, name = environment.task, evaluation.summary, evaluation.settings, environment.task.name
     directions = {metric.key: metric.higher_is_better for metric in environment.metrics}
     better = {key.rpartition(",")[0]: directions.get(key, True) for key in summary.metrics}
@@ -128,12 +128,10 @@ def write_results(
     settings: ResolvedSampling,
     started: float,
 ) -> Path:
-    """Write `results_<stamp>.json` of all `sections` (see `describe_task`; parts of lm-eval's own results fit too) and
-    give its path.
+    """Write `results_<stamp>.json` of all `sections` (see `describe_task`; parts of lm-eval's own results fit too).
 
     config: lm-eval's own keys go to its `config`, others to ours. facts: what else stands at the top (see
-    `describe_model`).
-    settings: of the first task. started: `time.time()` at the start.
+    `describe_model`). settings: of the first task. started: `time.time()` at the start.
     """
     merged: dict[str, Any] = {}
     for section in sections:

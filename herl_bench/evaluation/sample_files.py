@@ -21,14 +21,7 @@ from herl_bench.errors import DataError, UsageError
 from herl_bench.evaluation import result_files
 from herl_bench.evaluation.evaluate import Evaluation
 from herl_bench.evaluation.judging import Row
-from herl_bench.evaluation.result_files import (
-    NAMESPACE,
-    as_doc,
-    criterion_column,
-    generation_kwargs,
-    hash_text,
-    list_filters,
-)
+from herl_bench.evaluation.result_files import NAMESPACE, criterion_column, generation_kwargs, hash_text, list_filters
 from herl_bench.evaluation.scores import PASS_AT, choose_pass_metrics, fill_undecided, mean, pass_at_k
 from herl_bench.locate import find_version
 from herl_bench.policy.answerer import Answer, Answerer, ResolvedSampling
@@ -151,7 +144,7 @@ class SampleWriter:
     def _make_samples(self, rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
         """Of one item. lm-eval writes one row per item and filter; our own column goes with the first."""
         example, metrics = rows[0].example, self.environment.metrics
-        doc, prompt = as_doc(example), self.settings.prefix + example.prompt
+        doc, prompt = result_files.as_doc(example), self.settings.prefix + example.prompt
         if self.model is not None:
             prompt = self.model.reads(prompt, self.settings.instruction)
         responses = [row.response for row in rows]
@@ -194,22 +187,19 @@ class SampleWriter:
 
 
 def fingerprint(
-    identity: Mapping[str, Any],
-    environment: Environment,
-    settings: Mapping[str, Any],
-    items: str,
-    judging: Mapping[str, Any],
+    model: Mapping[str, Any], environment: Environment, asked: Mapping[str, Any], items: str, rules: Mapping[str, Any]
 ) -> str:
-    """Equal only where one evaluation can go on from the other's samples. identity: the model's. items: a digest."""
+    """Equal only where one evaluation can go on from the other's samples. model: its identity. asked: how it is, and
+    rules: how its answers are judged, besides the environment. items: a digest."""
     rubric = environment.rubric
     judged_by = [
         rubric.name,
         [(c.name, c.text, c.weight, repr(sorted(getattr(c.check, "keywords", {}).items()))) for c in rubric.criteria],
         [metric.key for metric in environment.metrics],
-        dict(judging),
+        dict(rules),
         find_version("herl-bench"),
     ]
-    everything = [identity, environment.task.name, judged_by, settings, items]
+    everything = [model, environment.task.name, judged_by, asked, items]
     return hash_text(json.dumps(everything, sort_keys=True, default=str))[:12]
 
 

@@ -1,8 +1,7 @@
 """How a model is asked: what a caller chooses (`Sampling`), and what that comes to for one model and task.
 
-Training asks by the same rules (`training/training_run.py`), so that a policy is evaluated as it was trained. A model
-with a chat template is told the task's instruction and ends its turn itself; any other continues a text, which a stop
-string ends.
+Training asks by the same rules (`training/training_run.py`): a policy is evaluated as it was trained. A model with a
+chat template is told the task's instruction and ends its turn itself; any other writes on until a stop string.
 
 Left out: few-shot examples as turns of a conversation, and another draw of them for each item.
 """
@@ -16,8 +15,7 @@ from dataclasses import dataclass
 from herl_bench.policy.answerer import Answer, Answerer, ResolvedSampling
 from herl_bench.types import Example, Task
 
-SEEDS = (0, 1234, 1234, 1234)
-"""lm-eval's own: Python, numpy, torch, few-shot."""
+SEEDS = (0, 1234, 1234, 1234)  # lm-eval's own: Python, numpy, torch, few-shot
 
 
 @dataclass(frozen=True)

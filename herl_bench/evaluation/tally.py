@@ -1,8 +1,7 @@
 """Sum up judged responses: a few numbers per item and no response are kept, so that parts can be tallied apart.
 
 A response whose metric could not be computed, or that a server did not give, is undecided (`scores.py` says what that
-counts). Pass rates of criteria are over what was decided, because whether a criterion applies is itself part of the
-verdict.
+counts). Pass rates of criteria are over what was decided: whether a criterion applies is part of the verdict.
 """
 
 from __future__ import annotations
@@ -19,28 +18,22 @@ from herl_bench.rubric import is_undecided
 from herl_bench.types import Metric, Rubric
 
 LOUD = 0.05
-MOST_PROBLEMS = 100
-"""Kinds of errors that are told apart; a plugin's messages may differ without end."""
+MOST_PROBLEMS = 100  # kinds of errors that are told apart; a plugin's messages may differ without end
 
 
 @dataclass(frozen=True)
 class Summary:
     """What a set of judged responses comes to.
 
-    metrics: by key `name,filter`, in the order they were given; with several responses to every item, pass@k stands
-    behind its metric.
+    metrics: by key `name,filter`, as given; with several responses to every item, pass@k stands behind its metric.
     criteria: pass rate over the items they apply to and were decided for.
     unparsed, truncated, empty, timed_out: share of the given responses without a final answer, cut off by the length
-        limit, without any text, whose program did not end in time. truncated is None where no response says how it
-        ended.
-    errors, error_rate: number and share of the responses that were not given, or with something that could not be
-    decided.
-    undecided: number of responses of which could not be told whether they are right (see `is_undecided`), those not
-    given among them.
+        limit (None where none says how it ended), without any text, whose program did not end in time.
+    errors, error_rate: number and share of responses not given, or with something that could not be decided.
+    undecided: number of responses, those not given among them, that may be right or wrong (see `is_undecided`).
     shared: number of responses with the integrity `shared`: their own objects had a word in the verdict.
-    shortened: number of prompts that did not fit the model.
-    families: per problem family, its primary metric. planted: the primary metric on `planted` and `plain` items, where
-    a world plants any.
+    shortened: number of prompts that did not fit the model. families: per problem family, its primary metric.
+    planted: the primary metric on `planted` and `plain` items, where a world plants any.
     """
 
     items: int
@@ -191,9 +184,8 @@ class Tally:
                 families.setdefault(str(item.family), []).append(item)
             if item.planted is not None:
                 planted.setdefault("planted" if item.planted else "plain", []).append(item)
-        numbers: dict[str, Any] = {
-            name: counts[name] for name in ("responses", "errors", "shortened", "undecided", "shared")
-        }
+        whole = ("responses", "errors", "shortened", "undecided", "shared")
+        numbers: dict[str, Any] = {name: counts[name] for name in whole}
         numbers |= {name: counts[name] / given for name in ("unparsed", "empty", "timed_out")}
         return Summary(
             **numbers,

@@ -13,8 +13,7 @@ from herl_bench.experiment.resolve import is_embedded
 from herl_bench.settings import RUN_SETTINGS, Settings, build
 from herl_bench.types import Method, Task
 
-CALL_OPTIONS = ("output_dir", "config", "resume", "allow_changed", "progress")
-"""Of `train`, besides settings."""
+CALL_OPTIONS = ("output_dir", "config", "resume", "allow_changed", "progress")  # of `train`, besides settings
 
 
 def build_settings(values: Mapping[str, Any], origin: Mapping[str, str]) -> Settings:

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from herl_bench.data.sources import Data
     from herl_bench.policy.answerer import Answerer, ResolvedSampling
 
-
 log = logging.getLogger("herl_bench")
 
 
@@ -354,9 +353,8 @@ def _open_items(task: Task, source: str, request: Request, run_items: int | None
     from herl_bench.data.sources import open_eval, select_items
 
     chosen, limit = (request.samples or {}).get(task.name), request.limit
-    opened = open_eval(
-        task, source, eval_items=None if chosen or isinstance(limit, float) else limit or run_items, **where
-    )
+    wanted = None if chosen or isinstance(limit, float) else limit or run_items
+    opened = open_eval(task, source, eval_items=wanted, **where)
     if isinstance(limit, float):
         return replace(opened, eval=select_items(opened.eval, ceil(limit * len(opened.eval))))
     if chosen and chosen[-1] >= len(opened.eval):

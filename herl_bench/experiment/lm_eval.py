@@ -93,8 +93,7 @@ class LmEvalTasks:
     @property
     def rates(self) -> Mapping[str, Mapping[str, Any]]:
         """Per task of generated answers, what may be wrong with them; see `evaluate.lm_eval_run.measure_rates`."""
-        found: Mapping[str, Mapping[str, Any]] = self.section.get(NAMESPACE, {}).get("rates", {})
-        return found
+        return dict(self.section.get(NAMESPACE, {}).get("rates", {}))
 
     def describe_config(self, *, alone: bool) -> dict[str, Any]:
         """For lm-eval's `config`. alone: no task of our own is in the results, whose settings would stand there."""
@@ -112,8 +111,6 @@ class LmEvalTasks:
 
 
 def _describe_rates(name: str, found: Mapping[str, Any]) -> str:
-    shares = (
-        f"{rate} {'unknown' if found[rate] is None else format(found[rate], '.1%')}"
-        for rate in ("truncated", "empty", "unparsed")
-    )
+    rates = [(rate, found[rate]) for rate in ("truncated", "empty", "unparsed")]
+    shares = [f"{rate} {'unknown' if share is None else format(share, '.1%')}" for rate, share in rates]
     return f"{name}: {found['responses']} responses: {', '.join(shares)}"

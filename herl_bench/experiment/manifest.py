@@ -24,21 +24,9 @@ if TYPE_CHECKING:
     from herl_bench.training.training_run import TrainingRun
 
 log = logging.getLogger("herl_bench")
-LIBRARIES = (
-    "torch",
-    "transformers",
-    "tokenizers",
-    "accelerate",
-    "trl",
-    "datasets",
-    "numpy",
-    "pluggy",
-    "jinja2",
-    "bm25s",
-)
+LIBRARIES = "torch transformers tokenizers accelerate trl datasets numpy pluggy jinja2 bm25s"
 TRAIN_HASHED = 200
-"""Training items whose digest is kept: the first in the run's own order, which hangs on every file, on the seed and on
-the reader."""
+"""Training items whose digest is kept: the first in the run's own order, which hangs on files, seed and reader."""
 COMPARED: Mapping[str, Sequence[str]] = {
     "settings": (),
     "data": ("sha256", "items_sha256"),
@@ -48,23 +36,22 @@ COMPARED: Mapping[str, Sequence[str]] = {
 }
 """What a resumed run must find as it was; every entry of a part where none is named."""
 NO_SETTINGS = {"model", "data", "rubric", "template", "budget", "report_to", "trust_remote_code"}
+"""What has a hash of its own or may be a path of this machine, the budget, and what no result hangs on."""
 VERSIONS: Mapping[str, Sequence[str]] = {"herl_bench": (), "python": (), "libraries": ()}
 """What may differ with a note: the bytes may then too."""
 
 
 def build_manifest(run: TrainingRun, host: Host, command: str) -> dict[str, Any]:
     """Versions, plugins, hardware, data, base model and command."""
+    shared = {name: value for name, value in asdict(run.settings).items() if name not in NO_SETTINGS}
     return {
         "herl_bench": find_version("herl-bench"),
         "command": command,
         "python": platform.python_version(),
-        "libraries": {name: version for name in LIBRARIES if (version := find_version(name))},
-        "plugins": [
-            {"name": p.name, "distribution": p.distribution, "version": p.version, "error": p.error}
-            for p in host.plugins
-        ],
+        "libraries": {name: version for name in LIBRARIES.split() if (version := find_version(name))},
+        "plugins": [asdict(plugin) for plugin in host.plugins],
         "hardware": describe_hardware(),
-        "settings": _list_settings(run),
+        "settings": {**shared, **asdict(run.config)},
         "data": {
             "source": run.data.source,
             "sha256": dict(run.data.fingerprint),
@@ -153,24 +140,19 @@ def continue_manifest(run: TrainingRun, now: dict[str, Any], allow_changed: bool
     except FileNotFoundError:
         if checkpoint is None or allow_changed:
             return now
-        raise UsageError(
-            f"{place} is gone, so nobody knows what the run was begun with: put it back, or pass --allow_changed"
-        ) from None
+        unknown = "so nobody knows what the run was begun with"
+        raise UsageError(f"{place} is gone, {unknown}: put it back, or pass --allow_changed") from None
     except (OSError, ValueError, RecursionError, TypeError, KeyError, AttributeError):
         if allow_changed:
             return now
         raise UsageError(f"{place} cannot be read: put it back, or pass --allow_changed to write it anew") from None
     if changed and not allow_changed:
         words = "; ".join(_describe_change(row) for row in changed)
-        raise UsageError(
-            f"{run.directory} was begun with other things: {words}: put them back, or pass --allow_changed to go on"
-            " all the same"
-        )
+        remedy = "put them back, or pass --allow_changed to go on all the same"
+        raise UsageError(f"{run.directory} was begun with other things: {words}: {remedy}")
     for row in versions:
-        log.warning(
-            "note: since this run began, %s: its bytes may differ from those of one that never stopped",
-            _describe_change(row),
-        )
+        effect = "its bytes may differ from those of one that never stopped"
+        log.warning("note: since this run began, %s: %s", _describe_change(row), effect)
     changes = [{**row, "step": parse_step(checkpoint)} for row in (*changed, *versions)]
     return {**began, "changed": [*began.get("changed", []), *changes]} if changes else began
 
@@ -190,19 +172,11 @@ def _flatten(manifest: Mapping[str, Any], compared: Mapping[str, Sequence[str]])
             continue
         for key in [key for key in keys or held if key in held]:
             value = held[key]
-            flat |= (
-                {f"{part} {key} {name}": v for name, v in value.items()}
-                if isinstance(value, Mapping)
-                else {f"{part} {key}": value}
-            )
+            if isinstance(value, Mapping):
+                flat |= {f"{part} {key} {name}": v for name, v in value.items()}
+            else:
+                flat[f"{part} {key}"] = value
     return flat
-
-
-def _list_settings(run: TrainingRun) -> dict[str, Any]:
-    """What the result hangs on besides the budget and what has a hash of its own; nothing that may be a path of this
-    machine."""
-    shared = {name: value for name, value in asdict(run.settings).items() if name not in NO_SETTINGS}
-    return {**shared, **asdict(run.config)}
 
 
 def _digest(value: Any) -> str:

@@ -6,7 +6,6 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ from herl_bench.types import Environment, HindsightTemplate, Metric, Rubric, San
 if TYPE_CHECKING:
     from herl_bench.policy.answerer import Answerer
     from herl_bench.policy.load import Policy
-
 
 log = logging.getLogger("herl_bench")
 
@@ -50,19 +48,8 @@ def find_metrics(host: Host, task: Task) -> list[Metric]:
 
 def find_environment(host: Host, task: Task, rubric: str = "", template: str = "") -> Environment:
     """All that a task is judged by, but no sandbox yet. rubric, template: names; the task's own where empty."""
-    return Environment(
-        task, find_rubric(host, task, rubric), find_template(host, task, template), find_metrics(host, task)
-    )
-
-
-@contextmanager
-def open_environment(
-    host: Host, task: Task, *, rubric: str = "", template: str = "", sandbox: str = "default", integrity: str = "shared"
-) -> Iterator[Environment]:
-    """The same with the named sandbox, open for the length of the block where the task runs code."""
-    environment = find_environment(host, task, rubric, template)
-    with open_sandbox(host, task, sandbox, integrity) as box:
-        yield replace(environment, sandbox=box)
+    chosen, guidance = find_rubric(host, task, rubric), find_template(host, task, template)
+    return Environment(task, chosen, guidance, find_metrics(host, task))
 
 
 def warn_of_problems(host: Host) -> None:
@@ -72,8 +59,7 @@ def warn_of_problems(host: Host) -> None:
 
 
 def is_embedded(model: str) -> bool:
-    """Is it a task's embedded policy, or another that `herl-bench warmstart` made? They are small, and learn at higher
-    rates."""
+    """Is it a task's embedded policy, or another of `herl-bench warmstart`? Small ones learn at higher rates."""
     return model == "tiny" or (Path(model) / "warmstart.json").is_file()
 
 
@@ -86,21 +72,18 @@ def load_named_policy(task: Task | None, model: str, *, trust_remote_code: bool 
 
     if model == "tiny":
         if task is None:
-            raise UsageError(
-                "--model tiny is another policy for each of our own tasks: name a checkpoint folder or a run"
-            )
+            many = "another policy for each of our own tasks"
+            raise UsageError(f"--model tiny is {many}: name a checkpoint folder or a run")
         if task.policy is None or not (task.policy / "config.json").is_file():
-            raise UsageError(
-                f"task {task.name!r} has no embedded policy: pass --model with a checkpoint folder or a hub id"
-            )
+            remedy = "pass --model with a checkpoint folder or a hub id"
+            raise UsageError(f"task {task.name!r} has no embedded policy: {remedy}")
         policy = load_policy(str(task.policy))
     else:
         if model == "openai":
             raise UsageError("--model openai is a server: it can be evaluated (herl-bench eval), not trained")
         inside = RunFiles(Path(model)).final
-        policy = load_policy(
-            str(inside) if (inside / "config.json").is_file() else model, trust_remote_code=trust_remote_code
-        )
+        place = str(inside) if (inside / "config.json").is_file() else model
+        policy = load_policy(place, trust_remote_code=trust_remote_code)
     policy.name = model
     return policy
 
@@ -129,8 +112,7 @@ def find_answerer(
 
 @contextmanager
 def open_sandbox(host: Host, task: Task, name: str = "default", integrity: str = "shared") -> Iterator[Any]:
-    """The named sandbox, open, where the task runs code; else None. Raises `NoSandbox` where nothing here can do it
-    safely."""
+    """The named sandbox, open, where the task runs code; else None. Raises `NoSandbox` where that is not safe here."""
     if not task.needs_sandbox:
         yield None
         return
@@ -147,7 +129,6 @@ def find_sandbox(host: Host, name: str = "default", integrity: str = "shared") -
     try:
         inspect.signature(provider.open).bind(integrity=integrity)
     except (TypeError, ValueError):
-        raise UsageError(
-            f"integrity={integrity}: the sandbox {name!r} has no such option: leave it out, or name another sandbox"
-        ) from None
+        remedy = "leave it out, or name another sandbox"
+        raise UsageError(f"integrity={integrity}: the sandbox {name!r} has no such option: {remedy}") from None
     return partial(provider.open, integrity=integrity)

@@ -3,9 +3,8 @@
     found = herl_bench.score("samples.jsonl", "gsm8k")
     found = herl_bench.score([{"id": "gsm8k/test/0", "response": "#### 18"}], "gsm8k", data="…")
 
-Items come from `data`; else from the source in the config.yaml of the run that the file lies in; else from the rows
-themselves, where they carry them whole; else from HERL_BENCH_DATA; else from the synthetic world. `herl-bench score`
-calls exactly this.
+Items come from `data`; else from the source in the config.yaml of the run that the file lies in; else from the rows,
+where they carry them whole; else from HERL_BENCH_DATA; else from the synthetic world. `herl-bench score` calls this.
 """
 
 from __future__ import annotations
@@ -37,8 +36,7 @@ from herl_bench.runs import Rows, RunFiles, read_config
 from herl_bench.saving import writing
 from herl_bench.types import Environment, Task
 
-FIRST = 5
-"""Missing items that are named."""
+FIRST = 5  # missing items that are named
 
 
 @dataclass(frozen=True)
@@ -108,10 +106,9 @@ def score(
             try:
                 text = "".join(json.dumps(dict(row)) + "\n" for row in responses)
             except (TypeError, ValueError):
-                raise UsageError(
-                    "responses: a file, or rows that JSON can hold, each with an id and a response: of a run,"
-                    " run.rollouts; of a DataFrame, frame.to_dict('records')"
-                ) from None
+                what = "a file, or rows that JSON can hold, each with an id and a response"
+                where = "of a run, run.rollouts; of a DataFrame, frame.to_dict('records')"
+                raise UsageError(f"responses: {what}: {where}") from None
             Path(file).write_text(text, encoding="utf-8")
         found = carry_out(load_host(), Request(file=file, name=name, **asked))
     found.check()
@@ -137,17 +134,15 @@ def carry_out(host: Host, request: Request) -> Evaluation:
     sandbox = partial(find_sandbox(host, request.sandbox, integrity), workers=1) if task.needs_sandbox else None
     tally, rows = Tally(environment.rubric, environment.metrics, request.pass_at or PASS_AT), Rows()
     with ExitStack() as stack:
-        lines = stack.enter_context(as_lines(request.file))
+        file = stack.enter_context(as_lines(request.file))
         items = cache(partial(_find_items, task, request, run))
-        own = not (request.data or run or request.require_all)
-        source, places = find_places(
-            lines, items, own=own, allow_duplicates=request.allow_duplicates, name=request.called
-        )
+        own, name = not (request.data or run or request.require_all), request.called
+        source, places = find_places(file, items, own=own, allow_duplicates=request.allow_duplicates, name=name)
         available = _count_available(places, items() if items.cache_info().currsize else None, request)
         if request.pass_at:
-            _check_pass_at(places, request.pass_at[-1], request.called)
+            _check_pass_at(places, request.pass_at[-1], name)
         wants_rows = bool(request.output_path) or request.keep_rows
-        job = Job(lines, places, environment, sandbox, rows=wants_rows, pass_at=tally.pass_at)
+        job = Job(file, places, environment, sandbox, rows=wants_rows, pass_at=tally.pass_at)
         write = stack.enter_context(writing(Path(request.output_path))) if request.output_path else None
         advance = stack.enter_context(open_bar(task.name, len(places), request.progress))
         for count, part, made in rescore(job, request.jobs or len(os.sched_getaffinity(0))):

@@ -3,8 +3,7 @@
     run = herl_bench.train(task="gsm8k", method="herl", budget="100k", learning_rate=1e-4)
     run = herl_bench.train(resume=run.directory, budget="200k")
 
-Everything that can be wrong with what was asked for is found before a folder is made. `herl-bench run` calls exactly
-this.
+All that can be wrong with what was asked for is found before a folder is made. `herl-bench run` calls exactly this.
 """
 
 from __future__ import annotations
@@ -41,8 +40,7 @@ if TYPE_CHECKING:
     from herl_bench.data.sources import Data
     from herl_bench.training.training_run import TrainingRun
 
-Display = Callable[["TrainingRun"], RunProgress]
-"""Opens a display of a run; see `progress.py`."""
+Display = Callable[["TrainingRun"], RunProgress]  # opens a display of a run; see `progress.py`
 
 
 class Interrupted(KeyboardInterrupt):
@@ -192,36 +190,25 @@ def _train(host: Host, request: Request, options: _Options) -> Run:
         environment = replace(environment, sandbox=sandbox)
         run = TrainingRun(directory, settings, environment, method, config, data, policy, Budget(settings.budget))
         run.resuming = options.resume is not None
-        _carry_out(host, run, options)
+        with _restore_caller_state():
+            _begin(host, run, options)
+            _work(host, run, options.progress)
     return Run(directory)
 
 
 def _open_data(task: Task, settings: Settings) -> Data:
     from herl_bench.data.sources import open_data
 
-    data = open_data(
-        task,
-        settings.data,
-        embedded=settings.model == "tiny",
-        seed=settings.seed,
-        eval_items=settings.eval_items,
-        difficulty=settings.difficulty,
-    )
+    wanted: dict[str, Any] = {name: getattr(settings, name) for name in ("seed", "eval_items", "difficulty")}
+    data = open_data(task, settings.data, embedded=settings.model == "tiny", **wanted)
     if settings.problems and data.source != "synthetic":
-        raise UsageError(
-            f"problems={settings.problems}: only the synthetic world says which problems are planted: leave it out"
-        )
+        why = "only the synthetic world says which problems are planted"
+        raise UsageError(f"problems={settings.problems}: {why}: leave it out")
     return data
 
 
-def _carry_out(host: Host, run: TrainingRun, options: _Options) -> None:
-    """Evaluate, train, evaluate, write the page, and tell the plugins. Raises `Interrupted`."""
-    with _restore_caller_state():
-        _begin(host, run, options)
-        _work(host, run, options.progress)
-
-
 def _work(host: Host, run: TrainingRun, wanted: bool | Display | None) -> None:
+    """Evaluate, train, evaluate, write the page, and tell the plugins. Raises `Interrupted`."""
     display = wanted(run) if callable(wanted) else open_run_progress(run, wanted)
 
     def on_step(row: dict[str, Any], rollouts: Sequence[Any]) -> None:
@@ -279,10 +266,8 @@ def _evaluate_and_train(run: TrainingRun, display: RunProgress) -> None:
 
 def _describe_start(run: TrainingRun) -> str:
     data = "synthetic problems" if run.data.source == "synthetic" else run.data.source
-    text = (
-        f"{run.task.name}: {run.method.name} on {data}, {run.budget.tokens:,} tokens, model {run.settings.model};"
-        f" writing {run.directory}"
-    )
+    text = f"{run.task.name}: {run.method.name} on {data}, {run.budget.tokens:,} tokens, model {run.settings.model}"
+    text += f"; writing {run.directory}"
     if run.data.source == "synthetic" and run.task.world and run.task.world.planted:
         text += f"\nPlanted: {run.task.world.planted}"
     return text
@@ -322,8 +307,7 @@ def _finish_step_on_signal(run: TrainingRun, display: RunProgress, signals: list
     """The first Ctrl-C, SIGTERM or SIGHUP ends the run after this step with a checkpoint; a second Ctrl-C or SIGTERM
     ends it at once. Python lets only the main thread hear of signals: in another one nothing is caught.
 
-    signals: gets their numbers. A terminal that goes away sends SIGHUP more than once. Under `nohup` it is ignored, and
-    stays so.
+    signals: gets their numbers. A terminal that goes away repeats SIGHUP. Under `nohup` that is ignored, and stays so.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

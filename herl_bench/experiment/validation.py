@@ -1,8 +1,7 @@
 """Is a task sound? Does every example's gold answer meet its own rubric?
 
-An item fails where any criterion is unmet or cannot be decided, or where the primary metric calls its gold answer
-wrong; it is listed once, with the first reason. An example that no file can hold, or that a check cannot decide, fails;
-the reason names the check's function.
+An item fails where any criterion is unmet or cannot be decided, where the primary metric calls its gold answer wrong,
+or where no file can hold it; it is listed once, with the first reason, and the check's function if that cannot decide.
 
 Problems are of the task: ids that come twice, metrics and final answers that cannot be computed, a template that cannot
 be rendered, and guidance that gives the final answer away.
@@ -28,8 +27,7 @@ from herl_bench.rubric import judge
 from herl_bench.types import Environment, Example, Judgement, Metric, Rubric, Task
 
 CHUNK = 256
-GUIDED = 16
-"""Examples of a split that guidance is tried on."""
+GUIDED = 16  # examples of a split that guidance is tried on
 
 
 @dataclass
@@ -76,11 +74,8 @@ def _list_splits(task: Task, source: str, items: int) -> dict[str, Callable[[], 
         return {"train": partial(task.hub, "train"), "eval": partial(task.hub, "eval")}
     world = task.world
     assert world is not None
-    streams = {
-        "train": world.examples("train", 0, world.difficulty),
-        "eval": world.examples("eval", EVAL_SEED, world.difficulty),
-    }
-    return {split: partial(islice, stream, items) for split, stream in streams.items()}
+    train, test = world.examples("train", 0, world.difficulty), world.examples("eval", EVAL_SEED, world.difficulty)
+    return {"train": partial(islice, train, items), "eval": partial(islice, test, items)}
 
 
 def find_repeated_ids(examples: Sequence[Example], split: str, seen: dict[str, str]) -> Iterator[str]:

@@ -12,8 +12,7 @@ class Answer:
     """One response.
 
     finish: `eos`, `stop` (a stop string; servers call both so) or `length` (cut off), or a server's own word; empty
-    where unknown.
-    tokens: how many were generated. dropped: prompt tokens that did not fit the model and were left out.
+    where unknown. tokens: how many were generated. dropped: prompt tokens that did not fit the model and were left out.
     error: why there is no response, in one line; then `text` is empty and says nothing about the model.
     """
 
@@ -46,8 +45,7 @@ def cut_at_stop(text: str, stop: Sequence[str]) -> str:
 
 
 class Answerer(Protocol):
-    """chat: does it end its own turn? Then it is told the task's instruction, and gets no stop strings. batch_size:
-    prompts at once."""
+    """chat: does it end its own turn? It is told the task's instruction, and no stop strings. batch_size: prompts."""
 
     name: str
     batch_size: int

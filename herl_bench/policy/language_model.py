@@ -17,8 +17,7 @@ from herl_bench.plain_text import flatten
 if TYPE_CHECKING:
     import torch
 
-CHAT_SECONDS, CHAT_MEGABYTES = 10.0, 1024
-"""What rendering one batch of conversations may take."""
+CHAT_SECONDS, CHAT_MEGABYTES = 10.0, 1024  # what rendering one batch of conversations may take
 
 
 @dataclass
@@ -70,8 +69,7 @@ class LanguageModel:
         return rows if self.chat or bos is None else [[bos, *row] for row in rows]
 
     def decode(self, ids: Sequence[int]) -> str:
-        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def reads(self, prompt: str, instruction: str) -> str:
         """The text of `encode`, without the BOS that it puts before a plain prompt."""
@@ -102,5 +100,4 @@ class LanguageModel:
         return self._render([user])
 
     def _render(self, turns: list[dict[str, str]]) -> str:
-        text: str = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        return text
+        return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))

@@ -1,9 +1,8 @@
 """Load any causal language model of transformers as a policy: a checkpoint folder or a hub id.
 
-What is made sure of here, so that nobody after has to: float32 on the CPU, dropout off
-everywhere (log-probs must not depend on the weather), padding on the left with a token that is not EOS, no randomly
-initialised weights, and one clear line for everything that can be wrong with a path. Left out: quantisation, adapters
-(merge them first), encoder-decoder models.
+What is made sure of here: float32 on the CPU, dropout off everywhere (log-probs must not depend on the weather),
+padding on the left with a token that is not EOS, no randomly initialised weights, and one clear line for everything
+that can be wrong with a path. Left out: quantisation, adapters (merge them first), encoder-decoder models.
 """
 
 from __future__ import annotations
@@ -26,14 +25,7 @@ from herl_bench.policy.generation import generate
 from herl_bench.policy.language_model import LanguageModel
 from herl_bench.saving import SUMS, find_damage
 
-TOKENIZER_FILES = [
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "vocab.json",
-    "vocab.txt",
-    "spiece.model",
-]
+TOKENIZER_FILES = "tokenizer.json tokenizer.model tokenizer_config.json vocab.json vocab.txt spiece.model"
 
 
 @dataclass
@@ -72,8 +64,7 @@ class Policy(LanguageModel):
 def load_policy(path_or_id: str | Path, *, trust_remote_code: bool = False) -> Policy:
     """A policy from a checkpoint folder or a hub id, on the CPU in float32.
 
-    trust_remote_code: run the Python code that the folder or the hub's repository brings along; else a model that needs
-    it is refused.
+    trust_remote_code: run Python code that comes with the model; else one that needs it is refused.
 
     Raises `UsageError` where the folder, its config, its weights or its tokenizer cannot be used.
     """
@@ -103,8 +94,8 @@ def _find_folder(place: str) -> Path | None:
             inside = folder / "final"
             hint = f"did you mean {inside}?" if (inside / "config.json").is_file() else "that is no checkpoint folder"
             raise UsageError(f"model {place}: no config.json in it: {hint}")
-        if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-            lacks = f"no tokenizer in it (looked for {', '.join(TOKENIZER_FILES)})"
+        if not any((folder / name).is_file() for name in TOKENIZER_FILES.split()):
+            lacks = f"no tokenizer in it (looked for {', '.join(TOKENIZER_FILES.split())})"
             raise UsageError(f"model {place}: {lacks}: save the tokenizer there too")
         if fault := find_damage(folder):
             remedy = f"restore the folder, or delete {folder / SUMS} if that change was meant"
@@ -131,10 +122,9 @@ def _explain(source: str, what: str, of_hub: type[Exception] | tuple[()] = ()) -
         yield
     except Exception as error:
         if "trust_remote_code" in str(error):  # transformers says so in many words
-            raise UsageError(
-                f"model {source}: it brings Python code of its own (auto_map), which is not run unless you ask for it: "
-                "read that code, then pass --trust_remote_code if you trust it"
-            ) from None
+            what = "it brings Python code of its own (auto_map), which is not run unless you ask for it"
+            remedy = "read that code, then pass --trust_remote_code if you trust it"
+            raise UsageError(f"model {source}: {what}: {remedy}") from None
         if isinstance(error, of_hub):
             raise _explain_hub(source, error) from None
         raise UsageError(f"model {source}: {what}: {flatten(str(error))[:200]}") from None
@@ -211,8 +201,7 @@ def _ensure_padding(model: Any, tokenizer: Any) -> None:
     """A padding token that is not EOS: trained on, EOS must mean the end and nothing else.
 
     An unused special token is taken where there is one; else one is added, and the embedding grows only if it has no
-    spare row (many published models have). A grown row starts at the mean of the others, so that it is as improbable as
-    any.
+    spare row (many published models have). A grown row starts at the mean of the others: as improbable as any.
     """
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         taken = {tokenizer.eos_token, tokenizer.bos_token}

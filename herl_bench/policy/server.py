@@ -6,10 +6,8 @@ Several requests run at once, within a rate limit if one is set; what fails is a
 long as the server asks for. Every answer goes into a file as it arrives, so that nothing is asked twice. What can go
 wrong is of three kinds:
 
-* the server is gone, or refuses everything (no such model, wrong key): `ServerError`, and the evaluation stops with one
-line;
-* one request fails for good (garbage, status 500, too long a prompt): an `Answer` with `error`, never an empty
-response;
+* the server is gone, or refuses everything (no such model, wrong key): `ServerError`, which ends the evaluation;
+* one request fails for good (garbage, status 500, too long a prompt): an `Answer` with `error`, never an empty one;
 * a pause helps (status 429, 503, a dropped connection): nobody notices.
 
 Left out: streaming, tools, images, log-probs, several choices per request.
@@ -44,13 +42,9 @@ if TYPE_CHECKING:
 LONGEST_PAUSE = 60.0
 LONGEST_WAIT = 300.0
 """A server that asks for more seconds than this is better asked again later, by whoever started the evaluation."""
-MOST_BODY = 1 << 24
-"""Bytes of a reply; what is longer is no answer. Replies are asked for uncompressed, so these are the bytes that come
-over the line, too."""
-SHOWN = 200
-"""Characters of a server's words that an error shows."""
-MOST_STOPS = 4
-"""OpenAI's limit; the others are cut here."""
+MOST_BODY = 1 << 24  # bytes of a reply, which is asked for uncompressed; what is longer is no answer
+SHOWN = 200  # characters of a server's words that an error shows
+MOST_STOPS = 4  # OpenAI's limit; the others are cut here
 MOST_FINISH = 40
 HOPELESS = 16
 """Where at least so many requests are made at once and every one fails, going on would only collect errors."""
@@ -105,10 +99,8 @@ def open_server(values: Mapping[str, Any]) -> Server:
         if not key:
             raise UsageError(f"--model_args api_key_env={config.api_key_env}: that environment variable is not set")
         if not (key.isascii() and key.isprintable()):
-            name = config.api_key_env
-            raise UsageError(
-                f"--model_args api_key_env={name}: that variable holds more than letters, digits and signs"
-            )
+            fault = "that variable holds more than letters, digits and signs"
+            raise UsageError(f"--model_args api_key_env={config.api_key_env}: {fault}")
     _check_address(config.base_url)
     return Server(config)
 
@@ -128,8 +120,7 @@ class Server:
     """See `herl_bench.policy.answerer.Answerer`."""
 
     def __init__(self, config: ServerConfig):
-        self.config, self.name = config, config.model
-        self.batch_size = max(64, 4 * config.concurrency)
+        self.config, self.name, self.batch_size = config, config.model, max(64, 4 * config.concurrency)
         self._known: dict[str, Answer] = {}
         self._file: Path | None = None
         self._next = 0.0  # when the next request may be made, by time.monotonic()
@@ -168,24 +159,13 @@ class Server:
 
     def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
         temperature, stop = sampling.temperature, sampling.stop
-        how: dict[str, Any] = {
-            "model": self.config.model,
-            "max_tokens": sampling.max_new_tokens,
-            "temperature": temperature,
-        }
-        how |= {"stop": list(stop)[:MOST_STOPS]} if stop else {}
-        bodies = [
-            {
-                **how,
-                **(
-                    {"messages": self._build_messages(prompt, sampling.instruction)}
-                    if self.chat
-                    else {"prompt": prompt}
-                ),
-                **({"seed": seed} if temperature > 0 else {}),
-            }
-            for prompt, seed in zip(prompts, seeds, strict=True)
-        ]
+        how: dict[str, Any] = {"model": self.config.model, "max_tokens": sampling.max_new_tokens}
+        how |= {"temperature": temperature, **({"stop": list(stop)[:MOST_STOPS]} if stop else {})}
+        bodies = []
+        for prompt, seed in zip(prompts, seeds, strict=True):
+            messages = self._build_messages(prompt, sampling.instruction)
+            given = {"messages": messages} if self.chat else {"prompt": prompt}
+            bodies.append({**how, **given, **({"seed": seed} if temperature > 0 else {})})
         asked = [json.dumps([self.identity, body], sort_keys=True) for body in bodies]
         keys = [hashlib.sha256(text.encode()).hexdigest() for text in asked]
         wanted = {key: body for key, body in zip(keys, bodies, strict=True) if key not in self._known}

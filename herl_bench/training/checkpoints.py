@@ -66,8 +66,7 @@ def list_checkpoints(directory: Path) -> list[Path]:
 
 
 def find_whole_checkpoint(directory: Path) -> Path | None:
-    """The newest checkpoint; None where there is none. Raises `UsageError` where it cannot be gone on from, with what
-    can be done instead."""
+    """The newest checkpoint, or None. Raises `UsageError`, with a remedy, where it cannot be gone on from."""
     found = list_checkpoints(directory)
     if not found or not (fault := _find_fault(directory, found[-1])):
         return found[-1] if found else None
@@ -90,19 +89,16 @@ def _find_fault(directory: Path, checkpoint: Path) -> str:
     if harm := find_damage(checkpoint):
         return harm
     try:
-        logs = read_sums(checkpoint).get("logs") or {
-            name: {"bytes": n} for name, n in _read_state(checkpoint)["written"].items()
-        }
+        logs = read_sums(checkpoint).get("logs")
+        logs = logs or {name: {"bytes": n} for name, n in _read_state(checkpoint)["written"].items()}
     except UsageError as error:
         return str(error)
     for name, log in logs.items():
         path, wanted = directory / name, log["bytes"]
         if (there := measure_size(path)) < wanted:
-            what = (
-                f"holds {there:,} of the {wanted:,} bytes that it counts on"
-                if path.exists()
-                else f"is gone, with the {wanted:,} bytes of it"
-            )
+            what = f"holds {there:,} of the {wanted:,} bytes that it counts on"
+            if not path.exists():
+                what = f"is gone, with the {wanted:,} bytes of it"
             return f"{name} {what} (put the file back where there is a copy)"
         if "sha256" in log and digest_prefix(path, wanted).hexdigest() != log["sha256"]:
             return f"{name} was changed after it was written (put the file back where there is a copy)"

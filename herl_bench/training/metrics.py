@@ -110,8 +110,7 @@ METRICS: Mapping[str, str] = {
 COUNTERS = ("rollouts", "reward_calls", "optimizer_steps", "forward_tokens", "trained_tokens")
 """The fields that a budget counts under the same names."""
 
-CLOCK = ("wall_s", "tokens_per_s", "seconds")
-"""The fields that differ between two runs of the same seed."""
+CLOCK = ("wall_s", "tokens_per_s", "seconds")  # the fields that differ between two runs of the same seed
 
 
 def order_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,8 +155,7 @@ def describe_step(run: TrainingRun, step: int, rollouts: Sequence[Rollout], cloc
 
 
 def mean_metric(run: TrainingRun, rollouts: Sequence[Rollout]) -> float | None:
-    """Of the primary metric; the undecided count as in an evaluation: 0, or the worst where that is below, or left out
-    where lower is better."""
+    """Of the primary metric; the undecided count as in an evaluation (see `fill_undecided`)."""
     primary = run.metrics[0]
     values = [r.judgement.metrics.get(primary.key) for r in rollouts]
     return mean(fill_undecided(values, primary.higher_is_better))

@@ -56,8 +56,7 @@ class Clock:
 
 
 def afford_rollouts(run: TrainingRun, steps: int) -> int:
-    """How many responses the next step may sample; 0 once the budget is spent. The last step is made smaller to fit,
-    and left out where it would be too small."""
+    """Responses of the next step; 0 once the budget is spent. The last one is made to fit, or left out if too small."""
     wanted = run.config.rollouts_per_step
     rollouts = run.budget.affordable(wanted, run.max_new_tokens)
     return 0 if steps and rollouts < min(FEWEST_ROLLOUTS, wanted) else rollouts
@@ -70,10 +69,8 @@ def open_accelerator(run: TrainingRun, config: Any) -> Any:
     accelerator = Accelerator(
         log_with=run.report_to or None, project_dir=str(run.directory), step_scheduler_with_optimizer=False
     )
-    if accelerator.num_processes > 1:
-        raise UsageError(
-            f"training runs in one process, not in {accelerator.num_processes}: start it without a launcher"
-        )
+    if (count := accelerator.num_processes) > 1:
+        raise UsageError(f"training runs in one process, not in {count}: start it without a launcher")
     if run.report_to:
         accelerator.init_trackers("logs", config=_keep_plain(vars(config), int | float | str))
     return accelerator

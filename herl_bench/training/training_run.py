@@ -1,5 +1,4 @@
-"""What a method works with: a run's settings, environment, data, policy and budget, and the one who writes into its
-directory (whose files `runs.py` names).
+"""What a method works with: settings, environment, data, policy and budget; it writes the files that `runs.py` names.
 
 A step's rows are appended as the step ends; a checkpoint counts on them (`checkpoints.py`).
 """
@@ -125,8 +124,7 @@ class TrainingRun:
         return load_checkpoint(self.directory if self.resuming else None, self._logs)
 
     def evaluate(self, label: str) -> dict[str, float | None]:
-        """Evaluate the policy as it is now into `eval/LABEL/`; the mean of each metric. Greedy, not charged to the
-        budget."""
+        """Evaluate the policy as it is now into `eval/LABEL/`: greedy, not charged. Gives the mean of each metric."""
         from herl_bench.evaluation.evaluate import evaluate
         from herl_bench.evaluation.sample_files import SampleWriter
 
@@ -149,8 +147,7 @@ class TrainingRun:
         return {key: score.value for key, score in done.summary.metrics.items()}
 
     def save_final(self) -> None:
-        """`final/`: the policy and tokenizer as `from_pretrained` loads them, and each critic's weights. Renamed into
-        place when whole."""
+        """`final/`: policy and tokenizer for `from_pretrained`, and each critic's weights. Renamed when whole."""
         from safetensors.torch import save_file
 
         final, beside = self.files.final, self.files.final.with_name(".final.tmp")
@@ -159,10 +156,8 @@ class TrainingRun:
             self.policy.model.save_pretrained(beside)
             self.policy.tokenizer.save_pretrained(beside)
             for name, critic in self.critics.items():
-                save_file(
-                    {k: v.contiguous().clone() for k, v in critic.state_dict().items()},
-                    str(beside / f"{name}.safetensors"),
-                )
+                weights = {k: v.contiguous().clone() for k, v in critic.state_dict().items()}
+                save_file(weights, str(beside / f"{name}.safetensors"))
             write_sums(beside)
             shutil.rmtree(final, ignore_errors=True)
             os.replace(beside, final)

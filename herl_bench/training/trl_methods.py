@@ -1,5 +1,4 @@
-"""`--method grpo` and `--method rloo`: TRL's own GRPOTrainer and RLOOTrainer on the prompts, rewards, base policy and
-budget of the other methods.
+"""`--method grpo` and `rloo`: TRL's own trainers on the prompts, rewards, base policy and budget of the other methods.
 
 TRL does the learning: advantages, reference policy, loss, optimiser, loop. Around it stands what makes a run
 comparable: a step's prompts come from the same stream as PPO's, its responses are sampled and judged here (`sampling`),
@@ -8,9 +7,8 @@ methods, `_tokenize_prompts` and `_generate_single_turn`, which hand over token 
 without them is refused. TRL's own way samples from the same distribution, slower on a CPU. Minibatches are trimmed to
 their own longest prompt and response before TRL scores them, which changes no number beyond rounding.
 
-A step is TRL's generation batch: sample, judge, then one optimiser step per minibatch. The last step of a budget is
-made smaller to fit. Checkpoints are written between steps only, where there is nothing to save but weights, optimiser,
-counters and one random state.
+A step is TRL's generation batch: sample, judge, then one optimiser step per minibatch. The last one is made smaller to
+fit. Checkpoints are written between steps, where all there is are weights, optimiser, counters and one random state.
 
 Left out: more than one process or GPU; gradient accumulation; models that count the padding in front of a prompt as
 positions (learnt position embeddings), because TRL pads there without saying so.
@@ -64,11 +62,9 @@ class StepSource:
     def __init__(self, run: TrainingRun):
         self.run = run
         self.config: TRLConfig = run.config
-        if self.config.rollouts_per_step < self.config.num_generations:
-            raise UsageError(
-                f"rollouts_per_step={self.config.rollouts_per_step} holds no group of"
-                f" num_generations={self.config.num_generations} responses"
-            )
+        rollouts, group = self.config.rollouts_per_step, self.config.num_generations
+        if rollouts < group:
+            raise UsageError(f"rollouts_per_step={rollouts} holds no group of num_generations={group} responses")
         if torch.cuda.device_count() > 1:
             raise UsageError("TRL trains on one GPU here: make one visible with CUDA_VISIBLE_DEVICES")
         self.judging = Judging(run.environment)
@@ -174,15 +170,11 @@ def _open_trainer(source: StepSource) -> Any:
     private = ("_tokenize_prompts", "_generate_single_turn", "_generate_and_score_completions", "_prepare_inputs")
     missing = [name for name in private if not hasattr(base, name)]
     if missing:
-        raise UsageError(
-            f"--method {run.method.name}: TRL {trl.__version__} has no {base.__name__}.{missing[0]}: install"
-            " trl==1.16.0"
-        )
+        lacks = f"TRL {trl.__version__} has no {base.__name__}.{missing[0]}"
+        raise UsageError(f"--method {run.method.name}: {lacks}: install trl==1.16.0")
     if _counts_padding(run.policy):
-        raise UsageError(
-            f"--method {run.method.name}: TRL scores {run.policy.name} wrongly, because it counts padding as positions:"
-            " use ppo or herl"
-        )
+        why = f"TRL scores {run.policy.name} wrongly, because it counts padding as positions"
+        raise UsageError(f"--method {run.method.name}: {why}: use ppo or herl")
     for name in ("grpo", "rloo"):  # they describe each response without a reward at length; `error_rate` counts them
         logging.getLogger(f"trl.trainer.{name}_trainer").setLevel(logging.ERROR)
     trainer = _derive_trainer(base, source)(
@@ -226,8 +218,7 @@ def _derive_trainer(base: Any, source: StepSource) -> Any:
             return (written, None) if is_grpo else written
 
         def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
-            """TRL gives a response without a reward no advantage; in GRPO its tokens would still be held to the
-            starting policy: not here."""
+            """In TRL a response without a reward has no advantage, but GRPO holds its tokens to the start: not here."""
             scored: dict[str, Any] = super()._generate_and_score_completions(inputs)
             unpaid = torch.tensor([reward is None for reward in source.list_rewards(self.rollouts)])
             if is_grpo and unpaid.any():
