@@ -35,8 +35,9 @@ class Attack:
 def attempt(name: str, body: str) -> Attack:
     """An attack that says so itself when it got through."""
     indented = "\n".join(f"    {line}" for line in body.strip().splitlines())
-    caught = "except Exception as error:\n    print(repr(error))\n"
-    return Attack(name, f"{IF_IT_WORKS}try:\n{indented}\n    got_through()\n{caught}")
+    return Attack(
+        name, f"{IF_IT_WORKS}try:\n{indented}\n    got_through()\nexcept Exception as error:\n    print(repr(error))\n"
+    )
 
 
 ATTACKS = (

@@ -48,8 +48,9 @@ class Limits:
             if item.type == "int" and not isinstance(value, int):
                 raise UsageError(f"Limits({item.name}={value!r}): a whole number is needed")
         if self.processes > max(1, self.threads):
-            counted = f"threads={self.threads} counts processes too"
-            raise UsageError(f"Limits(processes={self.processes}): {counted}; raise it as far")
+            raise UsageError(
+                f"Limits(processes={self.processes}): threads={self.threads} counts processes too; raise it as far"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Arrays and scalars of numpy, exactly: type, shape and bytes. Only where numpy was loaded before the first program.
-
-Leaves out: arrays of objects, records, and subclasses of `ndarray`. They stay in the program.
-"""
+Leaves out: arrays of objects, records, and subclasses of `ndarray`. They stay in the program."""
 
 from __future__ import annotations
 

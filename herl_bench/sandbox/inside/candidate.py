@@ -129,8 +129,9 @@ class Server:
         self.numbers: dict[int, int] = {}
         self.turn = threading.RLock()
         self.output = Output()
-        writer = io.BufferedWriter(self.output, 4096)
-        self.text = io.TextIOWrapper(writer, "utf-8", "backslashreplace", write_through=False)
+        self.text = io.TextIOWrapper(
+            io.BufferedWriter(self.output, 4096), "utf-8", "backslashreplace", write_through=False
+        )
         self.globals: dict[str, Any] = {}
         self.callbacks: dict[int, Any] = {}
         self.chained = 0

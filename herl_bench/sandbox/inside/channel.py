@@ -1,8 +1,6 @@
 """The socket to a candidate's process, on the tester's side: frames out and in, what the program printed, and the end.
-
 What comes from the program is data: it is put into words by `Channel.put_into_words` alone, which asks the program
-nothing and never fails.
-"""
+nothing and never fails."""
 
 from __future__ import annotations
 

@@ -19,8 +19,9 @@ from .protocol import OWN_MODULE, BadValue
 PLAIN_TYPES = (
     "int float str bool list dict set frozenset tuple bytes bytearray complex type object range slice memoryview"
 )
-BUILTINS = vars(builtins).items()
-EXCEPTIONS = [name for name, kind in BUILTINS if isinstance(kind, type) and issubclass(kind, BaseException)]
+EXCEPTIONS = [
+    name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)
+]
 NAMED_TYPES = {
     "builtins": frozenset({*PLAIN_TYPES.split(), *EXCEPTIONS}),
     "collections": frozenset({"Counter", "OrderedDict", "defaultdict", "deque"}),
@@ -95,8 +96,9 @@ def undress(value: Any, kind: type) -> Any:
 
 def strip_subclass(value: Any, kind: type) -> Any:
     """The plain value of a subclass that is a dressed-up value, None where it adds public methods, and so behaviour."""
-    bare = (copy(value) for base, copy in BASES if isinstance(value, base) and not has_own_methods(kind, base))
-    return next(bare, None)
+    return next(
+        (copy(value) for base, copy in BASES if isinstance(value, base) and not has_own_methods(kind, base)), None
+    )
 
 
 def list_own_members(kind: type, base: type) -> Iterator[tuple[str, Any]]:

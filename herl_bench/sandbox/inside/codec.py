@@ -252,7 +252,9 @@ class Parts(NamedTuple):
 MADE = {
     ("decimal", "Decimal"): Parts(lambda value: [str(value)], _call_with_text),
     ("fractions", "Fraction"): Parts(lambda value: [value.numerator, value.denominator], _call_with_integers),
-    ("datetime", "timedelta"): Parts(lambda span: [span.days, span.seconds, span.microseconds], _call_with_integers),
+    ("datetime", "timedelta"): Parts(
+        lambda value: [value.days, value.seconds, value.microseconds], _call_with_integers
+    ),
     ("datetime", "date"): Parts(lambda value: [value.year, value.month, value.day], _call_with_integers),
     ("datetime", "timezone"): Parts(lambda value: value.__getinitargs__()),
     **{("datetime", name): Parts(_split_clock, _call_with_clock) for name in ("datetime", "time")},

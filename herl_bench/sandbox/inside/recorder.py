@@ -1,7 +1,5 @@
 """What became of each assert statement, with evidence: reached from the instrumented tests (`rewrite.py`) as `__hb__`.
-
-Covers: one outcome per statement, words for what was compared or raised. Leaves out: the verdict (`report.py`).
-"""
+Covers: one outcome per statement, words for what was compared or raised. Leaves out: the verdict (`report.py`)."""
 
 from __future__ import annotations
 

@@ -68,8 +68,10 @@ def prepare(source: str) -> Tests:
     source = source.replace("\r\n", "\n").replace("\r", "\n")  # as the parser counts lines
     tree = ast.parse(source)
     has_check = any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in tree.body)
-    calls = [node.value for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
-    calls_check = any(is_check(call.func) for call in calls)
+    calls_check = any(
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and is_check(node.value.func)
+        for node in tree.body
+    )
     free = find_free_names(source)
     writer = _Writer(source, free, checks_only_program(tree, free))
     attributes = frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
@@ -247,9 +249,10 @@ class _Writer(ast.NodeTransformer):
     def _guard(self, node: ast.stmt) -> ast.stmt:
         if isinstance(node, ast.FunctionDef) and node.name == "check":
             names = self.names
-            parts = list(ast.walk(node))
-            stored = {part.id for part in parts if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)}
-            stored |= {part.name for part in parts if isinstance(part, ast.FunctionDef | ast.ClassDef)}
+            stored = {
+                part.id for part in ast.walk(node) if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)
+            }
+            stored |= {part.name for part in ast.walk(node) if isinstance(part, ast.FunctionDef | ast.ClassDef)}
             parameters = node.args.args[:1] if self.checks_program and not node.decorator_list else []
             self.names = frozenset({*names, *(parameter.arg for parameter in parameters)} - stored)
             node.body = self.main_body(node.body)
@@ -259,7 +262,8 @@ class _Writer(ast.NodeTransformer):
             new = self.visit(node)
         if cannot_raise(node):
             return new
-        self.statements.append(self._text(node))
+        text = self._text(node)
+        self.statements.append(text)
         imports = isinstance(node, ast.Import | ast.ImportFrom)
         return self._try([new], self._call("report_broken", constant(len(self.statements) - 1), constant(imports)))
 
@@ -277,8 +281,9 @@ class _Writer(ast.NodeTransformer):
             report = self._call("compare", where, constant(type(test.ops[0]).__name__), test.left, test.comparators[0])
         else:
             report = self._call("check", where, test)
-        guarded = self._try([self._call("start", where), report], self._call("report_error", where))
-        return ast.copy_location(guarded, node)
+        return ast.copy_location(
+            self._try([self._call("start", where), report], self._call("report_error", where)), node
+        )
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         self.generic_visit(node)

@@ -1,7 +1,5 @@
 """Numbers of the allow-list's system calls, on x86-64 and aarch64 (from the kernel's unistd headers). Data only.
-
-A call that an architecture lacks is simply absent from its table (`open` on aarch64, where only `openat` exists).
-"""
+A call that an architecture lacks is simply absent from its table (`open` on aarch64, where only `openat` exists)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 """What goes to the program and comes back, on the tester's side: plain values by the codec, and what cannot travel.
-
 Covers: references to objects that stay in the candidate's process, exceptions and their classes, the tests' own
-functions and iterators as arguments. Leaves out: the objects' behaviour (`remote.py`), and requests (`program.py`).
-"""
+functions and iterators as arguments. Leaves out: the objects' behaviour (`remote.py`), and requests (`program.py`)."""
 
 from __future__ import annotations
 
@@ -96,8 +94,9 @@ class Values(Channel):
         if callable(value):
             number = number_in(self.callbacks, value)
             if type(value) is types.FunctionType:  # decorators keep these
-                doc = (value.__doc__ or "")[:TEXT_CAP]
-                return {"cb": [number, value.__name__, doc, *remote.spell_parameters(value)]}
+                return {
+                    "cb": [number, value.__name__, (value.__doc__ or "")[:TEXT_CAP], *remote.spell_parameters(value)]
+                }
             return {"cb": number}
         raise Untravelled(type(value))
 
@@ -167,8 +166,9 @@ class Values(Channel):
         if number not in self.references:
             self.make_room()
             kind = remote.make_class(sort, sort if sort in ("function", "class") else label, tuple(words))
-            known = Known(self, number, label, more if type(more) is int else None)
-            self.references[number] = remote.make_remote(kind, known)
+            self.references[number] = remote.make_remote(
+                kind, Known(self, number, label, more if type(more) is int else None)
+            )
         return self.references[number]
 
     def find_dressed(self, whose: Any, message: Any) -> Any:

@@ -57,10 +57,9 @@ def warm_start(
     config: WarmstartConfig,
     on_log: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Train, save a transformers checkpoint into `output_dir`, evaluate what was saved; gives `warmstart.json`. Sets
-    torch's global seed. The same config on the same machine with as many threads gives the same weights. on_log: gets a
-    mapping with `step` and `loss` or `evaluation` (see `evaluate_policy`) as the training goes. Raises `UsageError` for
-    a task without a world, `SaveError` where `output_dir` cannot be written."""
+    """Train, save a transformers checkpoint, evaluate what was saved; gives `warmstart.json`. Sets torch's global seed;
+    the same config, machine and number of threads give the same weights. on_log: gets `step` and `loss` or `evaluation`
+    (of `evaluate_policy`). Raises `UsageError` without a world, `SaveError` where `output_dir` cannot be written."""
     task, output_dir = environment.task, Path(output_dir)
     check_config(config, task)
     assert task.world is not None
