@@ -1,10 +1,9 @@
 """Real packages, pip-installed from a folder, found through their entry points in a process of its own."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+from helpers.packages import install
 
 from herl_bench import plugins
 
@@ -44,23 +43,6 @@ def source(folder, name, code):
     (folder / "pyproject.toml").write_text(PYPROJECT.format(name=name, module=module))
     (folder / f"{module}.py").write_text(code)
     return folder
-
-
-def install(target, *folders):
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "--target",
-        target,
-        *folders,
-    ]
-    subprocess.run([str(part) for part in command], check=True, capture_output=True)
 
 
 BROKEN = {

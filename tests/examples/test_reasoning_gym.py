@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.packages import install
 
 pytest.importorskip("reasoning_gym", reason="pip install reasoning-gym to try the example plugin")
 
@@ -20,21 +21,7 @@ FOLDER = Path(__file__).parents[2] / "examples" / "plugins" / "herl-bench-reason
 
 
 def test_the_example_installs_passes_its_tests_and_trains(cli, checkpoint, tmp_path):
-    site = tmp_path / "site"
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "--target",
-        site,
-        FOLDER,
-    ]
-    subprocess.run([str(part) for part in command], check=True, capture_output=True)
+    site = install(tmp_path / "site", FOLDER)
     environment = {**os.environ, "PYTHONPATH": str(site)}
     tests = subprocess.run(
         [sys.executable, "-m", "pytest", FOLDER / "tests"], env=environment, capture_output=True, text=True

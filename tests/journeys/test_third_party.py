@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers.packages import install
 
 from herl_bench.hindsight import HINT_LEVELS, write_guidance, write_revision_prompt
 from herl_bench.rubric import CHECKS, judge
@@ -31,26 +32,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("haiku")
     for name in ("herl_haiku.py", "pyproject.toml"):
         (folder / name).write_text(from_readme(name))
-    return installed(folder, tmp_path_factory.mktemp("site"))
-
-
-def installed(folder, target):
-    """The package, as pip installs it."""
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "--target",
-        target,
-        folder,
-    ]
-    subprocess.run([str(part) for part in command], check=True, capture_output=True)
-    return target
+    return install(tmp_path_factory.mktemp("site"), folder)
 
 
 def test_it_is_listed_with_its_distribution(cli, site):
@@ -161,7 +143,7 @@ def test_a_package_brings_its_yaml_and_templates_along(cli, tmp_path):
         (package / name).write_text(from_readme(f"herl_brief/{name}", TEMPLATES))
     for name in ("guidance.j2", "prompt.j2"):
         (package / name).write_text(from_readme(name, TEMPLATES))
-    site = installed(package.parent, tmp_path / "site")
+    site = install(tmp_path / "site", package.parent)
     words = [
         "validate",
         "--tasks",

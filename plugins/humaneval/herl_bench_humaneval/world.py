@@ -147,10 +147,6 @@ def _give_words_and_letter(position: int | None) -> Inputs:
     return draw
 
 
-def _give_text(rng: Random) -> tuple[Any, ...]:
-    return (rng.choice(_WORDS) if rng.random() < 0.6 else " ".join(rng.sample(_WORDS, 2)),)
-
-
 def _change_case(rng: Random, word: str) -> str:
     return "".join(c.upper() if rng.random() < 0.4 else c for c in word)
 
