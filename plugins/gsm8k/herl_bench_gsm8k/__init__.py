@@ -17,8 +17,8 @@ def gold(example: Example) -> str:
 
 
 INSTRUCTION = (
-    "Solve the problem step by step. Write every calculation as a note in double angle brackets with its result, such"
-    " as 12 + 5 = <<12+5=17>>17, and end with a line that holds only #### and the final number."
+    "Solve the problem step by step. Write out every calculation with its result, such as 12 + 5 = 17, and end with a"
+    " line that holds only #### and the final number."
 )
 POLICY = Path(__file__).parent / "policy"
 TASK = Task(
