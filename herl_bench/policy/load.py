@@ -46,6 +46,7 @@ class Policy(LanguageModel):
             "files": {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files},
             "revision": getattr(self.model.config, "_commit_hash", None),
             "dtype": str(self.model.dtype),
+            "device": self.placement.kind,
         }
 
     def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
