@@ -165,6 +165,7 @@ def _resume(
 def _train(host: Host, request: Request, options: _Options) -> Run:
     from herl_bench.data.sources import restrict_problems
     from herl_bench.hindsight import try_template
+    from herl_bench.training.config import suit_to_model
     from herl_bench.training.training_run import TrainingRun, new_directory
 
     settings = build_settings(request.run, request.origin)
@@ -183,6 +184,7 @@ def _train(host: Host, request: Request, options: _Options) -> Run:
         data = _open_data(task, settings)
         try_template(environment.template, environment.rubric, data.eval[:1])
         policy = load_named_policy(task, settings.model, trust_remote_code=settings.trust_remote_code)
+        config = suit_to_model(config, policy.chat)
         directory = options.resume
         if directory is None:
             directory = new_directory(options.output_dir, f"{task.name}-{method.name}-s{settings.seed}")
