@@ -66,6 +66,14 @@ class Settings:
         "told instead of the task's own instruction, in training and evaluation; without a chat template it stands"
         " before each prompt",
     )
+    chat_template_kwargs: dict[str, Any] | None = setting(
+        None, "variables that the model's chat template reads, such as {enable_thinking: false} with Qwen3"
+    )
+    think: Literal["keep", "drop"] = setting(
+        "drop",
+        "a response is judged, and shown as a draft, without its thoughts (`<think>…</think>`); `keep`: with them, for"
+        " rubrics that judge thoughts; rollouts hold them either way",
+    )
     report_to: str = setting("", "a tracker of accelerate's, such as tensorboard")
 
 
