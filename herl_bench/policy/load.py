@@ -59,6 +59,7 @@ class Policy(LanguageModel):
             "revision": getattr(self.model.config, "_commit_hash", None),
             "dtype": str(self.model.dtype),
             **({"chat_template_kwargs": dict(self.chat_template_kwargs)} if self.chat_template_kwargs else {}),
+            "device": self.placement.kind,
         }
 
     def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
