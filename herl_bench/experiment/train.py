@@ -165,6 +165,7 @@ def _resume(
 def _train(host: Host, request: Request, options: _Options) -> Run:
     from herl_bench.data.sources import restrict_problems
     from herl_bench.hindsight import try_template
+    from herl_bench.policy.determinism import compute_deterministically
     from herl_bench.training.training_run import TrainingRun, new_directory
 
     settings = build_settings(request.run, request.origin)
@@ -179,6 +180,7 @@ def _train(host: Host, request: Request, options: _Options) -> Run:
         _check_tracker(settings.report_to)
     warn_of_problems(host)
     with ExitStack() as stack:
+        stack.enter_context(compute_deterministically(settings.deterministic))
         sandbox = stack.enter_context(open_sandbox(host, task, settings.sandbox, settings.integrity))
         data = _open_data(task, settings)
         try_template(environment.template, environment.rubric, data.eval[:1])
