@@ -1,4 +1,4 @@
-"""The setting `deterministic`: only operations with a form that gives the same bits each time, and one line where there is none."""
+"""The setting `deterministic`: only operations that give the same bits each time, and one line where there is none."""
 
 import os
 
