@@ -43,6 +43,11 @@ class Settings:
         "what is computed in; weights that are trained stay float32; auto: bfloat16 where a CUDA device has it, else"
         " float32",
     )
+    deterministic: bool = setting(
+        False,
+        "on an accelerator, too, the same seed gives the same bytes: only operations that have a form which does, and"
+        " one line where there is none; slower; a CPU does so anyway",
+    )
     rubric: str = setting("", "name of a rubric, or a YAML file; the task's own if left out")
     template: str = setting("", "name of a hindsight template; the task's own if left out")
     sandbox: str = setting("default", "which sandbox runs untrusted code")

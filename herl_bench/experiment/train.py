@@ -168,6 +168,7 @@ def _resume(
 def _train(host: Host, request: Request, options: _Options) -> Run:
     from herl_bench.data.sources import restrict_problems
     from herl_bench.hindsight import try_template
+    from herl_bench.policy.determinism import compute_deterministically
     from herl_bench.policy.load import load_policy
     from herl_bench.policy.placement import choose_placement, use_threads
     from herl_bench.policy.size import read_size
@@ -189,6 +190,7 @@ def _train(host: Host, request: Request, options: _Options) -> Run:
     placement = choose_placement(settings.device, settings.dtype, size.parameters)
     settings = replace(settings, dtype=placement.dtype)
     with ExitStack() as stack:
+        stack.enter_context(compute_deterministically(settings.deterministic))
         sandbox = stack.enter_context(open_sandbox(host, task, settings.sandbox, settings.integrity))
         data = _open_data(task, settings)
         try_template(environment.template, environment.rubric, data.eval[:1])
