@@ -168,9 +168,11 @@ def _resume(
 def _train(host: Host, request: Request, options: _Options) -> Run:
     from herl_bench.data.sources import restrict_problems
     from herl_bench.hindsight import try_template
+    from herl_bench.policy.determinism import compute_deterministically
     from herl_bench.policy.load import load_policy
     from herl_bench.policy.placement import choose_placement, use_threads
     from herl_bench.policy.size import read_size
+    from herl_bench.training.config import suit_to_model
     from herl_bench.training.training_run import TrainingRun, new_directory
 
     settings = build_settings(request.run, request.origin)
@@ -189,12 +191,14 @@ def _train(host: Host, request: Request, options: _Options) -> Run:
     placement = choose_placement(settings.device, settings.dtype, size.parameters)
     settings = replace(settings, dtype=placement.dtype)
     with ExitStack() as stack:
+        stack.enter_context(compute_deterministically(settings.deterministic))
         sandbox = stack.enter_context(open_sandbox(host, task, settings.sandbox, settings.integrity))
         data = _open_data(task, settings)
         try_template(environment.template, environment.rubric, data.eval[:1])
         stack.enter_context(use_threads(placement.threads))
         policy = load_policy(place, placement=placement, master=True, trust_remote_code=settings.trust_remote_code)
         policy.name = settings.model
+        config = suit_to_model(config, policy.chat)
         directory = options.resume
         if directory is None:
             directory = new_directory(options.output_dir, f"{task.name}-{method.name}-s{settings.seed}")
