@@ -63,6 +63,14 @@ def is_embedded(model: str) -> bool:
     return model == "tiny" or (Path(model) / "warmstart.json").is_file()
 
 
+def find_checkpoint(model: str) -> str:
+    """Where `--model` has its checkpoint: of a run's folder, its `final/`. Raises `UsageError` for a server."""
+    if model == "openai":
+        raise UsageError("--model openai is a server: it can be evaluated (herl-bench eval), not trained")
+    inside = RunFiles(Path(model)).final
+    return str(inside) if (inside / "config.json").is_file() else model
+
+
 def load_named_policy(task: Task | None, model: str, *, trust_remote_code: bool = False) -> Policy:
     """The policy that `--model` names: `tiny` (which needs the task), a folder (a run's too), or a hub id.
 
@@ -79,11 +87,7 @@ def load_named_policy(task: Task | None, model: str, *, trust_remote_code: bool 
             raise UsageError(f"task {task.name!r} has no embedded policy: {remedy}")
         policy = load_policy(str(task.policy))
     else:
-        if model == "openai":
-            raise UsageError("--model openai is a server: it can be evaluated (herl-bench eval), not trained")
-        inside = RunFiles(Path(model)).final
-        place = str(inside) if (inside / "config.json").is_file() else model
-        policy = load_policy(place, trust_remote_code=trust_remote_code)
+        policy = load_policy(find_checkpoint(model), trust_remote_code=trust_remote_code)
     policy.name = model
     return policy
 
