@@ -35,7 +35,7 @@ COMPARED: Mapping[str, Sequence[str]] = {
     "template": ("sha256",),
 }
 """What a resumed run must find as it was; every entry of a part where none is named."""
-NO_SETTINGS = {"model", "data", "rubric", "template", "budget", "report_to", "trust_remote_code"}
+NO_SETTINGS = {"model", "data", "rubric", "template", "budget", "report_to", "trust_remote_code", "device"}
 """What has a hash of its own or may be a path of this machine, the budget, and what no result hangs on."""
 VERSIONS: Mapping[str, Sequence[str]] = {"herl_bench": (), "python": (), "libraries": ()}
 """What may differ with a note: the bytes may then too."""
