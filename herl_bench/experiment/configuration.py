@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -42,11 +43,16 @@ def build_config(
     config = build(method.config, values, origin, also)
 
     def count_parameters() -> int | None:
-        from herl_bench.policy.size import read_size
-
-        return None if is_embedded(model) else read_size(find_checkpoint(model), trust_remote_code).parameters
+        return None if is_embedded(model) else _count_parameters(find_checkpoint(model), trust_remote_code)
 
     return resolve_rates(config, count_parameters)
+
+
+@lru_cache(maxsize=8)  # a sweep asks once for each of its runs
+def _count_parameters(place: str, trust_remote_code: bool) -> int:
+    from herl_bench.policy.size import read_size
+
+    return read_size(place, trust_remote_code).parameters
 
 
 def format_config(settings: Settings, config: Any, task: Task, source: str) -> str:
