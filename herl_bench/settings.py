@@ -37,6 +37,12 @@ class Settings:
     data: str = setting("auto", "auto, synthetic, hub, or a folder with the benchmark's files")
     budget: int = setting(100_000, "generated tokens to spend, revisions included", ge=1)
     seed: int = setting(0, "of everything random", ge=0)
+    device: str = setting("auto", "auto (an accelerator where there is one), cpu, cuda, cuda:N or mps")
+    dtype: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto",
+        "what is computed in; weights that are trained stay float32; auto: bfloat16 where a CUDA device has it, else"
+        " float32",
+    )
     rubric: str = setting("", "name of a rubric, or a YAML file; the task's own if left out")
     template: str = setting("", "name of a hindsight template; the task's own if left out")
     sandbox: str = setting("default", "which sandbox runs untrusted code")

@@ -35,9 +35,14 @@ COMPARED: Mapping[str, Sequence[str]] = {
     "template": ("sha256",),
 }
 """What a resumed run must find as it was; every entry of a part where none is named."""
-NO_SETTINGS = {"model", "data", "rubric", "template", "budget", "report_to", "trust_remote_code"}
+NO_SETTINGS = {"model", "data", "rubric", "template", "budget", "report_to", "trust_remote_code", "device"}
 """What has a hash of its own or may be a path of this machine, the budget, and what no result hangs on."""
-VERSIONS: Mapping[str, Sequence[str]] = {"herl_bench": (), "python": (), "libraries": ()}
+VERSIONS: Mapping[str, Sequence[str]] = {
+    "herl_bench": (),
+    "python": (),
+    "libraries": (),
+    "placement": ("device", "threads"),
+}
 """What may differ with a note: the bytes may then too."""
 
 
@@ -51,6 +56,7 @@ def build_manifest(run: TrainingRun, host: Host, command: str) -> dict[str, Any]
         "libraries": {name: version for name in LIBRARIES.split() if (version := find_version(name))},
         "plugins": [asdict(plugin) for plugin in host.plugins],
         "hardware": describe_hardware(),
+        "placement": run.policy.placement.as_json(),
         "settings": {**shared, **asdict(run.config)},
         "data": {
             "source": run.data.source,

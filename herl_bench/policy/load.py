@@ -1,8 +1,8 @@
 """Load any causal language model of transformers as a policy: a checkpoint folder or a hub id.
 
-What is made sure of here: float32 on the CPU, dropout off everywhere (log-probs must not depend on the weather),
-padding on the left with a token that is not EOS, no randomly initialised weights, and one clear line for everything
-that can be wrong with a path. Left out: quantisation, adapters (merge them first), encoder-decoder models.
+What is made sure of here: one device and one precision, dropout off everywhere (log-probs must not depend on the
+weather), padding on the left with a token that is not EOS, no randomly initialised weights, and one clear line for
+everything that can be wrong with a path. Left out: quantisation, adapters (merge them first), encoder-decoder models.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from herl_bench.plain_text import flatten
 from herl_bench.policy.answerer import Answer, ResolvedSampling
 from herl_bench.policy.generation import generate
 from herl_bench.policy.language_model import LanguageModel
+from herl_bench.policy.placement import CPU, Placement
 from herl_bench.saving import SUMS, find_damage
 
 TOKENIZER_FILES = "tokenizer.json tokenizer.model tokenizer_config.json vocab.json vocab.txt spiece.model"
@@ -34,6 +35,7 @@ class Policy(LanguageModel):
 
     path: str
     batch_size: int = 64
+    placement: Placement = CPU
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -44,6 +46,7 @@ class Policy(LanguageModel):
             "files": {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files},
             "revision": getattr(self.model.config, "_commit_hash", None),
             "dtype": str(self.model.dtype),
+            "device": self.placement.kind,
         }
 
     def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
@@ -61,26 +64,39 @@ class Policy(LanguageModel):
         return [Answer(c.text, c.finish, len(c.ids), c.dropped) for c in written]
 
 
-def load_policy(path_or_id: str | Path, *, trust_remote_code: bool = False) -> Policy:
-    """A policy from a checkpoint folder or a hub id, on the CPU in float32.
+def load_policy(
+    path_or_id: str | Path, *, placement: Placement | None = None, master: bool = False, trust_remote_code: bool = False
+) -> Policy:
+    """A policy from a checkpoint folder or a hub id, on the CPU in float32 if nothing else is said.
 
-    trust_remote_code: run Python code that comes with the model; else one that needs it is refused.
+    master: its weights will be trained, and are float32 whatever precision is computed in. trust_remote_code: run
+    Python code that comes with the model; else one that needs it is refused.
 
     Raises `UsageError` where the folder, its config, its weights or its tokenizer cannot be used.
     """
-    place = str(path_or_id)
+    place, placement = str(path_or_id), placement or CPU
     local = _find_folder(place)
+    if local is not None and (fault := find_damage(local)):
+        remedy = f"restore the folder, or delete {local / SUMS} if that change was meant"
+        raise UsageError(f"model {place}: {fault}: {remedy}")
     source = str(local) if local else place
+    dtype = torch.float32 if master else placement.torch_dtype
     with quiet_transformers():
         config = _load_config(source, local, trust_remote_code)
         _switch_off_dropout_fields(config)
         tokenizer = _load_tokenizer(source, local, trust_remote_code)
-        model = _load_model(source, config, trust_remote_code)
+        model = _load_model(source, config, dtype, trust_remote_code)
         _ensure_padding(model, tokenizer)
     _switch_off_dropout_modules(model)
     model.eval()
     name = (local.resolve().parent.name if local.name == "final" else local.resolve().name) if local else place
-    return Policy(model.to("cpu"), tokenizer, name, source)
+    return Policy(model.to(placement.device), tokenizer, name, source, placement=placement)
+
+
+def load_config(place: str | Path, *, trust_remote_code: bool = False) -> Any:
+    """The config of a checkpoint folder or a hub id, alone. Raises `UsageError`."""
+    local = _find_folder(str(place))
+    return _load_config(str(local or place), local, trust_remote_code)
 
 
 # --------------------------------------------------------------------------------------------------------------- places
@@ -97,9 +113,6 @@ def _find_folder(place: str) -> Path | None:
         if not any((folder / name).is_file() for name in TOKENIZER_FILES.split()):
             lacks = f"no tokenizer in it (looked for {', '.join(TOKENIZER_FILES.split())})"
             raise UsageError(f"model {place}: {lacks}: save the tokenizer there too")
-        if fault := find_damage(folder):
-            remedy = f"restore the folder, or delete {folder / SUMS} if that change was meant"
-            raise UsageError(f"model {place}: {fault}: {remedy}")
         return folder
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", place):
         raise UsageError(f"model {place}: no such folder, and not the form of a hub id (owner/name)")
@@ -152,12 +165,19 @@ _LOADING = Lock()
 """While transformers loads a model it changes torch for the whole process: another thread would lose tied weights."""
 
 
-def _load_model(source: str, config: Any, trust: bool) -> Any:
+@contextmanager
+def making_model(source: str) -> Iterator[None]:
+    """Around whatever has transformers make a model: what is raised becomes one line."""
+    with _explain(source, "its weights cannot be loaded as a causal language model"), _LOADING:
+        yield
+
+
+def _load_model(source: str, config: Any, dtype: torch.dtype, trust: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
-    with _explain(source, "its weights cannot be loaded as a causal language model"), _LOADING:
+    with making_model(source):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=trust
+            source, config=config, dtype=dtype, output_loading_info=True, trust_remote_code=trust
         )
         model, info = loaded
     if missing := sorted(info["missing_keys"]):
