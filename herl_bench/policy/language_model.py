@@ -6,7 +6,7 @@ loading (`load.py`) and writing (`generation.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +18,18 @@ if TYPE_CHECKING:
     import torch
 
 CHAT_SECONDS, CHAT_MEGABYTES = 10.0, 1024  # what rendering one batch of conversations may take
+PROBE = "It is 42."
 
 
 @dataclass
 class LanguageModel:
-    """A transformers model and its tokenizer. `name` is for tables and messages."""
+    """A transformers model and its tokenizer. `name` is for tables and messages. chat_template_kwargs: variables that
+    the chat template reads, such as Qwen3's `enable_thinking`."""
 
     model: Any
     tokenizer: Any
     name: str
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     # What is worked out once per tokenizer, such as the text of every token; not part of what a model is.
     cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -42,9 +45,30 @@ class LanguageModel:
     @property
     def eos_ids(self) -> frozenset[int]:
         """Every token that ends a response: the tokenizer's EOS, and the generation config's, often several."""
+        return frozenset(self.list_ends())
+
+    def list_ends(self) -> list[int]:
+        """The same in the generation config's order."""
         listed = self.model.generation_config.eos_token_id if self.model.generation_config else None
         several = listed if isinstance(listed, list) else [listed]
-        return frozenset(int(i) for i in [*several, self.tokenizer.eos_token_id] if i is not None)
+        return list(dict.fromkeys(int(i) for i in [*several, self.tokenizer.eos_token_id] if i is not None))
+
+    def find_turn_end(self) -> int | None:
+        """The special token that the chat template puts behind an answer, such as `<|im_end|>` or `<|eot_id|>`; None
+        where it puts none. A generation config may not list it."""
+        turns = [{"role": "user", "content": "What is it?"}, {"role": "assistant", "content": PROBE}]
+        try:
+            text = self.render_bounded(lambda: self._render(turns, add_generation_prompt=False))
+        except UsageError:  # a template for questions alone
+            return None
+        behind = str(text).rpartition(PROBE)[2].lstrip()
+        first = self.tokenizer(behind, add_special_tokens=False)["input_ids"][:1]
+        return next((i for i in first if i in self.special_ids), None)
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        added = self.tokenizer.added_tokens_decoder.items()
+        return frozenset([*self.tokenizer.all_special_ids, *(i for i, token in added if token.special)])
 
     @property
     def max_length(self) -> int | None:
@@ -83,7 +107,8 @@ class LanguageModel:
             raise UsageError(f"model {self.name}: its chat template takes {error}") from None
         except Failed as error:
             reason = flatten(str(error))[:300]
-            raise UsageError(f"model {self.name}: its chat template cannot be used: {reason}") from None
+            remedy = "correct it, or delete it to have the model asked as a base model"
+            raise UsageError(f"model {self.name}: its chat template cannot be used: {reason}: {remedy}") from None
 
     def _as_chat(self, prompt: str, instruction: str) -> str:
         from jinja2 import TemplateError
@@ -99,5 +124,6 @@ class LanguageModel:
             user = {"role": "user", "content": f"{instruction}\n\n{prompt}"}
         return self._render([user])
 
-    def _render(self, turns: list[dict[str, str]]) -> str:
-        return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    def _render(self, turns: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        how = {**self.chat_template_kwargs, "tokenize": False, "add_generation_prompt": add_generation_prompt}
+        return str(self.tokenizer.apply_chat_template(turns, **how))

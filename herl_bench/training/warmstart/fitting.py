@@ -144,7 +144,8 @@ def _fit(work: _WarmStart, data: Any, tokenizer: Any) -> Policy:
 
     constants.HF_HUB_DISABLE_TELEMETRY = True  # training here is nobody else's business
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from herl_bench.policy.load import Policy, quiet_transformers
+    from herl_bench.policy.checkpoint import quiet_transformers
+    from herl_bench.policy.load import Policy
     from herl_bench.training.warmstart.muon import MuonAndAdamW
 
     config, environment, placement = work.config, work.environment, work.placement
@@ -268,7 +269,8 @@ def _save(policy: Policy, work: _WarmStart) -> Policy:
     """Write the checkpoint, in half precision where float32 would be large, and load it again as users will."""
     import torch
 
-    from herl_bench.policy.load import load_policy, quiet_transformers
+    from herl_bench.policy.checkpoint import quiet_transformers
+    from herl_bench.policy.load import load_policy
 
     output_dir, small = work.output_dir, 4 * sum(p.numel() for p in policy.model.parameters()) <= HALF_PRECISION_FROM
     with _explain_os_errors(output_dir, "save the policy"), quiet_transformers():
