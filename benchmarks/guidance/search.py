@@ -272,7 +272,7 @@ def main() -> None:
     chosen = [known[i] for half in halves for i in [i for i in order if find_half(i) == half][: asked.problems]]
     store, arms = Store(asked.store), [parse_arm(text) for text in asked.arms.split(",") if text]
     if asked.show:
-        for request in revise_requests(list_failures(store, halves[0])[:1], arms, known):
+        for request in revise_requests(list_failures(store, halves[0])[:2], arms, known)[: len(arms)]:
             print(f"=== {request.arm}")
             print("\n".join(f"[{role}] {text}" for role, text in request.turns))
         return
