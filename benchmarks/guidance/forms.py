@@ -1,9 +1,11 @@
 """The forms that are tried: how what was wrong with a draft is said to a chat model.
 
-`find_fault` reads a draft's verdicts; a form makes of it, the problem and the draft the turns of a conversation. Words
-at level `criteria` name the fault, `evidence` adds a failing test and what came of it, `reference` adds the correction.
+Four are herl-bench's own, with the words of the task's template: the values of `revise_form`. The others are
+alternatives for problems that are judged by assertions: `find_fault` reads a draft's verdicts, and a form makes of the
+problem, the draft and the fault what the model is asked. Words at level `criteria` name the fault, `evidence` adds a
+failing test and what came of it, `reference` adds the correction.
 
-Left out: base models, and code that is judged by anything but assertions.
+Left out: base models.
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from herl_bench import Example, Verdict
-from herl_bench.types import HintLevel
-
-Turn = tuple[str, str]
-"""Role and text."""
+from herl_bench.conversation import Prompt, Turn
+from herl_bench.hindsight import FORMS as OWN_FORMS
+from herl_bench.hindsight import find_first_error, write_guidance, write_revision
+from herl_bench.types import Environment, HintLevel
 
 FAULTS = {
     "code_extracted": "It holds no Python code.",
@@ -84,89 +87,122 @@ AGAIN = "Write the whole function again, correctly, in one ```python block."
 DIFFERENT = "Write a different function that is correct, in one ```python block."
 
 
-def ask_plainly(example: Example, draft: str, fault: Fault) -> list[Turn]:
-    return [("user", example.prompt)]
+def ask_plainly(example: Example, draft: str, fault: Fault) -> Prompt:
+    return example.prompt
 
 
-def ask_again(example: Example, draft: str, fault: Fault) -> list[Turn]:
-    return [("user", example.prompt), ("assistant", draft), ("user", f"That is not right yet. {AGAIN}")]
+def ask_again(example: Example, draft: str, fault: Fault) -> Prompt:
+    return _talk(example, draft, f"That is not right yet. {AGAIN}")
 
 
-def show_draft(example: Example, draft: str, fault: Fault) -> list[Turn]:
-    return [("user", example.prompt), ("assistant", draft), ("user", f"That is wrong. {fault.told} {AGAIN}")]
+def show_draft(example: Example, draft: str, fault: Fault) -> Prompt:
+    return _talk(example, draft, f"That is wrong. {fault.told} {AGAIN}")
 
 
-def show_draft_test_first(example: Example, draft: str, fault: Fault) -> list[Turn]:
-    return [("user", example.prompt), ("assistant", draft), ("user", f"{fault.told_first} {DIFFERENT}")]
+def show_draft_test_first(example: Example, draft: str, fault: Fault) -> Prompt:
+    return _talk(example, draft, f"{fault.told_first} {DIFFERENT}")
 
 
-def show_half_the_draft(example: Example, draft: str, fault: Fault) -> list[Turn]:
+def show_half_the_draft(example: Example, draft: str, fault: Fault) -> Prompt:
     """Nobody knows at which line a program goes wrong: the first half of its lines is shown."""
     lines = draft.rstrip().split("\n")
     shown = "\n".join([*lines[: max(1, len(lines) // 2)], "..."])
-    return [("user", example.prompt), ("assistant", shown), ("user", f"That went wrong. {fault.told} {AGAIN}")]
+    return _talk(example, shown, f"That went wrong. {fault.told} {AGAIN}")
 
 
-def quote_draft(example: Example, draft: str, fault: Fault) -> list[Turn]:
-    words = f"{example.prompt.rstrip()}\n\nThis attempt is wrong:\n\n{draft.strip()}\n\n{fault.told} {DIFFERENT}"
-    return [("user", words)]
+def quote_draft(example: Example, draft: str, fault: Fault) -> Prompt:
+    return _append(example, f"This attempt is wrong:\n\n{draft.strip()}\n\n{fault.told} {DIFFERENT}")
 
 
-def hide_draft(example: Example, draft: str, fault: Fault) -> list[Turn]:
+def hide_draft(example: Example, draft: str, fault: Fault) -> Prompt:
     """A conversation, but what the model wrote is not repeated to it."""
     hidden = "(a function that does not work)"
-    return [("user", example.prompt), ("assistant", hidden), ("user", f"That is wrong. {fault.told} {AGAIN}")]
+    return _talk(example, hidden, f"That is wrong. {fault.told} {AGAIN}")
 
 
-def tell_of_attempt(example: Example, draft: str, fault: Fault) -> list[Turn]:
+def tell_of_attempt(example: Example, draft: str, fault: Fault) -> Prompt:
     words = f"An earlier attempt at this was wrong. {fault.told}\n\nWrite the function so that it is correct."
-    return [("user", f"{example.prompt.rstrip()}\n\n{words}")]
+    return _append(example, words)
 
 
-def require_test(example: Example, draft: str, fault: Fault) -> list[Turn]:
+def require_test(example: Example, draft: str, fault: Fault) -> Prompt:
     """Not what was wrong, but what must be right: one failing test."""
     return _require(example, fault, fault.tests[:1])
 
 
-def require_tests(example: Example, draft: str, fault: Fault) -> list[Turn]:
+def require_tests(example: Example, draft: str, fault: Fault) -> Prompt:
     return _require(example, fault, fault.tests[:4])
 
 
-def _require(example: Example, fault: Fault, tests: Sequence[str]) -> list[Turn]:
+def _require(example: Example, fault: Fault, tests: Sequence[str]) -> Prompt:
     if tests:
         words = f"The function must pass {'this test' if len(tests) == 1 else 'these tests'}:\n" + "\n".join(tests)
     else:
         words = f"Take care: the usual mistake is this. {fault.sentence}"
     words += f"\nHint: {fault.correction}" if fault.correction else ""
-    return [("user", f"{example.prompt.rstrip()}\n\n{words}")]
+    return _append(example, words)
 
 
-def extend_docstring(example: Example, draft: str, fault: Fault) -> list[Turn]:
+def extend_docstring(example: Example, draft: str, fault: Fault) -> Prompt:
     """In the problem's own format: the failing tests as further lines of its docstring."""
     lines = [f"    {test}" for test in fault.tests[:4]] or [f"    Take care: {fault.sentence}"]
     lines += [f"    Hint: {fault.correction}"] if fault.correction else []
     head, quotes, rest = example.prompt.rpartition('"""')
-    return [("user", f"{head.rstrip()}\n" + "\n".join(lines).replace("\\", "\\\\") + f"\n    {quotes}{rest}")]
+    added = "\n".join(lines).replace("\\", "\\\\")
+    return f"{head.rstrip()}\n{added}\n    {quotes}{rest}"
 
 
-def continue_comments(example: Example, draft: str, fault: Fault) -> list[Turn]:
+def continue_comments(example: Example, draft: str, fault: Fault) -> Prompt:
     """What base models get, in a chat model's user turn: the draft and the words as comments in the function."""
     drafted = "\n".join(f"    # {line}" for line in draft.strip().split("\n"))
-    return [("user", f"{example.prompt}    # Draft:\n{drafted}\n    # Unmet: {fault.told}\n")]
+    return f"{example.prompt}    # Draft:\n{drafted}\n    # Unmet: {fault.told}\n"
 
 
-Form = Callable[[Example, str, Fault], list[Turn]]
-FORMS: dict[str, Form] = {
+def _talk(example: Example, draft: str, words: str) -> Prompt:
+    return (Turn("user", example.prompt), Turn("assistant", draft), Turn("user", words))
+
+
+def _append(example: Example, words: str) -> Prompt:
+    return f"{example.prompt.rstrip()}\n\n{words}"
+
+
+Form = Callable[[Example, str, Fault], Prompt]
+ALTERNATIVES: dict[str, Form] = {
     "plain": ask_plainly,
     "again": ask_again,
-    "with_draft": show_draft,
-    "with_draft_test_first": show_draft_test_first,
-    "half_draft": show_half_the_draft,
-    "quoted_draft": quote_draft,
-    "hidden_draft": hide_draft,
+    "shown": show_draft,
+    "shown_test_first": show_draft_test_first,
+    "half_shown": show_half_the_draft,
+    "quoted": quote_draft,
+    "hidden": hide_draft,
     "told": tell_of_attempt,
     "test": require_test,
     "tests": require_tests,
     "docstring": extend_docstring,
     "comments": continue_comments,
 }
+WORDLESS = ("plain", "again")
+"""Say nothing of the fault, and so have no hint level."""
+FORMS = (*OWN_FORMS, *ALTERNATIVES)
+
+
+def ask_for_revision(
+    form: str,
+    environment: Environment,
+    example: Example,
+    draft: str,
+    verdicts: Sequence[Verdict],
+    level: HintLevel,
+    other: tuple[Example, str, Sequence[Verdict]] | None = None,
+) -> Prompt | None:
+    """What the model is asked; None where there is nothing to say. other: a problem, a draft of it and what was said of
+    that, whose words are taken in place of this draft's own."""
+    said_of = other or (example, draft, verdicts)
+    if form in ALTERNATIVES:
+        fault = find_fault(said_of[2], level)
+        return None if fault is None else ALTERNATIVES[form](example, draft, fault)
+    own: Any = form
+    template, rubric = environment.template, environment.rubric
+    words = write_guidance(template, rubric, *said_of, level, form=own)
+    error_at = find_first_error(rubric, verdicts, level)
+    return write_revision(template, example, words, draft, own, error_at) if words else None

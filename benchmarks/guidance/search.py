@@ -21,17 +21,18 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from forms import FORMS, Fault, Turn, find_fault
+from forms import FORMS, WORDLESS, ask_for_revision
 from tables import sum_up, write_table
 
 from herl_bench import Example, Verdict
+from herl_bench.conversation import Prompt, write_as_text
 from herl_bench.evaluation.judging import judge_responses
 from herl_bench.experiment.resolve import find_environment, open_sandbox
 from herl_bench.plugins import load_host
@@ -54,7 +55,7 @@ class Arm:
 
     @property
     def name(self) -> str:
-        level = "" if self.form in ("plain", "again") else f":{self.level}"
+        level = "" if self.form in WORDLESS else f":{self.level}"
         return f"{self.form}{level}{':other' if self.other else ''}@{self.temperature:g}"
 
 
@@ -74,7 +75,7 @@ class Request:
 
     key: str
     example: Example
-    turns: Sequence[Turn]
+    prompt: Prompt
     temperature: float
     arm: str = "draft"
     draft: str = ""
@@ -119,7 +120,8 @@ class Study:
     def write(self, requests: Sequence[Request]) -> None:
         """Sample and judge what the store does not hold, in batches of like length and one temperature."""
         missing = [r for r in requests if r.key not in self.store.rows]
-        prompts = dict(zip((r.key for r in missing), self.encode(missing), strict=True))
+        encoded = self.policy.encode([r.prompt for r in missing], self.environment.task.instruction)
+        prompts = dict(zip((r.key for r in missing), encoded, strict=True))
         missing.sort(key=lambda r: (r.temperature, len(prompts[r.key]), r.key))
         for batch in _split_batches(missing, self.rows):
             began = time.perf_counter()
@@ -129,18 +131,6 @@ class Study:
             read = sum(row["prompt_tokens"] for row in rows)
             done = len(self.store.rows)
             print(f"{done} answers; {len(rows)} in {seconds:.0f} s, {tokens} written, {read} read", flush=True)
-
-    def encode(self, requests: Sequence[Request]) -> list[list[int]]:
-        system = [{"role": "system", "content": self.environment.task.instruction}]
-        texts = [
-            self.policy.tokenizer.apply_chat_template(
-                system + [{"role": role, "content": text} for role, text in request.turns],
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-            for request in requests
-        ]
-        return self.policy.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
 
     def answer(self, batch: Sequence[Request], prompt_ids: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
         import torch
@@ -153,7 +143,7 @@ class Study:
             prompt_ids,
             temperature=batch[0].temperature,
             max_new_tokens=self.max_new_tokens,
-            generator=torch.Generator().manual_seed(seed),
+            generator=torch.Generator(self.policy.device).manual_seed(seed),
         )
         judged = judge_responses(self.environment, [r.example for r in batch], [c.text for c in written])
         metric = self.environment.metrics[0].key
@@ -171,7 +161,9 @@ class Study:
                 "prompt_tokens": len(ids),
                 "finish": completion.finish,
                 "text": completion.text,
-                "verdicts": [[v.criterion, v.met, v.evidence, v.correction, v.part] for v in row.judgement.verdicts],
+                "verdicts": [
+                    [v.criterion, v.met, v.evidence, v.correction, v.part, "", v.at] for v in row.judgement.verdicts
+                ],
             }
             for request, completion, row, ids in zip(batch, written, judged, prompt_ids, strict=True)
         ]
@@ -190,39 +182,35 @@ def _split_batches(requests: Sequence[Request], rows: int) -> Iterator[list[Requ
 
 def draft_requests(examples: Sequence[Example], samples: int, temperature: float) -> list[Request]:
     return [
-        Request(f"{example.id}#{k}", example, [("user", example.prompt)], temperature)
+        Request(f"{example.id}#{k}", example, example.prompt, temperature)
         for k in range(samples)
         for example in examples
     ]
 
 
 def list_failures(store: Store, half: str) -> list[dict[str, Any]]:
-    """Decided drafts below full reward with something to say of, in an order that has nothing to do with them."""
+    """Decided drafts below full reward, in an order that has nothing to do with what they are."""
     drafts = [r for r in store.rows.values() if r["arm"] == "draft" and r["half"] == half and r["reward"] is not None]
-    failed = [r for r in drafts if r["reward"] < 1 and read_fault(r, "criteria")]
+    failed = [r for r in drafts if r["reward"] < 1]
     return sorted(failed, key=lambda r: (r["key"].rpartition("#")[2], hashlib.sha256(r["key"].encode()).digest()))
 
 
-def read_fault(row: dict[str, Any], level: HintLevel) -> Fault | None:
-    verdicts = [Verdict(name, met, seen, fix, part) for name, met, seen, fix, part in row["verdicts"]]
-    return find_fault(verdicts, level)
-
-
 def revise_requests(
-    failures: Sequence[dict[str, Any]], arms: Sequence[Arm], examples: dict[str, Example]
+    failures: Sequence[dict[str, Any]], arms: Sequence[Arm], examples: Mapping[str, Example], environment: Environment
 ) -> list[Request]:
+    def read(row: dict[str, Any]) -> tuple[Example, str, list[Verdict]]:
+        return examples[row["id"]], row["text"], [Verdict(*each) for each in row["verdicts"]]
+
     requests = []
     for i, row in enumerate(failures):
         others = [other for other in (*failures[i + 1 :], *failures[:i]) if other["id"] != row["id"]]
         for arm in arms:
-            fault = read_fault(others[0] if arm.other else row, arm.level)
-            turns = FORMS[arm.form](examples[row["id"]], row["text"], fault)  # type: ignore[arg-type]
-            requests += [
-                Request(
-                    f"{row['key']}|{arm.name}#{k}", examples[row["id"]], turns, arm.temperature, arm.name, row["key"]
-                )
-                for k in range(arm.samples)
-            ]
+            other = read(others[0]) if arm.other else None
+            prompt = ask_for_revision(arm.form, environment, *read(row), arm.level, other)
+            if prompt is not None:
+                keys = [f"{row['key']}|{arm.name}#{k}" for k in range(arm.samples)]
+                asked = (examples[row["id"]], prompt, arm.temperature, arm.name, row["key"])
+                requests += [Request(key, *asked) for key in keys]
     return requests
 
 
@@ -256,6 +244,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--halve", action="store_true", help="after each round the better half of the arms goes on")
     parser.add_argument("--max_new_tokens", type=int, default=224)
     parser.add_argument("--rows", type=int, default=96, help="answers written at once")
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="bfloat16")
     parser.add_argument("--summary", type=Path, help="sample nothing; write what the store holds to this JSON file")
     parser.add_argument("--show", action="store_true", help="print one prompt of each arm and stop")
@@ -266,29 +255,29 @@ def main() -> None:
     asked = parse_arguments()
     host = load_host()
     task = host.get("task", asked.task)
+    environment = find_environment(host, task)
     halves = asked.half or HALVES
     known = {e.id: e for e in task.read(Path(asked.data), "train")}
     order = sorted(known, key=lambda name: hashlib.sha256(name.encode()).digest())
     chosen = [known[i] for half in halves for i in [i for i in order if find_half(i) == half][: asked.problems]]
     store, arms = Store(asked.store), [parse_arm(text) for text in asked.arms.split(",") if text]
     if asked.show:
-        for request in revise_requests(list_failures(store, halves[0])[:2], arms, known)[: len(arms)]:
-            print(f"=== {request.arm}")
-            print("\n".join(f"[{role}] {text}" for role, text in request.turns))
+        for request in revise_requests(list_failures(store, halves[0])[:2], arms, known, environment)[: len(arms)]:
+            print(f"=== {request.arm}\n{write_as_text(request.prompt)}")
         return
     if asked.summary:
         summarise(asked, store, lambda name, text: task.extract(known[name], text))
         return
-    policy = load_chat_policy(asked.model, asked.dtype)
+    policy = load_chat_policy(asked.model, asked.device, asked.dtype)
     with open_sandbox(host, task) as sandbox:
-        environment = replace(find_environment(host, task), sandbox=sandbox)
+        environment = replace(environment, sandbox=sandbox)
         study = Study(policy, environment, store, asked.max_new_tokens, asked.rows)
         if asked.draft:
             study.write(draft_requests(chosen, asked.draft, asked.draft_temperature))
         for half in halves:
             for count in asked.failures or [None]:
                 failures = list_failures(store, half)[:count]
-                study.write(revise_requests(failures, arms, known))
+                study.write(revise_requests(failures, arms, known, environment))
                 if asked.halve:
                     arms = keep_better_half(store, failures, arms)
 
@@ -308,16 +297,13 @@ def summarise(asked: argparse.Namespace, store: Store, extract: Callable[[str, s
         print(f"{half}: {json.dumps(found[half]['drafts'])}\n{write_table(found, half)}")
 
 
-def load_chat_policy(place: str, dtype: str) -> Any:
-    import torch
-
+def load_chat_policy(place: str, device: str, dtype: str) -> Any:
     from herl_bench.policy.load import load_policy
+    from herl_bench.policy.placement import choose_placement
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    policy = load_policy(place)
+    policy = load_policy(place, placement=choose_placement(device, dtype))
     if not policy.chat:
         raise SystemExit(f"{place} has no chat template: forms are conversations")
-    policy.model.to(getattr(torch, dtype))
     return policy
 
 

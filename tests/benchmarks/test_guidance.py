@@ -1,4 +1,4 @@
-"""The search of `benchmarks/guidance`: it runs and goes on, its words keep to their hint level, its numbers are right."""
+"""The search of `benchmarks/guidance`: it runs and goes on, its words keep to their level, its numbers are right."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from herl_bench import Example, Verdict
+from herl_bench.conversation import list_turns, write_as_text
 from herl_bench.testing import tiny_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -44,31 +45,23 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def write_problems(folder: Path) -> Path:
-    rows = [
-        {
-            "task_id": 511 + i,
-            "text": f"Write a function to add {i} to a number.",
-            "code": f"def add{i}(x):\n    return x + {i}\n",
-            "test_list": [f"assert add{i}({n}) == {n + i}" for n in range(3)],
-        }
-        for i in range(6)
-    ]
-    (folder / "mbpp").mkdir()
-    (folder / "mbpp" / "mbpp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rows = [{"question": f"What is {i} + {i}?", "answer": f"<<{i}+{i}={2 * i}>>\n#### {2 * i}"} for i in range(1, 9)]
+    (folder / "gsm8k").mkdir()
+    (folder / "gsm8k" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
 
 def test_a_search_runs_and_goes_on_where_it_was_killed(study: Any, tmp_path: Path, monkeypatch: Any, capsys: Any):
     model, data = tiny_checkpoint(tmp_path / "model", chat_template=True), write_problems(tmp_path)
     store = tmp_path / "answers.jsonl"
-    given = f"--model {model} --data {data} --store {store} --max_new_tokens 4 --rows 4 --dtype float32"
+    given = f"--model {model} --task gsm8k --data {data} --store {store} --max_new_tokens 4 --rows 4 --dtype float32"
 
     def run(more: str) -> list[dict[str, Any]]:
         monkeypatch.setattr("sys.argv", ["search.py", *given.split(), *more.split()])
         study.main()
         return [json.loads(line) for line in store.read_text().splitlines()]
 
-    arms = "plain@1,plain@0.7x2,told@0.7,tests:reference@1,tests:evidence:other@1"
+    arms = "plain@1,plain@0.7x2,told@0.7,without_draft:reference@1,with_draft:evidence:other@1"
     rows = run(f"--draft 1 --failures 2 3 --halve --arms {arms}")
     assert {r["arm"] for r in rows if r["half"] == "choose"} >= {"draft", "plain@1", "told:evidence@0.7"}
     store.write_text("".join(json.dumps(row) + "\n" for row in rows[:7]) + json.dumps(rows[7])[:20])
@@ -76,7 +69,7 @@ def test_a_search_runs_and_goes_on_where_it_was_killed(study: Any, tmp_path: Pat
     assert sorted(r["key"] for r in again) == sorted(r["key"] for r in rows)
     run(f"--summary {tmp_path / 'found.json'}")
     found = json.loads((tmp_path / "found.json").read_text())["halves"]
-    assert sum(half["drafts"]["answers"] for half in found.values()) == 6
+    assert sum(half["drafts"]["answers"] for half in found.values()) == 8
     for half in found.values():
         assert half["arms"]["plain@0.7"]["best_of_two"]["failures"] == half["arms"]["plain@1"]["failures"]
     assert "| `plain@1` |" in capsys.readouterr().out
@@ -92,11 +85,11 @@ def test_words_tell_what_their_level_allows(forms: Any):
 
 def test_every_form_ends_with_the_user_and_shows_the_draft_where_it_says_so(forms: Any):
     fault = forms.find_fault(SEEN, "evidence")
-    shows = {name: form(PROBLEM, "a draft\nof two lines", fault) for name, form in forms.FORMS.items()}
-    assert all(turns[0][0] == turns[-1][0] == "user" for turns in shows.values())
-    drafted = {name for name, turns in shows.items() if "of two lines" in "".join(text for _, text in turns)}
-    assert drafted == {"again", "with_draft", "with_draft_test_first", "quoted_draft", "comments"}
-    assert shows["docstring"][0][1].endswith('    assert double(3) == 6\n    assert double(4) == 8\n    """\n')
+    asked = {name: form(PROBLEM, "a draft\nof two lines", fault) for name, form in forms.ALTERNATIVES.items()}
+    assert all(list_turns(prompt)[-1].role == "user" for prompt in asked.values())
+    drafted = {name for name, prompt in asked.items() if "of two lines" in write_as_text(prompt)}
+    assert drafted == {"again", "shown", "shown_test_first", "quoted", "comments"}
+    assert asked["docstring"].endswith('    assert double(3) == 6\n    assert double(4) == 8\n    """\n')
 
 
 def test_an_arm_is_its_name(study: Any):
