@@ -135,12 +135,20 @@ def require_tests(example: Example, draft: str, fault: Fault) -> Prompt:
 
 
 def _require(example: Example, fault: Fault, tests: Sequence[str]) -> Prompt:
+    return _append(example, _say_requirement(fault, tests))
+
+
+def _say_requirement(fault: Fault, tests: Sequence[str]) -> str:
     if tests:
         words = f"The function must pass {'this test' if len(tests) == 1 else 'these tests'}:\n" + "\n".join(tests)
     else:
         words = f"Take care: the usual mistake is this. {fault.sentence}"
-    words += f"\nHint: {fault.correction}" if fault.correction else ""
-    return _append(example, words)
+    return words + (f"\nHint: {fault.correction}" if fault.correction else "")
+
+
+def put_tests_before(example: Example, draft: str, fault: Fault) -> Prompt:
+    """The words first, the problem last, where it stands when nothing is said."""
+    return f"{_say_requirement(fault, fault.tests[:4])}\n\n{example.prompt}"
 
 
 def extend_docstring(example: Example, draft: str, fault: Fault) -> Prompt:
@@ -178,6 +186,7 @@ ALTERNATIVES: dict[str, Form] = {
     "told": tell_of_attempt,
     "test": require_test,
     "tests": require_tests,
+    "tests_before": put_tests_before,
     "docstring": extend_docstring,
     "comments": continue_comments,
 }
