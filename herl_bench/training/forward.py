@@ -167,9 +167,7 @@ def _score_tokens(
     return logp_BT, -(logp_BTV.exp() * logp_BTV).sum(-1) if with_entropy else None
 
 
-def _compute_in_chunks(
-    model: Any, batch: MicroBatch, with_entropy: bool, chunk: int
-) -> tuple[Tensor, Tensor | None]:
+def _compute_in_chunks(model: Any, batch: MicroBatch, with_entropy: bool, chunk: int) -> tuple[Tensor, Tensor | None]:
     """As `compute_logprobs`, `chunk` positions at a time, whose logits the backward pass computes again; 0 on padding."""
     read = model.get_decoder()(**batch.inputs, use_cache=False)
     hidden_BTD = read.last_hidden_state[:, batch.start - 1 : -1]
