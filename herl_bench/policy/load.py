@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from herl_bench.conversation import Prompt
 from herl_bench.errors import UsageError
 from herl_bench.policy import adapters
 from herl_bench.policy.answerer import Answer, ResolvedSampling
@@ -63,7 +64,7 @@ class Policy(LanguageModel):
             **({"chat_template_kwargs": dict(self.chat_template_kwargs)} if self.chat_template_kwargs else {}),
         }
 
-    def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
+    def answer(self, prompts: Sequence[Prompt], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
         """The batch is sampled as one, from one random state made of all its seeds."""
         # By a hash, because the seeds of two batches may differ in a single place.
         state = int.from_bytes(hashlib.sha256(repr(list(seeds)).encode()).digest()[:8], "big", signed=True)
