@@ -44,6 +44,11 @@ class Settings:
         "what is computed in; weights that are trained stay float32; auto: bfloat16 where a CUDA device has it, else"
         " float32",
     )
+    deterministic: bool = setting(
+        False,
+        "on an accelerator, too, the same seed gives the same bytes: only operations that have a form which does, and"
+        " one line where there is none; slower; a CPU does so anyway",
+    )
     rubric: str = setting("", "name of a rubric, or a YAML file; the task's own if left out")
     template: str = setting("", "name of a hindsight template; the task's own if left out")
     sandbox: str = setting("default", "which sandbox runs untrusted code")
@@ -66,6 +71,14 @@ class Settings:
         None,
         "told instead of the task's own instruction, in training and evaluation; without a chat template it stands"
         " before each prompt",
+    )
+    chat_template_kwargs: dict[str, Any] | None = setting(
+        None, "variables that the model's chat template reads, such as {enable_thinking: false} with Qwen3"
+    )
+    think: Literal["keep", "drop"] = setting(
+        "drop",
+        "a response is judged, and shown as a draft, without its thoughts (`<think>…</think>`); `keep`: with them, for"
+        " rubrics that judge thoughts; rollouts hold them either way",
     )
     report_to: str = setting("", "a tracker of accelerate's, such as tensorboard")
 

@@ -43,7 +43,7 @@ def build_config(
     config = build(method.config, values, origin, also)
 
     def count_parameters() -> int | None:
-        return None if is_embedded(model) else _count_parameters(find_checkpoint(model), trust_remote_code)
+        return None if is_embedded(model) else _count_parameters(find_checkpoint(None, model), trust_remote_code)
 
     return resolve_rates(config, count_parameters)
 

@@ -73,6 +73,15 @@ def list_devices() -> list[str]:
     return [*found, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
+def refuse_several(placement: Placement) -> None:
+    """Before TRL trains: it takes all devices that it sees. Raises `UsageError` where it would see more than one."""
+    if placement.kind == "cuda" and (count := len(list_devices()) - 1) > 1:
+        seen = f"TRL trains on one CUDA device here, and sees {count}"
+        raise UsageError(
+            f"{seen}: make one visible, with CUDA_VISIBLE_DEVICES={placement.device[5:]} and --device cuda"
+        )
+
+
 @contextmanager
 def use_threads(count: int) -> Iterator[None]:
     """Let PyTorch compute on so many threads; afterwards on as many as before, which belong to whoever calls."""
@@ -93,9 +102,7 @@ def _choose_device(asked: str, there: list[str]) -> str:
         raise UsageError(f"device={asked}: choose from auto, cpu, cuda, cuda:N, mps")
     found = [name for name in there if name == asked or name.partition(":")[0] == asked]
     if not found:
-        raise UsageError(
-            f"device={asked}: PyTorch finds no such device here, only {', '.join(there)}: name one of them"
-        )
+        raise UsageError(f"device={asked}: PyTorch finds none here: choose from auto, {', '.join(there)}")
     return found[0]
 
 

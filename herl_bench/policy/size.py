@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from herl_bench.policy.load import load_config, making_model, quiet_transformers
+from herl_bench.policy.checkpoint import find_checkpoint, load_config, making_model, quiet_transformers
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ class ModelSize:
 def read_size(place: str | Path, trust_remote_code: bool = False) -> ModelSize:
     """Of the checkpoint folder or hub id. Raises `UsageError` as `load_policy` does, for what config.json tells."""
     with quiet_transformers():
-        config = load_config(place, trust_remote_code=trust_remote_code)
-        with making_model(str(place)), torch.device("meta"):
+        checkpoint = find_checkpoint(place)
+        config = load_config(checkpoint, trust_remote_code=trust_remote_code)
+        with making_model(checkpoint), torch.device("meta"):
             from transformers import AutoModelForCausalLM
 
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)

@@ -8,10 +8,11 @@ out what a part brings, and may be left alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from herl_bench.errors import UsageError
+from herl_bench.hindsight import choose_form
 from herl_bench.settings import setting
 from herl_bench.training.rates import AUTO
 
@@ -114,7 +115,18 @@ class HeRLConfig(PPOConfig):
         ge=0,
         le=1,
     )
-    revision_temperature: float = setting(0.7, "sampling temperature of revisions", gt=0)
+    revise_form: Literal["auto", "prompt", "with_draft", "without_draft", "cut_draft"] = setting(
+        "auto",
+        "how a revision is asked for: a text that is continued, or, for models with a chat template, a conversation"
+        " about the draft, without the draft, or about the draft up to its first error (where a check says where);"
+        " auto: without_draft for models with a chat template, else prompt",
+    )
+    revision_temperature: float = setting(
+        "auto",
+        "sampling temperature of revisions; auto: 1 for models with a chat template, else 0.7",
+        auto="form",
+        gt=0,
+    )
     hint_level: Literal["criteria", "evidence", "reference"] = setting(
         "reference", "how deep guidance goes; never the final answer"
     )
@@ -177,6 +189,17 @@ class HeRLConfig(PPOConfig):
                 f"revise=critic needs a critic to ask, but bonus={self.bonus}: set bonus=critic, or another way to"
                 " revise"
             )
+
+
+def suit_to_model(config: Any, chat: bool) -> Any:
+    """HeRL's configuration with what `auto` comes to in how revisions are asked for; any other as it is. chat: has the
+    policy a chat template? Raises `UsageError` for a conversation with a policy that has none."""
+    if not isinstance(config, HeRLConfig):
+        return config
+    temperature: Any = config.revision_temperature
+    if temperature == "auto":
+        temperature = 1.0 if chat else 0.7
+    return replace(config, revise_form=choose_form(config.revise_form, chat), revision_temperature=temperature)
 
 
 HINDSIGHT_OFF: Mapping[str, Any] = {"hindsight": False, "bonus": "none", "guide_prob": 0.0}
