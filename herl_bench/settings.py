@@ -23,7 +23,8 @@ from herl_bench.reading import describe_invalid, parse_yaml, read_yaml_mapping
 
 
 def setting(default: Any, help: str, **limits: Any) -> Any:
-    """A documented field; `limits` (ge, gt, le, lt) are checked when a configuration is built."""
+    """A documented field; `limits` (ge, gt, le, lt) are checked when a configuration is built. A number with `auto=`
+    may also be the word `auto`, until it is known what that comes to (`training/rates.py`)."""
     return field(default=default, metadata={"help": help, **limits})
 
 
@@ -37,6 +38,17 @@ class Settings:
     data: str = setting("auto", "auto, synthetic, hub, or a folder with the benchmark's files")
     budget: int = setting(100_000, "generated tokens to spend, revisions included", ge=1)
     seed: int = setting(0, "of everything random", ge=0)
+    device: str = setting("auto", "auto (an accelerator where there is one), cpu, cuda, cuda:N or mps")
+    dtype: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto",
+        "what is computed in; weights that are trained stay float32; auto: bfloat16 where a CUDA device has it, else"
+        " float32",
+    )
+    deterministic: bool = setting(
+        False,
+        "on an accelerator, too, the same seed gives the same bytes: only operations that have a form which does, and"
+        " one line where there is none; slower; a CPU does so anyway",
+    )
     rubric: str = setting("", "name of a rubric, or a YAML file; the task's own if left out")
     template: str = setting("", "name of a hindsight template; the task's own if left out")
     sandbox: str = setting("default", "which sandbox runs untrusted code")
@@ -59,6 +71,14 @@ class Settings:
         None,
         "told instead of the task's own instruction, in training and evaluation; without a chat template it stands"
         " before each prompt",
+    )
+    chat_template_kwargs: dict[str, Any] | None = setting(
+        None, "variables that the model's chat template reads, such as {enable_thinking: false} with Qwen3"
+    )
+    think: Literal["keep", "drop"] = setting(
+        "drop",
+        "a response is judged, and shown as a draft, without its thoughts (`<think>…</think>`); `keep`: with them, for"
+        " rubrics that judge thoughts; rollouts hold them either way",
     )
     report_to: str = setting("", "a tracker of accelerate's, such as tensorboard")
 
@@ -143,6 +163,7 @@ def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also
     }
     model = create_model(kind.__name__, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **spec)
     given = {**getattr(kind, "presets", {}).get(str(values.get("preset")), {}), **values}
+    automatic = {name for name, f in fields.items() if "auto" in f.metadata and given.get(name, f.default) == "auto"}
     if kind is Settings:
         words = {name for name in fields if hints[name] is str and given.get(name) is not None}
         given |= {name: str(given[name]) for name in words}
@@ -152,9 +173,10 @@ def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also
         if isinstance(value, bool) and hints[name] in (int, float):
             raise UsageError(f"{origin.get(name, '')}{name}={value}: write a number")
     try:
-        checked = model.model_validate(given)
+        checked = model.model_validate({name: value for name, value in given.items() if name not in automatic})
     except ValidationError as error:
         where, message = describe_invalid(error)
         name = where.partition(".")[0]
+        message += ", or auto" if "auto" in fields[name].metadata else ""
         raise UsageError(f"{origin.get(name, '')}{name}={given.get(name)}: {message}") from None
     return kind(**{name: getattr(checked, name) for name in fields})

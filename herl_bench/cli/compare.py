@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herl_bench.cli import report_problems
+from herl_bench.cli.options import device_option, dtype_option
 from herl_bench.cli.output import open_console, show_table
 from herl_bench.cli.trust import trust_option
 from herl_bench.comparison.schema import ArmScore, Comparison, Contrast, Interval, Overall, Spent, to_json
@@ -33,6 +34,8 @@ Row = Sequence[tuple[str, str]]
 @click.option("--budget", help="Generated tokens per run, such as 200k.  [default: 100k]")
 @click.option("--model", help="As for run; the same for all.")
 @click.option("--data", help="As for run; the same for all.")
+@device_option
+@dtype_option
 @click.option(
     "--set",
     "assignments",
@@ -44,7 +47,9 @@ Row = Sequence[tuple[str, str]]
     "--grid", metavar="FILE", help="A YAML file of tasks, methods or arms, seeds and settings; options win over it."
 )
 @click.option("-o", "--output_dir", metavar="DIR", help="Where runs and results go.  [default: runs/compare-TASK]")
-@click.option("--jobs", type=click.IntRange(1), help="Runs at a time.  [default: one per processor]")
+@click.option(
+    "--jobs", type=click.IntRange(1), help="Runs at a time.  [default: one per processor; one on an accelerator]"
+)
 @click.option("--ray", metavar="ADDRESS", help="Run on this Ray cluster instead (auto: the one of this machine).")
 @click.option("--baseline", help="The arm that others are compared with.  [default: the first; among run folders: ppo]")
 @click.option(

@@ -12,7 +12,7 @@ import click
 
 from herl_bench.cli import score_tables
 from herl_bench.cli.lm_eval_options import SEEDS, lm_eval_options, parse_limit, parse_seeds
-from herl_bench.cli.options import Parsed
+from herl_bench.cli.options import Parsed, device_option, dtype_option
 from herl_bench.cli.output import open_console, say_json
 from herl_bench.cli.trust import trust_option
 from herl_bench.plugins import Host
@@ -39,6 +39,8 @@ option = partial(click.option, show_default=True)
     metavar="KEY=VALUE,…",
     help="With --model openai: base_url, model, and more; with hf: pretrained.",
 )
+@device_option
+@dtype_option
 @option("--data", help="auto, synthetic, hub or a folder. Default: a run's own source, else auto.")
 @option(
     "--limit",

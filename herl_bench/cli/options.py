@@ -1,4 +1,4 @@
-"""Values of options that are read by a function of ours."""
+"""Options of several commands, and values of options that are read by a function of ours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+
+device_option = click.option(
+    "--device", help="auto (default: an accelerator where there is one), cpu, cuda, cuda:N, mps."
+)
+dtype_option = click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    help="Precision; auto (default): bfloat16 on a CUDA device that has it, else float32.",
+)
 
 
 class Parsed(click.ParamType):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from herl_bench.cli.options import device_option, dtype_option
 from herl_bench.cli.output import keep
 from herl_bench.cli.score_tables import integrity_option
 from herl_bench.cli.trust import trust_option
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from herl_bench.progress import RunProgress
     from herl_bench.training.training_run import TrainingRun
 
+RESUMED = ("budget", "device")
+"""What a run that goes on may be given anew."""
+
 
 @click.command("run")
 @click.option("--task", "--tasks", help="Name of the task (herl-bench ls tasks).")
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 @click.option("--model", help="tiny (default: the task's embedded policy), a checkpoint folder, or a hub id.")
 @click.option("--data", help="auto (default), synthetic, hub, or a folder with the benchmark's files.")
 @click.option("--budget", help="Generated tokens to spend, such as 200k (default 100k).")
+@device_option
+@dtype_option
 @click.option("--seed", type=int, help="Seed of everything random (default 0).")
 @click.option(
     "--system_instruction",
@@ -38,7 +44,9 @@ if TYPE_CHECKING:
 @trust_option
 @click.option("--report_to", help="A tracker of accelerate's, such as tensorboard.")
 @integrity_option
-@click.option("--resume", metavar="RUN", help="Continue the run in this folder; only --budget may be changed.")
+@click.option(
+    "--resume", metavar="RUN", help="Continue the run in this folder; only --budget and --device may be changed."
+)
 @click.option(
     "--allow_changed",
     is_flag=True,
@@ -76,13 +84,12 @@ def _resume(flags: dict[str, Any], folder: str, allow_changed: bool, trust_remot
     directory = Path(folder)
     if not RunFiles(directory).exists:
         raise UsageError(f"--resume {folder}: no config.yaml there: name the folder of a run")
-    given = [f"--{name}" for name, value in flags.items() if value is not None and name != "budget"]
+    given = [f"--{name}" for name, value in flags.items() if value is not None and name not in RESUMED]
     if given:
-        rule = f"--resume takes every setting but --budget from {directory}/config.yaml"
+        rule = f"--resume takes every setting but --budget and --device from {directory}/config.yaml"
         raise UsageError(f"{rule}: leave out {', '.join(given)}")
-    return _train(
-        resume=directory, budget=flags["budget"], allow_changed=allow_changed, trust_remote_code=trust_remote_code
-    )
+    kept = {name: flags[name] for name in RESUMED if flags[name] is not None}
+    return _train(resume=directory, allow_changed=allow_changed, trust_remote_code=trust_remote_code, **kept)
 
 
 def _train(**how: Any) -> int:

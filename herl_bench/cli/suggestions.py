@@ -50,11 +50,8 @@ SETTINGS = {
 }
 
 ONE_PASS = "there are no epochs over the data: training ends where its generated tokens are spent: --budget 200k"
-ON_DEVICE = (
-    "not there yet: training takes the GPU that accelerate finds, else the processor, in float32: CUDA_VISIBLE_DEVICES="
-    " keeps it off the GPU"
-)
-ON_CPU = "not there yet: models are evaluated on the processor in float32: leave it out"
+ON_DEVICE = "one device in one process: --device auto, cpu, cuda, cuda:N or mps"
+IN_PRECISION = "--dtype auto, float32 or bfloat16"
 SIZE = "memory is bounded by tokens: --set microbatch_tokens=2048"
 WEIGHTS = "the whole model is trained, without adapters or quantisation: leave it out"
 CONSTANT = "the learning rate is constant, without warm-up or decay: --set learning_rate=1e-5"
@@ -72,7 +69,8 @@ TRAINING = {
     "--resume RUN, with the run's folder": "resume_from_checkpoint resume_from checkpoint",
     "--output_dir DIR": "output output_path out out_dir save_dir log_dir run_name name",
     "a run never writes over another: it gets a folder of its own": "overwrite_output_dir",
-    ON_DEVICE: "device dtype torch_dtype bf16 fp16 use_cpu gpus num_gpus",
+    ON_DEVICE: "use_cpu gpus num_gpus",
+    IN_PRECISION: "torch_dtype bf16 fp16 mixed_precision",
     SIZE: "gradient_accumulation_steps gradient_checkpointing per_device_eval_batch_size",
     WEIGHTS: "use_peft use_lora lora_r lora_alpha load_in_4bit load_in_8bit peft",
     CONSTANT: "warmup_steps warmup_ratio lr_scheduler_type lr_scheduler weight_decay optim",
@@ -106,7 +104,8 @@ TRACKED = "results are files: --output_path DIR"
 EVALUATING = {
     "options are given on the command line; a run's settings come from --model RUN": "config",
     "a run's settings come from --model RUN; else there is an option for each (herl-bench eval --help)": "set",
-    ON_CPU: "device dtype torch_dtype gpus",
+    ON_DEVICE: "gpus",
+    IN_PRECISION: "torch_dtype",
     "--batch_size N": "max_batch_size",
     "prompts are made anew each time, which costs next to nothing: leave it out": "cache_requests",
     "herl-bench validate checks a task against its gold answers": "check_integrity",
@@ -227,8 +226,8 @@ UNSEEN = ("tokenizer", "tokenizer_backend", "tokenized_requests")
 """lm-eval's arguments of a server that change nothing where the text goes as it is."""
 RENAMED = {"num_concurrent": "concurrency", "max_retries": "retries"}
 ALREADY_SO = {
-    "dtype": ("float32", "float"),
-    "device": ("cpu",),
+    "dtype": ("auto",),
+    "device": ("auto",),
     "backend": ("causal", "default"),
     "trust_remote_code": ("False", "false"),
     "parallelize": ("False", "false"),
@@ -260,9 +259,9 @@ def translate_model(model: str, model_args: str | None) -> tuple[str, str | None
     given = {name: value for name, value in given.items() if value not in ALREADY_SO.get(name, ())}
     if model in LOCAL:
         for name, value in given.items():
-            why = "a local model is read as it lies in its folder, in float32 on the processor: leave it out"
-            if name == "trust_remote_code":
-                why = "it is an option of its own here: --trust_remote_code"
+            why = "a local model is read as it lies in its folder: leave it out"
+            if name in ("trust_remote_code", "device", "dtype"):
+                why = f"it is an option of its own here: --{name}"
             raise UsageError(f"--model_args {name}={value}: {why}")
         return path, None
     if model.startswith("openai-"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from herl_bench.cli.options import device_option, dtype_option
 from herl_bench.experiment.resolve import find_environment, open_sandbox
 from herl_bench.plugins import Host
 
@@ -17,6 +18,8 @@ from herl_bench.plugins import Host
 @click.option("-o", "--output_dir", required=True, help="Folder for the checkpoint.")
 @click.option("--steps", type=int, help="Optimiser steps (default 1200).")
 @click.option("--batch_size", type=int, help="Demonstrations per step (default 64).")
+@device_option
+@dtype_option
 @click.option("--seed", type=int, help="Of demonstrations, initial weights and order (default 0).")
 @click.option(
     "--set",
@@ -47,9 +50,8 @@ def command(host: Host, task: str, output_dir: str, assignments: tuple[str, ...]
     from herl_bench.training.warmstart.config import WarmstartConfig
     from herl_bench.training.warmstart.fitting import warm_start
 
-    _, values, origin = parse_settings({}, [a for a in assignments if not a.startswith("seed=")], None)
-    seeds = [a.partition("=")[2] for a in assignments if a.startswith("seed=")]  # `seed` is a run's setting too
-    values |= {"seed": seeds[-1]} if seeds else {}
+    request = parse_settings({}, assignments, None)
+    values, origin = {**request.run, **request.method}, request.origin  # some have names of a run's settings
     for name, value in flags.items():
         if value is not None:
             values[name], origin[name] = value, "--"

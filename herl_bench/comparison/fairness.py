@@ -1,9 +1,9 @@
 """Is a comparison fair? Names every difference between arms that is not the one they are compared for.
 
 Compared are: the base checkpoint's hash, the data that prompts come from, the seeds, the evaluation items, how their
-answers were generated, the budget, and what was spent of it. The method and its settings may differ, for that is what
-an arm is; its rubric too, since it is part of the training reward. Left out: versions of libraries, which are ranges
-apart in `notes`.
+answers were generated, device and precision, the budget, and what was spent of it. The method and its settings may
+differ, for that is what an arm is; its rubric too, since it is part of the training reward. Left out: versions of
+libraries, which are ranges apart in `notes`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def find_differences(runs: Mapping[str, Sequence[FinishedRun]]) -> tuple[str, ..
 def _collect_facts(run: FinishedRun) -> dict[str, Any]:
     """Hashable, by the name that the user reads."""
     manifest, settings, instruction = run.manifest, run.settings, run.settings.get("system_instruction")
+    placement = manifest.get("placement") or {}
     return {
         "base checkpoint": manifest["base_model"]["sha256"],
         "prompts": (manifest["data"]["source"], *sorted(manifest["data"]["sha256"].items())),
@@ -49,6 +50,8 @@ def _collect_facts(run: FinishedRun) -> dict[str, Any]:
         "primary metric": run.metric,
         "generation of the evaluated answers": tuple(sorted((k, str(v)) for k, v in run.after.generation.items())),
         "token budget": settings["budget"],
+        "device": str(placement.get("device", "cpu")).partition(":")[0],  # which of several cards does not matter
+        "precision": placement.get("dtype", "float32"),
     }
 
 

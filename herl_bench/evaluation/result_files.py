@@ -32,7 +32,7 @@ from herl_bench.types import Environment, Example, Metric
 VERSION = 1.0
 STAMP = re.compile(r"_(\d{4}-\d\d-\d\d)T(\d\d-\d\d-\d\d(?:\.\d+)?)\.")
 NAMESPACE = "herl_bench"
-MODEL_FACTS = ("model_num_parameters", "model_dtype", "model_revision", "model_sha")
+MODEL_FACTS = ("device", "model_num_parameters", "model_dtype", "model_revision", "model_sha")
 LM_EVAL_CONFIG: Mapping[str, Any] = {
     **dict.fromkeys(("batch_size", "batch_sizes", "device", "use_cache", "limit", "bootstrap_iters", "gen_kwargs")),
     **dict.fromkeys(("random_seed", "numpy_seed", "torch_seed", "fewshot_seed")),
@@ -193,6 +193,7 @@ def describe_model(answerer: Any) -> dict[str, Any]:
         return {}
     model, tokenizer = answerer.model, answerer.tokenizer
     return {
+        "device": str(answerer.device),
         "model_num_parameters": sum(p.numel() for p in model.parameters()),
         "model_dtype": str(model.dtype),
         "model_revision": "main",

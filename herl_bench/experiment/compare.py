@@ -194,7 +194,7 @@ def run_sweep(
         if all(cell.files.finished for cell in plan.cells):
             return []
         with redirect_stdout(sys.stderr) if ray else nullcontext():  # Ray talks on stdout
-            pool: Pool = RayPool(ray, plan.folder) if ray else LocalPool(jobs or _count_processors(), lock)
+            pool: Pool = RayPool(ray, plan.folder) if ray else LocalPool(jobs or _count_jobs(plan), lock)
             with _catch_signals() as stopped_by, open_sweep_progress(plan.cells, progress) as display:
                 ends = run_cells(plan.cells, pool, display.show, stopped_by)
         if number := stopped_by():
@@ -211,7 +211,12 @@ def _read_cells(plan: SweepPlan, failed: Sequence[schema.FailedCell], metric: st
     return groups
 
 
-def _count_processors() -> int:
+def _count_jobs(plan: SweepPlan) -> int:
+    """A run per processor, but one at a time on an accelerator, whose memory they would have to share."""
+    from herl_bench.policy.placement import choose_placement
+
+    if any(choose_placement(str(arm.settings.get("device", "auto"))).kind != "cpu" for arm in plan.arms):
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from herl_bench.errors import UnknownName, UsageError
 from herl_bench.evaluation import evaluate as responses
@@ -34,10 +34,11 @@ from herl_bench.experiment import resolve
 from herl_bench.experiment.evaluation_request import Request, build_lm_eval_options, check_request, read_sampling
 from herl_bench.experiment.lm_eval import PREFIX, LmEvalTasks, load_lm_eval, split_names
 from herl_bench.plugins import Host, load_host
+from herl_bench.policy.placement import use_threads
 from herl_bench.progress import open_bar
 from herl_bench.runs import Rows, Run, RunFiles, make_html_table, read_config
 from herl_bench.saving import write_whole
-from herl_bench.types import Environment, Task
+from herl_bench.types import Environment, ReviseForm, Task
 
 if TYPE_CHECKING:
     from herl_bench.data.sources import Data
@@ -136,6 +137,8 @@ def evaluate(
     integrity: str | None = None,
     pass_at: Sequence[int] | None = None,
     batch_size: int | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
     output_path: str | Path | None = None,
     log_samples: bool = False,
     trust_remote_code: bool = False,
@@ -152,6 +155,8 @@ def evaluate(
     seed: of the sampling and the few-shot examples; 0 and 1234 if left out, as lm-eval's.
     refine: let the model revise its answers for so many rounds, told what `critique` says.
     rubric: another's name or file. integrity: `split` refuses verdicts that a program's own objects had a word in.
+    device: `auto` (an accelerator where there is one) if left out, `cpu`, `cuda`, `cuda:N` or `mps`. dtype: of the
+        weights, `float32`, `bfloat16` or `auto` (bfloat16 where a CUDA device has it); a run's own, else `auto`.
     output_path: where results go, into a folder named after the model. If left out, a run's go into its `eval/final`,
         and those of any other model are not written. log_samples: also keep every sample.
     progress: None for a bar where one can be drawn, True or False for one or none.
@@ -190,7 +195,13 @@ def carry_out(host: Host, request: Request) -> Outcome:
     sampling = read_sampling(request) if tasks else Sampling(1)
     resolve.warn_of_problems(host)
     started = time.time()
-    models = resolve.find_answerer(request.model, request.model_args, trust_remote_code=request.trust_remote_code)
+    models = resolve.find_answerer(
+        request.model,
+        request.model_args,
+        device=request.device or "auto",
+        dtype=request.dtype or str(run.get("dtype") or "auto"),
+        trust_remote_code=request.trust_remote_code,
+    )
     model = models(tasks[0] if tasks else None)
     folder = RunFiles(Path(model.name)).evaluation("final") if run else None  # None: nothing is written
     if request.output_path:
@@ -201,6 +212,8 @@ def carry_out(host: Host, request: Request) -> Outcome:
         lm_eval = load_lm_eval(lm_names, models(None), options, request.include_path, request.data)
     done = [_TaskEvaluation(host, request, run, task, models(task), sampling) for task in tasks]
     with ExitStack() as stack:
+        if (placement := getattr(model, "placement", None)) is not None:
+            stack.enter_context(use_threads(placement.threads))
         for each in done:
             each.carry_out(stack, folder)
         if lm_eval is not None:
@@ -241,12 +254,13 @@ class _TaskEvaluation:
     section: dict[str, Any]
     writer: SampleWriter | None = None
     journal: Path | None = None
+    form: ReviseForm | Literal["auto"] = "auto"
 
     def __init__(
         self, host: Host, request: Request, run: Mapping[str, Any], task: Task, model: Answerer, sampling: Sampling
     ):
         from herl_bench.data.sources import draw_examples, restrict_problems
-        from herl_bench.hindsight import try_template
+        from herl_bench.hindsight import FORMS, try_template
 
         own = run if run.get("task") == task.name else {}
         task = restrict_problems(task, own.get("problems"))
@@ -259,6 +273,8 @@ class _TaskEvaluation:
         template, metrics = NO_TEMPLATE, resolve.find_metrics(host, task)
         if request.refine:
             template = resolve.find_template(host, task, str(own.get("template") or ""))
+            trained_in = (own.get("set") or {}).get("revise_form")
+            self.form = trained_in if trained_in in FORMS else "auto"
             try_template(template, rubric, self.data.eval[:1])
         self.environment = Environment(task, rubric, template, metrics)
         self.pass_at = request.pass_at or PASS_AT
@@ -301,8 +317,8 @@ class _TaskEvaluation:
             )
             refinement = None
             if request.refine:
-                rounds, critique = request.refine, request.critique
-                refinement = refine(model, environment, done.rows, done.settings, rounds=rounds, critique=critique)
+                how: dict[str, Any] = {"rounds": request.refine, "critique": request.critique, "form": self.form}
+                refinement = refine(model, environment, done.rows, done.settings, **how)
         self._describe(done, refinement)
 
     def _open_writer(self, stack: ExitStack, folder: Path) -> list[Row]:

@@ -25,11 +25,13 @@ log = logging.getLogger("herl_bench")
 class Request:
     """As `herl-bench eval` takes it. tasks: names, lm-eval's as `lm_eval:NAME`; None for a run's own. limit: below 1 a
     share of the items. seed: Python's, numpy's, torch's and of the few-shot examples, as lm-eval's; our own tasks take
-    first and last. say: gets lines about what goes on."""
+    first and last. device, dtype: None for `auto`, and a run's own. say: gets lines about what goes on."""
 
     tasks: Sequence[str] | None
     model: str
     model_args: str | None = None
+    device: str | None = None
+    dtype: str | None = None
     data: str | None = None
     limit: int | float | None = None
     max_new_tokens: int | None = None

@@ -26,7 +26,7 @@ from herl_bench.sweep.cells import Cell
 GRID_KEYS = ("tasks", "methods", "arms", "seeds", "settings", "baseline")
 SHARED = frozenset(RUN_SETTINGS) - {"task", "method", "seed"}
 """Settings of every run that a grid may set."""
-EQUAL = ("budget", "model", "data", "eval_items", "difficulty", "problems", "max_new_tokens")
+EQUAL = ("budget", "model", "data", "eval_items", "difficulty", "problems", "max_new_tokens", "device", "dtype")
 """What arms must have the same of, and what can be told before anything runs."""
 ARMS_FORM = "write `name: {method: METHOD, setting: value}` lines"
 
@@ -88,7 +88,8 @@ def _plan_cell(host: Host, task_name: str, seed: int, arm: Arm, folder: Path) ->
     method_values = {name: value for name, value in arm.settings.items() if name not in SHARED}
     settings = build_settings({**run_values, "task": task_name, "method": arm.method, "seed": seed}, {})
     source = str(resolve_source(task, settings.data, embedded=settings.model == "tiny"))
-    text = format_config(settings, build_config(method, method_values, {}, settings.model), task, source)
+    config = build_config(method, method_values, {}, settings.model, settings.trust_remote_code)
+    text = format_config(settings, config, task, source)
     directory = folder / "runs" / re.sub(r"[^\w.=+-]+", "_", f"{task_name}-{arm.name}-s{seed}")
     return Cell(task_name, arm.name, seed, settings.budget, text, directory, settings.trust_remote_code)
 

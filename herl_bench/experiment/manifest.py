@@ -19,6 +19,7 @@ from herl_bench.errors import UsageError
 from herl_bench.locate import find_version
 from herl_bench.plugins import Host
 from herl_bench.rubric import digest_rubric
+from herl_bench.types import HindsightTemplate
 
 if TYPE_CHECKING:
     from herl_bench.training.training_run import TrainingRun
@@ -35,9 +36,14 @@ COMPARED: Mapping[str, Sequence[str]] = {
     "template": ("sha256",),
 }
 """What a resumed run must find as it was; every entry of a part where none is named."""
-NO_SETTINGS = {"model", "data", "rubric", "template", "budget", "report_to", "trust_remote_code"}
+NO_SETTINGS = {"model", "data", "rubric", "template", "budget", "report_to", "trust_remote_code", "device"}
 """What has a hash of its own or may be a path of this machine, the budget, and what no result hangs on."""
-VERSIONS: Mapping[str, Sequence[str]] = {"herl_bench": (), "python": (), "libraries": ()}
+VERSIONS: Mapping[str, Sequence[str]] = {
+    "herl_bench": (),
+    "python": (),
+    "libraries": (),
+    "placement": ("device", "threads"),
+}
 """What may differ with a note: the bytes may then too."""
 
 
@@ -51,6 +57,7 @@ def build_manifest(run: TrainingRun, host: Host, command: str) -> dict[str, Any]
         "libraries": {name: version for name in LIBRARIES.split() if (version := find_version(name))},
         "plugins": [asdict(plugin) for plugin in host.plugins],
         "hardware": describe_hardware(),
+        "placement": run.policy.placement.as_json(),
         "settings": {**shared, **asdict(run.config)},
         "data": {
             "source": run.data.source,
@@ -70,9 +77,15 @@ def build_manifest(run: TrainingRun, host: Host, command: str) -> dict[str, Any]
             "tokenizer_sha256": digest_tokenizer(run.policy.tokenizer),
         },
         "rubric": {"name": run.rubric.name, "sha256": digest_rubric(run.rubric)},
-        "template": {"name": run.template.name, "sha256": _digest([run.template.guidance, run.template.prompt])},
+        "template": {"name": run.template.name, "sha256": _digest_template(run.template)},
         "planted": (run.task.world.planted or None) if run.task.world and run.data.source == "synthetic" else None,
     }
+
+
+def _digest_template(template: HindsightTemplate) -> str:
+    turns = template.turns
+    talk = [] if turns is None else [turns.guidance, turns.request, turns.problem]
+    return _digest([template.guidance, template.prompt, *talk])
 
 
 def describe_hardware() -> dict[str, Any]:

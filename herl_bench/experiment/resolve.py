@@ -63,13 +63,9 @@ def is_embedded(model: str) -> bool:
     return model == "tiny" or (Path(model) / "warmstart.json").is_file()
 
 
-def load_named_policy(task: Task | None, model: str, *, trust_remote_code: bool = False) -> Policy:
-    """The policy that `--model` names: `tiny` (which needs the task), a folder (a run's too), or a hub id.
-
-    trust_remote_code: run Python code that the model brings along.
-    """
-    from herl_bench.policy.load import load_policy
-
+def find_checkpoint(task: Task | None, model: str) -> str:
+    """The folder or hub id of what `--model` names: `tiny` (which needs the task), a folder (a run's too), or a hub
+    id."""
     if model == "tiny":
         if task is None:
             many = "another policy for each of our own tasks"
@@ -77,24 +73,46 @@ def load_named_policy(task: Task | None, model: str, *, trust_remote_code: bool 
         if task.policy is None or not (task.policy / "config.json").is_file():
             remedy = "pass --model with a checkpoint folder or a hub id"
             raise UsageError(f"task {task.name!r} has no embedded policy: {remedy}")
-        policy = load_policy(str(task.policy))
-    else:
-        if model == "openai":
-            raise UsageError("--model openai is a server: it can be evaluated (herl-bench eval), not trained")
-        inside = RunFiles(Path(model)).final
-        place = str(inside) if (inside / "config.json").is_file() else model
-        policy = load_policy(place, trust_remote_code=trust_remote_code)
+        return str(task.policy)
+    if model == "openai":
+        raise UsageError("--model openai is a server: it can be evaluated (herl-bench eval), not trained")
+    inside = RunFiles(Path(model)).final
+    return str(inside) if (inside / "config.json").is_file() else model
+
+
+def load_named_policy(
+    task: Task | None, model: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False
+) -> Policy:
+    """The policy that `--model` names, to be evaluated. device, dtype: see `placement.choose_placement`.
+
+    trust_remote_code: run Python code that the model brings along.
+    """
+    from herl_bench.policy.load import load_policy
+    from herl_bench.policy.placement import choose_placement
+    from herl_bench.policy.size import read_size
+
+    place = find_checkpoint(task, model)
+    placement = choose_placement(device, dtype, read_size(place, trust_remote_code).parameters)
+    policy = load_policy(place, placement=placement, trust_remote_code=trust_remote_code)
     policy.name = model
     return policy
 
 
 def find_answerer(
-    model: str, model_args: str | None = None, *, trust_remote_code: bool = False
+    model: str,
+    model_args: str | None = None,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
 ) -> Callable[[Task | None], Answerer]:
     """What `--model` names, for each task: `tiny` is another policy for every task, everything else is loaded once."""
     if model == "openai":
         from herl_bench.policy.server import open_server, parse_model_args
 
+        for name, value in (("device", device), ("dtype", dtype)):
+            if value != "auto":
+                raise UsageError(f"--{name} {value} is for models that are loaded here: a server has chosen its own")
         server = open_server(parse_model_args(model_args or ""))
         return lambda task: server
     if model_args is not None:
@@ -104,7 +122,8 @@ def find_answerer(
     def get_answerer(task: Task | None) -> Answerer:
         key = task.name if task and model == "tiny" else ""
         if key not in loaded:
-            loaded[key] = load_named_policy(task, model, trust_remote_code=trust_remote_code)
+            where: Any = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code}
+            loaded[key] = load_named_policy(task, model, **where)
         return loaded[key]
 
     return get_answerer

@@ -26,7 +26,7 @@ from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.evaluation.problems import check_evaluation
 from herl_bench.experiment.configuration import build_config, build_settings, format_config
 from herl_bench.experiment.manifest import build_manifest, command_line, continue_manifest
-from herl_bench.experiment.resolve import find_environment, load_named_policy, open_sandbox, warn_of_problems
+from herl_bench.experiment.resolve import find_checkpoint, find_environment, open_sandbox, warn_of_problems
 from herl_bench.locking import lock_folder
 from herl_bench.plugins import Host, load_host
 from herl_bench.progress import RunProgress, open_run_progress
@@ -34,6 +34,7 @@ from herl_bench.report.report import try_report
 from herl_bench.runs import Run, RunFiles, find_folder
 from herl_bench.saving import saving, write_whole
 from herl_bench.settings import Request, Settings, read_request, sort_request
+from herl_bench.training.rates import list_rates
 from herl_bench.types import Task
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ def train(
         benchmark's files. budget: generated tokens to spend, 100,000 if left out. seed: of everything random.
     output_dir: where the run's folder `TASK-METHOD-sSEED` is made.
     config: settings, as a YAML file, a mapping made like one, or a run; what is given here wins over it.
-    resume: a run to go on with, or its folder; only `budget` may be changed. allow_changed: even where data, model,
-        rubric or settings changed.
+    resume: a run to go on with, or its folder; only `budget` and `device` may be changed. allow_changed: even where
+        data, model, rubric or settings changed.
     trust_remote_code: run Python code that the model brings along.
     progress: None for a display where one can be drawn, True for plain lines elsewhere, False for none.
     settings: any setting of a run or of its method, such as `learning_rate=1e-4`.
@@ -93,10 +94,12 @@ def train(
     folder = find_folder(output_dir, "output_dir")
     host = load_host()
     if resume is not None:
-        excess = [name for name in given if name not in ("budget", "trust_remote_code")]
+        excess = [name for name in given if name not in ("budget", "device", "trust_remote_code")]
         excess += ["config"] * (config is not None) + ["output_dir"] * (folder != Path("runs"))
         if excess:
-            raise UsageError(f"resume takes every setting but budget from {resume}: leave out {', '.join(excess)}")
+            raise UsageError(
+                f"resume takes every setting but budget and device from {resume}: leave out {', '.join(excess)}"
+            )
         return _resume(host, find_folder(resume, "resume"), given, allow_changed, progress)
     if allow_changed:
         raise UsageError("allow_changed goes with resume")
@@ -152,6 +155,7 @@ def _resume(
         raise UsageError(f"{directory}: no config.yaml there: name the folder of a run")
     with lock_folder(directory):
         began = read_request(str(files.config))
+        began = began._replace(run={"dtype": "float32", **began.run})  # before there was a choice
         spent = build_settings(began.run, began.origin).budget
         request = began.add({"budget": spent, **given})
         if files.finished and build_settings(request.run, request.origin).budget <= spent:
@@ -165,6 +169,11 @@ def _resume(
 def _train(host: Host, request: Request, options: _Options) -> Run:
     from herl_bench.data.sources import restrict_problems
     from herl_bench.hindsight import try_template
+    from herl_bench.policy.determinism import compute_deterministically
+    from herl_bench.policy.load import load_policy
+    from herl_bench.policy.placement import choose_placement, use_threads
+    from herl_bench.policy.size import read_size
+    from herl_bench.training.config import suit_to_model
     from herl_bench.training.training_run import TrainingRun, new_directory
 
     settings = build_settings(request.run, request.origin)
@@ -173,16 +182,24 @@ def _train(host: Host, request: Request, options: _Options) -> Run:
         raise UsageError(f"{where}trust_remote_code: no file can ask for that: pass --trust_remote_code if you mean it")
     task = restrict_problems(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
-    config = build_config(method, request.method, request.origin, settings.model)
+    config = build_config(method, request.method, request.origin, settings.model, settings.trust_remote_code)
     environment = find_environment(host, task, settings.rubric, settings.template)
     if settings.report_to:
         _check_tracker(settings.report_to)
     warn_of_problems(host)
+    place = find_checkpoint(task, settings.model)
+    size = read_size(place, settings.trust_remote_code)
+    placement = choose_placement(settings.device, settings.dtype, size.parameters)
+    settings = replace(settings, dtype=placement.dtype)
     with ExitStack() as stack:
+        stack.enter_context(compute_deterministically(settings.deterministic))
         sandbox = stack.enter_context(open_sandbox(host, task, settings.sandbox, settings.integrity))
         data = _open_data(task, settings)
         try_template(environment.template, environment.rubric, data.eval[:1])
-        policy = load_named_policy(task, settings.model, trust_remote_code=settings.trust_remote_code)
+        stack.enter_context(use_threads(placement.threads))
+        policy = load_policy(place, placement=placement, master=True, trust_remote_code=settings.trust_remote_code)
+        policy.name = settings.model
+        config = suit_to_model(config, policy.chat)
         directory = options.resume
         if directory is None:
             directory = new_directory(options.output_dir, f"{task.name}-{method.name}-s{settings.seed}")
@@ -268,6 +285,8 @@ def _describe_start(run: TrainingRun) -> str:
     data = "synthetic problems" if run.data.source == "synthetic" else run.data.source
     text = f"{run.task.name}: {run.method.name} on {data}, {run.budget.tokens:,} tokens, model {run.settings.model}"
     text += f"; writing {run.directory}"
+    if rates := list_rates(run.config):
+        text += f"\nLearning rates: {', '.join(f'{name} {rate:g}' for name, rate in rates.items())}"
     if run.data.source == "synthetic" and run.task.world and run.task.world.planted:
         text += f"\nPlanted: {run.task.world.planted}"
     return text

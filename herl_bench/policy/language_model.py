@@ -6,11 +6,12 @@ loading (`load.py`) and writing (`generation.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.bounded import Failed, TooMuch, run_bounded
+from herl_bench.conversation import Prompt, list_messages, list_turns, put_before, write_as_text
 from herl_bench.errors import UsageError
 from herl_bench.plain_text import flatten
 
@@ -18,15 +19,18 @@ if TYPE_CHECKING:
     import torch
 
 CHAT_SECONDS, CHAT_MEGABYTES = 10.0, 1024  # what rendering one batch of conversations may take
+PROBE = "It is 42."
 
 
 @dataclass
 class LanguageModel:
-    """A transformers model and its tokenizer. `name` is for tables and messages."""
+    """A transformers model and its tokenizer. `name` is for tables and messages. chat_template_kwargs: variables that
+    the chat template reads, such as Qwen3's `enable_thinking`."""
 
     model: Any
     tokenizer: Any
     name: str
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     # What is worked out once per tokenizer, such as the text of every token; not part of what a model is.
     cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -42,9 +46,30 @@ class LanguageModel:
     @property
     def eos_ids(self) -> frozenset[int]:
         """Every token that ends a response: the tokenizer's EOS, and the generation config's, often several."""
+        return frozenset(self.list_ends())
+
+    def list_ends(self) -> list[int]:
+        """The same in the generation config's order."""
         listed = self.model.generation_config.eos_token_id if self.model.generation_config else None
         several = listed if isinstance(listed, list) else [listed]
-        return frozenset(int(i) for i in [*several, self.tokenizer.eos_token_id] if i is not None)
+        return list(dict.fromkeys(int(i) for i in [*several, self.tokenizer.eos_token_id] if i is not None))
+
+    def find_turn_end(self) -> int | None:
+        """The special token that the chat template puts behind an answer, such as `<|im_end|>` or `<|eot_id|>`; None
+        where it puts none. A generation config may not list it."""
+        turns = [{"role": "user", "content": "What is it?"}, {"role": "assistant", "content": PROBE}]
+        try:
+            text = self.render_bounded(lambda: self._render(turns, add_generation_prompt=False))
+        except UsageError:  # a template for questions alone
+            return None
+        behind = str(text).rpartition(PROBE)[2].lstrip()
+        first = self.tokenizer(behind, add_special_tokens=False)["input_ids"][:1]
+        return next((i for i in first if i in self.special_ids), None)
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        added = self.tokenizer.added_tokens_decoder.items()
+        return frozenset([*self.tokenizer.all_special_ids, *(i for i, token in added if token.special)])
 
     @property
     def max_length(self) -> int | None:
@@ -56,14 +81,19 @@ class LanguageModel:
     def chat(self) -> bool:
         return bool(self.tokenizer.chat_template)
 
-    def encode(self, prompts: Sequence[str], instruction: str = "") -> list[list[int]]:
+    def encode(self, prompts: Sequence[Prompt], instruction: str = "") -> list[list[int]]:
         """Token ids of each prompt, ready to be continued.
 
         With a chat template: a conversation of `instruction` (as the system turn, or at the head of the user turn where
-        the template has no system role) and the prompt, up to where the assistant begins. Without one: BOS, if the
-        tokenizer has it, and the plain text.
+        the template has no system role) and the prompt's turns, up to where the assistant begins. A template that takes
+        no turn of the assistant's gets them as one turn of the user's. Without a chat template: BOS, if the tokenizer
+        has it, and the plain text.
         """
-        texts = self.render_bounded(lambda: [self.reads(p, instruction) for p in prompts]) if self.chat else prompts
+
+        def render() -> list[str]:
+            return [self.reads(prompt, instruction) for prompt in prompts]
+
+        texts = self.render_bounded(render) if self.chat else render()
         rows: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
         bos = self.tokenizer.bos_token_id
         return rows if self.chat or bos is None else [[bos, *row] for row in rows]
@@ -71,9 +101,9 @@ class LanguageModel:
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def reads(self, prompt: str, instruction: str) -> str:
+    def reads(self, prompt: Prompt, instruction: str) -> str:
         """The text of `encode`, without the BOS that it puts before a plain prompt."""
-        return self._as_chat(prompt, instruction) if self.chat else prompt
+        return self._as_chat(prompt, instruction) if self.chat else write_as_text(prompt)
 
     def render_bounded(self, render: Callable[[], Any]) -> Any:
         """What `render` gives, which runs the chat template, within time and memory. Raises `UsageError`."""
@@ -83,21 +113,39 @@ class LanguageModel:
             raise UsageError(f"model {self.name}: its chat template takes {error}") from None
         except Failed as error:
             reason = flatten(str(error))[:300]
-            raise UsageError(f"model {self.name}: its chat template cannot be used: {reason}") from None
+            remedy = "correct it, or delete it to have the model asked as a base model"
+            raise UsageError(f"model {self.name}: its chat template cannot be used: {reason}: {remedy}") from None
 
-    def _as_chat(self, prompt: str, instruction: str) -> str:
+    def _as_chat(self, prompt: Prompt, instruction: str) -> str:
         from jinja2 import TemplateError
 
-        user = {"role": "user", "content": prompt}
+        if len(list_turns(prompt)) > 1:
+            try:
+                text = self._with_instruction(prompt, instruction)
+                if all(_last_line(turn.text) in text for turn in list_turns(prompt)):  # some templates drop turns
+                    return text
+            except TemplateError:  # "only user turns"
+                pass
+        return self._with_instruction(write_as_text(prompt), instruction)
+
+    def _with_instruction(self, prompt: Prompt, instruction: str) -> str:
+        from jinja2 import TemplateError
+
         if instruction:
             try:
-                text = self._render([{"role": "system", "content": instruction}, user])
+                text = self._render(list_messages(prompt, instruction))
                 if instruction.strip() in text:  # some templates drop a system turn without a word
                     return text
             except TemplateError:  # "System role not supported"
                 pass
-            user = {"role": "user", "content": f"{instruction}\n\n{prompt}"}
-        return self._render([user])
+            prompt = put_before(f"{instruction}\n\n", prompt)
+        return self._render(list_messages(prompt))
 
-    def _render(self, turns: list[dict[str, str]]) -> str:
-        return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    def _render(self, turns: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        how = {**self.chat_template_kwargs, "tokenize": False, "add_generation_prompt": add_generation_prompt}
+        return str(self.tokenizer.apply_chat_template(turns, **how))
+
+
+def _last_line(text: str) -> str:
+    """Templates cut blanks off, and some a thought at the beginning."""
+    return text.strip().rpartition("\n")[2].strip()

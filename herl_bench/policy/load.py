@@ -1,31 +1,44 @@
-"""Load any causal language model of transformers as a policy: a checkpoint folder or a hub id.
+"""Load any causal language model of transformers as a policy: a checkpoint folder, a GGUF file or a hub id.
 
-What is made sure of here: float32 on the CPU, dropout off everywhere (log-probs must not depend on the weather),
-padding on the left with a token that is not EOS, no randomly initialised weights, and one clear line for everything
-that can be wrong with a path. Left out: quantisation, adapters (merge them first), encoder-decoder models.
+What is made sure of here: one device and one precision, dropout off everywhere (log-probs must not depend on the
+weather), padding on the left with a token that is not EOS, no randomly initialised weights, and one clear line for
+everything that can be wrong with a model, before it is asked anything. Left out: weights that stay quantised, and
+encoder-decoder models.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import torch
 
+from herl_bench.conversation import Prompt
 from herl_bench.errors import UsageError
-from herl_bench.plain_text import flatten
 from herl_bench.policy.answerer import Answer, ResolvedSampling
+from herl_bench.policy.checkpoint import (
+    Checkpoint,
+    check_sums,
+    explain,
+    find_checkpoint,
+    load_config,
+    making_model,
+    quiet_transformers,
+)
 from herl_bench.policy.generation import generate
+from herl_bench.policy.gguf import TEXT_ENDS, make_ordinary, reading_gguf
 from herl_bench.policy.language_model import LanguageModel
-from herl_bench.saving import SUMS, find_damage
+from herl_bench.policy.placement import CPU, Placement
+from herl_bench.policy.special_tokens import check_vocabulary, complete_ends, ensure_padding
 
-TOKENIZER_FILES = "tokenizer.json tokenizer.model tokenizer_config.json vocab.json vocab.txt spiece.model"
+RESERVED = ("conversation", "messages", "tokenize", "add_generation_prompt", "chat_template", "continue_final_message")
+
+log = logging.getLogger("herl_bench")
 
 
 @dataclass
@@ -34,19 +47,23 @@ class Policy(LanguageModel):
 
     path: str
     batch_size: int = 64
+    placement: Placement = CPU
 
     @property
     def identity(self) -> dict[str, Any]:
         """The checkpoint's files with sizes and times of change, which are cheap to find, or the hub's revision."""
-        files = [path for path in sorted(Path(self.path).glob("*")) if path.is_file()]
+        place = Path(self.path)
+        files = [path for path in [place, *sorted(place.glob("*"))] if path.is_file()]
         return {
             "path": self.path,
             "files": {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files},
             "revision": getattr(self.model.config, "_commit_hash", None),
             "dtype": str(self.model.dtype),
+            "device": self.placement.kind,
+            **({"chat_template_kwargs": dict(self.chat_template_kwargs)} if self.chat_template_kwargs else {}),
         }
 
-    def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
+    def answer(self, prompts: Sequence[Prompt], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
         """The batch is sampled as one, from one random state made of all its seeds."""
         # By a hash, because the seeds of two batches may differ in a single place.
         state = int.from_bytes(hashlib.sha256(repr(list(seeds)).encode()).digest()[:8], "big", signed=True)
@@ -61,128 +78,123 @@ class Policy(LanguageModel):
         return [Answer(c.text, c.finish, len(c.ids), c.dropped) for c in written]
 
 
-def load_policy(path_or_id: str | Path, *, trust_remote_code: bool = False) -> Policy:
-    """A policy from a checkpoint folder or a hub id, on the CPU in float32.
+def load_policy(
+    path_or_id: str | Path,
+    *,
+    placement: Placement | None = None,
+    master: bool = False,
+    trust_remote_code: bool = False,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+) -> Policy:
+    """A policy from a checkpoint folder, a GGUF file or a hub id, on the CPU in float32 if nothing else is said.
 
-    trust_remote_code: run Python code that comes with the model; else one that needs it is refused.
+    master: its weights will be trained, and are float32 whatever precision is computed in. trust_remote_code: run
+    Python code that comes with the model; else one that needs it is refused. chat_template_kwargs: see `Policy`.
 
-    Raises `UsageError` where the folder, its config, its weights or its tokenizer cannot be used.
+    Raises `UsageError` where the place, its config, its weights, its tokenizer or its chat template cannot be used.
     """
-    place = str(path_or_id)
-    local = _find_folder(place)
-    source = str(local) if local else place
+    checkpoint, placement = find_checkpoint(path_or_id), placement or CPU
+    check_sums(checkpoint)
+    dtype = torch.float32 if master else placement.torch_dtype
     with quiet_transformers():
-        config = _load_config(source, local, trust_remote_code)
+        config = load_config(checkpoint, trust_remote_code=trust_remote_code)
         _switch_off_dropout_fields(config)
-        tokenizer = _load_tokenizer(source, local, trust_remote_code)
-        model = _load_model(source, config, trust_remote_code)
-        _ensure_padding(model, tokenizer)
+        if checkpoint.gguf:
+            with reading_gguf():
+                tokenizer = _load_tokenizer(checkpoint, trust_remote_code)
+                model = _load_model(checkpoint, config, dtype, trust_remote_code)
+        else:
+            tokenizer = _load_tokenizer(checkpoint, trust_remote_code)
+            model = _load_model(checkpoint, config, dtype, trust_remote_code)
+        told = dict(chat_template_kwargs or {})
+        policy = Policy(
+            model, tokenizer, checkpoint.place, checkpoint.path, placement=placement, chat_template_kwargs=told
+        )
+        _check_chat_template(policy)
+        check_vocabulary(policy)
+        complete_ends(policy, TEXT_ENDS if checkpoint.gguf else ())
+        ensure_padding(policy)
     _switch_off_dropout_modules(model)
-    model.eval()
-    name = (local.resolve().parent.name if local.name == "final" else local.resolve().name) if local else place
-    return Policy(model.to("cpu"), tokenizer, name, source)
+    model.eval().to(placement.device)
+    policy.name = checkpoint.name
+    return policy
 
 
-# --------------------------------------------------------------------------------------------------------------- places
-def _find_folder(place: str) -> Path | None:
-    """The checkpoint folder, or None where `place` can only be a hub id."""
-    folder = Path(place).expanduser()
-    if folder.is_file():
-        raise UsageError(f"model {place}: that is a file; give the checkpoint folder that holds config.json")
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            inside = folder / "final"
-            hint = f"did you mean {inside}?" if (inside / "config.json").is_file() else "that is no checkpoint folder"
-            raise UsageError(f"model {place}: no config.json in it: {hint}")
-        if not any((folder / name).is_file() for name in TOKENIZER_FILES.split()):
-            lacks = f"no tokenizer in it (looked for {', '.join(TOKENIZER_FILES.split())})"
-            raise UsageError(f"model {place}: {lacks}: save the tokenizer there too")
-        if fault := find_damage(folder):
-            remedy = f"restore the folder, or delete {folder / SUMS} if that change was meant"
-            raise UsageError(f"model {place}: {fault}: {remedy}")
-        return folder
-    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", place):
-        raise UsageError(f"model {place}: no such folder, and not the form of a hub id (owner/name)")
-    return None
-
-
-def _explain_hub(place: str, error: BaseException) -> UsageError:
-    import huggingface_hub.constants as hub
-
-    why = f"the hub did not give it: {flatten(str(error))[:200]}"
-    if hub.HF_HUB_OFFLINE:
-        why = "not in the local hub cache (HF_HUB_OFFLINE is set, so nothing is fetched)"
-    return UsageError(f"model {place}: no such folder, and {why}")
-
-
-@contextmanager
-def _explain(source: str, what: str, of_hub: type[Exception] | tuple[()] = ()) -> Iterator[None]:
-    """Whatever is raised inside becomes one line. what: is wrong. of_hub: errors that come of the hub."""
-    try:
-        yield
-    except Exception as error:
-        if "trust_remote_code" in str(error):  # transformers says so in many words
-            what = "it brings Python code of its own (auto_map), which is not run unless you ask for it"
-            remedy = "read that code, then pass --trust_remote_code if you trust it"
-            raise UsageError(f"model {source}: {what}: {remedy}") from None
-        if isinstance(error, of_hub):
-            raise _explain_hub(source, error) from None
-        raise UsageError(f"model {source}: {what}: {flatten(str(error))[:200]}") from None
-
-
-def _load_config(source: str, local: Path | None, trust: bool) -> Any:
-    from transformers import AutoConfig
-
-    with _explain(source, "config.json cannot be used", () if local else Exception):
-        return AutoConfig.from_pretrained(source, trust_remote_code=trust)
-
-
-def _load_tokenizer(source: str, local: Path | None, trust: bool) -> Any:
+# ----------------------------------------------------------------------------------------------------------- its pieces
+def _load_tokenizer(checkpoint: Checkpoint, trust: bool) -> Any:
     from transformers import AutoTokenizer
 
-    with _explain(source, "its tokenizer cannot be loaded", () if local else OSError):
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", trust_remote_code=trust)
+    remedy = "save the model's own tokenizer there again"
+    with explain(checkpoint, "its tokenizer cannot be loaded", () if checkpoint.folder else OSError, remedy):
+        tokenizer = AutoTokenizer.from_pretrained(
+            checkpoint.source, padding_side="left", trust_remote_code=trust, **checkpoint.options
+        )
+    if not len(tokenizer):
+        raise UsageError(f"model {checkpoint.place}: its tokenizer has no token at all: {remedy}")
     if tokenizer.eos_token_id is None:
         lacks = "its tokenizer has no EOS token, so a response could never end"
-        raise UsageError(f"model {source}: {lacks}: set eos_token")
+        raise UsageError(f"model {checkpoint.place}: {lacks}: set eos_token")
     return tokenizer
 
 
-_LOADING = Lock()
-"""While transformers loads a model it changes torch for the whole process: another thread would lose tied weights."""
-
-
-def _load_model(source: str, config: Any, trust: bool) -> Any:
+def _load_model(checkpoint: Checkpoint, config: Any, dtype: torch.dtype, trust: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
-    with _explain(source, "its weights cannot be loaded as a causal language model"), _LOADING:
+    with making_model(checkpoint):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source, config=config, dtype=torch.float32, output_loading_info=True, trust_remote_code=trust
+            checkpoint.source,
+            config=config,
+            dtype=dtype,
+            output_loading_info=True,
+            trust_remote_code=trust,
+            **checkpoint.options,
         )
         model, info = loaded
     if missing := sorted(info["missing_keys"]):
         lacks = f"{len(missing)} weights are not in the checkpoint, {missing[0]} among them"
-        raise UsageError(f"model {source}: {lacks}: not a causal LM?")
+        raise UsageError(f"model {checkpoint.place}: {lacks}: not a causal LM?")
+    _check_weights(checkpoint, model)
+    if checkpoint.gguf:
+        with making_model(checkpoint):
+            return make_ordinary(model)
     return model
 
 
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Progress bars and loading reports are for people who load by hand; what matters raises."""
-    from transformers.utils import logging
+# --------------------------------------------------------------------------------------------------- what can be wrong
+@torch.no_grad()
+def _check_weights(checkpoint: Checkpoint, model: Any) -> None:
+    """Numbers, all of them, and of a model that reads from left to right."""
+    for name, weight in model.named_parameters():
+        if not weight.sum(dtype=torch.float32).isfinite():  # NaN and infinity stay in a sum
+            what = f"its weight {name} holds NaN or infinity"
+            raise UsageError(f"model {checkpoint.place}: {what}: fetch it again, or save it in float32 or bfloat16")
+    if getattr(model.config, "is_decoder", None) is False:  # as encoders' configs say, and those of some decoders
+        ids = torch.tensor([[1, 2], [1, 3]], device=model.device)
+        first, second = model(ids).logits[:, 0].float()
+        if not torch.allclose(first, second, rtol=1e-3, atol=1e-3):
+            what = f"an encoder ({type(model).__name__}): what comes later changes what it says of what comes first"
+            raise UsageError(f"model {checkpoint.place}: {what}: name a model that writes from left to right")
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+
+def _check_chat_template(policy: Policy) -> None:
+    """Raises `UsageError` where it cannot be rendered, or does not read what it is told."""
+    told, template = policy.chat_template_kwargs, policy.tokenizer.chat_template
+    if policy.chat:
+        policy.render_bounded(lambda: policy.reads("What is it?", "Be brief."))
+    elif re.search(r"(?i)(?<![a-z])(instruct|chat)(?![a-z])", policy.name):
+        what = "its name speaks of chat, but its tokenizer has no chat template"
+        log.warning("warning: model %s: %s: it is asked as a base model", policy.name, what)
+    for name in told:
+        if name in RESERVED:
+            raise UsageError(f"chat_template_kwargs: {name} is set here already: leave it out")
+        if not policy.chat:
+            raise UsageError(f"chat_template_kwargs: model {policy.name} has no chat template: leave them out")
+        if not re.search(rf"\b{re.escape(str(name))}\b", str(template)):
+            what = f"the chat template of {policy.name} reads no {name!r}"
+            raise UsageError(f"chat_template_kwargs: {what}: look into it for what it reads")
 
 
-# -------------------------------------------------------------------------------------------------- dropout and padding
+# -------------------------------------------------------------------------------------------------------------- dropout
 def _switch_off_dropout_fields(config: Any) -> None:
     for part in {id(c): c for c in (config, config.get_text_config())}.values():
         for name, value in vars(part).items():
@@ -195,27 +207,3 @@ def _switch_off_dropout_modules(model: Any) -> None:
         for name in ("p", "dropout", "attention_dropout", "hidden_dropout"):
             if isinstance(vars(module).get(name), float) and (name != "p" or "Dropout" in type(module).__name__):
                 setattr(module, name, 0.0)
-
-
-def _ensure_padding(model: Any, tokenizer: Any) -> None:
-    """A padding token that is not EOS: trained on, EOS must mean the end and nothing else.
-
-    An unused special token is taken where there is one; else one is added, and the embedding grows only if it has no
-    spare row (many published models have). A grown row starts at the mean of the others: as improbable as any.
-    """
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
-        taken = {tokenizer.eos_token, tokenizer.bos_token}
-        special = [t for t in map(str, tokenizer.all_special_tokens) if t not in taken]
-        added = [token for _, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special]
-        special += [token.content for token in added if token.content not in taken]
-        spare = [t for t in special if "pad" in t.lower()]
-        spare += [t for t in special if "unk" in t.lower() or "reserved" in t.lower()]
-        if spare:
-            tokenizer.pad_token = spare[0]
-        else:
-            tokenizer.add_special_tokens({"pad_token": "<pad>"})
-            if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-                model.resize_token_embeddings(len(tokenizer))
-    for config in (model.config, model.config.get_text_config(), model.generation_config):
-        if config is not None:
-            config.pad_token_id = tokenizer.pad_token_id

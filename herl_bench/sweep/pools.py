@@ -94,11 +94,13 @@ def build_command(cell: Cell) -> list[str]:
     return [*words, "--trust_remote_code"] if cell.trust_remote_code else words
 
 
-def start_process(arguments: Sequence[str], log: IO[bytes], **options: Any) -> subprocess.Popen[bytes]:
-    """Python, writing all it says into the log. One thread per cell: for small policies more threads only wait for each
-    other, and results depend on their number."""
+def start_process(
+    arguments: Sequence[str], log: IO[bytes], *, alone: bool = False, **options: Any
+) -> subprocess.Popen[bytes]:
+    """Python, writing all it says into the log. One thread per cell, because several cells share the processors; alone:
+    as many as suit its model."""
     streams: Any = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
-    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    environment = {**({} if alone else {"OMP_NUM_THREADS": "1"}), **os.environ}
     return subprocess.Popen([sys.executable, *arguments], env=environment, **streams, **options)
 
 
@@ -132,7 +134,8 @@ class LocalPool:
     def start(self, cell: Cell) -> None:
         with saving(cell.log), open(cell.log, "wb") as log:
             # of a process group of its own: Ctrl-C is the sweep's to pass on
-            self.processes[cell] = start_process(build_command(cell), log, pass_fds=[self.lock], process_group=0)
+            how: dict[str, Any] = {"alone": self.jobs == 1, "pass_fds": [self.lock], "process_group": 0}
+            self.processes[cell] = start_process(build_command(cell), log, **how)
 
     def collect(self) -> list[CellEnd]:
         """The cells that ended since the last call."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import torch
 
+from herl_bench.conversation import Prompt
 from herl_bench.policy.generation import fit_prompts, generate
 from herl_bench.training.judging import Judging
 from herl_bench.training.rollouts import Assignment, Rollout
@@ -30,7 +31,7 @@ def sample_rollouts(
     if not assigned:
         return []
 
-    def encode(prompts: Sequence[str]) -> list[list[int]]:
+    def encode(prompts: Sequence[Prompt]) -> list[list[int]]:
         return fit_prompts(run.policy, run.encode(prompts), run.max_new_tokens)
 
     prompt_ids = plain_ids = encode([a.prompt for a in assigned])

@@ -65,10 +65,18 @@ def afford_rollouts(run: TrainingRun, steps: int) -> int:
 def open_accelerator(run: TrainingRun, config: Any) -> Any:
     """accelerate's, with the run's tracker. Raises `UsageError` where there is more than one process."""
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import patch_environment
 
-    accelerator = Accelerator(
-        log_with=run.report_to or None, project_dir=str(run.directory), step_scheduler_with_optimizer=False
-    )
+    placement = run.policy.placement
+    AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run of this process chose a device too
+    with patch_environment(accelerate_torch_device=placement.device):
+        accelerator = Accelerator(
+            cpu=placement.kind == "cpu",
+            log_with=run.report_to or None,
+            project_dir=str(run.directory),
+            step_scheduler_with_optimizer=False,
+        )
     if (count := accelerator.num_processes) > 1:
         raise UsageError(f"training runs in one process, not in {count}: start it without a launcher")
     if run.report_to:

@@ -29,6 +29,7 @@ import torch
 from herl_bench.errors import UsageError
 from herl_bench.evaluation.scores import mean
 from herl_bench.policy.load import Policy
+from herl_bench.policy.placement import refuse_several
 from herl_bench.training.config import GRPOConfig, TRLConfig
 from herl_bench.training.judging import Judging
 from herl_bench.training.metrics import describe_step
@@ -65,8 +66,7 @@ class StepSource:
         rollouts, group = self.config.rollouts_per_step, self.config.num_generations
         if rollouts < group:
             raise UsageError(f"rollouts_per_step={rollouts} holds no group of num_generations={group} responses")
-        if torch.cuda.device_count() > 1:
-            raise UsageError("TRL trains on one GPU here: make one visible with CUDA_VISIBLE_DEVICES")
+        refuse_several(run.policy.placement)
         self.judging = Judging(run.environment)
         self.trainer = _open_trainer(self)
         self.tracker = open_accelerator(run, self.config) if run.report_to else None
@@ -277,7 +277,7 @@ def _make_arguments(run: TrainingRun, config: TRLConfig) -> Any:
         adam_beta2=ADAM["betas"][1],
         adam_epsilon=ADAM["eps"],
         weight_decay=ADAM["weight_decay"],
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=run.policy.placement.kind == "cpu",
         bf16=False,
         activation_checkpointing=False,
         logging_steps=1,

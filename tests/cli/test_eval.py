@@ -145,7 +145,7 @@ def test_lm_eval_s_hf_is_the_folder_itself(capsys, llama):
         "auto:4",
     ]
     assert (
-        run(capsys, *args, "--model", "hf", "--model_args", f"pretrained={llama},dtype=float32")[1]
+        run(capsys, *args, "--dtype", "float32", "--model", "hf", "--model_args", f"pretrained={llama}")[1]
         == run(capsys, *args, "--model", llama)[1]
     )
 

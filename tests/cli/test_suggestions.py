@@ -29,8 +29,8 @@ def said(capsys, *words):
         ("run --task gsm8k --max_steps 100", "--budget 200k"),
         ("run --task gsm8k --num_train_epochs 3", "--budget 200k"),
         ("run --task gsm8k --model_name_or_path m", "--model PATH_OR_HUB_ID"),
-        ("run --task gsm8k --bf16", "not there yet"),
-        ("run --task gsm8k --device cuda", "not there yet"),
+        ("run --task gsm8k --bf16", "--dtype auto, float32 or bfloat16"),
+        ("run --task gsm8k --device gpu", "choose from auto, cpu, cuda, cuda:N, mps"),
         ("run --task gsm8k --reward_funcs f", "--set rubric=NAME"),
         ("run gsm8k", "write --task gsm8k"),
         ("run --task gsm8k --set gamma=1 lam=1", "write --set gamma=1 --set lam=1"),
@@ -43,7 +43,7 @@ def said(capsys, *words):
         ("eval --model m --tasks gsm8k --verbosity DEBUG", "on stderr"),
         ("eval --model m --tasks gsm8k --predict_only", "--log_samples"),
         ("eval --model m --tasks gsm8k -x", "--log_samples"),
-        ("eval --model m --tasks gsm8k --device cuda:0", "not there yet"),
+        ("eval --model tiny --tasks gsm8k --device cuda:99", "device=cuda:99: PyTorch finds none here"),
         ("eval --model m --tasks gsm8k --batch_size lots", "neither a whole number of responses above 0 nor auto"),
         ("eval --model m --tasks lm_eval:arc_easy --write_out", "--write_out is for our own tasks"),
         ("score f.jsonl", "--task is missing: choose from bbh, gsm8k"),
@@ -120,7 +120,7 @@ def test_every_option_of_lm_eval_is_there_or_answered(capsys, name):
     ("model", "args", "ours"),
     [
         ("hf", "pretrained=runs/x", ("runs/x", None)),
-        ("huggingface", "pretrained=org/m,dtype=float32,device=cpu,trust_remote_code=False", ("org/m", None)),
+        ("huggingface", "pretrained=org/m,dtype=auto,trust_remote_code=False", ("org/m", None)),
         ("runs/x", None, ("runs/x", None)),
         ("openai", "base_url=http://h/v1,model=m", ("openai", "base_url=http://h/v1,model=m")),
         (
@@ -148,7 +148,7 @@ def test_lm_eval_s_models_become_ours(model, args, ours):
     ("model", "args", "answer"),
     [
         ("hf", None, "--model_args pretrained="),
-        ("hf", "pretrained=m,dtype=bfloat16", "dtype=bfloat16"),
+        ("hf", "pretrained=m,dtype=bfloat16", "it is an option of its own here: --dtype"),
         ("hf", "pretrained=m,load_in_4bit=True", "load_in_4bit=True"),
         ("vllm", "pretrained=org/m", "vllm serve org/m"),
         ("local-completions", "base_url=http://h", "--model_args model="),

@@ -49,10 +49,13 @@ class WarmstartConfig:
     eval_steps: int = setting(300, "evaluate every so many steps (a third of the examples); 0: only at the end", ge=0)
     eval_examples: int = setting(300, "examples of the final evaluation", ge=1)
     seed: int = setting(0, "of demonstrations, initial weights and order", ge=0)
-    bf16: bool = setting(
-        False, "matrix products in bfloat16: twice as fast on CPUs that have it (avx512_bf16, amx), slower on others"
+    device: str = setting("auto", "auto (an accelerator where there is one), cpu, cuda, cuda:N or mps")
+    dtype: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto",
+        "of matrix products; bfloat16 is twice as fast on CPUs that have it (avx512_bf16, amx), slower on others; auto:"
+        " where a CUDA device has it",
     )
-    threads: int = setting(0, "CPU threads; 0: as many as torch takes", ge=0)
+    threads: int = setting(0, "CPU threads; 0: by the model's size, or OMP_NUM_THREADS", ge=0)
 
 
 def check_config(config: WarmstartConfig, task: Task) -> None:
@@ -67,6 +70,11 @@ def check_config(config: WarmstartConfig, task: Task) -> None:
         raise UsageError(f"draft_steps: {planted}, so they revise nothing")
     if config.hidden % (2 * config.heads):
         raise UsageError(f"hidden {config.hidden} must be an even multiple of heads {config.heads}")
+
+
+def count_parameters(config: WarmstartConfig) -> int:
+    """Of the model: its embeddings, and in each block four matrices of the attention and three of the MLP."""
+    return config.vocab * config.hidden + config.layers * (4 + 3 * 3) * config.hidden**2
 
 
 def write_command(task: Task, config: WarmstartConfig) -> str:

@@ -6,7 +6,7 @@ TRL's `SFTTrainer` fits it, with three departures that make it fast on a CPU: th
 so that every micro-batch holds rows of nearly one length while every optimiser step mixes lengths; the head runs on
 response tokens only; no attention mask is passed, because a causal model does not see padding on the right.
 
-Left out: continuing from a checkpoint (it takes minutes), several processes, GPUs.
+Left out: continuing from a checkpoint (it takes minutes), several processes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from herl_bench.errors import SaveError
 from herl_bench.locate import find_version
-from herl_bench.training.warmstart.config import WarmstartConfig, check_config, write_command
+from herl_bench.policy.placement import Placement, choose_placement, refuse_several, use_threads
+from herl_bench.training.warmstart.config import WarmstartConfig, check_config, count_parameters, write_command
 from herl_bench.training.warmstart.demonstrations import make_rows
 from herl_bench.training.warmstart.evaluation import evaluate_policy
 from herl_bench.training.warmstart.tokenizer import UNTRAINED, tokenize, train_tokenizer
@@ -49,6 +50,7 @@ class _WarmStart:
     output_dir: Path
     on_log: Callable[[Mapping[str, Any]], None]
     started: float
+    placement: Placement
 
 
 def warm_start(
@@ -63,15 +65,17 @@ def warm_start(
     task, output_dir = environment.task, Path(output_dir)
     check_config(config, task)
     assert task.world is not None
+    placement = choose_placement(config.device, config.dtype, count_parameters(config))
+    refuse_several(placement)
     with _explain_os_errors(output_dir, "make this folder"):
         output_dir.mkdir(parents=True, exist_ok=True)
-    work = _WarmStart(environment, config, output_dir, on_log or (lambda row: None), time.monotonic())
-    with _use_threads(config.threads):
+    work = _WarmStart(environment, config, output_dir, on_log or (lambda row: None), time.monotonic(), placement)
+    with use_threads(config.threads or placement.threads):
         drafter = None
         if config.draft_steps:
             first = dataclasses.replace(config, steps=config.draft_steps, eval_steps=0)
             drafter = _make_policy(dataclasses.replace(work, config=first), None)
-        policy = _save(_make_policy(work, drafter), output_dir)
+        policy = _save(_make_policy(work, drafter), work)
         evaluation = evaluate_policy(policy, environment, config.eval_examples)
         work.on_log({"step": config.steps, "evaluation": evaluation})
     planted = task.world.planted
@@ -91,18 +95,6 @@ def warm_start(
     with _explain_os_errors(output_dir, "save the policy"):
         (output_dir / "warmstart.json").write_text(text, encoding="utf-8")
     return record
-
-
-@contextmanager
-def _use_threads(count: int) -> Iterator[None]:
-    import torch
-
-    usual = torch.get_num_threads()
-    torch.set_num_threads(count or usual)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(usual)
 
 
 @contextmanager
@@ -152,13 +144,14 @@ def _fit(work: _WarmStart, data: Any, tokenizer: Any) -> Policy:
 
     constants.HF_HUB_DISABLE_TELEMETRY = True  # training here is nobody else's business
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from herl_bench.policy.load import Policy, quiet_transformers
+    from herl_bench.policy.checkpoint import quiet_transformers
+    from herl_bench.policy.load import Policy
     from herl_bench.training.warmstart.muon import MuonAndAdamW
 
-    config, environment = work.config, work.environment
+    config, environment, placement = work.config, work.environment, work.placement
     torch.manual_seed(config.seed)
-    model = _make_model(config, tokenizer)
-    policy = Policy(model, tokenizer, environment.task.name, str(work.output_dir))
+    model = _make_model(work, tokenizer)
+    policy = Policy(model, tokenizer, environment.task.name, str(work.output_dir), placement=placement)
 
     class Reporter(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
@@ -177,9 +170,9 @@ def _fit(work: _WarmStart, data: Any, tokenizer: Any) -> Policy:
     if config.optimizer == "muon":
         optimizer = MuonAndAdamW(model, config.learning_rate, config.muon_learning_rate, config.weight_decay)
     with quiet_transformers():
-        trainer = _make_trainer_class(config.bf16)(
+        trainer = _make_trainer_class(placement)(
             model=model,
-            args=_make_arguments(config, work.output_dir),
+            args=_make_arguments(work),
             train_dataset=data.select(order_rows(lengths, config)),
             processing_class=tokenizer,
             callbacks=[Reporter()],
@@ -192,7 +185,7 @@ def _fit(work: _WarmStart, data: Any, tokenizer: Any) -> Policy:
     return policy
 
 
-def _make_trainer_class(bf16: bool) -> Any:
+def _make_trainer_class(placement: Placement) -> Any:
     import torch
     from trl import SFTTrainer
 
@@ -205,7 +198,7 @@ def _make_trainer_class(bf16: bool) -> Any:
             core = self.accelerator.unwrap_model(model)
             target_BT = inputs["labels"][:, 1:]
             mask_BT = target_BT != UNTRAINED
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            with torch.autocast(placement.kind, torch.bfloat16, enabled=placement.dtype == "bfloat16"):
                 hidden_BTD = core.base_model(inputs["input_ids"], use_cache=False).last_hidden_state[:, :-1]
                 logits_NV = core.get_output_embeddings()(hidden_BTD[mask_BT])
             total = torch.nn.functional.cross_entropy(logits_NV.float(), target_BT[mask_BT], reduction="sum")
@@ -214,11 +207,12 @@ def _make_trainer_class(bf16: bool) -> Any:
     return ResponseOnly
 
 
-def _make_model(config: WarmstartConfig, tokenizer: Any) -> Any:
+def _make_model(work: _WarmStart, tokenizer: Any) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    # The fused attention's backward pass is slow in bfloat16.
-    attention: dict[str, Any] = {"attn_implementation": "eager" if config.bf16 else "sdpa"}
+    # On a CPU the fused attention's backward pass is slow in bfloat16.
+    config, is_slow = work.config, work.placement.kind == "cpu" and work.placement.dtype == "bfloat16"
+    attention: dict[str, Any] = {"attn_implementation": "eager" if is_slow else "sdpa"}
     specials: Any = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
     shape = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -235,15 +229,17 @@ def _make_model(config: WarmstartConfig, tokenizer: Any) -> Any:
     return LlamaForCausalLM(shape)
 
 
-def _make_arguments(config: WarmstartConfig, output_dir: Path) -> Any:
+def _make_arguments(work: _WarmStart) -> Any:
     """TRL's settings for this configuration."""
     from trl import SFTConfig
+
+    config = work.config
 
     # TRL's default is on; the old name is deprecated where the new one exists.
     names = ("activation_checkpointing", "gradient_checkpointing")
     no_checkpointing: Any = {next(name for name in names if name in SFTConfig.__dataclass_fields__): False}
     return SFTConfig(
-        output_dir=str(output_dir),
+        output_dir=str(work.output_dir),
         max_steps=config.steps,
         per_device_train_batch_size=config.micro_batch_size,
         gradient_accumulation_steps=config.batch_size // config.micro_batch_size,
@@ -256,7 +252,7 @@ def _make_arguments(config: WarmstartConfig, output_dir: Path) -> Any:
         adam_beta2=0.98,
         max_grad_norm=1.0,
         optim="adamw_torch_fused",
-        use_cpu=True,
+        use_cpu=work.placement.kind == "cpu",
         bf16=False,
         **no_checkpointing,
         max_length=None,
@@ -269,14 +265,15 @@ def _make_arguments(config: WarmstartConfig, output_dir: Path) -> Any:
     )
 
 
-def _save(policy: Policy, output_dir: Path) -> Policy:
+def _save(policy: Policy, work: _WarmStart) -> Policy:
     """Write the checkpoint, in half precision where float32 would be large, and load it again as users will."""
     import torch
 
-    from herl_bench.policy.load import load_policy, quiet_transformers
+    from herl_bench.policy.checkpoint import quiet_transformers
+    from herl_bench.policy.load import load_policy
 
-    small = 4 * sum(p.numel() for p in policy.model.parameters()) <= HALF_PRECISION_FROM
+    output_dir, small = work.output_dir, 4 * sum(p.numel() for p in policy.model.parameters()) <= HALF_PRECISION_FROM
     with _explain_os_errors(output_dir, "save the policy"), quiet_transformers():
         policy.model.to(torch.float32 if small else torch.float16).save_pretrained(output_dir)
         policy.tokenizer.save_pretrained(output_dir)
-    return load_policy(output_dir)
+    return load_policy(output_dir, placement=work.placement)

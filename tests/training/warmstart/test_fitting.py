@@ -83,7 +83,7 @@ def test_it_learns_the_task_the_misconception_and_to_follow_guidance(tmp_path: P
 @pytest.mark.parametrize(("optimizer", "bf16"), [("muon", False), ("adamw", True)])
 def test_same_seed_same_weights(tmp_path: Path, optimizer: str, bf16: bool) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        warm_start_small(tmp_path / name, seed=seed, optimizer=optimizer, bf16=bf16)
+        warm_start_small(tmp_path / name, seed=seed, optimizer=optimizer, dtype="bfloat16" if bf16 else "float32")
     a, b, c = (load_file(tmp_path / name / "model.safetensors") for name in "abc")
     assert all(torch.equal(a[k], b[k]) for k in a)
     assert any(not torch.equal(a[k], c[k]) for k in a)
