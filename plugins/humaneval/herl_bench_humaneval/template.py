@@ -97,7 +97,7 @@ expected.
 )
 
 CHAT_REQUEST = """\
-{% if draft is none %}An earlier attempt at this function is wrong.{% else %}That is wrong.{% endif %} {{ guidance }}
+{{ "An earlier attempt at this function" if draft is none else "That" }} is not right. {{ guidance }}
 
 Write the whole function {% if draft is none %}correctly{% else %}again, in a way that is correct{% endif %}, in one \
 ```python block and nothing else.
