@@ -54,16 +54,34 @@ class PPOConfig:
     gamma: float = setting(1.0, "discount", gt=0, le=1)
     lam: float = setting(1.0, "GAE's lambda", ge=0, le=1)
     whiten_advantages: bool = setting(True, "zero mean, unit variance over the step's response tokens")
-    kl_coef: float = setting(0.02, "weight of the KL to the starting policy in the loss (k3 estimator)", ge=0)
+    kl_coef: float = setting(
+        0.02, "weight of the KL to the starting policy in the loss (k3 estimator); 0: that policy is not kept", ge=0
+    )
     target_kl: float | None = setting(
         0.1, "stop a step's epochs once a minibatch has moved this far (approximate KL per token)", gt=0
     )
-    max_kl: float = setting(5.0, "mean KL per token to the starting policy at which the run stops as diverged", gt=0)
+    max_kl: float = setting(
+        5.0, "mean KL per token to the starting policy at which the run stops as diverged (with kl_coef above 0)", gt=0
+    )
     entropy_coef: float = setting(0.0, "weight of an entropy bonus in the loss", ge=0)
     max_grad_norm: float = setting(1.0, "gradient clip", gt=0)
     critic_warmup_epochs: int = setting(1, "passes of the value critic alone over the first step's rollouts", ge=0)
     truncation: Literal["penalise", "mask"] = setting(
         "penalise", "a response cut off by max_new_tokens gets reward 0, or is left out of the loss"
+    )
+    logits_chunk: int | None = setting(
+        None,
+        "response positions that are scored over the vocabulary at once; changes memory, not the numbers; None: as many"
+        " as make 2^25 logits, 128 MiB",
+        ge=1,
+    )
+    lora_rank: int = setting(
+        0, "train low-rank adapters of this rank on all linear layers, not the weights; 0: the weights", ge=0
+    )
+    lora_alpha: float = setting(32.0, "an adapter's output is scaled by lora_alpha / lora_rank", gt=0)
+    merge: bool = setting(False, "with lora_rank: also save the policy as an ordinary checkpoint, in final/merged")
+    gradient_checkpointing: bool = setting(
+        False, "keep one state per layer for the backward pass and compute the rest again: less memory, a third slower"
     )
     eval_steps: int = setting(0, "also evaluate every so many steps; 0: only before and after", ge=0)
     save_steps: int = setting(20, "checkpoint every so many steps", ge=1)
@@ -228,6 +246,14 @@ class TRLConfig:
     truncation: Literal["penalise", "mask"] = setting(
         "penalise",
         "a response cut off by max_new_tokens gets reward 0, or none: it is left out of its group and gets advantage 0",
+    )
+    lora_rank: int = setting(
+        0, "train low-rank adapters of this rank on all linear layers, not the weights; 0: the weights", ge=0
+    )
+    lora_alpha: float = setting(32.0, "an adapter's output is scaled by lora_alpha / lora_rank", gt=0)
+    merge: bool = setting(False, "with lora_rank: also save the policy as an ordinary checkpoint, in final/merged")
+    gradient_checkpointing: bool = setting(
+        False, "keep one state per layer for the backward pass and compute the rest again: less memory, a third slower"
     )
     eval_steps: int = setting(0, "also evaluate every so many steps; 0: only before and after", ge=0)
     save_steps: int = setting(20, "checkpoint every so many steps", ge=1)
