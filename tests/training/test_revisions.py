@@ -89,7 +89,7 @@ def test_a_revision_as_a_conversation_and_guidance_out_of_the_buffer_as_one_turn
     buffer.add(gather_lessons([draft], [revision]))
     (guided,) = assign_drafts([draft.example], buffer, TOY_TEMPLATE, with_draft, Random(0))
     assert guided.prompt == alone
-    assert replace(revision, prompt=alone).as_json(1, 0)["prompt"] == alone[0][1]
+    assert replace(revision, prompt=guided.prompt).as_json(1, 0)["prompt"] == alone[0][1]
 
 
 def test_a_draft_is_shown_up_to_its_first_error():
