@@ -169,6 +169,14 @@ def test_a_chat_model_is_told_in_sentences_what_fails_and_what_came_of_it(sandbo
     assert write_guidance(TEMPLATE, RUBRIC, EXAMPLE, "", verdicts[:1], form="without_draft") == (
         "The code raises an exception, or never ends. This was seen: `count([])` raised KeyError: 1."
     )
+    twice = [
+        Verdict("docstring_examples", False, "count([2, 3], 2): got 0, expected 1"),
+        Verdict("hidden_tests", False, "assert count([2,3],2) == 1: got 0"),
+        Verdict("hidden_tests", False, "assert count([4], 4) == 1: got 0"),
+    ]
+    assert write_guidance(TEMPLATE, RUBRIC, EXAMPLE, "", twice, form="without_draft") == (
+        "`count([2, 3], 2)` gives 0, but 1 is expected. `count([4], 4)` gives 0, but 1 is expected."
+    )
     assert write_guidance(TEMPLATE, RUBRIC, EXAMPLE, "", verdicts[1:], form="without_draft") == (
         "`assert count([2, 3], 2) > 1 and count` fails: what it looks at is False."
     )
