@@ -17,10 +17,7 @@ from typing import Any
 
 from herl_bench.policy.placement import Placement
 from herl_bench.policy.size import ModelSize
-from herl_bench.training.forward import CPU_TOKENS, GPU_TOKENS
-
-LOGITS = 2**25
-"""Logits that are scored at once where nothing else is set; see `PPOConfig.logits_chunk`."""
+from herl_bench.training.forward import CPU_TOKENS, GPU_TOKENS, MOST_LOGITS
 
 LOGITS_COPIES = 4
 """Float32 copies of them: as they come, as log-probs, and the gradients of both."""
@@ -80,7 +77,7 @@ def _estimate_activations(size: ModelSize, config: Any, placement: Placement, ro
     if getattr(config, "gradient_checkpointing", False):
         kept = size.layers * 4 * size.hidden + block
     chunk = getattr(config, "logits_chunk", None)
-    logits = min(chunk * size.vocab if chunk else LOGITS, tokens * size.vocab)
+    logits = min(chunk * size.vocab if chunk else MOST_LOGITS, tokens * size.vocab)
     return tokens * kept + LOGITS_COPIES * 4 * logits
 
 
