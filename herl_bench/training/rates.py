@@ -9,7 +9,6 @@ points: a batch, a task and a budget have their say in the best rate, and none o
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -56,6 +55,6 @@ def resolve_rates(config: Any, count_parameters: Callable[[], int | None]) -> An
     if not names:
         return config
     parameters, lora = count_parameters(), getattr(config, "lora_rank", 0) > 0
-    learners = _list_learners(config)
-    chosen = {name: choose_rate(learners[name], parameters, lora) for name in names}
+    learners = {field.name: field.metadata["auto"] for field in dataclasses.fields(config) if field.name in names}
+    chosen = {name: choose_rate(learner, parameters, lora) for name, learner in learners.items()}
     return dataclasses.replace(config, **chosen)
