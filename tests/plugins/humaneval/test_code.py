@@ -192,7 +192,7 @@ TRIALS = [
     "for pair in [(1, 2), (3,)]:\n    print(add(*pair))",
     "def main():\n    print(add(1))\n\nmain()",
     "def test_add():\n    assert add(1, 2) == 4\n\ndef run_all():\n    test_add()\n\nrun_all()",
-    "import unittest\n\nclass TestAdd(unittest.TestCase):\n    def test(self):\n        self.assertEqual(add(1, 2), 4)\n\nunittest.main()",
+    "import unittest\n\nclass Test(unittest.TestCase):\n    wrong = add(1, 2) == 4\n\nunittest.main()",
     "import doctest\ndoctest.testmod(raise_on_error=True)",
     "with open('cases.txt') as cases:\n    print(add(*cases))",
     "try:\n    add(1)\nfinally:\n    raise SystemExit(add(1, 2))",
