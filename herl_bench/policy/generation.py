@@ -15,7 +15,6 @@ vocabulary; in the cache, H heads, T positions, D width of a head.
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -37,7 +36,6 @@ LEAVE = 0.75
 CACHE_BYTES = 2**30
 MOST_ROWS = 256
 
-log = logging.getLogger("herl_bench")
 
 Finish = Literal["eos", "stop", "length"]
 Forward = Callable[[Tensor, Tensor, Tensor, DynamicCache], Tensor]
@@ -102,14 +100,6 @@ def generate(
         raise ValueError(f"temperature must be at least 0 and max_new_tokens at least 1, not {given}")
     prompts = fit_prompts(policy, prompt_ids, max_new_tokens)
     dropped = [len(given) - len(kept) for given, kept in zip(prompt_ids, prompts, strict=True)]
-    if any(dropped):
-        log.warning(
-            "%d of %d prompts were cut on the left: prompt and response together exceed the %s tokens that %s reads",
-            sum(map(bool, dropped)),
-            len(prompts),
-            policy.max_length,
-            policy.name,
-        )
     # Prompts of like length share a batch, for little padding; equal ones become neighbours, and are read once.
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i]))
     rows = _count_rows(policy.model, max(map(len, prompts), default=1) + max_new_tokens)

@@ -88,7 +88,7 @@ def assign_revisions(
     """A prompt with guidance, or what `config.guidance` makes of it, for each chosen draft with something to say of."""
     guidance = {}
     for i in chosen:
-        example, text, verdicts = drafts[i].example, drafts[i].text, drafts[i].judgement.verdicts
+        example, text, verdicts = drafts[i].example, drafts[i].answer, drafts[i].judgement.verdicts
         if words := write_guidance(template, rubric, example, text, verdicts, config.hint_level):
             guidance[i] = words
     if config.guidance == "shuffled":
@@ -99,7 +99,7 @@ def assign_revisions(
         if config.guidance == "none":
             words, prompt = "", draft.example.prompt
         else:
-            prompt = write_revision_prompt(template, draft.example, words, draft.text)
+            prompt = write_revision_prompt(template, draft.example, words, draft.answer)
         assigned.append(Assignment(draft.example, prompt, words, draft.reward, i, chosen[i], draft.group))
     return assigned
 
@@ -135,7 +135,7 @@ def place_revisions(drafts: Sequence[Rollout], revisions: Sequence[Rollout], mos
 def gather_lessons(drafts: Sequence[Rollout], revisions: Sequence[Rollout]) -> list[Hindsight]:
     """What goes into the buffer: drafts and revisions that both were decided."""
     return [
-        Hindsight(r.example.id, r.example.prompt, drafts[r.draft].text, r.guidance, r.baseline, r.text, r.reward)
+        Hindsight(r.example.id, r.example.prompt, drafts[r.draft].answer, r.guidance, r.baseline, r.answer, r.reward)
         for r in revisions
         if r.draft is not None and r.improvement is not None and r.baseline is not None and r.guidance
     ]

@@ -5,6 +5,7 @@ A step's rows are appended as the step ends; a checkpoint counts on them (`check
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from herl_bench.policy.load import Policy
     from herl_bench.training.rollouts import Rollout
 
+log = logging.getLogger("herl_bench")
+
 
 @dataclass
 class TrainingRun:
@@ -47,6 +50,7 @@ class TrainingRun:
     on_eval: Callable[[str, int, int], None] = lambda label, done, total: None
     critics: Mapping[str, Any] = field(default_factory=dict)
     _logs: Mapping[str, Log] = field(init=False, repr=False)
+    _warned: set[str] = field(default_factory=set, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._logs = {name: Log(self.directory / name) for name in (METRICS, ROLLOUTS)}
@@ -108,6 +112,12 @@ class TrainingRun:
         return int(own) if own else default_max_new_tokens(self.task, self.data.source)
 
     # -------------------------------------------------------------------------------------------------------- the files
+    def warn_once(self, kind: str, text: str) -> None:
+        """Say what holds for many steps at its first time. kind: of what is said."""
+        if kind not in self._warned:
+            self._warned.add(kind)
+            log.warning("warning: %s", text)
+
     def log_step(self, row: Mapping[str, Any], rollouts: Sequence[Rollout]) -> None:
         self._logs[ROLLOUTS].append([r.as_json(row["step"], i) for i, r in enumerate(rollouts)])
         self._logs[METRICS].append([row])
