@@ -11,6 +11,7 @@ from herl_bench.answers import answer_text
 from herl_bench.hookspecs import hookimpl
 from herl_bench.rubric import judge, load_rubric
 from herl_bench.types import (
+    ChatTurns,
     Check,
     Criterion,
     Demonstration,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ChatTurns",
     "Check",
     "Criterion",
     "Demonstration",

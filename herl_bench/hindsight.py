@@ -2,6 +2,10 @@
 
 Guidance has three depths. `criteria` says which criteria were missed, `evidence` adds what was seen, `reference` adds
 the correct step. None of them contains the final answer: checks keep it out of `evidence` and `correction`.
+
+A revision takes one of four forms. `prompt` is a text that a base model continues. The others are conversations with a
+chat model: about its draft (`with_draft`), about the draft up to its first error (`cut_draft`), or about what an
+earlier attempt got wrong, in one turn without showing it (`without_draft`).
 """
 
 from __future__ import annotations
@@ -9,13 +13,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
+from herl_bench.conversation import Prompt, Turn
 from herl_bench.errors import UsageError
 from herl_bench.templates import compile_template, render_template
-from herl_bench.types import Example, HindsightTemplate, HintLevel, Rubric, Verdict
+from herl_bench.types import ChatTurns, Example, HindsightTemplate, HintLevel, ReviseForm, Rubric, Verdict
 
 HINT_LEVELS: tuple[HintLevel, ...] = ("criteria", "evidence", "reference")
+FORMS: tuple[ReviseForm, ...] = ("prompt", "with_draft", "without_draft", "cut_draft")
+NEUTRAL_REQUEST = """\
+{% if draft is none %}An earlier answer to this was not good enough.{% elif cut %}\
+Up to here that was right. What came next was not.{% else %}That is not good enough yet.{% endif %} \
+This was said about it:
+
+{{ guidance }}
+
+Write {% if draft is none %}an answer without these faults{% else %}the whole answer again without these faults\
+{% endif %}, in the form that was asked for.
+"""
+
+
+def choose_form(wanted: ReviseForm | Literal["auto"], chat: bool) -> ReviseForm:
+    """What `auto` comes to. chat: has the policy a chat template? Raises `UsageError` for a conversation without."""
+    if wanted == "auto":
+        return "without_draft" if chat else "prompt"
+    if not chat and wanted != "prompt":
+        raise UsageError(f"revise_form={wanted}: this model has no chat template to talk by: leave it at auto")
+    return wanted
 
 
 @dataclass(frozen=True)
@@ -37,10 +62,12 @@ def write_guidance(
     verdicts: Sequence[Verdict],
     level: HintLevel = "reference",
     reference_free: bool = False,
+    form: ReviseForm = "prompt",
 ) -> str:
-    """Empty where nothing decided is unmet. reference_free: only criteria without the gold answer, as at test time."""
+    """Empty where nothing decided is unmet. reference_free: only criteria without the gold answer, as at test time.
+    form: in which the words will be said."""
     texts = {c.name: c.text for c in rubric.criteria}
-    hidden = {c.name for c in rubric.criteria if c.needs_reference} if reference_free else set()
+    hidden = _list_hidden(rubric, reference_free)
     depth = HINT_LEVELS.index(level)
     shown: dict[bool, list[_Shown]] = {True: [], False: []}
     for v in verdicts:
@@ -50,7 +77,22 @@ def write_guidance(
     if not shown[False]:
         return ""
     met, unmet = shown[True], shown[False]
-    return _render(template, "guidance", example=example, draft=draft, met=met, unmet=unmet, level=level).strip()
+    field = "guidance" if form == "prompt" or template.turns is None else "turns.guidance"
+    return _render(template, field, example=example, draft=draft, met=met, unmet=unmet, level=level).strip()
+
+
+def find_first_error(
+    rubric: Rubric, verdicts: Sequence[Verdict], level: HintLevel = "reference", reference_free: bool = False
+) -> int | None:
+    """Where in a response its first unmet part begins, in characters. None where no check says so, or the hint level
+    keeps to itself what was seen."""
+    hidden = _list_hidden(rubric, reference_free)
+    places = [v.at for v in verdicts if v.met is False and v.at is not None and v.criterion not in hidden]
+    return min(places, default=None) if level != "criteria" else None
+
+
+def _list_hidden(rubric: Rubric, reference_free: bool) -> set[str]:
+    return {c.name for c in rubric.criteria if c.needs_reference} if reference_free else set()
 
 
 def write_revision_prompt(template: HindsightTemplate, example: Example, guidance_text: str, draft: str | None) -> str:
@@ -58,22 +100,62 @@ def write_revision_prompt(template: HindsightTemplate, example: Example, guidanc
     return _render(template, "prompt", example=example, draft=draft, guidance=guidance_text)
 
 
+def write_revision(
+    template: HindsightTemplate,
+    example: Example,
+    guidance_text: str,
+    draft: str | None,
+    form: ReviseForm = "prompt",
+    error_at: int | None = None,
+) -> Prompt:
+    """What the policy is asked where it writes again. guidance_text: of the same form. draft: None when the guidance
+    comes from another attempt; then conversations are of the form `without_draft`, as they are where a draft to be cut
+    has nothing right before its first error, at `error_at`, or nobody knows that place."""
+    if form == "prompt":
+        return write_revision_prompt(template, example, guidance_text, draft)
+    shown = (draft or "").rstrip() if form == "with_draft" else ""
+    if form == "cut_draft" and error_at is not None:
+        shown = (draft or "")[:error_at].rstrip()
+    problem = _render(template, "turns.problem", example=example)
+    request = _render(
+        template,
+        "turns.request",
+        example=example,
+        guidance=guidance_text,
+        draft=shown or None,
+        cut=bool(shown) and form == "cut_draft",
+    ).strip()
+    if not shown:
+        return (Turn("user", f"{problem.rstrip()}\n\n{request}"),)
+    return (Turn("user", problem), Turn("assistant", shown), Turn("user", request))
+
+
 def try_template(template: HindsightTemplate, rubric: Rubric, examples: Sequence[Example] = ()) -> None:
-    """Compile both fields, and render them for each example with every criterion unmet, at every hint level, with and
-    without a draft, before anything is sampled. Raises `UsageError` that names template, field and line."""
-    for name in ("guidance", "prompt"):
+    """Compile the fields, and render them for each example with every criterion unmet, at every hint level, in every
+    form, with and without a draft, before anything is sampled. Raises `UsageError` that names template, field and
+    line."""
+    turns = ("guidance", "request", "problem")
+    for name in ("guidance", "prompt", *(f"turns.{name}" for name in turns if template.turns is not None)):
         compile_template(*_read_field(template, name))
     seen = [Verdict(c.name, False, "what was seen", "what would be right") for c in rubric.criteria]
     for example in examples:
-        for level in HINT_LEVELS:
-            words = write_guidance(template, rubric, example, "a draft", seen, level)
-        for draft in ("a draft", None):
-            write_revision_prompt(template, example, words, draft)
+        for form in FORMS:
+            for level in HINT_LEVELS:
+                words = write_guidance(template, rubric, example, "a draft", seen, level, form=form)
+            for draft in ("a draft", None):
+                write_revision(template, example, words, draft, form, 1)
 
 
 def _read_field(template: HindsightTemplate, name: str) -> tuple[str, str]:
-    """The field's text, and what to call it."""
-    source, what = getattr(template, name), f"hindsight template {template.name!r}: {name}"
+    """The field's text, and what to call it. name: `turns.request` is the field of the chat form."""
+    holder: Any = template
+    if name.startswith("turns."):
+        holder = ChatTurns("", NEUTRAL_REQUEST) if template.turns is None else template.turns
+        if not isinstance(holder, ChatTurns):
+            raise UsageError(
+                f"hindsight template {template.name!r}: turns is a {type(holder).__name__}: give ChatTurns(…)"
+            )
+    source, what = getattr(holder, name.removeprefix("turns.")), f"hindsight template {template.name!r}: {name}"
     if not isinstance(source, str):
         raise UsageError(f"{what} is a {type(source).__name__}: give the text, such as Path(…).read_text()")
     return source, what

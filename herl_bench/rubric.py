@@ -153,7 +153,9 @@ def _build_verdict(criterion: str, finding: Finding) -> Verdict:
     met = _read_truth(finding.met, "Finding.met is True, False or None")
     texts = (finding.evidence, finding.correction, finding.part)
     evidence, correction, part = ("" if text is None else _cut(str(text)) for text in texts)
-    return Verdict(criterion, met, evidence, correction, part, "" if met is not None else evidence or "undecided")
+    error = "" if met is not None else evidence or "undecided"
+    at = None if finding.at is None else max(0, int(finding.at))
+    return Verdict(criterion, met, evidence, correction, part, error, at)
 
 
 def _read_truth(value: Any, rule: str) -> bool | None:

@@ -23,7 +23,8 @@ from herl_bench.reading import describe_invalid, parse_yaml, read_yaml_mapping
 
 
 def setting(default: Any, help: str, **limits: Any) -> Any:
-    """A documented field; `limits` (ge, gt, le, lt) are checked when a configuration is built."""
+    """A documented field; `limits` (ge, gt, le, lt) are checked when a configuration is built. A number with `auto=`
+    may also be the word `auto`, until it is known what that comes to (`training/rates.py`)."""
     return field(default=default, metadata={"help": help, **limits})
 
 
@@ -162,6 +163,7 @@ def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also
     }
     model = create_model(kind.__name__, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **spec)
     given = {**getattr(kind, "presets", {}).get(str(values.get("preset")), {}), **values}
+    automatic = {name for name, f in fields.items() if "auto" in f.metadata and given.get(name, f.default) == "auto"}
     if kind is Settings:
         words = {name for name in fields if hints[name] is str and given.get(name) is not None}
         given |= {name: str(given[name]) for name in words}
@@ -171,9 +173,10 @@ def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also
         if isinstance(value, bool) and hints[name] in (int, float):
             raise UsageError(f"{origin.get(name, '')}{name}={value}: write a number")
     try:
-        checked = model.model_validate(given)
+        checked = model.model_validate({name: value for name, value in given.items() if name not in automatic})
     except ValidationError as error:
         where, message = describe_invalid(error)
         name = where.partition(".")[0]
+        message += ", or auto" if "auto" in fields[name].metadata else ""
         raise UsageError(f"{origin.get(name, '')}{name}={given.get(name)}: {message}") from None
     return kind(**{name: getattr(checked, name) for name in fields})

@@ -76,6 +76,10 @@ TOY_TEMPLATE = types.HindsightTemplate(
     "toy",
     guidance="{% for v in unmet %}{{ v.text }}{% if v.correction %} {{ v.correction }}{% endif %} {% endfor %}",
     prompt="{% if draft is not none %}{{ draft }}? {% endif %}{{ guidance }} {{ example.prompt }}",
+    turns=types.ChatTurns(
+        guidance="Not so:{% for v in unmet %} {{ v.text }} {{ v.correction }}{% endfor %}",
+        request="{% if draft is none %}An earlier answer is wrong. {% endif %}{{ guidance }} Answer again.",
+    ),
 )
 TOY_METRIC = types.Metric(
     "exact_match",
@@ -100,9 +104,17 @@ TOY_TASK = types.Task(
 
 
 def tiny_checkpoint(
-    folder: str | Path, architecture: str = "llama", *, chat_template: bool = False, seed: int = 0, hidden: int = 16
+    folder: str | Path,
+    architecture: str = "llama",
+    *,
+    chat_template: bool | str = False,
+    seed: int = 0,
+    hidden: int = 16,
 ) -> Path:
-    """Make an untrained checkpoint (`llama` or `qwen2`) with a character tokenizer; gives its folder."""
+    """Make an untrained checkpoint (`llama` or `qwen2`) with a character tokenizer; gives its folder.
+
+    chat_template: with a small one, or with this text.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
@@ -115,7 +127,7 @@ def tiny_checkpoint(
     tokenizer.decoder = decoders.ByteLevel()
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False, **specials)
     if chat_template:
-        fast.chat_template = CHAT_TEMPLATE
+        fast.chat_template = CHAT_TEMPLATE if chat_template is True else chat_template
     shape: dict[str, Any] = {
         "vocab_size": len(fast),
         "hidden_size": hidden,

@@ -16,6 +16,7 @@ from typing import Any, Literal, Union
 
 Split = Literal["train", "eval"]
 HintLevel = Literal["criteria", "evidence", "reference"]
+ReviseForm = Literal["prompt", "with_draft", "without_draft", "cut_draft"]
 Kind = Literal["plain", "guided", "revision"]
 Think = Literal["keep", "drop"]
 
@@ -55,12 +56,14 @@ class Finding:
     met: True, False, or None where the check could not be carried out: neither met nor unmet, and never paid for.
     evidence: what was seen; may be shown to the policy. It must not contain the final answer.
     correction: the correct step in words; shown only at hint level `reference`. Never the final answer either.
+    at: where in the response that part begins, in characters: a draft may be shown up to its first error.
     """
 
     met: bool | None
     evidence: str = ""
     correction: str = ""
     part: str = ""
+    at: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Verdict:
     correction: str = ""
     part: str = ""
     error: str = ""
+    at: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -179,18 +183,35 @@ class Metric:
 
 # ------------------------------------------------------------------------------------------------------------ hindsight
 @dataclass(frozen=True)
+class ChatTurns:
+    """How a revision is talked about with a chat model. The fields are Jinja2 sources.
+
+    guidance: sees what the template's own `guidance` sees; whole sentences that say what is wrong and what was seen.
+    request: sees `example`, `guidance`, `draft` (the policy's turn before it; None where no draft is shown) and `cut`
+        (that turn ends before the draft's first error); what the user then asks for.
+    problem: sees `example`; the user's first turn, or, without a draft, what stands before the request in the only one.
+    """
+
+    guidance: str
+    request: str
+    problem: str = "{{ example.prompt }}"
+
+
+@dataclass(frozen=True)
 class HindsightTemplate:
-    """How unmet verdicts become words. Both fields are Jinja2 sources.
+    """How unmet verdicts become words. `guidance` and `prompt` are Jinja2 sources.
 
     guidance: sees `example`, `draft`, `met` and `unmet` (verdicts, each with `.criterion .text .part .evidence
         .correction`, the last two emptied where the hint level does not allow them), `level`.
     prompt: sees `example`, `guidance`, `draft` (None where guidance is reused); gives the text that is continued.
+    turns: the same for chat models. Without it they are given `guidance` in a neutral conversation.
     """
 
     name: str
     guidance: str
     prompt: str
     description: str = ""
+    turns: ChatTurns | None = None
 
 
 # ---------------------------------------------------------------------------------------------------------------- tasks

@@ -10,7 +10,8 @@ from helpers.source import BUILT_IN, CORE, ROOT, find_imports
 
 # A module imports only from its own room and from rooms above it, inside functions and for type annotations too.
 ORDER = [
-    *("errors", "plain_text", "reading", "patterns", "bounded", "templates", "types", "answers", "locate", "hookspecs"),
+    *("errors", "plain_text", "conversation", "reading", "patterns", "bounded", "templates", "types", "answers"),
+    *("locate", "hookspecs"),
     *("rubric", "plugins", "saving", "locking", "budget", "settings", "hindsight", "sandbox", "data", "policy"),
     *(
         "evaluation",

@@ -15,14 +15,16 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+from herl_bench.answers import show_response
+from herl_bench.conversation import Prompt, Turn
 from herl_bench.evaluation.judging import Row, judge_responses
 from herl_bench.evaluation.sampling import ask, derive_seed
 from herl_bench.evaluation.scores import Score
 from herl_bench.evaluation.tally import sum_up
-from herl_bench.hindsight import write_guidance, write_revision_prompt
+from herl_bench.hindsight import choose_form, find_first_error, write_guidance, write_revision
 from herl_bench.policy.answerer import Answer, Answerer, ResolvedSampling
 from herl_bench.rubric import weigh_verdicts
-from herl_bench.types import Environment, Rubric
+from herl_bench.types import Environment, ReviseForm, Rubric
 
 Critique = Literal["reference_free", "self", "oracle"]
 CRITIQUES: Mapping[Critique, str] = {
@@ -30,7 +32,8 @@ CRITIQUES: Mapping[Critique, str] = {
     "self": "the model's own critique",
     "oracle": "ORACLE: the critique has seen the gold answer",
 }
-ASK = "{prompt}{apart}{draft}\n\nWhat is wrong with this answer? Name the first mistake in one sentence.\n"
+QUESTION = "What is wrong with this answer? Name the first mistake in one sentence."
+ASK = "{prompt}{apart}{draft}\n\n" + QUESTION + "\n"
 
 
 @dataclass(frozen=True)
@@ -108,15 +111,17 @@ def refine(
     *,
     rounds: int,
     critique: Critique,
+    form: ReviseForm | Literal["auto"] = "auto",
 ) -> Refinement:
     """Revise `drafts` (rows of `evaluate`) for so many rounds. settings: of the drafts' sampling, and the revisions'.
+    form: how revisions are asked for, as `revise_form` of a run.
 
     Every critique and revision has a seed of its own, made of the settings' seed, the item, the sample and the round.
     """
-    current, made = list(drafts), []
+    current, made, chosen = list(drafts), [], choose_form(form, model.chat)
     states = [_describe_round(environment, 0, current, drafts, [])]
     for number in range(1, rounds + 1):
-        reviser = _Reviser(model, environment, settings, critique, number)
+        reviser = _Reviser(model, environment, settings, critique, number, chosen)
         fresh: list[Revision] = []
         size = max(1, model.batch_size)
         for start in range(0, len(current), size):
@@ -154,14 +159,15 @@ class _Reviser:
     settings: ResolvedSampling
     critique: Critique
     round: int
+    form: ReviseForm
 
     def revise(self, batch: Sequence[Row]) -> list[Revision]:
         pairs = zip(batch, self.criticise(batch), strict=True)
         told = [(draft, answer) for draft, answer in pairs if answer.text and not answer.error]
         if not told:
             return []
-        template, rubric, drafts = self.environment.template, self.environment.rubric, [draft for draft, _ in told]
-        prompts = [write_revision_prompt(template, row.example, answer.text, row.response) for row, answer in told]
+        rubric, drafts = self.environment.rubric, [draft for draft, _ in told]
+        prompts = [self.write_revision(row, answer.text) for row, answer in told]
         examples, answers = [draft.example for draft in drafts], self.ask("revision", prompts, drafts)
         doc_ids, samples = [draft.doc_id for draft in drafts], [draft.sample for draft in drafts]
         rows = judge_responses(self.environment, examples, answers, doc_ids=doc_ids, samples=samples)
@@ -174,21 +180,35 @@ class _Reviser:
     def criticise(self, batch: Sequence[Row]) -> list[Answer]:
         """One per draft; without text where there is nothing to say."""
         if self.critique == "self":
-            answers = self.ask("critique", [_ask_for_critique(row) for row in batch], batch)
+            shown = [(row.example.prompt, self.show(row).strip()) for row in batch]
+            questions = [_ask_for_critique(*each, self.model.chat) for each in shown]
+            answers = self.ask("critique", questions, batch)
             return [replace(answer, text=answer.text.strip()) for answer in answers]
-        write = partial(write_guidance, self.environment.template, self.environment.rubric)
-        given = [(row.example, row.response, row.judgement.verdicts) for row in batch]
-        return [Answer(write(*each, "reference", reference_free=self.critique == "reference_free")) for each in given]
+        environment, free = self.environment, self.critique == "reference_free"
+        write = partial(write_guidance, environment.template, environment.rubric, reference_free=free, form=self.form)
+        return [Answer(write(row.example, self.show(row), row.judgement.verdicts)) for row in batch]
 
-    def ask(self, purpose: str, prompts: Sequence[str], rows: Sequence[Row]) -> list[Answer]:
+    def write_revision(self, row: Row, words: str) -> Prompt:
+        rubric, template = self.environment.rubric, self.environment.template
+        error_at = None
+        if self.critique != "self":
+            free = self.critique == "reference_free"
+            error_at = find_first_error(rubric, row.judgement.verdicts, reference_free=free)
+        return write_revision(template, row.example, words, self.show(row), self.form, error_at)
+
+    def show(self, row: Row) -> str:
+        return show_response(row.response, self.environment.think)
+
+    def ask(self, purpose: str, prompts: Sequence[Prompt], rows: Sequence[Row]) -> list[Answer]:
         seed, place = self.settings.seed, f"{purpose}/{self.round}"
         seeds = [derive_seed(seed, f"{row.example.id}/{place}", row.sample) for row in rows]
         return ask(self.model, self.settings, prompts, seeds)
 
 
-def _ask_for_critique(row: Row) -> str:
-    prompt = row.example.prompt
-    return ASK.format(prompt=prompt, apart="" if prompt[-1:].isspace() else " ", draft=row.response.strip())
+def _ask_for_critique(prompt: str, draft: str, chat: bool) -> Prompt:
+    if chat:
+        return (Turn("user", prompt), Turn("assistant", draft), Turn("user", QUESTION))
+    return ASK.format(prompt=prompt, apart="" if prompt[-1:].isspace() else " ", draft=draft)
 
 
 def _describe_round(

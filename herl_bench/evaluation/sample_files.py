@@ -209,7 +209,8 @@ def _describe_response(row: Row) -> dict[str, Any]:
         "extracted": row.extracted,
         "reward": row.judgement.reward,
         "metrics": dict(row.judgement.metrics),
-        "verdicts": [asdict(v) for v in row.judgement.verdicts],
+        # Where in the response a part begins is for those who revise it, and is found again by judging.
+        "verdicts": [{k: v for k, v in asdict(verdict).items() if k != "at"} for verdict in row.judgement.verdicts],
         "status": row.judgement.status,
         "integrity": row.judgement.integrity,
         "errors": list(row.errors),

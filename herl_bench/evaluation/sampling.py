@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from herl_bench.conversation import Prompt, put_before
 from herl_bench.policy.answerer import Answer, Answerer, ResolvedSampling
 from herl_bench.types import Example, Task
 
@@ -57,9 +58,9 @@ def default_max_new_tokens(task: Task, source: str) -> int:
     return task.world.max_new_tokens if source == "synthetic" and task.world else task.max_new_tokens
 
 
-def ask(model: Answerer, sampling: ResolvedSampling, prompts: Sequence[str], seeds: Sequence[int]) -> list[Answer]:
+def ask(model: Answerer, sampling: ResolvedSampling, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Answer]:
     """One answer to each prompt."""
-    return model.answer([sampling.prefix + prompt for prompt in prompts], seeds, sampling)
+    return model.answer([put_before(sampling.prefix, prompt) for prompt in prompts], seeds, sampling)
 
 
 def derive_seed(seed: int | None, item: str, sample: int) -> int:

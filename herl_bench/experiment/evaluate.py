@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from herl_bench.errors import UnknownName, UsageError
 from herl_bench.evaluation import evaluate as responses
@@ -38,7 +38,7 @@ from herl_bench.policy.placement import use_threads
 from herl_bench.progress import open_bar
 from herl_bench.runs import Rows, Run, RunFiles, make_html_table, read_config
 from herl_bench.saving import write_whole
-from herl_bench.types import Environment, Task, Think
+from herl_bench.types import Environment, ReviseForm, Task, Think
 
 if TYPE_CHECKING:
     from herl_bench.data.sources import Data
@@ -268,12 +268,13 @@ class _TaskEvaluation:
     section: dict[str, Any]
     writer: SampleWriter | None = None
     journal: Path | None = None
+    form: ReviseForm | Literal["auto"] = "auto"
 
     def __init__(
         self, host: Host, request: Request, run: Mapping[str, Any], task: Task, model: Answerer, sampling: Sampling
     ):
         from herl_bench.data.sources import draw_examples, restrict_problems
-        from herl_bench.hindsight import try_template
+        from herl_bench.hindsight import FORMS, try_template
 
         own = run if run.get("task") == task.name else {}
         task = restrict_problems(task, own.get("problems"))
@@ -286,6 +287,8 @@ class _TaskEvaluation:
         template, metrics = NO_TEMPLATE, resolve.find_metrics(host, task)
         if request.refine:
             template = resolve.find_template(host, task, str(own.get("template") or ""))
+            trained_in = (own.get("set") or {}).get("revise_form")
+            self.form = trained_in if trained_in in FORMS else "auto"
             try_template(template, rubric, self.data.eval[:1])
         self.environment = Environment(
             task, rubric, template, metrics, think=request.think or own.get("think") or "drop"
@@ -330,8 +333,8 @@ class _TaskEvaluation:
             )
             refinement = None
             if request.refine:
-                rounds, critique = request.refine, request.critique
-                refinement = refine(model, environment, done.rows, done.settings, rounds=rounds, critique=critique)
+                how: dict[str, Any] = {"rounds": request.refine, "critique": request.critique, "form": self.form}
+                refinement = refine(model, environment, done.rows, done.settings, **how)
         self._describe(done, refinement)
 
     def _open_writer(self, stack: ExitStack, folder: Path) -> list[Row]:

@@ -19,6 +19,7 @@ from herl_bench.errors import UsageError
 from herl_bench.locate import find_version
 from herl_bench.plugins import Host
 from herl_bench.rubric import digest_rubric
+from herl_bench.types import HindsightTemplate
 
 if TYPE_CHECKING:
     from herl_bench.training.training_run import TrainingRun
@@ -76,9 +77,15 @@ def build_manifest(run: TrainingRun, host: Host, command: str) -> dict[str, Any]
             "tokenizer_sha256": digest_tokenizer(run.policy.tokenizer),
         },
         "rubric": {"name": run.rubric.name, "sha256": digest_rubric(run.rubric)},
-        "template": {"name": run.template.name, "sha256": _digest([run.template.guidance, run.template.prompt])},
+        "template": {"name": run.template.name, "sha256": _digest_template(run.template)},
         "planted": (run.task.world.planted or None) if run.task.world and run.data.source == "synthetic" else None,
     }
+
+
+def _digest_template(template: HindsightTemplate) -> str:
+    turns = template.turns
+    talk = [] if turns is None else [turns.guidance, turns.request, turns.problem]
+    return _digest([template.guidance, template.prompt, *talk])
 
 
 def describe_hardware() -> dict[str, Any]:

@@ -24,7 +24,7 @@ from herl_bench.experiment.resolve import find_metrics, find_rubric, find_templa
 from herl_bench.plugins import Host
 from herl_bench.progress import open_bar
 from herl_bench.rubric import judge
-from herl_bench.types import Environment, Example, Judgement, Metric, Rubric, Task
+from herl_bench.types import Environment, Example, Judgement, Metric, ReviseForm, Rubric, Task
 
 CHUNK = 256
 GUIDED = 16  # examples of a split that guidance is tried on
@@ -166,7 +166,8 @@ def try_guidance(environment: Environment, split: str, examples: Sequence[Exampl
     telling = []
     for (example, draft), judgement in zip(tried, judgements, strict=True):
         verdicts = [replace(verdict, met=False) for verdict in judgement.verdicts if verdict.met is not None]
-        text = write_guidance(template, rubric, example, draft, verdicts)
+        forms: tuple[ReviseForm, ...] = ("prompt", "with_draft")
+        text = "\n".join(write_guidance(template, rubric, example, draft, verdicts, form=form) for form in forms)
         final = task.extract(example, golds[example.id])
         if isinstance(final, str) and _is_told(text, final) and not _is_told(f"{example.prompt} {draft}", final):
             telling.append((example.id, final))

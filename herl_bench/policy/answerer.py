@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from herl_bench.conversation import Prompt
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -58,8 +60,8 @@ class Answerer(Protocol):
     def identity(self) -> Mapping[str, Any]:
         """What tells this model from others, as JSON."""
 
-    def reads(self, prompt: str, instruction: str) -> str:
+    def reads(self, prompt: Prompt, instruction: str) -> str:
         """What the model is given of a prompt: by its chat template, or, of a server's chat, messages as JSON."""
 
-    def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
+    def answer(self, prompts: Sequence[Prompt], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
         """One per prompt, in order. seeds: one per prompt, below 2**31. The same call gives the same answers."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.bounded import Failed, TooMuch, run_bounded
+from herl_bench.conversation import Prompt, list_messages, list_turns, put_before, write_as_text
 from herl_bench.errors import UsageError
 from herl_bench.plain_text import flatten
 
@@ -80,14 +81,19 @@ class LanguageModel:
     def chat(self) -> bool:
         return bool(self.tokenizer.chat_template)
 
-    def encode(self, prompts: Sequence[str], instruction: str = "") -> list[list[int]]:
+    def encode(self, prompts: Sequence[Prompt], instruction: str = "") -> list[list[int]]:
         """Token ids of each prompt, ready to be continued.
 
         With a chat template: a conversation of `instruction` (as the system turn, or at the head of the user turn where
-        the template has no system role) and the prompt, up to where the assistant begins. Without one: BOS, if the
-        tokenizer has it, and the plain text.
+        the template has no system role) and the prompt's turns, up to where the assistant begins. A template that takes
+        no turn of the assistant's gets them as one turn of the user's. Without a chat template: BOS, if the tokenizer
+        has it, and the plain text.
         """
-        texts = self.render_bounded(lambda: [self.reads(p, instruction) for p in prompts]) if self.chat else prompts
+
+        def render() -> list[str]:
+            return [self.reads(prompt, instruction) for prompt in prompts]
+
+        texts = self.render_bounded(render) if self.chat else render()
         rows: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
         bos = self.tokenizer.bos_token_id
         return rows if self.chat or bos is None else [[bos, *row] for row in rows]
@@ -95,9 +101,9 @@ class LanguageModel:
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def reads(self, prompt: str, instruction: str) -> str:
+    def reads(self, prompt: Prompt, instruction: str) -> str:
         """The text of `encode`, without the BOS that it puts before a plain prompt."""
-        return self._as_chat(prompt, instruction) if self.chat else prompt
+        return self._as_chat(prompt, instruction) if self.chat else write_as_text(prompt)
 
     def render_bounded(self, render: Callable[[], Any]) -> Any:
         """What `render` gives, which runs the chat template, within time and memory. Raises `UsageError`."""
@@ -110,20 +116,36 @@ class LanguageModel:
             remedy = "correct it, or delete it to have the model asked as a base model"
             raise UsageError(f"model {self.name}: its chat template cannot be used: {reason}: {remedy}") from None
 
-    def _as_chat(self, prompt: str, instruction: str) -> str:
+    def _as_chat(self, prompt: Prompt, instruction: str) -> str:
         from jinja2 import TemplateError
 
-        user = {"role": "user", "content": prompt}
+        if len(list_turns(prompt)) > 1:
+            try:
+                text = self._with_instruction(prompt, instruction)
+                if all(_last_line(turn.text) in text for turn in list_turns(prompt)):  # some templates drop turns
+                    return text
+            except TemplateError:  # "only user turns"
+                pass
+        return self._with_instruction(write_as_text(prompt), instruction)
+
+    def _with_instruction(self, prompt: Prompt, instruction: str) -> str:
+        from jinja2 import TemplateError
+
         if instruction:
             try:
-                text = self._render([{"role": "system", "content": instruction}, user])
+                text = self._render(list_messages(prompt, instruction))
                 if instruction.strip() in text:  # some templates drop a system turn without a word
                     return text
             except TemplateError:  # "System role not supported"
                 pass
-            user = {"role": "user", "content": f"{instruction}\n\n{prompt}"}
-        return self._render([user])
+            prompt = put_before(f"{instruction}\n\n", prompt)
+        return self._render(list_messages(prompt))
 
     def _render(self, turns: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         how = {**self.chat_template_kwargs, "tokenize": False, "add_generation_prompt": add_generation_prompt}
         return str(self.tokenizer.apply_chat_template(turns, **how))
+
+
+def _last_line(text: str) -> str:
+    """Templates cut blanks off, and some a thought at the beginning."""
+    return text.strip().rpartition("\n")[2].strip()

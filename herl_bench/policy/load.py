@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from herl_bench.conversation import Prompt
 from herl_bench.errors import UsageError
 from herl_bench.policy.answerer import Answer, ResolvedSampling
 from herl_bench.policy.checkpoint import (
@@ -58,11 +59,11 @@ class Policy(LanguageModel):
             "files": {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files},
             "revision": getattr(self.model.config, "_commit_hash", None),
             "dtype": str(self.model.dtype),
-            **({"chat_template_kwargs": dict(self.chat_template_kwargs)} if self.chat_template_kwargs else {}),
             "device": self.placement.kind,
+            **({"chat_template_kwargs": dict(self.chat_template_kwargs)} if self.chat_template_kwargs else {}),
         }
 
-    def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
+    def answer(self, prompts: Sequence[Prompt], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
         """The batch is sampled as one, from one random state made of all its seeds."""
         # By a hash, because the seeds of two batches may differ in a single place.
         state = int.from_bytes(hashlib.sha256(repr(list(seeds)).encode()).digest()[:8], "big", signed=True)

@@ -29,6 +29,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from herl_bench.conversation import Prompt, list_messages, write_as_text
 from herl_bench.errors import DataError, ServerError, UsageError
 from herl_bench.plain_text import flatten
 from herl_bench.policy.answerer import Answer, ResolvedSampling, cut_at_stop
@@ -162,15 +163,15 @@ class Server:
             raise UsageError(f"{file}: cannot be used for a server's answers: {error.strerror}") from None
         self._file = file
 
-    def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
+    def answer(self, prompts: Sequence[Prompt], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
         temperature, stop = sampling.temperature, sampling.stop
         how: dict[str, Any] = {"model": self.config.model, "max_tokens": sampling.max_new_tokens}
         how |= {"temperature": temperature, **({"stop": list(stop)[:MOST_STOPS]} if stop else {})}
         how |= {"chat_template_kwargs": self.chat_template_kwargs} if self.chat_template_kwargs else {}
         bodies = []
         for prompt, seed in zip(prompts, seeds, strict=True):
-            messages = self._build_messages(prompt, sampling.instruction)
-            given = {"messages": messages} if self.chat else {"prompt": prompt}
+            messages = list_messages(prompt, sampling.instruction)
+            given = {"messages": messages} if self.chat else {"prompt": write_as_text(prompt)}
             bodies.append({**how, **given, **({"seed": seed} if temperature > 0 else {})})
         asked = [json.dumps([self.identity, body], sort_keys=True) for body in bodies]
         keys = [hashlib.sha256(text.encode()).hexdigest() for text in asked]
@@ -186,12 +187,9 @@ class Server:
     def _url(self) -> str:
         return self.config.base_url.rstrip("/") + ("/chat/completions" if self.chat else "/completions")
 
-    def _build_messages(self, prompt: str, instruction: str) -> list[dict[str, str]]:
-        system = [{"role": "system", "content": instruction}] if instruction else []
-        return [*system, {"role": "user", "content": prompt}]
-
-    def reads(self, prompt: str, instruction: str) -> str:
-        return json.dumps(self._build_messages(prompt, instruction), ensure_ascii=False) if self.chat else prompt
+    def reads(self, prompt: Prompt, instruction: str) -> str:
+        messages = list_messages(prompt, instruction)
+        return json.dumps(messages, ensure_ascii=False) if self.chat else write_as_text(prompt)
 
     async def _ask_all(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, Answer]:
         import httpx2

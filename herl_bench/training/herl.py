@@ -50,7 +50,7 @@ from herl_bench.errors import DivergedError
 from herl_bench.evaluation.scores import mean
 from herl_bench.hindsight import HindsightBuffer
 from herl_bench.training.bonus import Bonus
-from herl_bench.training.config import HINDSIGHT_OFF, HeRLConfig
+from herl_bench.training.config import HINDSIGHT_OFF, HeRLConfig, suit_to_model
 from herl_bench.training.forward import CPU_TOKENS, GPU_TOKENS, Packing
 from herl_bench.training.judging import Judging
 from herl_bench.training.metrics import describe_step, mean_metric
@@ -98,7 +98,8 @@ class Learner:
     def __init__(self, run: TrainingRun):
         self.run, given = run, run.config
         # PPO's configuration is HeRL's with hindsight off, so that the code below knows one kind only.
-        self.config = given if isinstance(given, HeRLConfig) else HeRLConfig(**vars(given), **HINDSIGHT_OFF)
+        config = given if isinstance(given, HeRLConfig) else HeRLConfig(**vars(given), **HINDSIGHT_OFF)
+        self.config = suit_to_model(config, run.policy.chat)
         accelerator = self.accelerator = open_accelerator(run, self.config)
         device = accelerator.device
         self.streams = {

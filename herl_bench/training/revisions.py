@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from herl_bench.hindsight import Hindsight, HindsightBuffer, write_guidance, write_revision_prompt
+from herl_bench.conversation import Prompt
+from herl_bench.hindsight import Hindsight, HindsightBuffer, find_first_error, write_guidance, write_revision
 from herl_bench.training.config import HeRLConfig
 from herl_bench.training.rollouts import Assignment, Rollout
-from herl_bench.types import Example, HindsightTemplate, Rubric
+from herl_bench.types import Example, HindsightTemplate, ReviseForm, Rubric
 
 
 def assign_drafts(
@@ -28,7 +29,7 @@ def assign_drafts(
         if lesson is None:
             assigned.append(Assignment(example, example.prompt, group=group))
         else:
-            prompt = write_revision_prompt(template, example, lesson.guidance, None)
+            prompt = write_revision(template, example, lesson.guidance, None, _get_form(config))
             assigned.append(Assignment(example, prompt, lesson.guidance, baseline=lesson.reward, group=group))
     return assigned
 
@@ -86,22 +87,28 @@ def assign_revisions(
     config: HeRLConfig,
 ) -> list[Assignment]:
     """A prompt with guidance, or what `config.guidance` makes of it, for each chosen draft with something to say of."""
-    guidance = {}
+    guidance, form = {}, _get_form(config)
     for i in chosen:
         example, text, verdicts = drafts[i].example, drafts[i].answer, drafts[i].judgement.verdicts
-        if words := write_guidance(template, rubric, example, text, verdicts, config.hint_level):
+        if words := write_guidance(template, rubric, example, text, verdicts, config.hint_level, form=form):
             guidance[i] = words
     if config.guidance == "shuffled":
         guidance = _swap_guidance(guidance, drafts)
     assigned = []
     for i, words in guidance.items():
         draft = drafts[i]
+        prompt: Prompt = draft.example.prompt
         if config.guidance == "none":
-            words, prompt = "", draft.example.prompt
+            words = ""
         else:
-            prompt = write_revision_prompt(template, draft.example, words, draft.answer)
+            error_at = find_first_error(rubric, draft.judgement.verdicts, config.hint_level)
+            prompt = write_revision(template, draft.example, words, draft.answer, form, error_at)
         assigned.append(Assignment(draft.example, prompt, words, draft.reward, i, chosen[i], draft.group))
     return assigned
+
+
+def _get_form(config: HeRLConfig) -> ReviseForm:
+    return "prompt" if config.revise_form == "auto" else config.revise_form
 
 
 def _swap_guidance(guidance: Mapping[int, str], drafts: Sequence[Rollout]) -> dict[int, str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from herl_bench.answers import show_response
+from herl_bench.conversation import Prompt, write_as_text
 from herl_bench.training.config import HeRLConfig
 from herl_bench.training.forward import Pair
 from herl_bench.types import Example, Judgement, Kind, Think, Verdict
@@ -18,7 +19,7 @@ from herl_bench.types import Example, Judgement, Kind, Think, Verdict
 
 @dataclass(frozen=True)
 class Assignment:
-    """A prompt to sample from, with guidance or without.
+    """A prompt to sample from, with guidance or without: a text, or a conversation that a chat model goes on with.
 
     baseline: the reward that the attempt behind the guidance had. draft: index of the revised rollout in the same step.
     propensity: the chance with which that draft was chosen for revision. group: which prompt of the step this asks,
@@ -26,7 +27,7 @@ class Assignment:
     """
 
     example: Example
-    prompt: str
+    prompt: Prompt
     guidance: str = ""
     baseline: float | None = None
     draft: int | None = None
@@ -76,7 +77,7 @@ class Rollout(Assignment):
             "index": index,
             "id": self.example.id,
             "kind": self.kind,
-            "prompt": self.prompt,
+            "prompt": write_as_text(self.prompt),
             "response": self.text,
             "tokens": len(self.ids),
             "finish": self.finish,

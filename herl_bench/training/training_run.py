@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.budget import Budget
+from herl_bench.conversation import Prompt, put_before
 from herl_bench.errors import SaveError, UsageError
 from herl_bench.evaluation.sampling import Sampling, default_max_new_tokens, resolve_sampling
 from herl_bench.policy.answerer import ResolvedSampling
@@ -97,10 +98,10 @@ class TrainingRun:
     def asked(self) -> ResolvedSampling:
         return resolve_sampling(self.sampling, self.policy, self.task)
 
-    def encode(self, prompts: Sequence[str]) -> list[list[int]]:
+    def encode(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """Token ids of what the policy is given of each prompt, as `evaluate` gives it."""
         asked = self.asked
-        return self.policy.encode([asked.prefix + prompt for prompt in prompts], asked.instruction)
+        return self.policy.encode([put_before(asked.prefix, prompt) for prompt in prompts], asked.instruction)
 
     @property
     def stop(self) -> Sequence[str]:

@@ -18,36 +18,24 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from itertools import islice, pairwise
 from typing import Any
 
 from herl_bench import Check, Example, Finding, Metric
 from herl_bench.answers import LONGEST_NUMBER, LONGEST_PLACE, UNCLOSED, answer_text, last_number, leading_number
 
-NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?|\.\d+"
-NOTE = re.compile(r"<<([^<>\n]*)>>")
+from .arithmetic import NOTE, NUMBER, Step, read_note, read_result
+from .prose import read_steps
+
 FINAL_LINE = re.compile(rf"#### -?(?:{NUMBER})")
 STRICT = re.compile(r"#### (\-?[0-9\.\,]+)")  # the two filters of lm-eval's gsm8k, version 3
 FLEXIBLE = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
 TIDY = {ord(odd): plain for odd, plain in zip("−–×÷\u00a0\u202f", "--*/  ", strict=True)}
-LONGEST_NOTE = 200  # the published files need 66; bounds the work and the recursion on hostile notes
-MOST_NOTES = 300  # a response that repeats itself without end is judged by its first steps; the published files need 24
+MOST_STEPS = 300  # a response that repeats itself without end is judged by its first steps; the published files need 24
 MOST_NUMBERS = 5000
 
 
 # -------------------------------------------------------------------------------------------------------------- reading
-@dataclass(frozen=True)
-class Step:
-    """A calculator note. value: of its result side; None where that cannot be read. right: is the calculation right?"""
-
-    expression: str
-    result: str
-    value: Fraction | None
-    expected: Fraction | None
-    right: bool
-
-
 @dataclass(frozen=True)
 class Parsed:
     """What all checks share of one response.
@@ -72,7 +60,8 @@ def parse(response: str) -> Parsed:
     if answered is None:
         return Parsed(None)
     text = tidy(answered)
-    steps = tuple(read_note(note[1]) for note in islice(NOTE.finditer(text), MOST_NOTES))
+    notes = [read_note(note[1]) for note in islice(NOTE.finditer(text), MOST_STEPS)]
+    steps = tuple(notes or read_steps(answered, MOST_STEPS))
     answer, given = find_final_answer(text)
     if steps:
         reached = {step.value for step in steps if step.value is not None}
@@ -87,83 +76,6 @@ def parse(response: str) -> Parsed:
 def tidy(text: str) -> str:
     """Typographic signs as keyboards have them."""
     return text.translate(TIDY)
-
-
-def read_note(note: str) -> Step:
-    expression, _, result = note.replace(" ", "")[-2 * LONGEST_NOTE :].rpartition("=")
-    expected, value = evaluate(expression), read_result(result) if len(result) <= LONGEST_NUMBER else None
-    right = expected is not None and value is not None and agrees(expected, value, result)
-    return Step(expression, result, value, expected, right)
-
-
-def read_result(result: str) -> Fraction | None:
-    """A number, or a fraction in lowest terms: `48/2` is not a result, it is the calculation again."""
-    if over := re.fullmatch(r"\$?(-?\d+)/(\d+)", result):
-        top, bottom = int(over[1]), int(over[2])
-        value = Fraction(top, bottom) if bottom else None
-        return value if value is not None and bottom > 1 and value.denominator == bottom else None
-    return evaluate(result) if re.fullmatch(rf"-?\$?-?(?:{NUMBER})%?", result) else None
-
-
-def agrees(expected: Fraction, value: Fraction, shown: str) -> bool:
-    """Equal, or within one unit of the last decimal shown; a percentage may also stand for the bare number before the
-    sign."""
-    unit = Fraction(1, 10 ** len(shown.rstrip("%").partition(".")[2])) if "." in shown else Fraction(0)
-    allowed = (value, value * 100) if shown.endswith("%") else (value,)
-    return any(expected == v or abs(expected - v) < unit for v in allowed)
-
-
-def evaluate(expression: str) -> Fraction | None:
-    """The exact value of an arithmetic expression; None where it is none, is longer than any note, or divides by
-    zero."""
-    return _evaluate(expression) if len(expression) <= 2 * LONGEST_NOTE else None
-
-
-@lru_cache(maxsize=50_000)
-def _evaluate(expression: str) -> Fraction | None:
-    tokens = re.findall(rf"{NUMBER}|//|[-+*/()%]", cleaned := re.sub(r"[\s$]", "", expression))
-    if not tokens or "".join(tokens) != cleaned or len(cleaned) > LONGEST_NOTE or cleaned.count("(") > 20:
-        return None
-    try:
-        value, rest = _read_sum(tokens)
-    except (IndexError, ValueError, ZeroDivisionError):
-        return None
-    return value if not rest else None
-
-
-def _read_sum(tokens: list[str]) -> tuple[Fraction, list[str]]:
-    value, tokens = _read_product(tokens)
-    while tokens and tokens[0] in ("+", "-"):
-        sign, (term, rest) = tokens[0], _read_product(tokens[1:])
-        value, tokens = (value + term if sign == "+" else value - term), rest
-    return value, tokens
-
-
-def _read_product(tokens: list[str]) -> tuple[Fraction, list[str]]:
-    value, tokens = _read_factor(tokens)
-    while tokens and tokens[0] in ("*", "/", "//"):
-        sign, (term, rest) = tokens[0], _read_factor(tokens[1:])
-        value, tokens = (
-            (value * term if sign == "*" else value / term if sign == "/" else Fraction(value // term)),
-            rest,
-        )
-    return value, tokens
-
-
-def _read_factor(tokens: list[str]) -> tuple[Fraction, list[str]]:
-    negative = False
-    while tokens[0] in ("+", "-"):
-        negative, tokens = negative != (tokens[0] == "-"), tokens[1:]
-    if tokens[0] == "(":
-        value, tokens = _read_sum(tokens[1:])
-        if tokens[0] != ")":
-            raise ValueError("unclosed")
-        tokens = tokens[1:]
-    else:
-        value, tokens = Fraction(tokens[0].replace(",", "")), tokens[1:]
-    while tokens and tokens[0] == "%":
-        value, tokens = value / 100, tokens[1:]
-    return (-value if negative else value), tokens
 
 
 def _cut_at_brace(place: str) -> str:

@@ -17,7 +17,7 @@ from herl_bench.errors import DataError
 from herl_bench.reading import read_json_lines
 from herl_bench.types import Split
 
-from .checks import NOTE, NUMBER
+from .arithmetic import NOTE, NUMBER
 
 FILES: dict[Split, str] = {"train": "train", "eval": "test"}
 SOURCE = "https://raw.githubusercontent.com/openai/grade-school-math/master/grade_school_math/data"

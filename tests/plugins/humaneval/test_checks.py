@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from herl_bench_humaneval import OWN, TEMPLATE, checks, data
+from herl_bench_humaneval import checks, data
+from herl_bench_humaneval.template import OWN, TEMPLATE
 from herl_bench_humaneval.world import make_demonstrations
 
 from herl_bench import Example
@@ -167,7 +168,7 @@ def test_a_criterion_of_another_rubric_is_told_by_its_text_and_then_what_was_see
 
 
 def test_the_template_knows_the_texts_of_its_own_rubric() -> None:
-    assert tuple(c.text for c in RUBRIC.criteria) == OWN
+    assert tuple(c.text for c in RUBRIC.criteria) == tuple(OWN)
 
 
 def test_the_worlds_demonstrations_in_the_sandbox(sandbox: Sandbox) -> None:

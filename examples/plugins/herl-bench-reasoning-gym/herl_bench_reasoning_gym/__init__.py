@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from herl_bench import Criterion, Example, HindsightTemplate, Metric, Rubric, Task, hookimpl
+from herl_bench import ChatTurns, Criterion, Example, HindsightTemplate, Metric, Rubric, Task, hookimpl
 
 from . import checks, world
 
@@ -61,6 +61,26 @@ Draft:
 Answer:
 """,
     description="per missed part the correct step without its result, else what was seen",
+    # COPY: the same for models with a chat template, in whole sentences that say what is wrong.
+    turns=ChatTurns(
+        guidance="""\
+{% set wrong = {"answer_form": "The answer does not stand where it should", "steps_valid": "A calculation is wrong",
+                "quantities": "A result on the way is missing", "final_answer": "The answer is wrong"} %}
+{% set ns = namespace(said=[]) %}
+{% for v in unmet %}
+{% set about = wrong.get(v.criterion, "It does not keep to this, " ~ v.text.rstrip(".")) %}
+{% set seen = v.correction or v.evidence %}
+{% set said = about ~ (": " ~ seen.rstrip(".") if seen else "") ~ "." %}
+{% if said not in ns.said %}{% set ns.said = ns.said + [said] %}{% endif %}
+{% endfor %}
+{{ ns.said | join(" ") }}""",
+        request="""\
+{% if draft is none %}An earlier solution of this problem is wrong.{% else %}Your solution is wrong.{% endif %} \
+{{ guidance }}
+
+Solve the problem from the beginning, one calculation a line, and end with a line "#### answer".""",
+        problem="{{ example.info.question }}",
+    ),
 )
 
 # The first metric that the task lists is the one reported first. Metrics are apart from the reward: nothing trains on
