@@ -300,4 +300,4 @@ class Environment:
     template: HindsightTemplate
     metrics: Sequence[Metric]
     sandbox: Any = None
-    think: Think = "drop"
+    think: Literal["keep", "drop"] = "drop"
