@@ -18,6 +18,7 @@ vocabulary; in the cache, H heads, T positions, D width of a head.
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -39,9 +40,11 @@ LEAVE = 0.75
 
 MOST_ROWS = 256
 
-# From here on, tokens are drawn on the CPU by where a uniform number falls among the summed probabilities: for 96 rows of
-# 152k tokens `torch.multinomial` takes 0.4 s, nearly as long as a model of 0.5B parameters, the sums take a quarter.
+# From here on, tokens are drawn on the CPU by where a uniform number falls among the summed probabilities: for 96 rows
+# of 152k tokens `torch.multinomial` takes 0.4 s, nearly as long as a model of 0.5B parameters, the sums take a quarter.
 LARGE_VOCABULARY = 16_384
+
+log = logging.getLogger("herl_bench")
 
 Finish = Literal["eos", "stop", "length"]
 Forward = Callable[[Tensor, Tensor, Tensor, DynamicCache], Tensor]
