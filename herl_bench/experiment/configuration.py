@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import yaml
 
-from herl_bench.experiment.resolve import is_embedded
+from herl_bench.experiment.resolve import find_checkpoint, is_embedded
 from herl_bench.settings import RUN_SETTINGS, Settings, build
+from herl_bench.training.rates import resolve_rates
 from herl_bench.types import Method, Task
 
 CALL_OPTIONS = ("output_dir", "config", "resume", "allow_changed", "progress")  # of `train`, besides settings
@@ -29,13 +31,28 @@ def build_settings(values: Mapping[str, Any], origin: Mapping[str, str]) -> Sett
     return dataclasses.replace(settings, **paths)
 
 
-def build_config(method: Method, values: Mapping[str, Any], origin: Mapping[str, str], model: str = "tiny") -> Any:
-    """The method's own configuration, checked; what is not given suits the model. Raises `UsageError`."""
-    names = {field.name for field in dataclasses.fields(method.config)}
-    suited = {} if is_embedded(model) else getattr(method.config, "other_models", {})
-    suited = {name: value for name, value in suited.items() if name in names}
+def build_config(
+    method: Method,
+    values: Mapping[str, Any],
+    origin: Mapping[str, str],
+    model: str = "tiny",
+    trust_remote_code: bool = False,
+) -> Any:
+    """The method's own configuration, checked; learning rates at `auto` suit the model. Raises `UsageError`."""
     also = RUN_SETTINGS if any(origin.values()) else (*RUN_SETTINGS, *CALL_OPTIONS)
-    return build(method.config, {**suited, **values}, origin, also)
+    config = build(method.config, values, origin, also)
+
+    def count_parameters() -> int | None:
+        return None if is_embedded(model) else _count_parameters(find_checkpoint(None, model), trust_remote_code)
+
+    return resolve_rates(config, count_parameters)
+
+
+@lru_cache(maxsize=8)  # a sweep asks once for each of its runs
+def _count_parameters(place: str, trust_remote_code: bool) -> int:
+    from herl_bench.policy.size import read_size
+
+    return read_size(place, trust_remote_code).parameters
 
 
 def format_config(settings: Settings, config: Any, task: Task, source: str) -> str:

@@ -88,7 +88,8 @@ def _plan_cell(host: Host, task_name: str, seed: int, arm: Arm, folder: Path) ->
     method_values = {name: value for name, value in arm.settings.items() if name not in SHARED}
     settings = build_settings({**run_values, "task": task_name, "method": arm.method, "seed": seed}, {})
     source = str(resolve_source(task, settings.data, embedded=settings.model == "tiny"))
-    text = format_config(settings, build_config(method, method_values, {}, settings.model), task, source)
+    config = build_config(method, method_values, {}, settings.model, settings.trust_remote_code)
+    text = format_config(settings, config, task, source)
     directory = folder / "runs" / re.sub(r"[^\w.=+-]+", "_", f"{task_name}-{arm.name}-s{seed}")
     return Cell(task_name, arm.name, seed, settings.budget, text, directory, settings.trust_remote_code)
 

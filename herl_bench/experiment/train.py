@@ -34,6 +34,7 @@ from herl_bench.report.report import try_report
 from herl_bench.runs import Run, RunFiles, find_folder
 from herl_bench.saving import saving, write_whole
 from herl_bench.settings import Request, Settings, read_request, sort_request
+from herl_bench.training.rates import list_rates
 from herl_bench.types import Task
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def _train(host: Host, request: Request, options: _Options) -> Run:
         raise UsageError(f"{where}trust_remote_code: no file can ask for that: pass --trust_remote_code if you mean it")
     task = restrict_problems(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
-    config = build_config(method, request.method, request.origin, settings.model)
+    config = build_config(method, request.method, request.origin, settings.model, settings.trust_remote_code)
     environment = find_environment(host, task, settings.rubric, settings.template)
     if settings.report_to:
         _check_tracker(settings.report_to)
@@ -284,6 +285,8 @@ def _describe_start(run: TrainingRun) -> str:
     data = "synthetic problems" if run.data.source == "synthetic" else run.data.source
     text = f"{run.task.name}: {run.method.name} on {data}, {run.budget.tokens:,} tokens, model {run.settings.model}"
     text += f"; writing {run.directory}"
+    if rates := list_rates(run.config):
+        text += f"\nLearning rates: {', '.join(f'{name} {rate:g}' for name, rate in rates.items())}"
     if run.data.source == "synthetic" and run.task.world and run.task.world.planted:
         text += f"\nPlanted: {run.task.world.planted}"
     return text

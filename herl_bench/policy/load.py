@@ -59,8 +59,8 @@ class Policy(LanguageModel):
             "files": {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files},
             "revision": getattr(self.model.config, "_commit_hash", None),
             "dtype": str(self.model.dtype),
-            **({"chat_template_kwargs": dict(self.chat_template_kwargs)} if self.chat_template_kwargs else {}),
             "device": self.placement.kind,
+            **({"chat_template_kwargs": dict(self.chat_template_kwargs)} if self.chat_template_kwargs else {}),
         }
 
     def answer(self, prompts: Sequence[Prompt], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 from herl_bench.errors import UsageError
 from herl_bench.hindsight import choose_form
 from herl_bench.settings import setting
+from herl_bench.training.rates import AUTO
 
 
 def study(default: Any, help: str, **limits: Any) -> Any:
@@ -22,25 +23,20 @@ def study(default: Any, help: str, **limits: Any) -> Any:
     return setting(default, help, study=True, **limits)
 
 
-OTHER_MODELS: Mapping[str, float] = {"learning_rate": 1e-5, "critic_learning_rate": 1e-4, "bonus_learning_rate": 1e-4}
-"""Defaults for a policy that is neither a task's embedded one nor made by `herl-bench warmstart`; docs/configuration.md
-says where they come from."""
-
-
 @dataclass(frozen=True)
 class PPOConfig:
     """Proximal policy optimisation (Schulman et al. 2017) on whole responses, with a value critic of its own."""
-
-    other_models: ClassVar[Mapping[str, float]] = OTHER_MODELS
 
     rollouts_per_step: int = setting(32, "responses sampled per step, revisions included", ge=2)
     num_generations: int = setting(1, "responses per prompt", ge=1)
     temperature: float = setting(1.0, "sampling temperature; log-probs are scored at it", gt=0)
     max_new_tokens: int | None = setting(None, "longest response; None takes the task's", ge=1)
     learning_rate: float = setting(
-        3e-4, "of the policy (AdamW, eps 1e-5); 1e-5 for models other than the embedded", ge=0
+        AUTO, "of the policy (AdamW, eps 1e-5); auto: what suits the model's size", auto="policy", ge=0
     )
-    critic_learning_rate: float = setting(3e-4, "of the value critic; 1e-4 for models other than the embedded", ge=0)
+    critic_learning_rate: float = setting(
+        AUTO, "of the value critic; auto: what suits the model's size", auto="critic", ge=0
+    )
     num_ppo_epochs: int = setting(1, "passes over each step's rollouts", ge=1)
     minibatch_size: int = setting(32, "rollouts per optimiser step", ge=1)
     microbatch_tokens: int | None = setting(
@@ -58,16 +54,34 @@ class PPOConfig:
     gamma: float = setting(1.0, "discount", gt=0, le=1)
     lam: float = setting(1.0, "GAE's lambda", ge=0, le=1)
     whiten_advantages: bool = setting(True, "zero mean, unit variance over the step's response tokens")
-    kl_coef: float = setting(0.02, "weight of the KL to the starting policy in the loss (k3 estimator)", ge=0)
+    kl_coef: float = setting(
+        0.02, "weight of the KL to the starting policy in the loss (k3 estimator); 0: that policy is not kept", ge=0
+    )
     target_kl: float | None = setting(
         0.1, "stop a step's epochs once a minibatch has moved this far (approximate KL per token)", gt=0
     )
-    max_kl: float = setting(5.0, "mean KL per token to the starting policy at which the run stops as diverged", gt=0)
+    max_kl: float = setting(
+        5.0, "mean KL per token to the starting policy at which the run stops as diverged (with kl_coef above 0)", gt=0
+    )
     entropy_coef: float = setting(0.0, "weight of an entropy bonus in the loss", ge=0)
     max_grad_norm: float = setting(1.0, "gradient clip", gt=0)
     critic_warmup_epochs: int = setting(1, "passes of the value critic alone over the first step's rollouts", ge=0)
     truncation: Literal["penalise", "mask"] = setting(
         "penalise", "a response cut off by max_new_tokens gets reward 0, or is left out of the loss"
+    )
+    logits_chunk: int | None = setting(
+        None,
+        "response positions that are scored over the vocabulary at once; changes memory, not the numbers; None: as many"
+        " as make 2^25 logits, 128 MiB",
+        ge=1,
+    )
+    lora_rank: int = setting(
+        0, "train low-rank adapters of this rank on all linear layers, not the weights; 0: the weights", ge=0
+    )
+    lora_alpha: float = setting(32.0, "an adapter's output is scaled by lora_alpha / lora_rank", gt=0)
+    merge: bool = setting(False, "with lora_rank: also save the policy as an ordinary checkpoint, in final/merged")
+    gradient_checkpointing: bool = setting(
+        False, "keep one state per layer for the backward pass and compute the rest again: less memory, a third slower"
     )
     eval_steps: int = setting(0, "also evaluate every so many steps; 0: only before and after", ge=0)
     save_steps: int = setting(20, "checkpoint every so many steps", ge=1)
@@ -170,7 +184,9 @@ class HeRLConfig(PPOConfig):
         True, "use the critic's bonus only while it beats its baselines; false for studies of what the gate keeps out"
     )
     bonus_coef: float = setting(0.05, "alpha: weight of the bonus in the reward", ge=0)
-    bonus_learning_rate: float = setting(3e-4, "of the bonus critic; 1e-4 for models other than the embedded", ge=0)
+    bonus_learning_rate: float = setting(
+        AUTO, "of the bonus critic; auto: what suits the model's size", auto="critic", ge=0
+    )
     bonus_window: int = setting(
         18,
         "steps that the gate is judged by and the baselines are fitted on; the critic learns from the newest step only",
@@ -212,14 +228,12 @@ HINDSIGHT_OFF: Mapping[str, Any] = {"hindsight": False, "bonus": "none", "guide_
 class TRLConfig:
     """What the methods that TRL trains share. Names that PPO has mean the same; the others are TRL's own."""
 
-    other_models: ClassVar[Mapping[str, float]] = OTHER_MODELS
-
     rollouts_per_step: int = setting(32, "responses sampled per step", ge=2)
     num_generations: int = setting(8, "responses per prompt, whose rewards are compared with each other", ge=2)
     temperature: float = setting(1.0, "sampling temperature; log-probs are scored at it", gt=0)
     max_new_tokens: int | None = setting(None, "longest response; None takes the task's", ge=1)
     learning_rate: float = setting(
-        3e-4, "of the policy (AdamW, eps 1e-5); 1e-5 for models other than the embedded", ge=0
+        AUTO, "of the policy (AdamW, eps 1e-5); auto: what suits the model's size", auto="policy", ge=0
     )
     minibatch_size: int = setting(32, "fewest rollouts per optimiser step; a step's rollouts are divided evenly", ge=1)
     num_iterations: int = setting(1, "passes over each step's rollouts", ge=1)
@@ -232,6 +246,14 @@ class TRLConfig:
     truncation: Literal["penalise", "mask"] = setting(
         "penalise",
         "a response cut off by max_new_tokens gets reward 0, or none: it is left out of its group and gets advantage 0",
+    )
+    lora_rank: int = setting(
+        0, "train low-rank adapters of this rank on all linear layers, not the weights; 0: the weights", ge=0
+    )
+    lora_alpha: float = setting(32.0, "an adapter's output is scaled by lora_alpha / lora_rank", gt=0)
+    merge: bool = setting(False, "with lora_rank: also save the policy as an ordinary checkpoint, in final/merged")
+    gradient_checkpointing: bool = setting(
+        False, "keep one state per layer for the backward pass and compute the rest again: less memory, a third slower"
     )
     eval_steps: int = setting(0, "also evaluate every so many steps; 0: only before and after", ge=0)
     save_steps: int = setting(20, "checkpoint every so many steps", ge=1)

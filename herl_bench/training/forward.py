@@ -3,25 +3,37 @@ shape.
 
 Prompts are padded on the left and responses on the right, so that the response positions form one block and only they
 go through the head. Rows are sorted by length into micro-batches that are trimmed to their own longest row. Log-probs
-are those of softmax(logits / temperature), the distribution that was sampled from.
+are those of softmax(logits / temperature), the distribution that was sampled from. A vocabulary is wide: where a micro-batch
+has more response positions than fit into `Packing.logits_chunk`, they are scored a chunk at a time, forward and
+backward, and no more than one chunk × vocabulary is ever there.
 
 Shapes: B rows of a micro-batch, W columns (prompt and response), T columns of the response block, V vocabulary, D
-hidden width.
+hidden width, N response positions of all rows, padding left out.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from herl_bench.errors import HerlBenchError
 
 # Padded tokens per forward pass where `microbatch_tokens` is not set. A processor likes short passes: rows of like
 # length share one, with little padding, and what they hold stays in its cache. A GPU likes few, wide ones.
 CPU_TOKENS, GPU_TOKENS = 2048, 16384
+
+# Logits per chunk where `logits_chunk` is not set: 128 MiB in float32, and a few times that while they are worked on.
+MOST_LOGITS = 2**25
+
+log = logging.getLogger("herl_bench")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -36,19 +48,48 @@ class Pair:
         return len(self.prompt) + len(self.response)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Packing:
-    """How pairs become micro-batches: at most `max_tokens` padded tokens each, where."""
+    """How pairs become micro-batches and are read: at most `max_tokens` padded tokens each, where, with how many
+    response positions over the vocabulary at once, in which precision. One for a whole run: what did not fit the
+    memory once is halved for good."""
 
     max_tokens: int
     pad_id: int
     device: Any
+    logits_chunk: int | None = None
+    bfloat16: bool = False
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bfloat16)
+
+    def fit(self, pairs: Sequence[Pair], work: Callable[[], Result], undo: Callable[[], Any] = lambda: None) -> Result:
+        """What `work` gives, which packs `pairs`; once more with half the micro-batch where the device has not the
+        memory for it.
+
+        undo: takes back what an attempt that failed left behind. Raises `HerlBenchError` where one row is too much.
+        """
+        while True:
+            try:
+                return work()
+            except torch.OutOfMemoryError:
+                if self.max_tokens < 2 * min(map(len, pairs)):  # every row has a micro-batch of its own by now
+                    raise HerlBenchError(
+                        "the device has not the memory to learn from one response at a time: set"
+                        " gradient_checkpointing=true, lora_rank=16 or a smaller max_new_tokens"
+                    ) from None
+            # Outside of the handler, because the error holds on to every tensor of the attempt.
+            undo()
+            self.max_tokens = min(self.max_tokens, sum(map(len, pairs))) // 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            log.warning("out of memory: going on with microbatch_tokens=%d, the same gradient", self.max_tokens)
 
 
 @dataclass(frozen=True)
 class MicroBatch:
     """rows_B: positions in the list it was packed from. inputs: what a model of transformers is called with, (B, W)
-    each. start: the column where the response block begins."""
+    each. start: the column where the response block begins. packing: how it was made and is read."""
 
     rows_B: Tensor
     inputs: Mapping[str, Tensor]
@@ -56,6 +97,7 @@ class MicroBatch:
     response_BT: Tensor
     mask_BT: Tensor
     temperature_B: Tensor
+    packing: Packing
 
     @property
     def width(self) -> int:
@@ -102,16 +144,69 @@ def _pack(pairs: Sequence[Pair], group: Sequence[int], packing: Packing) -> Micr
         response_BT=ids_BW[:, start:].to(device),
         mask_BT=mask_BT.to(device),
         temperature_B=torch.tensor([pairs[i].temperature for i in group], device=device),
+        packing=packing,
     )
 
 
-def compute_logprobs(model: nn.Module, batch: MicroBatch, with_entropy: bool = False) -> tuple[Tensor, Tensor | None]:
+def compute_logprobs(model: Any, batch: MicroBatch, with_entropy: bool = False) -> tuple[Tensor, Tensor | None]:
     """(log-prob of each response token, entropy of each position or None), both (B, T); meaningless on padding."""
-    # The state before a token says how probable it is: one more position than the response has, without the last.
-    logits_BTV = model(**batch.inputs, use_cache=False, logits_to_keep=batch.width + 1).logits[:, :-1].float()
-    logp_BTV = torch.log_softmax(logits_BTV / batch.temperature_B[:, None, None], -1)
-    logp_BT = logp_BTV.gather(-1, batch.response_BT[..., None])[..., 0]
+    chunk = batch.packing.logits_chunk or max(1, MOST_LOGITS // model.config.get_text_config().vocab_size)
+    with batch.packing.autocast():
+        if len(batch.rows_B) * (batch.width + 1) > chunk:
+            return _compute_in_chunks(model, batch, with_entropy, chunk)
+        # The state before a token says how probable it is: one more position than the response has, without the last.
+        logits_BTV = model(**batch.inputs, use_cache=False, logits_to_keep=batch.width + 1).logits[:, :-1].float()
+        return _score_tokens(logits_BTV, batch.response_BT, batch.temperature_B[:, None], with_entropy)
+
+
+def _score_tokens(
+    logits_BTV: Tensor, token_BT: Tensor, temperature_BT: Tensor, with_entropy: bool
+) -> tuple[Tensor, Tensor | None]:
+    logp_BTV = torch.log_softmax(logits_BTV / temperature_BT[..., None], -1)
+    logp_BT = logp_BTV.gather(-1, token_BT[..., None])[..., 0]
     return logp_BT, -(logp_BTV.exp() * logp_BTV).sum(-1) if with_entropy else None
+
+
+def _compute_in_chunks(
+    model: Any, batch: MicroBatch, with_entropy: bool, chunk: int
+) -> tuple[Tensor, Tensor | None]:
+    """As `compute_logprobs`, `chunk` positions at a time, whose logits the backward pass computes again; 0 on padding."""
+    read = model.get_decoder()(**batch.inputs, use_cache=False)
+    hidden_BTD = read.last_hidden_state[:, batch.start - 1 : -1]
+    real_BT = batch.mask_BT > 0
+    temperature_BT = batch.temperature_B[:, None].expand_as(real_BT)
+
+    def score(hidden_ND: Tensor, token_N: Tensor, temperature_N: Tensor) -> tuple[Tensor, ...]:
+        logits_NV = _apply_head(model, type(read), hidden_ND[None])[0].float()
+        scored = _score_tokens(logits_NV, token_N, temperature_N, with_entropy)
+        return tuple(tensor_N for tensor_N in scored if tensor_N is not None)
+
+    chunks = zip(*(each[real_BT].split(chunk) for each in (hidden_BTD, batch.response_BT, temperature_BT)), strict=True)
+    parts = [checkpoint(score, *given, use_reentrant=False, preserve_rng_state=False) for given in chunks]
+    logp_BT, *entropy_BT = (torch.zeros_like(batch.mask_BT).masked_scatter(real_BT, torch.cat(p)) for p in zip(*parts))
+    return logp_BT, entropy_BT[0] if with_entropy else None
+
+
+def _apply_head(model: Any, kind: type, hidden_BTD: Tensor) -> Tensor:
+    """Logits of hidden states by the model's own forward, which may scale or cap them: its trunk says no more than
+    these. kind: of the trunk's output."""
+    trunk, asked = model.get_decoder(), False
+
+    def answer(*args: Any, **kwargs: Any) -> Any:
+        nonlocal asked
+        asked = True
+        return kind(last_hidden_state=hidden_BTD)
+
+    trunk.forward = answer  # of this object, before that of its class
+    try:
+        no_token = torch.zeros(1, 1, dtype=torch.long, device=hidden_BTD.device)
+        logits_BTV: Tensor = model(input_ids=no_token, use_cache=False).logits
+    finally:
+        del trunk.forward
+    if not asked:
+        what = "does not let its log-probs be computed in chunks"
+        raise HerlBenchError(f"{type(model).__name__} {what}: set logits_chunk=1000000 and a small microbatch_tokens")
+    return logits_BTV
 
 
 class Critic(nn.Module):

@@ -454,6 +454,14 @@ def test_options_win_over_the_grid(tmp_path: Path):
     assert {(c["budget"], c["set"]["learning_rate"], c["seed"]) for c in configs} == {(7000, 3e-4, 0)}
 
 
+def test_a_grid_may_leave_a_rate_to_the_model(tmp_path: Path):
+    """And the runs' files say what that comes to."""
+    grid = "tasks: gsm8k\nmethods: ppo,grpo\nseeds: 1\nsettings: {learning_rate: [auto, 1.0e-4]}\n"
+    arms, _, configs = plan_cells(grid, tmp_path)
+    assert arms == [f"{method} learning_rate={rate}" for method in ("ppo", "grpo") for rate in ("auto", 0.0001)]
+    assert [c["set"]["learning_rate"] for c in configs] == [3e-4, 1e-4] * 2
+
+
 def test_a_grid_may_name_its_arms(tmp_path: Path):
     grid = """
 tasks: bbh

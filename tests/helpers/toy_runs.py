@@ -14,6 +14,7 @@ from herl_bench.settings import Settings
 from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE
 from herl_bench.training.config import PPOConfig, TRLConfig
 from herl_bench.training.metrics import CLOCK
+from herl_bench.training.rates import resolve_rates
 from herl_bench.training.rollouts import Rollout
 from herl_bench.training.training_run import TrainingRun
 from herl_bench.types import Criterion, Environment, Example, Judgement, Rubric, Verdict
@@ -53,7 +54,7 @@ def make_run(
         settings,
         Environment(TOY_TASK, rubric, TOY_TEMPLATE, [TOY_METRIC]),
         method,
-        config,
+        resolve_rates(config, lambda: None),
         data,
         policy,
         Budget(budget),

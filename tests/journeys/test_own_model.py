@@ -1,12 +1,14 @@
 """A model of one's own: rates that suit it, an instruction of one's own, and a word where training made it worse."""
 
 import dataclasses
+import shutil
 from types import SimpleNamespace
 
 import pytest
 
 from herl_bench.budget import Budget
 from herl_bench.cli.outcome import warn_if_worse
+from herl_bench.errors import UsageError
 from herl_bench.evaluation.sampling import Sampling, resolve_sampling
 from herl_bench.experiment.configuration import build_config
 from herl_bench.plugins import load_host
@@ -25,17 +27,47 @@ def rates(method, model, **given):
     return [getattr(config, name) for name in RATES if hasattr(config, name)]
 
 
+@pytest.fixture(scope="module")
+def sized(tmp_path_factory):
+    """Folders with the config.json of a Llama of so many million parameters, and no weights."""
+    from transformers import LlamaConfig
+
+    def make(millions, width):
+        folder = tmp_path_factory.mktemp(f"m{millions}")
+        layers = max(1, round(millions * 1e6 / (11 * width**2)))
+        LlamaConfig(
+            vocab_size=8, hidden_size=width, intermediate_size=7 * width // 3, num_hidden_layers=layers
+        ).save_pretrained(folder)
+        (folder / "tokenizer.json").touch()
+        return folder
+
+    return {millions: make(millions, width) for millions, width in ((1, 128), (500, 2048), (7000, 8192))}
+
+
 @pytest.mark.parametrize(("method", "count"), [("ppo", 2), ("herl", 3), ("grpo", 1), ("rloo", 1)])
-def test_learning_rates_suit_the_model(tmp_path, method, count):
-    (tmp_path / "made").mkdir()
-    (tmp_path / "made" / "warmstart.json").touch()
-    assert rates(method, "tiny") == rates(method, tmp_path / "made") == [3e-4] * count
-    assert rates(method, tmp_path / "own") == rates(method, "org/name") == [1e-5, 1e-4, 1e-4][:count]
-    assert rates(method, "org/name", learning_rate=1e-6) == [1e-6, 1e-4, 1e-4][:count]
+def test_learning_rates_suit_the_model(tmp_path, sized, method, count):
+    (tmp_path / "warmstart.json").touch()
+    assert rates(method, "tiny") == rates(method, tmp_path) == [3e-4] * count
+    assert rates(method, sized[1]) == [1e-5, 1e-4, 1e-4][:count]
+    assert rates(method, sized[500]) == [3e-6, 3e-5, 3e-5][:count]
+    assert rates(method, sized[7000]) == [1e-6, 1e-5, 1e-5][:count]
+    assert rates(method, sized[1], learning_rate=1e-6) == [1e-6, 1e-4, 1e-4][:count]
+    assert rates(method, sized[1], learning_rate="auto") == rates(method, sized[1])
 
 
-def test_a_preset_keeps_them_and_another_s_method_has_its_own():
-    assert rates("herl", "org/name", preset="paper")[0] == 1e-5
+def test_of_a_run_its_final_policy_counts(tmp_path, sized):
+    shutil.copytree(sized[500], tmp_path / "final")
+    assert rates("ppo", tmp_path) == [3e-6, 3e-5]
+
+
+def test_no_model_is_looked_at_where_every_rate_is_given():
+    assert rates("ppo", "no/such", learning_rate=1e-6, critic_learning_rate=1e-5) == [1e-6, 1e-5]
+    with pytest.raises(UsageError, match="model no/such: "):
+        rates("ppo", "no/such", learning_rate=1e-6)
+
+
+def test_a_preset_keeps_them_and_another_s_method_has_its_own(sized):
+    assert rates("herl", sized[1], preset="paper")[0] == 1e-5
     kind = dataclasses.make_dataclass("Own", [("learning_rate", float, 0.5)], frozen=True)
     assert build_config(Method("own", kind, lambda run: None), {}, {}, "org/name").learning_rate == 0.5
 

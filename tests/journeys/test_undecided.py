@@ -376,7 +376,7 @@ def test_a_run_in_which_nothing_is_decided_changes_no_weight(tmp_path, checkpoin
 def test_the_metric_of_a_step_counts_undecided_as_wrong(tmp_path, checkpoint, config):
     """The reward's mean is over what was decided; the gap between the two is over what both were."""
     run = toy_runs.make_run(tmp_path / "run", checkpoint, config, 200, lively=True)
-    bonus = Bonus(run.policy.model, config, Packing(2048, 0, "cpu"), run.budget)
+    bonus = Bonus(run.policy.model, run.config, Packing(2048, 0, "cpu"), run.budget)
     judgements = [
         Judgement((), reward, {run.metrics[0].key: metric})
         for reward, metric in ((1.0, 1.0), (0.5, 0.0), (None, None), (0.25, None))

@@ -10,9 +10,13 @@ What is thought is left out first. Then a policy answers a HumanEval prompt in o
 3. a whole function without fences, with prose around it.
 4. a body whose indentation was lost, or that is followed by prose or by further code that does not parse.
 
+A whole function counts where what comes after it breaks off: tests, a call, a second function. And what only tries the
+function out is left out of the program: calls and assertions after its definition, `if __name__ == "__main__":`, input
+that is read for them. They may be wrong, wait for a terminal or end the process, and the function is as good as before.
+
 Every answer is bounded: so many characters are looked at, and so many are parsed in all attempts together.
 
-Left out: code in other languages' fences is not translated, and a program that breaks off in the middle is not
+Left out: code in other languages' fences is not translated, and a function that breaks off in the middle is not
 repaired.
 """
 
@@ -84,7 +88,11 @@ def find_program(prompt: str, entry: str, answer: str) -> Program:
 def _split_fenced(answer: str, blocks: Sequence[str], entry: str) -> Iterator[str]:
     """Pieces of an answer with fences that may be the program, likeliest first."""
     defining = [block for block in blocks if f"def {entry}" in block]
-    yield from defining[: -MOST_BLOCKS - 1 : -1]
+    for block in defining[: -MOST_BLOCKS - 1 : -1]:
+        yield block
+        lines = block.split("\n")
+        begins = next(i for i, line in enumerate(lines) if f"def {entry}" in line)
+        yield from ("\n".join(lines[:end]) for end in _find_ends(lines, begins))
     body = _FENCE.split(answer, maxsplit=1)[0].rstrip()
     if body.strip("\n")[:1].isspace():  # the continuation of a prompt whose fence was opened before it
         yield body + "\n"
@@ -135,10 +143,14 @@ def _split_unfenced(answer: str, entry: str) -> Iterator[str]:
         )
     lines = lines[start:]
     seen_code = next((i for i, line in enumerate(lines) if line.strip()), 0)
-    ends = [i for i in range(seen_code + 1, len(lines)) if lines[i].strip() and not lines[i][0].isspace()]
     yield "\n".join(lines)
-    for end in ends[:-21:-1]:
-        yield "\n".join(lines[:end])
+    yield from ("\n".join(lines[:end]) for end in _find_ends(lines, seen_code))
+
+
+def _find_ends(lines: Sequence[str], begins: int) -> list[int]:
+    """Where code that begins on line `begins` may end: before a line at the margin. The last such places, last first."""
+    ends = [i for i in range(begins + 1, len(lines)) if lines[i].strip() and not lines[i][0].isspace()]
+    return ends[:-21:-1]
 
 
 def _looks_like_code(answer: str, entry: str) -> bool:
@@ -151,7 +163,50 @@ def _looks_like_code(answer: str, entry: str) -> bool:
 
 
 def _accept(code: str, source: str, entry: str) -> Program:
-    return Program(code, source, defined=defines(source, entry))
+    return Program(code, leave_out_trials(source, entry), defined=defines(source, entry))
+
+
+_OF_TRIALS = {"__name__", "input", "unittest", "doctest"}
+
+
+def leave_out_trials(source: str, entry: str) -> str:
+    """A program that parses, without the statements that only try the function out; their lines are left empty."""
+    tree = parse(source) if "\r" not in source else None  # which Python takes for a line's end
+    body = tree.body if tree else []
+    begins = next((i for i, node in enumerate(body) if entry in _list_made(node)), len(body))
+    later = {node: _list_read(node) for node in body[begins + 1 :]}
+    callers, known = {entry}, 0  # the function's, such as a `main` or a `test_add`
+    while known < len(callers):
+        known = len(callers)
+        callers |= {node.name for node, read in later.items() if isinstance(node, _DEFINITIONS) and callers & read}
+    trials = {
+        node
+        for node, read in later.items()
+        if not isinstance(node, (*_DEFINITIONS, ast.Import, ast.ImportFrom))
+        and entry not in _list_made(node)
+        and (callers | _OF_TRIALS) & read
+    }
+    kept = {line for node in body if node not in trials for line in _list_lines(node)}
+    empty = {line for node in trials for line in _list_lines(node)} - kept
+    return "\n".join("" if i in empty else line for i, line in enumerate(source.split("\n"), 1)) if empty else source
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def _list_made(node: ast.stmt) -> set[str]:
+    """The names that a statement at the top level gives a meaning to."""
+    if isinstance(node, _DEFINITIONS):
+        return {node.name}
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+
+
+def _list_read(node: ast.stmt) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def _list_lines(node: ast.stmt) -> range:
+    return range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
 def _explain_broken(prompt: str, entry: str, code: str) -> Program:

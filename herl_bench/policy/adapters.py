@@ -1,0 +1,169 @@
+"""Low-rank adapters (LoRA) on a policy, by peft: the one room that knows it, and loads it late.
+
+Adapters are injected into the model of transformers, which stays what it is: it writes, scores and is asked for its
+config as before. It may carry several, of which one is read at a time (`use`): the policy's, one for the value critic
+and one for the bonus critic. With none it is the model that training started from. An adapter's folder has peft's two
+files, which transformers loads too, and `base.json`: what it was trained on, by place and by hash.
+
+Left out: other kinds than LoRA; adapters on embeddings and on the head.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from herl_bench.errors import UsageError
+from herl_bench.saving import write_whole
+
+POLICY, VALUE, BONUS = "default", "value", "bonus"
+"""Names of adapters. The first is what peft calls the only one."""
+
+CONFIG, BASE = "adapter_config.json", "base.json"
+
+
+@dataclass(frozen=True)
+class Base:
+    """What an adapter was trained on. sha256: of its weights (`digest_weights`); empty for an adapter of others."""
+
+    model: str
+    revision: str | None = None
+    sha256: str = ""
+
+
+def require_peft(what: str) -> None:
+    """Raises `UsageError` where peft is missing. what: needs it."""
+    if find_spec("peft") is None:
+        raise UsageError(f"{what} needs peft: pip install 'herl-bench[lora]'")
+
+
+def make_lora(rank: int, alpha: float) -> Any:
+    """peft's configuration: all linear layers but the head, no dropout. Raises `UsageError` without peft."""
+    require_peft(f"lora_rank={rank}")
+    from peft import LoraConfig
+
+    return LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+def add_adapter(model: Any, name: str, rank: int, alpha: float, seed: int) -> None:
+    """A new adapter in float32, which changes nothing yet; the weights under it are frozen. The first one is in use."""
+    had_one = has_adapters(model)
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Already found a `peft_config`")
+        torch.manual_seed(seed)
+        model.add_adapter(make_lora(rank, alpha), name)
+    for weight in list_weights(model, name).values():
+        weight.data = weight.data.float()
+    _switch(_list_layers(model), POLICY if had_one else name)
+
+
+def has_adapters(model: Any) -> bool:
+    return bool(getattr(model, "_hf_peft_config_loaded", False))
+
+
+def list_weights(model: Any, name: str = POLICY) -> dict[str, nn.Parameter]:
+    """The weights of one adapter, by the names of the layers that they change."""
+    found = {}
+    for path, weight in model.named_parameters():
+        *layer, kind, owner, last = path.split(".")
+        if kind.startswith("lora_") and owner == name:
+            found[".".join([*layer, kind, last])] = weight
+    return found
+
+
+@contextmanager
+def use(model: Any, name: str | None) -> Iterator[None]:
+    """Read the model with this adapter, or with none, and then as before; a model without adapters as it is.
+
+    With gradient checkpointing the backward pass belongs inside too: it reads the layers once more.
+    """
+    layers = _list_layers(model) if has_adapters(model) else []
+    before = None if not layers or layers[0].disable_adapters else layers[0].active_adapters[0]
+    if before == name:
+        layers = []
+    _switch(layers, name)
+    try:
+        yield
+    finally:
+        _switch(layers, before)
+
+
+def _list_layers(model: Any) -> list[Any]:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+
+
+def _switch(layers: list[Any], name: str | None) -> None:
+    for layer in layers:
+        if name is not None:
+            layer.set_adapter(name)
+        layer.enable_adapters(name is not None)
+        # peft freezes what is not in use, and what is frozen when the backward pass comes by gets no gradient.
+        for each in layer.adapter_layer_names:
+            getattr(layer, each).requires_grad_(True)
+
+
+# --------------------------------------------------------------------------------------------------------------- folders
+def save_adapter(model: Any, base: str, folder: Path) -> None:
+    """peft's files and `base.json`. base: where the model under the adapter was loaded from."""
+    model.save_pretrained(folder)
+    record = Base(base, getattr(model.config, "_commit_hash", None), digest_weights(model))
+    write_whole(folder / BASE, json.dumps(asdict(record), indent=1) + "\n")
+
+
+def find_base(folder: Path) -> Base | None:
+    """What the adapter in this folder was trained on; None where there is none. Raises `UsageError`."""
+    if not (folder / CONFIG).is_file() or (folder / "config.json").is_file():
+        return None
+    name = BASE if (folder / BASE).is_file() else CONFIG
+    try:
+        written = json.loads((folder / name).read_bytes())
+        return Base(**written) if name == BASE else Base(written["base_model_name_or_path"], written.get("revision"))
+    except (OSError, ValueError, TypeError, KeyError):
+        raise UsageError(f"model {folder}: {name} cannot be read: restore the folder") from None
+
+
+def load_adapter(model: Any, folder: Path, base: Base) -> None:
+    """Put the adapter on its base. Raises `UsageError` where that is not what it was."""
+    if base.sha256 and digest_weights(model) != base.sha256:
+        why = f"its base {base.model} is not the one that it was trained on: its weights have another sha256"
+        raise UsageError(f"model {folder}: {why}: put that one back")
+    model.load_adapter(str(folder), adapter_name=POLICY)
+    for weight in list_weights(model).values():
+        weight.data = weight.data.float()
+
+
+def merge(model: Any) -> Any:
+    """The same model with the policy's adapter added to its weights and no adapter any more."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            module.merge(adapter_names=[POLICY])  # type: ignore[call-arg]
+            parent, _, own = name.rpartition(".")
+            setattr(model.get_submodule(parent), own, module.get_base_layer())
+    model._hf_peft_config_loaded = False  # transformers' own mark
+    del model.peft_config
+    return model.requires_grad_(True)
+
+
+def digest_weights(model: Any) -> str:
+    """sha256 over a model's weights without its adapters, rounded to bfloat16: the same in both precisions."""
+    digest = hashlib.sha256()
+    weights = {name.replace(".base_layer", ""): w for name, w in model.named_parameters() if ".lora_" not in name}
+    for name in sorted(weights):
+        weight = weights[name].detach().to("cpu", torch.bfloat16).contiguous()
+        digest.update(f"{name} {tuple(weight.shape)}".encode())
+        digest.update(weight.view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,58 @@
+"""Does a run go wrong in its first steps, and which setting should be lower? Read from its logged rows alone.
+
+A rate that is too high for a model shows before any score does. Either the policy moves away from where it began: the
+KL per token to the starting policy passes `FAR`. Or it stops exploring: the entropy falls under `FALLEN` of what it
+began with and stays there. Or it dissolves into noise: the entropy rises by more than `RISEN` and `TIMES` over. The
+first `FIRST_STEPS` steps are looked at: later, a policy may well have learnt to be sure.
+
+Why these bounds: KL in the first 20 steps of the runs in docs/results.md stays under 0.7 nats per token, and one nat
+means that the policy finds what it writes e times as likely as the policy it began as. Entropy there is 0.02 to 0.15,
+and jumps tenfold from step to step where a step has few prompts; so a beginning under `LIVELY` nats has none to lose,
+and a fall counts once `IN_A_ROW` steps agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from herl_bench.evaluation.scores import mean
+
+FIRST_STEPS = 20
+FAR = 1.0
+LIVELY = 0.1
+FALLEN = 0.1
+IN_A_ROW = 3
+RISEN, TIMES = 1.0, 3.0
+
+
+def find_collapse(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str | None:
+    """What went wrong and which setting to lower, as a sentence without its full stop; None where nothing did. The
+    first sign counts, so that later rows do not change what is said. rows: of metrics.jsonl, from step 1. settings: the
+    method's own."""
+    for step in range(1, min(len(rows), FIRST_STEPS) + 1):
+        if sign := _find_sign(rows[:step]):
+            return f"{sign} in step {rows[step - 1]['step']}: {_advise(settings)}"
+    return None
+
+
+def _find_sign(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    kl = rows[-1].get("kl")
+    if kl is not None and kl > FAR:
+        return f"the policy is {kl:.2g} nats per token away from where it began"
+    entropies = [row["entropy"] for row in rows if row.get("entropy") is not None]
+    start, newest = mean(entropies[:1]), entropies[-IN_A_ROW:]
+    if start is None or len(entropies) <= IN_A_ROW:
+        return None
+    if start >= LIVELY and max(newest) < FALLEN * start:
+        return f"the policy has stopped exploring, its entropy fell from {start:.2g} to {newest[-1]:.2g} nats per token"
+    if min(newest) > max(start + RISEN, TIMES * start):
+        return f"the policy dissolves into noise, its entropy rose from {start:.2g} to {newest[-1]:.2g} nats per token"
+    return None
+
+
+def _advise(settings: Mapping[str, Any]) -> str:
+    epochs = next((name for name in ("num_ppo_epochs", "num_iterations") if settings.get(name, 1) > 1), None)
+    rate = settings.get("learning_rate")
+    lower = f"lower learning_rate (--set learning_rate={rate / 3:.0e}, now {rate:g})" if rate else "lower learning_rate"
+    return f"{lower} or {epochs} (now {settings[epochs]})" if epochs else lower
