@@ -154,12 +154,12 @@ COLUMNS = (
     "arm",
     "failures",
     "repaired",
-    "less sampling anew",
+    "(less sampling anew)",
     "reward",
     "better / worse",
     "copies",
     "written",
-    "repaired per 1,000 written",
+    "repaired per 1,000 written (less sampling anew)",
 )
 
 
@@ -177,17 +177,18 @@ def write_table(arms: Mapping[str, Any]) -> str:
             f"{arm['better']} / {arm['worse']}",
             f"{arm['copies']:.0%}",
             f"{arm['tokens_written']:.0f}",
-            f"{arm['repaired_per_1000_written']:.2f}",
+            f"{arm['repaired_per_1000_written']:.2f} "
+            + _write_difference(arm.get("against", {}).get("repaired_per_1000_written"), ".2f"),
         ]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        lines.append(f"| {' | '.join(str(cell).strip() for cell in cells)} |")
     return "\n".join(lines)
 
 
-def _write_difference(found: Mapping[str, Any] | None) -> str:
+def _write_difference(found: Mapping[str, Any] | None, form: str = ".1%") -> str:
     if found is None:
         return ""
     low, high = found["interval"]
-    return f"{found['difference']:+.1%} [{low:+.1%}, {high:+.1%}]"
+    return f"({found['difference']:+{form}} [{low:+{form}}, {high:+{form}}])"
 
 
 def fill_page(text: str) -> str:

@@ -91,7 +91,7 @@ def test_every_form_ends_with_the_user_and_shows_the_draft_where_it_says_so(form
     asked = {name: form(PROBLEM, "a draft\nof two lines", fault) for name, form in forms.ALTERNATIVES.items()}
     assert all(list_turns(prompt)[-1].role == "user" for prompt in asked.values())
     drafted = {name for name, prompt in asked.items() if "of two lines" in write_as_text(prompt)}
-    assert drafted == {"again", "shown", "shown_test_first", "quoted", "comments"}
+    assert drafted == {"again", "shown", "shown_test_first", "quoted"}
     assert asked["docstring"].endswith('    assert double(3) == 6\n    assert double(4) == 8\n    """\n')
 
 
@@ -101,6 +101,11 @@ def test_an_arm_is_its_name(study: Any):
     assert arm.name == "tests:reference:other@0.7"
     with pytest.raises(SystemExit, match="FORM one of"):
         study.parse_arm("shouting@1")
+
+
+def test_the_page_is_what_the_results_give(tables: Any):
+    text = tables.PAGE.read_text()
+    assert tables.fill_page(text) == text, "run python benchmarks/guidance/tables.py"
 
 
 def test_numbers_by_hand(tables: Any):
