@@ -48,9 +48,8 @@ def main() -> None:
     models = {name: find_model(name, asked.models) for name in asked.names}
     if lacking := [name for name, place in models.items() if place is None]:
         raise SystemExit(f"{asked.models} holds no {', '.join(lacking)}, neither a checkpoint folder nor a .gguf file")
-    place = Place(
-        {name: str(path) for name, path in models.items()}, str(asked.data), asked.work, asked.tasks, asked.tiny
-    )
+    paths = {name: str(path) for name, path in models.items()}
+    place = Place(paths, str(asked.data), asked.work, asked.tasks, asked.tiny)
     end = started + asked.minutes * 60
     left = list(asked.parts)
     while left:

@@ -53,7 +53,11 @@ def plan_part(name: str, place: Place) -> list[Measurement]:
 def plan_determinism(place: Place) -> list[Measurement]:
     """One seed twice: how far apart are the weights, and from which step on do responses differ? The first model."""
     name = next(iter(place.models))
-    told = {"settings": _train(place, name, "ppo", steps=4, rows=16), "work": str(place.work / "determinism")}
+    # Without a single reward nothing would move: the entropy bonus does, whatever the rewards are.
+    told = {
+        "settings": _train(place, name, "ppo", steps=4, rows=16, entropy_coef=0.01),
+        "work": str(place.work / "determinism"),
+    }
     return [
         Measurement(f"{name}, {precision}, {how}", "determinism", {**told, "dtype": precision, "deterministic": exact})
         for precision in PRECISIONS

@@ -20,7 +20,7 @@ SOLUTION = "She has {a}+{b} = <<{a}+{b}={c}>>{c} apples.\n#### {c}"
 @pytest.fixture
 def rehearse(tmp_path):
     models, data = tmp_path / "models", tmp_path / "data"
-    tiny_checkpoint(models / NAME.lower(), "qwen2", chat_template=True)
+    tiny_checkpoint(models / NAME.lower(), chat_template=True)
     (data / "gsm8k").mkdir(parents=True)
     for split, first in (("train", 10), ("test", 40)):
         rows = [
