@@ -4,6 +4,7 @@ them anew between the page's marks. The same results give the same bytes. Standa
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ NOTHING = "No accelerator could be used for this release, so there are no number
 LEFT_OUT = {"seconds", "drafts", "arms", "before", "after", "step_s", "peak_of", "learning_rate"}
 
 
-def write_page(text: str, results: Path = RESULTS) -> str:
+def write_page(text: str, results: Path) -> str:
     """The page with its tables made anew."""
     made = {"gpu": write_accelerator(results / "gpu"), "memory": write_memory(results / "memory.json")}
     return MARKS.sub(lambda found: found[1] + made[found[2]] + found[3], text)
@@ -79,4 +80,8 @@ def write_value(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(write_page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--page", type=Path, default=PAGE)
+    asked = parser.parse_args()
+    asked.page.write_text(write_page(asked.page.read_text(encoding="utf-8"), asked.results), encoding="utf-8")

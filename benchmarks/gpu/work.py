@@ -215,7 +215,7 @@ def read_metric(folder: Path) -> dict[str, Any]:
         return {}
     results = json.loads(file.read_text(encoding="utf-8"))
     (task,) = results["results"].values()
-    name = next(key for key, value in task.items() if isinstance(value, int | float) and "stderr" not in key)
+    name = next(key for key in task if "," in key and "stderr" not in key)
     return {"metric": name, "value": task[name], "stderr": task.get(name.replace(",", "_stderr,", 1))}
 
 

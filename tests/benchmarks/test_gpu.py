@@ -1,7 +1,9 @@
-"""The script for a machine with an accelerator, rehearsed on the CPU: parts, results, a second call that goes on."""
+"""The script for a machine with an accelerator, rehearsed on the CPU: parts, results, a second call that goes on, and
+the page that shows them."""
 
 import importlib.metadata
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,8 @@ import pytest
 from herl_bench.testing import tiny_checkpoint
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "benchmarks" / "gpu" / "measure.py"
+FOLDER = ROOT / "benchmarks" / "gpu"
+PAGE = ROOT / "docs" / "gpu.md"
 NAME = "Tiny-Chat"
 PROBLEM = "Ann has {} apples and buys {} more. How many apples does she have?"
 SOLUTION = "She has {a}+{b} = <<{a}+{b}={c}>>{c} apples.\n#### {c}"
@@ -31,17 +34,29 @@ def rehearse(tmp_path):
 
     def run(parts, *more, minutes=10):
         words = ["--models", models, "--names", NAME, "--data", data, "--tasks", "gsm8k", "--tiny", "--parts", parts]
-        where = ["--work", tmp_path / "work", "--results", tmp_path / "results", "--minutes", minutes]
+        where = ["--work", tmp_path / "work", "--results", tmp_path / "results" / "gpu", "--minutes", minutes]
         return subprocess.run(
-            [sys.executable, *map(str, [SCRIPT, *words, *where, *more])],
+            [sys.executable, *map(str, [FOLDER / "measure.py", *words, *where, *more])],
             capture_output=True,
             text=True,
             timeout=600,
             cwd=tmp_path,
         )
 
-    run.read = lambda part: json.loads((tmp_path / "results" / f"{part}.json").read_text())
+    run.results = tmp_path / "results"
+    run.read = lambda part: json.loads((run.results / "gpu" / f"{part}.json").read_text())
     return run
+
+
+def write_page(tmp_path, *words):
+    page = tmp_path / "gpu.md"
+    shutil.copyfile(PAGE, page)
+    subprocess.run([sys.executable, FOLDER / "page.py", "--page", page, *words], check=True, timeout=60)
+    return page.read_text()
+
+
+def test_the_page_is_what_the_results_say(tmp_path):
+    assert write_page(tmp_path) == PAGE.read_text()
 
 
 def test_a_second_call_measures_what_is_missing(rehearse):
@@ -62,8 +77,8 @@ def test_a_second_call_measures_what_is_missing(rehearse):
 
 
 @pytest.mark.long
-def test_every_part_gives_its_numbers(rehearse):
-    done = rehearse("determinism,decode,memory,guidance,learning")
+def test_every_part_gives_its_numbers(rehearse, tmp_path):
+    done = rehearse("determinism,decode,memory,guidance,learning", minutes=60)
     assert done.returncode == 0, done.stderr
     parts = {part: rehearse.read(part)["measured"] for part in ("determinism", "memory", "guidance", "learning")}
     measured = [each for part in parts.values() for each in part.values()]
@@ -82,3 +97,5 @@ def test_every_part_gives_its_numbers(rehearse):
     assert {"plain@0.7", "with_draft:evidence@0.7"} <= set(gap["arms"])
     ppo, grpo = parts["learning"].values()
     assert ppo["after"]["metric"] == grpo["after"]["metric"] == "exact_match,strict-match"
+    shown = write_page(tmp_path, "--results", rehearse.results)
+    assert all(f"| {name} | " in shown for part in parts.values() for name in part)
