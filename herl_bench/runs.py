@@ -73,6 +73,12 @@ class RunFiles:
     def final(self) -> Path:
         return self.directory / "final"
 
+    @property
+    def final_config(self) -> Path:
+        """What says of which kind `final/` is: an adapter's, or a whole checkpoint's."""
+        adapter = self.final / "adapter_config.json"
+        return adapter if adapter.is_file() else self.final / "config.json"
+
     def evaluation(self, label: str) -> Path:
         """label: `before`, `after`, or `step-000020`."""
         return self.directory / "eval" / label
@@ -90,7 +96,7 @@ class RunFiles:
     @property
     def finished(self) -> bool:
         """Both are written last and whole: the trained policy, then the evaluation of it."""
-        return (self.final / "config.json").is_file() and self.has_evaluation("after")
+        return self.final_config.is_file() and self.has_evaluation("after")
 
 
 def read_config(directory: Path) -> dict[str, Any]:

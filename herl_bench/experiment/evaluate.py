@@ -237,7 +237,7 @@ def read_run_settings(model: str) -> dict[str, Any]:
     files = RunFiles(Path(model))
     if not files.exists or (files.directory / "config.json").is_file():
         return {}
-    if not (files.final / "config.json").is_file():
+    if not files.final_config.is_file():
         raise UsageError(f"the run {model} has no final/ yet: finish it with herl-bench run --resume {model}")
     settings = read_config(files.directory)
     if not isinstance(settings.get("task"), str):

@@ -76,8 +76,8 @@ def find_checkpoint(task: Task | None, model: str) -> str:
         return str(task.policy)
     if model == "openai":
         raise UsageError("--model openai is a server: it can be evaluated (herl-bench eval), not trained")
-    inside = RunFiles(Path(model)).final
-    return str(inside) if (inside / "config.json").is_file() else model
+    files = RunFiles(Path(model))
+    return str(files.final) if files.final_config.is_file() else model
 
 
 def load_named_policy(

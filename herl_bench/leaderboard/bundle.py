@@ -2,7 +2,7 @@
 
     BUNDLE/
       bundle.json      what is claimed (task, method, seed, base model, budget, scores), and the other files' sha256
-      config.yaml manifest.json metrics.jsonl final/config.json    as in the run
+      config.yaml manifest.json metrics.jsonl final/config.json    as in the run (or final/adapter_config.json)
       rubric.yaml      where the run's rubric was a file
       eval/before/ eval/after/                   as in the run: results and samples
 
@@ -33,7 +33,8 @@ RESULTS, SAMPLES = "results_*.json", "samples_*.jsonl"
 COUNTS = ("tokens", "rollouts", "reward_calls", "optimizer_steps")
 """What a run spent, in `bundle.json` and in every step of its log."""
 PARTS = re.compile(
-    "|".join(map(re.escape, (CONFIG, MANIFEST, METRICS, RUBRIC, "final/config.json")))
+    "|".join(map(re.escape, (CONFIG, MANIFEST, METRICS, RUBRIC)))
+    + r"|final/(adapter_)?config\.json"
     + r"|eval/(before|after)/(results_[^/]*\.json|samples_[^/]*\.jsonl)"
 )
 """The names of its files."""
@@ -45,7 +46,7 @@ def make_bundle(run: Path, target: Path) -> Path:
     settings = read_run(run).settings
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} is not an empty folder: name another one")
-    paths = [run / CONFIG, run / MANIFEST, run / METRICS, RunFiles(run).final / "config.json"]
+    paths = [run / CONFIG, run / MANIFEST, run / METRICS, RunFiles(run).final_config]
     for label in LABELS:
         paths += [find_newest(RunFiles(run).evaluation(label), pattern) for pattern in (RESULTS, SAMPLES)]
     names = [str(path.relative_to(run)) for path in paths]
@@ -71,7 +72,7 @@ def _copy_file(source: Path, target: Path) -> None:
 
         settings = strip_folders(read_config(source.parent))
         write_whole(target, yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
-    elif source.name == MANIFEST:
+    elif source.name in (MANIFEST, "adapter_config.json"):
         _write_json(target, strip_folders(read_json(source, strict=True)))
     elif source.match(RESULTS):
         results = read_json(source, strict=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
@@ -52,7 +52,8 @@ def make_lora(rank: int, alpha: float) -> Any:
     require_peft(f"lora_rank={rank}")
     from peft import LoraConfig
 
-    return LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+    scaled: Any = alpha  # whose type is int there, though it need not be
+    return LoraConfig(r=rank, lora_alpha=scaled, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
 def add_adapter(model: Any, name: str, rank: int, alpha: float, seed: int) -> None:
@@ -79,6 +80,13 @@ def list_weights(model: Any, name: str = POLICY) -> dict[str, nn.Parameter]:
         if kind.startswith("lora_") and owner == name:
             found[".".join([*layer, kind, last])] = weight
     return found
+
+
+@torch.no_grad()
+def load_weights(model: Any, weights: Mapping[str, torch.Tensor]) -> None:
+    """Into the policy's adapter, as `list_weights` named them."""
+    for name, weight in list_weights(model).items():
+        weight.copy_(weights[name])
 
 
 @contextmanager
@@ -114,7 +122,7 @@ def _switch(layers: list[Any], name: str | None) -> None:
             getattr(layer, each).requires_grad_(True)
 
 
-# --------------------------------------------------------------------------------------------------------------- folders
+# -------------------------------------------------------------------------------------------------------------- folders
 def save_adapter(model: Any, base: str, folder: Path) -> None:
     """peft's files and `base.json`. base: where the model under the adapter was loaded from."""
     model.save_pretrained(folder)
@@ -134,12 +142,16 @@ def find_base(folder: Path) -> Base | None:
         raise UsageError(f"model {folder}: {name} cannot be read: restore the folder") from None
 
 
-def load_adapter(model: Any, folder: Path, base: Base) -> None:
-    """Put the adapter on its base. Raises `UsageError` where that is not what it was."""
+def check_base(model: Any, folder: str, base: Base) -> None:
+    """Raises `UsageError` where the base of the adapter in `folder` is not what it was."""
     if base.sha256 and digest_weights(model) != base.sha256:
-        why = f"its base {base.model} is not the one that it was trained on: its weights have another sha256"
+        why = f"its base {base.model} has other weights (by sha256) than the one that it was trained on"
         raise UsageError(f"model {folder}: {why}: put that one back")
-    model.load_adapter(str(folder), adapter_name=POLICY)
+
+
+def load_adapter(model: Any, folder: str) -> None:
+    """Put the adapter on its base, in float32."""
+    model.load_adapter(folder, adapter_name=POLICY)
     for weight in list_weights(model).values():
         weight.data = weight.data.float()
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from herl_bench.errors import UsageError
 from herl_bench.plain_text import flatten
+from herl_bench.policy.adapters import Base, find_base
 from herl_bench.policy.gguf import check_gguf, is_gguf, read_gguf_config
 from herl_bench.saving import SUMS, find_damage
 
@@ -24,11 +25,12 @@ TOKENIZER_FILES = "tokenizer.json tokenizer.model tokenizer_config.json vocab.js
 @dataclass(frozen=True)
 class Checkpoint:
     """place: what was named, as messages repeat it. folder: that holds it, None for a hub id. gguf: the file's name in
-    the folder, where it is one."""
+    the folder, where it is one. base: what the adapter in the folder goes on, where it is one."""
 
     place: str
     folder: Path | None = None
     gguf: str | None = None
+    base: Base | None = None
 
     @property
     def source(self) -> str:
@@ -69,6 +71,8 @@ def find_checkpoint(place: str | Path) -> Checkpoint:
         check_gguf(folder, place)
         return Checkpoint(place, folder.parent, folder.name)
     if folder.is_dir():
+        if base := find_base(folder):
+            return Checkpoint(place, folder, base=base)
         _check_folder(folder, place)
         return Checkpoint(place, folder)
     if place.lower().endswith(".gguf"):
@@ -81,7 +85,8 @@ def find_checkpoint(place: str | Path) -> Checkpoint:
 def _check_folder(folder: Path, place: str) -> None:
     if not (folder / "config.json").is_file():
         inside = folder / "final"
-        hint = f"did you mean {inside}?" if (inside / "config.json").is_file() else "that is no checkpoint folder"
+        is_run = any((inside / name).is_file() for name in ("config.json", "adapter_config.json"))
+        hint = f"did you mean {inside}?" if is_run else "that is no checkpoint folder"
         if files := sorted(folder.glob("*.gguf")):
             hint = f"did you mean {files[0]}?"
         raise UsageError(f"model {place}: no config.json in it: {hint}")
@@ -103,6 +108,8 @@ def load_config(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> A
     """The config alone. Raises `UsageError` where it cannot be read, or is of no causal language model."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
 
+    if checkpoint.base:
+        return load_config(find_checkpoint(checkpoint.base.model), trust_remote_code=trust_remote_code)
     if checkpoint.file is not None:
         config = read_gguf_config(checkpoint.file, checkpoint.place)
     else:

@@ -20,7 +20,9 @@ import torch
 
 from herl_bench.conversation import Prompt
 from herl_bench.errors import UsageError
+from herl_bench.policy import adapters
 from herl_bench.policy.answerer import Answer, ResolvedSampling
+from herl_bench.policy.capacity import choose_cache_bytes
 from herl_bench.policy.checkpoint import (
     Checkpoint,
     check_sums,
@@ -95,6 +97,9 @@ def load_policy(
     """
     checkpoint, placement = find_checkpoint(path_or_id), placement or CPU
     check_sums(checkpoint)
+    if checkpoint.base:
+        known: Any = {"trust_remote_code": trust_remote_code, "chat_template_kwargs": chat_template_kwargs}
+        return _load_adapted(checkpoint, checkpoint.base, placement=placement, master=master, **known)
     dtype = torch.float32 if master else placement.torch_dtype
     with quiet_transformers():
         config = load_config(checkpoint, trust_remote_code=trust_remote_code)
@@ -116,7 +121,25 @@ def load_policy(
         ensure_padding(policy)
     _switch_off_dropout_modules(model)
     model.eval().to(placement.device)
+    policy.cache_bytes = choose_cache_bytes(placement, sum(p.numel() for p in model.parameters()))
     policy.name = checkpoint.name
+    return policy
+
+
+def _load_adapted(checkpoint: Checkpoint, base: adapters.Base, *, master: bool, **known: Any) -> Policy:
+    """A base with the adapter on it; to be trained further, with the adapter in its weights."""
+    adapters.require_peft(f"model {checkpoint.place} is an adapter, and")
+    try:
+        policy = load_policy(base.model, master=master, **known)
+    except UsageError as error:
+        raise UsageError(f"model {checkpoint.place}: the base of its adapter cannot be had: {error}") from None
+    adapters.check_base(policy.model, checkpoint.source, base)
+    with quiet_transformers(), explain(checkpoint, "its adapter cannot be loaded"):
+        adapters.load_adapter(policy.model, checkpoint.source)
+    if master:
+        adapters.merge(policy.model)
+    policy.model.eval()
+    policy.name, policy.path = checkpoint.name, checkpoint.path
     return policy
 
 

@@ -56,9 +56,10 @@ def ensure_padding(policy: LanguageModel) -> None:
 
 @torch.no_grad()
 def _grow_embedding(model: Any, rows: int) -> None:
-    """transformers' own way draws the new rows around the mean: two loads of one checkpoint would then differ."""
+    """transformers' own way draws the new rows around the mean: two loads of one checkpoint would then differ. So
+    would those in two precisions, if the mean were not of what both of them hold."""
     before = model.get_input_embeddings().num_embeddings
     model.resize_token_embeddings(rows, mean_resizing=False)
     for layer in filter(None, (model.get_input_embeddings(), model.get_output_embeddings())):
         for weight in filter(lambda each: each is not None, (layer.weight, getattr(layer, "bias", None))):
-            weight[before:] = weight[:before].mean(0)
+            weight[before:] = weight[:before].to(torch.bfloat16).float().mean(0)

@@ -22,17 +22,19 @@ import statistics
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from herl_bench.budget import Budget
 from herl_bench.evaluation.scores import mean
+from herl_bench.policy.adapters import BONUS
 from herl_bench.training.advantages import explained_variance
 from herl_bench.training.config import HeRLConfig
-from herl_bench.training.forward import Critic, Packing, Pair, pack_microbatches
+from herl_bench.training.forward import Critic, Lora, Packing, Pair, pack_microbatches
 from herl_bench.training.rollouts import Rollout
 
 # Never trained on, so that there is something to judge by even after every prompt of a small task was seen.
@@ -52,11 +54,13 @@ BASELINES = ("constant", "headroom")
 class Bonus:
     """The arm that the configuration names, and what it remembers between steps."""
 
-    def __init__(self, policy_model: Any, config: HeRLConfig, packing: Packing, budget: Budget):
+    def __init__(
+        self, policy_model: Any, config: HeRLConfig, packing: Packing, budget: Budget, lora: Lora | None = None
+    ):
         self.config, self.budget = config, budget
         self.arm = config.bonus if config.hindsight else "none"
         learns = self.arm in ("critic", "shuffled")
-        self.critic = BonusCritic(policy_model, config, packing) if learns else None
+        self.critic = BonusCritic(policy_model, config, packing, lora) if learns else None
         self.improvements: list[tuple[int, float]] = []  # (step, measured) of the last `bonus_window` steps
 
     @property
@@ -140,8 +144,8 @@ class Prediction:
 class BonusCritic:
     """See the module's first paragraphs. `predict` is (rows,) clipped to [0, 1 − r]; `observe` judges, then learns."""
 
-    def __init__(self, policy_model: Any, config: HeRLConfig, packing: Packing):
-        self.model = Critic(policy_model, extra=1).to(packing.device)
+    def __init__(self, policy_model: Any, config: HeRLConfig, packing: Packing, lora: Lora | None = None):
+        self.model = Critic(policy_model, extra=1, lora=lora, name=BONUS).to(packing.device)
         # eps as for the policy: see `update.ADAM`.
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.bonus_learning_rate, eps=1e-5, weight_decay=0.0
@@ -160,8 +164,12 @@ class BonusCritic:
     def _guess(self, pairs: Sequence[Pair], rewards: Sequence[float]) -> list[float]:
         reward_N = torch.tensor(list(rewards), device=self.packing.device)
         guess_N = torch.zeros_like(reward_N)
-        for batch in pack_microbatches(pairs, self.packing):
-            guess_N[batch.rows_B] = self.model.predict_last(batch, reward_N[batch.rows_B])
+
+        def guess() -> None:
+            for batch in pack_microbatches(pairs, self.packing):
+                guess_N[batch.rows_B] = self.model.predict_last(batch, reward_N[batch.rows_B])
+
+        self.packing.fit(pairs, guess)
         return list(guess_N.tolist())
 
     def observe(self, step: int, measurements: Sequence[Measurement], generator: torch.Generator) -> int:
@@ -198,14 +206,18 @@ class BonusCritic:
         for _ in range(self.epochs):
             for rows in torch.randperm(len(measurements), generator=generator).split(MINIBATCH):
                 self.optimizer.zero_grad()
-                for batch in pack_microbatches(pairs, self.packing, rows.tolist()):
-                    guess_B = self.model.predict_last(batch, reward_N[batch.rows_B])
-                    target_B = target_N[batch.rows_B]
-                    loss = nn.functional.huber_loss(guess_B, target_B, reduction="sum", delta=HUBER_DELTA)
-                    (loss / len(rows)).backward()
+                with self.model.learning():
+                    work = partial(self._add_gradient, pairs, rows.tolist(), reward_N, target_N)
+                    self.packing.fit([pairs[i] for i in rows.tolist()], work, self.optimizer.zero_grad)
                 nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
                 self.optimizer.step()
         return self.epochs * sum(map(len, pairs))
+
+    def _add_gradient(self, pairs: Sequence[Pair], rows: Sequence[int], reward_N: Tensor, target_N: Tensor) -> None:
+        for batch in pack_microbatches(pairs, self.packing, rows):
+            guess_B = self.model.predict_last(batch, reward_N[batch.rows_B])
+            loss = nn.functional.huber_loss(guess_B, target_N[batch.rows_B], reduction="sum", delta=HUBER_DELTA)
+            (loss / len(rows)).backward()
 
     def _beats_baselines(self) -> bool:
         return len(self.predictions) >= MIN_JUDGED and all(map(self._is_better_than, BASELINES))

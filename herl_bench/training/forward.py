@@ -3,9 +3,9 @@ shape.
 
 Prompts are padded on the left and responses on the right, so that the response positions form one block and only they
 go through the head. Rows are sorted by length into micro-batches that are trimmed to their own longest row. Log-probs
-are those of softmax(logits / temperature), the distribution that was sampled from. A vocabulary is wide: where a micro-batch
-has more response positions than fit into `Packing.logits_chunk`, they are scored a chunk at a time, forward and
-backward, and no more than one chunk × vocabulary is ever there.
+are those of softmax(logits / temperature), the distribution that was sampled from. A vocabulary is wide: a micro-batch of
+more response positions than `Packing.logits_chunk` is scored a chunk at a time, forward and backward, so that no more
+than one chunk × vocabulary is ever there.
 
 Shapes: B rows of a micro-batch, W columns (prompt and response), T columns of the response block, V vocabulary, D
 hidden width, N response positions of all rows, padding left out.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from herl_bench.errors import HerlBenchError
+from herl_bench.policy import adapters
 
 # Padded tokens per forward pass where `microbatch_tokens` is not set. A processor likes short passes: rows of like
 # length share one, with little padding, and what they hold stays in its cache. A GPU likes few, wide ones.
@@ -61,6 +63,7 @@ class Packing:
     bfloat16: bool = False
 
     def autocast(self) -> torch.autocast:
+        """Around every forward pass: what a policy and its critics read is rounded alike."""
         return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.bfloat16)
 
     def fit(self, pairs: Sequence[Pair], work: Callable[[], Result], undo: Callable[[], Any] = lambda: None) -> Result:
@@ -167,10 +170,8 @@ def _score_tokens(
     return logp_BT, -(logp_BTV.exp() * logp_BTV).sum(-1) if with_entropy else None
 
 
-def _compute_in_chunks(
-    model: Any, batch: MicroBatch, with_entropy: bool, chunk: int
-) -> tuple[Tensor, Tensor | None]:
-    """As `compute_logprobs`, `chunk` positions at a time, whose logits the backward pass computes again; 0 on padding."""
+def _compute_in_chunks(model: Any, batch: MicroBatch, with_entropy: bool, chunk: int) -> tuple[Tensor, Tensor | None]:
+    """As `compute_logprobs`, `chunk` positions at a time, whose logits the backward pass makes anew; 0 on padding."""
     read = model.get_decoder()(**batch.inputs, use_cache=False)
     hidden_BTD = read.last_hidden_state[:, batch.start - 1 : -1]
     real_BT = batch.mask_BT > 0
@@ -183,7 +184,8 @@ def _compute_in_chunks(
 
     chunks = zip(*(each[real_BT].split(chunk) for each in (hidden_BTD, batch.response_BT, temperature_BT)), strict=True)
     parts = [checkpoint(score, *given, use_reentrant=False, preserve_rng_state=False) for given in chunks]
-    logp_BT, *entropy_BT = (torch.zeros_like(batch.mask_BT).masked_scatter(real_BT, torch.cat(p)) for p in zip(*parts))
+    joined = [torch.cat(each) for each in zip(*parts, strict=True)]
+    logp_BT, *entropy_BT = (torch.zeros_like(batch.mask_BT).masked_scatter(real_BT, each_N) for each_N in joined)
     return logp_BT, entropy_BT[0] if with_entropy else None
 
 
@@ -209,20 +211,74 @@ def _apply_head(model: Any, kind: type, hidden_BTD: Tensor) -> Tensor:
     return logits_BTV
 
 
-class Critic(nn.Module):
-    """A copy of the policy's trunk with a scalar head that starts at zero, so that nothing is believed before something
-    was learnt. extra: how many more inputs the head has beside the hidden state."""
+def recompute_layers(model: Any) -> None:
+    """While `learning`, keep one state per layer for the backward pass and compute the rest again."""
+    # transformers called it `gradient_checkpointing_enable` first.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+    model.disable_input_require_grads()  # which only the other kind of checkpointing wants
 
-    def __init__(self, policy_model: Any, extra: int = 0):
+
+@contextmanager
+def learning(model: Any) -> Iterator[None]:
+    """Around forward and backward passes that accumulate a gradient. A layer saves memory only while it says that it is
+    in training; nothing else here ever says so, dropouts least of all."""
+    saving = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+    for module in saving:
+        module.training = True
+    try:
+        yield
+    finally:
+        for module in saving:
+            module.training = False
+
+
+@dataclass(frozen=True)
+class Lora:
+    """How adapters are made: see `training/config.py`."""
+
+    rank: int
+    alpha: float
+    seed: int
+
+    def add(self, model: Any, name: str) -> dict[str, nn.Parameter]:
+        """A new adapter of that name; gives its weights. Each has a seed of its own, whichever others there are."""
+        place = (adapters.POLICY, adapters.VALUE, adapters.BONUS).index(name)
+        adapters.add_adapter(model, name, self.rank, self.alpha, self.seed * 1000 + place)
+        return adapters.list_weights(model, name)
+
+
+class Critic(nn.Module):
+    """The policy's trunk with a scalar head that starts at zero, so that nothing is believed before something was
+    learnt. The trunk is a copy, or, with `lora`, the policy's own under an adapter of this name.
+
+    extra: how many more inputs the head has beside the hidden state.
+    """
+
+    def __init__(self, policy_model: Any, extra: int = 0, lora: Lora | None = None, name: str = adapters.VALUE):
         super().__init__()
-        self.trunk = copy.deepcopy(policy_model.base_model).requires_grad_(True)
+        if lora is None:
+            self.trunk = copy.deepcopy(policy_model.base_model).requires_grad_(True)
+        else:
+            weights = lora.add(policy_model, name)
+            self.adapter = nn.ParameterDict({path.replace(".", "/"): weight for path, weight in weights.items()})
+        # In a tuple the policy is no part of this module: what is trained here is the adapter alone.
+        self.reads, self.name = (self.trunk if lora is None else policy_model,), name
         config = policy_model.config.get_text_config()
         self.head = nn.Linear(config.hidden_size + extra, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
+    @contextmanager
+    def learning(self) -> Iterator[None]:
+        """As `learning`; the adapter stays in use until the backward pass is through."""
+        with adapters.use(self.reads[0], self.name), learning(self.reads[0]):
+            yield
+
     def _read(self, batch: MicroBatch) -> Tensor:
-        hidden_BWD: Tensor = self.trunk(**batch.inputs, use_cache=False).last_hidden_state
+        (model,) = self.reads
+        with adapters.use(model, self.name), batch.packing.autocast():
+            hidden_BWD: Tensor = model.base_model(**batch.inputs, use_cache=False).last_hidden_state
         return hidden_BWD
 
     def forward(self, batch: MicroBatch) -> Tensor:

@@ -87,7 +87,7 @@ def train(run: TrainingRun) -> None:
         if learner.steps % learner.config.save_steps == 0:
             run.save_checkpoint(learner.steps, learner.state_dict())
     run.save_checkpoint(learner.steps, learner.state_dict())
-    run.critics = {"critic": learner.models.critic} if learner.models.has_critic else {}
+    run.critics = {"critic": learner.models.critic} if learner.models.critic else {}
     if learner.bonus.critic:
         run.critics |= {"bonus_critic": learner.bonus.critic.model}
 
@@ -108,9 +108,10 @@ class Learner:
         }
         self.choosing = Random(run.seed)
         tokens = self.config.microbatch_tokens or (CPU_TOKENS if device.type == "cpu" else GPU_TOKENS)
-        packing = Packing(tokens, run.policy.pad_id, device)
+        in_bfloat16 = run.policy.placement.dtype == "bfloat16"
+        packing = Packing(tokens, run.policy.pad_id, device, self.config.logits_chunk, in_bfloat16)
         self.models = ActorCritic(run, self.config, accelerator, packing, self.streams["shuffling"])
-        self.bonus = Bonus(run.policy.model, self.config, packing, run.budget)
+        self.bonus = Bonus(run.policy.model, self.config, packing, run.budget, self.models.lora)
         self.buffer = HindsightBuffer(self.config.buffer_size)
         self.judging = Judging(run.environment)
         self.examples = ExampleStream(run.data)

@@ -13,6 +13,7 @@ import torch
 
 from herl_bench.conversation import Prompt
 from herl_bench.policy.generation import fit_prompts, generate
+from herl_bench.policy.precision import autocast
 from herl_bench.training.judging import Judging
 from herl_bench.training.rollouts import Assignment, Rollout
 from herl_bench.training.training_run import TrainingRun
@@ -37,15 +38,16 @@ def sample_rollouts(
     prompt_ids = plain_ids = encode([a.prompt for a in assigned])
     if any(a.guidance for a in assigned):
         plain_ids = encode([a.example.prompt for a in assigned])
-    completions = generate(
-        run.policy,
-        prompt_ids,
-        temperature=temperature,
-        max_new_tokens=run.max_new_tokens,
-        stop=run.stop,
-        generator=generator,
-        on_completion=lambda i, completion: judging.begin(assigned[i].example, completion.text),
-    )
+    with autocast(run.policy.placement):  # as the log-probs will be scored
+        completions = generate(
+            run.policy,
+            prompt_ids,
+            temperature=temperature,
+            max_new_tokens=run.max_new_tokens,
+            stop=run.stop,
+            generator=generator,
+            on_completion=lambda i, completion: judging.begin(assigned[i].example, completion.text),
+        )
     run.budget.charge(sum(len(c.ids) for c in completions), len(completions))
     run.budget.forward_tokens += sum(len(p) + len(c.ids) for p, c in zip(prompt_ids, completions, strict=True))
     return [

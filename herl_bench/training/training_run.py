@@ -5,6 +5,8 @@ A step's rows are appended as the step ends; a checkpoint counts on them (`check
 
 from __future__ import annotations
 
+import copy
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from herl_bench.policy.load import Policy
     from herl_bench.training.rollouts import Rollout
 
+log = logging.getLogger("herl_bench")
+
 
 @dataclass
 class TrainingRun:
@@ -46,6 +50,7 @@ class TrainingRun:
     resuming: bool = False
     on_step: Callable[[dict[str, Any], Sequence[Rollout]], None] = lambda row, rollouts: None
     on_eval: Callable[[str, int, int], None] = lambda label, done, total: None
+    on_warning: Callable[[str], None] = lambda text: log.warning("warning: %s", text)
     critics: Mapping[str, Any] = field(default_factory=dict)
     _logs: Mapping[str, Log] = field(init=False, repr=False)
 
@@ -128,6 +133,7 @@ class TrainingRun:
         """Evaluate the policy as it is now into `eval/LABEL/`: greedy, not charged. Gives the mean of each metric."""
         from herl_bench.evaluation.evaluate import evaluate
         from herl_bench.evaluation.sample_files import SampleWriter
+        from herl_bench.policy.precision import evaluate_in
 
         folder = self.files.evaluation(label)
         with saving(folder):
@@ -142,7 +148,8 @@ class TrainingRun:
             if self.interrupted and label in ("before", "after"):  # outside of a step stopping at once loses nothing
                 raise KeyboardInterrupt
 
-        with SampleWriter(folder, self.environment, self.asked, model=self.policy) as writer:
+        precision = evaluate_in(self.policy)
+        with precision, SampleWriter(folder, self.environment, self.asked, model=self.policy) as writer:
             done = evaluate(self.policy, self.environment, self.data.eval, self.sampling, on_batch=on_batch)
             writer.finish(done, model_name=self.settings.model, config={"data": self.data.source, "label": label})
         return {key: score.value for key, score in done.summary.metrics.items()}
@@ -154,7 +161,7 @@ class TrainingRun:
         final, beside = self.files.final, self.files.final.with_name(".final.tmp")
         with saving(final):
             shutil.rmtree(beside, ignore_errors=True)
-            self.policy.model.save_pretrained(beside)
+            self._save_policy(beside)
             self.policy.tokenizer.save_pretrained(beside)
             for name, critic in self.critics.items():
                 weights = {k: v.contiguous().clone() for k, v in critic.state_dict().items()}
@@ -163,6 +170,21 @@ class TrainingRun:
             shutil.rmtree(final, ignore_errors=True)
             os.replace(beside, final)
             sync(self.directory)
+
+    def _save_policy(self, folder: Path) -> None:
+        """The weights; or the adapter, with `merge` also an ordinary checkpoint of both in `merged/`."""
+        from herl_bench.policy import adapters
+
+        model = self.policy.model
+        if not adapters.has_adapters(model):
+            model.save_pretrained(folder)
+            return
+        adapters.save_adapter(model, self.policy.path, folder)
+        if self.config.merge:
+            merged = folder / "merged"
+            adapters.merge(copy.deepcopy(model)).save_pretrained(merged)
+            self.policy.tokenizer.save_pretrained(merged)
+            write_sums(merged)
 
 
 def new_directory(parent: Path, name: str) -> Path:

@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from herl_bench.errors import DivergedError, HerlBenchError
+from herl_bench.policy import adapters
+from herl_bench.policy.precision import round_weights
 from herl_bench.training import losses
 from herl_bench.training.advantages import compare_in_groups, estimate_gae, explained_variance, place_rewards, whiten
 from herl_bench.training.config import HeRLConfig
-from herl_bench.training.forward import Critic, MicroBatch, Packing, compute_logprobs, pack_microbatches
+from herl_bench.training.forward import (
+    Critic,
+    Lora,
+    MicroBatch,
+    Packing,
+    compute_logprobs,
+    learning,
+    pack_microbatches,
+    recompute_layers,
+)
 from herl_bench.training.rollouts import Row
 from herl_bench.training.training_run import TrainingRun
 
@@ -105,13 +117,15 @@ def compute_targets(rows: Sequence[Row], scored: ScoredRows, config: HeRLConfig)
     return Targets(advantage_NT, return_NT, on_N, on_mask_NT, spread)
 
 
-def describe_update(scored: ScoredRows, targets: Targets, sums: PassSums, has_critic: bool) -> dict[str, float]:
+def describe_update(
+    scored: ScoredRows, targets: Targets, sums: PassSums, *, has_critic: bool, has_reference: bool
+) -> dict[str, float]:
     """What the minibatches of a step came to, under the names of `metrics.py`."""
     on_mask_NT, on_tokens = targets.on_mask_NT, max(1.0, sums.on_tokens)
     row = {
         "off_policy_rows": int((~targets.on_N).sum()),
         "loss": sums.loss / sums.minibatches,
-        "kl": sums.kl / max(1.0, sums.tokens),
+        **({"kl": sums.kl / max(1.0, sums.tokens)} if has_reference else {}),
         "approx_kl": sums.approx_kl / on_tokens,
         "entropy": float(losses.masked_mean(scored.entropy_NT, on_mask_NT)),
         "ratio": sums.ratio / on_tokens,
@@ -137,35 +151,44 @@ def draw_minibatches(rows: int, size: int, generator: torch.Generator) -> list[T
 
 
 class ActorCritic:
-    """The policy that learns, the policy that it started from, the value critic, and their optimiser."""
+    """The policy that learns, the policy that it started from, the value critic, and their optimiser; with
+    `lora_rank`, all of them one model with an adapter each."""
 
     def __init__(
         self, run: TrainingRun, config: HeRLConfig, accelerator: Any, packing: Packing, shuffling: torch.Generator
     ):
         self.config, self.budget, self.policy = config, run.budget, run.policy
         self.accelerator, self.packing, self.shuffling = accelerator, packing, shuffling
-        self.policy.model.to(packing.device)
-        self.reference = copy.deepcopy(self.policy.model).requires_grad_(False)
-        self.critic: Any = Critic(self.policy.model).to(packing.device)
+        model = self.policy.model.to(packing.device)
+        if config.gradient_checkpointing:
+            recompute_layers(model)
+        self.lora = Lora(config.lora_rank, config.lora_alpha, run.seed) if config.lora_rank else None
+        self.weights = list(model.parameters())
+        if self.lora:
+            # Frozen, the weights need no more digits than they are read with.
+            round_weights(model, run.policy.placement.torch_dtype)
+            self.weights = list(self.lora.add(model, adapters.POLICY).values())
+        # The starting policy is the same model without its adapter, or a copy; where no loss asks for it, nothing.
+        self.reference = None if config.kl_coef == 0 else model
+        if self.reference and not self.lora:
+            self.reference = copy.deepcopy(model).requires_grad_(False)
+        self.critic: Any = Critic(model, lora=self.lora).to(packing.device) if config.advantage == "critic" else None
         # Dropout stays off in training too (it would make the first ratio differ from 1), hence eval() everywhere.
-        for model in (self.policy.model, self.reference, self.critic):
-            model.eval()
-        groups = [
-            {"params": list(self.policy.model.parameters()), "lr": config.learning_rate},
-            {"params": list(self.critic.parameters()), "lr": config.critic_learning_rate},
-        ]
-        self.policy.model, self.critic, self.optimizer = accelerator.prepare(
-            self.policy.model, self.critic, torch.optim.AdamW(groups, **ADAM)
-        )
-
-    @property
-    def has_critic(self) -> bool:
-        return self.config.advantage == "critic"
+        for each in filter(None, (model, self.reference, self.critic)):
+            each.eval()
+        groups = [{"params": self.weights, "lr": config.learning_rate}]
+        if self.critic:
+            groups.append({"params": list(self.critic.parameters()), "lr": config.critic_learning_rate})
+        # The optimiser alone: in `prepare` a model gets a forward pass of its own that its trunk does not have.
+        self.optimizer = accelerator.prepare(torch.optim.AdamW(groups, **ADAM))
 
     # ---------------------------------------------------------------------------------------------------------- scoring
     @torch.no_grad()
     def score(self, rows: Sequence[Row]) -> ScoredRows:
-        """Before the update; the critic's values are zeros where there is no critic."""
+        """Before the update; zeros where there is no critic, and where nobody asks for the starting policy."""
+        return self.packing.fit([row.pair for row in rows], lambda: self._score(rows))
+
+    def _score(self, rows: Sequence[Row]) -> ScoredRows:
         pairs = [row.pair for row in rows]
         width = max(len(pair.response) for pair in pairs)
         scored = ScoredRows(*(torch.zeros(len(rows), width, device=self.packing.device) for _ in fields(ScoredRows)))
@@ -176,41 +199,47 @@ class ActorCritic:
             scored.mask_NT[rows_B, :t] = mask_BT
             scored.old_NT[rows_B, :t] = logp_BT * mask_BT
             scored.entropy_NT[rows_B, :t] = entropy_BT * mask_BT
-            scored.reference_NT[rows_B, :t] = compute_logprobs(self.reference, batch)[0] * mask_BT
-        self.budget.forward_tokens += 2 * sum(map(len, pairs))
-        if self.has_critic:
-            scored = replace(scored, value_NT=self._predict_values(rows, scored.mask_NT))
+            if self.reference:
+                with adapters.use(self.reference, None):
+                    scored.reference_NT[rows_B, :t] = compute_logprobs(self.reference, batch)[0] * mask_BT
+        read = (1 + bool(self.reference)) * sum(map(len, pairs))
+        if self.critic:
+            scored = replace(scored, value_NT=self._predict_values(self.critic, rows, scored.mask_NT))
+            read += sum(map(len, pairs))
         off = [i for i, row in enumerate(rows) if row.off_policy]
         if off and self.config.off_policy != "awr":  # which has no ratio, and asks for no log-prob to divide by
             sampled = [row.behaviour or row.pair for row in rows]
             for batch in pack_microbatches(sampled, self.packing, off):
                 logp_BT, _ = compute_logprobs(self.policy.model, batch)
                 scored.behaviour_NT[batch.rows_B, : batch.width] = logp_BT * batch.mask_BT
-            self.budget.forward_tokens += sum(len(sampled[i]) for i in off)
+            read += sum(len(sampled[i]) for i in off)
+        self.budget.forward_tokens += read
         return scored
 
     @torch.no_grad()
-    def _predict_values(self, rows: Sequence[Row], like_NT: Tensor) -> Tensor:
+    def _predict_values(self, critic: Critic, rows: Sequence[Row], like_NT: Tensor) -> Tensor:
         """What the critic says now; apart from the other scores, because it is asked again after its warm-up."""
         values_NT = torch.zeros_like(like_NT)
         for batch in pack_microbatches([row.pair for row in rows], self.packing):
-            values_NT[batch.rows_B, : batch.width] = self.critic(batch) * batch.mask_BT
-        self.budget.forward_tokens += sum(len(row.pair) for row in rows)
+            values_NT[batch.rows_B, : batch.width] = critic(batch) * batch.mask_BT
         return values_NT
 
     # --------------------------------------------------------------------------------------------------------- learning
     def warm_up(self, rows: Sequence[Row], scored: ScoredRows) -> ScoredRows:
         """Passes of the value critic alone over the first step's rows, so that the policy's first advantages are not a
         critic's that knows nothing; gives the scores with the new values."""
-        for _ in range(self.config.critic_warmup_epochs if self.has_critic else 0):
+        pairs = [row.pair for row in rows]
+        for _ in range(self.config.critic_warmup_epochs if self.critic else 0):
             targets = compute_targets(rows, scored, self.config)
             for chosen in draw_minibatches(len(rows), self.config.minibatch_size, self.shuffling):
                 self.optimizer.zero_grad()
                 # No clip on the value: it starts at 0 and has all the way to go.
-                self._accumulate_critic(rows, chosen, scored, targets, clip=math.inf)
-                self._clip_gradient(self.critic)
+                self._accumulate_critic(rows, chosen, scored, targets, math.inf)
+                self._clip_gradient(self.critic.parameters())
                 self.optimizer.step()
-            scored = replace(scored, value_NT=self._predict_values(rows, scored.mask_NT))
+            asked = partial(self._predict_values, self.critic, rows, scored.mask_NT)
+            scored = replace(scored, value_NT=self.packing.fit(pairs, asked))
+            self.budget.forward_tokens += sum(map(len, pairs))
         return scored
 
     def update(self, rows: Sequence[Row], scored: ScoredRows, targets: Targets, step: int) -> dict[str, float]:
@@ -222,7 +251,7 @@ class ActorCritic:
         for chosen in chain.from_iterable(epochs):
             self.optimizer.zero_grad()
             moved = self._accumulate_policy(rows, chosen, scored, targets)
-            if self.has_critic:
+            if self.critic:
                 moved.value_loss = self._accumulate_critic(rows, chosen, scored, targets, config.cliprange_value)
             if not moved.is_finite:
                 raise DivergedError("the loss is not a number")
@@ -234,8 +263,9 @@ class ActorCritic:
             if config.target_kl is not None and moved.approx_kl / max(1.0, moved.on_tokens) > config.target_kl:
                 stopped = True
                 break
-        row = describe_update(scored, targets, sums, self.has_critic)
-        if row["kl"] > config.max_kl:
+        has = {"has_critic": self.critic is not None, "has_reference": self.reference is not None}
+        row = describe_update(scored, targets, sums, **has)
+        if row.get("kl", 0.0) > config.max_kl:
             raise DivergedError(
                 f"the KL to the starting policy is {row['kl']:.2f} nats per token (max_kl={config.max_kl})"
             )
@@ -243,22 +273,22 @@ class ActorCritic:
 
     def _take_step(self, moved: PassSums) -> None:
         """One optimiser step on the gradients that were accumulated; their norms go into `moved`."""
-        moved.grad_norm = self._clip_gradient(self.policy.model)
-        if self.has_critic:
-            moved.value_grad_norm = self._clip_gradient(self.critic)
+        moved.grad_norm = self._clip_gradient(self.weights)
+        if self.critic:
+            moved.value_grad_norm = self._clip_gradient(self.critic.parameters())
         if not moved.is_finite:
             raise DivergedError("a gradient is not a number")
         self.optimizer.step()
         self.budget.optimizer_steps += 1
 
-    def _clip_gradient(self, model: Any) -> float:
+    def _clip_gradient(self, weights: Iterable[nn.Parameter]) -> float:
         # Policy and critic apart: the scale of one's gradient says nothing about the other's.
-        return float(self.accelerator.clip_grad_norm_(model.parameters(), self.config.max_grad_norm))
+        return float(self.accelerator.clip_grad_norm_(weights, self.config.max_grad_norm))
 
     def _check_first_ratio(self, distance: float, step: int) -> None:
         """Before anything was learnt, new and old probabilities are the same; lower precisions than float32 round too
         much to tell."""
-        if self.policy.model.dtype == torch.float32 and distance > FARTHEST_FIRST_RATIO:
+        if not self.packing.bfloat16 and distance > FARTHEST_FIRST_RATIO:
             raise HerlBenchError(
                 f"step {step}: the ratio of the first minibatch is off 1 by {distance:.3g}: {self.policy.name} scores"
                 " the same tokens differently from one batch to the next (is a dropout or a noise still on?), so PPO's"
@@ -267,6 +297,16 @@ class ActorCritic:
 
     def _accumulate_policy(self, rows: Sequence[Row], chosen: Tensor, scored: ScoredRows, targets: Targets) -> PassSums:
         """Accumulate the policy's gradient over one minibatch: the mean over its tokens, whatever the micro-batches."""
+        pairs = [rows[i].pair for i in chosen.tolist()]
+        with learning(self.policy.model):
+            work = partial(self._add_policy_gradient, rows, chosen, scored, targets)
+            sums = self.packing.fit(pairs, work, partial(_drop_gradient, self.weights))
+        self.budget.trained_tokens += sum(map(len, pairs))
+        return sums
+
+    def _add_policy_gradient(
+        self, rows: Sequence[Row], chosen: Tensor, scored: ScoredRows, targets: Targets
+    ) -> PassSums:
         tokens, on_tokens = float(scored.mask_NT[chosen].sum()), float(targets.on_mask_NT[chosen].sum())
         pairs, sums = [row.pair for row in rows], PassSums(tokens=tokens, on_tokens=on_tokens, minibatches=1)
         total = scored.mask_NT[chosen].sum().clamp(min=1)
@@ -274,9 +314,11 @@ class ActorCritic:
             t, mask_BT = batch.width, batch.mask_BT
             logp_BT, entropy_BT = compute_logprobs(self.policy.model, batch, with_entropy=self.config.entropy_coef > 0)
             logp_BT = logp_BT * mask_BT
-            kl_BT = losses.kl_k3(logp_BT, scored.reference_NT[batch.rows_B, :t])
             loss_BT, clipped_BT = self._compute_loss(rows, batch, logp_BT, scored, targets)
-            loss_BT = loss_BT + self.config.kl_coef * kl_BT
+            if self.reference:
+                kl_BT = losses.kl_k3(logp_BT, scored.reference_NT[batch.rows_B, :t])
+                loss_BT = loss_BT + self.config.kl_coef * kl_BT
+                sums.kl += float(losses.masked_sum(kl_BT.detach().clamp(max=MOST_REPORTED_KL), mask_BT))
             if entropy_BT is not None:
                 loss_BT = loss_BT - self.config.entropy_coef * entropy_BT
             loss = losses.masked_sum(loss_BT, mask_BT) / total
@@ -285,13 +327,11 @@ class ActorCritic:
                 old_BT, on_mask_BT = scored.old_NT[batch.rows_B, :t], targets.on_mask_NT[batch.rows_B, :t]
                 ratio_BT = (logp_BT - old_BT).exp()
                 sums.loss += float(loss.detach())
-                sums.kl += float(losses.masked_sum(kl_BT.clamp(max=MOST_REPORTED_KL), mask_BT))
                 # Old against new: the tokens are the old policy's, so that k3 estimates KL(old ‖ new).
                 sums.approx_kl += float(losses.masked_sum(losses.kl_k3(old_BT, logp_BT), on_mask_BT))
                 sums.ratio += float(losses.masked_sum(ratio_BT, on_mask_BT))
                 sums.clipped += float(losses.masked_sum(clipped_BT, on_mask_BT))
                 sums.ratio_distance = max(sums.ratio_distance, float(((ratio_BT - 1).abs() * on_mask_BT).max()))
-        self.budget.trained_tokens += sum(len(pairs[i]) for i in chosen.tolist())
         return sums
 
     def _compute_loss(
@@ -323,7 +363,17 @@ class ActorCritic:
         """Accumulate the value critic's gradient over a minibatch; gives its loss."""
         # On-policy rows only: the value of a prompt is what the policy gets there of its own.
         kept = [i for i in chosen.tolist() if not rows[i].off_policy]
+        pairs = [rows[i].pair for i in kept]
         total = targets.on_mask_NT[chosen].sum().clamp(min=1)
+        with self.critic.learning():
+            work = partial(self._add_critic_gradient, rows, kept, scored, targets, clip, total)
+            summed = self.packing.fit(pairs, work, partial(_drop_gradient, list(self.critic.parameters())))
+        self.budget.trained_tokens += sum(map(len, pairs))
+        return summed
+
+    def _add_critic_gradient(
+        self, rows: Sequence[Row], kept: Sequence[int], scored: ScoredRows, targets: Targets, clip: float, total: Tensor
+    ) -> float:
         summed = 0.0
         for batch in pack_microbatches([row.pair for row in rows], self.packing, kept):
             rows_B, t = batch.rows_B, batch.width
@@ -332,18 +382,28 @@ class ActorCritic:
             loss = losses.masked_sum(loss_BT, targets.on_mask_NT[rows_B, :t]) / total
             self.accelerator.backward(loss)
             summed += float(loss.detach())
-        self.budget.trained_tokens += sum(len(rows[i].pair) for i in kept)
         return summed
 
     # ------------------------------------------------------------------------------------------------------- checkpoint
     def state_dict(self) -> dict[str, Any]:
+        """What is trained: of a policy with an adapter, that."""
+        model = self.policy.model
         return {
-            "policy": self.accelerator.unwrap_model(self.policy.model).state_dict(),
-            "critic": self.accelerator.unwrap_model(self.critic).state_dict(),
+            "policy": dict(adapters.list_weights(model)) if self.lora else model.state_dict(),
+            "critic": self.critic.state_dict() if self.critic else None,
             "optimizer": self.optimizer.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.accelerator.unwrap_model(self.policy.model).load_state_dict(state["policy"])
-        self.accelerator.unwrap_model(self.critic).load_state_dict(state["critic"])
+        if self.lora:
+            adapters.load_weights(self.policy.model, state["policy"])
+        else:
+            self.policy.model.load_state_dict(state["policy"])
+        if self.critic:
+            self.critic.load_state_dict(state["critic"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _drop_gradient(weights: Iterable[nn.Parameter]) -> None:
+    for weight in weights:
+        weight.grad = None
