@@ -87,7 +87,9 @@ _TOKEN = re.compile(
 _OPERATORS = {"x": "*", "times": "*", "multiplied by": "*", "plus": "+", "minus": "-", "divided by": "/"}
 
 # ---------------------------------------------------------------------------------------------------------------- words
-_DETERMINERS = set("a an the another about only just her his their its another additional extra more other rs usd us".split())
+_DETERMINERS = set(
+    "a an the another about only just her his their its another additional extra more other rs usd us".split()
+)
 _OPERATIONS = set(
     "half twice thrice double triple quadruple quarter third thirds fourth fourths fifth fifths times plus minus of than"
     " percent and or to from by off with times square squared dozen hundred thousand million billion".split()
@@ -144,7 +146,9 @@ class _Side:
         return bool(self.tokens) and (self.tokens[-1] in (")", "%") or self.tokens[-1][-1].isdigit())
 
     def has_operator(self) -> bool:
-        return any(b in ("+", "-", "*", "/", "//") and (a[-1].isdigit() or a in (")", "%")) for a, b in pairwise(self.tokens))
+        return any(
+            b in ("+", "-", "*", "/", "//") and (a[-1].isdigit() or a in (")", "%")) for a, b in pairwise(self.tokens)
+        )
 
     def get_expression(self) -> str:
         """Without parentheses that only enclose the whole."""
@@ -260,7 +264,11 @@ class _Reader:
             side.tokens.append(sign)
             around = token.string[token.start() - 1 : token.end() + 1]
             side.tight |= sign == "-" and " " not in around
-        elif sign in "+-" and not self.gap and (side.tokens or side.opened or token.string[token.end() : token.end() + 1].isdigit()):
+        elif (
+            sign in "+-"
+            and not self.gap
+            and (side.tokens or side.opened or token.string[token.end() : token.end() + 1].isdigit())
+        ):
             side.tokens.append(sign)
         elif side.tokens or self.gap or not side.readable:
             self.side = _Side(opened=side.opened, readable=False)
