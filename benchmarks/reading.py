@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from herl_bench_gsm8k import checks, data
+from herl_bench_gsm8k import arithmetic, checks, data
 
 from herl_bench import Example
 
@@ -35,8 +35,9 @@ def count_gold(examples: list[Example], shown: list[str]) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     for example in examples:
         noted, read = checks.parse(example.target), checks.parse(strip_notes(example.target))
-        counts["notes"] += len(noted.steps)
-        counts["notes called wrong"] += sum(not step.right for step in noted.steps)
+        if arithmetic.NOTE.search(example.target):
+            counts["notes"] += len(noted.steps)
+            counts["notes called wrong"] += sum(not step.right for step in noted.steps)
         counts["steps read"] += len(read.steps)
         wrong = [step for step in read.steps if not step.right]
         counts["steps called wrong"] += len(wrong)

@@ -28,7 +28,7 @@ def list_turns(prompt: Prompt) -> Conversation:
 def list_messages(prompt: Prompt, instruction: str = "") -> list[dict[str, Any]]:
     """As chat templates and servers read it; the instruction is the system turn."""
     system = [{"role": "system", "content": instruction}] if instruction else []
-    return [*system, *({"role": turn.role, "content": turn.text} for turn in list_turns(prompt))]
+    return [*system, *({"role": role, "content": text} for role, text in list_turns(prompt))]
 
 
 def put_before(prefix: str, prompt: Prompt) -> Prompt:
@@ -43,4 +43,4 @@ def write_as_text(prompt: Prompt) -> str:
     """A conversation as one text: for files, and for chat templates that take no turn of the assistant's."""
     if isinstance(prompt, str):
         return prompt
-    return "\n\n".join(t.text if t.role == "user" else f"You answered:\n\n{t.text}" for t in prompt)
+    return "\n\n".join(text if role == "user" else f"You answered:\n\n{text}" for role, text in prompt)

@@ -299,4 +299,4 @@ class Environment:
     template: HindsightTemplate
     metrics: Sequence[Metric]
     sandbox: Any = None
-    think: Think = "drop"
+    think: Literal["keep", "drop"] = "drop"

@@ -20,6 +20,7 @@ from herl_bench.plugins import KINDS, load_host
 from herl_bench.policy.server import ServerConfig
 from herl_bench.rubric import CHECKS, load_rubric
 from herl_bench.settings import Settings, read_yaml
+from herl_bench.training import rates
 from herl_bench.training.config import GRPOConfig, HeRLConfig, PPOConfig, RLOOConfig, TRLConfig
 from herl_bench.training.metrics import CLOCK, METRICS
 from herl_bench.training.rollouts import Rollout
@@ -55,6 +56,15 @@ def settings_table(kind, without=(), study=False):
     return "\n".join(rows)
 
 
+def rates_table():
+    rows = ["| parameters | whole model: policy | critics | adapter: policy | critics |", "|---|---|---|---|---|"]
+    for row in rates.TABLE:
+        size = f"under {row.below:,.0f}" if row.below < float("inf") else "more"
+        numbers = [f"`{each[learner]:.0e}`" for each in (row.full, row.lora) for learner in ("policy", "critic")]
+        rows.append(f"| {' | '.join([size, *numbers])} |")
+    return "\n".join(rows)
+
+
 def generated():
     """(page, name of the part) → text."""
     ppo = [f.name for f in dataclasses.fields(PPOConfig)]
@@ -73,6 +83,7 @@ def generated():
                 *(f"| `{k}` | `{yaml.safe_dump(v).splitlines()[0]}` |" for k, v in HeRLConfig.presets["paper"].items()),
             ]
         ),
+        ("configuration.md", "rates"): rates_table(),
         ("configuration.md", "TRLConfig"): settings_table(TRLConfig),
         ("configuration.md", "GRPOConfig"): settings_table(GRPOConfig, peer),
         ("configuration.md", "RLOOConfig"): settings_table(RLOOConfig, peer),

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from functools import partial
 from random import Random
 
@@ -11,12 +12,15 @@ from herl_bench.hindsight import (
     HINT_LEVELS,
     Hindsight,
     HindsightBuffer,
+    choose_form,
+    find_first_error,
     try_template,
     write_guidance,
+    write_revision,
     write_revision_prompt,
 )
 from herl_bench.rubric import CHECKS, judge
-from herl_bench.types import Criterion, Example, HindsightTemplate, Rubric, Verdict
+from herl_bench.types import ChatTurns, Criterion, Example, HindsightTemplate, Rubric, Verdict
 
 EXAMPLE = Example("t/1", "What is 2+2?", "4")
 RUBRIC = Rubric(
@@ -68,6 +72,70 @@ def test_the_prompt_of_a_revision_with_and_without_the_draft():
     assert write_revision_prompt(SHOW_ALL, EXAMPLE, "count", None) == "What is 2+2?: count"
 
 
+TALKING = replace(
+    SHOW_ALL,
+    turns=ChatTurns(
+        "Wrong: {{ unmet[0].evidence }}.",
+        "{% if cut %}So far so good. {% endif %}{{ guidance }} {{ 'Again' if draft else 'Answer' }}.",
+        "Please: {{ example.prompt }}\n",
+    ),
+)
+
+
+def test_a_conversation_with_the_draft_without_it_and_with_its_right_beginning():
+    words = write_guidance(TALKING, RUBRIC, EXAMPLE, "five", VERDICTS, form="with_draft")
+    assert words == "Wrong: no digit."
+    write = partial(write_revision, TALKING, EXAMPLE, words)
+    alone = (("user", "Please: What is 2+2?\n\nWrong: no digit. Answer."),)
+    assert write("right, wrong", "with_draft") == (
+        ("user", "Please: What is 2+2?\n"),
+        ("assistant", "right, wrong"),
+        ("user", "Wrong: no digit. Again."),
+    )
+    assert write("right, wrong", "without_draft") == alone
+    assert write("right, wrong", "cut_draft", 6)[1:] == (
+        ("assistant", "right,"),
+        ("user", "So far so good. Wrong: no digit. Again."),
+    )
+    for draft, form, error_at in (
+        ("right, wrong", "cut_draft", None),
+        ("\n right, wrong", "cut_draft", 2),
+        (None, "with_draft", None),
+        (None, "cut_draft", 6),
+        (" ", "with_draft", None),
+    ):
+        assert write(draft, form, error_at) == alone
+    assert write("five", "prompt") == "What is 2+2? you wrote five: Wrong: no digit."
+
+
+def test_a_template_of_one_form_is_quoted_in_a_neutral_conversation():
+    words = write_guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS, form="without_draft")
+    assert words == write_guidance(SHOW_ALL, RUBRIC, EXAMPLE, "five", VERDICTS)
+    (alone,) = write_revision(SHOW_ALL, EXAMPLE, "count", "five", "without_draft")
+    assert alone.text.startswith("What is 2+2?\n\nAn earlier answer to this was not good enough.")
+    for form, opening in (("with_draft", "That is not good enough yet."), ("cut_draft", "Up to here that was right.")):
+        problem, draft, request = write_revision(SHOW_ALL, EXAMPLE, "count", "five", form, 2)
+        assert (problem.text, draft.text) == ("What is 2+2?", "five" if form == "with_draft" else "fi")
+        assert request.text.startswith(opening)
+        assert "\n\ncount\n\n" in request.text
+
+
+def test_the_first_error_is_where_a_check_says_and_the_level_allows():
+    places = [("form", False, 9), ("steps", False, 4), ("steps", True, 1), ("form", None, 0), ("form", False, None)]
+    verdicts = [Verdict(name, met, at=at) for name, met, at in places]
+    assert find_first_error(RUBRIC, verdicts) == 4
+    assert find_first_error(RUBRIC, verdicts, "evidence", reference_free=True) == 9
+    assert find_first_error(RUBRIC, verdicts, "criteria") is None
+    assert find_first_error(RUBRIC, verdicts[2:]) is None
+
+
+def test_the_form_goes_by_the_model():
+    assert (choose_form("auto", False), choose_form("auto", True)) == ("prompt", "without_draft")
+    assert choose_form("prompt", True) == "prompt"
+    with pytest.raises(UsageError, match="revise_form=with_draft: this model has no chat template"):
+        choose_form("with_draft", False)
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -101,6 +169,11 @@ def test_what_fails_at_one_level_or_without_a_draft_is_found_too():
         HindsightTemplate("t", "{% for v in unmet %}{{ v.correction[0] }}{% endfor %}", ""),
         HindsightTemplate("t", "", "{{ draft.strip() }}"),
         HindsightTemplate("t", None, ""),
+        HindsightTemplate("t", "", "", turns=ChatTurns("{{ nobody }}", "")),
+        HindsightTemplate("t", "", "", turns=ChatTurns("", "{{ draft.strip() }}")),
+        HindsightTemplate("t", "", "", turns=ChatTurns("", "{% if cut %}{{ nobody }}{% endif %}")),
+        HindsightTemplate("t", "", "", turns=ChatTurns("", "", "{{ guidance }}")),
+        HindsightTemplate("t", "", "", turns="words"),
     ):
         with pytest.raises(UsageError, match="hindsight template 't': "):
             try_template(template, RUBRIC, [EXAMPLE])

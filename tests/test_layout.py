@@ -10,7 +10,7 @@ import pytest
 from helpers.source import ROOT
 
 TESTS = ROOT / "tests"
-FREE = {"helpers", "journeys", "sandbox"}  # the sandbox's tests are named after what it withstands
+FREE = {"helpers", "journeys", "real", "sandbox"}  # the sandbox's tests are named after what it withstands
 PROJECT = {"docs", "imports", "layout", "packaging", "public"}
 """About the project, not about a module of it."""
 ELSEWHERE = {

@@ -11,8 +11,19 @@ import pytest
 import herl_bench as hb
 
 PLUGIN_NAMES = {
-    *("Check", "Criterion", "Demonstration", "Example", "Finding", "HindsightTemplate", "Method", "Metric", "Rubric"),
-    *("SandboxProvider", "Split", "Task", "Verdict", "World", "answer_text", "hookimpl", "judge", "load_rubric"),
+    *(
+        "ChatTurns",
+        "Check",
+        "Criterion",
+        "Demonstration",
+        "Example",
+        "Finding",
+        "HindsightTemplate",
+        "Method",
+        "Metric",
+    ),
+    *("Rubric", "SandboxProvider", "Split", "Task", "Verdict", "World", "answer_text", "hookimpl", "judge"),
+    "load_rubric",
 }
 CALLS = {
     "train": (

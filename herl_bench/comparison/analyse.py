@@ -19,7 +19,7 @@ from herl_bench.comparison.arm_scores import describe_task, score_answers, score
 from herl_bench.comparison.contrasts import contrast_arms, sum_up_tasks
 from herl_bench.comparison.fairness import find_differences
 from herl_bench.comparison.finished_runs import FinishedRun
-from herl_bench.comparison.notes import note_answers, note_failures, note_falls, note_runs
+from herl_bench.comparison.notes import note_answers, note_collapses, note_failures, note_falls, note_runs
 from herl_bench.comparison.schema import Arm, Comparison, FailedCell
 from herl_bench.comparison.verdict import MARGIN, describe_change, describe_undecided, spell_count
 from herl_bench.errors import HerlBenchError, UsageError
@@ -133,7 +133,7 @@ def summarize_run(run: FinishedRun) -> Comparison:
         runs=tuple(task.records),
         arm_scores=(scores,),
         contrasts=(),
-        notes=("One run cannot tell methods apart: for that, compare several seeds of each.",),
+        notes=(*note_collapses([run]), "One run cannot tell methods apart: for that, compare several seeds of each."),
         verdicts=(sentence + describe_undecided({run.method: (scores.undecided, scores.responses)}, higher),),
         command=str(run.manifest.get("command", "")),
         version=VERSION,

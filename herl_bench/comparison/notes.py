@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from herl_bench.comparison.answer_sets import AnswerPairs
 from herl_bench.comparison.arm_scores import TrainedTask
 from herl_bench.comparison.fairness import note_versions
+from herl_bench.comparison.finished_runs import FinishedRun
 from herl_bench.comparison.outcomes import Outcomes
 from herl_bench.comparison.schema import ArmScore, Contrast, FailedCell
 from herl_bench.comparison.verdict import describe_aside, describe_falls, spell_count
+from herl_bench.training.collapse import find_collapse
 
 
 def note_runs(tasks: Sequence[TrainedTask], contrasts: Sequence[Contrast]) -> list[str]:
@@ -31,7 +33,13 @@ def note_runs(tasks: Sequence[TrainedTask], contrasts: Sequence[Contrast]) -> li
     if any(len(contrast.seeds) < 5 for contrast in contrasts):
         few = "With fewer than 5 seeds, only differences far larger than the noise can be found"
         notes.append(f"{few}; the intervals allow for that.")
-    return [*notes, *note_versions(runs)]
+    return [*notes, *note_collapses(runs), *note_versions(runs)]
+
+
+def note_collapses(runs: Sequence[FinishedRun]) -> list[str]:
+    """Which went wrong in their first steps, in the words that they were warned with."""
+    found = [(run, find_collapse(run.rows, run.settings.get("set") or {})) for run in runs]
+    return [f"{run.method} on {run.task}, seed {run.seed}: {collapse}." for run, collapse in found if collapse]
 
 
 def note_answers(pairs: Sequence[AnswerPairs], contrasts: Sequence[Contrast]) -> list[str]:

@@ -232,7 +232,7 @@ def _work(host: Host, run: TrainingRun, wanted: bool | Display | None) -> None:
         display.on_step(row, rollouts)
         host.call("herl_rollouts_judged", run=run, step=row["step"], rollouts=rollouts)
 
-    run.on_step, run.on_eval = on_step, display.on_eval
+    run.on_step, run.on_eval, run.on_warning = on_step, display.on_eval, display.warn
     signals: list[int] = []
     try:
         with display, _finish_step_on_signal(run, display, signals):

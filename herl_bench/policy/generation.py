@@ -5,6 +5,9 @@ is read once, finished rows leave the batch, the cache grows in place instead of
 the last position goes through the head. What it leaves out on purpose: top-p, top-k, penalties and beams. Log-probs are
 later scored under softmax(logits / temperature), so responses must come from exactly that distribution.
 
+How many rows are written at once is bounded by what their keys and values may take (`LanguageModel.cache_bytes`). Where
+there is less memory than that, the rows are halved, and what was finished is kept.
+
 Architectures whose caches cannot drop or repeat rows (recurrent states, for example) take the plain path: no sharing,
 no leaving.
 
@@ -18,14 +21,16 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
-from herl_bench.errors import UsageError
+from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.policy.answerer import cut_at_stop
+from herl_bench.policy.capacity import is_out_of_memory, release_memory
 from herl_bench.policy.language_model import LanguageModel
 
 # Finished rows are dropped once at most this share of the batch is still writing. Dropping copies the whole cache, and
@@ -33,9 +38,11 @@ from herl_bench.policy.language_model import LanguageModel
 # nothing, and each copy is of a batch that is smaller by a quarter at least.
 LEAVE = 0.75
 
-# What the keys and values of a batch may take (1 GiB, which a laptop spares beside the weights), and most rows.
-CACHE_BYTES = 2**30
 MOST_ROWS = 256
+
+# From here on, tokens are drawn on the CPU by where a uniform number falls among the summed probabilities: for 96 rows of
+# 152k tokens `torch.multinomial` takes 0.4 s, nearly as long as a model of 0.5B parameters, the sums take a quarter.
+LARGE_VOCABULARY = 16_384
 
 log = logging.getLogger("herl_bench")
 
@@ -112,7 +119,7 @@ def generate(
         )
     # Prompts of like length share a batch, for little padding; equal ones become neighbours, and are read once.
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i]))
-    rows = _count_rows(policy.model, max(map(len, prompts), default=1) + max_new_tokens)
+    row_bytes = _measure_row(policy.model, max(map(len, prompts), default=1) + max_new_tokens)
     stops = _Stops(policy, stop)
     completions: dict[int, Completion] = {}
 
@@ -121,15 +128,52 @@ def generate(
         if on_completion is not None:
             on_completion(i, completions[i])
 
+    def write(batch: Mapping[int, list[int]]) -> None:
+        _write_batch(policy, batch, temperature, max_new_tokens, stops, generator, end)
+
     was_training = policy.model.training
     policy.model.eval()  # gradient checkpointing would switch the cache off
     try:
-        for start in range(0, len(order), rows):
-            batch = {i: prompts[i] for i in order[start : start + rows]}
-            _write_batch(policy, batch, temperature, max_new_tokens, stops, generator, end)
+        while left := {i: prompts[i] for i in order if i not in completions}:
+            _write_some(policy, left, row_bytes, generator, write)
     finally:
         policy.model.train(was_training)
     return [completions[i] for i in range(len(prompts))]
+
+
+def _write_some(
+    policy: LanguageModel,
+    left: Mapping[int, list[int]],
+    row_bytes: int,
+    generator: torch.Generator | None,
+    write: Callable[[Mapping[int, list[int]]], None],
+) -> None:
+    """Write a batch of what is left. Where the memory did not suffice, nothing but what that finished is written, the
+    random state is what it was, and batches are half as large from now on."""
+    batch = dict(islice(left.items(), max(1, min(MOST_ROWS, policy.cache_bytes // row_bytes))))
+    state = generator.get_state() if generator is not None else None
+    try:
+        write(batch)
+        return
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    release_memory()
+    if generator is not None and state is not None:
+        generator.set_state(state)
+    policy.cache_bytes = _halve_rows(policy, len(batch)) * row_bytes
+
+
+def _halve_rows(policy: LanguageModel, rows: int) -> int:
+    """How many rows to go on with. Raises `HerlBenchError` where one was too many."""
+    if rows == 1:
+        remedy = "set a smaller max_new_tokens, dtype=bfloat16, or another device"
+        raise HerlBenchError(f"out of memory while {policy.name} wrote a single response: {remedy}")
+    if "short_of_memory" not in policy.cache:
+        policy.cache["short_of_memory"] = True
+        what = f"out of memory while {policy.name} wrote {rows} responses at once"
+        log.warning("warning: %s: going on with %d at most, and with fewer where need be", what, rows // 2)
+    return rows // 2
 
 
 @dataclass
@@ -233,7 +277,12 @@ def _pick(logits_RV: Tensor, temperature: float, generator: torch.Generator | No
     if temperature == 0:
         return logits_RV.argmax(-1)
     # In float32 whatever the model's precision is, as the log-probs will be scored.
-    return torch.multinomial((logits_RV.float() / temperature).softmax(-1), 1, generator=generator)[:, 0]
+    probs_RV = (logits_RV.float() / temperature).softmax(-1)
+    if probs_RV.device.type != "cpu" or probs_RV.shape[1] < LARGE_VOCABULARY:
+        return torch.multinomial(probs_RV, 1, generator=generator)[:, 0]
+    sums_RV = probs_RV.cumsum(-1)
+    drawn_R1 = torch.rand(len(sums_RV), 1, generator=generator) * sums_RV[:, -1:]
+    return torch.searchsorted(sums_RV, drawn_R1, right=True)[:, 0].clamp(max=sums_RV.shape[1] - 1)
 
 
 def _bind_forward(model: Any) -> Forward:
@@ -291,14 +340,13 @@ class _GrowingLayer(DynamicLayer):
         return keys, values
 
 
-def _count_rows(model: Any, tokens: int) -> int:
-    """How many rows of that many tokens keep their keys and values within `CACHE_BYTES`."""
+def _measure_row(model: Any, tokens: int) -> int:
+    """Bytes of the keys and values of a row of that many tokens."""
     config = model.config.get_text_config()
     # Older architectures name neither: every head has keys of its own, and the heads share the hidden width.
     heads = getattr(config, "num_key_value_heads", None) or getattr(config, "num_attention_heads", 1)
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // getattr(config, "num_attention_heads", 1)
-    row_bytes = 2 * config.num_hidden_layers * heads * head_dim * model.dtype.itemsize * tokens
-    return max(1, min(MOST_ROWS, CACHE_BYTES // row_bytes))
+    return int(2 * config.num_hidden_layers * heads * head_dim * model.dtype.itemsize * tokens)
 
 
 # --------------------------------------------------------------------------------------------------------- stop strings

@@ -14,6 +14,7 @@ from herl_bench.bounded import Failed, TooMuch, run_bounded
 from herl_bench.conversation import Prompt, list_messages, list_turns, put_before, write_as_text
 from herl_bench.errors import UsageError
 from herl_bench.plain_text import flatten
+from herl_bench.policy.capacity import CACHE_BYTES
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +34,8 @@ class LanguageModel:
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     # What is worked out once per tokenizer, such as the text of every token; not part of what a model is.
     cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # What the keys and values of a batch may take; see `capacity.choose_cache_bytes`.
+    cache_bytes: int = field(default=CACHE_BYTES, init=False, repr=False, compare=False)
 
     @property
     def device(self) -> torch.device:

@@ -22,6 +22,7 @@ from herl_bench.conversation import Prompt
 from herl_bench.errors import UsageError
 from herl_bench.policy import adapters
 from herl_bench.policy.answerer import Answer, ResolvedSampling
+from herl_bench.policy.capacity import choose_cache_bytes
 from herl_bench.policy.checkpoint import (
     Checkpoint,
     check_sums,
@@ -120,6 +121,7 @@ def load_policy(
         ensure_padding(policy)
     _switch_off_dropout_modules(model)
     model.eval().to(placement.device)
+    policy.cache_bytes = choose_cache_bytes(placement, sum(p.numel() for p in model.parameters()))
     policy.name = checkpoint.name
     return policy
 

@@ -63,11 +63,15 @@ def prepare_cells(cells: Sequence[Cell]) -> None:
             write_whole(place, cell.config)
 
 
+SETTLED = ("dtype", "revise_form", "revision_temperature")
+"""Settings of which a run writes what `auto` came to for its model."""
+
+
 def find_difference(there: str, wanted: str) -> str:
     """The first setting in which two configurations differ, in words; empty where they are the same."""
     old, new = (_flatten(parse_yaml(text, "config.yaml") or {}) for text in (there, wanted))
     for name in dict.fromkeys([*new, *old]):
-        settled = name == "dtype" and new[name] == "auto"  # the run wrote what it came to
+        settled = name in SETTLED and new.get(name) == "auto"
         if old.get(name) != new.get(name) and not settled:
             return f"{name}={old.get(name)}, and this asks for {new.get(name)}"
     return ""

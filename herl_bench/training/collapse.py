@@ -5,10 +5,11 @@ KL per token to the starting policy passes `FAR`. Or it stops exploring: the ent
 began with and stays there. Or it dissolves into noise: the entropy rises by more than `RISEN` and `TIMES` over. The
 first `FIRST_STEPS` steps are looked at: later, a policy may well have learnt to be sure.
 
-Why these bounds: KL in the first 20 steps of the runs in docs/results.md stays under 0.7 nats per token, and one nat
-means that the policy finds what it writes e times as likely as the policy it began as. Entropy there is 0.02 to 0.15,
-and jumps tenfold from step to step where a step has few prompts; so a beginning under `LIVELY` nats has none to lose,
-and a fall counts once `IN_A_ROW` steps agree.
+Why these bounds: one nat means that the policy finds what it writes e times as likely as the policy it began as. With
+the embedded policies' tuned rates the KL of four methods on three tasks stays under 0.4 for 20 steps; with ten to
+thirty times these rates it passes 1 in steps 2 to 14. The entropy is 0.002 to 0.15 there, and jumps tenfold from step
+to step where a step has few prompts; so a beginning under `LIVELY` nats has none to lose, and a change counts once
+`IN_A_ROW` steps agree.
 """
 
 from __future__ import annotations

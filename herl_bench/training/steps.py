@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from herl_bench.errors import DivergedError, UsageError
+from herl_bench.reading import read_rows
+from herl_bench.training.collapse import FIRST_STEPS, find_collapse
 from herl_bench.training.metrics import order_row
 from herl_bench.training.rollouts import Rollout
 from herl_bench.training.training_run import TrainingRun
@@ -85,12 +87,17 @@ def open_accelerator(run: TrainingRun, config: Any) -> Any:
 
 
 def log_step(run: TrainingRun, row: Mapping[str, Any], rollouts: Sequence[Rollout], accelerator: Any) -> None:
-    """Write the step's row and rollouts, with an evaluation where one is due."""
+    """Write the step's row and rollouts, with an evaluation where one is due; and say it once where the first steps go
+    wrong."""
     step, row = row["step"], dict(row)
     if run.config.eval_steps and step % run.config.eval_steps == 0:
         row["eval"] = run.evaluate(f"step-{step:06d}")
     row = order_row(row)
     run.log_step(row, rollouts)
+    if step <= FIRST_STEPS:
+        rows, settings = list(read_rows(run.files.metrics)), vars(run.config)
+        if (collapse := find_collapse(rows, settings)) and not find_collapse(rows[:-1], settings):
+            run.on_warning(f"{collapse}.")
     if run.report_to:
         accelerator.log(_keep_plain(row, int | float), step=step)
 

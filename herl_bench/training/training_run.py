@@ -6,6 +6,7 @@ A step's rows are appended as the step ends; a checkpoint counts on them (`check
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from herl_bench.policy.load import Policy
     from herl_bench.training.rollouts import Rollout
 
+log = logging.getLogger("herl_bench")
+
 
 @dataclass
 class TrainingRun:
@@ -47,6 +50,7 @@ class TrainingRun:
     resuming: bool = False
     on_step: Callable[[dict[str, Any], Sequence[Rollout]], None] = lambda row, rollouts: None
     on_eval: Callable[[str, int, int], None] = lambda label, done, total: None
+    on_warning: Callable[[str], None] = lambda text: log.warning("warning: %s", text)
     critics: Mapping[str, Any] = field(default_factory=dict)
     _logs: Mapping[str, Log] = field(init=False, repr=False)
 

@@ -98,7 +98,7 @@ def test_the_score_that_decides_leaves_the_gold_answer_out() -> None:
 
 
 def test_through_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with server(lambda prompt, n: reply("#### 1" if "Draft:" in prompt else "no idea")) as (base, seen):
+    with server(lambda prompt, n: reply("#### 1" if "not right" in prompt else "no idea")) as (base, seen):
         args = ["--limit", "5", "--refine", "2", "--output_path", str(tmp_path), "--log_samples", "--format", "json"]
         code, out, err = command(capsys, base, *args)
     assert code == 0, err

@@ -9,8 +9,9 @@ import pytest
 import torch
 from helpers.checkpoints import make_policy
 
-from herl_bench.errors import UsageError
+from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.policy import generation
+from herl_bench.policy.capacity import CACHE_BYTES
 from herl_bench.policy.generation import fit_prompts, generate
 
 PROMPTS = ["abc", "a much longer prompt", "x", "abc", "yes?", "x", "zz", "abc"]
@@ -148,3 +149,68 @@ def test_nothing_to_do(tmp_path: Path) -> None:
     assert generate(policy, [], temperature=1.0, max_new_tokens=4) == []
     with pytest.raises(ValueError, match="empty prompt"):
         generate(policy, [[]], temperature=1.0, max_new_tokens=4)
+
+
+def test_out_of_memory_halves_the_rows_and_keeps_what_was_finished(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The device here has room for three rows, and runs out of it in the middle of a response."""
+    policy, prompts = make_policy(tmp_path), [[3, 4]] * 8
+    seen: list[int] = []
+
+    def run_out(module: Any, args: Any, kwargs: Any) -> None:
+        if len(args[0]) > 3 and args[0].shape[1] == 1 and len(seen) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    policy.model.generation_config.eos_token_id = list(range(0, 200, 3))
+    policy.model.register_forward_pre_hook(run_out, with_kwargs=True)
+
+    def write() -> list[Any]:
+        seen.clear()
+        generator = torch.Generator().manual_seed(5)
+        return generate(
+            policy,
+            prompts,
+            temperature=1.0,
+            max_new_tokens=30,
+            generator=generator,
+            on_completion=lambda i, _: seen.append(i),
+        )
+
+    with caplog.at_level("WARNING", "herl_bench"):
+        first = write()
+        rows = policy.cache_bytes // generation._measure_row(policy.model, 32)
+        policy.cache_bytes = CACHE_BYTES
+        again = write()
+    assert first == again
+    assert rows < 8
+    assert sorted(seen) == list(range(8))  # each response is told once
+    assert len([r for r in caplog.records if "out of memory" in r.message]) == 1
+
+
+def test_a_single_row_that_does_not_fit_is_one_line(tmp_path: Path) -> None:
+    policy = make_policy(tmp_path)
+
+    def run_out(module: Any, args: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    policy.model.register_forward_pre_hook(run_out)
+    with pytest.raises(HerlBenchError, match="out of memory while llama wrote a single response"):
+        generate(policy, policy.encode(PROMPTS), temperature=0, max_new_tokens=3)
+
+
+def test_what_the_cache_may_take_bounds_the_rows(tmp_path: Path) -> None:
+    policy, widest = make_policy(tmp_path), 0
+
+    def count(module: Any, args: Any) -> None:
+        nonlocal widest
+        widest = max(widest, len(args[0]))
+
+    policy.model.register_forward_pre_hook(count)
+    policy.cache_bytes = 3 * generation._measure_row(policy.model, 12)
+    prompts = [[3 + i, 4] for i in range(7)]
+    few = generate(policy, prompts, temperature=0, max_new_tokens=10)
+    assert widest == 3
+    policy.cache_bytes = CACHE_BYTES
+    assert few == generate(policy, prompts, temperature=0, max_new_tokens=10)
+    assert widest == 7

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.chat_templates import SMOLLM2
 from helpers.toy_runs import SMALL, Killed, assert_same, make_run, rows, train
 
 from herl_bench.errors import DivergedError
@@ -17,7 +18,7 @@ from herl_bench.training import sampling
 from herl_bench.training.checkpoints import list_checkpoints
 from herl_bench.training.config import HeRLConfig, PPOConfig
 from herl_bench.training.metrics import METRICS
-from herl_bench.training.rollouts import Row
+from herl_bench.training.rollouts import Rollout, Row, make_rows
 from herl_bench.training.update import ActorCritic, ScoredRows
 
 
@@ -181,6 +182,29 @@ def test_every_token_that_a_model_reads_or_learns_from_is_metered(tmp_path: Path
 
 
 # ---------------------------------------------------------------------------------------------------------- all of HeRL
+@pytest.mark.parametrize("form", ["auto", "with_draft"])
+def test_a_chat_model_revises_in_a_conversation_and_learns_the_plain_prompt(tmp_path: Path, form: Any) -> None:
+    model = tiny_checkpoint(tmp_path / "model", chat_template=SMOLLM2)
+    seen: list[Rollout] = []
+    config = HeRLConfig(**SMALL, revise_form=form, guide_prob=0.3)
+    run = make_run(tmp_path / "run", model, config, 400, lively=True, on_step=lambda row, some: seen.extend(some))
+    train(run)
+    assert {r.kind for r in seen} == {"plain", "guided", "revision"}
+    for rollout in seen:
+        prompt, plain = run.encode([rollout.prompt, rollout.example.prompt])
+        assert (rollout.prompt_ids, rollout.plain_ids) == (tuple(prompt), tuple(plain))
+        assert rollout.temperature == 1.0
+        if rollout.kind != "plain":
+            turns = 3 if form == "with_draft" and rollout.kind == "revision" else 1
+            assert [t.role for t in rollout.prompt] == ["user", "assistant", "user"][:turns]
+            text = run.policy.decode(prompt)
+            assert text.startswith("<|im_start|>system\nAnswer with a number.<|im_end|>\n<|im_start|>user\n")
+            assert rollout.guidance in text
+    learnt = [row for row in make_rows(seen, run.config) if row.off_policy]
+    assert learnt
+    assert all(row.pair.prompt in {r.plain_ids for r in seen} for row in learnt)
+
+
 def test_revisions_keep_their_token_ids_and_are_scored_at_their_own_temperature(
     tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from helpers.toy_runs import make_rollout
 
+from herl_bench.errors import UsageError
 from herl_bench.hindsight import HindsightBuffer
 from herl_bench.testing import TOY_RUBRIC, TOY_TEMPLATE
-from herl_bench.training.config import HeRLConfig
+from herl_bench.training.config import HeRLConfig, PPOConfig, suit_to_model
 from herl_bench.training.revisions import (
     assign_drafts,
     assign_revisions,
@@ -59,6 +60,46 @@ def test_a_revision_prompt_shows_draft_and_guidance():
     assert (assigned.baseline, assigned.draft, assigned.propensity) == (0.5, 0, 0.25)
     (shallow,) = assign_revisions(drafts, {0: 1.0}, TOY_TEMPLATE, TOY_RUBRIC, HeRLConfig(hint_level="criteria"))
     assert shallow.guidance == "The answer is the sum."
+
+
+def test_a_chat_model_is_talked_to_and_a_base_model_goes_on_writing():
+    chat, base = suit_to_model(HeRLConfig(), True), suit_to_model(HeRLConfig(), False)
+    assert (chat.revise_form, chat.revision_temperature) == ("without_draft", 1.0)
+    assert (base.revise_form, base.revision_temperature) == ("prompt", 0.7)
+    given = HeRLConfig(revise_form="with_draft", revision_temperature=0.5)
+    assert suit_to_model(given, True) == given
+    assert suit_to_model(PPOConfig(), True) == PPOConfig()
+    with pytest.raises(UsageError, match="revise_form=cut_draft: this model has no chat template"):
+        suit_to_model(HeRLConfig(revise_form="cut_draft"), False)
+
+
+def test_a_revision_as_a_conversation_and_guidance_out_of_the_buffer_as_one_turn():
+    draft, said = make_rollout("a", 0.5), "Not so: The answer is the sum. count 4 up from 3"
+    with_draft = HeRLConfig(revise_form="with_draft", guide_prob=1.0)
+    (assigned,) = assign_revisions([draft], {0: 1.0}, TOY_TEMPLATE, TOY_RUBRIC, with_draft)
+    assert assigned.prompt == (("user", "3+4="), ("assistant", "9"), ("user", f"{said} Answer again."))
+    assert assigned.guidance == said
+    alone = (("user", f"3+4=\n\nAn earlier answer is wrong. {said} Answer again."),)
+    (assigned,) = assign_revisions(
+        [draft], {0: 1.0}, TOY_TEMPLATE, TOY_RUBRIC, replace(with_draft, revise_form="without_draft")
+    )
+    assert assigned.prompt == alone
+    revision = make_rollout("a", 1.0, kind="revision", draft=0, baseline=0.5, guidance=said)
+    buffer = HindsightBuffer()
+    buffer.add(gather_lessons([draft], [revision]))
+    (guided,) = assign_drafts([draft.example], buffer, TOY_TEMPLATE, with_draft, Random(0))
+    assert guided.prompt == alone
+    assert replace(revision, prompt=guided.prompt).as_json(1, 0)["prompt"] == alone[0][1]
+
+
+def test_a_draft_is_shown_up_to_its_first_error():
+    verdicts = (Verdict("right", False, "not the sum", at=3), Verdict("short", False))
+    draft = replace(make_rollout("a", 0.5), text="3+4 is 9", judgement=Judgement(verdicts, 0.5))
+    cut = HeRLConfig(revise_form="cut_draft")
+    (assigned,) = assign_revisions([draft], {0: 1.0}, TOY_TEMPLATE, TOY_RUBRIC, cut)
+    assert assigned.prompt[1] == ("assistant", "3+4")
+    (assigned,) = assign_revisions([draft], {0: 1.0}, TOY_TEMPLATE, TOY_RUBRIC, replace(cut, hint_level="criteria"))
+    assert len(assigned.prompt) == 1
 
 
 def test_guidance_out_of_the_buffer_comes_without_the_draft():

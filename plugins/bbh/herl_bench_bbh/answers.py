@@ -23,8 +23,19 @@ from herl_bench.answers import leading_number
 ASKED_FORM = re.compile(r"the answer is (?P<answer>\S.*?)\.\s*\Z", re.IGNORECASE)
 _GIVEN = re.compile(
     r"\banswer\b[*_ ]{0,4}(?:is\b|was\b|equals\b|(?:would|should|must|will) be\b|:|=)"
-    r"|\bcorrect (?:option|choice)\b[*_ ]{0,4}(?:is\b|:)|<answer>|\\f?box(?:ed)?\s?(?=\{)",
+    r"|\b(?:correct|right|best) (?:option|choice)\b[*_ ]{0,4}(?:is\b|:)|<answer>|\\f?box(?:ed)?\s?(?=\{)"
+    r"|^[#*_> ]{0,6}(?:final |correct )?answer[*_ ]{0,4}$"  # a heading
+    r"|^[#*_> ]{0,6}(?:final |correct )?answer[*_ ]{1,4}(?:[-–—]\s|(?=[(*]))",  # "Answer - B", "Answer (B)"
+    re.IGNORECASE | re.MULTILINE,
+)
+# "(B) is the correct answer", "so option B is correct": read where no answer is given in other words.
+_CALLED_RIGHT = re.compile(
+    r"(?P<given>\((?P<one>[A-Z])\)|\b(?:option|choice) \(?(?P<other>[A-Z])\b\)?)(?P<between>[^.!?()\n]{0,80}?)"
+    r"\bis (?:therefore |thus |hence |indeed )?(?:the )?(?:correct|right)(?: (?:answer|option|choice|one))?+\b(?![^.!\n]{0,20}\?)",
     re.IGNORECASE,
+)
+_UNSURE = re.compile(
+    r"\b(?:not|neither|nor|never|or|and|either|if|whether|unless|suppose|assum\w+)\b|n't\b|\?", re.IGNORECASE
 )
 _LONGEST = 2000  # characters of a place where an answer is given
 _MOST_PLACES = 50
@@ -109,6 +120,17 @@ def find_given_answers(response: str) -> Iterator[str]:
             yield text
 
 
+def _find_called_right(response: str) -> str | None:
+    """The one option that is called the right one; None where none is, or where two are."""
+    found = []
+    for match in _CALLED_RIGHT.finditer(response[-_LONGEST:]):
+        before = re.split(r"[.!?\n]", match.string[: match.start()])[-1]
+        if _UNSURE.search(before + match["between"]):
+            return None
+        found.append((match["one"] or match["other"]).upper())
+    return f"({found[0]})" if len(set(found)) == 1 else None
+
+
 def _undress(line: str) -> str:
     """A line without LaTeX, emphasis and what stands around an answer."""
     line = "" if line.strip().startswith("```") else line.translate(_WIDE)
@@ -120,7 +142,10 @@ def _undress(line: str) -> str:
 
 def extract(example: Example, response: str) -> str | None:
     """The final answer in its canonical writing, None where the response gives none, or never closes a thought."""
-    given = next(find_given_answers(answer_text(response) or ""), None)
+    text = answer_text(response) or ""
+    given = next(find_given_answers(text), None)
+    if given is None and find_kind(example) == "letter":
+        given = _find_called_right(text)
     return None if given is None else canonicalize(example, given)
 
 
@@ -188,7 +213,9 @@ def _read_words(answer: str, text: str) -> str:
     return " ".join(first if sorted(first) == sorted(listed) and rest[:1] != ["or"] else written)
 
 
-_OPTION_WORD = re.compile(r"^(?:the )?(?:correct )?(?:option|choice|answer|letter)\b ?:? ?", re.IGNORECASE)
+_OPTION_WORD = re.compile(
+    r"^(?:X(?:, where X is|:| =|,) ?)?(?:(?:the )?(?:correct )?(?:option|choice|answer|letter)\b ?:? ?)?", re.IGNORECASE
+)
 _BARE_LETTER = re.compile(rf"[(\[{{<] ?([A-Za-z]) ?[)\]}}>]|\(?([A-Z]){_REASON}|([a-z])(?=$|[).:])")
 
 
@@ -236,6 +263,16 @@ def _join_options(text: str) -> tuple[str, ...]:
     """Option texts that were cut at their commas, put together again: every run of two or three neighbours."""
     words = [w for _, w in read_options(text)]
     return tuple(", ".join(words[i : i + n]) for n in (2, 3) for i in range(len(words) - n + 1))
+
+
+def is_one_sentence(example: Example, answer: str) -> bool:
+    """Is what stands after "the answer is" an answer alone, without another sentence? An option's text may be one."""
+    if not re.search(r"[.!?]\s+\S", answer):
+        return True
+    named = re.sub(r"^\(?[A-Z]\)?[.:)]?\s+", "", answer)
+    return any(
+        _simplify(words) in (_simplify(answer), _simplify(named)) for _, words in read_options(get_question(example))
+    )
 
 
 def is_allowed(example: Example, answer: str) -> bool | None:

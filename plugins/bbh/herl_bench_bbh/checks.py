@@ -29,7 +29,8 @@ def answer_form(example: Example, response: str) -> Finding:
     count = len(re.findall(r"the answer is\b", text, re.IGNORECASE))
     if count > 1:
         return Finding(False, f"an answer is given {count} times")
-    if answers.ASKED_FORM.search(text):
+    asked = answers.ASKED_FORM.search(text)
+    if asked and answers.is_one_sentence(example, asked["answer"]):
         return Finding(True)
     if count and re.search(r"the answer is\s*\S", text, re.IGNORECASE):
         return Finding(False, "something stands after the answer, or its full stop is missing")

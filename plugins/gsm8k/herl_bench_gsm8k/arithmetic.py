@@ -25,7 +25,7 @@ class Step:
     """A calculation with its result.
 
     value: of its result side; None where that cannot be read. right: is the calculation right? prose: was it read in
-    ordinary prose, or is it a calculator note? at: where its line begins, in characters; None for a note.
+    ordinary prose, or is it a calculator note? at: where its line begins, in characters.
     """
 
     expression: str

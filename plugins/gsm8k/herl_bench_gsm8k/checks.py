@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice, pairwise
 from typing import Any
@@ -60,8 +60,13 @@ def parse(response: str) -> Parsed:
     if answered is None:
         return Parsed(None)
     text = tidy(answered)
-    notes = [read_note(note[1]) for note in islice(NOTE.finditer(text), MOST_STEPS)]
-    steps = tuple(notes or read_steps(answered, MOST_STEPS))
+    notes = [
+        replace(read_note(note[1]), at=text.rfind("\n", 0, note.start()) + 1)
+        for note in islice(NOTE.finditer(text), MOST_STEPS)
+    ]
+    thought = response.rfind(answered)  # how much stands before the answer; -1 where thoughts stand amid it
+    found = (replace(step, at=_move(step.at, thought)) for step in notes or read_steps(answered, MOST_STEPS))
+    steps = tuple(found)
     answer, given = find_final_answer(text)
     if steps:
         reached = {step.value for step in steps if step.value is not None}
@@ -71,6 +76,10 @@ def parse(response: str) -> Parsed:
         numbers = {number[0] for number in islice(re.finditer(NUMBER, text), MOST_NUMBERS)}
         reached = {Fraction(number.replace(",", "")) for number in numbers if len(number) <= LONGEST_NUMBER}
     return Parsed(text, steps, answer, given, frozenset(reached))
+
+
+def _move(at: int | None, by: int) -> int | None:
+    return at + by if at is not None and by >= 0 else None
 
 
 def tidy(text: str) -> str:
@@ -168,12 +177,11 @@ def _judge_step(k: int, step: Step, last: bool) -> Finding:
     if step.right:
         return Finding(True, part=part)
     if step.expected is None:
-        return Finding(False, f"{part}: cannot read {step.expression[:40]}={step.result[:20]}", part=part)
+        return Finding(False, f"{part}: cannot read {step.expression[:40]}={step.result[:20]}", part=part, at=step.at)
     if last:  # what it should be may well be the final answer
-        return Finding(False, f"{part}: {step.expression} is not {step.result[:20]}", part=part)
-    return Finding(
-        False, f"{part}: {step.expression}={step.result[:20]}, should be {format_number(step.expected)}", part=part
-    )
+        return Finding(False, f"{part}: {step.expression} is not {step.result[:20]}", part=part, at=step.at)
+    said = f"{part}: {step.expression}={step.result[:20]}, should be {format_number(step.expected)}"
+    return Finding(False, said, part=part, at=step.at)
 
 
 def quantities(example: Example, seen: Parsed) -> list[Finding]:

@@ -27,12 +27,12 @@ from herl_bench.answers import LONGEST_NUMBER, type_plainly
 
 from .arithmetic import NUMBER, Step, agrees, evaluate
 
-LONGEST_TEXT = 100_000
+LONGEST_TEXT = 50_000
 LONGEST_SIDE = 60  # tokens; the published files need 40
 
 # ---------------------------------------------------------------------------------------------------------- plain lines
 _FENCE = re.compile(r"\s*(?:```|~~~)")
-_ASKED = re.compile(r"\d[^\n]*?(?:[=≈]|\b(?:is|equals?|equal|get|gives?|giving|makes?|making|leaves|leaving|total)\b)")
+_HAS_DIGIT = re.compile(r"[\d½⅓⅔¼¾⅕⅛]")
 _GOES_ON = re.compile(r"\s*[&$]?\s*[=≈]")
 _BULLET = re.compile(r"\s*(?:(?:[-*+•–]|\(?\d{1,2}[.)]|#+)\s+)+")
 _TEXT = re.compile(r"\\(?:text|mathrm|mbox|textbf|mathbf|textit|mathit|operatorname)\*?\s?\{([^{}]{0,200})\}")
@@ -64,8 +64,8 @@ def _enclose(part: str) -> str:
 
 # --------------------------------------------------------------------------------------------------------------- tokens
 _TOKEN = re.compile(
-    r"(?P<space>[ \t'\"“”’]+|\((?=\s?[A-Za-z])[^()\d=]{1,60}\))"  # quotes and asides, too
-    r"|(?P<clock>\d{1,9}:\d+)"
+    r"(?P<space>[ \t'\"“”’]+|(?<=\s)\((?=\s?[A-Za-z])[^()\d=]{1,60}\))"  # quotes and asides, too
+    r"|(?P<clock>\d{1,9}:\d+|0\d{2,9}(?![\d.]))"
     r"|(?P<mixed>\d{1,9}(?: | and )(?P<top>\d{1,3})/(?P<bottom>\d{1,3})(?![\d/]))"
     rf"|(?P<number>{NUMBER})"
     r"|(?P<equals>={1,2}(?![=>])|≈|~=)"
@@ -74,12 +74,13 @@ _TOKEN = re.compile(
     r"|a total of|that's|it's)\b)(?: a total of| only| just)?(?=:? ?-?[\d.]|:? (?:about|approximately|around|roughly) ))"
     r"|(?P<arrow>=>|->|\\(?:Right|right|Longright)arrow|\\(?:implies|to|therefore|because)\b|[→⇒►✓✔|•·…])"
     r"|(?P<per>/ ?(?!\d)[^\W\d_]+)"
-    r"|(?P<operator>//|\*\*|[-+*/]|[xX](?=\s?[-(]?[\d.])|(?:times|plus|minus|multiplied by|divided by)(?= \(?[\d.]))"
+    r"|(?P<operator>//|\*\*|[-+*/]|x(?=\s?\(?[\d.])|(?:times|plus|minus|multiplied by|divided by)(?= \(?[\d.]))"
     r"|(?P<of>of (?:(?:the|these|those|that|all|her|his|their|its|a|total) )?(?=\(?\d))"
     r"|(?P<percent>%|percent\b|per cent\b)"
     r"|(?P<open>\()|(?P<close>\))"
     r"|(?P<about>(?:about|approximately|around|roughly|nearly|almost)\b|~)"
     r"|(?P<word>\\?[^\W\d_]+(?:[-'’][^\W\d_]+)*(?:(?<=\b(?:oz|lb|hr|ft))\.|(?<=\b(?:lbs|min|hrs))\.)?|°)"
+    r"|(?P<cut>(?<=\d), (?=\d{3}(?!\d)))"
     r"|(?P<end>[.!?;:,](?!\d))"
     r"|(?P<other>.)",
     re.IGNORECASE,
@@ -87,9 +88,7 @@ _TOKEN = re.compile(
 _OPERATORS = {"x": "*", "times": "*", "multiplied by": "*", "plus": "+", "minus": "-", "divided by": "/"}
 
 # ---------------------------------------------------------------------------------------------------------------- words
-_DETERMINERS = set(
-    "a an the another about only just her his their its another additional extra more other rs usd us".split()
-)
+_DETERMINERS = set("a an the another about only just her his their its another additional extra more other rs usd us".split())
 _OPERATIONS = set(
     "half twice thrice double triple quadruple quarter third thirds fourth fourths fifth fifths times plus minus of than"
     " percent and or to from by off with times square squared dozen hundred thousand million billion".split()
@@ -105,10 +104,10 @@ _CLAUSE = set(
 """Between a number and an operator they say that the number does not belong to it."""
 _BEHIND = set(
     "of more less fewer times than percent or to remainder r dozen hundred thousand million billion k m and half quarter"
-    " am pm a.m p.m clock".split()
+    " halves thirds quarters am pm a.m p.m clock".split()
 )
 """Behind a result they say that it is no plain number."""
-_ROUNDED = re.compile(r"round|nearest|approx|about|roughly|estimat|whole|remainder|left over|leftover", re.IGNORECASE)
+_ROUNDED = re.compile(r"round|nearest|approx|about|roughly|estimat|whole|full|complete|remain|left over|leftover", re.IGNORECASE)
 _UNITS = {
     unit: dimension
     for dimension, units in {
@@ -146,9 +145,7 @@ class _Side:
         return bool(self.tokens) and (self.tokens[-1] in (")", "%") or self.tokens[-1][-1].isdigit())
 
     def has_operator(self) -> bool:
-        return any(
-            b in ("+", "-", "*", "/", "//") and (a[-1].isdigit() or a in (")", "%")) for a, b in pairwise(self.tokens)
-        )
+        return any(b in ("+", "-", "*", "/", "//") and (a[-1].isdigit() or a in (")", "%")) for a, b in pairwise(self.tokens))
 
     def get_expression(self) -> str:
         """Without parentheses that only enclose the whole."""
@@ -166,9 +163,7 @@ def read_steps(text: str, most: int) -> list[Step]:
             continue
         if not _GOES_ON.match(line):
             reader.end_chain()
-        if reader.chain or _ASKED.search(line) or _GOES_ON.match(line):
-            reader.read_line(_write_plainly(line), at)
-        elif re.search(r"\d", line):  # the next line may go on with `=`
+        if _HAS_DIGIT.search(line):
             reader.read_line(_write_plainly(line), at)
     reader.end_chain()
     return reader.steps[:most]
@@ -190,12 +185,13 @@ class _Reader:
             kind, end = token.lastgroup or "", token.end()
             if kind in ("top", "bottom"):
                 kind = "mixed"
-            glued = before == token.start() and {kind, kind_before} <= {"number", "mixed", "clock", "word", "other"}
-            self._take(kind, token, glued)
+            adjacent = before == token.start()
+            glued = adjacent and {kind, kind_before} <= {"number", "mixed", "clock", "word", "other", "close"}
+            self._take(kind, token, glued, adjacent)
             if len(self.steps) >= self.most:
                 return
 
-    def _take(self, kind: str, token: re.Match[str], glued: bool) -> None:
+    def _take(self, kind: str, token: re.Match[str], glued: bool, adjacent: bool) -> None:
         text, side = token[0], self.side
         if kind in ("number", "mixed"):
             self._take_number(f"({text.replace(' and ', '+').replace(' ', '+')})" if kind == "mixed" else text)
@@ -215,7 +211,7 @@ class _Reader:
         elif kind == "percent" and side.ends_in_operand() and not self.gap:
             side.tokens.append("%")
         elif kind == "open":
-            self._open()
+            self._open(adjacent)
         elif kind == "close":
             if side.depth and side.ends_in_operand():
                 side.words += self.gap
@@ -224,6 +220,7 @@ class _Reader:
                 side.depth -= 1
             else:
                 self.end_chain()
+                self.gap = [")"]  # an operator behind it has a left side that was not read
         elif kind == "about":
             side.about = side.about or not side.tokens
             side.doubtful = side.doubtful or bool(side.tokens)
@@ -231,7 +228,7 @@ class _Reader:
             self.end_chain()
         elif kind in ("word", "per"):
             self._take_word(text.lower().strip("/ "), glued and kind == "word")
-        elif kind in ("clock", "other", "percent"):
+        elif kind in ("clock", "other", "percent", "cut"):
             side.readable = False
             if kind == "clock":
                 self.gap.clear()
@@ -239,7 +236,7 @@ class _Reader:
     def _take_number(self, text: str) -> None:
         side = self.side
         if side.ends_in_operand() or (side.tokens and not set(self.gap) <= _DETERMINERS):
-            joined = not self.gap or bool({"and", "or", "to"} & set(self.gap)) or set(self.gap) <= set(_UNITS)
+            joined = not self.gap or self.gap[-1] in ("and", "or", "to", "in", "per", "at", "by") or set(self.gap) <= set(_UNITS)
             side.doubtful |= joined
             gap = list(self.gap)
             self.end_chain()
@@ -264,11 +261,7 @@ class _Reader:
             side.tokens.append(sign)
             around = token.string[token.start() - 1 : token.end() + 1]
             side.tight |= sign == "-" and " " not in around
-        elif (
-            sign in "+-"
-            and not self.gap
-            and (side.tokens or side.opened or token.string[token.end() : token.end() + 1].isdigit())
-        ):
+        elif sign == "-" and not self.gap and (side.tokens or side.opened or token.string[token.end() : token.end() + 1].isdigit()):
             side.tokens.append(sign)
         elif side.tokens or self.gap or not side.readable:
             self.side = _Side(opened=side.opened, readable=False)
@@ -280,19 +273,21 @@ class _Reader:
             side.readable = False
         elif glued and word in ("st", "nd", "rd", "th"):
             side.readable = False
-        elif word[0] == "\\" or (len(word) == 1 and word not in "ag" and side.tokens):
+        elif word[0] == "\\" or (len(word) == 1 and (glued or word != "a") and side.tokens):
             side.doubtful = True
             side.readable &= word[0] != "\\"
         self.gap.append(word)
         if len(self.gap) > 12:
             del self.gap[0]
 
-    def _open(self) -> None:
+    def _open(self, adjacent: bool) -> None:
         side = self.side
-        if side.ends_in_operand():
-            if not self.gap:  # 2(3 + 4)
-                side.readable = False
+        if side.ends_in_operand() and adjacent and not self.gap:  # 2(3 + 4)
+            side.tokens.append("*")
+        elif side.ends_in_operand():
+            unclear = not self.gap  # 1/2 (3 + 4)
             self.end_chain()
+            self.side.doubtful = unclear
         elif not side.tokens and self.gap and side.opened:
             side.readable = False
         if self.gap and not self.side.tokens:
@@ -340,22 +335,26 @@ def _compare(left: _Side, right: _Side, last: bool, line: str, at: int) -> Step 
     dashed = right.tokens[-1] in ("-", "/")
     if (goes_on or dashed or whole == shown) and agrees(expected, first, shown):
         return Step(expression, shown, first, expected, True, at)
-    if (whole != shown and not goes_on) or _is_doubtful(left, right, expected, first, line):
+    if (whole != shown and not goes_on) or _is_doubtful(left, right, expected, shown, line):
         return None
     return Step(expression, shown, first, expected, False, at)
 
 
-def _is_doubtful(left: _Side, right: _Side, expected: Fraction, shown: Fraction, line: str) -> bool:
+def _is_doubtful(left: _Side, right: _Side, expected: Fraction, shown: str, line: str) -> bool:
     """May something else be meant than the plain calculation?"""
-    tokens = left.tokens
+    tokens, value = left.tokens, evaluate(shown) or Fraction(0)
     added = "+" in tokens or "-" in tokens[1:]
     if left.doubtful or right.doubtful or left.about or right.about or (right.weak and (left.tight or "/" in tokens)):
         return True
-    if set(right.behind[:2]) & _BEHIND or (added and "%" in tokens) or "%" in right.tokens:
+    if set(right.behind[:1]) & _BEHIND or "half" in right.behind[:4] or (added and "%" in tokens) or "%" in right.tokens:
         return True
-    if abs(expected - shown) < 1 and _ROUNDED.search(line):
+    if ("%" in tokens and agrees(expected * 100, value, shown)) or re.search(r"/[^-+*(]*/", "".join(tokens)):
         return True
-    if len(tokens) == 3 and tokens[1] == "/" and 0 < expected < 1 <= shown:  # 1/2 = 8 eggs
+    if abs(expected - value) < 1 and _ROUNDED.search(line):
+        return True
+    if not added and abs(expected - value) <= abs(expected) / 100 and any(re.search(r"\.\d\d", t) for t in tokens):
+        return True  # 0.33 * 60 = 20: it was rounded before
+    if len(tokens) == 3 and tokens[1] == "/" and 0 < expected < 1 <= value:  # 1/2 = 8 eggs
         return True
     return _must_convert(left, right, added)
 
@@ -369,7 +368,8 @@ def _must_convert(left: _Side, right: _Side, added: bool) -> bool:
         )
         if (added and len(given | result) > 1) or (given and result - given):
             return True
-    return bool({"dozen", "dozens", "hundred", "thousand", "million", "billion", "k"} & set(left.words + left.behind))
+    cents = [bool({"cent", "cents", "¢", "pennies"} & set(words)) for words in (left.words + left.behind, right.behind[:1])]
+    return cents[0] != cents[1] or bool({"dozen", "dozens", "hundred", "thousand", "million", "billion", "k"} & set(left.words + left.behind))
 
 
 def _trim_plural(unit: str) -> str:

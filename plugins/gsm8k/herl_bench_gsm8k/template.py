@@ -94,7 +94,7 @@ CHAT_GUIDANCE = (
 
 CHAT_REQUEST = """\
 {% if draft is none %}
-An earlier solution of this problem is wrong. {{ guidance }}
+An earlier solution of this problem is not right. {{ guidance }}
 
 Solve the problem from the beginning.\
 {% elif cut %}
@@ -102,7 +102,7 @@ Up to here your solution was right. {{ guidance }}
 
 Write the whole solution, with what comes next done right.\
 {% else %}
-Your solution is wrong. {{ guidance }}
+Your solution is not right. {{ guidance }}
 
 Solve the problem again from the beginning.\
 {% endif %}

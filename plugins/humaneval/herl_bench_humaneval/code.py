@@ -148,7 +148,7 @@ def _split_unfenced(answer: str, entry: str) -> Iterator[str]:
 
 
 def _find_ends(lines: Sequence[str], begins: int) -> list[int]:
-    """Where code that begins on line `begins` may end: before a line at the margin. The last such places, last first."""
+    """Where code that begins on line `begins` may end: before a line at the margin. The last 20 places, last first."""
     ends = [i for i in range(begins + 1, len(lines)) if lines[i].strip() and not lines[i][0].isspace()]
     return ends[:-21:-1]
 

@@ -56,7 +56,7 @@ PROMPT = """\
 """
 
 # The first cause of a failure explains what follows from it; of failing tests, one that the docstring shows and one
-# that it does not are told.
+# that it does not are told (a hidden test may be the docstring's example with other blanks).
 CHAT_GUIDANCE = (
     f"""\
 {{% set own = {OWN} %}}
@@ -78,11 +78,13 @@ expected.
 
 {% endif %}
 {% endmacro %}
-{% set said = namespace(causes=[], facts=[], fix="", others=[]) %}
+{% set said = namespace(causes=[], facts=[], bare=[], fix="", others=[]) %}
 {% for verdict in unmet if verdict.text in own and verdict.text not in said.causes %}
-{% set said.causes = said.causes + [verdict.text] %}
 {% set fact = tell(verdict) | trim %}
-{% if fact not in said.facts %}{% set said.facts = said.facts + [fact] %}{% endif %}
+{% set bare = fact.replace(" ", "").replace('"', "'") %}
+{% if bare not in said.bare %}
+{% set said.causes, said.facts, said.bare = said.causes + [verdict.text], said.facts + [fact], said.bare + [bare] %}
+{% endif %}
 {% endfor %}
 {% for verdict in unmet if verdict.text in own and not said.fix %}{% set said.fix = verdict.correction %}{% endfor %}
 {% for verdict in unmet if verdict.text not in own %}
@@ -97,7 +99,7 @@ expected.
 )
 
 CHAT_REQUEST = """\
-{% if draft is none %}An earlier attempt at this function is wrong.{% else %}That is wrong.{% endif %} {{ guidance }}
+{{ "An earlier attempt at this function" if draft is none else "That" }} is not right. {{ guidance }}
 
 Write the whole function {% if draft is none %}correctly{% else %}again, in a way that is correct{% endif %}, in one \
 ```python block and nothing else.

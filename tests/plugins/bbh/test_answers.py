@@ -81,6 +81,21 @@ RIGHT = [
             "The answer is (B) as May comes first.",
             "<think>The answer is (A).</think>\nThe answer is (B).",
             "Perhaps the answer is (C)?\n</think>\nThe answer is (B).",
+            "### Answer\n(B)",
+            "**Final Answer**\n\n(B) 04/30/2021",
+            "Answer\n\n\\[\\boxed{(B)}\\]",
+            "Final Answer - B",
+            "Answer (B)",
+            "**Answer** (B) 04/30/2021",
+            "The right option is (B).",
+            "The best choice is: B",
+            "So the answer is X, where X is (B).",
+            "So the answer is X = (B).",
+            "The answer is X: B.",
+            "(A) is a day too late. So option (B) is correct.",
+            "Hence (B) 04/30/2021 is the correct answer.",
+            "Therefore, choice B is the right one.",
+            "**Option (B)** is therefore the correct option.",
         ],
     ),
     (
@@ -239,6 +254,23 @@ WRONG = [
             "The answer is A, B.",
             "The answer is 04/30/2022.",
             "The answer is option (B) or option (C).",
+            "(A) is correct. (B) is correct.",
+            "Neither (A) nor (B) is correct.",
+            "If (B) is correct, May came first.",
+            "Is option (B) correct?",
+            "Is it true that (B) is the correct answer?",
+            "I doubt whether (B) is correct.",
+            "(B) isn't correct.",
+            "(B) is incorrect.",
+            "Option (B) is not the correct answer.",
+            "(A) or (B) is correct.",
+            "(B) is the correct answer? No.",
+            "(B) is correct. The answer is (A).",
+            "The answer to this question\n(B)",
+            "### Answers to similar questions\n(B)",
+            "Answer\n(A)\n\nor (B)",
+            "My answer (B) was wrong.",
+            "The answer is XB.",
         ],
     ),
     (
@@ -365,6 +397,34 @@ def test_right_answers_however_written(example: Example, written: list[str]) -> 
     assert [response for response in written if checks.right_answer(example, response).met is not True] == []
     assert [response for response in written if checks.allowed_option(example, response).met is not True] == []  # type: ignore[union-attr]
     assert None not in [TASK.extract(example, response) for response in written]
+
+
+@pytest.mark.parametrize(
+    ("ending", "met"),
+    [
+        ("So the answer is (B).", True),
+        ("So the answer is (B) 04/30/2021.", True),
+        ("So the answer is (B). 04/30/2021.", True),
+        ("So the answer is 04/30/2021.", True),
+        ("So the answer is (B). May comes first.", False),
+        ("So the answer is (B). May comes first, says Dr. Ott.", False),
+        ("So the answer is (B)! It is.", False),
+        ("So the answer is (B).\nMay comes first.", False),
+        ("So the answer is (B)", False),
+        ("So the answer is (B). So the answer is (B).", False),
+    ],
+)
+def test_the_asked_form_ends_with_the_answer(ending: str, met: bool) -> None:
+    assert checks.answer_form(LETTER, f"Step by step. {ending}").met is met
+    assert answers.robust_match(LETTER, ending) == 1
+
+
+def test_an_option_with_full_stops_in_it_is_one_answer() -> None:
+    film = item("movie_recommendation", "Which?\nOptions:\n(A) Mr. Bean\n(B) E.T. the Extra", "(A)")
+    for ending in ("(A)", "(A) Mr. Bean", "Mr. Bean", "A) Mr. Bean"):
+        assert checks.answer_form(film, f"So the answer is {ending}.").met is True
+    assert checks.answer_form(film, "So the answer is (A) Mr. Ott.").met is False
+    assert checks.answer_form(film, "So the answer is Mr. Bean. It is funny.").met is False
 
 
 @pytest.mark.parametrize(

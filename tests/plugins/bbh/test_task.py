@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from herl_bench import Example
+from herl_bench import Example, Verdict
 from herl_bench.data.leakage import check_leakage
 from herl_bench.errors import DataError
-from herl_bench.hindsight import write_guidance, write_revision_prompt
+from herl_bench.hindsight import HINT_LEVELS, write_guidance, write_revision, write_revision_prompt
 from herl_bench.plugins import Host, load_host
 from herl_bench.rubric import judge
 
@@ -377,6 +377,25 @@ def test_guidance_names_the_first_wrong_step_only(host: Host) -> None:
     assert write_guidance(template.TEMPLATE, rubric, example, draft, verdicts, "criteria").endswith(
         "Unmet: Each step follows."
     )
+
+
+def test_a_chat_model_is_told_in_sentences_what_is_wrong(host: Host) -> None:
+    family, text, worked = WORKED[1]
+    example, rubric = item(family, text, "8"), host.get("rubric", "bbh")
+    draft = worked.replace("2 + 12 = 14", "5 * 4 = 20").replace("14 - 6 = 8", "20 - 6 = 14") + " So the answer is 14."
+    verdicts = judge([example], [draft], rubric)[0].verdicts
+    assert write_guidance(template.TEMPLATE, rubric, example, draft, verdicts, form="with_draft") == (
+        'A step does not follow from what stands before it: 2 + 3 * 4 = 5 * 4. Do "3 * 4" first.'
+        " The answer is wrong: 14 is not right."
+    )
+    for level in HINT_LEVELS:
+        for names in ([c.name for c in rubric.criteria], *([c.name] for c in rubric.criteria)):
+            unmet = [Verdict(name, False, "seen") for name in names]
+            said = write_guidance(template.TEMPLATE, rubric, example, "", unmet, level, form="without_draft")
+            assert said.endswith(".")
+            assert not any(c.text in said for c in rubric.criteria)
+    (alone,) = write_revision(template.TEMPLATE, example, "x", draft, "without_draft")
+    assert alone.text.startswith(f"{text}\n\nAn earlier answer to this question is not right. x\n\n")
 
 
 def test_the_revision_prompt_ends_as_the_prompt_does() -> None:

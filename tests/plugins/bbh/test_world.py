@@ -103,7 +103,8 @@ def test_guidance_never_gives_the_final_answer(host: Host, demonstrations: list)
     told = 0
     for d, j in zip(guided, judged, strict=True):
         for level in HINT_LEVELS:
-            words = write_guidance(template.TEMPLATE, rubric, d.example, d.draft, j.verdicts, level)
+            given = (rubric, d.example, d.draft, j.verdicts, level)
+            words = "\n".join(write_guidance(template.TEMPLATE, *given, form=f) for f in ("prompt", "with_draft"))
             told += bool(words)
             target = re.compile(rf"(?<![\w.-]){re.escape(d.example.target)}(?!\w)", re.IGNORECASE)
             if target.search(words):

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from fractions import Fraction
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from herl_bench import Example
 from herl_bench.errors import DataError
-from herl_bench.hindsight import HINT_LEVELS, write_guidance, write_revision_prompt
+from herl_bench.hindsight import HINT_LEVELS, find_first_error, write_guidance, write_revision, write_revision_prompt
 from herl_bench.plugins import Host, load_host
 from herl_bench.rubric import judge
 
@@ -308,7 +309,8 @@ def test_guidance_never_holds_the_final_answer(host: Host) -> None:
     for (example, draft), judgement in zip(pairs, judge(*map(list, zip(*pairs, strict=True)), rubric), strict=True):  # type: ignore[arg-type]
         known = numbers(example.info["question"]) | numbers(draft)
         for level in HINT_LEVELS:
-            said = write_guidance(template.TEMPLATE, rubric, example, draft, judgement.verdicts, level)
+            given = (rubric, example, draft, judgement.verdicts, level)
+            said = "\n".join(write_guidance(template.TEMPLATE, *given, form=form) for form in ("prompt", "with_draft"))
             assert Fraction(example.info["answer"]) not in numbers(said) - known, (example.id, level, said)
             seen += bool(said)
     assert seen > 1000
@@ -325,6 +327,25 @@ def test_guidance_by_hint_level(host: Host) -> None:
     assert said["reference"].endswith(
         "step 1 should be 16-3; step 2 should be 13/2; step 3 should be 6.5-1.5; the final answer is wrong."
     )
+
+
+def test_a_chat_model_is_told_in_sentences_what_is_wrong(host: Host) -> None:
+    rubric, draft = host.get("rubric", "gsm8k"), "One.\n<<16-3=12>>12, <<12/2=6>>6\n#### 6"
+    verdicts = judge([EXAMPLE], [draft], rubric)[0].verdicts
+    told = partial(write_guidance, template.TEMPLATE, rubric, EXAMPLE, draft, verdicts, form="with_draft")
+    assert told("evidence") == (
+        "A calculation is wrong: step 1: 16-3=12, should be 13. Quantities that are needed on the way to the answer are"
+        " not reached: step 1 of a right solution; step 2 of a right solution; step 3 of a right solution."
+        " The final answer is wrong."
+    )
+    assert "A right solution calculates 16-3, then 13/2, then 6.5-1.5. The final" in told("reference")
+    assert not any(c.text in told("criteria") for c in rubric.criteria)
+    assert find_first_error(rubric, verdicts) == 5
+    _, shown, request = write_revision(template.TEMPLATE, EXAMPLE, "x", draft, "cut_draft", 5)
+    assert shown.text == "One."
+    assert request.text.startswith("Up to here your solution was right. x\n")
+    thought = f"<think>\n{draft}</think>\n{draft}"
+    assert find_first_error(rubric, judge([EXAMPLE], [thought], rubric)[0].verdicts) == thought.rindex("<<16")
 
 
 def test_a_wrong_step_is_not_corrected_to_the_final_answer(host: Host) -> None:

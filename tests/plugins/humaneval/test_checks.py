@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -145,6 +146,52 @@ def test_guidance_deepens_with_the_hint_level_and_fits_into_the_body(sandbox: Sa
         assert prompt.startswith(EXAMPLE.prompt)
         (again,) = judge([EXAMPLE], [prompt[len(EXAMPLE.prompt) :] + EXAMPLE.target], RUBRIC, checks.METRICS, sandbox)
         assert again.metrics[AS_IS] == 1
+
+
+def test_a_chat_model_is_told_in_sentences_what_fails_and_what_came_of_it(sandbox: Sandbox) -> None:
+    draft, seen = "    return sum(1 for x in xs if x > n)\n", "`count([1, 2], 2)` gives 0, but 1 is expected."
+    (judgement,) = judged(sandbox, draft)
+    told = partial(write_guidance, TEMPLATE, RUBRIC, EXAMPLE, draft, judgement.verdicts, form="without_draft")
+    assert told("criteria") == (
+        "The function does not return what the examples in its docstring show."
+        " The function fails tests of it that are not shown here."
+    )
+    assert told("evidence") == f"{seen} `count([3, 3], 3)` gives 0, but 2 is expected."
+    assert told("reference") == f"{told('evidence')} Use >= where it has >."
+    assert told("reference", reference_free=True) == seen
+    (broken,) = judged(sandbox, "    return sum(1 for x in xs if\n")
+    said = write_guidance(TEMPLATE, RUBRIC, EXAMPLE, "", broken.verdicts, form="without_draft")
+    assert said.startswith("The code is not valid Python. This was seen: line ")
+    verdicts = [
+        Verdict("runs", False, "`count([])` raised KeyError: 1"),
+        Verdict("hidden_tests", False, "check(candidate): assert count([2, 3], 2) > 1 and count: got False"),
+    ]
+    assert write_guidance(TEMPLATE, RUBRIC, EXAMPLE, "", verdicts[:1], form="without_draft") == (
+        "The code raises an exception, or never ends. This was seen: `count([])` raised KeyError: 1."
+    )
+    twice = [
+        Verdict("docstring_examples", False, "count([2, 3], 2): got 0, expected 1"),
+        Verdict("hidden_tests", False, "assert count([2,3],2) == 1: got 0"),
+        Verdict("hidden_tests", False, "assert count([4], 4) == 1: got 0"),
+    ]
+    assert write_guidance(TEMPLATE, RUBRIC, EXAMPLE, "", twice, form="without_draft") == (
+        "`count([2, 3], 2)` gives 0, but 1 is expected. `count([4], 4)` gives 0, but 1 is expected."
+    )
+    assert write_guidance(TEMPLATE, RUBRIC, EXAMPLE, "", verdicts[1:], form="without_draft") == (
+        "`assert count([2, 3], 2) > 1 and count` fails: what it looks at is False."
+    )
+
+
+def test_no_criterion_stands_in_a_conversation_as_it_is() -> None:
+    """ "The hidden tests pass" would read as praise."""
+    unmet = [Verdict(c.name, False) for c in RUBRIC.criteria]
+    for one in (*([v] for v in unmet), unmet):
+        said = write_guidance(TEMPLATE, RUBRIC, EXAMPLE, "", one, form="with_draft")
+        assert said.endswith(".")
+        assert not any(criterion.text in said for criterion in RUBRIC.criteria)
+    foreign = Rubric("brief", [Criterion("brief", "Use at most 5 words.", RUBRIC.criteria[0].check)])
+    said = write_guidance(TEMPLATE, foreign, EXAMPLE, "", [Verdict("brief", False, "9 words")], form="with_draft")
+    assert said == 'It does not keep to this: "Use at most 5 words." (9 words).'
 
 
 def test_a_criterion_of_another_rubric_is_told_by_its_text_and_then_what_was_seen() -> None:

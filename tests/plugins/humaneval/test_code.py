@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from herl_bench_humaneval.code import find_fenced_blocks, find_program, find_syntax_error, write_correction
+from herl_bench_humaneval.code import (
+    find_fenced_blocks,
+    find_program,
+    find_syntax_error,
+    leave_out_trials,
+    write_correction,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -170,6 +176,101 @@ def test_a_tag_in_a_program_is_no_thought(answer: str) -> None:
     program = find_program(PROMPT, "add", answer)
     assert program.source is not None
     assert run(program.source) == 5
+
+
+TRIALS = [
+    "assert add(1, 2) == 4",
+    "print(add(1, 2, 3))",
+    "print(add(1, 2))\nprint(add([2, 4,",
+    "# Test cases\nprint(add(1,",
+    "if __name__ == '__main__':\n    print(add(*map(int, input().split())))",
+    "a = int(input())\nprint(add(a, 2))",
+    "for pair in [(1, 2), (3,)]:\n    print(add(*pair))",
+    "def main():\n    print(add(1))\n\nmain()",
+    "def test_add():\n    assert add(1, 2) == 4\n\ndef run_all():\n    test_add()\n\nrun_all()",
+    "import unittest\n\nclass TestAdd(unittest.TestCase):\n    def test(self):\n        self.assertEqual(add(1, 2), 4)\n\nunittest.main()",
+    "import doctest\ndoctest.testmod(raise_on_error=True)",
+    "with open('cases.txt') as cases:\n    print(add(*cases))",
+    "try:\n    add(1)\nfinally:\n    raise SystemExit(add(1, 2))",
+    "x = add('1', 2)",
+    "print(\n    add(\n        1,\n    )\n)",
+    "def second(a, b):\n    return add(a,",
+]
+
+
+@pytest.mark.parametrize("trial", TRIALS)
+@pytest.mark.parametrize("form", ["```python\n{}\n{}\n```\nIt adds.", "```python\n{}\n{}", "{}\n{}"])
+def test_what_only_tries_the_function_out_is_left_out(form: str, trial: str) -> None:
+    """It may be wrong, wait for a terminal, end the process, or break off."""
+    program = find_program(PROMPT, "add", form.format(FULL, trial))
+    assert program.source is not None
+    assert program.defined
+    assert run(program.source) == 5
+
+
+def test_a_body_s_trials_are_left_out_too() -> None:
+    program = find_program(PROMPT, "add", "    return a + b\n\nprint(add(1))\n\ndef half(x):\n    return x / 2\n")
+    assert program.source is not None
+    assert run(program.source) == 5
+    assert "def half" in program.source
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "add = (lambda old: lambda a, b: old(a, b) + 1)(add)",
+        "def wrap(old):\n    return lambda a, b: old(a, b) + 1\n\nadd = wrap(add)",
+        "def plus(a, b):\n    return add(a, b) + 1\n\nadd, plus = (lambda f: lambda a, b: f(a, b) + 1)(add), add",
+        "for _ in range(1):\n    add = (lambda old: lambda a, b: old(a, b) + 1)(add)",
+        "print(1); ONE = 1",
+        "import sys\nsys.setrecursionlimit(2000)",
+        "ONE: int = 1\nCASES = [(1, 2)]\n",
+        "class Tester:\n    run = staticmethod(add)",
+    ],
+)
+def test_what_the_function_is_made_of_stays(rest: str) -> None:
+    """Lines of the answer keep their numbers, and nothing else changes."""
+    source = f"{FULL}\n{rest}\n"
+    assert leave_out_trials(source, "add") == source
+    assert leave_out_trials(f"{source}print(add(1))\nX = 1\n", "add") == f"{source}\nX = 1\n"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print(add(1, 2))\n" + FULL,  # before the definition it is no trial of this function
+        f"{FULL}print(add(1, 2)); ONE = 1\n",  # shares its line
+        f"{FULL}\rprint(add(1, 2))\n",
+        "print(add(1, 2))\n",
+        "def add(:\n",
+        "",
+    ],
+)
+def test_what_is_not_sure_to_be_a_trial_stays(source: str) -> None:
+    assert leave_out_trials(source, "add") == source
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "```python\nfrom typing import List\n\ndef add(a, b):\n    total = a\n    if total >",
+        "```python\nfrom typing import List\n\ndef add(a, b):\n    return (a +",
+        '```python\nimport math\n\ndef add(a, b):\n    """ Add.\n\nof two',
+        "```python\nimport math\n\ndef helper(a):\n    return a\n\ndef add(a, b",
+    ],
+)
+def test_a_function_that_breaks_off_is_not_repaired(answer: str) -> None:
+    """Nor is what stands before it taken for the answer."""
+    program = find_program(PROMPT, "add", answer)
+    assert program.code is not None
+    assert program.source is None
+    assert program.error
+
+
+def test_trials_without_end_take_no_time() -> None:
+    many = "".join(f"def f{i}(x):\n    return f{i + 1}(x)\n" for i in range(300))
+    source = f"{FULL}{many}\ndef f300(x):\n    return add(x, x)\n" + "f0(1)\n" * 300
+    assert "f0(1)" not in leave_out_trials(source, "add")
 
 
 def test_a_number_of_thousands_of_digits_does_not_break_the_comparison() -> None:

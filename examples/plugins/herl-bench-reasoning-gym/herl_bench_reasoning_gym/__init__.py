@@ -75,8 +75,7 @@ Answer:
 {% endfor %}
 {{ ns.said | join(" ") }}""",
         request="""\
-{% if draft is none %}An earlier solution of this problem is wrong.{% else %}Your solution is wrong.{% endif %} \
-{{ guidance }}
+{{ "An earlier solution of this problem" if draft is none else "Your solution" }} is not right. {{ guidance }}
 
 Solve the problem from the beginning, one calculation a line, and end with a line "#### answer".""",
         problem="{{ example.info.question }}",

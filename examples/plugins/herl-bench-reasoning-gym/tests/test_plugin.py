@@ -11,7 +11,7 @@ import pytest
 from herl_bench_reasoning_gym import METRICS, RUBRIC, TEMPLATE, checks, families, gold, world
 
 from herl_bench import Example
-from herl_bench.hindsight import HINT_LEVELS, write_guidance, write_revision_prompt
+from herl_bench.hindsight import HINT_LEVELS, write_guidance, write_revision, write_revision_prompt
 from herl_bench.plugins import load_host
 from herl_bench.rubric import judge
 
@@ -133,5 +133,9 @@ def test_guidance_never_gives_the_answer_away(level):
         assert not checks._find_numbers(example.target) & (checks._find_numbers(words) - known), (words, example.target)
         assert words.startswith("Unmet: ")
         assert words in write_revision_prompt(TEMPLATE, example, words, None)
+        talk = write_guidance(TEMPLATE, RUBRIC, example, draft, found.verdicts, level, form="with_draft")
+        assert not checks._find_numbers(example.target) & (checks._find_numbers(talk) - known), (talk, example.target)
+        assert not any(criterion.text in talk for criterion in RUBRIC.criteria)
+        assert talk in write_revision(TEMPLATE, example, talk, draft, "with_draft")[-1].text
         guided += "should be" in words
     assert (guided > 200) == (level == "reference")

@@ -1,0 +1,28 @@
+"""Real models, where a machine has them: the environment variable HERL_BENCH_MODELS names a folder that holds each as
+a checkpoint folder or a .gguf file whose name begins with the model's, whatever its case."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+VARIABLE = "HERL_BENCH_MODELS"
+SMOLLM2 = "SmolLM2-135M-Instruct"
+
+
+def find_model(name: str, folder: Path) -> Path | None:
+    """A checkpoint folder before a .gguf file; None where the folder holds neither."""
+    named = [path for path in sorted(folder.glob("*")) if path.name.lower().startswith(name.lower())]
+    folders = [path for path in named if (path / "config.json").is_file()]
+    return next(iter([*folders, *(path for path in named if path.suffix == ".gguf")]), None)
+
+
+def require_model(name: str) -> Path:
+    """Skips the test, with the reason, where it is not there."""
+    folder = os.environ.get(VARIABLE)
+    if not folder:
+        pytest.skip(f"{VARIABLE} is not set: it names a folder with {name}")
+    found = find_model(name, Path(folder))
+    if found is None:
+        pytest.skip(f"{VARIABLE}={folder} holds no {name}, neither a checkpoint folder nor a .gguf file")
+    return found
