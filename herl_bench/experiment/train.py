@@ -205,14 +205,20 @@ def _train(host: Host, request: Request, options: _Options) -> Run:
         try_template(environment.template, environment.rubric, data.eval[:1])
         stack.enter_context(use_threads(placement.threads))
         _tell_need(size, config, placement, data, task, options.progress)
-        policy = load_policy(place, placement=placement, master=True, trust_remote_code=settings.trust_remote_code)
+        policy = load_policy(
+            place,
+            placement=placement,
+            master=True,
+            trust_remote_code=settings.trust_remote_code,
+            chat_template_kwargs=settings.chat_template_kwargs,
+        )
         policy.name = settings.model
         config = suit_to_model(config, policy.chat)
         directory = options.resume
         if directory is None:
             directory = new_directory(options.output_dir, f"{task.name}-{method.name}-s{settings.seed}")
             stack.enter_context(lock_folder(directory))
-        environment = replace(environment, sandbox=sandbox)
+        environment = replace(environment, sandbox=sandbox, think=settings.think)
         run = TrainingRun(directory, settings, environment, method, config, data, policy, Budget(settings.budget))
         run.resuming = options.resume is not None
         with _restore_caller_state():
