@@ -82,9 +82,21 @@ def list_weights(model: Any, name: str = POLICY) -> dict[str, nn.Parameter]:
     return found
 
 
+def mark_adapted(model: Any) -> None:
+    """Tell transformers that peft's own wrapper put an adapter into this model."""
+    model._hf_peft_config_loaded = True
+
+
+def collect_trained(model: Any) -> dict[str, torch.Tensor]:
+    """What a checkpoint needs of a policy: its adapter's weights, or all where it has none."""
+    return dict(list_weights(model)) if has_adapters(model) else model.state_dict()
+
+
 @torch.no_grad()
-def load_weights(model: Any, weights: Mapping[str, torch.Tensor]) -> None:
-    """Into the policy's adapter, as `list_weights` named them."""
+def restore_trained(model: Any, weights: Mapping[str, torch.Tensor]) -> None:
+    if not has_adapters(model):
+        model.load_state_dict(weights)
+        return
     for name, weight in list_weights(model).items():
         weight.copy_(weights[name])
 
