@@ -22,6 +22,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import torch
@@ -52,11 +53,18 @@ def train(run: TrainingRun) -> None:
     if (state := run.load_checkpoint()) is not None:
         source.load_state_dict(state)
     if source.count_prompts() and not run.interrupted:
-        with warnings.catch_warnings():  # TRL asks transformers by a name that goes away
-            warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
+        with _ignoring_old_names():
             source.trainer.train()
         run.policy.model.eval()
         run.save_checkpoint(source.steps, source.state_dict())
+
+
+@contextmanager
+def _ignoring_old_names() -> Iterator[None]:
+    """TRL and peft ask transformers by names that go away."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
+        yield
 
 
 class StepSource:
@@ -184,15 +192,16 @@ def _open_trainer(source: StepSource) -> Any:
         lora = adapters.make_lora(rank, source.config.lora_alpha)
         round_weights(run.policy.model, run.policy.placement.torch_dtype)  # frozen, they need no more digits
         torch.manual_seed(run.seed * 1000)  # which the adapter is drawn with
-    trainer = _derive_trainer(base, source)(
-        model=run.policy.model,
-        peft_config=lora,
-        reward_funcs=source.list_rewards,
-        args=_make_arguments(run, source.config),
-        train_dataset=Dataset.from_dict({"prompt": [""]}),  # TRL wants one; `get_train_dataloader` does not read it
-        processing_class=run.policy.tokenizer,
-        callbacks=[_make_watch(source)],
-    )
+    with _ignoring_old_names():
+        trainer = _derive_trainer(base, source)(
+            model=run.policy.model,
+            peft_config=lora,
+            reward_funcs=source.list_rewards,
+            args=_make_arguments(run, source.config),
+            train_dataset=Dataset.from_dict({"prompt": [""]}),  # TRL wants one; `get_train_dataloader` does not read it
+            processing_class=run.policy.tokenizer,
+            callbacks=[_make_watch(source)],
+        )
     trainer.remove_callback(PrinterCallback)
     if lora:
         adapters.mark_adapted(run.policy.model)
