@@ -47,6 +47,7 @@ _REMARK = re.compile(
     r" by|determined|obtained|explained|supported)\b",
     re.IGNORECASE,
 )
+_BEGUN = re.compile(r"[\s(\[{<\"'*\\]*")  # nothing, or an answer that was cut off before it said anything
 _ANNOUNCED = re.compile(r"(?:as follows|the following|this|below|here)\b[*_ ]*:?[*_ ]*$", re.IGNORECASE)
 _UNDRESSED = (
     (re.compile(r"\\(?:f?box(?:ed)?|(?:text|math)[a-z]*)\s?\{(.*)\}"), r"\1"),
@@ -116,7 +117,7 @@ def find_given_answers(response: str) -> Iterator[str]:
         if lines and _ANNOUNCED.match(lines[0]):
             lines = lines[1:]
         text = "\n".join(lines).strip("\n")
-        if text and not _REMARK.match(text):
+        if _BEGUN.fullmatch(text) is None and not _REMARK.match(text):
             yield text
 
 
