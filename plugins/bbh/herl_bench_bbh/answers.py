@@ -31,7 +31,8 @@ _GIVEN = re.compile(
 # "(B) is the correct answer", "so option B is correct": read where no answer is given in other words.
 _CALLED_RIGHT = re.compile(
     r"(?P<given>\((?P<one>[A-Z])\)|\b(?:option|choice) \(?(?P<other>[A-Z])\b\)?)(?P<between>[^.!?()\n]{0,80}?)"
-    r"\bis (?:therefore |thus |hence |indeed )?(?:the )?(?:correct|right)(?: (?:answer|option|choice|one))?+\b(?![^.!\n]{0,20}\?)",
+    r"\bis (?:therefore |thus |hence |indeed )?(?:the )?(?:correct|right)(?: (?:answer|option|choice|one))?+\b"
+    r"(?![^.!\n]{0,20}\?)",
     re.IGNORECASE,
 )
 _UNSURE = re.compile(
