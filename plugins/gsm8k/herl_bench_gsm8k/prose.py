@@ -89,7 +89,9 @@ _SIGNS = ("+", "-", "*", "/", "//")
 _OPERATORS = {"x": "*", "times": "*", "multiplied by": "*", "plus": "+", "minus": "-", "divided by": "/"}
 
 # ---------------------------------------------------------------------------------------------------------------- words
-_DETERMINERS = set("a an the another about only just her his their its another additional extra more other rs usd us".split())
+_DETERMINERS = set(
+    "a an the another about only just her his their its another additional extra more other rs usd us".split()
+)
 _OPERATIONS = set(
     "half twice thrice double triple quadruple quarter third thirds fourth fourths fifth fifths times plus minus percent"
     " square squared dozen hundred thousand million billion".split()
@@ -112,7 +114,9 @@ _BEHIND = set(
 """Behind a result they say that it is no plain number."""
 _COMPARED = set("of more less fewer times than".split())
 """So do they where no sign but a word stands before it: "5 + 3 is 2 more than 6"."""
-_ROUNDED = re.compile(r"round|nearest|approx|about|roughly|estimat|whole|full|complete|remain|left over|leftover", re.IGNORECASE)
+_ROUNDED = re.compile(
+    r"round|nearest|approx|about|roughly|estimat|whole|full|complete|remain|left over|leftover", re.IGNORECASE
+)
 _UNITS = {
     unit: dimension
     for dimension, units in {
@@ -256,7 +260,9 @@ class _Reader:
             side.doubtful = joined
         if not side.tokens and self.gap:
             side.doubtful |= _may_belong(self.gap)
-            side.readable &= self.gap[-1].rstrip("s") not in _LABELS and not (side.opened and not set(self.gap) <= _DETERMINERS)
+            side.readable &= self.gap[-1].rstrip("s") not in _LABELS and not (
+                side.opened and not set(self.gap) <= _DETERMINERS
+            )
         self.gap.clear()
         if len(side.tokens) < LONGEST_SIDE:
             side.tokens += re.findall(r"[()+]|[\d/]+", text) if text[0] == "(" else [text]
@@ -273,7 +279,11 @@ class _Reader:
             side.tokens.append(sign)
             around = token.string[token.start() - 1 : token.end() + 1]
             side.tight |= sign == "-" and " " not in around
-        elif sign == "-" and not self.gap and (side.tokens or side.opened or token.string[token.end() : token.end() + 1].isdigit()):
+        elif (
+            sign == "-"
+            and not self.gap
+            and (side.tokens or side.opened or token.string[token.end() : token.end() + 1].isdigit())
+        ):
             side.tokens.append(sign)
         elif side.tokens or self.gap or not side.readable:
             self.side = _Side(opened=side.opened, readable=False)
@@ -339,40 +349,48 @@ def _compare(left: _Side, right: _Side, last: bool, line: str, at: int) -> Step 
     if expected is None or first is None or found is None or whole == expression:
         return None
     shown, goes_on = found[0], right.has_operator() and not last
-    if right.weak and right.has_operator():
-        return None
     value = evaluate(whole) if whole else None
     if value is not None and agrees(expected, value, whole if whole == shown else ""):
-        return Step(expression, whole, value, expected, True, at)
+        return Step(expression, whole, value, expected, True, at, in_prose=True)
     if (goes_on or not whole or whole == shown) and agrees(expected, first, shown):
-        return Step(expression, shown, first, expected, True, at)
+        return Step(expression, shown, first, expected, True, at, in_prose=True)
     if not goes_on and value is not None and re.fullmatch(r"-?[\d,]+ / [\d,]+", whole):
         shown, first = whole, value  # a fraction
     if whole not in (shown, "") and not goes_on or not whole and right.tokens[-1] not in ("-", "/"):
         return None
     if _is_doubtful(left, right, expected, first, line):
         return None
-    return Step(expression, whole if goes_on else shown, first, expected, False, at)
+    if goes_on and value is not None:
+        shown, first = whole, value
+    return Step(expression, shown, first, expected, False, at, in_prose=True)
 
 
 def _is_doubtful(left: _Side, right: _Side, expected: Fraction, value: Fraction, line: str) -> bool:
     """May something else be meant than the plain calculation?"""
     tokens = left.tokens
     added = "+" in tokens or "-" in tokens[1:]
-    if left.doubtful or right.doubtful or left.about or right.about or (right.weak and (left.tight or "/" in tokens)):
+    if left.doubtful or right.doubtful or left.about or right.about:
+        return True
+    if right.weak and (left.tight or "/" in tokens or right.has_operator()):
         return True
     behind = set(right.behind[:1])
     if behind & (_BEHIND | _COMPARED if right.weak else _BEHIND) or "half" in right.behind[:4]:
         return True
     if (added and "%" in tokens) or "%" in right.tokens:
         return True
-    if ("%" in tokens and any(agrees(expected * k, value, "".join(right.tokens[:1])) for k in (100, Fraction(1, 100)))) or re.search(r"/[^-+*(]*/", "".join(tokens)):
+    if (
+        "%" in tokens and any(agrees(expected * k, value, "".join(right.tokens[:1])) for k in (100, Fraction(1, 100)))
+    ) or re.search(r"/[^-+*(]*/", "".join(tokens)):
         return True
     if abs(expected - value) * 10**6 <= abs(expected):  # floating point
         return True
     if abs(expected - value) < 1 and _ROUNDED.search(line):
         return True
-    if not added and abs(expected - value) <= abs(expected) / 100 and any(re.search(r"\.\d\d", t) for t in tokens):
+    if (
+        not added
+        and abs(expected - value) <= max(abs(expected), abs(value)) / 100
+        and any(re.search(r"\.\d\d", t) for t in tokens)
+    ):
         return True  # 0.33 * 60 = 20: it was rounded before
     if len(tokens) == 3 and tokens[1] == "/" and 0 < expected < 1 <= value:  # 1/2 = 8 eggs
         return True
@@ -388,8 +406,12 @@ def _must_convert(left: _Side, right: _Side, added: bool) -> bool:
         )
         if (added and len(given | result) > 1) or (given and result - given):
             return True
-    cents = [bool({"cent", "cents", "¢", "pennies"} & set(words)) for words in (left.words + left.behind, right.behind[:1])]
-    return cents[0] != cents[1] or bool({"dozen", "dozens", "hundred", "thousand", "million", "billion", "k"} & set(left.words + left.behind))
+    cents = [
+        bool({"cent", "cents", "¢", "pennies"} & set(words)) for words in (left.words + left.behind, right.behind[:1])
+    ]
+    return cents[0] != cents[1] or bool(
+        {"dozen", "dozens", "hundred", "thousand", "million", "billion", "k"} & set(left.words + left.behind)
+    )
 
 
 def _trim_plural(unit: str) -> str:
