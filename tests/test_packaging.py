@@ -106,7 +106,9 @@ def test_dependencies_are_those_that_the_code_imports():
         for owner in owners.get(top, [top])
     }
     used = {name for name in used if not name.startswith("herl-bench")}
-    optional = {name for extra in ("plots", "ray", "gguf") for name in requirements(PROJECT["optional-dependencies"][extra])}
+    optional = {
+        name for extra in ("plots", "ray", "gguf") for name in requirements(PROJECT["optional-dependencies"][extra])
+    }
     optional |= {"ipython", "pandas"}
     assert (used | {"lm-eval"}) - optional == set(requirements(PROJECT["dependencies"]))
 
