@@ -283,3 +283,18 @@ def test_checks_and_metrics_of_anybody_see_a_response_without_its_thoughts(think
     assert found.criteria == {"a": 1.0, "b": 1.0}
     assert found.metrics == {"same,none": 1.0}
     assert judge([EXAMPLE], [response], Rubric("r", (plain,)))[0].reward == (think == "drop")  # which is the default
+
+
+def test_a_metric_of_the_whole_response_sees_its_thoughts_and_no_other_is_looked_at_twice():
+    looked = []
+
+    def observe(examples, responses, sandbox):
+        looked.append(list(responses))
+        return responses
+
+    thinking = "<think>5?</think>4"
+    whole = Metric("whole", lambda e, seen: float(seen == thinking), observe=observe, whole=True)
+    plain = Metric("plain", lambda e, seen: float(seen == "4"), observe=observe)
+    first, second = judge([EXAMPLE] * 2, [thinking, "4"], Rubric("r", ()), [whole, plain])
+    assert (first.metrics, second.metrics) == ({"whole,none": 1, "plain,none": 1}, {"whole,none": 0, "plain,none": 1})
+    assert looked == [["4", "4"], [thinking]]

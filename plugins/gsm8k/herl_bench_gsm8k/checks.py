@@ -280,6 +280,7 @@ METRICS = (
         "strict-match",
         description="lm-eval's gsm8k: the number after ####",
         id="gsm8k/strict",
+        whole=True,
     ),
     Metric(
         "exact_match",
@@ -287,6 +288,7 @@ METRICS = (
         "flexible-extract",
         description="lm-eval's gsm8k: the last number",
         id="gsm8k/flexible",
+        whole=True,
     ),
     Metric(
         "robust_match",
