@@ -64,6 +64,9 @@ class StepSource:
         self.run = run
         self.config: TRLConfig = run.config
         rollouts, group = self.config.rollouts_per_step, self.config.num_generations
+        if self.config.lora_rank:
+            train_all = f"lora_rank={self.config.lora_rank}: --method {run.method.name} trains all weights here"
+            raise UsageError(f"{train_all}: leave it out, or use ppo or herl")
         if rollouts < group:
             raise UsageError(f"rollouts_per_step={rollouts} holds no group of num_generations={group} responses")
         refuse_several(run.policy.placement)
@@ -263,6 +266,7 @@ def _make_arguments(run: TrainingRun, config: TRLConfig) -> Any:
     import trl
 
     ours = ("rollouts_per_step", "max_new_tokens", "minibatch_size", "max_kl", "truncation", "eval_steps", "save_steps")
+    ours += ("lora_rank", "lora_alpha", "merge")
     per_step = config.rollouts_per_step // config.num_generations * config.num_generations
     minibatches = _count_minibatches(per_step, config.minibatch_size)
     return (trl.GRPOConfig if isinstance(config, GRPOConfig) else trl.RLOOConfig)(
