@@ -82,8 +82,8 @@ def count_gpt3(path: Path, examples: list[Example], shown: list[str]) -> dict[st
             pairs = zip(checks.quantities(example, noted), checks.quantities(example, read), strict=True)
             for by_notes, by_prose in pairs:
                 counts[f"quantity {_say(by_notes.met)} by notes, {_say(by_prose.met)} by prose"] += 1
-        if is_correct or (wrong and not has_wrong_note):
-            shown += [f"{model} {example.id}: {s.expression}={s.result} in {solution!r}" for s in wrong]
+        if is_correct:
+            shown += [f"{model} {example.id}: {step.expression} = {step.result} in {solution!r}" for step in wrong]
     return dict(counts)
 
 

@@ -18,11 +18,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from herl_bench.answers import UNCLOSED, answer_text
+from herl_bench.answers import UNCLOSED, answer_text, show_response
 from herl_bench.errors import DataError, UnknownName, UsageError, describe_error
 from herl_bench.patterns import SECONDS, compile_pattern, search_pattern
 from herl_bench.reading import describe_invalid, parse_json, read_yaml
-from herl_bench.types import Check, Criterion, Example, Finding, Judgement, Metric, Observe, Outcome, Rubric, Verdict
+from herl_bench.types import (
+    Check,
+    Criterion,
+    Example,
+    Finding,
+    Judgement,
+    Metric,
+    Observe,
+    Outcome,
+    Rubric,
+    Think,
+    Verdict,
+)
 
 LONGEST_EVIDENCE = 500
 """Characters of a verdict's evidence, correction and part; what a check says beyond that is cut off."""
@@ -41,8 +53,11 @@ def judge(
     rubric: Rubric,
     metrics: Sequence[Metric] = (),
     sandbox: Any = None,
+    think: Think = "drop",
 ) -> list[Judgement]:
-    """One `Judgement` per (example, response), in order. A criterion's parts share its weight; see `weigh_verdicts`."""
+    """One `Judgement` per (example, response), in order. A criterion's parts share its weight; see `weigh_verdicts`.
+    think: `drop` takes the thoughts out of a response before any check or metric sees it."""
+    responses = [show_response(response, think) for response in responses]
     functions = dict.fromkeys([*(c.observe for c in rubric.criteria), *(m.observe for m in metrics)])
     observed = {f: responses if f is None else _observe(f, examples, responses, sandbox) for f in functions}
     rows = [{f: seen[i] for f, seen in observed.items()} for i in range(len(examples))]

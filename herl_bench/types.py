@@ -18,6 +18,7 @@ Split = Literal["train", "eval"]
 HintLevel = Literal["criteria", "evidence", "reference"]
 ReviseForm = Literal["prompt", "with_draft", "without_draft", "cut_draft"]
 Kind = Literal["plain", "guided", "revision"]
+Think = Literal["keep", "drop"]
 
 
 # ------------------------------------------------------------------------------------------------------------- problems
@@ -291,8 +292,8 @@ class SandboxProvider:
 @dataclass(frozen=True)
 class Environment:
     """What responses are asked for and judged by: a task with the rubric, hindsight template and metrics chosen for
-    it, and the open sandbox, None where judging runs no code. metrics: the first is the primary one. think: are thoughts
-    of a response judged too (`keep`)?"""
+    it, and the open sandbox, None where judging runs no code. metrics: the first is the primary one. think: are the
+    thoughts of a response judged too (`keep`)?"""
 
     task: Task
     rubric: Rubric

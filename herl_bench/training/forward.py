@@ -3,9 +3,9 @@ shape.
 
 Prompts are padded on the left and responses on the right, so that the response positions form one block and only they
 go through the head. Rows are sorted by length into micro-batches that are trimmed to their own longest row. Log-probs
-are those of softmax(logits / temperature), the distribution that was sampled from. A vocabulary is wide: a micro-batch of
-more response positions than `Packing.logits_chunk` is scored a chunk at a time, forward and backward, so that no more
-than one chunk × vocabulary is ever there.
+are those of softmax(logits / temperature), the distribution that was sampled from. A vocabulary is wide: a micro-batch
+of more response positions than `Packing.logits_chunk` is scored a chunk at a time, forward and backward, so that no
+more than one chunk × vocabulary is ever there.
 
 Shapes: B rows of a micro-batch, W columns (prompt and response), T columns of the response block, V vocabulary, D
 hidden width, N response positions of all rows, padding left out.

@@ -85,28 +85,33 @@ _TOKEN = re.compile(
     r"|(?P<other>.)",
     re.IGNORECASE,
 )
+_SIGNS = ("+", "-", "*", "/", "//")
 _OPERATORS = {"x": "*", "times": "*", "multiplied by": "*", "plus": "+", "minus": "-", "divided by": "/"}
 
 # ---------------------------------------------------------------------------------------------------------------- words
 _DETERMINERS = set("a an the another about only just her his their its another additional extra more other rs usd us".split())
 _OPERATIONS = set(
-    "half twice thrice double triple quadruple quarter third thirds fourth fourths fifth fifths times plus minus of than"
-    " percent and or to from by off with times square squared dozen hundred thousand million billion".split()
+    "half twice thrice double triple quadruple quarter third thirds fourth fourths fifth fifths times plus minus percent"
+    " square squared dozen hundred thousand million billion".split()
 )
 """Just before a calculation they may belong to it: "half of 10 + 3"."""
+_JOINTS = set("and or to in per at by".split())
+"""Between two numbers they say that the second does not stand alone: "3 and 5 - 2"."""
 _LABELS = set(
-    "step day week month year part case question number no option round group grade page chapter room route class level"
+    "step day week month year part case question number no option round group grade page chapter room route clas level"
     " phase stage problem item equation".split()
 )
 _CLAUSE = set(
-    "and but or so then she he they we i you it is are was were has have had if because when while since that which who".split()
+    "and but or so then she he they we i you it is are was were has have had if because when while since that which who gives give get gets to by".split()
 )
 """Between a number and an operator they say that the number does not belong to it."""
 _BEHIND = set(
-    "of more less fewer times than percent or to remainder r dozen hundred thousand million billion k m and half quarter"
-    " halves thirds quarters am pm a.m p.m clock".split()
+    "percent and or to remainder r dozen hundred thousand million billion k m half halves thirds quarters am pm a.m p.m"
+    " clock".split()
 )
 """Behind a result they say that it is no plain number."""
+_COMPARED = set("of more less fewer times than".split())
+"""So do they where no sign but a word stands before it: "5 + 3 is 2 more than 6"."""
 _ROUNDED = re.compile(r"round|nearest|approx|about|roughly|estimat|whole|full|complete|remain|left over|leftover", re.IGNORECASE)
 _UNITS = {
     unit: dimension
@@ -145,12 +150,19 @@ class _Side:
         return bool(self.tokens) and (self.tokens[-1] in (")", "%") or self.tokens[-1][-1].isdigit())
 
     def has_operator(self) -> bool:
-        return any(b in ("+", "-", "*", "/", "//") and (a[-1].isdigit() or a in (")", "%")) for a, b in pairwise(self.tokens))
+        return any(b in _SIGNS and (a[-1].isdigit() or a in (")", "%")) for a, b in pairwise(self.tokens))
 
     def get_expression(self) -> str:
-        """Without parentheses that only enclose the whole."""
-        expression = "".join(self.tokens[self.depth :] if self.tokens[: self.depth] == ["("] * self.depth else ["?"])
-        return re.sub(rf"(?<!\d)\(((?:{NUMBER})%?)\)", r"\1", expression)
+        """With blanks around operators, without parentheses around a single number."""
+        if self.tokens[: self.depth] != ["("] * self.depth:
+            return "?"
+        tokens = self.tokens[self.depth :]
+        joined = "".join(
+            f" {sign} " if sign in _SIGNS and before not in (None, "(", *_SIGNS) else sign
+            for before, sign in zip([None, *tokens], tokens, strict=False)
+        )
+        joined = re.sub(rf"(?<!\d)\(((?:{NUMBER})%?)\)", r"\1", joined)
+        return re.sub(r"\A\(([^()]*)\)\Z", r"\1", joined)
 
 
 def read_steps(text: str, most: int) -> list[Step]:
@@ -236,15 +248,15 @@ class _Reader:
     def _take_number(self, text: str) -> None:
         side = self.side
         if side.ends_in_operand() or (side.tokens and not set(self.gap) <= _DETERMINERS):
-            joined = not self.gap or self.gap[-1] in ("and", "or", "to", "in", "per", "at", "by") or set(self.gap) <= set(_UNITS)
+            joined = not self.gap or bool(set(self.gap[-2:]) & _JOINTS) or set(self.gap) <= set(_UNITS)
             side.doubtful |= joined
             gap = list(self.gap)
             self.end_chain()
             self.gap, side = gap, self.side
             side.doubtful = joined
         if not side.tokens and self.gap:
-            side.doubtful |= bool(set(self.gap[-3:]) & _OPERATIONS)
-            side.readable &= self.gap[-1] not in _LABELS and not (side.opened and not set(self.gap) <= _DETERMINERS)
+            side.doubtful |= _may_belong(self.gap)
+            side.readable &= self.gap[-1].rstrip("s") not in _LABELS and not (side.opened and not set(self.gap) <= _DETERMINERS)
         self.gap.clear()
         if len(side.tokens) < LONGEST_SIDE:
             side.tokens += re.findall(r"[()+]|[\d/]+", text) if text[0] == "(" else [text]
@@ -291,7 +303,7 @@ class _Reader:
         elif not side.tokens and self.gap and side.opened:
             side.readable = False
         if self.gap and not self.side.tokens:
-            self.side.doubtful |= bool(set(self.gap[-3:]) & _OPERATIONS)
+            self.side.doubtful |= _may_belong(self.gap)
         self.gap.clear()
         if len(self.side.tokens) < LONGEST_SIDE:
             self.side.tokens.append("(")
@@ -321,34 +333,42 @@ def _compare(left: _Side, right: _Side, last: bool, line: str, at: int) -> Step 
     """The step that two neighbours of a chain make; None where nothing can be said."""
     if not (left.readable and right.readable and left.has_operator() and left.ends_in_operand()):
         return None
-    expected = evaluate(expression := left.get_expression())
+    expression, whole = left.get_expression(), right.get_expression() if right.ends_in_operand() else ""
     found = re.match(rf"-?(?:{NUMBER})%?", "".join(right.tokens).lstrip("("))
-    if expected is None or not found:
+    expected, first = evaluate(expression), evaluate(found[0]) if found else None
+    if expected is None or first is None or found is None or whole == expression:
         return None
-    shown, whole = found[0], right.get_expression() if right.ends_in_operand() else ""
-    first, value = evaluate(shown), evaluate(whole) if whole else None
-    if first is None:
+    shown, goes_on = found[0], right.has_operator() and not last
+    if right.weak and right.has_operator():
         return None
+    value = evaluate(whole) if whole else None
     if value is not None and agrees(expected, value, whole if whole == shown else ""):
         return Step(expression, whole, value, expected, True, at)
-    goes_on = not last and right.has_operator()
-    dashed = right.tokens[-1] in ("-", "/")
-    if (goes_on or dashed or whole == shown) and agrees(expected, first, shown):
+    if (goes_on or not whole or whole == shown) and agrees(expected, first, shown):
         return Step(expression, shown, first, expected, True, at)
-    if (whole != shown and not goes_on) or _is_doubtful(left, right, expected, shown, line):
+    if not goes_on and value is not None and re.fullmatch(r"-?[\d,]+ / [\d,]+", whole):
+        shown, first = whole, value  # a fraction
+    if whole not in (shown, "") and not goes_on or not whole and right.tokens[-1] not in ("-", "/"):
         return None
-    return Step(expression, shown, first, expected, False, at)
+    if _is_doubtful(left, right, expected, first, line):
+        return None
+    return Step(expression, whole if goes_on else shown, first, expected, False, at)
 
 
-def _is_doubtful(left: _Side, right: _Side, expected: Fraction, shown: str, line: str) -> bool:
+def _is_doubtful(left: _Side, right: _Side, expected: Fraction, value: Fraction, line: str) -> bool:
     """May something else be meant than the plain calculation?"""
-    tokens, value = left.tokens, evaluate(shown) or Fraction(0)
+    tokens = left.tokens
     added = "+" in tokens or "-" in tokens[1:]
     if left.doubtful or right.doubtful or left.about or right.about or (right.weak and (left.tight or "/" in tokens)):
         return True
-    if set(right.behind[:1]) & _BEHIND or "half" in right.behind[:4] or (added and "%" in tokens) or "%" in right.tokens:
+    behind = set(right.behind[:1])
+    if behind & (_BEHIND | _COMPARED if right.weak else _BEHIND) or "half" in right.behind[:4]:
         return True
-    if ("%" in tokens and agrees(expected * 100, value, shown)) or re.search(r"/[^-+*(]*/", "".join(tokens)):
+    if (added and "%" in tokens) or "%" in right.tokens:
+        return True
+    if ("%" in tokens and any(agrees(expected * k, value, "".join(right.tokens[:1])) for k in (100, Fraction(1, 100)))) or re.search(r"/[^-+*(]*/", "".join(tokens)):
+        return True
+    if abs(expected - value) * 10**6 <= abs(expected):  # floating point
         return True
     if abs(expected - value) < 1 and _ROUNDED.search(line):
         return True
@@ -374,3 +394,8 @@ def _must_convert(left: _Side, right: _Side, added: bool) -> bool:
 
 def _trim_plural(unit: str) -> str:
     return {"feet": "foot", "inches": "inch"}.get(unit, unit.rstrip("s"))
+
+
+def _may_belong(words: list[str]) -> bool:
+    """Do the words before a calculation change what it means?"""
+    return bool(set(words[-3:]) & _OPERATIONS) or words[-1:] in (["of"], ["than"])

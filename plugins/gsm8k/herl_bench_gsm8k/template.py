@@ -80,7 +80,9 @@ CHAT_GUIDANCE = (
 {% endif %}
 {% endfor %}
 {% set seen, steps = ns.seen | select | unique | join("; "), ns.steps | unique | join(", then ") %}
-{% set ns.words = ns.words + [wrong[text] ~ (": " ~ seen if seen and not steps else "") ~ "."] %}
+{% set lead = "The final answer is missing" if seen and text == order[2] else wrong[text] %}
+{% set seen = "" if steps or seen == "no final answer" else seen %}
+{% set ns.words = ns.words + [lead ~ (": " ~ seen if seen else "") ~ "."] %}
 {% if steps %}{% set ns.words = ns.words + ["A right solution calculates " ~ steps ~ "."] %}{% endif %}
 {% endfor %}
 {% for v in unmet if v.text not in wrong %}

@@ -340,12 +340,19 @@ def test_a_chat_model_is_told_in_sentences_what_is_wrong(host: Host) -> None:
     )
     assert "A right solution calculates 16-3, then 13/2, then 6.5-1.5. The final" in told("reference")
     assert not any(c.text in told("criteria") for c in rubric.criteria)
+    unanswered = judge([EXAMPLE], ["16-3=13, so 13/2 = 6.5 and we take away one or two."], rubric)[0].verdicts
+    said = write_guidance(template.TEMPLATE, rubric, EXAMPLE, "", unanswered, form="with_draft")
+    assert (
+        'The final answer is missing. The solution does not end as it was asked to: no last line "#### number".' in said
+    )
     assert find_first_error(rubric, verdicts) == 5
     _, shown, request = write_revision(template.TEMPLATE, EXAMPLE, "x", draft, "cut_draft", 5)
     assert shown.text == "One."
     assert request.text.startswith("Up to here your solution was right. x\n")
     thought = f"<think>\n{draft}</think>\n{draft}"
-    assert find_first_error(rubric, judge([EXAMPLE], [thought], rubric)[0].verdicts) == thought.rindex("<<16")
+    kept, dropped = (judge([EXAMPLE], [thought], rubric, think=think)[0].verdicts for think in ("keep", "drop"))
+    assert find_first_error(rubric, kept) == thought.rindex("<<16")
+    assert find_first_error(rubric, dropped) == len("\nOne.\n"), "a draft is shown without its thoughts"
 
 
 def test_a_wrong_step_is_not_corrected_to_the_final_answer(host: Host) -> None:
