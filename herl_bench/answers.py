@@ -44,6 +44,15 @@ def answer_text(response: str) -> str | None:
     return None if inside else "".join([*kept, response[start:]])
 
 
+def show_response(response: str, think: str) -> str:
+    """What is judged of a response, and shown of it as a draft: all (`keep`), or what it says without its thoughts
+    (`drop`). Of one with a thought that was never closed the tag is left, by which `answer_text` tells."""
+    if think == "keep":
+        return response
+    text = answer_text(response)
+    return "<think>" if text is None else text
+
+
 # -------------------------------------------------------------------------------------------------------------- numbers
 _FRACTIONS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅛": "1/8"}
 _SIGNS = {

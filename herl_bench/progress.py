@@ -201,6 +201,12 @@ def open_run_progress(
     return (PlainProgress if wanted else RunProgress)(run, on_finish)
 
 
+def announce(text: str, wanted: Any = None) -> None:
+    """A line before there is a run to show. wanted: as of `open_run_progress`, or what opens a display of its own."""
+    if wanted or (wanted is None and (in_notebook() or is_drawable())):
+        print(text, flush=True)
+
+
 @contextmanager
 def open_bar(label: str, total: int, wanted: bool | None = None) -> Iterator[Callable[[int], None]]:
     """A bar on stderr; gives a function that moves it on. wanted: None for one in a terminal or notebook alone."""

@@ -72,7 +72,7 @@ class Settings:
         "told instead of the task's own instruction, in training and evaluation; without a chat template it stands"
         " before each prompt",
     )
-    chat_template_kwargs: dict[str, Any] | None = setting(
+    chat_template_kwargs: Mapping[str, Any] | None = setting(
         None, "variables that the model's chat template reads, such as {enable_thinking: false} with Qwen3"
     )
     think: Literal["keep", "drop"] = setting(

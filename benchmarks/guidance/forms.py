@@ -114,12 +114,6 @@ def quote_draft(example: Example, draft: str, fault: Fault) -> Prompt:
     return _append(example, f"This attempt is wrong:\n\n{draft.strip()}\n\n{fault.told} {DIFFERENT}")
 
 
-def hide_draft(example: Example, draft: str, fault: Fault) -> Prompt:
-    """A conversation, but what the model wrote is not repeated to it."""
-    hidden = "(a function that does not work)"
-    return _talk(example, hidden, f"That is wrong. {fault.told} {AGAIN}")
-
-
 def tell_of_attempt(example: Example, draft: str, fault: Fault) -> Prompt:
     words = f"An earlier attempt at this was wrong. {fault.told}\n\nWrite the function so that it is correct."
     return _append(example, words)
@@ -160,12 +154,6 @@ def extend_docstring(example: Example, draft: str, fault: Fault) -> Prompt:
     return f"{head.rstrip()}\n{added}\n    {quotes}{rest}"
 
 
-def continue_comments(example: Example, draft: str, fault: Fault) -> Prompt:
-    """What base models get, in a chat model's user turn: the draft and the words as comments in the function."""
-    drafted = "\n".join(f"    # {line}" for line in draft.strip().split("\n"))
-    return f"{example.prompt}    # Draft:\n{drafted}\n    # Unmet: {fault.told}\n"
-
-
 def _talk(example: Example, draft: str, words: str) -> Prompt:
     return (Turn("user", example.prompt), Turn("assistant", draft), Turn("user", words))
 
@@ -182,13 +170,11 @@ ALTERNATIVES: dict[str, Form] = {
     "shown_test_first": show_draft_test_first,
     "half_shown": show_half_the_draft,
     "quoted": quote_draft,
-    "hidden": hide_draft,
     "told": tell_of_attempt,
     "test": require_test,
     "tests": require_tests,
     "tests_before": put_tests_before,
     "docstring": extend_docstring,
-    "comments": continue_comments,
 }
 WORDLESS = ("plain", "again")
 """Say nothing of the fault, and so have no hint level."""

@@ -20,6 +20,8 @@ import hashlib
 import json
 import os
 import re
+import shlex
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -88,10 +90,12 @@ def find_half(example_id: str) -> str:
 # ---------------------------------------------------------------------------------------------------------------- store
 @dataclass
 class Store:
-    """Judged answers by key, in a JSONL file that only grows. A line that a kill cut short is left out."""
+    """Judged answers by key, and the commands that asked for them, in a JSONL file that only grows. A line that a kill
+    cut short is left out."""
 
     path: Path
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    commands: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.path.is_file():
@@ -99,13 +103,22 @@ class Store:
             if text and not text.endswith("\n"):
                 text = text[: text.rfind("\n") + 1]
                 self.path.write_text(text, encoding="utf-8")
-            self.rows = {row["key"]: row for row in map(json.loads, text.splitlines())}
+            lines = [json.loads(line) for line in text.splitlines()]
+            self.rows = {line["key"]: line for line in lines if "key" in line}
+            self.commands = list(dict.fromkeys(line["command"] for line in lines if "command" in line))
 
     def add(self, rows: Iterable[dict[str, Any]]) -> None:
+        self._append(rows)
+        self.rows |= {row["key"]: row for row in rows}
+
+    def add_command(self, command: str) -> None:
+        if command not in self.commands:
+            self._append([{"command": command}])
+            self.commands.append(command)
+
+    def _append(self, lines: Iterable[dict[str, Any]]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
-            for row in rows:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                self.rows[row["key"]] = row
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
 # --------------------------------------------------------------------------------------------------------------- asking
@@ -268,6 +281,7 @@ def main() -> None:
     if asked.summary:
         summarise(asked, store, lambda name, text: task.extract(known[name], text))
         return
+    store.add_command(describe_command())
     policy = load_chat_policy(asked.model, asked.device, asked.dtype)
     with open_sandbox(host, task) as sandbox:
         environment = replace(environment, sandbox=sandbox)
@@ -282,10 +296,20 @@ def main() -> None:
                     arms = keep_better_half(store, failures, arms)
 
 
+def describe_command() -> str:
+    """What was asked for, with folders by their names: a command for any machine."""
+    given, places = sys.argv[1:], {"--model": "", "--store": "", "--data": "DIR"}
+    for flag, name in places.items():
+        if flag in given:
+            place = given.index(flag) + 1
+            given[place] = name or Path(given[place]).name
+    return shlex.join(["python", "benchmarks/guidance/search.py", *given])
+
+
 def summarise(asked: argparse.Namespace, store: Store, extract: Callable[[str, str], str | None]) -> None:
     found = sum_up(store.rows, extract)
     head = {
-        "command": f"python benchmarks/guidance/search.py --model {Path(asked.model).name} --task {asked.task} …",
+        "commands": store.commands,
         "model": Path(asked.model).name,
         "task": asked.task,
         "max_new_tokens": asked.max_new_tokens,
@@ -294,7 +318,7 @@ def summarise(asked: argparse.Namespace, store: Store, extract: Callable[[str, s
     }
     write_whole(asked.summary, json.dumps({**head, "halves": found}, indent=1) + "\n")
     for half in found:
-        print(f"{half}: {json.dumps(found[half]['drafts'])}\n{write_table(found, half)}")
+        print(f"{half}: {json.dumps(found[half]['drafts'])}\n{write_table(found[half]['arms'])}")
 
 
 def load_chat_policy(place: str, device: str, dtype: str) -> Any:

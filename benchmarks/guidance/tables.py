@@ -1,5 +1,8 @@
 """Sum up a store of `search.py`: per half and arm, what revisions repair of the same failures, per failure and per
-token, with intervals, beside sampling anew at the same temperature.
+token, with intervals, beside sampling anew at the same temperature. As a script: write the tables of docs/guidance.md
+anew from `results/`.
+
+    python benchmarks/guidance/tables.py
 
 Two drafts of one problem are no independent failures, so intervals of differences come from drawing problems, not
 failures, with replacement (percentiles; Efron and Tibshirani 1993, chapter 13).
@@ -7,13 +10,18 @@ failures, with replacement (percentiles; Efron and Tibshirani 1993, chapter 13).
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from herl_bench.comparison.statistics import share_interval
 
 Row = Mapping[str, Any]
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parents[1] / "docs" / "guidance.md"
 DRAWS, LEVEL = 10_000, 0.95
 
 
@@ -146,19 +154,19 @@ COLUMNS = (
     "arm",
     "failures",
     "repaired",
-    "less sampling anew",
+    "(less sampling anew)",
     "reward",
     "better / worse",
     "copies",
     "written",
-    "repaired per 1,000 written",
+    "repaired per 1,000 written (less sampling anew)",
 )
 
 
-def write_table(found: Mapping[str, Any], half: str) -> str:
-    """As Markdown, arms in falling order of mean reward."""
+def write_table(arms: Mapping[str, Any]) -> str:
+    """As Markdown, in falling order of mean reward."""
     lines = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS)]
-    for name, arm in sorted(found[half]["arms"].items(), key=lambda item: -item[1]["reward"]):
+    for name, arm in sorted(arms.items(), key=lambda item: -item[1]["reward"]):
         low, high = arm["repaired_interval"]
         cells = [
             f"`{name}`",
@@ -169,14 +177,30 @@ def write_table(found: Mapping[str, Any], half: str) -> str:
             f"{arm['better']} / {arm['worse']}",
             f"{arm['copies']:.0%}",
             f"{arm['tokens_written']:.0f}",
-            f"{arm['repaired_per_1000_written']:.2f}",
+            f"{arm['repaired_per_1000_written']:.2f} "
+            + _write_difference(arm.get("against", {}).get("repaired_per_1000_written"), ".2f"),
         ]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        lines.append(f"| {' | '.join(str(cell).strip() for cell in cells)} |")
     return "\n".join(lines)
 
 
-def _write_difference(found: Mapping[str, Any] | None) -> str:
+def _write_difference(found: Mapping[str, Any] | None, form: str = ".1%") -> str:
     if found is None:
         return ""
     low, high = found["interval"]
-    return f"{found['difference']:+.1%} [{low:+.1%}, {high:+.1%}]"
+    return f"({found['difference']:+{form}} [{low:+{form}}, {high:+{form}}])"
+
+
+def fill_page(text: str) -> str:
+    """The page with each table between `<!-- generated: NAME HALF -->` and `<!-- end -->` made anew."""
+
+    def fill(mark: re.Match[str]) -> str:
+        name, half = mark[1].split()
+        found = json.loads((HERE / "results" / f"{name}.json").read_text(encoding="utf-8"))["halves"][half]
+        return f"<!-- generated: {mark[1]} -->\n{write_table(found['arms'])}\n<!-- end -->"
+
+    return re.sub(r"<!-- generated: (.*?) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(fill_page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -12,7 +12,7 @@ import click
 
 from herl_bench.cli import score_tables
 from herl_bench.cli.lm_eval_options import SEEDS, lm_eval_options, parse_limit, parse_seeds
-from herl_bench.cli.options import Parsed, device_option, dtype_option
+from herl_bench.cli.options import Parsed, chat_template_kwargs_option, device_option, dtype_option
 from herl_bench.cli.output import open_console, say_json
 from herl_bench.cli.trust import trust_option
 from herl_bench.plugins import Host
@@ -71,6 +71,8 @@ option = partial(click.option, show_default=True)
 @trust_option
 @score_tables.pass_at_option
 @score_tables.integrity_option
+@score_tables.think_option
+@chat_template_kwargs_option
 @option(
     "--output_path",
     "-o",

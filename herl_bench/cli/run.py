@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from herl_bench.cli.options import device_option, dtype_option
+from herl_bench.cli.options import chat_template_kwargs_option, device_option, dtype_option
 from herl_bench.cli.output import keep
 from herl_bench.cli.score_tables import integrity_option
 from herl_bench.cli.trust import trust_option
@@ -37,6 +37,7 @@ RESUMED = ("budget", "device")
     metavar="TEXT",
     help="Told instead of the task's own instruction, in training and evaluation.",
 )
+@chat_template_kwargs_option
 @click.option("--output_dir", default="runs", show_default=True, help="Folder for run directories.")
 @click.option("--config", "config_file", help="A YAML file of settings; a run's config.yaml for example.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any setting; may be repeated.")

@@ -7,7 +7,14 @@ from typing import Any
 import click
 
 from herl_bench.cli.output import say_json
-from herl_bench.cli.score_tables import as_json, integrity_option, pass_at_option, show_evaluations, warn_of_rates
+from herl_bench.cli.score_tables import (
+    as_json,
+    integrity_option,
+    pass_at_option,
+    show_evaluations,
+    think_option,
+    warn_of_rates,
+)
 from herl_bench.plugins import Host
 
 
@@ -26,6 +33,7 @@ from herl_bench.plugins import Host
 )
 @pass_at_option
 @integrity_option
+@think_option
 @click.option("--require_all", is_flag=True, help="Fail with exit code 2 where an evaluation item has no response.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes that judge. Default: one per available processor.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)

@@ -32,6 +32,11 @@ INTEGRITY_HELP = (
     "shared also takes verdicts that the program's own objects had a word in, and counts them; split refuses them."
 )
 pass_at_option = click.option("--pass_at", type=Parsed("k,…", parse_pass_at), help=PASS_AT_HELP)
+think_option = click.option(
+    "--think",
+    type=click.Choice(["keep", "drop"]),
+    help="Judge a response with or without its thoughts (<think>…</think>). Default: as its run did, else drop.",
+)
 integrity_option = click.option("--integrity", type=click.Choice(["shared", "split"]), help=INTEGRITY_HELP)
 
 

@@ -49,6 +49,7 @@ SETTINGS = {
     "save_steps": "save_every save_interval",
 }
 
+CHAT_VARIABLES = "--chat_template_kwargs '{enable_thinking: false}'"
 ONE_PASS = "there are no epochs over the data: training ends where its generated tokens are spent: --budget 200k"
 ON_DEVICE = "one device in one process: --device auto, cpu, cuda, cuda:N or mps"
 IN_PRECISION = "--dtype auto, float32 or bfloat16"
@@ -82,6 +83,7 @@ TRAINING = {
     "--set save_steps=20, in steps": "save_strategy",
     "run trains and evaluates: leave it out": "do_train",
     "--system_instruction TEXT": "system_prompt system_message",
+    CHAT_VARIABLES: "enable_thinking chat_template_args",
     "run trains by one --method; several are compared by herl-bench compare --methods ppo,herl": "methods",
     "one run has one --seed; several are compared by herl-bench compare --seeds 5": "seeds",
     "responses are drawn from the whole distribution, by --set temperature=1.0 alone": "top_p top_k",
@@ -117,6 +119,7 @@ EVALUATING = {
     "a task's folder is --data DIR": "metadata",
     "--output_path DIR": "output_dir output out save_dir",
     "--system_instruction TEXT": "system_prompt system_message",
+    CHAT_VARIABLES: "enable_thinking chat_template_args",
     "--model PATH_OR_HUB_ID": "model_name_or_path model_name pretrained",
     "--tasks NAME, and --data DIR for its files": "dataset dataset_name dataset_path data_dir",
     SERVER: "base_url api_key api_base endpoint",
@@ -262,6 +265,8 @@ def translate_model(model: str, model_args: str | None) -> tuple[str, str | None
             why = "a local model is read as it lies in its folder: leave it out"
             if name in ("trust_remote_code", "device", "dtype"):
                 why = f"it is an option of its own here: --{name}"
+            if name in ("enable_thinking", "chat_template_args"):
+                why = f"it is an option of its own here: {CHAT_VARIABLES}"
             raise UsageError(f"--model_args {name}={value}: {why}")
         return path, None
     if model.startswith("openai-"):

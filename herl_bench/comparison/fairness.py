@@ -9,6 +9,7 @@ libraries, which are ranges apart in `notes`.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,6 +46,8 @@ def _collect_facts(run: FinishedRun) -> dict[str, Any]:
         "difficulty": "the world's own" if settings.get("difficulty") is None else settings["difficulty"],
         "problems": settings.get("problems") or "all",
         "system instruction": "the task's own" if instruction is None else instruction,
+        "variables of the chat template": json.dumps(settings.get("chat_template_kwargs") or {}, sort_keys=True),
+        "thoughts": settings.get("think") or "drop",
         "integrity": settings.get("integrity") or "shared",
         "evaluation items": _digest_items(run),
         "primary metric": run.metric,

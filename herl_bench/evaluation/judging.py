@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from herl_bench.answers import show_response
 from herl_bench.errors import describe_error
 from herl_bench.policy.answerer import Answer
 from herl_bench.rubric import judge
@@ -48,7 +49,8 @@ def judge_responses(
     answers = [Answer(response) if isinstance(response, str) else response for response in responses]
     given = [i for i, answer in enumerate(answers) if not answer.error]
     texts, rubric, metrics = [answers[i].text for i in given], environment.rubric, environment.metrics
-    found = judge([examples[i] for i in given], texts, rubric, metrics, environment.sandbox) if given else []
+    sandbox, think = environment.sandbox, environment.think
+    found = judge([examples[i] for i in given], texts, rubric, metrics, sandbox, think) if given else []
     judgements = dict(zip(given, found, strict=True))
     unjudged = Judgement((), None, {metric.key: None for metric in metrics})
     rows = []
@@ -59,7 +61,7 @@ def judge_responses(
         else:
             errors = list(judgement.errors)
             try:
-                extracted = environment.task.extract(example, answer.text)
+                extracted = environment.task.extract(example, show_response(answer.text, think))
             except Exception as error:
                 errors.append(f"extract: {describe_error(error)}")
         doc_id, sample = doc_ids[i] if doc_ids else i, samples[i] if samples else 0

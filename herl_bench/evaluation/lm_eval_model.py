@@ -81,7 +81,11 @@ class PolicyLM(TemplateLM):  # type: ignore[misc]
         from jinja2 import TemplateError
 
         def render(turns: list[dict[str, str]]) -> str:
-            more = {"add_generation_prompt": add_generation_prompt, "continue_final_message": not add_generation_prompt}
+            more: dict[str, Any] = dict(self.policy.chat_template_kwargs)
+            more |= {
+                "add_generation_prompt": add_generation_prompt,
+                "continue_final_message": not add_generation_prompt,
+            }
             return str(self.tokenizer.apply_chat_template(turns, tokenize=False, **more))
 
         def either() -> tuple[str, bool]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from herl_bench.errors import HerlBenchError
 from herl_bench.evaluation.result_files import read_problems, read_summary
-from herl_bench.evaluation.tally import Problem
+from herl_bench.evaluation.tally import Problem, describe_cut
 from herl_bench.plain_text import flatten
 from herl_bench.types import Environment
 
@@ -50,4 +50,4 @@ def check_evaluation(folder: Path, environment: Environment, when: str) -> list[
     lines = describe_problems(read_problems(folder), summary["responses"], environment)
     if error := find_nothing_judged(summary, lines, when):
         raise error
-    return lines
+    return [*lines, *([describe_cut(summary["shortened"], summary["responses"])] if summary["shortened"] else [])]

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+from herl_bench.answers import show_response
 from herl_bench.conversation import Prompt, Turn
 from herl_bench.evaluation.judging import Row, judge_responses
 from herl_bench.evaluation.sampling import ask, derive_seed
@@ -179,11 +180,13 @@ class _Reviser:
     def criticise(self, batch: Sequence[Row]) -> list[Answer]:
         """One per draft; without text where there is nothing to say."""
         if self.critique == "self":
-            answers = self.ask("critique", [_ask_for_critique(row, self.model.chat) for row in batch], batch)
+            shown = [(row.example.prompt, self.show(row).strip()) for row in batch]
+            questions = [_ask_for_critique(*each, self.model.chat) for each in shown]
+            answers = self.ask("critique", questions, batch)
             return [replace(answer, text=answer.text.strip()) for answer in answers]
         environment, free = self.environment, self.critique == "reference_free"
         write = partial(write_guidance, environment.template, environment.rubric, reference_free=free, form=self.form)
-        return [Answer(write(row.example, row.response, row.judgement.verdicts)) for row in batch]
+        return [Answer(write(row.example, self.show(row), row.judgement.verdicts)) for row in batch]
 
     def write_revision(self, row: Row, words: str) -> Prompt:
         rubric, template = self.environment.rubric, self.environment.template
@@ -191,7 +194,10 @@ class _Reviser:
         if self.critique != "self":
             free = self.critique == "reference_free"
             error_at = find_first_error(rubric, row.judgement.verdicts, reference_free=free)
-        return write_revision(template, row.example, words, row.response, self.form, error_at)
+        return write_revision(template, row.example, words, self.show(row), self.form, error_at)
+
+    def show(self, row: Row) -> str:
+        return show_response(row.response, self.environment.think)
 
     def ask(self, purpose: str, prompts: Sequence[Prompt], rows: Sequence[Row]) -> list[Answer]:
         seed, place = self.settings.seed, f"{purpose}/{self.round}"
@@ -199,11 +205,10 @@ class _Reviser:
         return ask(self.model, self.settings, prompts, seeds)
 
 
-def _ask_for_critique(row: Row, chat: bool) -> Prompt:
-    prompt = row.example.prompt
+def _ask_for_critique(prompt: str, draft: str, chat: bool) -> Prompt:
     if chat:
-        return (Turn("user", prompt), Turn("assistant", row.response.strip()), Turn("user", QUESTION))
-    return ASK.format(prompt=prompt, apart="" if prompt[-1:].isspace() else " ", draft=row.response.strip())
+        return (Turn("user", prompt), Turn("assistant", draft), Turn("user", QUESTION))
+    return ASK.format(prompt=prompt, apart="" if prompt[-1:].isspace() else " ", draft=draft)
 
 
 def _describe_round(

@@ -49,6 +49,7 @@ def resolve_sampling(sampling: Sampling, model: Answerer, task: Task) -> Resolve
         num_fewshot=len(sampling.shots),
         prefix="".join([*opening, *(_show_answer(task, example) for example in sampling.shots)]),
         chat_template=template if isinstance(template, str) else None,
+        chat_template_kwargs=getattr(model, "chat_template_kwargs", None) or None,
     )
 
 

@@ -250,8 +250,16 @@ RATES = {
 
 
 def list_warnings(summary: Mapping[str, Any]) -> Iterator[str]:
-    """One sentence for each rate above 5 %, and for any error at all. `summary`: a `Summary` as a mapping."""
+    """One sentence for each rate above 5 %, for any error at all, and any prompt that was cut. `summary`: a `Summary`
+    as a mapping."""
     for name, (_, words) in RATES.items():
         rate = summary.get(name)
         if rate is not None and rate > (0 if name == "error_rate" else LOUD):
             yield f"{rate:.1%} of the responses are {words}"
+    if cut := summary.get("shortened"):
+        yield describe_cut(cut, summary["responses"])
+
+
+def describe_cut(cut: int, prompts: int) -> str:
+    """Of prompts and responses that together exceed what the model reads."""
+    return f"{cut} of {prompts} prompts were cut on the left, to leave room for an answer of max_new_tokens"

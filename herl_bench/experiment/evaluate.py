@@ -38,7 +38,7 @@ from herl_bench.policy.placement import use_threads
 from herl_bench.progress import open_bar
 from herl_bench.runs import Rows, Run, RunFiles, make_html_table, read_config
 from herl_bench.saving import write_whole
-from herl_bench.types import Environment, ReviseForm, Task
+from herl_bench.types import Environment, ReviseForm, Task, Think
 
 if TYPE_CHECKING:
     from herl_bench.data.sources import Data
@@ -130,6 +130,8 @@ def evaluate(
     seed: int | None = None,
     num_fewshot: int | None = None,
     system_instruction: str | None = None,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+    think: Think | None = None,
     refine: int = 0,
     critique: Critique = "reference_free",
     rubric: str = "",
@@ -153,6 +155,8 @@ def evaluate(
         share of them.
     n: responses per item, for pass@k; needs a temperature. pass_at: the k. temperature: 0 takes the likeliest token.
     seed: of the sampling and the few-shot examples; 0 and 1234 if left out, as lm-eval's.
+    chat_template_kwargs: variables that the chat template reads, such as {"enable_thinking": False}. think: `drop`, if
+        nothing says otherwise, judges a response without its thoughts; `keep` with them.
     refine: let the model revise its answers for so many rounds, told what `critique` says.
     rubric: another's name or file. integrity: `split` refuses verdicts that a program's own objects had a word in.
     device: `auto` (an accelerator where there is one) if left out, `cpu`, `cuda`, `cuda:N` or `mps`. dtype: of the
@@ -201,6 +205,7 @@ def carry_out(host: Host, request: Request) -> Outcome:
         device=request.device or "auto",
         dtype=request.dtype or str(run.get("dtype") or "auto"),
         trust_remote_code=request.trust_remote_code,
+        chat_template_kwargs=_choose_chat_template_kwargs(request, run),
     )
     model = models(tasks[0] if tasks else None)
     folder = RunFiles(Path(model.name)).evaluation("final") if run else None  # None: nothing is written
@@ -221,6 +226,15 @@ def carry_out(host: Host, request: Request) -> Outcome:
         results = None if folder is None else _write_results(request, model, folder, done, lm_eval, started)
     found = {name: replace(each.evaluation, results=results) for name, each in zip(own_names, done, strict=True)}
     return Outcome(model.name, found, lm_eval, results)
+
+
+def _choose_chat_template_kwargs(request: Request, run: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What is asked for wins over a run's own."""
+    own = run.get("chat_template_kwargs")
+    given = own if request.chat_template_kwargs is None else request.chat_template_kwargs
+    if not isinstance(given, (Mapping, type(None))):
+        raise UsageError(f"chat_template_kwargs={given!r}: write a mapping, such as {{enable_thinking: false}}")
+    return given
 
 
 def _find_task(host: Host, name: str) -> Task:
@@ -276,7 +290,9 @@ class _TaskEvaluation:
             trained_in = (own.get("set") or {}).get("revise_form")
             self.form = trained_in if trained_in in FORMS else "auto"
             try_template(template, rubric, self.data.eval[:1])
-        self.environment = Environment(task, rubric, template, metrics)
+        self.environment = Environment(
+            task, rubric, template, metrics, think=request.think or own.get("think") or "drop"
+        )
         self.pass_at = request.pass_at or PASS_AT
         self.integrity = request.integrity or str(own.get("integrity") or "shared")
         told = sampling.system_instruction
@@ -329,7 +345,7 @@ class _TaskEvaluation:
         model, request, environment, items = self.model, self.request, self.environment, self.data.eval
         name, keep = environment.task.name, request.keeps_samples
         together = {**vars(self.settings), "batch_size": model.batch_size}  # sampling depends on who shares a batch
-        judging = {"integrity": self.integrity, "pass_at": list(self.pass_at)}
+        judging = {"integrity": self.integrity, "pass_at": list(self.pass_at), "think": environment.think}
         mark = fingerprint(model.identity, environment, together, digest_items(items), judging)
         writer = SampleWriter(
             folder, environment, self.settings, samples=keep, resume=mark, model=model, pass_at=self.pass_at
@@ -400,6 +416,7 @@ def _write_results(
         config={
             "limit": request.limit,
             **({"integrity": request.integrity} if request.integrity else {}),
+            **({"think": request.think} if request.think else {}),
             "batch_size": request.batch_size or None,
             "fewshot_seed": request.seed[3],
             **(lm_eval.describe_config(alone=not done) if lm_eval else {}),

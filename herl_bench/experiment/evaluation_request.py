@@ -12,6 +12,7 @@ from herl_bench.errors import UsageError
 from herl_bench.evaluation.refine import Critique
 from herl_bench.evaluation.sampling import SEEDS, Sampling
 from herl_bench.experiment.lm_eval import PREFIX
+from herl_bench.types import Think
 
 if TYPE_CHECKING:
     from herl_bench.evaluation.lm_eval_run import Options
@@ -25,7 +26,8 @@ log = logging.getLogger("herl_bench")
 class Request:
     """As `herl-bench eval` takes it. tasks: names, lm-eval's as `lm_eval:NAME`; None for a run's own. limit: below 1 a
     share of the items. seed: Python's, numpy's, torch's and of the few-shot examples, as lm-eval's; our own tasks take
-    first and last. device, dtype: None for `auto`, and a run's own. say: gets lines about what goes on."""
+    first and last. device, dtype, chat_template_kwargs, think: None for a run's own, else the default. say: gets lines
+    about what goes on."""
 
     tasks: Sequence[str] | None
     model: str
@@ -48,6 +50,8 @@ class Request:
     apply_chat_template: str | None = None
     fewshot_as_multiturn: bool | None = None
     system_instruction: str | None = None
+    chat_template_kwargs: Mapping[str, Any] | None = None
+    think: Think | None = None
     gen_kwargs: Mapping[str, Any] | None = None
     samples: Mapping[str, Sequence[int]] | None = None
     use_cache: str | None = None

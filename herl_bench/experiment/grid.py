@@ -26,7 +26,19 @@ from herl_bench.sweep.cells import Cell
 GRID_KEYS = ("tasks", "methods", "arms", "seeds", "settings", "baseline")
 SHARED = frozenset(RUN_SETTINGS) - {"task", "method", "seed"}
 """Settings of every run that a grid may set."""
-EQUAL = ("budget", "model", "data", "eval_items", "difficulty", "problems", "max_new_tokens", "device", "dtype")
+EQUAL = (
+    "budget",
+    "model",
+    "data",
+    "eval_items",
+    "difficulty",
+    "problems",
+    "max_new_tokens",
+    "device",
+    "dtype",
+    "think",
+    "chat_template_kwargs",
+)
 """What arms must have the same of, and what can be told before anything runs."""
 ARMS_FORM = "write `name: {method: METHOD, setting: value}` lines"
 

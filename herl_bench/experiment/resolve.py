@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -81,11 +81,18 @@ def find_checkpoint(task: Task | None, model: str) -> str:
 
 
 def load_named_policy(
-    task: Task | None, model: str, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False
+    task: Task | None,
+    model: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> Policy:
     """The policy that `--model` names, to be evaluated. device, dtype: see `placement.choose_placement`.
 
-    trust_remote_code: run Python code that the model brings along.
+    trust_remote_code: run Python code that the model brings along. chat_template_kwargs: variables of its chat
+    template.
     """
     from herl_bench.policy.load import load_policy
     from herl_bench.policy.placement import choose_placement
@@ -93,7 +100,8 @@ def load_named_policy(
 
     place = find_checkpoint(task, model)
     placement = choose_placement(device, dtype, read_size(place, trust_remote_code).parameters)
-    policy = load_policy(place, placement=placement, trust_remote_code=trust_remote_code)
+    given: Any = {"trust_remote_code": trust_remote_code, "chat_template_kwargs": chat_template_kwargs}
+    policy = load_policy(place, placement=placement, **given)
     policy.name = model
     return policy
 
@@ -105,6 +113,7 @@ def find_answerer(
     device: str = "auto",
     dtype: str = "auto",
     trust_remote_code: bool = False,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> Callable[[Task | None], Answerer]:
     """What `--model` names, for each task: `tiny` is another policy for every task, everything else is loaded once."""
     if model == "openai":
@@ -113,7 +122,7 @@ def find_answerer(
         for name, value in (("device", device), ("dtype", dtype)):
             if value != "auto":
                 raise UsageError(f"--{name} {value} is for models that are loaded here: a server has chosen its own")
-        server = open_server(parse_model_args(model_args or ""))
+        server = open_server(parse_model_args(model_args or ""), chat_template_kwargs)
         return lambda task: server
     if model_args is not None:
         raise UsageError(f"--model_args goes with --model openai, not with {model}")
@@ -123,7 +132,7 @@ def find_answerer(
         key = task.name if task and model == "tiny" else ""
         if key not in loaded:
             where: Any = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code}
-            loaded[key] = load_named_policy(task, model, **where)
+            loaded[key] = load_named_policy(task, model, chat_template_kwargs=chat_template_kwargs, **where)
         return loaded[key]
 
     return get_answerer

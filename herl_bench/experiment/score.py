@@ -34,7 +34,7 @@ from herl_bench.plugins import Host, load_host
 from herl_bench.progress import open_bar
 from herl_bench.runs import Rows, RunFiles, read_config
 from herl_bench.saving import writing
-from herl_bench.types import Environment, Task
+from herl_bench.types import Environment, Task, Think
 
 FIRST = 5  # missing items that are named
 
@@ -52,6 +52,7 @@ class Request:
     allow_duplicates: bool = False
     pass_at: Sequence[int] | None = None
     integrity: str | None = None
+    think: Think | None = None
     sandbox: str = "default"
     require_all: bool = False
     jobs: int | None = None
@@ -74,6 +75,7 @@ def score(
     allow_duplicates: bool = False,
     pass_at: Sequence[int] | None = None,
     integrity: str | None = None,
+    think: Think | None = None,
     sandbox: str = "default",
     require_all: bool = False,
     jobs: int | None = None,
@@ -87,9 +89,10 @@ def score(
     data: where the items come from: a folder, `hub` or `synthetic`. rubric: another's name, or a YAML file.
     output_path: also write one row per response to this file. allow_duplicates: score every response to an item.
     pass_at: the k of pass@k. require_all: raise where an evaluation item has no response.
-    integrity: `split` refuses verdicts that a program's own objects had a word in. jobs: processes that judge; one per
-        available processor if left out. In a process of several threads, such as a notebook's, which is not safe to
-        fork, it is 1.
+    integrity: `split` refuses verdicts that a program's own objects had a word in. think: `drop` judges a response
+        without its thoughts, `keep` with them; if left out as its run did, else `drop`.
+    jobs: processes that judge; one per available processor if left out. In a process of several threads, such as a
+        notebook's, which is not safe to fork, it is 1.
     progress: None for a bar where one can be drawn, True or False for one or none.
 
     Raises `DataError` that names file and line, and `HerlBenchError` where no response could be judged.
@@ -126,7 +129,8 @@ def carry_out(host: Host, request: Request) -> Evaluation:
     run = _read_run_settings(Path(request.file)) if request.file != STDIN and not request.name else {}
     own_rubric = str(run.get("rubric") or "") if run.get("task") == task.name else ""
     rubric = find_rubric(host, task, request.rubric or own_rubric)
-    environment = Environment(task, rubric, NO_TEMPLATE, find_metrics(host, task))
+    think: Think = request.think or ("keep" if run.get("think") == "keep" else "drop")
+    environment = Environment(task, rubric, NO_TEMPLATE, find_metrics(host, task), think=think)
     warn_of_problems(host)
     if request.output_path and Path(request.output_path).is_dir():
         raise UsageError(f"--output_path {request.output_path} is a folder: name a file")

@@ -9,6 +9,7 @@ All that can be wrong with what was asked for is found before a folder is made. 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import shlex
@@ -29,7 +30,7 @@ from herl_bench.experiment.manifest import build_manifest, command_line, continu
 from herl_bench.experiment.resolve import find_checkpoint, find_environment, open_sandbox, warn_of_problems
 from herl_bench.locking import lock_folder
 from herl_bench.plugins import Host, load_host
-from herl_bench.progress import RunProgress, open_run_progress
+from herl_bench.progress import RunProgress, announce, open_run_progress
 from herl_bench.report.report import try_report
 from herl_bench.runs import Run, RunFiles, find_folder
 from herl_bench.saving import saving, write_whole
@@ -39,7 +40,13 @@ from herl_bench.types import Task
 
 if TYPE_CHECKING:
     from herl_bench.data.sources import Data
+    from herl_bench.policy.placement import Placement
+    from herl_bench.policy.size import ModelSize
     from herl_bench.training.training_run import TrainingRun
+
+log = logging.getLogger("herl_bench")
+CHARACTERS_PER_TOKEN = 3
+"""At least, in English and in code, with the vocabularies of published models."""
 
 Display = Callable[["TrainingRun"], RunProgress]  # opens a display of a run; see `progress.py`
 
@@ -200,20 +207,45 @@ def _train(host: Host, request: Request, options: _Options) -> Run:
         data = _open_data(task, settings)
         try_template(environment.template, environment.rubric, data.eval[:1])
         stack.enter_context(use_threads(placement.threads))
-        policy = load_policy(place, placement=placement, master=True, trust_remote_code=settings.trust_remote_code)
+        _tell_need(size, config, placement, data, task, options.progress)
+        policy = load_policy(
+            place,
+            placement=placement,
+            master=True,
+            trust_remote_code=settings.trust_remote_code,
+            chat_template_kwargs=settings.chat_template_kwargs,
+        )
         policy.name = settings.model
         config = suit_to_model(config, policy.chat)
         directory = options.resume
         if directory is None:
             directory = new_directory(options.output_dir, f"{task.name}-{method.name}-s{settings.seed}")
             stack.enter_context(lock_folder(directory))
-        environment = replace(environment, sandbox=sandbox)
+        environment = replace(environment, sandbox=sandbox, think=settings.think)
         run = TrainingRun(directory, settings, environment, method, config, data, policy, Budget(settings.budget))
         run.resuming = options.resume is not None
         with _restore_caller_state():
             _begin(host, run, options)
             _work(host, run, options.progress)
     return Run(directory)
+
+
+def _tell_need(
+    size: ModelSize, config: Any, placement: Placement, data: Data, task: Task, wanted: bool | Display | None
+) -> None:
+    """The memory that the run will need; a warning where it is more than there is."""
+    from herl_bench.evaluation.sampling import default_max_new_tokens
+    from herl_bench.policy.capacity import read_free_bytes
+    from herl_bench.training.need import advise, describe_need, estimate_need
+
+    response = getattr(config, "max_new_tokens", None) or default_max_new_tokens(task, data.source)
+    prompt = max(len(example.prompt) for example in data.eval) // CHARACTERS_PER_TOKEN
+    if getattr(config, "hindsight", False):  # a revision's prompt holds the draft too
+        prompt += response
+    need, free = estimate_need(size, config, placement, prompt, response), read_free_bytes(placement.device)
+    announce(describe_need(need, free, placement.device), wanted)
+    if advice := advise(need, free, config, placement):
+        log.warning("warning: %s", advice)
 
 
 def _open_data(task: Task, settings: Settings) -> Data:

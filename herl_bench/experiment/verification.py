@@ -15,7 +15,7 @@ from herl_bench.leaderboard.bundle import RUBRIC
 from herl_bench.leaderboard.rejudging import Referee
 from herl_bench.leaderboard.verification import SECONDS, read_claimed_settings, verify_bundle
 from herl_bench.plugins import Host
-from herl_bench.types import Environment
+from herl_bench.types import Environment, Think
 
 
 def verify_entry(
@@ -38,5 +38,6 @@ def find_referee(host: Host, bundle: Path, data: str | None = None, jobs: int | 
         items = partial(open_items, task, place, seed=settings.get("seed", 0), difficulty=settings.get("difficulty"))
     integrity = str(settings.get("integrity") or "shared")
     open_sandbox = partial(find_sandbox(host, integrity=integrity), workers=1) if task.needs_sandbox else None
-    environment = Environment(task, rubric, NO_TEMPLATE, find_metrics(host, task))
+    think: Think = "keep" if settings.get("think") == "keep" else "drop"
+    environment = Environment(task, rubric, NO_TEMPLATE, find_metrics(host, task), think=think)
     return Referee(environment, open_sandbox, items, jobs or len(os.sched_getaffinity(0)))

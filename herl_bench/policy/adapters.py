@@ -80,9 +80,10 @@ def list_weights(model: Any, name: str = POLICY) -> dict[str, nn.Parameter]:
     """The weights of one adapter, by the names of the layers that they change."""
     found = {}
     for path, weight in model.named_parameters():
-        *layer, kind, owner, last = path.split(".")
-        if kind.startswith("lora_") and owner == name:
-            found[".".join([*layer, kind, last])] = weight
+        layer, _, rest = path.partition(".lora_")  # …q_proj.lora_A.default.weight
+        kind, _, owner = rest.removesuffix(".weight").partition(".")
+        if owner == name:
+            found[f"{layer}.lora_{kind}.weight"] = weight
     return found
 
 

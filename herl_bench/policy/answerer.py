@@ -39,6 +39,7 @@ class ResolvedSampling:
     num_fewshot: int = 0
     prefix: str = ""
     chat_template: str | None = None
+    chat_template_kwargs: Mapping[str, Any] | None = None
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str:

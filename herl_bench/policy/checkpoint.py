@@ -16,7 +16,7 @@ from typing import Any
 from herl_bench.errors import UsageError
 from herl_bench.plain_text import flatten
 from herl_bench.policy.adapters import Base, find_base
-from herl_bench.policy.gguf import check_gguf, is_gguf, read_gguf_config
+from herl_bench.policy.gguf import check_gguf, is_gguf, quote_first, read_gguf_config
 from herl_bench.saving import SUMS, find_damage
 
 TOKENIZER_FILES = "tokenizer.json tokenizer.model tokenizer_config.json vocab.json vocab.txt spiece.model"
@@ -113,7 +113,8 @@ def load_config(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> A
     if checkpoint.file is not None:
         config = read_gguf_config(checkpoint.file, checkpoint.place)
     else:
-        with explain(checkpoint, "config.json cannot be used", () if checkpoint.folder else Exception):
+        remedy = "save the model's own config.json there again"
+        with explain(checkpoint, "config.json cannot be used", () if checkpoint.folder else Exception, remedy):
             config = AutoConfig.from_pretrained(checkpoint.source, trust_remote_code=trust_remote_code)
     kind, brings_code = config.model_type or "unnamed", "AutoModelForCausalLM" in (getattr(config, "auto_map", 0) or {})
     if config.is_encoder_decoder or not (type(config) in MODEL_FOR_CAUSAL_LM_MAPPING or brings_code):
@@ -141,7 +142,9 @@ def explain(
             raise UsageError(f"model {place}: {what}: {remedy}") from None
         if isinstance(error, of_hub):
             raise _explain_hub(place, error) from None
-        said = flatten(str(error) or type(error).__name__)[:200].rstrip(".: ")
+        said = quote_first(error)
+        if "ignore_mismatched_sizes" in said:
+            said = "their shapes are not those that config.json says"
         raise UsageError(f"model {place}: {what}: {said}{f': {remedy}' if remedy else ''}") from None
 
 

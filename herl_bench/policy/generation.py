@@ -40,8 +40,8 @@ LEAVE = 0.75
 
 MOST_ROWS = 256
 
-# From here on, tokens are drawn on the CPU by where a uniform number falls among the summed probabilities: for 96 rows of
-# 152k tokens `torch.multinomial` takes 0.4 s, nearly as long as a model of 0.5B parameters, the sums take a quarter.
+# From here on, tokens are drawn on the CPU by where a uniform number falls among the summed probabilities: for 96 rows
+# of 152k tokens `torch.multinomial` takes 0.4 s, nearly as long as a model of 0.5B parameters, the sums take a quarter.
 LARGE_VOCABULARY = 16_384
 
 log = logging.getLogger("herl_bench")
@@ -109,14 +109,6 @@ def generate(
         raise ValueError(f"temperature must be at least 0 and max_new_tokens at least 1, not {given}")
     prompts = fit_prompts(policy, prompt_ids, max_new_tokens)
     dropped = [len(given) - len(kept) for given, kept in zip(prompt_ids, prompts, strict=True)]
-    if any(dropped):
-        log.warning(
-            "%d of %d prompts were cut on the left: prompt and response together exceed the %s tokens that %s reads",
-            sum(map(bool, dropped)),
-            len(prompts),
-            policy.max_length,
-            policy.name,
-        )
     # Prompts of like length share a batch, for little padding; equal ones become neighbours, and are read once.
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i]))
     row_bytes = _measure_row(policy.model, max(map(len, prompts), default=1) + max_new_tokens)

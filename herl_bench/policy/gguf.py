@@ -63,10 +63,15 @@ def _read_config(file: Path, place: str, size: int, changed: int) -> Any:
             config = AutoConfig.from_pretrained(file.parent, gguf_file=file.name)
     except Exception as error:
         remedy = "fetch it again, or name the folder of the original checkpoint"
-        said = flatten(str(error) or type(error).__name__)[:200].rstrip(".: ")
-        raise UsageError(f"model {place}: transformers cannot read this GGUF file: {said}: {remedy}") from None
+        what = f"transformers cannot read this GGUF file: {quote_first(error)}"
+        raise UsageError(f"model {place}: {what}: {remedy}") from None
     config.__dict__.pop("_model_name_or_path", None)  # some file's title
     return config
+
+
+def quote_first(error: Exception) -> str:
+    """The first sentence of what an error says."""
+    return flatten(str(error) or type(error).__name__).partition(". ")[0][:200].rstrip(".: ")
 
 
 @contextmanager

@@ -86,8 +86,9 @@ def parse_model_args(text: str) -> dict[str, str]:
     return values
 
 
-def open_server(values: Mapping[str, Any]) -> Server:
-    """Raises `UsageError` for keys and values that cannot be used."""
+def open_server(values: Mapping[str, Any], chat_template_kwargs: Mapping[str, Any] | None = None) -> Server:
+    """chat_template_kwargs: sent along with each chat, as vLLM and SGLang take them. Raises `UsageError` for keys and
+    values that cannot be used."""
     config: ServerConfig = build(ServerConfig, values, dict.fromkeys(values, "--model_args "))
     for name in ("base_url", "model"):
         if not getattr(config, name):
@@ -103,7 +104,9 @@ def open_server(values: Mapping[str, Any]) -> Server:
             fault = "that variable holds more than letters, digits and signs"
             raise UsageError(f"--model_args api_key_env={config.api_key_env}: {fault}")
     _check_address(config.base_url)
-    return Server(config)
+    if chat_template_kwargs and config.api != "chat":
+        raise UsageError("chat_template_kwargs: a server applies its chat template with api=chat: leave them out")
+    return Server(config, chat_template_kwargs)
 
 
 def _check_address(base_url: str) -> None:
@@ -120,7 +123,8 @@ def _check_address(base_url: str) -> None:
 class Server:
     """See `herl_bench.policy.answerer.Answerer`."""
 
-    def __init__(self, config: ServerConfig):
+    def __init__(self, config: ServerConfig, chat_template_kwargs: Mapping[str, Any] | None = None):
+        self.chat_template_kwargs = dict(chat_template_kwargs or {})
         self.config, self.name, self.batch_size = config, config.model, max(64, 4 * config.concurrency)
         self._known: dict[str, Answer] = {}
         self._file: Path | None = None
@@ -134,7 +138,8 @@ class Server:
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"base_url": self.config.base_url, "model": self.config.model, "api": self.config.api}
+        told = {"chat_template_kwargs": self.chat_template_kwargs} if self.chat_template_kwargs else {}
+        return {"base_url": self.config.base_url, "model": self.config.model, "api": self.config.api, **told}
 
     def remember(self, file: Path) -> None:
         """Answers go into this file from now on; those that it holds are known. A torn last line is written over."""
@@ -162,6 +167,7 @@ class Server:
         temperature, stop = sampling.temperature, sampling.stop
         how: dict[str, Any] = {"model": self.config.model, "max_tokens": sampling.max_new_tokens}
         how |= {"temperature": temperature, **({"stop": list(stop)[:MOST_STOPS]} if stop else {})}
+        how |= {"chat_template_kwargs": self.chat_template_kwargs} if self.chat_template_kwargs else {}
         bodies = []
         for prompt, seed in zip(prompts, seeds, strict=True):
             messages = list_messages(prompt, sampling.instruction)

@@ -11,9 +11,11 @@ from herl_bench.policy.language_model import LanguageModel
 
 
 def check_vocabulary(policy: LanguageModel) -> None:
-    """Raises `UsageError` where the tokenizer has a token that the embedding has no row for."""
+    """Raises `UsageError` where the tokenizer has a token that the embedding has no row for. Padding and the unknown
+    token, which some tokenizers of transformers add by themselves, get one (see `ensure_padding`)."""
     rows, tokenizer = policy.model.get_input_embeddings().num_embeddings, policy.tokenizer
-    beyond = {token: i for token, i in tokenizer.get_vocab().items() if i >= rows and token != tokenizer.pad_token}
+    nameless = (tokenizer.pad_token, tokenizer.unk_token)
+    beyond = {token: i for token, i in tokenizer.get_vocab().items() if i >= rows and token not in nameless}
     if beyond:
         token, number = min(beyond.items(), key=lambda pair: pair[1])
         what = f"its tokenizer has the token {token!r} with the number {number:,}, its embedding only {rows:,} rows"
@@ -46,7 +48,8 @@ def ensure_padding(policy: LanguageModel) -> None:
         if spare:
             tokenizer.pad_token = spare[0]
         else:
-            tokenizer.add_special_tokens({"pad_token": "<pad>"})
+            fresh = next(name for name in ("<pad>", "<|pad|>", "<|padding|>") if name not in taken)
+            tokenizer.add_special_tokens({"pad_token": fresh})
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         _grow_embedding(model, len(tokenizer))
     configs: list[Any] = [model.config, model.config.get_text_config(), model.generation_config]

@@ -63,7 +63,15 @@ from herl_bench.training.revisions import (
 )
 from herl_bench.training.rollouts import Rollout, make_rows
 from herl_bench.training.sampling import judge_rollouts, sample_rollouts
-from herl_bench.training.steps import Clock, ExampleStream, afford_rollouts, log_step, open_accelerator, stop_diverged
+from herl_bench.training.steps import (
+    Clock,
+    ExampleStream,
+    afford_rollouts,
+    log_step,
+    open_accelerator,
+    restore_generator,
+    stop_diverged,
+)
 from herl_bench.training.training_run import TrainingRun
 from herl_bench.training.update import ActorCritic, compute_targets
 
@@ -207,6 +215,6 @@ class Learner:
         self.buffer.load_state_dict(state["buffer"])
         self.run.budget.load_state_dict(state["budget"])
         for name, generator in self.streams.items():
-            generator.set_state(state["generators"][name])
+            restore_generator(generator, state["generators"][name])
         version, internal, gauss = state["choosing"]  # a file gives lists where Random wants tuples
         self.choosing.setstate((version, tuple(internal), gauss))

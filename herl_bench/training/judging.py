@@ -22,7 +22,7 @@ class Judging:
 
     def __init__(self, environment: Environment):
         rubric, metrics, sandbox = environment.rubric, environment.metrics, environment.sandbox
-        self._judge = partial(judge, rubric=rubric, metrics=metrics, sandbox=sandbox)
+        self._judge = partial(judge, rubric=rubric, metrics=metrics, sandbox=sandbox, think=environment.think)
         self._begun: dict[tuple[str, str], Future[list[Judgement]]] = {}
         workers = getattr(sandbox, "workers", 1)
         self._threads = None if sandbox is None else ThreadPoolExecutor(workers, thread_name_prefix="judging")

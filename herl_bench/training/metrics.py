@@ -38,6 +38,7 @@ METRICS: Mapping[str, str] = {
     "response_tokens": "mean length of a response",
     "eos_rate": "share of responses that ended themselves",
     "truncation_rate": "share of responses cut off at max_new_tokens",
+    "prompts_cut": "prompts cut on the left to leave room for a response; absent where none was",
     "unparsed_rate": "share of plain responses in which no answer was found",
     "error_rate": "share of responses whose reward could not be computed; they train nothing",
     "reward_metric_gap": (
@@ -146,6 +147,8 @@ def describe_step(run: TrainingRun, step: int, rollouts: Sequence[Rollout], cloc
         "tokens_per_s": sum(len(r.ids) for r in rollouts) / max(1e-9, clock.total),
         "seconds": clock.seconds,
     }
+    if cut := sum(r.dropped > 0 for r in rollouts):
+        row["prompts_cut"] = cut
     if any(integrities):
         row["shared"] = integrities.count("shared")
     gaps = [r.reward - m for r in plain if r.reward is not None and (m := r.judgement.metrics.get(primary)) is not None]
@@ -163,6 +166,6 @@ def mean_metric(run: TrainingRun, rollouts: Sequence[Rollout]) -> float | None:
 
 def _is_unparsed(run: TrainingRun, rollout: Rollout) -> bool | None:
     try:
-        return run.task.extract(rollout.example, rollout.text) is None
+        return run.task.extract(rollout.example, rollout.answer) is None
     except Exception:  # a plugin's; what it says is shown where responses are evaluated
         return None

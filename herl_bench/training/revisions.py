@@ -89,7 +89,7 @@ def assign_revisions(
     """A prompt with guidance, or what `config.guidance` makes of it, for each chosen draft with something to say of."""
     guidance, form = {}, _get_form(config)
     for i in chosen:
-        example, text, verdicts = drafts[i].example, drafts[i].text, drafts[i].judgement.verdicts
+        example, text, verdicts = drafts[i].example, drafts[i].answer, drafts[i].judgement.verdicts
         if words := write_guidance(template, rubric, example, text, verdicts, config.hint_level, form=form):
             guidance[i] = words
     if config.guidance == "shuffled":
@@ -102,7 +102,7 @@ def assign_revisions(
             words = ""
         else:
             error_at = find_first_error(rubric, draft.judgement.verdicts, config.hint_level)
-            prompt = write_revision(template, draft.example, words, draft.text, form, error_at)
+            prompt = write_revision(template, draft.example, words, draft.answer, form, error_at)
         assigned.append(Assignment(draft.example, prompt, words, draft.reward, i, chosen[i], draft.group))
     return assigned
 
@@ -142,7 +142,7 @@ def place_revisions(drafts: Sequence[Rollout], revisions: Sequence[Rollout], mos
 def gather_lessons(drafts: Sequence[Rollout], revisions: Sequence[Rollout]) -> list[Hindsight]:
     """What goes into the buffer: drafts and revisions that both were decided."""
     return [
-        Hindsight(r.example.id, r.example.prompt, drafts[r.draft].text, r.guidance, r.baseline, r.text, r.reward)
+        Hindsight(r.example.id, r.example.prompt, drafts[r.draft].answer, r.guidance, r.baseline, r.answer, r.reward)
         for r in revisions
         if r.draft is not None and r.improvement is not None and r.baseline is not None and r.guidance
     ]

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from herl_bench.answers import show_response
 from herl_bench.conversation import Prompt, write_as_text
 from herl_bench.training.config import HeRLConfig
 from herl_bench.training.forward import Pair
-from herl_bench.types import Example, Judgement, Kind, Verdict
+from herl_bench.types import Example, Judgement, Kind, Think, Verdict
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Assignment:
 @dataclass(frozen=True, kw_only=True)
 class Rollout(Assignment):
     """A response to an assignment. prompt_ids: what the policy saw. plain_ids: the same example's prompt without
-    guidance. bonus: predicted or measured improvement, not yet weighted."""
+    guidance. bonus: predicted or measured improvement, not yet weighted. think: are thoughts judged too? dropped:
+    tokens of the prompt that did not fit the model."""
 
     kind: Kind
     prompt_ids: tuple[int, ...]
@@ -48,6 +50,13 @@ class Rollout(Assignment):
     temperature: float
     judgement: Judgement
     bonus: float = 0.0
+    think: Think = "drop"
+    dropped: int = 0
+
+    @property
+    def answer(self) -> str:
+        """What is judged of the text, and shown of it as a draft."""
+        return show_response(self.text, self.think)
 
     @property
     def reward(self) -> float | None:

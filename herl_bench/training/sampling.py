@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import torch
 
-from herl_bench.conversation import Prompt
+from herl_bench.evaluation.tally import describe_cut
 from herl_bench.policy.generation import fit_prompts, generate
 from herl_bench.policy.precision import autocast
 from herl_bench.training.judging import Judging
@@ -32,12 +32,14 @@ def sample_rollouts(
     if not assigned:
         return []
 
-    def encode(prompts: Sequence[Prompt]) -> list[list[int]]:
-        return fit_prompts(run.policy, run.encode(prompts), run.max_new_tokens)
-
-    prompt_ids = plain_ids = encode([a.prompt for a in assigned])
+    whole_ids = run.encode([a.prompt for a in assigned])
+    prompt_ids = plain_ids = fit_prompts(run.policy, whole_ids, run.max_new_tokens)
     if any(a.guidance for a in assigned):
-        plain_ids = encode([a.example.prompt for a in assigned])
+        plain_ids = fit_prompts(run.policy, run.encode([a.example.prompt for a in assigned]), run.max_new_tokens)
+    dropped = [len(whole) - len(kept) for whole, kept in zip(whole_ids, prompt_ids, strict=True)]
+    if any(dropped):
+        told = describe_cut(sum(map(bool, dropped)), len(dropped))
+        run.warn_once("prompts_cut", f"{told}; metrics.jsonl counts them, as prompts_cut")
     with autocast(run.policy.placement):  # as the log-probs will be scored
         completions = generate(
             run.policy,
@@ -52,7 +54,8 @@ def sample_rollouts(
     run.budget.forward_tokens += sum(len(p) + len(c.ids) for p, c in zip(prompt_ids, completions, strict=True))
     return [
         Rollout(
-            **vars(assignment),
+            # Of a prompt that was cut, what was read of it.
+            **vars(replace(assignment, prompt=run.policy.tokenizer.decode(prompt)) if lost else assignment),
             kind="guided" if kind == "plain" and assignment.guidance else kind,
             prompt_ids=tuple(prompt),
             plain_ids=tuple(plain),
@@ -61,8 +64,12 @@ def sample_rollouts(
             finish=completion.finish,
             temperature=temperature,
             judgement=Judgement((), None),
+            think=run.environment.think,
+            dropped=lost,
         )
-        for assignment, prompt, plain, completion in zip(assigned, prompt_ids, plain_ids, completions, strict=True)
+        for assignment, prompt, plain, completion, lost in zip(
+            assigned, prompt_ids, plain_ids, completions, dropped, strict=True
+        )
     ]
 
 

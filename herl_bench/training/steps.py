@@ -4,10 +4,11 @@ affords, keep time, log, and stop with a sentence where learning went wrong.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from herl_bench.errors import DivergedError, UsageError
 from herl_bench.reading import read_rows
@@ -16,6 +17,9 @@ from herl_bench.training.metrics import order_row
 from herl_bench.training.rollouts import Rollout
 from herl_bench.training.training_run import TrainingRun
 from herl_bench.types import Example
+
+if TYPE_CHECKING:
+    import torch
 
 # What is left of a budget is not worth a step that is noisier than this one's.
 FEWEST_ROLLOUTS = 8
@@ -55,6 +59,16 @@ class Clock:
     @property
     def since_start(self) -> float:
         return time.monotonic() - self.started
+
+
+def restore_generator(generator: torch.Generator, state: torch.Tensor) -> None:
+    """Go on with a random stream where it was. On another kind of device, whose states are others, it becomes one that
+    the saved state names: not what would have come, and the same each time."""
+    if state.shape == generator.get_state().shape:
+        generator.set_state(state)
+    else:
+        digest = hashlib.sha256(state.numpy().tobytes()).digest()
+        generator.manual_seed(int.from_bytes(digest[:8], "big", signed=True))
 
 
 def afford_rollouts(run: TrainingRun, steps: int) -> int:

@@ -53,6 +53,7 @@ class TrainingRun:
     on_warning: Callable[[str], None] = lambda text: log.warning("warning: %s", text)
     critics: Mapping[str, Any] = field(default_factory=dict)
     _logs: Mapping[str, Log] = field(init=False, repr=False)
+    _warned: set[str] = field(default_factory=set, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._logs = {name: Log(self.directory / name) for name in (METRICS, ROLLOUTS)}
@@ -114,6 +115,12 @@ class TrainingRun:
         return int(own) if own else default_max_new_tokens(self.task, self.data.source)
 
     # -------------------------------------------------------------------------------------------------------- the files
+    def warn_once(self, kind: str, text: str) -> None:
+        """Say what holds for many steps at its first time. kind: of what is said."""
+        if kind not in self._warned:
+            self._warned.add(kind)
+            self.on_warning(text)
+
     def log_step(self, row: Mapping[str, Any], rollouts: Sequence[Rollout]) -> None:
         self._logs[ROLLOUTS].append([r.as_json(row["step"], i) for i, r in enumerate(rollouts)])
         self._logs[METRICS].append([row])

@@ -38,7 +38,15 @@ from herl_bench.training.judging import Judging
 from herl_bench.training.metrics import describe_step
 from herl_bench.training.rollouts import Assignment, Rollout
 from herl_bench.training.sampling import judge_rollouts, sample_rollouts
-from herl_bench.training.steps import Clock, ExampleStream, afford_rollouts, log_step, open_accelerator, stop_diverged
+from herl_bench.training.steps import (
+    Clock,
+    ExampleStream,
+    afford_rollouts,
+    log_step,
+    open_accelerator,
+    restore_generator,
+    stop_diverged,
+)
 from herl_bench.training.training_run import TrainingRun
 from herl_bench.training.update import ADAM
 
@@ -162,7 +170,7 @@ class StepSource:
         adapters.restore_trained(self.run.policy.model, state["policy"])
         self.saved_optimizer = state["optimizer"]
         self.run.budget.load_state_dict(state["budget"])
-        self.sampling.set_state(state["sampling"])
+        restore_generator(self.sampling, state["sampling"])
 
 
 # ----------------------------------------------------------------------------------------------------------- TRL's side

@@ -59,7 +59,7 @@ def test_a_search_runs_and_goes_on_where_it_was_killed(study: Any, tmp_path: Pat
     def run(more: str) -> list[dict[str, Any]]:
         monkeypatch.setattr("sys.argv", ["search.py", *given.split(), *more.split()])
         study.main()
-        return [json.loads(line) for line in store.read_text().splitlines()]
+        return [json.loads(line) for line in store.read_text().splitlines() if '"key"' in line]
 
     arms = "plain@1,plain@0.7x2,told@0.7,without_draft:reference@1,with_draft:evidence:other@1"
     rows = run(f"--draft 1 --failures 2 3 --halve --arms {arms}")
@@ -68,7 +68,10 @@ def test_a_search_runs_and_goes_on_where_it_was_killed(study: Any, tmp_path: Pat
     again = run(f"--draft 1 --failures 2 3 --halve --arms {arms}")
     assert sorted(r["key"] for r in again) == sorted(r["key"] for r in rows)
     run(f"--summary {tmp_path / 'found.json'}")
-    found = json.loads((tmp_path / "found.json").read_text())["halves"]
+    summary = json.loads((tmp_path / "found.json").read_text())
+    assert len(summary["commands"]) == 1
+    assert str(tmp_path) not in summary["commands"][0]
+    found = summary["halves"]
     assert sum(half["drafts"]["answers"] for half in found.values()) == 8
     for half in found.values():
         assert half["arms"]["plain@0.7"]["best_of_two"]["failures"] == half["arms"]["plain@1"]["failures"]
@@ -88,7 +91,7 @@ def test_every_form_ends_with_the_user_and_shows_the_draft_where_it_says_so(form
     asked = {name: form(PROBLEM, "a draft\nof two lines", fault) for name, form in forms.ALTERNATIVES.items()}
     assert all(list_turns(prompt)[-1].role == "user" for prompt in asked.values())
     drafted = {name for name, prompt in asked.items() if "of two lines" in write_as_text(prompt)}
-    assert drafted == {"again", "shown", "shown_test_first", "quoted", "comments"}
+    assert drafted == {"again", "shown", "shown_test_first", "quoted"}
     assert asked["docstring"].endswith('    assert double(3) == 6\n    assert double(4) == 8\n    """\n')
 
 
@@ -98,6 +101,11 @@ def test_an_arm_is_its_name(study: Any):
     assert arm.name == "tests:reference:other@0.7"
     with pytest.raises(SystemExit, match="FORM one of"):
         study.parse_arm("shouting@1")
+
+
+def test_the_page_is_what_the_results_give(tables: Any):
+    text = tables.PAGE.read_text()
+    assert tables.fill_page(text) == text, "run python benchmarks/guidance/tables.py"
 
 
 def test_numbers_by_hand(tables: Any):

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +14,9 @@ import pytest
 import yaml
 from helpers.packages import install
 
-from herl_bench.hindsight import HINT_LEVELS, write_guidance, write_revision_prompt
+from herl_bench.hindsight import HINT_LEVELS, write_guidance, write_revision, write_revision_prompt
 from herl_bench.rubric import CHECKS, judge
-from herl_bench.types import Criterion, Example, HindsightTemplate, Rubric
+from herl_bench.types import ChatTurns, Criterion, Example, HindsightTemplate, Rubric
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -141,7 +142,7 @@ def test_a_package_brings_its_yaml_and_templates_along(cli, tmp_path):
     (package.parent / "pyproject.toml").write_text(from_readme("pyproject.toml", TEMPLATES))
     for name in ("__init__.py", "brief.yaml"):
         (package / name).write_text(from_readme(f"herl_brief/{name}", TEMPLATES))
-    for name in ("guidance.j2", "prompt.j2"):
+    for name in ("guidance.j2", "prompt.j2", "talk.j2", "request.j2"):
         (package / name).write_text(from_readme(name, TEMPLATES))
     site = install(tmp_path / "site", package.parent)
     words = [
@@ -194,3 +195,11 @@ def test_the_template_in_the_docs_says_what_they_say():
         == "How many?\n\nDraft: Four.\n\nTo do better:\n- Use at most 60 words. Seen: 72 words.\n\nAnswer again:"
     )
     assert write_revision_prompt(template, example, "x", None) == "How many?\n\nTo do better:\nx\n\nAnswer again:"
+    talking = replace(
+        template, turns=ChatTurns(from_readme("talk.j2", TEMPLATES), from_readme("request.j2", TEMPLATES))
+    )
+    told = write_guidance(talking, rubric, example, draft, judgement.verdicts, "evidence", form="without_draft")
+    (turn,) = write_revision(talking, example, told, draft, "without_draft")
+    assert f"```\n{turn.text}\n```" in TEMPLATES
+    _, _, request = write_revision(talking, example, told, draft, "cut_draft", 5)
+    assert request.text.endswith("Write the whole answer, with what comes next done right.")

@@ -36,6 +36,16 @@ def test_a_policy_that_runs_away_is_told_the_rate_to_try() -> None:
     assert find_collapse(series(kl=[0.0, 0.3]), SETTINGS) is None
 
 
+def test_a_policy_that_moves_and_gets_worse_for_it_is_told_too() -> None:
+    kl, reward = [0.0, 0.068, 0.064, 0.173], [0.45, 0.28, 0.31, 0.36]
+    said = find_collapse(series(kl=kl, reward=reward), SETTINGS)
+    assert said is not None
+    assert said.startswith(
+        "the policy is 0.17 nats per token away from where it began, and worse for it (reward 0.45, by now 0.32) in"
+        " step 4: lower learning_rate"
+    )
+
+
 def test_several_passes_over_the_rollouts_are_named_too() -> None:
     told = find_collapse(series(kl=[2.0]), {"learning_rate": 1e-5, "num_ppo_epochs": 4})
     assert told is not None
@@ -67,6 +77,12 @@ def test_entropy_that_falls_or_rises_and_stays(entropy: list[float], step: int, 
         {"kl": [0.0, 0.07, 0.18, 0.36, 0.7, 1.0]},
         # GRPO on four prompts a step, of an embedded policy: sure of most of them, and of others not
         {"entropy": [0.0205, 0.004, 0.0304, 0.0072, 0.0444, 0.0052, 0.0055, 0.027, 0.0038, 0.002, 0.0175]},
+        # HeRL on humaneval: far, and better for it; and rewards of few prompts, which jump
+        {"kl": [0.0, 0.08, 0.18, 0.36], "reward": [0.64, 0.58, 0.59, 0.71]},
+        {"kl": [0.0, 0.0, 0.0, 0.0, 0.09], "reward": [0.8, 0.2, 0.3, 0.2, 0.4]},
+        {"kl": [0.0, 0.2, 0.2, 0.2], "reward": [0.06, 0.02, 0.02, 0.01]},
+        {"kl": [0.0, 0.2, 0.2], "reward": [0.8, 0.2, 0.2]},
+        {"kl": [0.0, 0.2, 0.2, 0.2, 0.2], "reward": [None, None, 0.8, 0.2, 0.2]},
         {"entropy": [0.4, 0.03, 0.03, 0.3, 0.02]},
         {"entropy": [0.5, 0.3, 0.2, 0.1, 0.06, 0.06]},
         {"entropy": [0.02, 0.2, 0.2, 0.4, 0.5]},

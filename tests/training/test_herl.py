@@ -197,7 +197,7 @@ def test_a_chat_model_revises_in_a_conversation_and_learns_the_plain_prompt(tmp_
     for rollout in seen:
         prompt, plain = run.encode([rollout.prompt, rollout.example.prompt])
         assert (rollout.prompt_ids, rollout.plain_ids) == (tuple(prompt), tuple(plain))
-        assert rollout.temperature == 1.0
+        assert rollout.temperature == (0.7 if rollout.kind == "revision" else 1.0)
         if rollout.kind != "plain":
             turns = 3 if form == "with_draft" and rollout.kind == "revision" else 1
             assert [t.role for t in rollout.prompt] == ["user", "assistant", "user"][:turns]

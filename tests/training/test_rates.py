@@ -33,14 +33,16 @@ class WithAdapter:
     lora_rank: int = 0
     learning_rate: float = setting("auto", "of the policy", auto="policy")
     head_rate: float = setting("auto", "of a head", auto="critic")
+    temperature: float = setting("auto", "chosen elsewhere, and no rate", auto="form")
     other_rate: float = 0.5
 
 
 def test_an_adapter_is_seen_and_other_numbers_stay() -> None:
     found = resolve_rates(WithAdapter(lora_rank=8), lambda: 3_000_000_000)
     assert list_rates(found) == {"learning_rate": 1e-5, "head_rate": 1e-4}
-    assert (found.other_rate, found.lora_rank) == (0.5, 8)
+    assert (found.other_rate, found.lora_rank, found.temperature) == (0.5, 8, "auto")
     assert resolve_rates(WithAdapter(head_rate=0.1), lambda: 3_000_000_000) == WithAdapter(0, 1e-6, 0.1)
+    assert resolve_rates(WithAdapter(), lambda: None) == WithAdapter(0, 3e-4, 3e-4)
 
 
 def test_the_model_is_asked_only_where_a_rate_is_open() -> None:
@@ -54,9 +56,9 @@ def test_auto_is_the_default_and_may_be_written(tmp_path, kind) -> None:
     file.write_text("set: {learning_rate: auto}\n")
     for request in (parse_settings({}, [], str(file)), parse_settings({}, ["learning_rate=auto"], None)):
         assert build(kind, request.method, request.origin) == build(kind, {}, {}) == kind()
-    written = yaml.safe_load(yaml.safe_dump(dataclasses.asdict(resolve_rates(kind(), lambda: 1))))
-    assert build(kind, written, {}).learning_rate == 1e-5
-    assert "auto" not in written.values()
+    found = resolve_rates(kind(), lambda: 1)
+    assert build(kind, yaml.safe_load(yaml.safe_dump(dataclasses.asdict(found))), {}) == found
+    assert "auto" not in list_rates(found).values()
 
 
 @pytest.mark.parametrize("value", ["fast", "Auto", True, -1, [1], None])

@@ -17,20 +17,22 @@ from herl_bench import ChatTurns, HindsightTemplate
 
 OWN = (
     'The last line is "#### " and the number, and nothing follows it.',
-    "Every calculation <<expression=result>> is right.",
+    "Every calculation is right.",
     "The solution reaches every quantity on the way to the answer.",
     "The final answer is right.",
 )
+TAUGHT = {text: text for text in OWN} | {OWN[1]: "Every calculation <<expression=result>> is right."}
+"""The embedded policy has learnt to read these."""
 
 GUIDANCE = (
     f"""\
-{{% set own = {OWN} %}}
+{{% set own = {TAUGHT} %}}
 """
     + """\
 {% set ns = namespace(words=[], wrong=[]) %}
 {% for v in unmet %}
 {% set seen = (v.correction or v.evidence).removesuffix(", should be " ~ example.info.answer) %}
-{% set said = seen or v.text if v.text in own else v.text.rstrip(".") ~ (" (" ~ seen ~ ")" if seen else "") %}
+{% set said = seen or own[v.text] if v.text in own else v.text.rstrip(".") ~ (" (" ~ seen ~ ")" if seen else "") %}
 {% if said not in ns.words %}{% set ns.words = ns.words + [said] %}{% endif %}
 {% set ns.wrong = ns.wrong + [v.criterion] %}
 {% endfor %}
@@ -80,7 +82,9 @@ CHAT_GUIDANCE = (
 {% endif %}
 {% endfor %}
 {% set seen, steps = ns.seen | select | unique | join("; "), ns.steps | unique | join(", then ") %}
-{% set ns.words = ns.words + [wrong[text] ~ (": " ~ seen if seen and not steps else "") ~ "."] %}
+{% set lead = "The final answer is missing" if seen and text == order[2] else wrong[text] %}
+{% set seen = "" if steps or seen == "no final answer" else seen %}
+{% set ns.words = ns.words + [lead ~ (": " ~ seen if seen else "") ~ "."] %}
 {% if steps %}{% set ns.words = ns.words + ["A right solution calculates " ~ steps ~ "."] %}{% endif %}
 {% endfor %}
 {% for v in unmet if v.text not in wrong %}

@@ -5,8 +5,9 @@ What is thought is left out first. Then a policy answers a HumanEval prompt in o
 1. a continuation: `prompt + answer` is a program. That is what base models write and what lm-eval runs. It also covers
    an answer that repeats the whole function, because the second definition replaces the first.
 2. code in fences, with or without the signature; of several blocks, the last that defines the function, since an answer
-   that corrects itself gives the right one last; else an indented body before the first fence; else the first block
-   that continues the prompt.
+   that corrects itself gives the right one last; else what stands before the first fence, if it is an indented body or
+   defines the function (as where the fence was opened before the answer began); else the first block that continues
+   the prompt.
 3. a whole function without fences, with prose around it.
 4. a body whose indentation was lost, or that is followed by prose or by further code that does not parse.
 
@@ -93,9 +94,9 @@ def _split_fenced(answer: str, blocks: Sequence[str], entry: str) -> Iterator[st
         lines = block.split("\n")
         begins = next(i for i, line in enumerate(lines) if f"def {entry}" in line)
         yield from ("\n".join(lines[:end]) for end in _find_ends(lines, begins))
-    body = _FENCE.split(answer, maxsplit=1)[0].rstrip()
-    if body.strip("\n")[:1].isspace():  # the continuation of a prompt whose fence was opened before it
-        yield body + "\n"
+    ahead = _FENCE.split(answer, maxsplit=1)[0].rstrip() + "\n"  # of a fence that closes what the prompt's end opened
+    if ahead.strip("\n")[:1].isspace() or _has_definition(ahead, entry):
+        yield from _split_unfenced(ahead, entry)
     yield from [block for block in blocks if block not in defining][:MOST_BLOCKS]
 
 
@@ -120,7 +121,7 @@ def find_preamble(prompt: str, entry: str) -> str:
 
 def _complete(prompt: str, entry: str, piece: str) -> Iterator[str]:
     """The programs that `piece` may stand for, likeliest first."""
-    if re.search(rf"^(?:async\s+)?def\s+{re.escape(entry)}\b|^{re.escape(entry)}\s*=", piece, re.MULTILINE):
+    if _has_definition(piece, entry) or re.search(rf"^{re.escape(entry)}\s*=", piece, re.MULTILINE):
         yield find_preamble(prompt, entry) + piece
         yield piece  # `from __future__` must come first
         return
@@ -130,12 +131,16 @@ def _complete(prompt: str, entry: str, piece: str) -> Iterator[str]:
     yield prompt + "    " + piece.lstrip()
 
 
+def _has_definition(text: str, entry: str) -> bool:
+    return re.search(rf"^(?:async\s+)?def\s+{re.escape(entry)}\b", text, re.MULTILINE) is not None
+
+
 def _split_unfenced(answer: str, entry: str) -> Iterator[str]:
     """Pieces of `answer` that may be code, longest first: from the first line of code, without what follows the
     code."""
     lines = answer.split("\n")
     start = 0
-    if any(re.match(rf"(?:async\s+)?def\s+{re.escape(entry)}\b", line) for line in lines):
+    if _has_definition(answer, entry):
         start = next(
             i
             for i, line in enumerate(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from herl_bench_humaneval.template import OWN, TEMPLATE
 from herl_bench_humaneval.world import make_demonstrations
 
 from herl_bench import Example
-from herl_bench.hindsight import write_guidance, write_revision_prompt
+from herl_bench.hindsight import write_guidance, write_revision, write_revision_prompt
 from herl_bench.locate import rubrics_path
 from herl_bench.rubric import judge, load_rubric
 from herl_bench.sandbox import Sandbox
@@ -148,50 +149,58 @@ def test_guidance_deepens_with_the_hint_level_and_fits_into_the_body(sandbox: Sa
         assert again.metrics[AS_IS] == 1
 
 
-def test_a_chat_model_is_told_in_sentences_what_fails_and_what_came_of_it(sandbox: Sandbox) -> None:
-    draft, seen = "    return sum(1 for x in xs if x > n)\n", "`count([1, 2], 2)` gives 0, but 1 is expected."
+def test_a_chat_model_is_told_which_tests_must_pass(sandbox: Sandbox) -> None:
+    draft, shown = "    return sum(1 for x in xs if x > n)\n", "assert count([1, 2], 2) == 1"
     (judgement,) = judged(sandbox, draft)
     told = partial(write_guidance, TEMPLATE, RUBRIC, EXAMPLE, draft, judgement.verdicts, form="without_draft")
-    assert told("criteria") == (
-        "The function does not return what the examples in its docstring show."
-        " The function fails tests of it that are not shown here."
+    asked = "The function must pass this test:\nassert count([3, 3], 3) == 2"
+    assert told("criteria") == "Take care: an earlier attempt did not return what the examples in the docstring show."
+    assert told("evidence") == asked
+    both = f"The function must pass these tests:\nassert count([3, 3], 3) == 2\n{shown}"
+    assert told("reference") == f"{both}\nHint: Use >= where an earlier attempt has >."
+    assert told("reference", reference_free=True) == f"The function must pass this test:\n{shown}"
+    (turn,) = write_revision(TEMPLATE, EXAMPLE, asked, draft, "without_draft")
+    assert turn.text == f"{EXAMPLE.prompt.rstrip()}\n\n{asked}"
+    request = write_revision(TEMPLATE, EXAMPLE, asked, draft, "with_draft")[-1].text
+    assert request.startswith(f"That is not right. {asked}\n\nWrite a different function")
+
+
+def tell(*verdicts: Verdict, rubric: Rubric = RUBRIC) -> str:
+    return write_guidance(TEMPLATE, rubric, EXAMPLE, "", verdicts, form="without_draft")
+
+
+def test_a_chat_model_is_told_several_tests_each_once_or_the_first_cause() -> None:
+    hidden = partial(Verdict, "hidden_tests", False)
+    (sums, twice, other, long) = (
+        hidden("check(candidate): assert count([2, 3], 2) == 2: raised KeyError: got 1"),
+        hidden("check(candidate): assert count([2,3],2) == 2: got 0"),
+        hidden("assert count([4], 4) > 0 or not count: got False"),
+        hidden("assert count([4, …: got False"),
     )
-    assert told("evidence") == f"{seen} `count([3, 3], 3)` gives 0, but 2 is expected."
-    assert told("reference") == f"{told('evidence')} Use >= where it has >."
-    assert told("reference", reference_free=True) == seen
-    (broken,) = judged(sandbox, "    return sum(1 for x in xs if\n")
-    said = write_guidance(TEMPLATE, RUBRIC, EXAMPLE, "", broken.verdicts, form="without_draft")
-    assert said.startswith("The code is not valid Python. This was seen: line ")
-    verdicts = [
-        Verdict("runs", False, "`count([])` raised KeyError: 1"),
-        Verdict("hidden_tests", False, "check(candidate): assert count([2, 3], 2) > 1 and count: got False"),
-    ]
-    assert write_guidance(TEMPLATE, RUBRIC, EXAMPLE, "", verdicts[:1], form="without_draft") == (
-        "The code raises an exception, or never ends. This was seen: `count([])` raised KeyError: 1."
+    assert tell(sums, twice, other, long) == "The function must pass this test:\nassert count([2, 3], 2) == 2"
+    fixed = replace(sums, correction="Use >= where the draft has >.")
+    tests = "assert count([2, 3], 2) == 2\nassert count([4], 4) > 0 or not count"
+    assert tell(fixed, twice, other, long) == (
+        f"The function must pass these tests:\n{tests}\nHint: Use >= where an earlier attempt has >."
     )
-    twice = [
-        Verdict("docstring_examples", False, "count([2, 3], 2): got 0, expected 1"),
-        Verdict("hidden_tests", False, "assert count([2,3],2) == 1: got 0"),
-        Verdict("hidden_tests", False, "assert count([4], 4) == 1: got 0"),
-    ]
-    assert write_guidance(TEMPLATE, RUBRIC, EXAMPLE, "", twice, form="without_draft") == (
-        "`count([2, 3], 2)` gives 0, but 1 is expected. `count([4], 4)` gives 0, but 1 is expected."
+    assert tell(long, hidden("not reached")) == (
+        "Take care: an earlier attempt failed tests that are not shown here (assert count([4, …: got False)."
     )
-    assert write_guidance(TEMPLATE, RUBRIC, EXAMPLE, "", verdicts[1:], form="without_draft") == (
-        "`assert count([2, 3], 2) > 1 and count` fails: what it looks at is False."
-    )
+    broken = Verdict("parses", False, "line 1: unmatched ']'")
+    said = "Take care: an earlier attempt was not valid Python (line 1: unmatched ']')."
+    assert tell(broken, hidden("there is no program that parses")) == said
 
 
 def test_no_criterion_stands_in_a_conversation_as_it_is() -> None:
     """ "The hidden tests pass" would read as praise."""
     unmet = [Verdict(c.name, False) for c in RUBRIC.criteria]
     for one in (*([v] for v in unmet), unmet):
-        said = write_guidance(TEMPLATE, RUBRIC, EXAMPLE, "", one, form="with_draft")
+        said = tell(*one)
         assert said.endswith(".")
         assert not any(criterion.text in said for criterion in RUBRIC.criteria)
     foreign = Rubric("brief", [Criterion("brief", "Use at most 5 words.", RUBRIC.criteria[0].check)])
-    said = write_guidance(TEMPLATE, foreign, EXAMPLE, "", [Verdict("brief", False, "9 words")], form="with_draft")
-    assert said == 'It does not keep to this: "Use at most 5 words." (9 words).'
+    said = tell(Verdict("brief", False, "9 words"), rubric=foreign)
+    assert said == 'Take care: an earlier attempt did not keep to this: "Use at most 5 words." (9 words).'
 
 
 def test_a_criterion_of_another_rubric_is_told_by_its_text_and_then_what_was_seen() -> None:
