@@ -205,7 +205,7 @@ def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, checkpoint: Pat
 
 @KINDS
 def test_with_lora_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, checkpoint: Path, kind: Any) -> None:
-    """And with gradient checkpointing, which changes none of them; the weights stay, and the adapter is what is saved."""
+    """And with gradient checkpointing, which changes none of them; the adapter is what is saved, and alone."""
     config = kind(**SMALL, lora_rank=2)
     expected = train(make_run(tmp_path / "whole", checkpoint, config, budget=400))
 
