@@ -291,6 +291,7 @@ METRICS = (
         "strict-match",
         description="lm-eval's gsm8k: the number after ####",
         id="gsm8k/strict",
+        whole=True,
     ),
     Metric(
         "exact_match",
@@ -298,6 +299,7 @@ METRICS = (
         "flexible-extract",
         description="lm-eval's gsm8k: the last number",
         id="gsm8k/flexible",
+        whole=True,
     ),
     Metric(
         "robust_match",
