@@ -167,6 +167,7 @@ class Metric:
         such items count as wrong where higher is better, and are left out where lower is; their number stands beside.
     filter: lm-eval's filter name; the results key is `name,filter`.
     id: the host-wide name, by which a task lists the metric; `name` where left empty.
+    whole: `score` and `observe` get the whole response, thoughts included, as lm-eval's own metrics do.
     """
 
     name: str
@@ -176,6 +177,7 @@ class Metric:
     higher_is_better: bool = True
     description: str = ""
     id: str = ""
+    whole: bool = False
 
     @property
     def key(self) -> str:

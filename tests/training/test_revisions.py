@@ -188,3 +188,15 @@ def test_the_best_revision_takes_a_random_place_but_not_that_of_a_revised_draft(
         gone |= {i for i, d in enumerate(drafts) if not any(d is t for t in taught)}
     assert gone == {0, 3}
     assert place_revisions(drafts, [worse], 1, Random(0)) == drafts
+
+
+@pytest.mark.parametrize(("think", "shown"), [("drop", "9"), ("keep", "<think>7?</think>9")])
+def test_drafts_are_shown_and_kept_as_they_are_judged(think: Any, shown: str) -> None:
+    draft = replace(make_rollout("a", 0.0), text="<think>7?</think>9", think=think)
+    config = HeRLConfig(revise_form="prompt")
+    (assigned,) = assign_revisions([draft], {0: 1.0}, TOY_TEMPLATE, TOY_RUBRIC, config)
+    assert str(assigned.prompt).startswith(f"{shown}? ")
+    revision = replace(draft, kind="revision", draft=0, guidance="g", baseline=0.0)
+    (lesson,) = gather_lessons([draft], [revision])
+    assert (lesson.draft, lesson.revision) == (shown, shown)
+    assert draft.as_json(1, 0)["response"] == "<think>7?</think>9"
