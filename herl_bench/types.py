@@ -56,7 +56,8 @@ class Finding:
     met: True, False, or None where the check could not be carried out: neither met nor unmet, and never paid for.
     evidence: what was seen; may be shown to the policy. It must not contain the final answer.
     correction: the correct step in words; shown only at hint level `reference`. Never the final answer either.
-    at: where in the response that part begins, in characters: a draft may be shown up to its first error.
+    at: where in the response, as it was given to the check, that part begins, in characters; a draft may be shown up to
+        its first error.
     """
 
     met: bool | None

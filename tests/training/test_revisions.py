@@ -64,9 +64,8 @@ def test_a_revision_prompt_shows_draft_and_guidance():
 
 def test_a_chat_model_is_talked_to_and_a_base_model_goes_on_writing():
     chat, base = suit_to_model(HeRLConfig(), True), suit_to_model(HeRLConfig(), False)
-    assert (chat.revise_form, chat.revision_temperature) == ("without_draft", 1.0)
-    assert (base.revise_form, base.revision_temperature) == ("prompt", 0.7)
-    given = HeRLConfig(revise_form="with_draft", revision_temperature=0.5)
+    assert (chat.revise_form, base.revise_form) == ("without_draft", "prompt")
+    given = HeRLConfig(revise_form="with_draft")
     assert suit_to_model(given, True) == given
     assert suit_to_model(PPOConfig(), True) == PPOConfig()
     with pytest.raises(UsageError, match="revise_form=cut_draft: this model has no chat template"):
