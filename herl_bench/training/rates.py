@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 AUTO = "auto"
 Learner = Literal["policy", "critic"]
@@ -44,7 +44,8 @@ def choose_rate(learner: Learner, parameters: int | None, lora: bool) -> float:
 
 def list_rates(config: Any) -> dict[str, Any]:
     """The rates of a method's configuration by the names of their settings, `auto` where they are not chosen yet."""
-    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if "auto" in field.metadata}
+    learning = (field for field in dataclasses.fields(config) if field.metadata.get("auto") in get_args(Learner))
+    return {field.name: getattr(config, field.name) for field in learning}
 
 
 def resolve_rates(config: Any, count_parameters: Callable[[], int | None]) -> Any:
