@@ -32,7 +32,6 @@ from herl_bench.evaluation.scores import mean
 from herl_bench.policy import adapters
 from herl_bench.policy.load import Policy
 from herl_bench.policy.placement import refuse_several
-from herl_bench.policy.precision import round_weights
 from herl_bench.training.config import GRPOConfig, TRLConfig
 from herl_bench.training.judging import Judging
 from herl_bench.training.metrics import describe_step
@@ -180,6 +179,7 @@ def _open_trainer(source: StepSource) -> Any:
 
     constants.HF_HUB_DISABLE_TELEMETRY = True  # training here is nobody else's business
     import trl
+    from accelerate.utils import patch_environment
     from datasets import Dataset
     from transformers import PrinterCallback
 
@@ -198,9 +198,9 @@ def _open_trainer(source: StepSource) -> Any:
     lora = None
     if rank := source.config.lora_rank:
         lora = adapters.make_lora(rank, source.config.lora_alpha)
-        round_weights(run.policy.model, run.policy.placement.torch_dtype)  # frozen, they need no more digits
+        adapters.round_weights(run.policy.model, run.policy.placement.torch_dtype)  # frozen, they need no more digits
         torch.manual_seed(run.seed * 1000)  # which the adapter is drawn with
-    with _ignoring_old_names():
+    with _ignoring_old_names(), patch_environment(accelerate_mixed_precision="no"):  # `bf16` alone says in which
         trainer = _derive_trainer(base, source)(
             model=run.policy.model,
             peft_config=lora,

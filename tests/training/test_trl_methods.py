@@ -169,6 +169,14 @@ def test_a_run_like_any_other(tmp_path: Path, checkpoint: Path, kind: Any) -> No
     assert_same(after, load_policy(str(run.directory / "final")).model.state_dict())
 
 
+def test_the_environment_does_not_say_the_precision(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    source = StepSource(make_run(tmp_path / "run", checkpoint, GRPOConfig(**SMALL)))
+    assert source.trainer.accelerator.mixed_precision == "no"
+
+
 def test_the_prompts_are_those_that_ppo_gets(tmp_path: Path, checkpoint: Path) -> None:
     peer = make_run(tmp_path / "grpo", checkpoint, GRPOConfig(**SMALL), budget=400)
     ppo = make_run(tmp_path / "ppo", checkpoint, PPOConfig(rollouts_per_step=24, num_generations=4), budget=400)
