@@ -20,7 +20,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=32, help="of a step")
     parser.add_argument("--max_new_tokens", type=int, default=128)
     parser.add_argument("--rows", type=int, default=4, help="responses of one micro-batch")
+    parser.add_argument("--anew", action="store_true", help="measure what was measured, too")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at once; needs the memory of all")
     parser.add_argument("--trl", help=argparse.SUPPRESS)  # this process is TRL's, and told this
     asked = parser.parse_args()
     if asked.trl:
@@ -57,57 +59,55 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ours = write_ours(asked, model, data, folder, asked.rows * width)
         commands = {
-            "herl-bench, HeRL, all weights": ours,
             f"herl-bench, HeRL, LoRA {RANK}": [*ours, "--set", f"lora_rank={RANK}"],
-            "TRL, GRPO, all weights": write_trls({**told, "rank": 0}),
             f"TRL, GRPO, LoRA {RANK}": write_trls({**told, "rank": RANK}),
+            "TRL, GRPO, all weights": write_trls({**told, "rank": 0}),
+            "herl-bench, HeRL, all weights": ours,
         }
-        measure(commands, count_parameters(model), asked.rows, width)
+        measure(commands, asked, count_parameters(model), width)
     print(RESULTS.read_text(encoding="utf-8"))
 
 
-def measure(commands: dict[str, list[str]], parameters: int, rows: int, width: int) -> None:
-    """Each in turn; the file is written when all are there."""
-    imported = {
-        "herl-bench": run_to_peak(write_imports(OURS_IMPORTS))[0],
-        "TRL": run_to_peak(write_imports(TRLS_IMPORTS))[0],
-    }
-    measured: dict[str, Any] = {}
-    for name, command in commands.items():
-        peak, seconds = run_to_peak(command)
-        libraries = imported[name.partition(",")[0]]
-        measured[name] = {
-            "peak_mb": round(peak / 1e6),
-            "libraries_mb": round(libraries / 1e6),
-            "bytes_per_parameter": round((peak - libraries) / parameters, 1),
-            "seconds": round(seconds),
-        }
-        print(name, measured[name], flush=True)
-    found = {
+def measure(commands: dict[str, list[str]], asked: argparse.Namespace, parameters: int, width: int) -> None:
+    """What the file does not hold yet, so many at once; it is written anew after each."""
+    head = {
         "command": shlex.join(["OMP_NUM_THREADS=1", "python", "benchmarks/memory.py", *sys.argv[1:]]),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
         "versions": {name: version(name) for name in ("herl-bench", "torch", "transformers", "trl", "peft")},
+        "model": asked.model,
         "parameters": parameters,
-        "micro_batch": f"{rows} rows of {width} tokens",
-        "measured": measured,
+        "micro_batch": f"{asked.rows} rows of {width} tokens",
     }
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    there = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    alike = all(there.get(name) == head[name] for name in ("versions", "model", "micro_batch"))
+    measured = there["measured"] if alike and not asked.anew else {}
+    libraries = {"herl-bench": [sys.executable, "-c", OURS_IMPORTS], "TRL": [sys.executable, "-c", TRLS_IMPORTS]}
+    imported = {name: run_to_peak(command) for name, command in libraries.items()}
+
+    def add(name: str) -> None:
+        measured[name] = describe(run_to_peak(commands[name]), imported[name.partition(",")[0]], parameters)
+        whole = {**head, "measured": {each: measured[each] for each in commands if each in measured}}
+        RESULTS.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        list(pool.map(add, [name for name in commands if name not in measured]))
 
 
-def run_to_peak(command: list[str]) -> tuple[int, float]:
-    """(bytes resident at the most, seconds). Raises `SystemExit` where it fails."""
-    began = time.perf_counter()
+def describe(peak: int, libraries: int, parameters: int) -> dict[str, Any]:
+    each = round((peak - libraries) / parameters, 1)
+    return {"peak_mb": round(peak / 1e6), "libraries_mb": round(libraries / 1e6), "bytes_per_parameter": each}
+
+
+def run_to_peak(command: list[str]) -> int:
+    """Bytes resident at the most. Raises `SystemExit` where it fails."""
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             said.seek(0)
             raise SystemExit(f"{shlex.join(command)} failed:\n{said.read().decode(errors='replace')[-2000:]}")
-    return usage.ru_maxrss * 1024, time.perf_counter() - began
-
-
-def write_imports(line: str) -> list[str]:
-    return [sys.executable, "-c", line]
+    print(round(usage.ru_maxrss / 1024), "MiB:", shlex.join(command), flush=True)
+    return usage.ru_maxrss * 1024
 
 
 def write_ours(asked: argparse.Namespace, model: Path, data: str, folder: str, tokens: int) -> list[str]:

@@ -39,6 +39,9 @@ from herl_bench.types import (
 LONGEST_EVIDENCE = 500
 """Characters of a verdict's evidence, correction and part; what a check says beyond that is cut off."""
 
+Look = tuple[Observe | None, bool]
+"""What an observation is by: the function, None for the text itself; and whether it gets the whole response."""
+
 
 class _Failed:
     """What stands in for the observations of an `observe` function that raised."""
@@ -56,12 +59,36 @@ def judge(
     think: Think = "drop",
 ) -> list[Judgement]:
     """One `Judgement` per (example, response), in order. A criterion's parts share its weight; see `weigh_verdicts`.
-    think: `drop` takes the thoughts out of a response before any check or metric sees it."""
-    responses = [show_response(response, think) for response in responses]
-    functions = dict.fromkeys([*(c.observe for c in rubric.criteria), *(m.observe for m in metrics)])
-    observed = {f: responses if f is None else _observe(f, examples, responses, sandbox) for f in functions}
-    rows = [{f: seen[i] for f, seen in observed.items()} for i in range(len(examples))]
+    think: `drop` takes the thoughts out of a response before any check or metric sees it, but those metrics that look
+    at the `whole`."""
+    shown = [show_response(response, think) for response in responses]
+    looks = dict.fromkeys([*((c.observe, False) for c in rubric.criteria), *((m.observe, m.whole) for m in metrics)])
+    observed: dict[Look, Sequence[Any]] = {}
+    for function, whole in sorted(looks, key=lambda look: look[1]):
+        texts = responses if whole else shown
+        if function is None:
+            observed[None, whole] = texts
+        elif whole and (seen := observed.get((function, False))) is not None:
+            observed[function, True] = _observe_again(function, examples, shown, responses, seen, sandbox)
+        else:
+            observed[function, whole] = _observe(function, examples, texts, sandbox)
+    rows = [{look: observed[look][i] for look in looks} for i in range(len(examples))]
     return [_judge_one(example, rubric, metrics, row) for example, row in zip(examples, rows, strict=True)]
+
+
+def _observe_again(
+    observe: Observe,
+    examples: Sequence[Example],
+    before: Sequence[str],
+    now: Sequence[str],
+    seen: Sequence[Any],
+    sandbox: Any,
+) -> Sequence[Any]:
+    """seen: of the texts before. Only those that are others now are looked at again."""
+    others = [i for i, text in enumerate(now) if text != before[i]]
+    again = _observe(observe, [examples[i] for i in others], [now[i] for i in others], sandbox) if others else ()
+    fresh = dict(zip(others, again, strict=True))
+    return [fresh.get(i, one) for i, one in enumerate(seen)]
 
 
 def _observe(observe: Observe, examples: Sequence[Example], responses: Sequence[str], sandbox: Any) -> Sequence[Any]:
@@ -78,17 +105,15 @@ def _observe(observe: Observe, examples: Sequence[Example], responses: Sequence[
     return seen
 
 
-def _judge_one(
-    example: Example, rubric: Rubric, metrics: Sequence[Metric], seen: Mapping[Observe | None, Any]
-) -> Judgement:
-    verdicts = [v for criterion in rubric.criteria for v in _apply_check(criterion, example, seen[criterion.observe])]
+def _judge_one(example: Example, rubric: Rubric, metrics: Sequence[Metric], seen: Mapping[Look, Any]) -> Judgement:
+    verdicts = [v for c in rubric.criteria for v in _apply_check(c, example, seen[c.observe, False])]
     values: dict[str, float | None] = {}
     failed: dict[str, str] = {}
     for metric in metrics:
         try:
-            if isinstance(seen[metric.observe], _Failed):
-                raise seen[metric.observe].error
-            values[metric.key] = _read_number(metric.score(example, seen[metric.observe]))
+            if isinstance(found := seen[metric.observe, metric.whole], _Failed):
+                raise found.error
+            values[metric.key] = _read_number(metric.score(example, found))
         except Exception as error:
             values[metric.key], failed[metric.key] = None, describe_error(error)
     status, integrity = _find_word(seen, "status"), _find_word(seen, "integrity", "shared")
@@ -120,7 +145,7 @@ def is_undecided(judgement: Judgement, rubric: Rubric, primary: str | None) -> b
     return any(v.met is None and v.criterion in looking for v in judgement.verdicts)
 
 
-def _find_word(seen: Mapping[Observe | None, Any], attribute: str, first: str = "") -> str:
+def _find_word(seen: Mapping[Look, Any], attribute: str, first: str = "") -> str:
     """What the observations say under that name: `first` where any says so, else the first that says anything."""
     words = [word for observed in seen.values() if isinstance(word := getattr(observed, attribute, None), str) and word]
     return first if first in words else next(iter(words), "")

@@ -56,7 +56,8 @@ class Finding:
     met: True, False, or None where the check could not be carried out: neither met nor unmet, and never paid for.
     evidence: what was seen; may be shown to the policy. It must not contain the final answer.
     correction: the correct step in words; shown only at hint level `reference`. Never the final answer either.
-    at: where in the response that part begins, in characters: a draft may be shown up to its first error.
+    at: where in the response, as it was given to the check, that part begins, in characters; a draft may be shown up to
+        its first error.
     """
 
     met: bool | None
@@ -166,6 +167,7 @@ class Metric:
         such items count as wrong where higher is better, and are left out where lower is; their number stands beside.
     filter: lm-eval's filter name; the results key is `name,filter`.
     id: the host-wide name, by which a task lists the metric; `name` where left empty.
+    whole: `score` and `observe` get the whole response, thoughts included, as lm-eval's own metrics do.
     """
 
     name: str
@@ -175,6 +177,7 @@ class Metric:
     higher_is_better: bool = True
     description: str = ""
     id: str = ""
+    whole: bool = False
 
     @property
     def key(self) -> str:

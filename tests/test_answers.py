@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herl_bench import answer_text
-from herl_bench.answers import last_number, leading_number
+from herl_bench.answers import last_number, leading_number, show_response
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,14 @@ from herl_bench.answers import last_number, leading_number
 )
 def test_answer_text(response: str, text: str | None) -> None:
     assert answer_text(response) == text
+
+
+@pytest.mark.parametrize("response", ["<think>a</think>b", "a</think>b", "b", "<think>b", "b\n<think>c"])
+def test_show_response(response: str) -> None:
+    assert show_response(response, "keep") == response
+    shown = show_response(response, "drop")
+    assert answer_text(shown) == answer_text(response)
+    assert shown in ("b", "<think>")  # of a thought that was never closed its tag alone
 
 
 @given(

@@ -35,11 +35,13 @@ CALLS = {
         "trust_remote_code progress settings"
     ),
     "evaluate": (
-        "task model data limit n temperature max_new_tokens seed num_fewshot system_instruction refine critique rubric"
-        " sandbox integrity pass_at batch_size output_path log_samples trust_remote_code model_args progress"
+        "task model data limit n temperature max_new_tokens seed num_fewshot system_instruction"
+        " chat_template_kwargs think refine critique rubric sandbox integrity pass_at batch_size device dtype"
+        " output_path log_samples trust_remote_code model_args progress"
     ),
     "score": (
-        "responses task data rubric output_path allow_duplicates pass_at integrity sandbox require_all jobs progress"
+        "responses task data rubric output_path allow_duplicates pass_at integrity think sandbox require_all jobs"
+        " progress"
     ),
 }
 

@@ -269,3 +269,32 @@ def test_a_pattern_that_never_ends_leaves_its_criterion_undecided(tmp_path, monk
         (verdict,) = judged.verdicts
         assert verdict.met is None
         assert "the pattern takes more than" in verdict.error
+
+
+@pytest.mark.parametrize(("think", "seen"), [("drop", "4"), ("keep", "<think>2+2 is 5?</think>4")])
+def test_checks_and_metrics_of_anybody_see_a_response_without_its_thoughts(think, seen):
+    observed = Criterion(
+        "a", "t", lambda e, o: o == "seen", observe=lambda e, rs, s: ["seen" if r == seen else r for r in rs]
+    )
+    plain = Criterion("b", "t", lambda e, response: response == seen)
+    metric = Metric("same", lambda e, response: float(response == seen))
+    response = "<think>2+2 is 5?</think>4"
+    (found,) = judge([EXAMPLE], [response], Rubric("r", (observed, plain)), [metric], None, think)
+    assert found.criteria == {"a": 1.0, "b": 1.0}
+    assert found.metrics == {"same,none": 1.0}
+    assert judge([EXAMPLE], [response], Rubric("r", (plain,)))[0].reward == (think == "drop")  # which is the default
+
+
+def test_a_metric_of_the_whole_response_sees_its_thoughts_and_no_other_is_looked_at_twice():
+    looked = []
+
+    def observe(examples, responses, sandbox):
+        looked.append(list(responses))
+        return responses
+
+    thinking = "<think>5?</think>4"
+    whole = Metric("whole", lambda e, seen: float(seen == thinking), observe=observe, whole=True)
+    plain = Metric("plain", lambda e, seen: float(seen == "4"), observe=observe)
+    first, second = judge([EXAMPLE] * 2, [thinking, "4"], Rubric("r", ()), [whole, plain])
+    assert (first.metrics, second.metrics) == ({"whole,none": 1, "plain,none": 1}, {"whole,none": 0, "plain,none": 1})
+    assert looked == [["4", "4"], [thinking]]

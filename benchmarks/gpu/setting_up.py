@@ -24,7 +24,7 @@ def set_up(root: Path, site: Path, wheels: Path | None) -> Mapping[str, str]:
         programs = [str(wheels.resolve())] if (wheels / "bwrap").is_file() else []
         _unpack(wheels, site)
     if not _is_installed():
-        _write_entry_points(root, site)
+        write_entry_points(root, site)
         paths += [str(root), *(str(folder) for folder in sorted(root.glob("plugins/*")) if folder.is_dir())]
     return {
         **os.environ,
@@ -61,7 +61,7 @@ def _unpack(wheels: Path, site: Path) -> None:
     unpacked.write_text("\n".join(files), encoding="utf-8")
 
 
-def _write_entry_points(root: Path, site: Path) -> None:
+def write_entry_points(root: Path, site: Path) -> None:
     """As an installation would, out of pyproject.toml: importlib.metadata finds them on the path."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     folder = site / f"herl_bench-{project['version']}.dist-info"

@@ -176,6 +176,7 @@ def _resume(
 def _train(host: Host, request: Request, options: _Options) -> Run:
     from herl_bench.data.sources import restrict_problems
     from herl_bench.hindsight import try_template
+    from herl_bench.policy.adapters import require_peft
     from herl_bench.policy.determinism import compute_deterministically
     from herl_bench.policy.load import load_policy
     from herl_bench.policy.placement import choose_placement, use_threads
@@ -190,6 +191,8 @@ def _train(host: Host, request: Request, options: _Options) -> Run:
     task = restrict_problems(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
     config = build_config(method, request.method, request.origin, settings.model, settings.trust_remote_code)
+    if rank := getattr(config, "lora_rank", 0):
+        require_peft(f"lora_rank={rank}")
     environment = find_environment(host, task, settings.rubric, settings.template)
     if settings.report_to:
         _check_tracker(settings.report_to)

@@ -59,13 +59,17 @@ def make_lora(rank: int, alpha: float) -> Any:
 def add_adapter(model: Any, name: str, rank: int, alpha: float, seed: int) -> None:
     """A new adapter in float32, which changes nothing yet; the weights under it are frozen. The first one is in use."""
     had_one = has_adapters(model)
+    _inject(model, name, make_lora(rank, alpha), seed)
+    _switch(_list_layers(model), POLICY if had_one else name)
+
+
+def _inject(model: Any, name: str, lora: Any, seed: int = 0) -> None:
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Already found a `peft_config`")
         torch.manual_seed(seed)
-        model.add_adapter(make_lora(rank, alpha), name)
+        model.add_adapter(lora, name)
     for weight in list_weights(model, name).values():
         weight.data = weight.data.float()
-    _switch(_list_layers(model), POLICY if had_one else name)
 
 
 def has_adapters(model: Any) -> bool:
@@ -83,9 +87,21 @@ def list_weights(model: Any, name: str = POLICY) -> dict[str, nn.Parameter]:
     return found
 
 
+def mark_adapted(model: Any) -> None:
+    """Tell transformers that peft's own wrapper put an adapter into this model."""
+    model._hf_peft_config_loaded = True
+
+
+def collect_trained(model: Any) -> dict[str, torch.Tensor]:
+    """What a checkpoint needs of a policy: its adapter's weights, or all where it has none."""
+    return dict(list_weights(model)) if has_adapters(model) else model.state_dict()
+
+
 @torch.no_grad()
-def load_weights(model: Any, weights: Mapping[str, torch.Tensor]) -> None:
-    """Into the policy's adapter, as `list_weights` named them."""
+def restore_trained(model: Any, weights: Mapping[str, torch.Tensor]) -> None:
+    if not has_adapters(model):
+        model.load_state_dict(weights)
+        return
     for name, weight in list_weights(model).items():
         weight.copy_(weights[name])
 
@@ -151,10 +167,13 @@ def check_base(model: Any, folder: str, base: Base) -> None:
 
 
 def load_adapter(model: Any, folder: str) -> None:
-    """Put the adapter on its base, in float32."""
-    model.load_adapter(folder, adapter_name=POLICY)
-    for weight in list_weights(model).values():
-        weight.data = weight.data.float()
+    """Put the adapter on its base, in float32; transformers' own loader rounds it to the base's precision."""
+    from peft import LoraConfig
+    from safetensors.torch import load_file
+
+    _inject(model, POLICY, LoraConfig.from_pretrained(folder))
+    saved = load_file(Path(folder) / "adapter_model.safetensors")
+    restore_trained(model, {name.removeprefix("base_model.model."): weight for name, weight in saved.items()})
 
 
 def merge(model: Any) -> Any:

@@ -48,7 +48,8 @@ def ensure_padding(policy: LanguageModel) -> None:
         if spare:
             tokenizer.pad_token = spare[0]
         else:
-            tokenizer.add_special_tokens({"pad_token": "<pad>"})
+            fresh = next(name for name in ("<pad>", "<|pad|>", "<|padding|>") if name not in taken)
+            tokenizer.add_special_tokens({"pad_token": fresh})
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         _grow_embedding(model, len(tokenizer))
     configs: list[Any] = [model.config, model.config.get_text_config(), model.generation_config]

@@ -63,7 +63,7 @@ def prepare_cells(cells: Sequence[Cell]) -> None:
             write_whole(place, cell.config)
 
 
-SETTLED = ("dtype", "revise_form", "revision_temperature")
+SETTLED = ("dtype", "revise_form")
 """Settings of which a run writes what `auto` came to for its model."""
 
 

@@ -140,10 +140,7 @@ class HeRLConfig(PPOConfig):
         " auto: without_draft for models with a chat template, else prompt",
     )
     revision_temperature: float = setting(
-        "auto",
-        "sampling temperature of revisions; auto: 1 for models with a chat template, else 0.7",
-        auto="form",
-        gt=0,
+        0.7, "sampling temperature of revisions; real models, too, repair more at 0.7 than at 1", gt=0
     )
     hint_level: Literal["criteria", "evidence", "reference"] = setting(
         "reference", "how deep guidance goes; never the final answer"
@@ -210,14 +207,13 @@ class HeRLConfig(PPOConfig):
 
 
 def suit_to_model(config: Any, chat: bool) -> Any:
-    """HeRL's configuration with what `auto` comes to in how revisions are asked for; any other as it is. chat: has the
-    policy a chat template? Raises `UsageError` for a conversation with a policy that has none."""
+    """HeRL's configuration with the form in which revisions are asked for; any other configuration as it is.
+
+    chat: has the policy a chat template? Raises `UsageError` for a conversation with a policy that has none.
+    """
     if not isinstance(config, HeRLConfig):
         return config
-    temperature: Any = config.revision_temperature
-    if temperature == "auto":
-        temperature = 1.0 if chat else 0.7
-    return replace(config, revise_form=choose_form(config.revise_form, chat), revision_temperature=temperature)
+    return replace(config, revise_form=choose_form(config.revise_form, chat))
 
 
 HINDSIGHT_OFF: Mapping[str, Any] = {"hindsight": False, "bonus": "none", "guide_prob": 0.0}

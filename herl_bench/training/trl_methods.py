@@ -22,14 +22,17 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import torch
 
 from herl_bench.errors import UsageError
 from herl_bench.evaluation.scores import mean
+from herl_bench.policy import adapters
 from herl_bench.policy.load import Policy
 from herl_bench.policy.placement import refuse_several
+from herl_bench.policy.precision import round_weights
 from herl_bench.training.config import GRPOConfig, TRLConfig
 from herl_bench.training.judging import Judging
 from herl_bench.training.metrics import describe_step
@@ -58,11 +61,18 @@ def train(run: TrainingRun) -> None:
     if (state := run.load_checkpoint()) is not None:
         source.load_state_dict(state)
     if source.count_prompts() and not run.interrupted:
-        with warnings.catch_warnings():  # TRL asks transformers by a name that goes away
-            warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
+        with _ignoring_old_names():
             source.trainer.train()
         run.policy.model.eval()
         run.save_checkpoint(source.steps, source.state_dict())
+
+
+@contextmanager
+def _ignoring_old_names() -> Iterator[None]:
+    """TRL and peft ask transformers by names that go away."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
+        yield
 
 
 class StepSource:
@@ -148,7 +158,7 @@ class StepSource:
         return {
             "steps": self.steps,
             "position": self.examples.position,
-            "policy": self.run.policy.model.state_dict(),
+            "policy": adapters.collect_trained(self.run.policy.model),
             "optimizer": self.trainer.optimizer.state_dict(),
             "budget": self.run.budget.state_dict(),
             "sampling": self.sampling.get_state(),
@@ -157,7 +167,7 @@ class StepSource:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """TRL makes its optimiser when it begins to train; that one's state waits until then."""
         self.steps, self.examples.position = state["steps"], state["position"]
-        self.run.policy.model.load_state_dict(state["policy"])
+        adapters.restore_trained(self.run.policy.model, state["policy"])
         self.saved_optimizer = state["optimizer"]
         self.run.budget.load_state_dict(state["budget"])
         restore_generator(self.sampling, state["sampling"])
@@ -185,15 +195,24 @@ def _open_trainer(source: StepSource) -> Any:
         raise UsageError(f"--method {run.method.name}: {why}: use ppo or herl")
     for name in ("grpo", "rloo"):  # they describe each response without a reward at length; `error_rate` counts them
         logging.getLogger(f"trl.trainer.{name}_trainer").setLevel(logging.ERROR)
-    trainer = _derive_trainer(base, source)(
-        model=run.policy.model,
-        reward_funcs=source.list_rewards,
-        args=_make_arguments(run, source.config),
-        train_dataset=Dataset.from_dict({"prompt": [""]}),  # TRL wants one; `get_train_dataloader` does not read it
-        processing_class=run.policy.tokenizer,
-        callbacks=[_make_watch(source)],
-    )
+    lora = None
+    if rank := source.config.lora_rank:
+        lora = adapters.make_lora(rank, source.config.lora_alpha)
+        round_weights(run.policy.model, run.policy.placement.torch_dtype)  # frozen, they need no more digits
+        torch.manual_seed(run.seed * 1000)  # which the adapter is drawn with
+    with _ignoring_old_names():
+        trainer = _derive_trainer(base, source)(
+            model=run.policy.model,
+            peft_config=lora,
+            reward_funcs=source.list_rewards,
+            args=_make_arguments(run, source.config),
+            train_dataset=Dataset.from_dict({"prompt": [""]}),  # TRL wants one; `get_train_dataloader` does not read it
+            processing_class=run.policy.tokenizer,
+            callbacks=[_make_watch(source)],
+        )
     trainer.remove_callback(PrinterCallback)
+    if lora:
+        adapters.mark_adapted(run.policy.model)
     return trainer
 
 
@@ -270,7 +289,8 @@ def _make_arguments(run: TrainingRun, config: TRLConfig) -> Any:
     """TRL's own configuration. Settings have TRL's names, but for those in `ours`."""
     import trl
 
-    ours = ("rollouts_per_step", "max_new_tokens", "minibatch_size", "max_kl", "truncation", "eval_steps", "save_steps")
+    ours = ["rollouts_per_step", "max_new_tokens", "minibatch_size", "max_kl", "truncation", "eval_steps", "save_steps"]
+    ours += ["lora_rank", "lora_alpha", "merge", "gradient_checkpointing"]
     per_step = config.rollouts_per_step // config.num_generations * config.num_generations
     minibatches = _count_minibatches(per_step, config.minibatch_size)
     return (trl.GRPOConfig if isinstance(config, GRPOConfig) else trl.RLOOConfig)(
@@ -286,8 +306,8 @@ def _make_arguments(run: TrainingRun, config: TRLConfig) -> Any:
         adam_epsilon=ADAM["eps"],
         weight_decay=ADAM["weight_decay"],
         use_cpu=run.policy.placement.kind == "cpu",
-        bf16=False,
-        activation_checkpointing=False,
+        bf16=run.policy.placement.dtype == "bfloat16",
+        activation_checkpointing=config.gradient_checkpointing,
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_strategy="no",

@@ -386,19 +386,14 @@ class ActorCritic:
 
     # ------------------------------------------------------------------------------------------------------- checkpoint
     def state_dict(self) -> dict[str, Any]:
-        """What is trained: of a policy with an adapter, that."""
-        model = self.policy.model
         return {
-            "policy": dict(adapters.list_weights(model)) if self.lora else model.state_dict(),
+            "policy": adapters.collect_trained(self.policy.model),
             "critic": self.critic.state_dict() if self.critic else None,
             "optimizer": self.optimizer.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if self.lora:
-            adapters.load_weights(self.policy.model, state["policy"])
-        else:
-            self.policy.model.load_state_dict(state["policy"])
+        adapters.restore_trained(self.policy.model, state["policy"])
         if self.critic:
             self.critic.load_state_dict(state["critic"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -6,9 +6,12 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from helpers.real_models import find_model
+from setting_up import write_entry_points
 
 from herl_bench.testing import tiny_checkpoint
 
@@ -46,6 +49,27 @@ def rehearse(tmp_path):
     run.results = tmp_path / "results"
     run.read = lambda part: json.loads((run.results / "gpu" / f"{part}.json").read_text())
     return run
+
+
+def test_the_working_tree_alone_has_the_tasks(tmp_path):
+    write_entry_points(ROOT, tmp_path)
+    (found,) = importlib.metadata.distributions(path=[str(tmp_path)])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (found.metadata["Name"], found.version) == (project["name"], project["version"])
+    named = {(point.group, point.name): point.value for point in found.entry_points}
+    told = {(group, name): value for group, points in project["entry-points"].items() for name, value in points.items()}
+    assert named == told
+
+
+def test_a_model_is_found_by_how_its_name_begins(tmp_path):
+    assert find_model("Some-1B", tmp_path) is None
+    (tmp_path / "some-1b").mkdir()
+    assert find_model("Some-1B", tmp_path) is None  # holds no checkpoint
+    file = tmp_path / "some-1b-q4_k_m.gguf"
+    file.touch()
+    assert find_model("Some-1B", tmp_path) == file
+    (tmp_path / "some-1b" / "config.json").touch()
+    assert find_model("Some-1B", tmp_path) == tmp_path / "some-1b"
 
 
 def write_page(tmp_path, *words):

@@ -12,7 +12,7 @@ import pytest
 from helpers.servers import command, reply, server
 
 from herl_bench.evaluation.judging import judge_responses
-from herl_bench.evaluation.refine import Refinement, reference_free_score, refine
+from herl_bench.evaluation.refine import QUESTION, Refinement, reference_free_score, refine
 from herl_bench.policy.answerer import Answer, ResolvedSampling
 from herl_bench.testing import TOY_METRIC, TOY_RUBRIC, TOY_TASK, TOY_TEMPLATE
 from herl_bench.types import Environment
@@ -25,11 +25,11 @@ ENVIRONMENT = Environment(TOY_TASK, TOY_RUBRIC, TOY_TEMPLATE, [TOY_METRIC])
 class Author:
     """Answers each prompt with `write(prompt)`, and remembers what it was asked."""
 
-    name, chat, identity, batch_size = "author", False, {"author": True}, 2
+    name, identity, batch_size = "author", {"author": True}, 2
 
-    def __init__(self, write: Callable[[str], str]):
-        self.write = write
-        self.asked: list[str] = []
+    def __init__(self, write: Callable[[str], str], chat: bool = False):
+        self.write, self.chat = write, chat
+        self.asked: list[Any] = []
         self.seeds: list[int] = []
 
     def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
@@ -63,6 +63,20 @@ def test_the_oracle_sees_it_and_is_called_so() -> None:
     assert "The answer is the sum." in author.asked[0]
     assert found.rounds[1].fixed == 1
     assert "ORACLE" in found.as_json()["critique_is"]
+
+
+def test_a_chat_model_is_asked_in_a_conversation() -> None:
+    author = Author(lambda prompt: EXAMPLES[0].target, chat=True)
+    found = refined(["none"], author, "reference_free")
+    said = "Not so: The answer is a number."
+    assert author.asked == [(("user", f"{EXAMPLES[0].prompt}\n\nAn earlier answer is wrong. {said} Answer again."),)]
+    assert found.rounds[1].fixed == 1
+    author.asked.clear()
+    rows = judge_responses(ENVIRONMENT, EXAMPLES[:1], ["none"])
+    refine(author, ENVIRONMENT, rows, SETTINGS, rounds=1, critique="self", form="with_draft")
+    asked = [[turn.text for turn in prompt] for prompt in author.asked]
+    words = EXAMPLES[0].target
+    assert asked == [[EXAMPLES[0].prompt, "none", QUESTION], [EXAMPLES[0].prompt, "none", f"{words} Answer again."]]
 
 
 def test_a_revision_that_scores_lower_does_not_replace_its_draft() -> None:

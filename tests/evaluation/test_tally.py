@@ -76,6 +76,11 @@ def test_quiet_below_five_percent_but_not_about_errors():
     assert list(list_warnings({"truncated": None, "error_rate": 0.0})) == []
 
 
+def test_any_prompt_that_was_cut_is_told_of():
+    said = list(list_warnings({"error_rate": 0.0, "shortened": 1, "responses": 400}))
+    assert said == ["1 of 400 prompts were cut on the left, to leave room for an answer of max_new_tokens"]
+
+
 def test_tallies_of_parts_merge_to_the_tally_of_the_whole():
     made, parts = (
         rows([*EXAMPLES, *EXAMPLES], [*RESPONSES, *reversed(RESPONSES)]),

@@ -2,19 +2,16 @@
 a checkpoint folder or a .gguf file whose name begins with the model's, whatever its case."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "gpu"))
+from setting_up import find_model
+
 VARIABLE = "HERL_BENCH_MODELS"
 SMOLLM2 = "SmolLM2-135M-Instruct"
-
-
-def find_model(name: str, folder: Path) -> Path | None:
-    """A checkpoint folder before a .gguf file; None where the folder holds neither."""
-    named = [path for path in sorted(folder.glob("*")) if path.name.lower().startswith(name.lower())]
-    folders = [path for path in named if (path / "config.json").is_file()]
-    return next(iter([*folders, *(path for path in named if path.suffix == ".gguf")]), None)
 
 
 def require_model(name: str) -> Path:

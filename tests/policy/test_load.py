@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.checkpoints import save_llama, save_tokenizer
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForSequenceClassification
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlamaForSequenceClassification,
+    ModernBertConfig,
+    T5Config,
+)
 
 from herl_bench.errors import UsageError
 from herl_bench.policy.load import load_policy
@@ -118,6 +128,35 @@ def broken(folder: Path, how: str) -> str:
         (folder / "model.safetensors").unlink()
     if how == "bad weights":
         (folder / "model.safetensors").write_bytes(b"nothing")
+    config, weights = folder / "config.json", folder / "model.safetensors"
+    if how == "no json":
+        config.write_text("{")
+    if how == "empty tokenizer":
+        (folder / "tokenizer.json").write_text("{}")
+    if how == "torn weights":
+        weights.write_bytes(weights.read_bytes()[:-500])
+    if how == "a shard is missing":
+        model = LlamaForCausalLM.from_pretrained(folder)
+        weights.unlink()
+        model.save_pretrained(folder, max_shard_size="20KB")
+        min(folder.glob("model-*.safetensors")).unlink()
+    if how == "not a number":
+        model = LlamaForCausalLM.from_pretrained(folder)
+        model.model.norm.weight.data[3] = float("nan")
+        model.save_pretrained(folder)
+    if how == "other shapes":
+        config.write_text(config.read_text().replace('"intermediate_size": 48', '"intermediate_size": 64'))
+    if how == "few rows":
+        save_llama(folder, 200)
+    if how == "template":
+        (folder / "chat_template.jinja").write_text("{{ raise_exception('roles must alternate') }}")
+    tiny = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    if how == "encoder":
+        BertForMaskedLM(BertConfig(vocab_size=300, initializer_range=0.3, **tiny)).save_pretrained(folder)
+    if how == "another encoder":
+        ModernBertConfig(**tiny).save_pretrained(folder)
+    if how == "encoder-decoder":
+        T5Config().save_pretrained(folder)
     if how == "classifier":
         config = LlamaConfig.from_pretrained(folder)
         LlamaForSequenceClassification(config).save_pretrained(folder)
@@ -137,6 +176,20 @@ def broken(folder: Path, how: str) -> str:
         ("weights", "its weights cannot be loaded"),
         ("bad weights", "its weights cannot be loaded"),
         ("classifier", "not a causal LM"),
+        ("no json", "config.json cannot be used: .* is not a valid JSON file: save the model's own"),
+        ("empty tokenizer", "its tokenizer cannot be loaded: .*: save the model's own tokenizer there again"),
+        ("torn weights", "its weights cannot be loaded .*: fetch or save it again"),
+        ("a shard is missing", "No such file .*model-00001-of-.*: fetch or save it again"),
+        ("not a number", "its weight model.norm.weight holds NaN or infinity: fetch it again"),
+        ("other shapes", "their shapes are not those that config.json says"),
+        (
+            "few rows",
+            "its tokenizer has the token .* number 200, its embedding only 200 rows: save the tokenizer there",
+        ),
+        ("template", "its chat template cannot be used: .*roles must alternate: correct it, or delete it"),
+        ("encoder", r"an encoder \(BertLMHeadModel\).*: name a model that writes from left to right"),
+        ("another encoder", "its architecture 'modernbert' is no causal language model"),
+        ("encoder-decoder", "its architecture 't5' is no causal language model"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
@@ -155,6 +208,90 @@ def test_a_model_whose_responses_could_not_end_is_refused(tmp_path: Path) -> Non
     save_llama(tmp_path, len(tokenizer))
     with pytest.raises(UsageError, match="no EOS token"):
         load_policy(tmp_path)
+
+
+def test_a_name_that_speaks_of_chat_is_noticed_where_there_is_no_template(tmp_path: Path, caplog) -> None:
+    load_policy(tiny_checkpoint(tmp_path / "small-base"))
+    load_policy(tiny_checkpoint(tmp_path / "Other-Instruct", chat_template=True))
+    assert caplog.text == ""
+    load_policy(tiny_checkpoint(tmp_path / "Small-1B-Instruct"))
+    assert "its name speaks of chat, but its tokenizer has no chat template" in caplog.text
+
+
+# ------------------------------------------------------------------------------------------------------- special tokens
+TURNS = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def save_turns(folder: Path, chat: str | None = TURNS) -> Path:
+    """A checkpoint whose configs know the end of a text alone, as a base model's do, with tokens for turns."""
+    names = {"eos_token": "<eos>", "pad_token": "<pad>"}
+    tokenizer = save_tokenizer(folder, chat, **names)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.save_pretrained(folder)
+    save_llama(folder, len(tokenizer), eos_token_id=tokenizer.eos_token_id)
+    return folder
+
+
+def test_what_the_chat_template_puts_behind_an_answer_ends_a_response(tmp_path: Path) -> None:
+    policy = load_policy(save_turns(tmp_path / "chat"))
+    eos, end = policy.tokenizer.convert_tokens_to_ids(["<eos>", "<|im_end|>"])
+    assert policy.list_ends() == [eos, end]
+    policy.model.save_pretrained(tmp_path / "saved")  # other programs stop there too
+    written = json.loads((tmp_path / "saved" / "generation_config.json").read_text())
+    assert written["eos_token_id"] == [eos, end]
+    assert load_policy(save_turns(tmp_path / "base", None)).list_ends() == [eos]
+    questions = "{% if messages[-1]['role'] == 'assistant' %}{{ raise_exception('a question') }}{% endif %}" + TURNS
+    assert load_policy(save_turns(tmp_path / "questions", questions)).list_ends() == [eos]
+
+
+def test_padding_is_none_of_several_ends(tmp_path: Path) -> None:
+    """As of Qwen2.5, whose padding is the end of a text."""
+    folder = save_turns(tmp_path)
+    config = json.loads((folder / "generation_config.json").read_text())
+    pad = load_policy(folder).pad_id
+    (folder / "generation_config.json").write_text(json.dumps({**config, "eos_token_id": [0, pad]}))
+    policy = load_policy(folder)
+    assert pad in policy.eos_ids
+    assert policy.pad_id not in policy.eos_ids
+
+
+def test_two_loads_give_the_same_grown_embedding(tmp_path: Path) -> None:
+    tokenizer = save_tokenizer(tmp_path, eos_token="<eos>")
+    save_llama(tmp_path, len(tokenizer))
+    one, other = load_policy(tmp_path).model, load_policy(tmp_path).model
+    assert one.get_input_embeddings().num_embeddings == len(tokenizer) + 1
+    for weight, same in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(weight, same)
+    rows = one.get_output_embeddings().weight
+    torch.testing.assert_close(rows[-1], rows[:-1].mean(0))
+
+
+# ------------------------------------------------------------------------------------------------- chat_template_kwargs
+THINKING = TURNS + "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
+
+
+def test_the_chat_template_reads_what_it_is_told(tmp_path: Path) -> None:
+    folder = save_turns(tmp_path, THINKING)
+    asked = load_policy(folder, chat_template_kwargs={"enable_thinking": False})
+    assert asked.reads("ab", "").endswith("assistant\n<think></think>")
+    assert load_policy(folder).reads("ab", "").endswith("assistant\n")
+    assert asked.identity != load_policy(folder).identity
+
+
+@pytest.mark.parametrize(
+    ("told", "chat", "message"),
+    [
+        ({"enable_thinkin": False}, THINKING, "the chat template of .* reads no 'enable_thinkin'"),
+        ({"tokenize": True}, THINKING, "tokenize is set here already"),
+        ({"enable_thinking": False}, None, "has no chat template: leave them out"),
+    ],
+)
+def test_what_the_chat_template_cannot_be_told(tmp_path: Path, told: dict, chat: str | None, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_policy(save_turns(tmp_path, chat), chat_template_kwargs=told)
 
 
 def test_the_package_knows_no_torch_until_it_is_used() -> None:

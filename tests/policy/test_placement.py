@@ -109,6 +109,7 @@ print(json.dumps([rows, run.manifest["placement"]]))
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity") or os.cpu_count() == 1, reason="needs two cores to choose from"
 )

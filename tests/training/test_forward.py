@@ -1,9 +1,21 @@
+from typing import Any
+
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
+from herl_bench.errors import HerlBenchError
 from herl_bench.policy.load import Policy, load_policy
 from herl_bench.testing import tiny_checkpoint
-from herl_bench.training.forward import Critic, Packing, Pair, compute_logprobs, pack_microbatches
+from herl_bench.training.forward import (
+    Critic,
+    Packing,
+    Pair,
+    compute_logprobs,
+    learning,
+    pack_microbatches,
+    recompute_layers,
+)
 
 PAIRS = [
     Pair((1, 7, 8, 9), (10, 11, 2)),
@@ -33,6 +45,82 @@ def test_packed_logprobs_equal_those_of_each_row_alone(policy: Policy):
         start = len(pair.prompt)
         expected = [float(full[start - 1 + t, token]) for t, token in enumerate(pair.response)]
         assert got[row] == pytest.approx(expected, abs=1e-5)
+
+
+# What differs between them: one way into the trunk (GPT-2), capped logits (Gemma 2), scaled ones (Granite, Cohere), a
+# trunk within the trunk (OPT).
+TINY = {"vocab_size": 80, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+HEADS = {"num_key_value_heads": 1, "head_dim": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "llama": {**TINY, **HEADS},
+    "qwen2": {**TINY, **HEADS, "tie_word_embeddings": True},
+    "gemma2": {**TINY, **HEADS, "final_logit_softcapping": 0.3},
+    "granite": {**TINY, **HEADS, "logits_scaling": 7.0},
+    "cohere": {**TINY, **HEADS, "logit_scale": 0.1},
+    "gpt2": {"vocab_size": 80, "n_embd": 16, "n_layer": 2, "n_head": 2, "bos_token_id": 1, "eos_token_id": 2},
+    "opt": {**TINY, "ffn_dim": 24, "word_embed_proj_dim": 16},
+}
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_in_chunks_logprobs_entropies_and_gradients_are_the_same(kind: str):
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **ARCHITECTURES[kind])).eval()
+    results = []
+    for chunk in (None, 4):
+        model.zero_grad()
+        (batch,) = pack_microbatches(PAIRS, Packing(10_000, 0, "cpu", chunk))
+        sizes = watch_logits(model)
+        logp, entropy = compute_logprobs(model, batch, with_entropy=True)
+        assert entropy is not None
+        ((logp * torch.linspace(-1, 1, logp.shape[1]) + 0.3 * entropy) * batch.mask_BT).sum().backward()
+        assert max(sizes) == (chunk or 4 * 6)  # 4 rows, the longest response and one more
+        gradients = [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
+        results.append([logp * batch.mask_BT, entropy * batch.mask_BT, *gradients])
+    assert len(results[0]) == len(results[1]) > 10
+    for whole, chunked in zip(*results, strict=True):
+        assert torch.allclose(whole, chunked, atol=1e-5)
+
+
+def watch_logits(model: Any) -> list[int]:
+    """How many positions the head is asked for at once, forward and backward."""
+    seen: list[int] = []
+    model.get_output_embeddings().register_forward_hook(lambda module, given, out: seen.append(out[..., 0].numel()))
+    return seen
+
+
+def test_layers_are_computed_again_while_learning_and_only_then(policy: Policy):
+    (batch,) = pack_microbatches(PAIRS, WIDE)
+    calls: list[bool] = []
+    policy.model.base_model.layers[0].self_attn.register_forward_hook(lambda *_: calls.append(torch.is_grad_enabled()))
+    recompute_layers(policy.model)
+    compute_logprobs(policy.model, batch)[0].sum().backward()
+    assert len(calls) == 1
+    with learning(policy.model):
+        compute_logprobs(policy.model, batch)[0].sum().backward()
+    assert len(calls) == 3
+    assert not any(module.training for module in policy.model.modules())
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_work_that_does_not_fit_the_memory_is_done_with_half_of_it(failures: int):
+    packing, undone, tried = Packing(64, 0, "cpu"), [], []
+
+    def work() -> str:
+        tried.append(packing.max_tokens)
+        if len(tried) <= failures:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return "done"
+
+    assert packing.fit(PAIRS, work, lambda: undone.append(len(tried))) == "done"
+    assert tried == [64, 12, 6][: failures + 1]  # half of what there was to pack
+    assert undone == list(range(1, failures + 1))
+
+    def hopeless() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(HerlBenchError, match="one response at a time: set gradient_checkpointing=true"):
+        packing.fit(PAIRS, hopeless)
 
 
 @torch.no_grad()

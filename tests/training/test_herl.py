@@ -1,6 +1,7 @@
 """The whole trainer on real (tiny, untrained) Llama and Qwen2 checkpoints. With hindsight off, HeRL is PPO to the
 bit."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from helpers.toy_runs import SMALL, Killed, assert_same, make_run, rows, train
 from herl_bench.errors import DivergedError
 from herl_bench.policy.generation import Completion
 from herl_bench.policy.load import load_policy
+from herl_bench.policy.placement import Placement
+from herl_bench.policy.precision import evaluate_in
 from herl_bench.testing import TOY_RUBRIC, tiny_checkpoint
 from herl_bench.training import sampling
 from herl_bench.training.checkpoints import list_checkpoints
 from herl_bench.training.config import HeRLConfig, PPOConfig
+from herl_bench.training.herl import Learner
 from herl_bench.training.metrics import METRICS
 from herl_bench.training.rollouts import Rollout, Row, make_rows
 from herl_bench.training.update import ActorCritic, ScoredRows
@@ -193,7 +197,7 @@ def test_a_chat_model_revises_in_a_conversation_and_learns_the_plain_prompt(tmp_
     for rollout in seen:
         prompt, plain = run.encode([rollout.prompt, rollout.example.prompt])
         assert (rollout.prompt_ids, rollout.plain_ids) == (tuple(prompt), tuple(plain))
-        assert rollout.temperature == 1.0
+        assert rollout.temperature == (0.7 if rollout.kind == "revision" else 1.0)
         if rollout.kind != "plain":
             turns = 3 if form == "with_draft" and rollout.kind == "revision" else 1
             assert [t.role for t in rollout.prompt] == ["user", "assistant", "user"][:turns]
@@ -296,3 +300,101 @@ def test_presets_and_controls_are_killed_and_resumed_to_the_same_bytes(
         assert [r["bonus"] for r in second] == pytest.approx([min(usual, 1 - r["reward"]) for r in second])
     if change.get("guide_prob"):
         assert any(r["kind"] == "guided" for r in responses)
+
+
+LORA: dict[str, Any] = {**SMALL, "lora_rank": 2, "learning_rate": 2e-3}
+
+
+def test_with_lora_hindsight_off_is_ppo_to_the_bit_and_the_weights_stay(tmp_path: Path, checkpoint: Path) -> None:
+    ppo = make_run(tmp_path / "ppo", checkpoint, PPOConfig(**LORA), budget=400, lively=True)
+    off = HeRLConfig(**LORA, hindsight=False, bonus="none")
+    herl = make_run(tmp_path / "herl", checkpoint, off, budget=400, lively=True)
+    learnt = train(ppo)
+    assert_same(learnt, train(herl))
+    assert rows(ppo) == rows(herl)
+    began = load_policy(str(checkpoint)).model.state_dict()
+    frozen = {name.replace(".base_layer", ""): weight for name, weight in learnt.items() if ".lora_" not in name}
+    assert_same(began, frozen)
+    assert any(weight.any() for name, weight in learnt.items() if ".lora_B.default" in name)
+
+
+def test_with_lora_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, checkpoint: Path) -> None:
+    """And with gradient checkpointing, which changes none of them; a checkpoint holds the adapters alone."""
+    config = HeRLConfig(**LORA, guide_prob=0.3)
+    whole = make_run(tmp_path / "whole", checkpoint, config, budget=400, lively=True)
+    expected = train(whole)
+
+    def die(row: dict[str, Any], rollouts: Any) -> None:
+        if row["step"] == 3:
+            raise Killed
+
+    saving = replace(config, gradient_checkpointing=True)
+    with pytest.raises(Killed):
+        train(make_run(tmp_path / "cut", checkpoint, saving, budget=400, on_step=die, lively=True))
+    resumed = make_run(tmp_path / "cut", checkpoint, saving, budget=400, resuming=True, lively=True)
+    assert_same(expected, train(resumed))
+    assert rows(whole) == rows(resumed)
+    state = torch.load(list_checkpoints(whole.directory)[-1] / "state.pt", weights_only=True)["state"]
+    saved = [*state["policy"], *state["critic"], *state["bonus"]["model"]]
+    assert all("lora_" in name or name.startswith("head.") for name in saved)
+
+
+def test_nothing_is_built_that_nothing_asks_for(tmp_path: Path, checkpoint: Path) -> None:
+    config = HeRLConfig(**SMALL, kl_coef=0.0, advantage="group", bonus="none")
+    learner = Learner(make_run(tmp_path / "run", checkpoint, config))
+    assert (learner.models.reference, learner.models.critic, learner.bonus.critic) == (None, None, None)
+    run = make_run(tmp_path / "ppo", checkpoint, PPOConfig(**SMALL, kl_coef=0.0), budget=200, lively=True)
+    train(run)
+    assert all("kl" not in row and row["approx_kl"] >= 0 for row in rows(run))
+
+
+@pytest.mark.parametrize("lora_rank", [0, 2])
+def test_in_bfloat16_the_trained_weights_are_float32(tmp_path: Path, checkpoint: Path, lora_rank: int) -> None:
+    run = make_run(
+        tmp_path / "run", checkpoint, HeRLConfig(**{**LORA, "lora_rank": lora_rank}), budget=200, lively=True
+    )
+    run.policy.placement = Placement(dtype="bfloat16")
+    began = {name: weight.clone() for name, weight in run.policy.model.named_parameters()}
+    learnt = train(run)
+    kinds = {weight.dtype for name, weight in learnt.items() if not lora_rank or ".lora_" in name}
+    assert kinds == {torch.float32}
+    kept = {name: weight.clone() for name, weight in learnt.items()}
+    with evaluate_in(run.policy):
+        assert {w.dtype for n, w in run.policy.model.named_parameters() if ".lora_" not in n} == {torch.bfloat16}
+    assert_same(kept, run.policy.model.state_dict())
+    assert any(not torch.equal(weight, began.get(name, weight[:0])) for name, weight in learnt.items())
+    assert all(math.isfinite(row["loss"]) for row in rows(run))
+    run.save_final()
+    loaded = load_policy(run.files.final, placement=run.policy.placement)
+    ids = torch.tensor([[1, 7, 8, 9]])
+    with torch.no_grad(), evaluate_in(run.policy):
+        assert torch.equal(loaded.model(ids).logits, run.policy.model(ids).logits)
+
+
+@pytest.mark.parametrize("lora_rank", [0, 2])
+def test_out_of_memory_halves_the_micro_batch_and_keeps_the_gradient(
+    tmp_path: Path, checkpoint: Path, lora_rank: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The device has the memory for a micro-batch's forward pass and for half of its backward pass."""
+    config = HeRLConfig(**{**LORA, "lora_rank": lora_rank, "learning_rate": 1e-4})
+    whole = make_run(tmp_path / "whole", checkpoint, config, budget=200, lively=True)
+    expected = train(whole)
+    tight = make_run(tmp_path / "tight", checkpoint, config, budget=200, lively=True)
+    first, last = tight.policy.model.model.layers[0].mlp, tight.policy.model.lm_head
+
+    def fill(module: Any, given: Any, output: torch.Tensor) -> None:
+        def run_out(gradient: torch.Tensor) -> None:
+            if len(gradient) > 4:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+        if output.requires_grad:
+            output.register_hook(run_out)
+
+    assert last.weight.requires_grad  # so that the head had its gradient when the first layer had no memory left
+    first.register_forward_hook(fill)
+    learnt = train(tight)
+    for name, weight in expected.items():
+        assert torch.allclose(weight, learnt[name], atol=2e-5), name
+    said = [record.message for record in caplog.records if "out of memory" in record.message]
+    assert 1 <= len(said) <= 3
+    assert all("the same gradient" in line for line in said)

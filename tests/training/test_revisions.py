@@ -64,9 +64,8 @@ def test_a_revision_prompt_shows_draft_and_guidance():
 
 def test_a_chat_model_is_talked_to_and_a_base_model_goes_on_writing():
     chat, base = suit_to_model(HeRLConfig(), True), suit_to_model(HeRLConfig(), False)
-    assert (chat.revise_form, chat.revision_temperature) == ("without_draft", 1.0)
-    assert (base.revise_form, base.revision_temperature) == ("prompt", 0.7)
-    given = HeRLConfig(revise_form="with_draft", revision_temperature=0.5)
+    assert (chat.revise_form, base.revise_form) == ("without_draft", "prompt")
+    given = HeRLConfig(revise_form="with_draft")
     assert suit_to_model(given, True) == given
     assert suit_to_model(PPOConfig(), True) == PPOConfig()
     with pytest.raises(UsageError, match="revise_form=cut_draft: this model has no chat template"):
@@ -189,3 +188,15 @@ def test_the_best_revision_takes_a_random_place_but_not_that_of_a_revised_draft(
         gone |= {i for i, d in enumerate(drafts) if not any(d is t for t in taught)}
     assert gone == {0, 3}
     assert place_revisions(drafts, [worse], 1, Random(0)) == drafts
+
+
+@pytest.mark.parametrize(("think", "shown"), [("drop", "9"), ("keep", "<think>7?</think>9")])
+def test_drafts_are_shown_and_kept_as_they_are_judged(think: Any, shown: str) -> None:
+    draft = replace(make_rollout("a", 0.0), text="<think>7?</think>9", think=think)
+    config = HeRLConfig(revise_form="prompt")
+    (assigned,) = assign_revisions([draft], {0: 1.0}, TOY_TEMPLATE, TOY_RUBRIC, config)
+    assert str(assigned.prompt).startswith(f"{shown}? ")
+    revision = replace(draft, kind="revision", draft=0, guidance="g", baseline=0.0)
+    (lesson,) = gather_lessons([draft], [revision])
+    assert (lesson.draft, lesson.revision) == (shown, shown)
+    assert draft.as_json(1, 0)["response"] == "<think>7?</think>9"

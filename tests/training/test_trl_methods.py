@@ -203,6 +203,30 @@ def test_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, checkpoint: Pat
     assert_same(expected, train(finished))
 
 
+@KINDS
+def test_with_lora_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, checkpoint: Path, kind: Any) -> None:
+    """And with gradient checkpointing, which changes none of them; the adapter is what is saved, and alone."""
+    config = kind(**SMALL, lora_rank=2)
+    expected = train(make_run(tmp_path / "whole", checkpoint, config, budget=400))
+
+    def die(row: dict[str, Any], rollouts: Any) -> None:
+        if row["step"] == 3:
+            raise Killed
+
+    saving = replace(config, gradient_checkpointing=True)
+    with pytest.raises(Killed):
+        train(make_run(tmp_path / "cut", checkpoint, saving, budget=400, on_step=die))
+    resumed = make_run(tmp_path / "cut", checkpoint, saving, budget=400, resuming=True)
+    assert_same(expected, train(resumed))
+    began = load_policy(checkpoint).model.state_dict()
+    assert_same(began, {n.replace(".base_layer", ""): w for n, w in expected.items() if ".lora_" not in n})
+    resumed.save_final()
+    assert (resumed.files.final / "adapter_model.safetensors").is_file()
+    ids = torch.tensor([[1, 7, 8, 9]])
+    with torch.no_grad():
+        assert torch.equal(load_policy(resumed.files.final).model(ids).logits, resumed.policy.model(ids).logits)
+
+
 def test_an_interrupted_run_saves_a_checkpoint(tmp_path: Path, checkpoint: Path) -> None:
     run = make_run(tmp_path / "run", checkpoint, GRPOConfig(**{**SMALL, "save_steps": 50}))
 

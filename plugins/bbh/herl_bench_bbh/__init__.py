@@ -29,6 +29,7 @@ METRICS = (
         answers.exact_match,
         filter="get-answer",
         id="bbh/exact_match",
+        whole=True,
         description=(
             "as lm-eval's bbh_cot_fewshot: the first answer given, without the last sign of its line, is the target to"
             " the letter"
@@ -39,6 +40,7 @@ METRICS = (
         lm_eval_match.cot_flexible,
         filter="flexible-extract",
         id="bbh/flexible",
+        whole=True,
         description="as lm-eval's bbh_cot_zeroshot: the last option, yes or no, number or bracket in the response",
     ),
     Metric(
@@ -46,6 +48,7 @@ METRICS = (
         lm_eval_match.cot_strict,
         filter="strict-match",
         id="bbh/strict",
+        whole=True,
         description="as lm-eval's bbh_cot_zeroshot: the first answer given, without the last sign of its line",
     ),
 )
@@ -57,6 +60,7 @@ ZEROSHOT_METRICS = (
         lm_eval_match.flexible,
         filter="flexible-extract",
         id="bbh/zeroshot_flexible",
+        whole=True,
         description="as lm-eval's bbh_zeroshot: the first option, yes or no, number or bracket in the response",
     ),
     Metric(
@@ -64,6 +68,7 @@ ZEROSHOT_METRICS = (
         lm_eval_match.strict,
         filter="strict-match",
         id="bbh/zeroshot_strict",
+        whole=True,
         description="as lm-eval's bbh_zeroshot: the whole response is the target",
     ),
 )

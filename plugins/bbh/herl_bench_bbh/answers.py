@@ -31,7 +31,8 @@ _GIVEN = re.compile(
 # "(B) is the correct answer", "so option B is correct": read where no answer is given in other words.
 _CALLED_RIGHT = re.compile(
     r"(?P<given>\((?P<one>[A-Z])\)|\b(?:option|choice) \(?(?P<other>[A-Z])\b\)?)(?P<between>[^.!?()\n]{0,80}?)"
-    r"\bis (?:therefore |thus |hence |indeed )?(?:the )?(?:correct|right)(?: (?:answer|option|choice|one))?+\b(?![^.!\n]{0,20}\?)",
+    r"\bis (?:therefore |thus |hence |indeed )?(?:the )?(?:correct|right)(?: (?:answer|option|choice|one))?+\b"
+    r"(?![^.!\n]{0,20}\?)",
     re.IGNORECASE,
 )
 _UNSURE = re.compile(
@@ -47,6 +48,7 @@ _REMARK = re.compile(
     r" by|determined|obtained|explained|supported)\b",
     re.IGNORECASE,
 )
+_BEGUN = re.compile(r"[\s(\[{<\"'*\\]*")  # nothing, or an answer that was cut off before it said anything
 _ANNOUNCED = re.compile(r"(?:as follows|the following|this|below|here)\b[*_ ]*:?[*_ ]*$", re.IGNORECASE)
 _UNDRESSED = (
     (re.compile(r"\\(?:f?box(?:ed)?|(?:text|math)[a-z]*)\s?\{(.*)\}"), r"\1"),
@@ -116,7 +118,7 @@ def find_given_answers(response: str) -> Iterator[str]:
         if lines and _ANNOUNCED.match(lines[0]):
             lines = lines[1:]
         text = "\n".join(lines).strip("\n")
-        if text and not _REMARK.match(text):
+        if _BEGUN.fullmatch(text) is None and not _REMARK.match(text):
             yield text
 
 

@@ -62,7 +62,14 @@ _ASKED = {
 def steps_valid(example: Example, response: str) -> list[Finding]:
     """Each worked step follows from the one before it, as written, and from the item's text."""
     problem = solvers.read(answers.get_family(example), answers.get_question(example))
-    return steps.follow(problem, steps.cut_working(response))[: steps.MOST_FINDINGS] if problem else []
+    found = steps.follow(problem, steps.cut_working(response))[: steps.MOST_FINDINGS] if problem else []
+    return [_locate(response, finding) for finding in found]
+
+
+def _locate(response: str, finding: Finding) -> Finding:
+    """With where its line begins, if the step stands in the response as the evidence quotes it."""
+    place = response.find(finding.evidence) if finding.evidence and not finding.met else -1
+    return finding if place < 0 else replace(finding, at=response.rfind("\n", 0, place) + 1)
 
 
 def steps_match(example: Example, response: str) -> list[Finding]:

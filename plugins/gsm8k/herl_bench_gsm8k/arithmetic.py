@@ -24,8 +24,8 @@ LONGEST_NOTE = 200  # the published files need 66; bounds the work and the recur
 class Step:
     """A calculation with its result.
 
-    value: of its result side; None where that cannot be read. right: is the calculation right? prose: was it read in
-    ordinary prose, or is it a calculator note? at: where its line begins, in characters.
+    value: of its result side; None where that cannot be read. right: is the calculation right? in_prose: or is it a
+    calculator note? at: where its line begins, in characters.
     """
 
     expression: str
@@ -34,6 +34,7 @@ class Step:
     expected: Fraction | None
     right: bool
     at: int | None = None
+    in_prose: bool = False
 
 
 def read_note(note: str) -> Step:

@@ -1,15 +1,14 @@
-"""What can be said of a GSM8K response: its final answer, its calculator notes, the quantities it reaches; and the
-three metrics.
+"""What can be said of a GSM8K response: its final answer, its calculations, the quantities they reach; and the three
+metrics.
 
-All numbers are exact fractions. A calculator note is `<<expression=result>>` with + - * / // %, parentheses and
-decimals; nothing is ever passed to `eval`. A result with decimals may be rounded or cut off where it is shown
-(100/3=33.33 and 2/3=.66 are fine); a whole number may not (100/3=33 is wrong). All 27,998 notes of the published files
-are right under this rule, so none needs an exception.
+A response with calculator notes (`<<expression=result>>`) is judged by its notes alone, as the published solutions are
+written. In any other the calculations are read where they stand, in prose and LaTeX (`prose`), so that chat models are
+judged without being taught the notes.
 
 Evidence never names the final answer: a wrong last step is said to be wrong, not what it should be, and a correction is
 the step without its result, in which no number stands that equals the final answer unless the question has it.
 
-Left out: calculations that are not written as notes, units, and whether the words fit the numbers.
+Left out: whether the words fit the numbers.
 """
 
 from __future__ import annotations
@@ -64,22 +63,30 @@ def parse(response: str) -> Parsed:
         replace(read_note(note[1]), at=text.rfind("\n", 0, note.start()) + 1)
         for note in islice(NOTE.finditer(text), MOST_STEPS)
     ]
-    thought = response.rfind(answered)  # how much stands before the answer; -1 where thoughts stand amid it
+    # How much is thought before the answer begins; -1 where thoughts stand amid it.
+    thought = len(response) - len(answered) if response.endswith(answered) else -1
     found = (replace(step, at=_move(step.at, thought)) for step in notes or read_steps(answered, MOST_STEPS))
     steps = tuple(found)
     answer, given = find_final_answer(text)
     if steps:
         reached = {step.value for step in steps if step.value is not None}
+        for step in steps:
+            if re.search(" [-+*] ", step.result):  # 4 * 2 + 3 * 5 = 8 + 15
+                reached |= read_numbers(step.result)
         if answer is not None and given:
             reached.add(answer)
-    else:  # a response without notes may reach its quantities in words
-        numbers = {number[0] for number in islice(re.finditer(NUMBER, text), MOST_NUMBERS)}
-        reached = {Fraction(number.replace(",", "")) for number in numbers if len(number) <= LONGEST_NUMBER}
+    else:  # a response without calculations may reach its quantities in words
+        reached = read_numbers(text)
     return Parsed(text, steps, answer, given, frozenset(reached))
 
 
 def _move(at: int | None, by: int) -> int | None:
     return at + by if at is not None and by >= 0 else None
+
+
+def read_numbers(text: str) -> set[Fraction]:
+    numbers = {number[0] for number in islice(re.finditer(NUMBER, text), MOST_NUMBERS)}
+    return {Fraction(number.replace(",", "")) for number in numbers if len(number) <= LONGEST_NUMBER}
 
 
 def tidy(text: str) -> str:
@@ -167,26 +174,30 @@ def answer_format(example: Example, seen: Parsed) -> Finding:
 
 
 def steps_valid(example: Example, seen: Parsed) -> list[Finding]:
-    """Every calculator note is arithmetically right. Does not apply to a response without notes (113 published
-    solutions have none)."""
+    """Every calculation is arithmetically right. Does not apply to a response in which none is read."""
     return [_judge_step(k, step, last=k == len(seen.steps)) for k, step in enumerate(seen.steps, 1)]
 
 
 def _judge_step(k: int, step: Step, last: bool) -> Finding:
-    part = f"step {k}"
+    part, result = f"step {k}", step.result[:20]
     if step.right:
         return Finding(True, part=part)
     if step.expected is None:
-        return Finding(False, f"{part}: cannot read {step.expression[:40]}={step.result[:20]}", part=part, at=step.at)
+        return Finding(False, f"{part}: cannot read {step.expression[:40]}={result}", part=part, at=step.at)
+    # Prose has no steps that a reader could count, so the calculation stands for itself there.
+    named, equals = ("", " = ") if step.in_prose else (f"{part}: ", "=")
+    said = f"{named}{step.expression}{equals}{result}, should be {format_number(step.expected)}"
     if last:  # what it should be may well be the final answer
-        return Finding(False, f"{part}: {step.expression} is not {step.result[:20]}", part=part, at=step.at)
-    said = f"{part}: {step.expression}={step.result[:20]}, should be {format_number(step.expected)}"
+        said = f"{named}{step.expression} is not {result}"
     return Finding(False, said, part=part, at=step.at)
 
 
 def quantities(example: Example, seen: Parsed) -> list[Finding]:
-    """Each intermediate quantity of the worked solution is reached. Does not apply where the solution has no calculator
-    notes."""
+    """Each intermediate quantity of the worked solution is reached: as the result of a calculation, or, where none is
+    read, as a number that the question does not give. Does not apply where the worked solution has no calculator notes.
+    """
+    given = {seen.answer} if seen.given else set()
+    reached = seen.reached if seen.steps else seen.reached - read_numbers(example.info["question"]) | given
     findings = []
     for k, ((_, result), correction) in enumerate(
         zip(example.info["steps"], write_corrections(example), strict=True), 1
@@ -194,7 +205,7 @@ def quantities(example: Example, seen: Parsed) -> list[Finding]:
         value, part = read_result(result), f"step {k}"
         if value is None:
             findings.append(Finding(None, f"{part}: the worked solution's result {result!r} is no number", part=part))
-        elif value in seen.reached:
+        elif value in reached:
             findings.append(Finding(True, part=part))
         else:
             findings.append(Finding(False, f"{part} is not reached", correction, part))
@@ -280,6 +291,7 @@ METRICS = (
         "strict-match",
         description="lm-eval's gsm8k: the number after ####",
         id="gsm8k/strict",
+        whole=True,
     ),
     Metric(
         "exact_match",
@@ -287,6 +299,7 @@ METRICS = (
         "flexible-extract",
         description="lm-eval's gsm8k: the last number",
         id="gsm8k/flexible",
+        whole=True,
     ),
     Metric(
         "robust_match",

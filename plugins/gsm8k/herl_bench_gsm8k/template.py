@@ -17,20 +17,22 @@ from herl_bench import ChatTurns, HindsightTemplate
 
 OWN = (
     'The last line is "#### " and the number, and nothing follows it.',
-    "Every calculation <<expression=result>> is right.",
+    "Every calculation is right.",
     "The solution reaches every quantity on the way to the answer.",
     "The final answer is right.",
 )
+TAUGHT = {text: text for text in OWN} | {OWN[1]: "Every calculation <<expression=result>> is right."}
+"""The embedded policy has learnt to read these."""
 
 GUIDANCE = (
     f"""\
-{{% set own = {OWN} %}}
+{{% set own = {TAUGHT} %}}
 """
     + """\
 {% set ns = namespace(words=[], wrong=[]) %}
 {% for v in unmet %}
 {% set seen = (v.correction or v.evidence).removesuffix(", should be " ~ example.info.answer) %}
-{% set said = seen or v.text if v.text in own else v.text.rstrip(".") ~ (" (" ~ seen ~ ")" if seen else "") %}
+{% set said = seen or own[v.text] if v.text in own else v.text.rstrip(".") ~ (" (" ~ seen ~ ")" if seen else "") %}
 {% if said not in ns.words %}{% set ns.words = ns.words + [said] %}{% endif %}
 {% set ns.wrong = ns.wrong + [v.criterion] %}
 {% endfor %}

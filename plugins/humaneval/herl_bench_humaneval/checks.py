@@ -241,6 +241,7 @@ METRICS = (
         observe,
         description="prompt + answer passes all hidden tests, as lm-eval counts",
         id="humaneval/pass@1",
+        whole=True,
     ),
 )
 

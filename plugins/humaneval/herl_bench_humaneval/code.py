@@ -154,8 +154,7 @@ def _split_unfenced(answer: str, entry: str) -> Iterator[str]:
 
 def _find_ends(lines: Sequence[str], begins: int) -> list[int]:
     """Where code that begins on line `begins` may end: before a line at the margin. The last 20 places, last first."""
-    ends = [i for i in range(begins + 1, len(lines)) if lines[i].strip() and not lines[i][0].isspace()]
-    return ends[:-21:-1]
+    return [i for i in range(begins + 1, len(lines)) if lines[i].strip() and not lines[i][0].isspace()][:-21:-1]
 
 
 def _looks_like_code(answer: str, entry: str) -> bool:
@@ -200,10 +199,11 @@ _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def _list_made(node: ast.stmt) -> set[str]:
-    """The names that a statement at the top level gives a meaning to."""
+    """The names that a statement at the top level gives a meaning, an item or an attribute to."""
     if isinstance(node, _DEFINITIONS):
         return {node.name}
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+    made = [n for n in ast.walk(node) if not isinstance(getattr(n, "ctx", ast.Load()), ast.Load)]
+    return {n.id for target in made for n in ast.walk(target) if isinstance(n, ast.Name)}
 
 
 def _list_read(node: ast.stmt) -> set[str]:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from herl_bench import Example, Verdict
 from herl_bench.data.leakage import check_leakage
 from herl_bench.errors import DataError
-from herl_bench.hindsight import HINT_LEVELS, write_guidance, write_revision, write_revision_prompt
+from herl_bench.hindsight import HINT_LEVELS, find_first_error, write_guidance, write_revision, write_revision_prompt
 from herl_bench.plugins import Host, load_host
 from herl_bench.rubric import judge
 
@@ -388,6 +388,7 @@ def test_a_chat_model_is_told_in_sentences_what_is_wrong(host: Host) -> None:
         'A step does not follow from what stands before it: 2 + 3 * 4 = 5 * 4. Do "3 * 4" first.'
         " The answer is wrong: 14 is not right."
     )
+    assert find_first_error(rubric, verdicts) == draft.rfind("\n", 0, draft.index("5 * 4")) + 1
     for level in HINT_LEVELS:
         for names in ([c.name for c in rubric.criteria], *([c.name] for c in rubric.criteria)):
             unmet = [Verdict(name, False, "seen") for name in names]

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from herl_bench import Example
 from herl_bench.errors import DataError
@@ -23,7 +21,7 @@ from herl_bench.plugins import Host, load_host
 from herl_bench.rubric import judge
 
 pytest.importorskip("herl_bench_gsm8k")
-from herl_bench_gsm8k import TASK, checks, data, template, world
+from herl_bench_gsm8k import TASK, arithmetic, checks, data, template, world
 
 REAL = os.environ.get("HERL_BENCH_DATA")
 QUESTION = "Ann has 16 eggs. She eats 3 and sells the rest in 2 bags. How many per bag, with 1.5 put aside?"
@@ -45,70 +43,6 @@ def host() -> Host:
 
 def look(check: Any, response: str, example: Example = EXAMPLE) -> Any:
     return check(example, checks.parse(response))
-
-
-# ----------------------------------------------------------------------------------------------------------- arithmetic
-@pytest.mark.parametrize(
-    ("expression", "value"),
-    [
-        ("16-3-4", 9),
-        ("2+3*4", 14),
-        ("(2+3)*4", 20),
-        ("8/4/2", 1),
-        (".5*10", 5),
-        ("80,000*1.5", 120000),
-        ("20%*50", 10),
-        ("-(3-5)", 2),
-        ("+8", 8),
-        ("560//10", 56),
-        ("1/3", Fraction(1, 3)),
-    ],
-)
-def test_evaluate(expression: str, value: Any) -> None:
-    assert checks.evaluate(expression) == value
-
-
-@pytest.mark.parametrize(
-    "expression", ["", "1/0", "2**9", "x+1", "__import__('os')", "(1+2", "1+", "()", "9" * 300, "(" * 90]
-)
-def test_what_is_no_arithmetic_has_no_value(expression: str) -> None:
-    assert checks.evaluate(expression) is None
-
-
-@given(
-    st.recursive(
-        st.integers(0, 99).map(str),
-        lambda e: st.tuples(e, st.sampled_from("+-*/"), e).map(lambda t: f"({''.join(t)})"),
-        max_leaves=8,
-    )
-)
-def test_evaluate_agrees_with_python(expression: str) -> None:
-    try:
-        expected = eval(re.sub(r"\d+", r"Fraction(\g<0>)", expression))
-    except ZeroDivisionError:
-        expected = None
-    assert checks.evaluate(expression) == expected
-
-
-@pytest.mark.parametrize(
-    ("note", "right"),
-    [
-        ("100/3=33.33", True),
-        ("2/3=.66", True),
-        ("2/3=0.67", True),
-        ("2/3=0.68", False),
-        ("100/3=33", False),
-        ("10/100=10%", True),
-        ("20/100*100=20%", True),
-        ("3/4=3/4", True),
-        ("48/2=48/2", False),
-        ("48/2=", False),
-        ("25", False),
-        ("3*4=$12", True),
-    ],
-)
-def test_notes(note: str, right: bool) -> None:
-    assert checks.read_note(note).right is right
 
 
 # --------------------------------------------------------------------------------------------------------------- checks
@@ -292,7 +226,7 @@ def test_robust_match_agrees_with_math_verify() -> None:
 # ------------------------------------------------------------------------------------------------------------- guidance
 def numbers(text: str) -> set[Fraction]:
     """All numbers but the labels of steps."""
-    return {Fraction(n.replace(",", "")) for n in re.findall(checks.NUMBER, re.sub(r"step \d+", "", text))}
+    return {Fraction(n.replace(",", "")) for n in re.findall(arithmetic.NUMBER, re.sub(r"step \d+", "", text))}
 
 
 def drafts(host: Host) -> list[tuple[Example, str]]:

@@ -227,6 +227,8 @@ def test_a_body_s_trials_are_left_out_too() -> None:
         "def plus(a, b):\n    return add(a, b) + 1\n\nadd, plus = (lambda f: lambda a, b: f(a, b) + 1)(add), add",
         "for _ in range(1):\n    add = (lambda old: lambda a, b: old(a, b) + 1)(add)",
         "print(1); ONE = 1",
+        "add.calls = 0",
+        "add.memo = {}\nfor i in range(3):\n    add.memo[i] = add(i, i)",
         "import sys\nsys.setrecursionlimit(2000)",
         "ONE: int = 1\nCASES = [(1, 2)]\n",
         "class Tester:\n    run = staticmethod(add)",
