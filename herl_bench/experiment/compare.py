@@ -189,12 +189,14 @@ def run_sweep(
     from herl_bench.sweep.cells import prepare_cells
     from herl_bench.sweep.pools import LocalPool, Pool, RayPool, run_cells
 
+    # Asked before anything is made: a device that is not there is an error.
+    room = 1 if ray or all(cell.files.finished for cell in plan.cells) else _count_jobs(plan)
     with lock_folder(plan.folder, "comparison") as lock:
         prepare_cells(plan.cells)
         if all(cell.files.finished for cell in plan.cells):
             return []
         with redirect_stdout(sys.stderr) if ray else nullcontext():  # Ray talks on stdout
-            pool: Pool = RayPool(ray, plan.folder) if ray else LocalPool(jobs or _count_jobs(plan), lock)
+            pool: Pool = RayPool(ray, plan.folder) if ray else LocalPool(jobs or room, lock)
             with _catch_signals() as stopped_by, open_sweep_progress(plan.cells, progress) as display:
                 ends = run_cells(plan.cells, pool, display.show, stopped_by)
         if number := stopped_by():

@@ -116,9 +116,9 @@ def load_config(checkpoint: Checkpoint, *, trust_remote_code: bool = False) -> A
         remedy = "save the model's own config.json there again"
         with explain(checkpoint, "config.json cannot be used", () if checkpoint.folder else Exception, remedy):
             config = AutoConfig.from_pretrained(checkpoint.source, trust_remote_code=trust_remote_code)
-    kind, brings_code = config.model_type or "unnamed", "AutoModelForCausalLM" in (getattr(config, "auto_map", 0) or {})
+    brings_code = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
     if config.is_encoder_decoder or not (type(config) in MODEL_FOR_CAUSAL_LM_MAPPING or brings_code):
-        what = f"its architecture {kind!r} is no causal language model, so it cannot continue a text"
+        what = f"its architecture {config.model_type!r} is no causal language model, so it cannot continue a text"
         raise UsageError(f"model {checkpoint.place}: {what}: name a model that writes from left to right")
     return config
 

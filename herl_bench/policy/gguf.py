@@ -79,14 +79,16 @@ def reading_gguf() -> Iterator[None]:
     """transformers parses the whole file for the config, the tokenizer and the weights, seconds each: once is enough.
     And it draws a bar of its own, which its switch for bars does not reach."""
     import gguf
-    from transformers import modeling_gguf_pytorch_utils as loader
+    from transformers import modeling_gguf_pytorch_utils
 
-    reader, bar = gguf.GGUFReader, loader.tqdm
-    gguf.GGUFReader, loader.tqdm = lru_cache(maxsize=1)(reader), partial(bar, disable=True)
+    package: Any = gguf
+    loader: Any = modeling_gguf_pytorch_utils
+    reader, bar = package.GGUFReader, loader.tqdm
+    package.GGUFReader, loader.tqdm = lru_cache(maxsize=1)(reader), partial(bar, disable=True)
     try:
         yield
     finally:
-        gguf.GGUFReader, loader.tqdm = reader, bar
+        package.GGUFReader, loader.tqdm = reader, bar
 
 
 def make_ordinary(model: Any) -> Any:

@@ -342,6 +342,12 @@ def other_checkpoint(run: Path) -> None:
     (run / "manifest.json").write_text(json.dumps(manifest))
 
 
+def other_precision(run: Path) -> None:
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["placement"]["dtype"] = "bfloat16"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+
+
 def other_budget(run: Path) -> None:
     config = yaml.safe_load((run / "config.yaml").read_text())
     (run / "config.yaml").write_text(yaml.safe_dump({**config, "budget": 800}))
@@ -362,6 +368,7 @@ def other_prompts(run: Path) -> None:
     ("change", "named"),
     [
         (other_checkpoint, "base checkpoint"),
+        (other_precision, "precision: herl has float32 and bfloat16"),
         (other_budget, "token budget: herl has 400 and 800"),
         (other_items, "evaluation items"),
         (other_prompts, "prompts"),
