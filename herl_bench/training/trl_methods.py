@@ -161,6 +161,7 @@ class StepSource:
             "optimizer": self.trainer.optimizer.state_dict(),
             "budget": self.run.budget.state_dict(),
             "sampling": self.sampling.get_state(),
+            "cache_bytes": self.run.policy.cache_bytes,  # another number of responses at once gives other ones
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -170,6 +171,7 @@ class StepSource:
         self.saved_optimizer = state["optimizer"]
         self.run.budget.load_state_dict(state["budget"])
         restore_generator(self.sampling, state["sampling"])
+        self.run.policy.cache_bytes = state.get("cache_bytes", self.run.policy.cache_bytes)
 
 
 # ----------------------------------------------------------------------------------------------------------- TRL's side
