@@ -213,3 +213,12 @@ def test_what_the_cache_may_take_bounds_the_rows(tmp_path: Path) -> None:
     policy.cache_bytes = CACHE_BYTES
     assert few == generate(policy, prompts, temperature=0, max_new_tokens=10)
     assert widest == 7
+
+
+def test_tokens_of_a_large_vocabulary_follow_the_softmax(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "LARGE_VOCABULARY", 4)
+    probs = torch.tensor([0.5, 0.0, 0.3, 0.2, 0.0])
+    drawn = generation._pick(probs.log().expand(20_000, 5), 1.0, torch.Generator().manual_seed(0))
+    shares = torch.bincount(drawn, minlength=5) / 20_000
+    assert (shares - probs).abs().max() < 0.015
+    assert shares[1] == shares[4] == 0
