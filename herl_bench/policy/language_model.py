@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from herl_bench.answers import is_thought_tag
 from herl_bench.bounded import Failed, TooMuch, run_bounded
 from herl_bench.conversation import Prompt, list_messages, list_turns, put_before, write_as_text
 from herl_bench.errors import UsageError
@@ -103,7 +104,15 @@ class LanguageModel:
         return rows if bos is None else [[bos, *row] for row in rows]
 
     def decode(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        """Without special tokens; those that thoughts stand between are kept, by which an answer is told from them."""
+        if "dropped" not in self.cache:
+            names = self.tokenizer.added_tokens_decoder
+            tags = frozenset(i for i in self.special_ids if i in names and is_thought_tag(str(names[i])))
+            self.cache["dropped"] = self.special_ids - tags if tags else None
+        dropped = self.cache["dropped"]
+        kept = list(ids) if dropped is None else [i for i in ids if i not in dropped]
+        how = {"skip_special_tokens": dropped is None, "clean_up_tokenization_spaces": False}
+        return str(self.tokenizer.decode(kept, **how))
 
     def reads(self, prompt: Prompt, instruction: str) -> str:
         """The text of `encode`, without the BOS that it puts before a plain prompt."""

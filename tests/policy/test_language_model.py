@@ -80,3 +80,11 @@ def test_a_special_token_that_a_turn_spells_is_text(tmp_path):
 def test_turns_in_another_order_are_no_conversation(tmp_path):
     backwards = "{% for m in messages | reverse %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
     assert chat(tmp_path, backwards).reads(TALK, "") == f"<user>{write_as_text(TALK)}<assistant>"
+
+
+def test_tags_of_thoughts_stay_though_they_are_special_tokens(tmp_path):
+    policy = load_policy(tiny_checkpoint(tmp_path / "model"))
+    policy.tokenizer.add_special_tokens({"additional_special_tokens": ["[THINK]", "[/THINK]"]})
+    policy.cache.clear()
+    ids = policy.tokenizer("[THINK]so 5[/THINK]6<eos>", add_special_tokens=False)["input_ids"]
+    assert policy.decode(ids) == "[THINK]so 5[/THINK]6"
