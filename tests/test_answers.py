@@ -175,7 +175,6 @@ NUMBERS = {
     "18 to be exact": 18,
     "18 of the 24": 18,
     "18; 9 eggs at $2": 18,
-    "| 18 |": 18,
     "₦18": 18,
 }
 NO_NUMBER = [
