@@ -16,6 +16,7 @@ positions (learnt position embeddings), because TRL pads there without saying so
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import time
@@ -203,15 +204,21 @@ def _open_trainer(source: StepSource) -> Any:
         adapters.round_weights(run.policy.model, run.policy.placement.torch_dtype)  # frozen, they need no more digits
         torch.manual_seed(run.seed * 1000)  # which the adapter is drawn with
     with _ignoring_old_names(), patch_environment(accelerate_mixed_precision="no"):  # `bf16` alone says in which
+        arguments = _make_arguments(run, source.config)
+        beta, arguments.beta = arguments.beta, 0.0  # or TRL would load the starting policy by its name, as published
         trainer = _derive_trainer(base, source)(
             model=run.policy.model,
             peft_config=lora,
             reward_funcs=source.list_rewards,
-            args=_make_arguments(run, source.config),
+            args=arguments,
             train_dataset=Dataset.from_dict({"prompt": [""]}),  # TRL wants one; `get_train_dataloader` does not read it
             processing_class=run.policy.tokenizer,
             callbacks=[_make_watch(source)],
         )
+    trainer.beta = arguments.beta = beta
+    if beta and not lora:
+        start = copy.deepcopy(run.policy.model).requires_grad_(False)
+        trainer.ref_model = trainer.accelerator.prepare_model(start, evaluation_mode=True)
     trainer.remove_callback(PrinterCallback)
     if lora:
         adapters.mark_adapted(run.policy.model)
