@@ -31,7 +31,7 @@ from statistics import fmean
 from typing import Any
 
 from forms import FORMS, WORDLESS, ask_for_revision
-from tables import sum_up, write_table
+from summary import sum_up, write_table
 
 from herl_bench import Example, Verdict
 from herl_bench.conversation import Prompt, write_as_text

@@ -194,21 +194,25 @@ class TrainingRun:
             write_sums(merged)
 
 
+def check_parent(parent: Path) -> None:
+    """Raises `UsageError` where the folder of runs can be none."""
+    if not parent.is_dir():
+        for place in (parent, *parent.parents):
+            if place.exists() and not place.is_dir():
+                what = " is a file" if place == parent else ": a part of that path is a file"
+                raise UsageError(f"--output_dir {parent}{what}: name a folder")
+
+
 def new_directory(parent: Path, name: str) -> Path:
     """`parent/name`, or `name-2`, `name-3`, … where that is taken. Raises `UsageError` where no folder can be made."""
-    if parent.exists() and not parent.is_dir():
-        raise UsageError(f"--output_dir {parent} is a file: name a folder")
+    check_parent(parent)
     number = 1
     while True:
         directory = parent / (name if number == 1 else f"{name}-{number}")
         try:
             directory.mkdir(parents=True)
         except FileExistsError:
-            if not directory.exists():
-                raise UsageError(f"--output_dir {parent}: a part of that path is a file: name a folder") from None
             number += 1
-        except NotADirectoryError:
-            raise UsageError(f"--output_dir {parent}: a part of that path is a file: name a folder") from None
         except OSError as error:
             raise SaveError(f"cannot make {directory}: {error.strerror}") from None
         else:

@@ -37,11 +37,11 @@ def forms(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def tables(monkeypatch: pytest.MonkeyPatch) -> Any:
+def summary(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(GUIDANCE))
-    import tables
+    import summary
 
-    return tables
+    return summary
 
 
 def write_problems(folder: Path) -> Path:
@@ -103,12 +103,12 @@ def test_an_arm_is_its_name(study: Any):
         study.parse_arm("shouting@1")
 
 
-def test_the_page_is_what_the_results_give(tables: Any):
-    text = tables.PAGE.read_text()
-    assert tables.fill_page(text) == text, "run python benchmarks/guidance/tables.py"
+def test_the_page_is_what_the_results_give(summary: Any):
+    text = summary.PAGE.read_text()
+    assert summary.fill_page(text) == text, "run python benchmarks/guidance/summary.py"
 
 
-def test_numbers_by_hand(tables: Any):
+def test_numbers_by_hand(summary: Any):
     def make(key: str, arm: str, reward: float, tokens: int, draft: str = "") -> dict[str, Any]:
         plain = {"id": key[0], "half": "choose", "prompt_tokens": 100, "finish": "eos", "text": key}
         return {"key": key, "arm": arm, "reward": reward, "tokens": tokens, "draft": draft, **plain}
@@ -117,7 +117,7 @@ def test_numbers_by_hand(tables: Any):
     rows += [make("a#0|plain@1#0", "plain@1", 0.0, 50, "a#0"), make("b#0|plain@1#0", "plain@1", 1.0, 50, "b#0")]
     rows += [make("a#0|told@1#0", "told@1", 1.0, 100, "a#0"), make("b#0|told@1#0", "told@1", 0.25, 100, "b#0")]
     rows += [make("b#0|told@1#1", "told@1", 1.0, 100, "b#0")]
-    found = tables.sum_up({r["key"]: r for r in rows}, lambda name, text: "same" if name == "a" else text)["choose"]
+    found = summary.sum_up({r["key"]: r for r in rows}, lambda name, text: "same" if name == "a" else text)["choose"]
     told = found["arms"]["told@1"]
     assert (told["repaired"], told["reward"], told["better"], told["worse"]) == (0.5, 0.625, 1, 1)
     assert (told["copies"], told["tokens_written"]) == (0.5, 100)

@@ -2,7 +2,7 @@
 token, with intervals, beside sampling anew at the same temperature. As a script: write the tables of docs/guidance.md
 anew from `results/`.
 
-    python benchmarks/guidance/tables.py
+    python benchmarks/guidance/summary.py
 
 Two drafts of one problem are no independent failures, so intervals of differences come from drawing problems, not
 failures, with replacement (percentiles; Efron and Tibshirani 1993, chapter 13).
