@@ -1,8 +1,8 @@
 """What a response answers: its text without what was thought, and a number as people write one. For any plugin.
 
 `answer_text` leaves out the thoughts of a reasoning model: `<think>…</think>` and the like. What is thought is not the
-answer, and a thought that was never closed has none. Where the chat template opened the thought, its end stands alone,
-and the text before it is thought too. A tag in quotes is a word that is spoken of, not a thought.
+answer, and a thought that was never closed has none. Where a server's chat template opened the thought, its end stands
+alone, and the text before it is thought too. A tag in quotes is a word that is spoken of, not a thought.
 
 `leading_number` reads one number in usual notation: `1,234.50`, `70{,}000`, `70 000`, `-$5`, `18 €`, `50%`, `~18`,
 `(18)`, `1e3`, `2 × 10^3`, `5/2`, `2 1/2`, `\\frac{5}{2}`, `\\text{18}`, `x = 18`, `9 * 2 = 18`, `70 thousand`, with
@@ -11,7 +11,7 @@ numbers of which one is meant, `18,50`.
 
 Both take time that grows with the text's length; `leading_number` looks at the first `LONGEST_PLACE` characters.
 
-Left out: numbers in words, and a thought that the template opened and that was cut off: nothing in the text tells.
+Left out: numbers in words, and a thought that a server's template opened and that was cut off: nothing tells of it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ LONGEST_NUMBER = 50
 # ------------------------------------------------------------------------------------------------------------- thoughts
 _TAG = re.compile(r"(?i)(?<![\"'`])(?:<(/?)(think|thinking|thought|reasoning)(?:\s[^<>]*)?>|\[(/?)(THINK)\])(?![\"'`])")
 UNCLOSED = "the thought was never closed"
+NO_ANSWER = "<think>"  # shown of a response whose thought was never closed
 
 
 def answer_text(response: str) -> str | None:
@@ -44,23 +45,34 @@ def answer_text(response: str) -> str | None:
     return None if inside else "".join([*kept, response[start:]])
 
 
+def find_opening(prompt: str) -> str:
+    """The tag that a prompt ends in, by which its chat template has the response begin as a thought; else empty."""
+    tag = ([None, *_TAG.finditer(prompt)])[-1]
+    return tag[0] if tag and not (tag[1] or tag[3]) and not prompt[tag.end() :].strip() else ""
+
+
+def is_thought_tag(text: str) -> bool:
+    return _TAG.fullmatch(text) is not None
+
+
 def show_response(response: str, think: str) -> str:
     """What is judged of a response, and shown of it as a draft: all (`keep`), or what it says without its thoughts
     (`drop`). Of one with a thought that was never closed the tag is left, by which `answer_text` tells."""
     if think == "keep":
         return response
     text = answer_text(response)
-    return "<think>" if text is None else text
+    return NO_ANSWER if text is None else text
 
 
 # -------------------------------------------------------------------------------------------------------------- numbers
 _FRACTIONS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅛": "1/8"}
 _SIGNS = {
-    **{ord(odd): plain for odd, plain in zip("−–－＋×÷⁄＝％，：（）", "---+*//=%,:()", strict=True)},
+    **{ord(odd): plain for odd, plain in zip("−–－＋×·⋅∙÷⁄＝％，：（）", "---+****//=%,:()", strict=True)},
     **dict.fromkeys(map(ord, "\u00a0\u2007\u2008\u2009\u200a\u202f\u3000"), " "),
     **dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"), ""),
     **{ord(one): f" {over}" for one, over in _FRACTIONS.items()},
 }
+_MONEY = "$€£¥₹₽₩₦₱₫₺₴₪฿"
 _LATEX = (
     (re.compile(r"<<[^<>\n]*>>"), ""),  # calculator notes
     (re.compile(r"\\[dtc]?frac\s{0,3}\{([^{}]{1,60})\}\s{0,3}\{([^{}]{1,60})\}"), r" \1/\2"),
@@ -78,10 +90,10 @@ _LATEX = (
     (re.compile(r"<(\d[\d,.]{0,40})>"), r"\1"),
     (re.compile(r"[{}`]"), ""),
     (re.compile(r"(?<![\d.*x])(?<![*x] )10 ?\^ ?\(?(\d{1,2})\)?"), r"1e\1"),
-    (re.compile(r"\b(?:minus|negative) (?=[$€£]?[\d.])"), "-"),
+    (re.compile(rf"\b(?:minus|negative) (?=[{_MONEY}]?[\d.])"), "-"),
     (re.compile(r"(?<!\d)(?:\*\*|__)|(?:\*\*|__)(?!\d)"), ""),  # emphasis, not 10**3
-    (re.compile(r"(?<=[^\W\d_])[$€£¥₹₽]+"), " "),
-    (re.compile(r"[$€£¥₹₽]"), ""),
+    (re.compile(rf"(?<=[^\W\d_])[{_MONEY}]+"), " "),
+    (re.compile(rf"[{_MONEY}]"), ""),
 )
 _UNSIGNED = r"(?:\d{1,3}(?:(?P<mark>[,'’_ ])\d{3})(?:(?P=mark)\d{3})*(?!\d)|\d+)(?:\.\d+)?|(?<!\d)\.\d+"
 _NUMBER = re.compile(
@@ -96,9 +108,11 @@ _SCALES = {"dozen": 12, "hundred": 100} | {name: 10**power for name, power in _P
 _BIG = r"(?:hours?|hrs?|days?|weeks?|years?|minutes?|mins?|feet|foot|ft|dollars?|pounds?|lbs?|euros?)"
 _GOES_ON = re.compile(
     r"[,.'’_ ]\d"  # 18,50 and 1.234.567
-    r"|,\s*[-+]?\d[\d.]*\s*(?:$|[)\],.;]|or\b|and\b)"  # a list
+    r"|\s*(?:[,;|&]|\.\.|\\(?:lor|vee|cup)\b)[;|&.]*\s*[-+]?\d[\d.]*\s*(?:$|[)\],.;|&]|or\b|and\b)"  # a list
     r"|:(?!00\b)\d|\s?:\s\d"  # a ratio, a time
     r"|\)*\s*(?:\*\*|[-+*/^x])\s*[(]*\s*[-+]?\.?\d|\s*\^|\s*(?:±|\+/-|\\pm)|[⁰¹²³⁴-⁹]"  # a calculation, range, power
+    r"|(?:\s+[^\W\d_]+)?\s+(?:times|plus|minus|(?:divided|multiplied) by)\s+[-+]?\.?\d|\s+(?:squared|cubed)\b"
+    r"|\s*(?:!=|[<>≠≤≥])\s*\d"
     r"|\s*%?\s+of\s+\d"  # 50% of 36
     r"|(?:\s+[^\W\d_]+){0,2}\s+or\s+(?:[^\W\d_]+\s+){0,2}[-+]?\.?\d|\s+to\s+[-+]?\d"  # one of two
     rf"|\s*[^\W\d_]*\s+and\s+\d|\s*{_BIG}\s+\d+\s*[^\W\d_]"  # 3 hours and 20 minutes
@@ -113,7 +127,7 @@ _REFUSED = re.compile(
     r"(?i)(?:not|neither|never|either|between|(?:less|more|fewer|greater|higher|lower) than|at least|at"
     r" most|over|under)\b|[<>≤≥≠±]"
 )
-_EQUATION = re.compile(rf"(?P<equals>[=≈])|(?P<number>{_UNSIGNED})|(?P<sign>[-+*/^]|\bx\b)")
+_EQUATION = re.compile(rf"(?P<equals>(?<!!)[=≈])|(?P<number>{_UNSIGNED})|(?P<sign>[-+*/^]|\bx\b)")
 
 
 def leading_number(text: str) -> tuple[bool, Fraction | None]:

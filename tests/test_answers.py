@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herl_bench import answer_text
-from herl_bench.answers import last_number, leading_number, show_response
+from herl_bench.answers import find_opening, last_number, leading_number, show_response
 
 
 @pytest.mark.parametrize(
@@ -174,6 +174,8 @@ NUMBERS = {
     "10:00": 10,
     "18 to be exact": 18,
     "18 of the 24": 18,
+    "18; 9 eggs at $2": 18,
+    "₦18": 18,
 }
 NO_NUMBER = [
     "18 ± 1",
@@ -233,6 +235,17 @@ NO_NUMBER = [
     "0x12",
     "18 + 2 eggs",
     "18 / 2 * 2",
+    "18; 20",
+    "18 | 20",
+    "18 \\lor 20",
+    "18..20",
+    "18 != 20",
+    "18 < 20",
+    "18 plus 2",
+    "18 eggs times 2",
+    "18 divided by 2",
+    "18 squared",
+    "9·2",
 ]
 NO_BEGINNING = ["", "eggs", "Ann has 18", "clear: nothing", "...", "####", "$", "="]
 
@@ -294,3 +307,18 @@ def test_any_text_is_read(text: str) -> None:
 def test_whole_numbers_come_back(number: int, form: str) -> None:
     assert leading_number(form.format(number)) == (True, number)
     assert last_number(form.format(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("prompt", "opening"),
+    [
+        ("<assistant><think>\n", "<think>"),
+        ("[/INST][THINK]", "[THINK]"),
+        ("<think>\n\n</think>\n\n", ""),
+        ("Do not <think> of it. <assistant>", ""),
+        ('Write "<think>"', ""),
+        ("", ""),
+    ],
+)
+def test_a_prompt_that_has_the_response_begin_as_a_thought(prompt: str, opening: str) -> None:
+    assert find_opening(prompt) == opening

@@ -163,8 +163,13 @@ def _load_tokenizer(checkpoint: Checkpoint, trust: bool) -> Any:
 
 
 def _load_model(checkpoint: Checkpoint, config: Any, dtype: torch.dtype, trust: bool) -> Any:
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
+    file, remedy = "generation_config.json", "save the model's own there again, or delete it"
+    if checkpoint.folder and not checkpoint.gguf and (checkpoint.folder / file).exists():
+        # transformers goes on without one that it cannot read, and the model's other ends are lost.
+        with explain(checkpoint, f"{file} cannot be used", remedy=remedy):
+            _check_ends(GenerationConfig.from_pretrained(checkpoint.source).eos_token_id)
     with making_model(checkpoint):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             checkpoint.source,
@@ -178,6 +183,9 @@ def _load_model(checkpoint: Checkpoint, config: Any, dtype: torch.dtype, trust: 
     if missing := sorted(info["missing_keys"]):
         lacks = f"{len(missing)} weights are not in the checkpoint, {missing[0]} among them"
         raise UsageError(f"model {checkpoint.place}: {lacks}: not a causal LM?")
+    if unused := sorted(info["unexpected_keys"]):
+        what = f"{len(unused)} weights in it have no place in a model of its config.json, {unused[0]} among them"
+        log.warning("warning: model %s: %s: they are left out", checkpoint.place, what)
     _check_weights(checkpoint, model)
     if checkpoint.gguf:
         with making_model(checkpoint):
@@ -186,6 +194,12 @@ def _load_model(checkpoint: Checkpoint, config: Any, dtype: torch.dtype, trust: 
 
 
 # --------------------------------------------------------------------------------------------------- what can be wrong
+def _check_ends(eos: Any) -> None:
+    for end in eos if isinstance(eos, list) else [eos]:
+        if end is not None and type(end) is not int:
+            raise ValueError(f"eos_token_id {end!r} is no token's number")
+
+
 @torch.no_grad()
 def _check_weights(checkpoint: Checkpoint, model: Any) -> None:
     """Numbers, all of them, and of a model that reads from left to right."""
