@@ -1,9 +1,10 @@
 """Does a run go wrong in its first steps, and which setting should be lower? Read from its logged rows alone.
 
 A rate that is too high for a model shows before the last score does. The policy moves away from where it began: the KL
-per token to the starting policy passes `FAR`, or `MOVED` while the reward falls under `WORSE` of the first step's. Or
-it stops exploring: the entropy falls under `FALLEN` of what it began with. Or it dissolves into noise: the entropy
-rises by more than `RISEN` and `TIMES` over. Rewards and entropies jump from step to step where a step has few prompts,
+per token to the starting policy passes `FAR`, or `MOVED` while the reward falls under `WORSE` of the first step's;
+where no KL is measured (kl_coef=0), the reward alone falls under `FALLEN` of it. Or it stops
+exploring: the entropy falls under `FALLEN` of what it began with. Or it dissolves into noise: the entropy rises
+by more than `RISEN` and `TIMES` over. Rewards and entropies jump from step to step where a step has few prompts,
 so `IN_A_ROW` steps must agree. The first `FIRST_STEPS` steps are looked at: later, a policy may have learnt to be sure.
 
 Why these bounds: one nat means that the policy finds what it writes e times as likely as the policy it began as. With
@@ -49,6 +50,8 @@ def _find_sign(rows: Sequence[Mapping[str, Any]]) -> str | None:
         if now < min(WORSE * first, first - LOST):
             moved = f"{kl:.2g} nats per token away from where it began"
             return f"the policy is {moved}, and worse for it (reward {first:.2f}, by now {now:.2f})"
+    if kl is None and len(rewards) > IN_A_ROW and rewards[0] > LOST and max(rewards[-IN_A_ROW:]) < FALLEN * rewards[0]:
+        return f"the policy has lost what it was rewarded for (reward {rewards[0]:.2f}, by now {rewards[-1]:.2f})"
     entropies = [row["entropy"] for row in rows if row.get("entropy") is not None]
     start, newest = mean(entropies[:1]), entropies[-IN_A_ROW:]
     if start is None or len(entropies) <= IN_A_ROW:

@@ -49,7 +49,7 @@ def estimate_need(size: ModelSize, config: Any, placement: Placement, prompt: in
     critics = hasattr(config, "critic_learning_rate") and getattr(config, "advantage", "critic") == "critic"
     judges = getattr(config, "hindsight", False) and getattr(config, "bonus", "none") in ("critic", "shuffled")
     has_reference = getattr(config, "kl_coef", getattr(config, "beta", 0)) > 0 and not rank
-    rounded = 2 * size.parameters if is_half and not rank else 0  # while it is evaluated, or read under autocast
+    rounded = 2 * size.parameters if is_half else 0  # while it is evaluated, or read under autocast
     rows = getattr(config, "rollouts_per_step", 1)
     number = 2 if is_half else 4
     row_cache = 2 * size.layers * size.kv_heads * size.head_dim * number * (prompt + response)
@@ -59,8 +59,9 @@ def estimate_need(size: ModelSize, config: Any, placement: Placement, prompt: in
         optimisers=8 * trained,
         critics=16 * trunk * (critics + judges),
         reference=4 * size.parameters if has_reference else 0,
-        activations=rounded + _estimate_activations(size, config, placement, prompt + response),
-        cache=rounded + row_cache * rows,
+        activations=(0 if rank else rounded) + _estimate_activations(size, config, placement, prompt + response),
+        # The evaluation before training still has float32 weights, which an adapter's base does without later.
+        cache=(2 if rank else 1) * rounded + row_cache * rows,
     )
 
 

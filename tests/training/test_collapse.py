@@ -115,3 +115,10 @@ def test_a_run_says_it_once_and_its_page_again(tmp_path: Path) -> None:
     finished = FinishedRun(run.directory, settings, {}, "number", True, tuple(logged), nothing, nothing)
     calm = replace(finished, rows=tuple(logged[:1]))
     assert note_collapses([finished, calm]) == [f"m on toy, seed 3: {sentence}"]
+
+
+def test_without_a_kl_a_reward_that_is_gone_is_told() -> None:
+    rows = [{"step": i + 1, "reward": reward, "entropy": 0.04} for i, reward in enumerate([0.455, 0.0, 0.003, 0.0])]
+    assert "(reward 0.46, by now 0.00) in step 4: lower learning_rate" in (find_collapse(rows, {}) or "")
+    assert find_collapse(rows[:3], {}) is None
+    assert find_collapse([row | {"kl": 0.0} for row in rows], {}) is None
