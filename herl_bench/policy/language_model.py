@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from herl_bench.answers import is_thought_tag
+from herl_bench.answers import answer_text, is_thought_tag
 from herl_bench.bounded import Failed, TooMuch, run_bounded
 from herl_bench.conversation import Prompt, list_messages, list_turns, put_before, write_as_text
 from herl_bench.errors import UsageError
@@ -204,4 +204,4 @@ def _has_in_order(text: str, parts: Sequence[str]) -> bool:
 
 def _last_line(text: str) -> str:
     """Templates cut blanks off, and some a thought at the beginning."""
-    return text.strip().rpartition("\n")[2].strip()
+    return (answer_text(text) or text).strip().rpartition("\n")[2].strip()
