@@ -67,11 +67,12 @@ def show_response(response: str, think: str) -> str:
 # -------------------------------------------------------------------------------------------------------------- numbers
 _FRACTIONS = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅛": "1/8"}
 _SIGNS = {
-    **{ord(odd): plain for odd, plain in zip("−–－＋×÷⁄＝％，：（）", "---+*//=%,:()", strict=True)},
+    **{ord(odd): plain for odd, plain in zip("−–－＋×·⋅∙÷⁄＝％，：（）", "---+****//=%,:()", strict=True)},
     **dict.fromkeys(map(ord, "\u00a0\u2007\u2008\u2009\u200a\u202f\u3000"), " "),
     **dict.fromkeys(map(ord, "\u200b\u200e\u200f\u2060\ufeff"), ""),
     **{ord(one): f" {over}" for one, over in _FRACTIONS.items()},
 }
+_MONEY = "$€£¥₹₽₩₦₱₫₺₴₪฿"
 _LATEX = (
     (re.compile(r"<<[^<>\n]*>>"), ""),  # calculator notes
     (re.compile(r"\\[dtc]?frac\s{0,3}\{([^{}]{1,60})\}\s{0,3}\{([^{}]{1,60})\}"), r" \1/\2"),
@@ -89,10 +90,10 @@ _LATEX = (
     (re.compile(r"<(\d[\d,.]{0,40})>"), r"\1"),
     (re.compile(r"[{}`]"), ""),
     (re.compile(r"(?<![\d.*x])(?<![*x] )10 ?\^ ?\(?(\d{1,2})\)?"), r"1e\1"),
-    (re.compile(r"\b(?:minus|negative) (?=[$€£]?[\d.])"), "-"),
+    (re.compile(rf"\b(?:minus|negative) (?=[{_MONEY}]?[\d.])"), "-"),
     (re.compile(r"(?<!\d)(?:\*\*|__)|(?:\*\*|__)(?!\d)"), ""),  # emphasis, not 10**3
-    (re.compile(r"(?<=[^\W\d_])[$€£¥₹₽]+"), " "),
-    (re.compile(r"[$€£¥₹₽]"), ""),
+    (re.compile(rf"(?<=[^\W\d_])[{_MONEY}]+"), " "),
+    (re.compile(rf"[{_MONEY}]"), ""),
 )
 _UNSIGNED = r"(?:\d{1,3}(?:(?P<mark>[,'’_ ])\d{3})(?:(?P=mark)\d{3})*(?!\d)|\d+)(?:\.\d+)?|(?<!\d)\.\d+"
 _NUMBER = re.compile(
@@ -107,9 +108,11 @@ _SCALES = {"dozen": 12, "hundred": 100} | {name: 10**power for name, power in _P
 _BIG = r"(?:hours?|hrs?|days?|weeks?|years?|minutes?|mins?|feet|foot|ft|dollars?|pounds?|lbs?|euros?)"
 _GOES_ON = re.compile(
     r"[,.'’_ ]\d"  # 18,50 and 1.234.567
-    r"|,\s*[-+]?\d[\d.]*\s*(?:$|[)\],.;]|or\b|and\b)"  # a list
+    r"|\s*(?:[,;|&]|\.\.|\\(?:lor|vee|cup)\b)[;|&.]*\s*[-+]?\d[\d.]*\s*(?:$|[)\],.;|&]|or\b|and\b)"  # a list
     r"|:(?!00\b)\d|\s?:\s\d"  # a ratio, a time
     r"|\)*\s*(?:\*\*|[-+*/^x])\s*[(]*\s*[-+]?\.?\d|\s*\^|\s*(?:±|\+/-|\\pm)|[⁰¹²³⁴-⁹]"  # a calculation, range, power
+    r"|(?:\s+[^\W\d_]+)?\s+(?:times|plus|minus|(?:divided|multiplied) by)\s+[-+]?\.?\d|\s+(?:squared|cubed)\b"
+    r"|\s*(?:!=|[<>≠≤≥])\s*\d"
     r"|\s*%?\s+of\s+\d"  # 50% of 36
     r"|(?:\s+[^\W\d_]+){0,2}\s+or\s+(?:[^\W\d_]+\s+){0,2}[-+]?\.?\d|\s+to\s+[-+]?\d"  # one of two
     rf"|\s*[^\W\d_]*\s+and\s+\d|\s*{_BIG}\s+\d+\s*[^\W\d_]"  # 3 hours and 20 minutes
@@ -124,7 +127,7 @@ _REFUSED = re.compile(
     r"(?i)(?:not|neither|never|either|between|(?:less|more|fewer|greater|higher|lower) than|at least|at"
     r" most|over|under)\b|[<>≤≥≠±]"
 )
-_EQUATION = re.compile(rf"(?P<equals>[=≈])|(?P<number>{_UNSIGNED})|(?P<sign>[-+*/^]|\bx\b)")
+_EQUATION = re.compile(rf"(?P<equals>(?<!!)[=≈])|(?P<number>{_UNSIGNED})|(?P<sign>[-+*/^]|\bx\b)")
 
 
 def leading_number(text: str) -> tuple[bool, Fraction | None]:

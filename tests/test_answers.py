@@ -174,6 +174,8 @@ NUMBERS = {
     "10:00": 10,
     "18 to be exact": 18,
     "18 of the 24": 18,
+    "18; 9 eggs at $2": 18,
+    "₦18": 18,
 }
 NO_NUMBER = [
     "18 ± 1",
@@ -233,6 +235,17 @@ NO_NUMBER = [
     "0x12",
     "18 + 2 eggs",
     "18 / 2 * 2",
+    "18; 20",
+    "18 | 20",
+    "18 \\lor 20",
+    "18..20",
+    "18 != 20",
+    "18 < 20",
+    "18 plus 2",
+    "18 eggs times 2",
+    "18 divided by 2",
+    "18 squared",
+    "9·2",
 ]
 NO_BEGINNING = ["", "eggs", "Ann has 18", "clear: nothing", "...", "####", "$", "="]
 

@@ -17,8 +17,10 @@ ELSEWHERE = {
     "evaluation/pass_at_k": "herl_bench/evaluation/scores.py",
     "examples/notebook": "examples/compare_two_seeds.ipynb",
     "examples/reasoning_gym": "examples/plugins/herl-bench-reasoning-gym",
+    "plugins/bbh/real_answers": "plugins/bbh/herl_bench_bbh/checks.py",
     "plugins/gsm8k/answers": "plugins/gsm8k/herl_bench_gsm8k/checks.py",
     "plugins/humaneval/policy": "plugins/humaneval/herl_bench_humaneval/policy",
+    "plugins/humaneval/real_answers": "plugins/humaneval/herl_bench_humaneval/checks.py",
     "sweep/ray": "herl_bench/sweep",
 }
 """Named after a part of what they test."""

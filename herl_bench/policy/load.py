@@ -123,18 +123,23 @@ def load_policy(
     return policy
 
 
-def _load_adapted(checkpoint: Checkpoint, base: adapters.Base, *, master: bool, **known: Any) -> Policy:
+def _load_adapted(
+    checkpoint: Checkpoint, base: adapters.Base, *, placement: Placement, master: bool, **known: Any
+) -> Policy:
     """A base with the adapter on it; to be trained further, with the adapter in its weights."""
     adapters.require_peft(f"model {checkpoint.place} is an adapter, and")
     try:
-        policy = load_policy(base.model, master=master, **known)
+        is_adapted = find_checkpoint(base.model).base is not None  # whose adapter was in its weights in training
+        policy = load_policy(base.model, placement=placement, master=master or is_adapted, **known)
     except UsageError as error:
         raise UsageError(f"model {checkpoint.place}: the base of its adapter cannot be had: {error}") from None
     adapters.check_base(policy.model, checkpoint.source, base)
+    if is_adapted and not master:
+        adapters.round_weights(policy.model, placement.torch_dtype)
     with quiet_transformers(), explain(checkpoint, "its adapter cannot be loaded"):
         adapters.load_adapter(policy.model, checkpoint.source)
-    if master:
-        adapters.merge(policy.model)
+    if master:  # on the CPU, so that every device gets the same weights
+        adapters.merge(policy.model.to("cpu")).to(placement.device)
     policy.model.eval()
     policy.name, policy.path = checkpoint.name, checkpoint.path
     return policy

@@ -140,7 +140,7 @@ class HeRLConfig(PPOConfig):
         " auto: without_draft for models with a chat template, else prompt",
     )
     revision_temperature: float = setting(
-        0.7, "sampling temperature of revisions; real models, too, repair more at 0.7 than at 1", gt=0
+        0.7, "sampling temperature of revisions; a cooler sample than a draft is right more often by itself", gt=0
     )
     hint_level: Literal["criteria", "evidence", "reference"] = setting(
         "reference", "how deep guidance goes; never the final answer"

@@ -59,7 +59,7 @@ _UNDRESSED = (
 )
 _LETTERED = re.compile(r"^\(([A-Z])\) ?(.*)$", re.MULTILINE)
 _DASHED = re.compile(r"^- (.+)$", re.MULTILINE)
-_WIDE = str.maketrans("（）［］｛｝：．，", "()[]{}:.,")
+_WIDE = str.maketrans("（）［］【】｛｝：．，“”‘’", "()[][]{}:.,\"\"''")
 _CLOSERS = set(")]}>")
 _FAMILY_KINDS = {
     "boolean_expressions": "boolean",
@@ -139,7 +139,7 @@ def _undress(line: str) -> str:
     for pattern, plain in (*_UNDRESSED[:1] * 3, *_UNDRESSED[1:]):
         line = pattern.sub(plain, line)
     line = line.strip().strip('*_:"').strip()
-    return re.sub(r"\s*\.$", "", line).strip('" ')
+    return re.sub(r"\s*\.$", "", line).strip("\"' ")
 
 
 def extract(example: Example, response: str) -> str | None:
@@ -148,7 +148,18 @@ def extract(example: Example, response: str) -> str | None:
     given = next(find_given_answers(text), None)
     if given is None and find_kind(example) == "letter":
         given = _find_called_right(text)
-    return None if given is None else canonicalize(example, given)
+    return _read_bare(example, text) if given is None else canonicalize(example, given)
+
+
+def _read_bare(example: Example, response: str) -> str | None:
+    """The answer of a response that is nothing else: `(B)`, `Option B: pink ball`, `pink ball.`, `**True**`, `24`."""
+    line = _undress(response.strip()) if "\n" not in response.strip() else ""
+    answer = canonicalize(example, line)
+    if not is_allowed(example, answer):
+        return None
+    words = re.escape(dict(read_options(get_question(example))).get(answer.strip("()"), ""))
+    form = rf"{words}|(?:option )?\(?{answer[1:2]}\)?[.:)]*(?:\s+{words})?" if words else re.escape(answer)
+    return answer if re.fullmatch(form, line, re.IGNORECASE) else None
 
 
 def canonicalize(example: Example, answer: str) -> str:
@@ -163,7 +174,7 @@ def canonicalize(example: Example, answer: str) -> str:
         case "boolean":
             return _pick_choice(line.split("=")[-1], ("True", "False")) or line
         case "yes or no":
-            return (_pick_choice(line, ("Yes", "No")) or line).lower()
+            return (_pick_choice(_NO_SUCH.sub("not any ", line), ("Yes", "No")) or line).lower()
         case "number":
             _, number = leading_number(line)
             return str(number) if number is not None and number.denominator == 1 else line
@@ -178,6 +189,9 @@ def canonicalize(example: Example, answer: str) -> str:
 
 _BRACKETS = re.compile(r"[\s\"'`,]*(?:[)\]}>][\s\"'`,]*+)++(?![\[({<]|or\b)")
 _REASON = r"(?=\s+(?:because|since|as|which|given|due|for|so|but)\b|\s*$|[,;:.)!?]|\s*\(|\s+[-–—])"
+_NO_SUCH = re.compile(r"\bno (?=(?:way|one|information|idea|answer|evidence|reason|clear|definite)\b)", re.IGNORECASE)
+_DENIED = re.compile(r"\b(?:not|neither|nor|never|but|except|besides|other than|\w+n't)\b", re.IGNORECASE)
+_TAKEN_BACK = r"\)? (?:is|was) (?:not|wrong|incorrect|false)\b"
 _OR = r"\s*(?:,\s*)?(?:\bor\b|\band\b|/|&|\bor else\b)\s*(?:maybe |perhaps |possibly |either )?"
 
 
@@ -187,14 +201,12 @@ def _pick_choice(line: str, choices: Sequence[str]) -> str:
     by_length = sorted(choices, key=len, reverse=True)
     names = "|".join(map(re.escape, by_length))
     exact = {choice.lower(): choice for choice in choices}
-    first = re.match(
-        rf"[\s\"'(\[]*({names})(?!\w|\?\s*(?:{names}))(?!{_OR}[\"'(\[]*(?:not )?(?:{names})(?!\w))", line, re.IGNORECASE
-    )
-    if first:
-        return exact[first[1].lower()]
+    if first := re.match(rf"[\s\"'(\[]*({names})(?!\w)", line, re.IGNORECASE):
+        another = rf"\?\s*(?:{names})|\W*(?:{names})\W*$|{_OR}[\"'(\[]*(?:not )?(?:{names})(?!\w)|{_TAKEN_BACK}"
+        return "" if re.match(another, line[first.end() :], re.IGNORECASE) else exact[first[1].lower()]
     sentence = re.split(r"[.;]\s", line)[0]
     named = {name.lower() for name in re.findall(rf"(?<!\w)(?:{names})(?!\w)", sentence, re.IGNORECASE)}
-    denied = re.search(r"\b(?:not|neither|nor|never|isn't|or)\b", sentence, re.IGNORECASE)
+    denied = _DENIED.search(sentence) or re.search(rf"\bor\b|{_TAKEN_BACK}", sentence, re.IGNORECASE)
     return exact[named.pop()] if len(named) == 1 and not denied else ""
 
 
@@ -216,7 +228,11 @@ def _read_words(answer: str, text: str) -> str:
 
 
 _OPTION_WORD = re.compile(
-    r"^(?:X(?:, where X is|:| =|,) ?)?(?:(?:the )?(?:correct )?(?:option|choice|answer|letter)\b ?:? ?)?", re.IGNORECASE
+    r"^(?:> ?)?(?:X(?:, where X is|:| =|,) ?)?"
+    r"(?:(?:(?:most )?(?:likely|probably)|clearly|definitely|indeed|simply|that)\b,? ?)?"
+    r"(?:not (?:option )?\(?[A-Z]\)?,? but (?:rather |instead )?)?"
+    r"(?:(?:the )?(?:correct )?(?:option|choice|answer|letter)\b ?:? ?)?",
+    re.IGNORECASE,
 )
 _BARE_LETTER = re.compile(rf"[(\[{{<] ?([A-Za-z]) ?[)\]}}>]|\(?([A-Z]){_REASON}|([a-z])(?=$|[).:])")
 
@@ -224,40 +240,44 @@ _BARE_LETTER = re.compile(rf"[(\[{{<] ?([A-Za-z]) ?[)\]}}>]|\(?([A-Z]){_REASON}|
 def _read_letter(text: str, answer: str) -> str:
     listed = read_options(text)
     letters = {letter for letter, _ in listed}
-    whole, part = _simplify(answer), _simplify(re.split(r"[;.]\s|,?\s(?:because|since|as|which|given|so)\s", answer)[0])
-    for wording in (whole, part):
+    answered = _OPTION_WORD.sub("", answer)
+    part = re.split(r"[;.]\s|,?\s(?:because|since|as|which|given|so)\s", answered)[0]
+    for wording in map(_simplify, (answer, answered, part)):
         for joined in _join_options(text):  # before the letters: "a b" may be an option's text and starts with a letter
             if wording == _simplify(joined):
                 return joined
         if len(same := [letter for letter, words in listed if wording == _simplify(words)]) == 1:
             return f"({same[0]})"
-    answered = _OPTION_WORD.sub("", answer)
     bare = _BARE_LETTER.match(answered)
     found = next(filter(None, bare.groups())).upper() if bare else ""
-    sentence = re.split(r"[.;!?]\s", answer)[0]
+    sentence = re.split(r"[.;!?]\s", answered)[0]
     if not bare:  # "most likely (B)", "the one in (B)"
         named = set(re.findall(r"\(([A-Z])\)", sentence))
-        found = named.pop() if len(named) == 1 and not re.search(r"\b(?:not|neither|nor|never|n't)\b", sentence) else ""
-    if _is_hedged(sentence, found, letters) or found not in letters:
+        found = named.pop() if len(named) == 1 and not _DENIED.search(sentence) else ""
+    if found not in letters or _is_hedged(answered, found, letters) or re.match(rf"\W*[A-Z]{_TAKEN_BACK}", answered):
         return answer
     return f"({found})"
 
 
-def _is_hedged(sentence: str, found: str, letters: set[str]) -> bool:
-    """Is another option named beside the first: "(B) or (C)", "B and C", "B/C", "(B), (C)"?"""
-    either = re.split(r"\b(?:not|neither|rather than|instead of|unlike|because|since|as)\b", sentence)[0]
+def _is_hedged(answer: str, found: str, letters: set[str]) -> bool:
+    """Is another option named beside the first: "(B) or (C)", "B and C", "B/C", "(B), (C)", "(B); (C)"?"""
+    sentence = re.split(r"[.;!?]\s", answer)[0]
+    either = re.split(
+        r"\b(?:not|neither|rather than|instead of|unlike|because|since|(?<!well )as(?! well as))\b", sentence
+    )[0]
     beside = re.findall(
-        r"(?:\bor\b|\band\b|/|&)\s*(?:also |maybe |perhaps |possibly |option |choice"
-        r" )*(?:\(([A-Z])\)|([A-Z])(?![\w']))",
+        r"(?:\bor\b|\band\b|/|&|\bas well as\b|\bmaybe\b|\bperhaps\b|\bpossibly\b)\s*"
+        r"(?:also |maybe |perhaps |possibly |option |choice )*(?:\(([A-Z])\)|([A-Z])(?![\w']))",
         either,
     )
     beside += re.findall(r"^\W*(?:option )?[A-Z]\W*?\s*(?:\(([A-Z])\)|\b([A-Z])$)", either)
     beside += re.findall(r"^\W*(?:option )?[A-Z]\W*,\s*(?:\(([A-Z])\)|([A-Z])(?=\W*$|,))", either)
+    beside += re.findall(r"^\W*[A-Z]\W*[;?]\W*(?:or )?\W*(?:\(([A-Z])\)|([A-Z]))\W*$", answer)
     return any((one or other) in letters - {found} for one, other in beside)
 
 
 def _simplify(text: str) -> str:
-    return re.sub(r"^(?:the|an?) (?=.)", "", " ".join(text.lower().strip("\"'").rstrip(".").split()))
+    return re.sub(r"^(?:the|an?) (?=.)", "", " ".join(text.translate(_WIDE).lower().strip("\"'").rstrip(".").split()))
 
 
 @lru_cache(maxsize=4096)

@@ -111,7 +111,7 @@ def _cut_at_tag(place: str) -> str:
 # Where a final answer stands, best first; of several such places the first (1) or the last (-1). What a box or a tag
 # holds is cut out.
 _MARKS: tuple[tuple[re.Pattern[str], int, Callable[[str], str] | None], ...] = (
-    (re.compile(r"####"), 1, None),
+    (re.compile(r"(?<!#)####(?!#*\s*\d{1,2}[.)] +[*_]*[A-Z])"), 1, None),  # not a heading, "#### 2. Find the eggs"
     (re.compile(r"<answer>", re.IGNORECASE), -1, _cut_at_tag),
     (re.compile(r"\\f?box(?:ed)?\s?\{"), -1, _cut_at_brace),
     (

@@ -29,8 +29,10 @@ LONGEST_UNIT = 6  # words
 # ---------------------------------------------------------------------------------------------------------- plain lines
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _HAS_DIGIT = re.compile(r"[\d½⅓⅔¼¾⅕⅛]")
+_NEW_ROW = re.compile(r"\\\\(?:\[-?[\d.]+ ?[a-z]{2}\])?(?=\s|&|\Z)")  # of LaTeX's aligned equations
+_ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]{1,20}\*?\}")
 _GOES_ON = re.compile(r"\s*[&$]?\s*[=≈]")
-_BULLET = re.compile(r"\s*(?:(?:[-*+•–]|\(?\d{1,2}[.)]|#+)\s+)+")
+_BULLET = re.compile(r"\s*(?:(?:[-*+•·–]|\(?\d{1,2}[.)]|#+)\s+)+")
 _TEXT = re.compile(r"\\(?:text|mathrm|mbox|textbf|mathbf|textit|mathit|operatorname)\*?\s?\{([^{}]{0,200})\}")
 _FRACTION = re.compile(r"\\[dtc]?frac\s{0,3}\{([^{}]{1,120})\}\s{0,3}\{([^{}]{1,120})\}")
 
@@ -42,7 +44,8 @@ def _split_lines(text: str) -> Iterator[tuple[int, str]]:
         if _FENCE.match(line):
             fenced = not fenced
         elif not fenced:
-            yield at, line
+            for row in _NEW_ROW.split(_ENVIRONMENT.sub("", line)):
+                yield at, row
         at += len(line)
 
 
@@ -69,7 +72,7 @@ _TOKEN = re.compile(
     r"|equals|is|gives(?: us| you)?|giving(?: us| you)?|makes|making|leaves|leaving|comes (?:out )?to|totals|get|gets"
     r"|a total of|that's|it's)\b)(?: a total of| only| just)?"
     r"(?=:? ?-?[\d.]|:? (?:about|approximately|around|roughly) ))"
-    r"|(?P<end_of_all>=>|->|\\(?:Right|right|Longright)arrow|\\(?:implies|to|therefore|because)\b|[→⇒►✓✔|•·…])"
+    r"|(?P<end_of_all>=>|->|\\(?:Right|right|Longright)arrow|\\(?:implies|to|therefore|because)\b|[→⇒►✓✔|•…])"
     r"|(?P<per>/ ?(?!\d)[^\W\d_]+)"
     r"|(?P<operator>//|\*\*|[-+*/]|x(?=\s?\(?[\d.])|(?:times|plus|minus|multiplied by|divided by)(?= \(?[\d.]))"
     r"|(?P<of>of (?:(?:the|these|those|that|all|her|his|their|its|a|total) )?(?=\(?\d))"

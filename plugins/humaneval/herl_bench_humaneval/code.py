@@ -4,10 +4,10 @@ What is thought is left out first. Then a policy answers a HumanEval prompt in o
 
 1. a continuation: `prompt + answer` is a program. That is what base models write and what lm-eval runs. It also covers
    an answer that repeats the whole function, because the second definition replaces the first.
-2. code in fences, with or without the signature; of several blocks, the last that defines the function, since an answer
-   that corrects itself gives the right one last; else what stands before the first fence, if it is an indented body or
-   defines the function (as where the fence was opened before the answer began); else the first block that continues
-   the prompt.
+2. code in fences, with or without the signature; of several blocks, the last that defines the function and shows more
+   than its signature, since an answer that corrects itself gives the right one last; else what stands before the first
+   fence, if it is an indented body or defines the function (as where the fence was opened before the answer began);
+   else the first block that continues the prompt.
 3. a whole function without fences, with prose around it.
 4. a body whose indentation was lost, or that is followed by prose or by further code that does not parse.
 
@@ -53,7 +53,7 @@ class Program:
     code: the answer's own part of the program, None where it holds no code.
     source: the whole program that is run, None where there is none or where it does not parse.
     error: why it does not parse ("line 2: '(' was never closed", counted in `code`).
-    defined: does the source define the entry point?
+    defined: does the source define the entry point? Not where the answer has another function and none of that name.
     """
 
     code: str | None
@@ -75,12 +75,16 @@ def find_program(prompt: str, entry: str, answer: str) -> Program:
     if not blocks and parses(prompt + answer):
         return _accept(answer, prompt + answer, entry)
     pieces = list(_split_fenced(answer, blocks, entry)) if blocks else list(_split_unfenced(answer, entry))
-    left = MOST_PARSED
+    left, empty = MOST_PARSED, None
     for piece in pieces:
         for source in _complete(prompt, entry, piece):
             left -= len(source)
             if left >= 0 and parses(source):
-                return _accept(piece, source, entry)
+                if not _is_empty(source, entry):
+                    return _accept(piece, source, entry)
+                empty = empty or _accept(piece, source, entry)
+    if empty:
+        return empty
     if blocks:
         return _explain_broken(prompt, entry, pieces[0])
     return _explain_broken(prompt, entry, answer) if _looks_like_code(answer, entry) else Program(None, None)
@@ -167,10 +171,23 @@ def _looks_like_code(answer: str, entry: str) -> bool:
 
 
 def _accept(code: str, source: str, entry: str) -> Program:
-    return Program(code, leave_out_trials(source, entry), defined=defines(source, entry))
+    named_otherwise = re.search(r"^(?:async def|def|class)\b", code, re.MULTILINE) and not _has_definition(code, entry)
+    defined = defines(source, entry) and not (named_otherwise and _is_empty(source, entry))
+    return Program(code, leave_out_trials(source, entry), defined=defined)
 
 
-_OF_TRIALS = {"__name__", "input", "unittest", "doctest"}
+def _is_empty(source: str, entry: str) -> bool:
+    """Does the function do nothing: a signature shown alone, or the prompt's own beside one of another name?"""
+    tree = parse(source)
+    found = _find_definition(tree, entry) if tree else None
+    idle = (*_DEFINITIONS, ast.Import, ast.ImportFrom, ast.Pass)
+    return isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef) and all(
+        isinstance(node, idle) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        for node in found.body
+    )
+
+
+_OF_TRIALS = {"__name__", "input", "unittest", "doctest", "exit", "quit"}
 
 
 def leave_out_trials(source: str, entry: str) -> str:

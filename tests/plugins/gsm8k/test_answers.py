@@ -76,6 +76,7 @@ RIGHT = {
         "<think>\nThe answer is 20.\n</think>\nThe answer is 18",
         "maybe 20</think>\n18",
         "The answer is 1.8e1.",
+        "#### 1. Find the eggs\n16 - 7 = 9\n\n#### 2. Find the **money**\n9 * 2 = 18\n\n**Answer:** $18",
         "#### 36/2",
     ],
     "70000": [

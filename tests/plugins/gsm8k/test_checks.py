@@ -1,6 +1,6 @@
 """What each criterion says of forty answers by two chat models, each read by a person, with names replaced.
 
-`chat_answers.jsonl`: 20 published problems, each with its worked solution and the greedy answers, at most 320 tokens
+`answers.jsonl`: 20 published problems, each with its worked solution and the greedy answers, at most 320 tokens
 long, of Qwen2.5-Coder-0.5B-Instruct and SmolLM2-135M-Instruct. `calculations`: those of which something can be said,
 each worked out by hand; `quantities`: is each result of the worked solution reached?
 """
@@ -20,7 +20,7 @@ from herl_bench.rubric import judge
 pytest.importorskip("herl_bench_gsm8k")
 from herl_bench_gsm8k import checks, data, template
 
-ROWS = [json.loads(line) for line in Path(__file__).with_name("chat_answers.jsonl").read_text("utf-8").splitlines()]
+ROWS = [json.loads(line) for line in Path(__file__).with_name("answers.jsonl").read_text("utf-8").splitlines()]
 ANSWERS = [(row, said) for row in ROWS for said in row["responses"]]
 
 

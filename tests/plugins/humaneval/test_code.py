@@ -40,6 +40,7 @@ def run(source: str) -> int:
         f"Sure! Here it is:\n\n```python\nfrom typing import List\n{FULL}\n```\nIt adds the two numbers.",
         f"You would call it like this:\n```python\nadd(1, 2)\n```\nwith\n```python\n{FULL}```\n",
         f"  1. First:\n\n     ```python\n     {FULL.replace(chr(10), chr(10) + '     ')}```\n",
+        f"```python\n{FULL}```\nIts signature:\n```python\ndef add(a: int, b: int) -> int:\n    ...\n```",
         f"The function is short.\n\n{FULL}\nIt uses the operator for addition.",
         f"from __future__ import annotations\n{FULL}",
         "    return a + b\n\nThis adds them; isn't it nice?",
@@ -51,6 +52,15 @@ def test_every_form_of_answer_gives_a_working_program(answer: str) -> None:
     assert program.source is not None
     assert program.defined
     assert run(program.source) == 5
+
+
+@pytest.mark.parametrize(
+    "code", ["def plus(a, b):\n    return a + b\n", "class Solution:\n    def add(self, a, b):\n        return a + b\n"]
+)
+def test_a_function_of_another_name_defines_nothing(code: str) -> None:
+    assert not find_program(PROMPT, "add", code).defined
+    assert not find_program(PROMPT, "add", f"```python\n{code}```").defined
+    assert find_program(PROMPT, "add", "```python\ndef add(a, b):\n    pass\n```").defined
 
 
 @pytest.mark.parametrize(
@@ -187,6 +197,7 @@ TRIALS = [
     "print(add(1, 2, 3))",
     "print(add(1, 2))\nprint(add([2, 4,",
     "# Test cases\nprint(add(1,",
+    "exit()",
     "if __name__ == '__main__':\n    print(add(*map(int, input().split())))",
     "a = int(input())\nprint(add(a, 2))",
     "for pair in [(1, 2), (3,)]:\n    print(add(*pair))",
