@@ -137,7 +137,8 @@ class LanguageModel:
 
     def _tokenize_chat(self, text: str) -> list[int]:
         """Of `_as_chat`: the template's special tokens are tokens, those that a turn spells are characters."""
-        spellings, ids = self._spellings, []
+        spellings = self._spellings
+        ids: list[int] = []
         for nth, piece in enumerate(_STANDING_IN.split(text)):
             given = {"add_special_tokens": False, "split_special_tokens": nth % 2 == 1}
             ids += self.tokenizer(_spell(piece, spellings), **given)["input_ids"] if piece else []
