@@ -77,12 +77,13 @@ def build_manifest(run: TrainingRun, host: Host, command: str) -> dict[str, Any]
             "tokenizer_sha256": digest_tokenizer(run.policy.tokenizer),
         },
         "rubric": {"name": run.rubric.name, "sha256": digest_rubric(run.rubric)},
-        "template": {"name": run.template.name, "sha256": _digest_template(run.template)},
+        "template": {"name": run.template.name, "sha256": digest_template(run.template)},
         "planted": (run.task.world.planted or None) if run.task.world and run.data.source == "synthetic" else None,
     }
 
 
-def _digest_template(template: HindsightTemplate) -> str:
+def digest_template(template: HindsightTemplate) -> str:
+    """sha256 over the texts of both forms."""
     turns = template.turns
     talk = [] if turns is None else [turns.guidance, turns.request, turns.problem]
     return _digest([template.guidance, template.prompt, *talk])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from herl_bench.answers import is_thought_tag
+from herl_bench.answers import answer_text, is_thought_tag
 from herl_bench.bounded import Failed, TooMuch, run_bounded
 from herl_bench.conversation import Prompt, list_messages, list_turns, put_before, write_as_text
 from herl_bench.errors import UsageError
@@ -137,7 +137,8 @@ class LanguageModel:
 
     def _tokenize_chat(self, text: str) -> list[int]:
         """Of `_as_chat`: the template's special tokens are tokens, those that a turn spells are characters."""
-        spellings, ids = self._spellings, []
+        spellings = self._spellings
+        ids: list[int] = []
         for nth, piece in enumerate(_STANDING_IN.split(text)):
             given = {"add_special_tokens": False, "split_special_tokens": nth % 2 == 1}
             ids += self.tokenizer(_spell(piece, spellings), **given)["input_ids"] if piece else []
@@ -204,4 +205,4 @@ def _has_in_order(text: str, parts: Sequence[str]) -> bool:
 
 def _last_line(text: str) -> str:
     """Templates cut blanks off, and some a thought at the beginning."""
-    return text.strip().rpartition("\n")[2].strip()
+    return (answer_text(text) or text).strip().rpartition("\n")[2].strip()

@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 import threading
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -14,8 +15,9 @@ from transformers.utils import logging
 
 import herl_bench as hb
 from herl_bench.errors import UnknownName, UsageError
+from herl_bench.experiment.manifest import digest_template
 from herl_bench.experiment.train import Interrupted
-from herl_bench.testing import tiny_checkpoint
+from herl_bench.testing import TOY_TEMPLATE, tiny_checkpoint
 from herl_bench.training.herl import Learner
 
 SMALL = {
@@ -187,3 +189,12 @@ def test_a_run_stands_for_its_folder(run):
 def test_responses_that_are_no_rows_are_one_line(responses):
     with pytest.raises(UsageError, match=r"responses: a file, or rows .* frame\.to_dict\('records'\)"):
         hb.score(responses, "gsm8k")
+
+
+def test_another_wording_of_either_form_is_another_template():
+    turns = TOY_TEMPLATE.turns
+    others = [replace(TOY_TEMPLATE, **{name: "other"}) for name in ("guidance", "prompt")]
+    others += [replace(TOY_TEMPLATE, turns=replace(turns, **{n: "other"})) for n in ("guidance", "request", "problem")]
+    others += [replace(TOY_TEMPLATE, turns=None)]
+    digests = {digest_template(each) for each in [TOY_TEMPLATE, *others]}
+    assert len(digests) == 1 + len(others)

@@ -82,6 +82,12 @@ def test_turns_in_another_order_are_no_conversation(tmp_path):
     assert chat(tmp_path, backwards).reads(TALK, "") == f"<user>{write_as_text(TALK)}<assistant>"
 
 
+def test_a_template_that_cuts_an_answers_thought_off_drops_no_turn(tmp_path):
+    cuts = "{% for m in messages %}<{{ m.role }}>{{ m.content.split('</think>')[-1] }}{% endfor %}<assistant>"
+    talk = (TALK[0], Turn("assistant", "<think>2 and 3</think>So 5."), TALK[2])
+    assert chat(tmp_path, cuts).reads(talk, "") == f"<user>{PROBLEM}<assistant>So 5.<user>{REQUEST}<assistant>"
+
+
 def test_tags_of_thoughts_stay_though_they_are_special_tokens(tmp_path):
     policy = load_policy(tiny_checkpoint(tmp_path / "model"))
     policy.tokenizer.add_special_tokens({"additional_special_tokens": ["[THINK]", "[/THINK]"]})
