@@ -1,8 +1,8 @@
 """What a response answers: its text without what was thought, and a number as people write one. For any plugin.
 
 `answer_text` leaves out the thoughts of a reasoning model: `<think>…</think>` and the like. What is thought is not the
-answer, and a thought that was never closed has none. Where the chat template opened the thought, its end stands alone,
-and the text before it is thought too. A tag in quotes is a word that is spoken of, not a thought.
+answer, and a thought that was never closed has none. Where a server's chat template opened the thought, its end stands
+alone, and the text before it is thought too. A tag in quotes is a word that is spoken of, not a thought.
 
 `leading_number` reads one number in usual notation: `1,234.50`, `70{,}000`, `70 000`, `-$5`, `18 €`, `50%`, `~18`,
 `(18)`, `1e3`, `2 × 10^3`, `5/2`, `2 1/2`, `\\frac{5}{2}`, `\\text{18}`, `x = 18`, `9 * 2 = 18`, `70 thousand`, with
@@ -11,7 +11,7 @@ numbers of which one is meant, `18,50`.
 
 Both take time that grows with the text's length; `leading_number` looks at the first `LONGEST_PLACE` characters.
 
-Left out: numbers in words, and a thought that the template opened and that was cut off: nothing in the text tells.
+Left out: numbers in words, and a thought that a server's template opened and that was cut off: nothing tells of it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ LONGEST_NUMBER = 50
 # ------------------------------------------------------------------------------------------------------------- thoughts
 _TAG = re.compile(r"(?i)(?<![\"'`])(?:<(/?)(think|thinking|thought|reasoning)(?:\s[^<>]*)?>|\[(/?)(THINK)\])(?![\"'`])")
 UNCLOSED = "the thought was never closed"
+NO_ANSWER = "<think>"  # shown of a response whose thought was never closed
 
 
 def answer_text(response: str) -> str | None:
@@ -44,13 +45,23 @@ def answer_text(response: str) -> str | None:
     return None if inside else "".join([*kept, response[start:]])
 
 
+def find_opening(prompt: str) -> str:
+    """The tag that a prompt ends in, by which its chat template has the response begin as a thought; else empty."""
+    tag = ([None, *_TAG.finditer(prompt)])[-1]
+    return tag[0] if tag and not (tag[1] or tag[3]) and not prompt[tag.end() :].strip() else ""
+
+
+def is_thought_tag(text: str) -> bool:
+    return _TAG.fullmatch(text) is not None
+
+
 def show_response(response: str, think: str) -> str:
     """What is judged of a response, and shown of it as a draft: all (`keep`), or what it says without its thoughts
     (`drop`). Of one with a thought that was never closed the tag is left, by which `answer_text` tells."""
     if think == "keep":
         return response
     text = answer_text(response)
-    return "<think>" if text is None else text
+    return NO_ANSWER if text is None else text
 
 
 # -------------------------------------------------------------------------------------------------------------- numbers

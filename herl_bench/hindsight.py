@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any, Literal
 
+from herl_bench.answers import NO_ANSWER
 from herl_bench.conversation import Prompt, Turn
 from herl_bench.errors import UsageError
 from herl_bench.templates import compile_template, render_template
@@ -110,12 +111,14 @@ def write_revision(
 ) -> Prompt:
     """What the policy is asked where it writes again. guidance_text: of the same form. draft: None when the guidance
     comes from another attempt; then conversations are of the form `without_draft`, as they are where a draft to be cut
-    has nothing right before its first error, at `error_at`, or nobody knows that place."""
+    has nothing right before its first error, at `error_at`, or nobody knows that place, and where a draft has no answer
+    behind its thought."""
     if form == "prompt":
         return write_revision_prompt(template, example, guidance_text, draft)
-    shown = (draft or "").rstrip() if form == "with_draft" else ""
+    answer = "" if draft is None or draft == NO_ANSWER else draft
+    shown = answer.rstrip() if form == "with_draft" else ""
     if form == "cut_draft" and error_at is not None:
-        shown = (draft or "")[:error_at].rstrip()
+        shown = answer[:error_at].rstrip()
     problem = _render(template, "turns.problem", example=example)
     request = _render(
         template,

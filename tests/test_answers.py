@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herl_bench import answer_text
-from herl_bench.answers import last_number, leading_number, show_response
+from herl_bench.answers import find_opening, last_number, leading_number, show_response
 
 
 @pytest.mark.parametrize(
@@ -307,3 +307,18 @@ def test_any_text_is_read(text: str) -> None:
 def test_whole_numbers_come_back(number: int, form: str) -> None:
     assert leading_number(form.format(number)) == (True, number)
     assert last_number(form.format(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("prompt", "opening"),
+    [
+        ("<assistant><think>\n", "<think>"),
+        ("[/INST][THINK]", "[THINK]"),
+        ("<think>\n\n</think>\n\n", ""),
+        ("Do not <think> of it. <assistant>", ""),
+        ('Write "<think>"', ""),
+        ("", ""),
+    ],
+)
+def test_a_prompt_that_has_the_response_begin_as_a_thought(prompt: str, opening: str) -> None:
+    assert find_opening(prompt) == opening

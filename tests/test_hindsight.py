@@ -103,6 +103,7 @@ def test_a_conversation_with_the_draft_without_it_and_with_its_right_beginning()
         (None, "with_draft", None),
         (None, "cut_draft", 6),
         (" ", "with_draft", None),
+        ("<think>", "with_draft", None),
     ):
         assert write(draft, form, error_at) == alone
     assert write("five", "prompt") == "What is 2+2? you wrote five: Wrong: no digit."

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from herl_bench.errors import UsageError
 from herl_bench.experiment.resolve import find_checkpoint, is_embedded
 from herl_bench.settings import RUN_SETTINGS, Settings, build
 from herl_bench.training.rates import resolve_rates
@@ -41,6 +42,8 @@ def build_config(
     """The method's own configuration, checked; learning rates at `auto` suit the model. Raises `UsageError`."""
     also = RUN_SETTINGS if any(origin.values()) else (*RUN_SETTINGS, *CALL_OPTIONS)
     config = build(method.config, values, origin, also)
+    if getattr(config, "merge", False) and not config.lora_rank:
+        raise UsageError(f"{origin.get('merge', '')}merge=true: there is no adapter to merge: set lora_rank too")
 
     def count_parameters() -> int | None:
         return None if is_embedded(model) else _count_parameters(find_checkpoint(None, model), trust_remote_code)

@@ -34,7 +34,7 @@ CONFIG, BASE = "adapter_config.json", "base.json"
 
 @dataclass(frozen=True)
 class Base:
-    """What an adapter was trained on. sha256: of its weights (`digest_weights`); empty for an adapter of others."""
+    """What an adapter was trained on. sha256: of it (`_digest_base`); empty for an adapter of others."""
 
     model: str
     revision: str | None = None
@@ -65,9 +65,13 @@ def add_adapter(model: Any, name: str, rank: int, alpha: float, seed: int) -> No
 
 def _inject(model: Any, name: str, lora: Any, seed: int = 0) -> None:
     with torch.random.fork_rng(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Already found a `peft_config`")
+        warnings.filterwarnings("ignore", "Already found a `peft_config`|The following .* keys did not match")
         torch.manual_seed(seed)
-        model.add_adapter(lora, name)
+        try:
+            model.add_adapter(lora, name)
+        except ValueError as error:  # of architectures that peft has no layers for
+            what = f"peft cannot adapt a {type(model).__name__}: {str(error).partition('. ')[0]}"
+            raise UsageError(f"{what}: train its weights (lora_rank=0)") from None
     for weight in list_weights(model, name).values():
         weight.data = weight.data.float()
 
@@ -143,7 +147,7 @@ def _switch(layers: list[Any], name: str | None) -> None:
 def save_adapter(model: Any, base: str, folder: Path) -> None:
     """peft's files and `base.json`. base: where the model under the adapter was loaded from."""
     model.save_pretrained(folder)
-    record = Base(base, getattr(model.config, "_commit_hash", None), digest_weights(model))
+    record = Base(base, getattr(model.config, "_commit_hash", None), _digest_base(model, Path(base)))
     write_whole(folder / BASE, json.dumps(asdict(record), indent=1) + "\n")
 
 
@@ -161,9 +165,18 @@ def find_base(folder: Path) -> Base | None:
 
 def check_base(model: Any, folder: str, base: Base) -> None:
     """Raises `UsageError` where the base of the adapter in `folder` is not what it was."""
-    if base.sha256 and digest_weights(model) != base.sha256:
+    if base.sha256 and _digest_base(model, Path(base.model)) != base.sha256:
         why = f"its base {base.model} has other weights (by sha256) than the one that it was trained on"
         raise UsageError(f"model {folder}: {why}: put that one back")
+
+
+def _digest_base(model: Any, place: Path) -> str:
+    """Of the weights under an adapter; where another one was merged into them, of its files: merged on another machine
+    the weights are rounded otherwise."""
+    if find_base(place) is None:
+        return digest_weights(model)
+    files = (place / name for name in (CONFIG, "adapter_model.safetensors"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def load_adapter(model: Any, folder: str) -> None:
@@ -180,7 +193,8 @@ def merge(model: Any) -> Any:
     """The same model with the policy's adapter added to its weights and no adapter any more."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    for name, module in list(model.named_modules()):
+    # From within: peft wraps a layer of experts once for each of its weights.
+    for name, module in reversed(list(model.named_modules())):
         if isinstance(module, BaseTunerLayer):
             module.merge(adapter_names=[POLICY])  # type: ignore[call-arg]
             parent, _, own = name.rpartition(".")
@@ -188,6 +202,13 @@ def merge(model: Any) -> Any:
     model._hf_peft_config_loaded = False  # transformers' own mark
     del model.peft_config
     return model.requires_grad_(True)
+
+
+def round_weights(model: Any, dtype: torch.dtype) -> None:
+    """Weights alone, those of adapters left out: what else is computed with, such as angles, is float32 on loading."""
+    for name, weight in model.named_parameters():
+        if ".lora_" not in name:
+            weight.data = weight.data.to(dtype)
 
 
 def digest_weights(model: Any) -> str:

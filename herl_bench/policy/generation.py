@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
+from herl_bench.answers import find_opening
 from herl_bench.errors import HerlBenchError, UsageError
 from herl_bench.policy.answerer import cut_at_stop
 from herl_bench.policy.capacity import is_out_of_memory, release_memory
@@ -37,6 +38,8 @@ from herl_bench.policy.language_model import LanguageModel
 # a finished row costs a forward pass per token until it goes: at 0.75 no more than a quarter of the work is for
 # nothing, and each copy is of a batch that is smaller by a quarter at least.
 LEAVE = 0.75
+
+LONGEST_OPENING = 16  # tokens of `<think>` and the blanks behind it, where a prompt ends in it
 
 MOST_ROWS = 256
 
@@ -55,7 +58,7 @@ class Completion:
     """One response.
 
     ids: the generated token ids, with EOS if it was generated; with a stop string, up to the token that completed it.
-    text: `ids` decoded without special tokens, cut before the stop string.
+    text: `ids` decoded without special tokens, cut before the stop string; after `<think>` if the prompt ends in it.
     finish: `eos`, `stop` (a stop string) or `length` (cut off by max_new_tokens).
     dropped: prompt tokens left out because prompt and response would not fit the model (see `fit_prompts`).
     """
@@ -113,10 +116,12 @@ def generate(
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), prompts[i]))
     row_bytes = _measure_row(policy.model, max(map(len, prompts), default=1) + max_new_tokens)
     stops = _Stops(policy, stop)
+    openings = [find_opening(policy.decode(prompt[-LONGEST_OPENING:])) for prompt in prompts]
     completions: dict[int, Completion] = {}
 
     def end(i: int, ids: list[int], finish: Finish) -> None:
-        completions[i] = Completion(tuple(ids), cut_at_stop(policy.decode(ids), stop), finish, dropped[i])
+        text = openings[i] + cut_at_stop(policy.decode(ids), stop)
+        completions[i] = Completion(tuple(ids), text, finish, dropped[i])
         if on_completion is not None:
             on_completion(i, completions[i])
 

@@ -123,18 +123,23 @@ def load_policy(
     return policy
 
 
-def _load_adapted(checkpoint: Checkpoint, base: adapters.Base, *, master: bool, **known: Any) -> Policy:
+def _load_adapted(
+    checkpoint: Checkpoint, base: adapters.Base, *, placement: Placement, master: bool, **known: Any
+) -> Policy:
     """A base with the adapter on it; to be trained further, with the adapter in its weights."""
     adapters.require_peft(f"model {checkpoint.place} is an adapter, and")
     try:
-        policy = load_policy(base.model, master=master, **known)
+        is_adapted = find_checkpoint(base.model).base is not None  # whose adapter was in its weights in training
+        policy = load_policy(base.model, placement=placement, master=master or is_adapted, **known)
     except UsageError as error:
         raise UsageError(f"model {checkpoint.place}: the base of its adapter cannot be had: {error}") from None
     adapters.check_base(policy.model, checkpoint.source, base)
+    if is_adapted and not master:
+        adapters.round_weights(policy.model, placement.torch_dtype)
     with quiet_transformers(), explain(checkpoint, "its adapter cannot be loaded"):
         adapters.load_adapter(policy.model, checkpoint.source)
-    if master:
-        adapters.merge(policy.model)
+    if master:  # on the CPU, so that every device gets the same weights
+        adapters.merge(policy.model.to("cpu")).to(placement.device)
     policy.model.eval()
     policy.name, policy.path = checkpoint.name, checkpoint.path
     return policy
@@ -158,8 +163,13 @@ def _load_tokenizer(checkpoint: Checkpoint, trust: bool) -> Any:
 
 
 def _load_model(checkpoint: Checkpoint, config: Any, dtype: torch.dtype, trust: bool) -> Any:
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
+    file, remedy = "generation_config.json", "save the model's own there again, or delete it"
+    if checkpoint.folder and not checkpoint.gguf and (checkpoint.folder / file).exists():
+        # transformers goes on without one that it cannot read, and the model's other ends are lost.
+        with explain(checkpoint, f"{file} cannot be used", remedy=remedy):
+            _check_ends(GenerationConfig.from_pretrained(checkpoint.source).eos_token_id)
     with making_model(checkpoint):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             checkpoint.source,
@@ -173,6 +183,9 @@ def _load_model(checkpoint: Checkpoint, config: Any, dtype: torch.dtype, trust: 
     if missing := sorted(info["missing_keys"]):
         lacks = f"{len(missing)} weights are not in the checkpoint, {missing[0]} among them"
         raise UsageError(f"model {checkpoint.place}: {lacks}: not a causal LM?")
+    if unused := sorted(info["unexpected_keys"]):
+        what = f"{len(unused)} weights in it have no place in a model of its config.json, {unused[0]} among them"
+        log.warning("warning: model %s: %s: they are left out", checkpoint.place, what)
     _check_weights(checkpoint, model)
     if checkpoint.gguf:
         with making_model(checkpoint):
@@ -181,6 +194,12 @@ def _load_model(checkpoint: Checkpoint, config: Any, dtype: torch.dtype, trust: 
 
 
 # --------------------------------------------------------------------------------------------------- what can be wrong
+def _check_ends(eos: Any) -> None:
+    for end in eos if isinstance(eos, list) else [eos]:
+        if end is not None and type(end) is not int:
+            raise ValueError(f"eos_token_id {end!r} is no token's number")
+
+
 @torch.no_grad()
 def _check_weights(checkpoint: Checkpoint, model: Any) -> None:
     """Numbers, all of them, and of a model that reads from left to right."""

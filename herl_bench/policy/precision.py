@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 
+from herl_bench.policy.adapters import round_weights
 from herl_bench.policy.load import Policy
 from herl_bench.policy.placement import Placement
 
@@ -30,10 +30,3 @@ def evaluate_in(policy: Policy) -> Iterator[None]:
     finally:
         for weight, data in zip(weights, kept, strict=True):
             weight.data = data
-
-
-def round_weights(model: Any, dtype: torch.dtype) -> None:
-    """Weights alone, those of adapters left out: what else is computed with, such as angles, is float32 on loading."""
-    for name, weight in model.named_parameters():
-        if ".lora_" not in name:
-            weight.data = weight.data.to(dtype)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from herl_bench.policy.checkpoint import find_checkpoint, load_config, making_model, quiet_transformers
 
@@ -14,7 +15,8 @@ from herl_bench.policy.checkpoint import find_checkpoint, load_config, making_mo
 @dataclass(frozen=True)
 class ModelSize:
     """parameters: all, those that two parts share counted once. kv_heads, head_dim: of the keys and values. trunk:
-    parameters without the head. lora: parameters that a LoRA of rank 1 on all linear layers of the trunk has."""
+    parameters without the head. lora: parameters that a LoRA of rank 1 on all linear layers of the trunk has, experts
+    left out that are one tensor together."""
 
     parameters: int
     layers: int
@@ -45,7 +47,7 @@ def measure(model: nn.Module) -> ModelSize:
     trunk: nn.Module = model.base_model  # type: ignore[assignment]
     # Older architectures name neither: every head has keys of its own, and the heads share the hidden width.
     heads = getattr(config, "num_attention_heads", None) or 1
-    linear = [m for m in trunk.modules() if isinstance(m, nn.Linear)]
+    linear = [m for m in trunk.modules() if isinstance(m, (nn.Linear, Conv1D))]
     return ModelSize(
         parameters=sum(p.numel() for p in model.parameters()),
         layers=config.num_hidden_layers,
@@ -55,5 +57,5 @@ def measure(model: nn.Module) -> ModelSize:
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
         intermediate=getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
         trunk=sum(p.numel() for p in trunk.parameters()),
-        lora=sum(m.in_features + m.out_features for m in linear),
+        lora=sum(sum(m.weight.shape) for m in linear),
     )

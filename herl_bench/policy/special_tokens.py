@@ -50,11 +50,17 @@ def ensure_padding(policy: LanguageModel) -> None:
         else:
             fresh = next(name for name in ("<pad>", "<|pad|>", "<|padding|>") if name not in taken)
             tokenizer.add_special_tokens({"pad_token": fresh})
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+    if max(_list_nameless(tokenizer)) >= model.get_input_embeddings().num_embeddings:
         _grow_embedding(model, len(tokenizer))
     configs: list[Any] = [model.config, model.config.get_text_config(), model.generation_config]
     for config in filter(None, configs):
         config.pad_token_id = tokenizer.pad_token_id
+
+
+def _list_nameless(tokenizer: Any) -> list[int]:
+    """Padding, and the unknown token where text can turn into it: a tokenizer that knows every byte never says it."""
+    unknown = tokenizer("\U0010fffd", add_special_tokens=False)["input_ids"]  # a character that nobody uses
+    return [tokenizer.pad_token_id, *(i for i in unknown if i == tokenizer.unk_token_id)]
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ from torch.utils.checkpoint import checkpoint
 
 from herl_bench.errors import HerlBenchError
 from herl_bench.policy import adapters
+from herl_bench.policy.capacity import is_out_of_memory, release_memory
 
 # Padded tokens per forward pass where `microbatch_tokens` is not set. A processor likes short passes: rows of like
 # length share one, with little padding, and what they hold stays in its cache. A GPU likes few, wide ones.
@@ -75,17 +76,17 @@ class Packing:
         while True:
             try:
                 return work()
-            except torch.OutOfMemoryError:
-                if self.max_tokens < 2 * min(map(len, pairs)):  # every row has a micro-batch of its own by now
-                    raise HerlBenchError(
-                        "the device has not the memory to learn from one response at a time: set"
-                        " gradient_checkpointing=true, lora_rank=16 or a smaller max_new_tokens"
-                    ) from None
-            # Outside of the handler, because the error holds on to every tensor of the attempt.
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            if self.max_tokens < 2 * min(map(len, pairs)):  # every row has a micro-batch of its own by now
+                raise HerlBenchError(
+                    "the device has not the memory to learn from one response at a time: set"
+                    " gradient_checkpointing=true, lora_rank=16 or a smaller max_new_tokens"
+                )
             undo()
+            release_memory()
             self.max_tokens = min(self.max_tokens, sum(map(len, pairs))) // 2
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
             log.warning("out of memory: going on with microbatch_tokens=%d, the same gradient", self.max_tokens)
 
 

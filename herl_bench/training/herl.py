@@ -206,6 +206,7 @@ class Learner:
             "budget": self.run.budget.state_dict(),
             "generators": {name: generator.get_state() for name, generator in self.streams.items()},
             "choosing": self.choosing.getstate(),
+            "cache_bytes": self.run.policy.cache_bytes,  # another number of responses at once gives other ones
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -218,3 +219,4 @@ class Learner:
             restore_generator(generator, state["generators"][name])
         version, internal, gauss = state["choosing"]  # a file gives lists where Random wants tuples
         self.choosing.setstate((version, tuple(internal), gauss))
+        self.run.policy.cache_bytes = state.get("cache_bytes", self.run.policy.cache_bytes)

@@ -7,7 +7,8 @@ estimates. Per token and block of a transformer of today (RMSNorm, gated MLP, fu
 backward pass 8 numbers per unit of width, 4 per unit of the MLP, and each key and value twice (counted with
 `saved_tensors_hooks` on Llama and Qwen2); under autocast most of them are halves, beside a half of every weight.
 
-Left out: the program itself, with PyTorch some 0.5 GB of the machine's memory; what an allocator loses to gaps.
+Left out: the program itself, with PyTorch some 0.5 GB of the machine's memory; what an allocator loses to gaps;
+adapters on experts (LoRA).
 """
 
 from __future__ import annotations

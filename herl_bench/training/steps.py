@@ -89,6 +89,7 @@ def open_accelerator(run: TrainingRun, config: Any) -> Any:
     with patch_environment(accelerate_torch_device=placement.device):
         accelerator = Accelerator(
             cpu=placement.kind == "cpu",
+            mixed_precision="no",  # every forward pass has its own autocast, whatever the environment says
             log_with=run.report_to or None,
             project_dir=str(run.directory),
             step_scheduler_with_optimizer=False,

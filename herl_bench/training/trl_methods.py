@@ -32,7 +32,6 @@ from herl_bench.evaluation.scores import mean
 from herl_bench.policy import adapters
 from herl_bench.policy.load import Policy
 from herl_bench.policy.placement import refuse_several
-from herl_bench.policy.precision import round_weights
 from herl_bench.training.config import GRPOConfig, TRLConfig
 from herl_bench.training.judging import Judging
 from herl_bench.training.metrics import describe_step
@@ -162,6 +161,7 @@ class StepSource:
             "optimizer": self.trainer.optimizer.state_dict(),
             "budget": self.run.budget.state_dict(),
             "sampling": self.sampling.get_state(),
+            "cache_bytes": self.run.policy.cache_bytes,  # another number of responses at once gives other ones
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -171,6 +171,7 @@ class StepSource:
         self.saved_optimizer = state["optimizer"]
         self.run.budget.load_state_dict(state["budget"])
         restore_generator(self.sampling, state["sampling"])
+        self.run.policy.cache_bytes = state.get("cache_bytes", self.run.policy.cache_bytes)
 
 
 # ----------------------------------------------------------------------------------------------------------- TRL's side
@@ -180,6 +181,7 @@ def _open_trainer(source: StepSource) -> Any:
 
     constants.HF_HUB_DISABLE_TELEMETRY = True  # training here is nobody else's business
     import trl
+    from accelerate.utils import patch_environment
     from datasets import Dataset
     from transformers import PrinterCallback
 
@@ -198,9 +200,9 @@ def _open_trainer(source: StepSource) -> Any:
     lora = None
     if rank := source.config.lora_rank:
         lora = adapters.make_lora(rank, source.config.lora_alpha)
-        round_weights(run.policy.model, run.policy.placement.torch_dtype)  # frozen, they need no more digits
+        adapters.round_weights(run.policy.model, run.policy.placement.torch_dtype)  # frozen, they need no more digits
         torch.manual_seed(run.seed * 1000)  # which the adapter is drawn with
-    with _ignoring_old_names():
+    with _ignoring_old_names(), patch_environment(accelerate_mixed_precision="no"):  # `bf16` alone says in which
         trainer = _derive_trainer(base, source)(
             model=run.policy.model,
             peft_config=lora,

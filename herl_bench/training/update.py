@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from herl_bench.errors import DivergedError, HerlBenchError
 from herl_bench.policy import adapters
-from herl_bench.policy.precision import round_weights
 from herl_bench.training import losses
 from herl_bench.training.advantages import compare_in_groups, estimate_gae, explained_variance, place_rewards, whiten
 from herl_bench.training.config import HeRLConfig
@@ -166,7 +165,7 @@ class ActorCritic:
         self.weights = list(model.parameters())
         if self.lora:
             # Frozen, the weights need no more digits than they are read with.
-            round_weights(model, run.policy.placement.torch_dtype)
+            adapters.round_weights(model, run.policy.placement.torch_dtype)
             self.weights = list(self.lora.add(model, adapters.POLICY).values())
         # The starting policy is the same model without its adapter, or a copy; where no loss asks for it, nothing.
         self.reference = None if config.kl_coef == 0 else model

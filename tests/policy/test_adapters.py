@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import MambaConfig, MambaForCausalLM, MixtralConfig, MixtralForCausalLM
 
 from herl_bench.errors import UsageError
 from herl_bench.policy import adapters
 from herl_bench.policy.load import Policy, load_policy
+from herl_bench.policy.placement import Placement
 from herl_bench.testing import tiny_checkpoint
 
 IDS = torch.tensor([[1, 7, 8, 9, 10]])
@@ -108,6 +110,39 @@ def test_a_base_that_is_gone_or_changed_is_one_line(base: Path, tmp_path: Path) 
     (folder / adapters.BASE).write_text("{")
     with pytest.raises(UsageError, match=r"base.json cannot be read"):
         load_policy(folder)
+
+
+def test_an_adapter_on_a_model_with_another_one_in_its_weights(base: Path, tmp_path: Path) -> None:
+    first = save(adapt(base, adapters.POLICY), base, tmp_path / "first")
+    policy = load_policy(first, master=True)
+    adapters.add_adapter(policy.model, adapters.POLICY, 2, 32.0, 1)
+    for weight in adapters.list_weights(policy.model).values():
+        torch.nn.init.normal_(weight, std=0.1, generator=torch.Generator().manual_seed(9))
+    second = save(policy, first, tmp_path / "second")
+    assert torch.equal(read(load_policy(second).model), read(policy.model))
+    half = load_policy(second, placement=Placement(dtype="bfloat16")).model
+    assert {weight.dtype for name, weight in half.named_parameters() if ".lora_" not in name} == {torch.bfloat16}
+    with (first / adapters.CONFIG).open("a") as file:
+        file.write(" ")
+    with pytest.raises(UsageError, match=r"second: its base .*first has other weights"):
+        load_policy(second)
+
+
+def test_experts_are_adapted_and_merged_too() -> None:
+    shape = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "num_local_experts": 2}
+    model = MixtralForCausalLM(MixtralConfig(**shape, **heads)).eval()
+    adapters.add_adapter(model, adapters.POLICY, 2, 32.0, 0)
+    for weight in adapters.list_weights(model).values():
+        torch.nn.init.normal_(weight, std=0.1, generator=torch.Generator().manual_seed(0))
+    said = read(model)
+    assert torch.allclose(read(adapters.merge(model)), said, atol=1e-4)
+
+
+def test_an_architecture_without_adapters_is_one_line() -> None:
+    model = MambaForCausalLM(MambaConfig(vocab_size=32, hidden_size=16, num_hidden_layers=1, state_size=4))
+    with pytest.raises(UsageError, match=r"^peft cannot adapt a MambaForCausalLM: .*: train its weights"):
+        adapters.add_adapter(model, adapters.POLICY, 2, 32.0, 0)
 
 
 def test_the_hash_of_the_base_is_the_same_in_both_precisions_and_under_an_adapter(base: Path) -> None:

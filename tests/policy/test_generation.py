@@ -109,6 +109,13 @@ def test_stop_strings_end_a_response_before_them(tmp_path: Path, other: str) -> 
         generate(policy, prompts, temperature=0, max_new_tokens=4, stop=[""])
 
 
+def test_where_the_prompt_opens_a_thought_the_response_begins_with_it(tmp_path: Path) -> None:
+    policy = make_policy(tmp_path)
+    for end, opening in (("<think>\n", "<think>"), ("<think>\n</think>\n", "")):
+        (done,) = generate(policy, policy.encode([f"abc{end}"]), temperature=0, max_new_tokens=4)
+        assert done.text == opening + policy.decode(done.ids)
+
+
 def test_long_prompts_lose_their_left_and_are_counted(tmp_path: Path) -> None:
     policy = make_policy(tmp_path)
     prompts = policy.encode(["a" * 200 + "bc", "abc"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -144,6 +145,10 @@ def broken(folder: Path, how: str) -> str:
         model = LlamaForCausalLM.from_pretrained(folder)
         model.model.norm.weight.data[3] = float("nan")
         model.save_pretrained(folder)
+    if how == "generation config":
+        (folder / "generation_config.json").write_text("{")
+    if how == "no number":
+        (folder / "generation_config.json").write_text('{"eos_token_id": [2, "<eos>"]}')
     if how == "other shapes":
         config.write_text(config.read_text().replace('"intermediate_size": 48', '"intermediate_size": 64'))
     if how == "few rows":
@@ -181,6 +186,8 @@ def broken(folder: Path, how: str) -> str:
         ("torn weights", "its weights cannot be loaded .*: fetch or save it again"),
         ("a shard is missing", "No such file .*model-00001-of-.*: fetch or save it again"),
         ("not a number", "its weight model.norm.weight holds NaN or infinity: fetch it again"),
+        ("generation config", "generation_config.json cannot be used: .* is not a valid JSON file: save"),
+        ("no number", "generation_config.json cannot be used: eos_token_id '<eos>' is no token's number: save"),
         ("other shapes", "their shapes are not those that config.json says"),
         (
             "few rows",
@@ -233,6 +240,14 @@ def save_turns(folder: Path, chat: str | None = TURNS) -> Path:
     tokenizer.save_pretrained(folder)
     save_llama(folder, len(tokenizer), eos_token_id=tokenizer.eos_token_id)
     return folder
+
+
+def test_weights_without_a_place_are_told_of(checkpoint: Path, caplog) -> None:
+    config = checkpoint / "config.json"
+    config.write_text(re.sub(r'"num_hidden_layers": \d+', '"num_hidden_layers": 1', config.read_text()))
+    load_policy(checkpoint)
+    (line,) = caplog.messages
+    assert "weights in it have no place in a model of its config.json, model.layers.1." in line
 
 
 def test_what_the_chat_template_puts_behind_an_answer_ends_a_response(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from herl_bench.policy.placement import Placement
 from herl_bench.policy.size import ModelSize, measure
@@ -37,6 +37,8 @@ def test_a_size_is_what_the_model_has(llama: LlamaForCausalLM) -> None:
     assert size.parameters == size.trunk == sum(p.numel() for p in llama.parameters())
     assert (size.layers, size.hidden, size.vocab, size.kv_heads, size.head_dim) == (2, 32, 100, 2, 16)
     assert size.lora == 2 * (4 * (32 + 32) + 3 * (32 + 48))
+    gpt2 = measure(GPT2LMHeadModel(GPT2Config(vocab_size=100, n_embd=32, n_layer=2, n_head=2)))  # without nn.Linear
+    assert gpt2.lora == 2 * ((32 + 96) + (32 + 32) + 2 * (32 + 128))
 
 
 @pytest.mark.parametrize(
