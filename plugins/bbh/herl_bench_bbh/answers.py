@@ -153,7 +153,8 @@ def extract(example: Example, response: str) -> str | None:
 
 def _read_bare(example: Example, response: str) -> str | None:
     """The answer of a response that is nothing else: `(B)`, `Option B: pink ball`, `pink ball.`, `**True**`, `24`."""
-    line = _undress(response.strip()) if "\n" not in response.strip() else ""
+    text = response.strip()
+    line = _undress(text) if len(text) <= _LONGEST and "\n" not in text else ""
     answer = canonicalize(example, line)
     if not is_allowed(example, answer):
         return None

@@ -126,9 +126,10 @@ _MOST_PLACES = 50
 def find_final_answer(text: str) -> tuple[Fraction | None, bool]:
     """(the final answer, is it given as one?).
 
-    After the first `####`, else in the last `<answer>` or `\\boxed{}`, else after the last "answer is", else the last
-    number of the text. A place with no number at its beginning is no answer ("the answer is clear: …"); one with a
-    calculation, a range or a choice of two is an answer that is no number, and no other place counts then.
+    After the first `####` that is no numbered heading, else in the last `<answer>` or `\\boxed{}`, else after the last
+    "answer is", else the last number of the text. A place with no number at its beginning is no answer ("the answer is
+    clear: …"); one with a calculation, a range or a choice of two is an answer that is no number, and no
+    other place counts then.
     """
     for mark, step, cut in _MARKS:
         found = list(mark.finditer(text))
