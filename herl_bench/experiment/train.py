@@ -182,7 +182,7 @@ def _train(host: Host, request: Request, options: _Options) -> Run:
     from herl_bench.policy.placement import choose_placement, use_threads
     from herl_bench.policy.size import read_size
     from herl_bench.training.config import suit_to_model
-    from herl_bench.training.training_run import TrainingRun, check_parent, new_directory
+    from herl_bench.training.training_run import TrainingRun, new_directory
 
     settings = build_settings(request.run, request.origin)
     where = request.origin.get("trust_remote_code", "")
@@ -197,6 +197,8 @@ def _train(host: Host, request: Request, options: _Options) -> Run:
     if settings.report_to:
         _check_tracker(settings.report_to)
     warn_of_problems(host)
+    if options.resume is None:
+        check_parent(options.output_dir)
     place = find_checkpoint(task, settings.model)
     size = read_size(place, settings.trust_remote_code)
     placement = choose_placement(settings.device, settings.dtype, size.parameters)
