@@ -182,7 +182,7 @@ def _train(host: Host, request: Request, options: _Options) -> Run:
     from herl_bench.policy.placement import choose_placement, use_threads
     from herl_bench.policy.size import read_size
     from herl_bench.training.config import suit_to_model
-    from herl_bench.training.training_run import TrainingRun, new_directory
+    from herl_bench.training.training_run import TrainingRun, check_parent, new_directory
 
     settings = build_settings(request.run, request.origin)
     where = request.origin.get("trust_remote_code", "")
