@@ -2,7 +2,7 @@
 
 The comments stand at the head of the body, so that a base model goes on with the body. Only the deepest thing that is
 known is said there, the correction or else what was seen, because the embedded policy's context is short. A chat model
-is told which tests the function must pass, and what to do instead.
+is told a test that the function must pass, and what to do instead.
 
 A criterion that is not the task's own is said whole, its text and in parentheses what was seen.
 """
@@ -55,15 +55,15 @@ PROMPT = """\
     # Unmet: {{ guidance.replace("\\n", "\\n    # ") }}
 """
 
-# A real model repairs more where it is told what must hold than where it is told what went wrong (docs/guidance.md):
-# one failing test as a requirement behind the problem, or up to four with the correction as a hint. Where there is no
-# such test, the first cause of the failure is told: it explains what follows from it.
+# Told is what must hold, not what went wrong: that repaired more in the sample that the wording was chosen on
+# (docs/guidance.md). One failing test, never all: a program could be written around tests that it was shown, and be
+# paid for it. Where there is none to show, the first cause of the failure is told: it explains what follows from it.
 CHAT_GUIDANCE = (
     f"""\
 {{% set own = {OWN} %}}
 """
     """\
-{% set said = namespace(tests=[], bare=[], causes=[], seen="", fix="", others=[]) %}
+{% set said = namespace(test="", causes=[], seen="", fix="", others=[]) %}
 {% for name in ["hidden_tests", "docstring_examples"] %}
 {% for verdict in unmet if verdict.criterion == name and verdict.text in own %}
 {% set seen = verdict.evidence.removeprefix("check(candidate): ") %}
@@ -71,9 +71,8 @@ CHAT_GUIDANCE = (
 {% if ", expected " in seen and not test.startswith("assert ") %}
 {% set test = "assert " ~ test ~ " == " ~ seen.rpartition(", expected ")[2] %}
 {% endif %}
-{% set bare = test.replace(" ", "").replace('"', "'") %}
-{% if test.startswith("assert ") and test != seen and "…" not in test and bare not in said.bare %}
-{% set said.tests, said.bare = said.tests + [test], said.bare + [bare] %}
+{% if not said.test and test.startswith("assert ") and test != seen and "…" not in test %}
+{% set said.test = test %}
 {% endif %}
 {% endfor %}
 {% endfor %}
@@ -86,10 +85,9 @@ CHAT_GUIDANCE = (
 {% set other = 'did not keep to this: "' ~ verdict.text ~ '"' ~ (" (" ~ seen ~ ")" if seen else "") %}
 {% if other not in said.others %}{% set said.others = said.others + [other] %}{% endif %}
 {% endfor %}
-{% set tests = said.tests[:4 if said.fix else 1] %}
-{% if tests %}
-The function must pass {{ "this test" if tests | length == 1 else "these tests" }}:
-{{ tests | join("\n") }}
+{% if said.test %}
+The function must pass this test:
+{{ said.test }}
 {% elif said.causes %}
 Take care: an earlier attempt {{ said.causes[0] }}{% if said.seen %} ({{ said.seen }}){% endif %}.
 {% endif %}
@@ -114,6 +112,6 @@ TEMPLATE = HindsightTemplate(
     name="humaneval",
     guidance=GUIDANCE,
     prompt=PROMPT,
-    description="comments at the head of the function's body, or turns: which tests must pass, and what to use instead",
+    description="comments at the head of the function's body, or turns: a test that must pass, and what to use instead",
     turns=ChatTurns(CHAT_GUIDANCE, CHAT_REQUEST),
 )
