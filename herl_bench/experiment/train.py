@@ -263,6 +263,8 @@ def _open_data(task: Task, settings: Settings) -> Data:
 
 def _work(host: Host, run: TrainingRun, wanted: bool | Display | None) -> None:
     """Evaluate, train, evaluate, write the page, and tell the plugins. Raises `Interrupted`."""
+    from herl_bench.policy.capacity import is_out_of_memory
+
     display = wanted(run) if callable(wanted) else open_run_progress(run, wanted)
 
     def on_step(row: dict[str, Any], rollouts: Sequence[Any]) -> None:
@@ -280,6 +282,11 @@ def _work(host: Host, run: TrainingRun, wanted: bool | Display | None) -> None:
         if str(run.directory) in str(error):
             raise
         raise type(error)(f"{error} (run: {run.directory})") from None
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        remedy = "set lora_rank=16, or choose a smaller model"  # batches were halved before it came to this
+        raise HerlBenchError(f"out of memory, with the smallest batches too: {remedy} (run: {run.directory})") from None
     if run.interrupted:
         raise Interrupted(run.directory, (signals or [signal.SIGINT])[0])
     display.finish()

@@ -14,7 +14,7 @@ import torch
 from transformers.utils import logging
 
 import herl_bench as hb
-from herl_bench.errors import UnknownName, UsageError
+from herl_bench.errors import HerlBenchError, UnknownName, UsageError
 from herl_bench.experiment.manifest import digest_template
 from herl_bench.experiment.train import Interrupted
 from herl_bench.testing import TOY_TEMPLATE, tiny_checkpoint
@@ -50,6 +50,17 @@ def test_it_gives_the_run(run, capsys):
     assert run.metrics[-1]["tokens"] <= 300
     assert "herl_bench.train(task='gsm8k', method='ppo'" in run.manifest["command"]
     assert hb.load_run(run.directory) == run
+
+
+def test_memory_that_is_not_there_for_the_optimiser_is_one_line(model, tmp_path, monkeypatch):
+    """Its state is made at the first step, when no batch can be halved any more."""
+
+    def step(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(HerlBenchError, match=r"^out of memory, .*: set lora_rank=16.* \(run: .*gsm8k-ppo-s0\)$"):
+        hb.train(**SMALL, model=str(model), output_dir=tmp_path)
 
 
 def test_it_prints_nothing_where_nothing_can_be_drawn(model, tmp_path, capfd):
