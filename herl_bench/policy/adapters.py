@@ -146,7 +146,9 @@ def _switch(layers: list[Any], name: str | None) -> None:
 # -------------------------------------------------------------------------------------------------------------- folders
 def save_adapter(model: Any, base: str, folder: Path) -> None:
     """peft's files and `base.json`. base: where the model under the adapter was loaded from."""
-    model.save_pretrained(folder)
+    with warnings.catch_warnings():  # peft looks in the base's place whether its vocabulary grew; a GGUF file has none
+        warnings.filterwarnings("ignore", "Could not find a config file")
+        model.save_pretrained(folder)
     record = Base(base, getattr(model.config, "_commit_hash", None), _digest_base(model, Path(base)))
     write_whole(folder / BASE, json.dumps(asdict(record), indent=1) + "\n")
 
