@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from herl_bench.errors import SaveError
 from herl_bench.locate import find_version
 from herl_bench.policy.placement import Placement, choose_placement, refuse_several, use_threads
+from herl_bench.policy.precision import autocast
 from herl_bench.training.warmstart.config import WarmstartConfig, check_config, count_parameters, write_command
 from herl_bench.training.warmstart.demonstrations import make_rows
 from herl_bench.training.warmstart.evaluation import evaluate_policy
@@ -198,7 +199,7 @@ def _make_trainer_class(placement: Placement) -> Any:
             core = self.accelerator.unwrap_model(model)
             target_BT = inputs["labels"][:, 1:]
             mask_BT = target_BT != UNTRAINED
-            with torch.autocast(placement.kind, torch.bfloat16, enabled=placement.dtype == "bfloat16"):
+            with autocast(placement):
                 hidden_BTD = core.base_model(inputs["input_ids"], use_cache=False).last_hidden_state[:, :-1]
                 logits_NV = core.get_output_embeddings()(hidden_BTD[mask_BT])
             total = torch.nn.functional.cross_entropy(logits_NV.float(), target_BT[mask_BT], reduction="sum")
