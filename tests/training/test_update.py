@@ -48,13 +48,13 @@ def test_returns_are_rewards_and_are_not_whitened(tmp_path: Path, checkpoint: Pa
         for i, row in enumerate(rows):
             returns = targets.return_NT[i][scored.mask_NT[i] > 0].tolist()
             assert returns == pytest.approx([row.reward] * len(row.pair.response), abs=1e-6)
-        scored = models.warm_up(rows, scored)
+        scored = models.warm_up(rows, scored, 3)
 
 
 def test_advantages_are_whitened_over_the_whole_step(tmp_path: Path, checkpoint: Path) -> None:
     run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), lively=True)
     models, config, rows, scored = score_a_step(run)
-    scored = models.warm_up(rows, scored)
+    scored = models.warm_up(rows, scored, 3)
     valid = compute_targets(rows, scored, config).advantage_NT[scored.mask_NT > 0]
     assert valid.mean().item() == pytest.approx(0, abs=1e-5)
     assert valid.std().item() == pytest.approx(1, abs=0.01)
@@ -64,7 +64,7 @@ def test_the_critics_warm_up_leaves_the_policy_alone(tmp_path: Path, checkpoint:
     models, _, rows, scored = score_a_step(make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), lively=True))
     policy, critic = ([p.clone() for p in model.parameters()] for model in (models.policy.model, models.critic))
     assert not scored.value_NT.any()  # it begins at nothing
-    scored = models.warm_up(rows, scored)
+    scored = models.warm_up(rows, scored, 3)
     assert all(torch.equal(a, b) for a, b in zip(policy, models.policy.model.parameters(), strict=True))
     assert any(not torch.equal(a, b) for a, b in zip(critic, models.critic.parameters(), strict=True))
     assert scored.value_NT.any()
@@ -90,8 +90,8 @@ def test_the_gradient_is_clipped(tmp_path: Path, checkpoint: Path, monkeypatch: 
         step()
 
     monkeypatch.setattr(models.optimizer, "step", watched)
-    scored = models.warm_up(rows, scored)
-    stats = models.update(rows, scored, compute_targets(rows, scored, config), step=1)
+    scored = models.warm_up(rows, scored, 3)
+    stats = models.update(rows, scored, compute_targets(rows, scored, config), step=1, minibatches=3)
     assert stats["grad_norm"] > 0.01
     assert len(norms) == 2 * (3 + 3)  # the critic's warm-up and the epoch
     assert all(norm < 0.0101 for norm in norms)
@@ -99,7 +99,7 @@ def test_the_gradient_is_clipped(tmp_path: Path, checkpoint: Path, monkeypatch: 
 
 def test_each_epoch_is_shuffled_anew_and_leaves_no_row_out() -> None:
     generator = torch.Generator().manual_seed(0)
-    one, two = (torch.cat(draw_minibatches(24, 8, generator)).tolist() for _ in range(2))
+    one, two = (torch.cat(draw_minibatches(24, 3, generator)).tolist() for _ in range(2))
     assert sorted(one) == sorted(two) == list(range(24))
     assert one != two
 
