@@ -86,7 +86,7 @@ def bounded_kl_k3(logp_BT: Tensor, reference_BT: Tensor) -> Tensor:
     check_shapes(logp_BT, reference_BT)
     d_BT = reference_BT - logp_BT
     held_BT = d_BT.clamp(max=FARTHEST)
-    return held_BT.exp() - 1 - held_BT + (MOST_KL + FARTHEST) * (d_BT - FARTHEST).clamp(min=0)
+    return held_BT.exp() - 1 - held_BT + (MOST_KL + FARTHEST) * (d_BT - FARTHEST).relu()
 
 
 def masked_sum(x_BT: Tensor, mask_BT: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """GRPO and RLOO by TRL's own trainers, on real (tiny, untrained) checkpoints: the right numbers reach TRL, and a run is
 like any other."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -283,11 +284,34 @@ def test_truncated_responses_get_nothing(
 ) -> None:
     source = StepSource(make_run(tmp_path / "run", checkpoint, GRPOConfig(**SMALL, truncation=truncation)))
     next(iter(source))
+    assert {r.truncation for r in source.rollouts} == {truncation}
     cut, whole = (
         replace(source.rollouts[0], finish=how, judgement=replace(source.rollouts[0].judgement, reward=0.75))
         for how in ("length", "eos")
     )
     assert source.list_rewards([cut, whole]) == rewards
+
+
+@CALLS_TRL
+@KINDS
+def test_minibatches_of_unlike_sizes_are_those_of_ppo(tmp_path: Path, checkpoint: Path, kind: Any) -> None:
+    """24 rollouts by 10: three of 8. 20 by 8: three, of 7, 7 and 6."""
+    for rollouts, size, sizes in ((24, 10, [8, 8, 8]), (20, 8, [7, 7, 6])):
+        small = {**SMALL, "rollouts_per_step": rollouts, "minibatch_size": size}
+        source = StepSource(make_run(tmp_path / f"run-{rollouts}", checkpoint, kind(**small)))
+        source.trainer.model.train()
+        drawn = []
+        for i, batch in enumerate(itertools.islice(source, 3)):
+            source.trainer._step = i
+            drawn.append(source.trainer._prepare_inputs(batch)["completion_ids"])
+        assert [len(ids) for ids in drawn] == sizes
+        written = sorted(r.ids for r in source.rollouts)
+        read = [
+            tuple(ids[mask > 0].tolist())
+            for part in source.trainer._buffered_inputs
+            for ids, mask in zip(part["completion_ids"], part["completion_mask"], strict=True)
+        ]
+        assert sorted(read) == written
 
 
 def test_minibatches_leave_no_rollout_out() -> None:
