@@ -73,7 +73,7 @@ class PPOConfig:
     max_grad_norm: float = setting(1.0, "gradient clip", gt=0)
     critic_warmup_epochs: int = setting(1, "passes of the value critic alone over the first step's rollouts", ge=0)
     truncation: Literal["penalise", "mask"] = setting(
-        "penalise", "a response cut off by max_new_tokens has reward 0 in all of training, or none, and trains nothing"
+        "penalise", "a response cut off by max_new_tokens has reward 0 in all of training, or none: it trains nothing"
     )
     logits_chunk: int | None = setting(
         None,
