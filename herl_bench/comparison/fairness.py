@@ -3,9 +3,9 @@
 Compared are: the base checkpoint's hash, the data that prompts come from, the seeds, the evaluation items, how their
 answers were generated, device and precision, the budget, what was spent of it, and the optimiser steps that a step of
 training takes. The method and its settings may differ, for that is what an arm is; its rubric too, since it is part of
-the training reward. So where `PACE` differs, optimiser steps may, and are told in `notes`; so are those of a whole run:
-at equal tokens, who answers more shortly takes more steps. Left out: versions of libraries, which are ranges apart in
-`notes`.
+the training reward. So where arms' settings ask for other numbers of optimiser steps, these are told in `notes` only;
+and so are those of whole runs: at equal tokens, who answers more shortly takes more steps. Left out: versions of
+libraries, which are ranges apart in `notes`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ from herl_bench.comparison.finished_runs import FinishedRun
 
 SPENT_WITHIN = 0.05
 """Share of the budget by which what two arms spent may differ."""
-
-PACE = ("rollouts_per_step", "minibatch_size", "num_ppo_epochs", "num_iterations")
-"""The settings that say how many optimiser steps a step takes. The last two are one, as PPO and as TRL call it."""
 
 
 def find_differences(runs: Mapping[str, Sequence[FinishedRun]]) -> tuple[str, ...]:
@@ -80,9 +77,10 @@ def _compare_pace(task: str, runs: Mapping[str, Sequence[FinishedRun]]) -> list[
     alike: dict[tuple[Any, ...], dict[str, float]] = {}
     for arm, group in runs.items():
         settings = group[0].settings.get("set") or {}
-        passes = settings.get("num_ppo_epochs", settings.get("num_iterations"))
+        passes = settings.get("num_ppo_epochs", settings.get("num_iterations"))  # as PPO and as TRL call it
+        asked = (settings.get("rollouts_per_step"), settings.get("minibatch_size"), passes)
         if (pace := _measure_pace(group)) is not None:
-            alike.setdefault((*map(settings.get, PACE[:2]), passes), {})[arm] = pace
+            alike.setdefault(asked, {})[arm] = pace
     return [
         f"{task}: optimiser steps per step: {'; '.join(f'{arm} takes {pace:g}' for arm, pace in paces.items())}"
         for paces in alike.values()
