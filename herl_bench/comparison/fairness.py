@@ -89,15 +89,15 @@ def _compare_pace(task: str, runs: Mapping[str, Sequence[FinishedRun]]) -> list[
 
 
 def _measure_pace(runs: Sequence[FinishedRun]) -> float | None:
-    """Median optimiser steps of a step, for the last one is smaller, and one without rewards has none. Left out are
-    steps that a large move ended early: that is learning, not counting. None where no step is left."""
-    taken = [
-        after["optimizer_steps"] - before["optimizer_steps"]
-        for run in runs
-        for before, after in pairwise(({"optimizer_steps": 0}, *run.rows))
-        if not after.get("early_stop")
-    ]
-    return median(taken) if taken else None
+    """Optimiser steps of a step, the mean over runs of each one's median: the last step is smaller, and one without
+    rewards has none. Left out are steps that a large move ended early: that is learning, not counting. None where no
+    step is left."""
+    medians = []
+    for run in runs:
+        pairs = pairwise(({"optimizer_steps": 0}, *run.rows))
+        taken = [b["optimizer_steps"] - a["optimizer_steps"] for a, b in pairs if not b.get("early_stop")]
+        medians += [median(taken)] if taken else []
+    return fmean(medians) if medians else None
 
 
 def note_steps(task: str, runs: Mapping[str, Sequence[FinishedRun]]) -> tuple[str, ...]:
