@@ -121,17 +121,6 @@ def test_our_own_samples_give_their_own_summary(capsys, tmp_path):
     assert got["criteria"] == {k: v.value for k, v in summary.criteria.items()}
 
 
-def test_samples_are_judged_as_the_results_beside_them_say(capsys, tmp_path):
-    rubric = tmp_path / "brief.yaml"
-    rubric.write_text("name: b\ncriteria:\n  - {name: brief, text: Be brief., check: max_words, with: {words: 2}}\n")
-    kept = Environment(TASK, find_rubric(HOST, TASK, str(rubric)), NO_TEMPLATE, METRICS, think="keep")
-    rows = judge_responses(kept, ITEMS, ["<think>so many words</think>#### 4" for _ in ITEMS])
-    evaluation = Evaluation(tuple(rows), sum_up(rows, kept.rubric, METRICS))
-    _, samples = write_evaluation(evaluation, tmp_path, kept, model_name="m")
-    assert result(capsys, samples, "--rubric", str(rubric))["criteria"] == {"brief": 0.0}
-    assert result(capsys, samples, "--rubric", str(rubric), "--think", "drop")["criteria"] == {"brief": 1.0}
-
-
 def test_rollouts_find_their_items_by_the_settings_of_their_run(capsys, tmp_path):
     (tmp_path / "config.yaml").write_text(
         yaml.safe_dump({"task": "gsm8k", "data": "synthetic", "seed": 3, "difficulty": 0.2})
