@@ -120,7 +120,7 @@ def show(probe: Probe) -> None:
             table.add_row(*row)
         console.print(table)
     if probe.arms:
-        click.echo(f"{probe_tables.LEGEND}.")
+        click.echo(f"Columns: {probe_tables.LEGEND}.")
     for note in probe.notes:
         click.echo(f"Note: {note}.")
     click.echo(probe.expectation)

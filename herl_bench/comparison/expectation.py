@@ -59,7 +59,7 @@ def _say_words(gap: Gap) -> str:
     """How much of it is what is said of the very draft."""
     if gap.words is None or gap.words.low is None or gap.words.high is None:
         return ""
-    found = f"({format_points(gap.words)})"
+    found = f"(own less another's {format_points(gap.words)})"
     if gap.words.low > 0:
         return f"the words matter, for another problem's guidance repairs fewer {found}"
     if gap.words.high < 0:

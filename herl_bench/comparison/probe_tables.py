@@ -86,7 +86,7 @@ def write_markdown(probe: Probe) -> str:
     lines += [probe.expectation, "", describe_drafts(probe), ""]
     for table in list_tables(probe):
         lines += [f"## {table.title}", "", write_rows(table), ""]
-    lines += [f"{LEGEND[0].upper()}{LEGEND[1:]}.", "", f"Settings: {describe_settings(probe.settings)}.", ""]
+    lines += [f"Columns: {LEGEND}.", "", f"Settings: {describe_settings(probe.settings)}.", ""]
     lines += [f"- {note}" for note in probe.notes]
     return "\n".join(lines).rstrip() + "\n"
 

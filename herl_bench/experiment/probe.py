@@ -19,6 +19,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from herl_bench import locking
 from herl_bench.comparison import probe_schema as schema
 from herl_bench.comparison.expectation import say_expectation
 from herl_bench.comparison.guidance_gap import describe_arms, describe_drafts, measure_gaps, measure_pass_at
@@ -35,7 +36,6 @@ from herl_bench.experiment import resolve
 from herl_bench.experiment.configuration import build_settings
 from herl_bench.experiment.evaluate import read_run_settings
 from herl_bench.locate import find_version
-from herl_bench.locking import lock_folder
 from herl_bench.plugins import Host, load_host
 from herl_bench.progress import open_bar
 from herl_bench.report.report import try_report
@@ -90,7 +90,7 @@ def probe(
     dtype: str | None = None,
     output_dir: str | os.PathLike[str] = "runs",
     trust_remote_code: bool = False,
-    model_args: str | None = None,
+    model_args: str | Mapping[str, Any] | None = None,
     progress: bool | None = None,
     **settings: Any,
 ) -> Probe:
@@ -111,6 +111,8 @@ def probe(
         raise UsageError(f"items={items!r}: a whole number of training problems, at least 1")
     if isinstance(arms, str):
         raise UsageError(f"arms={arms!r}: write a list of names")
+    if isinstance(model_args, Mapping):
+        model_args = ",".join(f"{name}={value}" for name, value in model_args.items())
     named = {"task": task, "data": data, "seed": seed, "device": device, "dtype": dtype}
     given = {name: value for name, value in named.items() if value is not None}
     given |= {name: os.fspath(value) for name, value in given.items() if isinstance(value, os.PathLike)}
@@ -134,7 +136,10 @@ class Options:
 
 def carry_out(host: Host, asked: Request, options: Options) -> Probe:
     """asked: settings of a run and of HeRL, with where each was written."""
+    from herl_bench.training.training_run import check_parent
+
     check_names(options.arms)
+    check_parent(options.output_dir)
     run = read_run_settings(str(asked.run.get("model", "tiny")))
     settings, config = read_settings(host, asked, run)
     task = _restrict(host.get("task", settings.task), settings)
@@ -241,11 +246,16 @@ class _Work:
         sampling = Sampling(longest, seed=settings.seed, system_instruction=settings.system_instruction)
         self.sampling = resolve_sampling(sampling, model, environment.task)
 
+    @property
+    def model_name(self) -> str:
+        """Without the folders before it: a probe says the same wherever its model lies."""
+        return self.model.name if self.settings.model == "openai" else Path(self.settings.model).name
+
     def carry_out(self, sandbox: Any) -> Probe:
         self.environment = replace(self.environment, sandbox=sandbox)
         mark = self._make_mark()
         folder = self._find_folder(mark)
-        with lock_folder(folder, "probe"):
+        with locking.lock_folder(folder, "probe"):
             drafts, revisions = self._ask_all(AnswerFile(folder / ANSWERS, mark))
             found = Probe(**vars(self._sum_up(drafts, revisions)), folder=folder)
             write_whole(folder / schema.PROBE, schema.to_json(found))
@@ -267,11 +277,11 @@ class _Work:
 
     def _find_folder(self, mark: str) -> Path:
         """That of this very probe, or the first whose name is free."""
-        model = sanitize_name(self.model.name if self.settings.model == "openai" else Path(self.settings.model).name)
-        name = f"{self.environment.task.name}-probe-{model}-s{self.settings.seed}"
+        name = f"{self.environment.task.name}-probe-{sanitize_name(self.model_name)}-s{self.settings.seed}"
         for number in count(1):
             folder = self.options.output_dir / (name if number == 1 else f"{name}-{number}")
-            if not folder.exists() or probe_answers.read_mark(folder / ANSWERS) == mark:
+            begun = [path.name for path in folder.iterdir() if path.name != locking.NAME] if folder.exists() else []
+            if not begun or probe_answers.read_mark(folder / ANSWERS) == mark:
                 return folder
         raise AssertionError
 
@@ -303,7 +313,7 @@ class _Work:
         pass_at = measure_pass_at(drafts, revisions, revising.plain_temperature)
         return schema.Probe(
             task=self.environment.task.name,
-            model=self.model.name if settings.model == "openai" else Path(settings.model).name,
+            model=self.model_name,
             source=self.data.source,
             metric=self.environment.metrics[0].key,
             items=len(self.problems),
@@ -325,7 +335,7 @@ class _Work:
             gaps=gaps,
             notes=tuple(self._list_notes(numbers, arms)),
             expectation=say_expectation(numbers, gaps, pass_at),
-            version=find_version("herl-bench"),
+            version=find_version("herl-bench") or "",
         )
 
     def _list_notes(self, drafts: schema.Drafts, arms: Sequence[schema.ArmResult]) -> list[str]:
