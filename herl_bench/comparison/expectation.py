@@ -65,8 +65,16 @@ def _say_words(gap: Gap) -> str:
     if gap.words.high < 0:
         return f"the words mislead, for another problem's guidance repairs more {found}"
     if gap.value.low is not None and gap.value.low > 0:
-        return f"it is not shown that the words do it, for another problem's guidance does about as well {found}"
-    return f"own and another problem's guidance repair about as many {found}"
+        return f"it is not shown that the words do it {found}{_say_again(gap)}"
+    return f"own guidance is not shown to repair more than another problem's {found}"
+
+
+def _say_again(gap: Gap) -> str:
+    """Where merely being told that the draft is wrong may do."""
+    content = gap.content
+    if content is None or content.low is None or content.low > 0:
+        return ""
+    return f', nor that they do more than "Try again." ({format_points(content)})'
 
 
 def _say_exploration(pass_at: Mapping[int, Estimate]) -> str:

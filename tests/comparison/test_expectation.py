@@ -17,7 +17,7 @@ PASS_AT = {1: Estimate(0.4), 5: Estimate(0.45)}
     [
         ((0.1, 0.5), (0.1, 0.3), ["something to teach", "the words matter"]),
         ((0.1, 0.5), (-0.1, 0.3), ["something to teach", "not shown that the words do it"]),
-        ((-0.1, 0.5), (-0.1, 0.3), ["No more is to be expected", "about as many"]),
+        ((-0.1, 0.5), (-0.1, 0.3), ["No more is to be expected", "not shown to repair more"]),
         ((-0.5, -0.1), (-0.3, -0.1), ["expected to cost", "the words mislead"]),
     ],
 )
@@ -27,6 +27,9 @@ def test_by_intervals(bounds, words, said):
     assert all(part in sentence for part in said), sentence
     assert sentence.endswith(f"{NOT_FORECAST}.")
     assert "exploration is what plain training lacks" in sentence
+    assert "Try again" not in sentence
+    told = replace(gap, content=Estimate(0.0, -0.1, 0.1))
+    assert ("Try again" in say_expectation(DRAFTS, [told], PASS_AT)) == ("not shown that the words" in sentence)
     assert "finds most of it" in say_expectation(DRAFTS, [gap], {1: Estimate(0.4), 5: Estimate(0.95)})
 
 

@@ -15,6 +15,7 @@ from herl_bench.errors import UsageError
 from herl_bench.evaluation.probe_arms import RESAMPLES
 from herl_bench.testing import tiny_checkpoint
 
+ARMS = ["resample", "reference", "other", "with_draft"]
 FILES = {"answers.jsonl", "probe.json", "probe.md", "report.html"}
 
 
@@ -24,8 +25,8 @@ def chat(tmp_path_factory):
 
 
 def arguments(model, out):
-    words = f"probe --task gsm8k --model {model} --data synthetic --items 24 --set max_new_tokens=6 --output_dir {out}"
-    return [sys.executable, "-m", "herl_bench", *words.split()]
+    words = f"probe --task gsm8k --model {model} --data synthetic --items 24 --set max_new_tokens=4 --output_dir {out}"
+    return [sys.executable, "-m", "herl_bench", *words.split(), "--arms", ",".join(ARMS)]
 
 
 def read(folder):
@@ -36,14 +37,14 @@ def read(folder):
 @pytest.fixture(scope="module")
 def whole(chat, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
-    return hb.probe("gsm8k", chat, data="synthetic", items=24, output_dir=out, max_new_tokens=6)
+    return hb.probe("gsm8k", chat, data="synthetic", items=24, output_dir=out, arms=ARMS, max_new_tokens=4)
 
 
 def test_what_is_found(whole):
     assert whole.drafts.problems == 24
     failures = whole.drafts.failures
     by_name = {arm.key: arm for arm in whole.arms}
-    assert {"resample@0.7", "again@1", "other@0.7", "with_draft@1"} <= set(by_name)
+    assert {f"{name}@{t}" for name in ARMS for t in ("0.7", "1")} == set(by_name)
     assert by_name["resample@1"].samples == RESAMPLES
     assert by_name["reference@0.7"].failures == failures == 24
     assert [gap.arm for gap in whole.gaps] == ["reference@0.7", "reference@1"]
@@ -53,7 +54,7 @@ def test_what_is_found(whole):
     assert "cut off" in whole.notes[0]
     asked = [json.loads(line) for line in (whole.folder / "answers.jsonl").read_text().splitlines()[1:]]
     assert len({row["key"] for row in asked}) == len(asked)
-    assert all(row["id"].startswith("gsm8k/synthetic/train") for row in asked)
+    assert all(row["id"].startswith("gsm8k/world-train/") for row in asked)
 
 
 def test_killed_and_started_again(chat, whole, tmp_path):
