@@ -35,7 +35,7 @@ pass_at_option = click.option("--pass_at", type=Parsed("k,…", parse_pass_at), 
 think_option = click.option(
     "--think",
     type=click.Choice(["keep", "drop"]),
-    help="Judge a response with or without its thoughts (<think>…</think>). Default: as its run did, else drop.",
+    help="Judge a response with or without its thoughts (<think>…</think>). Default: as it was judged, else drop.",
 )
 integrity_option = click.option("--integrity", type=click.Choice(["shared", "split"]), help=INTEGRITY_HELP)
 

@@ -416,7 +416,6 @@ def _write_results(
         config={
             "limit": request.limit,
             **({"integrity": request.integrity} if request.integrity else {}),
-            **({"think": request.think} if request.think else {}),
             "batch_size": request.batch_size or None,
             "fewshot_seed": request.seed[3],
             **(lm_eval.describe_config(alone=not done) if lm_eval else {}),

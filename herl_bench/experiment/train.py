@@ -245,7 +245,8 @@ def _tell_need(
     if getattr(config, "hindsight", False):  # a revision's prompt holds the draft too
         prompt += response
     need, free = estimate_need(size, config, placement, prompt, response), read_free_bytes(placement.device)
-    announce(describe_need(need, free, placement.device), wanted)
+    without = "the adapters of its experts" if getattr(config, "lora_rank", 0) and size.has_experts else ""
+    announce(describe_need(need, free, placement.device, without), wanted)
     if advice := advise(need, free, config, placement):
         log.warning("warning: %s", advice)
 

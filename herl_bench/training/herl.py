@@ -206,7 +206,9 @@ class Learner:
             "budget": self.run.budget.state_dict(),
             "generators": {name: generator.get_state() for name, generator in self.streams.items()},
             "choosing": self.choosing.getstate(),
-            "cache_bytes": self.run.policy.cache_bytes,  # another number of responses at once gives other ones
+            # Another number of responses at once gives other ones, and of rows another rounding of the gradient.
+            "cache_bytes": self.run.policy.cache_bytes,
+            "microbatch_tokens": self.models.packing.max_tokens,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -220,3 +222,4 @@ class Learner:
         version, internal, gauss = state["choosing"]  # a file gives lists where Random wants tuples
         self.choosing.setstate((version, tuple(internal), gauss))
         self.run.policy.cache_bytes = state.get("cache_bytes", self.run.policy.cache_bytes)
+        self.models.packing.max_tokens = state.get("microbatch_tokens", self.models.packing.max_tokens)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.evaluations import write_evaluation
 
 from herl_bench import Criterion, Example, HindsightTemplate, Method, Metric, Rubric, SandboxProvider, Task, hookimpl
 from herl_bench.cli import cli, run_command
@@ -16,10 +17,14 @@ from herl_bench.cli.score_tables import find_interval
 from herl_bench.comparison.finished_runs import read_run
 from herl_bench.comparison.statistics import share_interval
 from herl_bench.errors import UsageError
+from herl_bench.evaluation.evaluate import Evaluation
+from herl_bench.evaluation.judging import NO_TEMPLATE, judge_responses
 from herl_bench.evaluation.scores import mean_and_stderr
-from herl_bench.experiment.resolve import find_sandbox
+from herl_bench.evaluation.tally import sum_up
+from herl_bench.experiment.resolve import find_metrics, find_rubric, find_sandbox
 from herl_bench.plugins import Plugin, load_host
 from herl_bench.sweep.cells import find_difference
+from herl_bench.types import Environment
 
 
 def read(directory, split):
@@ -387,3 +392,18 @@ def test_a_run_of_a_version_without_the_setting_was_a_shared_one():
         find_difference(json.dumps(older), json.dumps({**older, "integrity": "split"}))
         == "integrity=shared, and this asks for split"
     )
+
+
+# ------------------------------------------------------------------------------------------------------------- thoughts
+def test_samples_are_judged_as_the_results_beside_them_say(capsys, tmp_path, data):
+    host = convert()
+    task = host.get("task", "convert")
+    kept = Environment(task, find_rubric(host, task), NO_TEMPLATE, find_metrics(host, task), think="keep")
+    examples = list(task.read(data, "eval"))
+    rows = judge_responses(kept, examples, [f"<think>so</think>{e.target}" for e in examples])
+    evaluation = Evaluation(tuple(rows), sum_up(rows, kept.rubric, kept.metrics))
+    _, samples = write_evaluation(evaluation, tmp_path, kept, model_name="m")
+    for args, right in (((), 0.0), (("--think", "drop"), 1.0)):
+        code, out, err = command(capsys, host, "score", samples, "--task", "convert", "--format", "json", *args)
+        assert code == 0, err
+        assert json.loads(out)["metrics"]["acc,none"]["value"] == json.loads(out)["criteria"]["right"] == right

@@ -99,6 +99,8 @@ def test_a_finished_run_is_given_as_it_is_and_a_larger_budget_goes_on(run, model
         ({"task": "gsm8k", "allow_changed": True}, UsageError, "allow_changed goes with resume"),
         ({"resume": "nowhere"}, UsageError, "nowhere: no config.yaml there"),
         ({"task": "gsm8k", "merge": True}, UsageError, "^merge=true: .* set lora_rank too"),
+        ({"task": "gsm8k", "kl_coef": 0, "max_kl": 2}, UsageError, r"^max_kl=2\.0 stops nothing with kl_coef=0"),
+        ({"task": "gsm8k", "method": "grpo", "beta": 0, "max_kl": 2}, UsageError, r"^max_kl=2\.0 .* with beta=0"),
         ({"task": "gsm8k", "budget": True}, UsageError, "budget=True: write a number"),
         ({"task": "gsm8k", "seed": [0, 1]}, UsageError, "seed: a run has one, .*compare trains with several"),
         ({"task": ["gsm8k"]}, UsageError, "task is told by its name or folder, .* not by a list"),
