@@ -109,7 +109,7 @@ def show(probe: Probe) -> None:
 
     from herl_bench.comparison import probe_tables
 
-    console = open_console(width=None if sys.stdout.isatty() else 150)
+    console = open_console(width=None if sys.stdout.isatty() else 160)
     click.echo(f"{probe.task} · {probe.model} · {probe.items} training problems of {probe.source}")
     click.echo(probe_tables.describe_drafts(probe))
     for found in probe_tables.list_tables(probe):

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from herl_bench.comparison.probe_schema import ArmResult, Estimate, Probe
 
 COLUMNS = (
-    *("arm", "n", "repaired, %", "- resample", "reward", "- resample", "broken, %", "copies, %", "written", "read"),
-    *("per 1,000", "- resample"),
+    *("arm", "n", "repaired, %", "- resample", "reward", "- resample", "metric", "broken, %", "copies, %"),
+    *("written", "read", "per 1,000", "- resample"),
 )
 LEGEND = (
-    "n: failures that were asked again; repaired: full reward now; broken: less reward than the draft, of those with"
-    " some; copies: the draft again; written, read: mean tokens; per 1,000: repaired with 1,000 written tokens;"
-    " - resample: less sampling anew at the same temperature; [ ]: 95 % intervals over failures, paired in differences"
+    "n: failures that were asked again; repaired: full reward now; - resample: less sampling anew at the same"
+    " temperature; metric: the task's first; broken: less reward than the draft, of those with some; copies: the draft"
+    " again; written, read: mean tokens; per 1,000: repaired with 1,000 written tokens; [ ]: 95 % intervals over"
+    " failures, paired in differences"
 )
 
 
@@ -57,6 +58,7 @@ def list_cells(arm: ArmResult) -> list[str]:
         _write(against and against.repaired, "+.0f", 100),
         f"{arm.reward.value:.2f}",
         _write(against and against.reward, "+.2f"),
+        "–" if arm.metric is None else f"{arm.metric:.2f}",
         "–" if arm.broken is None else f"{100 * arm.broken:.0f}",
         f"{100 * arm.copies:.0f}",
         f"{arm.tokens:.0f}",

@@ -199,9 +199,10 @@ def list_revisions(failures: Sequence[Failure], arms: Sequence[Arm], environment
     for arm in arms:
         for place, failure in enumerate(failures):
             prompt = write_request(arm, environment, failure, find_other(failures, place))
-            for sample in range(arm.samples if prompt is not None else 0):
-                key, asked = f"{failure.key}|{arm.key}#{sample}", (failure.example, prompt, arm.temperature)
-                questions.append(Question(key, arm.key, *asked, failure.key))  # type: ignore[arg-type]
+            if prompt is not None:
+                keys = [f"{failure.key}|{arm.key}#{sample}" for sample in range(arm.samples)]
+                asked = Question("", arm.key, failure.example, prompt, arm.temperature, failure.key)
+                questions += [replace(asked, key=key) for key in keys]
     return questions
 
 

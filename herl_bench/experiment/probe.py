@@ -136,17 +136,19 @@ class Options:
 
 def carry_out(host: Host, asked: Request, options: Options) -> Probe:
     """asked: settings of a run and of HeRL, with where each was written."""
+    from herl_bench.data.sources import open_data, restrict_problems
     from herl_bench.training.training_run import check_parent
 
     check_names(options.arms)
     check_parent(options.output_dir)
     run = read_run_settings(str(asked.run.get("model", "tiny")))
     settings, config = read_settings(host, asked, run)
-    task = _restrict(host.get("task", settings.task), settings)
+    task = restrict_problems(host.get("task", settings.task), settings.problems)
     environment = resolve.find_environment(host, task, settings.rubric, settings.template)
     resolve.warn_of_problems(host)
     embedded = "tiny" in (settings.model, run.get("model"))
-    data = _open_data(task, settings, embedded)
+    wanted: dict[str, Any] = {name: getattr(settings, name) for name in ("seed", "eval_items", "difficulty")}
+    data = open_data(task, settings.data, embedded=embedded, **wanted)
     with ExitStack() as stack:
         model = _load_model(stack, task, settings, options)
         work = _Work(settings, config, options, environment, data, model)
@@ -166,9 +168,10 @@ def read_settings(host: Host, asked: Request, run: Mapping[str, Any]) -> tuple[S
             takes = ", ".join(METHOD_SETTINGS)
             raise UsageError(f"{asked.origin.get(name, '')}{name}: nothing is trained: leave it out; it takes {takes}")
     own = {name: value for name, value in run.items() if name in RUN_SETTINGS and name not in (*UNUSED, "device")}
-    if asked.run.get("task", run.get("task")) != run.get("task"):  # another task has another source, rubric, …
-        own = {name: own[name] for name in ("dtype", "chat_template_kwargs", "system_instruction") if name in own}
     method = {name: value for name, value in (run.get("set") or {}).items() if name in METHOD_SETTINGS}
+    if asked.run.get("task", run.get("task")) != run.get("task"):  # another task has another source, rubric, length, …
+        own = {name: own[name] for name in ("dtype", "chat_template_kwargs") if name in own}
+        method.pop("max_new_tokens", None)
     values = {**own, **asked.run, "method": "herl"}
     if not values.get("task"):
         dashes = "--" if asked.origin.get("model") else ""
@@ -176,19 +179,6 @@ def read_settings(host: Host, asked: Request, run: Mapping[str, Any]) -> tuple[S
     settings = build_settings(values, asked.origin)
     config: HeRLConfig = build(HeRLConfig, {**method, **asked.method}, asked.origin, RUN_SETTINGS)
     return settings, config
-
-
-def _restrict(task: Task, settings: Settings) -> Task:
-    from herl_bench.data.sources import restrict_problems
-
-    return restrict_problems(task, settings.problems)
-
-
-def _open_data(task: Task, settings: Settings, embedded: bool) -> Data:
-    from herl_bench.data.sources import open_data
-
-    wanted: dict[str, Any] = {name: getattr(settings, name) for name in ("seed", "eval_items", "difficulty")}
-    return open_data(task, settings.data, embedded=embedded, **wanted)
 
 
 def _load_model(stack: ExitStack, task: Task, settings: Settings, options: Options) -> Answerer:
@@ -211,8 +201,9 @@ def take_problems(data: Data, items: int) -> list[Example]:
     """The first `items` of what training reads. A finite set comes again and again: each problem once."""
     found: dict[str, Example] = {}
     for example in islice(data.train(), 4 * items):
-        if len(found) < items:
-            found.setdefault(example.id, example)
+        found.setdefault(example.id, example)
+        if len(found) == items:
+            break
     return list(found.values())
 
 

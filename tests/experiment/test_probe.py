@@ -13,6 +13,9 @@ import herl_bench as hb
 from herl_bench.comparison.probe_schema import from_json, to_json
 from herl_bench.errors import UsageError
 from herl_bench.evaluation.probe_arms import RESAMPLES
+from herl_bench.experiment.probe import read_settings
+from herl_bench.plugins import load_host
+from herl_bench.settings import Request
 from herl_bench.testing import tiny_checkpoint
 
 ARMS = ["resample", "reference", "other", "with_draft"]
@@ -82,6 +85,25 @@ def test_another_probe_gets_a_folder_of_its_own(chat, whole, tmp_path):
     assert other.folder.name == f"{first.folder.name}-2"
     assert first.gaps == ()
     assert "Nothing can be told from 2 failures" in first.expectation
+
+
+def test_a_run_brings_its_settings():
+    run = {
+        "task": "gsm8k",
+        "model": "tiny",
+        "seed": 3,
+        "difficulty": 0.2,
+        "device": "cuda",
+        "budget": 5,
+        "method": "ppo",
+    }
+    run["set"] = {"temperature": 0.9, "max_new_tokens": 50, "learning_rate": 1.0}
+    host, asked = load_host(), Request({"model": "runs/x"}, {"hint_level": "evidence"}, {})
+    settings, config = read_settings(host, asked, run)
+    assert (settings.task, settings.seed, settings.difficulty, settings.device) == ("gsm8k", 3, 0.2, "auto")
+    assert (config.temperature, config.max_new_tokens, config.hint_level) == (0.9, 50, "evidence")
+    settings, config = read_settings(host, asked.add({"task": "bbh"}), run)
+    assert (settings.seed, settings.difficulty, config.max_new_tokens) == (0, None, None)
 
 
 @pytest.mark.parametrize(
