@@ -221,7 +221,8 @@ def main() -> None:
     policy = load_chat_policy(asked.model, asked.device, asked.dtype)
     with open_sandbox(host, task) as sandbox:
         sampling = ResolvedSampling(asked.max_new_tokens, instruction=task.instruction)
-        study = Study(Asker(policy, replace(environment, sandbox=sandbox), sampling), store, asked.rows)
+        asker = Asker(policy, replace(environment, sandbox=sandbox), sampling, truncation=None)
+        study = Study(asker, store, asked.rows)
         if asked.draft:
             study.write(draft_requests(chosen, asked.draft, asked.draft_temperature))
         for half in halves:

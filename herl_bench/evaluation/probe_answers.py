@@ -100,12 +100,13 @@ def _read_whole(line: bytes) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class Asker:
-    """truncation: as a run's: an answer that was cut off has reward 0 (`penalise`) or none (`mask`)."""
+    """truncation: as a run's: an answer that was cut off has reward 0 (`penalise`) or none (`mask`); None takes the
+    rubric's word on it."""
 
     model: Answerer
     environment: Environment
     sampling: ResolvedSampling
-    truncation: Literal["penalise", "mask"] = "penalise"
+    truncation: Literal["penalise", "mask"] | None = "penalise"
 
     def answer_all(
         self, questions: Sequence[Question], file: AnswerFile, on_batch: Callable[[int], None]
@@ -140,7 +141,7 @@ class Asker:
 
     def _describe(self, question: Question, row: Row, read: int | None) -> Record:
         answer, reward = row.answer, row.judgement.reward
-        if answer.finish == "length":  # one truth with training, which pays for what was finished
+        if answer.finish == "length" and self.truncation is not None:  # one truth with training
             reward = 0.0 if self.truncation == "penalise" and reward is not None else None
         verdicts = [list(astuple(verdict)) for verdict in row.judgement.verdicts]
         return {
