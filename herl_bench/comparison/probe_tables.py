@@ -55,16 +55,16 @@ def list_cells(arm: ArmResult) -> list[str]:
         arm.name if arm.samples == 1 else f"{arm.name} x{arm.samples}",
         str(arm.failures),
         _write(arm.repaired, ".0f", 100),
-        _write(against and against.repaired, "+.0f", 100),
+        _write(against.repaired if against else None, "+.0f", 100),
         f"{arm.reward.value:.2f}",
-        _write(against and against.reward, "+.2f"),
+        _write(against.reward if against else None, "+.2f"),
         "–" if arm.metric is None else f"{arm.metric:.2f}",
         "–" if arm.broken is None else f"{100 * arm.broken:.0f}",
         f"{100 * arm.copies:.0f}",
         f"{arm.tokens:.0f}",
         "–" if arm.read is None else f"{arm.read:.0f}",
         "–" if arm.per_1000 is None else f"{arm.per_1000:.1f}",
-        _write(against and against.per_1000, "+.1f"),
+        _write(against.per_1000 if against else None, "+.1f"),
     ]
 
 
