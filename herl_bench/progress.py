@@ -28,7 +28,7 @@ class RunProgress(AbstractContextManager["RunProgress"]):
 
     def __init__(self, run: TrainingRun, on_finish: Callable[[TrainingRun], None] = lambda run: None):
         self.run, self.on_finish = run, on_finish
-        self.started, self.first_tokens = time.monotonic(), run.budget.spent
+        self.first_step: tuple[float, int] | None = None  # when it began, and what was spent by then
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -44,17 +44,25 @@ class RunProgress(AbstractContextManager["RunProgress"]):
         log.warning("warning: %s", text)
 
     def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
+        """Called as each step ends."""
+        if self.first_step is None:
+            seconds = sum((row.get("seconds") or {}).values())
+            tokens = sum(len(rollout.ids) for rollout in rollouts) if seconds else 0
+            self.first_step = time.monotonic() - seconds, row["tokens"] - tokens
+        self.show_step(row)
+
+    def show_step(self, row: dict[str, Any]) -> None:
         pass
 
     def on_eval(self, label: str, done: int, total: int) -> None:
-        pass
+        """Called as an evaluation begins, and with each response that is finished."""
 
     def time_left(self, tokens: int) -> str:
-        """As minutes:seconds, at the speed so far. tokens: spent by now."""
-        spent = tokens - self.first_tokens
-        if spent <= 0:
+        """As minutes:seconds, at the speed since the first step began. tokens: spent by now."""
+        began, before = self.first_step or (0.0, tokens)
+        if tokens <= before:
             return "?"
-        seconds = max(0, int((self.run.budget.tokens - tokens) * (time.monotonic() - self.started) / spent))
+        seconds = max(0, int((self.run.budget.tokens - tokens) * (time.monotonic() - began) / (tokens - before)))
         return f"{seconds // 60}:{seconds % 60:02d}"
 
 
@@ -67,7 +75,7 @@ class PlainProgress(RunProgress):
     def warn(self, text: str) -> None:
         self.say(f"Warning: {text}")
 
-    def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
+    def show_step(self, row: dict[str, Any]) -> None:
         self.say(self.describe_step(row))
 
     def describe_step(self, row: dict[str, Any]) -> str:
@@ -114,7 +122,7 @@ class LiveProgress(PlainProgress):
         note = f"{label} {done}/{total}"
         self.bar.update(self.evaluation, total=total, completed=done, visible=done < total, note=note)
 
-    def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
+    def show_step(self, row: dict[str, Any]) -> None:
         from rich.console import Group
         from rich.table import Table
 
@@ -150,7 +158,7 @@ class NotebookProgress(PlainProgress):
     def on_eval(self, label: str, done: int, total: int) -> None:
         self._draw(f"evaluation {label}: {done} of {total} items")
 
-    def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
+    def show_step(self, row: dict[str, Any]) -> None:
         self._draw(self.describe_step(row))
 
     def _draw(self, line: str) -> None:
