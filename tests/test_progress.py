@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from herl_bench import progress
 from herl_bench.budget import Budget
-from herl_bench.progress import LiveProgress, PlainProgress
+from herl_bench.progress import LiveProgress, PlainProgress, open_bar
 
 
 def make_row(step: int, tokens: int, seconds: float) -> dict[str, Any]:
@@ -42,3 +43,27 @@ def test_a_terminal_shows_the_same_time_left():
     display.on_step(make_row(8, 950, 1000.0), write(50))
     display.console.print(display.live.renderable)
     assert "ETA 16:40" in display.console.export_text()
+
+
+def test_an_evaluation_is_told_of_at_its_beginning_and_then_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    run: Any = SimpleNamespace(budget=Budget(1000))
+    display = PlainProgress(run)
+    for done in range(3):
+        display.on_eval("before", done, 4)
+    assert capsys.readouterr().out == "evaluation before: 0 of 4\n"
+    monkeypatch.setattr(progress, "PAUSE", 0.0)
+    for done in (3, 4):
+        display.on_eval("before", done, 4)
+    assert capsys.readouterr().out == "evaluation before: 3 of 4\n"
+
+
+def test_lines_stand_in_for_a_bar_only_where_they_are_asked_for(capsys: pytest.CaptureFixture[str]):
+    for wanted in (None, False, True):
+        with open_bar("sums", 2, wanted) as advance:
+            advance(0)
+            advance(2)
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err == ("sums: 0 of 2\n" if wanted else "")

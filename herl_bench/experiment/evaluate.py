@@ -317,19 +317,20 @@ class _TaskEvaluation:
             request.say(f"{task.name}: {items[0].id} is given as\n{given}")
         with (
             resolve.open_sandbox(self.host, task, request.sandbox, self.integrity) as sandbox,
-            open_bar(task.name, len(items), request.progress) as advance,
+            open_bar(task.name, len(items) * n, request.progress) as advance,
         ):
             environment = replace(self.environment, sandbox=sandbox)
             rows = self._open_writer(stack, folder) if folder is not None else []
-            advance(len(rows) // n)
-
-            def on_batch(fresh: Sequence[Row]) -> None:
-                if self.writer is not None:
-                    self.writer.append(fresh)
-                advance(len(fresh) // n)
-
+            advance(len(rows))
             done = responses.evaluate(
-                model, environment, items, self.sampling, done=rows, on_batch=on_batch, pass_at=self.pass_at
+                model,
+                environment,
+                items,
+                self.sampling,
+                done=rows,
+                on_batch=None if self.writer is None else self.writer.append,
+                on_answers=advance,
+                pass_at=self.pass_at,
             )
             refinement = None
             if request.refine:
