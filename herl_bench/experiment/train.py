@@ -176,7 +176,24 @@ def _resume(
 
 
 def _train(host: Host, request: Request, options: _Options) -> Run:
-    from herl_bench.data.sources import restrict_problems
+    settings = build_settings(request.run, request.origin)
+    where = request.origin.get("trust_remote_code", "")
+    if settings.trust_remote_code and where.endswith(": "):
+        raise UsageError(f"{where}trust_remote_code: no file can ask for that: pass --trust_remote_code if you mean it")
+    return _train_on(host, _find_task(host, settings), settings, request, options)
+
+
+def _find_task(host: Host, settings: Settings) -> Task:
+    """Raises `HerlBenchError` for a task, or a source of its examples, that is not there: before torch is loaded, which
+    takes seconds."""
+    from herl_bench.data.sources import resolve_source, restrict_problems
+
+    task = restrict_problems(host.get("task", settings.task), settings.problems)
+    resolve_source(task, settings.data, embedded=settings.model == "tiny")
+    return task
+
+
+def _train_on(host: Host, task: Task, settings: Settings, request: Request, options: _Options) -> Run:
     from herl_bench.hindsight import try_template
     from herl_bench.policy.adapters import require_peft
     from herl_bench.policy.determinism import compute_deterministically
@@ -186,11 +203,6 @@ def _train(host: Host, request: Request, options: _Options) -> Run:
     from herl_bench.training.config import suit_to_model
     from herl_bench.training.training_run import TrainingRun, check_parent, new_directory
 
-    settings = build_settings(request.run, request.origin)
-    where = request.origin.get("trust_remote_code", "")
-    if settings.trust_remote_code and where.endswith(": "):
-        raise UsageError(f"{where}trust_remote_code: no file can ask for that: pass --trust_remote_code if you mean it")
-    task = restrict_problems(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
     config = build_config(method, request.method, request.origin, settings.model, settings.trust_remote_code)
     if rank := getattr(config, "lora_rank", 0):
