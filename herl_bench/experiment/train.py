@@ -358,6 +358,9 @@ def _describe_start(run: TrainingRun) -> str:
         text += f"\nLearning rates: {', '.join(f'{name} {rate:g}' for name, rate in rates.items())}"
     if run.data.source == "synthetic" and run.task.world and run.task.world.planted:
         text += f"\nPlanted: {run.task.world.planted}"
+    if getattr(run.config, "lora_rank", 0) and not run.config.merge and Path(run.policy.path).is_file():
+        text += "\nAdapter: final/ will name a GGUF file as its base, which eval --model RUN reads, but peft and"
+        text += " transformers do not; with merge=true final/merged is an ordinary checkpoint"
     return text
 
 
