@@ -28,7 +28,7 @@ from herl_bench.types import Environment, HindsightTemplate, Method, Metric, Rub
 if TYPE_CHECKING:
     from herl_bench.data.sources import Data
     from herl_bench.policy.load import Policy
-    from herl_bench.training.rollouts import Rollout
+    from herl_bench.training.rollouts import Rollout, Truncation
 
 log = logging.getLogger("herl_bench")
 
@@ -113,6 +113,11 @@ class TrainingRun:
     def max_new_tokens(self) -> int:
         own = getattr(self.config, "max_new_tokens", None)
         return int(own) if own else default_max_new_tokens(self.task, self.data.source)
+
+    @property
+    def truncation(self) -> Truncation | None:
+        """What is made of a response that was cut off; None where the method has no such setting."""
+        return getattr(self.config, "truncation", None)
 
     # -------------------------------------------------------------------------------------------------------- the files
     def warn_once(self, kind: str, text: str) -> None:
