@@ -150,19 +150,20 @@ class TrainingRun:
         folder = self.files.evaluation(label)
         with saving(folder):
             shutil.rmtree(folder, ignore_errors=True)
-        seen = 0
+        finished, total = 0, len(self.data.eval)
+        self.on_eval(label, finished, total)
 
-        def on_batch(rows: Sequence[Any]) -> None:
-            nonlocal seen
-            seen += len(rows)
-            writer.append(rows)
-            self.on_eval(label, seen, len(self.data.eval))
+        def on_answers(more: int) -> None:
+            nonlocal finished
+            finished += more
+            self.on_eval(label, finished, total)
             if self.interrupted and label in ("before", "after"):  # outside of a step stopping at once loses nothing
                 raise KeyboardInterrupt
 
         precision = evaluate_in(self.policy)
         with precision, SampleWriter(folder, self.environment, self.asked, model=self.policy) as writer:
-            done = evaluate(self.policy, self.environment, self.data.eval, self.sampling, on_batch=on_batch)
+            given = self.policy, self.environment, self.data.eval, self.sampling
+            done = evaluate(*given, on_batch=writer.append, on_answers=on_answers)
             writer.finish(done, model_name=self.settings.model, config={"data": self.data.source, "label": label})
         return {key: score.value for key, score in done.summary.metrics.items()}
 

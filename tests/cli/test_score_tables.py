@@ -13,7 +13,8 @@ from helpers.evaluations import write_evaluation
 
 from herl_bench import Criterion, Example, HindsightTemplate, Method, Metric, Rubric, SandboxProvider, Task, hookimpl
 from herl_bench.cli import cli, run_command
-from herl_bench.cli.score_tables import find_interval
+from herl_bench.cli.output import open_console
+from herl_bench.cli.score_tables import find_interval, make_score_table
 from herl_bench.comparison.finished_runs import read_run
 from herl_bench.comparison.statistics import share_interval
 from herl_bench.errors import UsageError
@@ -121,6 +122,15 @@ def test_part_of_the_items_is_said_and_can_be_refused(capsys, tmp_path, data):
     assert "convert/eval/2, convert/eval/3, convert/eval/4, convert/eval/5 missing" in err
     whole = responses(tmp_path / "whole.jsonl", ["x"] * 6)
     assert command(capsys, host, "score", whole, "--task", "convert", "--data", data, "--require_all")[0] == 0
+
+
+@pytest.mark.parametrize("width", [100, 80, 60])
+def test_a_name_that_is_too_long_for_the_screen_is_not_cut(capsys, width):
+    table = make_score_table("gsm8k", "before", "after", "change")
+    table.add_row("exact_match,strict-match", "0.380 [0.316, 0.449]", "0.510 [0.441, 0.578]", "+0.130")
+    open_console(width=width).print(table)
+    names = [line.split("│")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert "".join(names) == "exact_match,strict-match"
 
 
 def test_a_column_for_what_is_undecided_stands_only_where_something_is(capsys, tmp_path, data):

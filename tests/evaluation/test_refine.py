@@ -33,7 +33,9 @@ class Author:
         self.asked: list[Any] = []
         self.seeds: list[int] = []
 
-    def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
+    def answer(
+        self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling, on_answers: Any
+    ) -> list[Answer]:
         self.asked += prompts
         self.seeds += seeds
         return [

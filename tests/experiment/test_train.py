@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy
 import pytest
 import torch
+from helpers.gguf_files import make_llama, write_gguf
 from transformers.utils import logging
 
 import herl_bench as hb
@@ -61,6 +62,14 @@ def test_memory_that_is_not_there_for_the_optimiser_is_one_line(model, tmp_path,
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
     with pytest.raises(HerlBenchError, match=r"^out of memory, .*: set lora_rank=16.* \(run: .*gsm8k-ppo-s0\)$"):
         hb.train(**SMALL, model=str(model), output_dir=tmp_path)
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_an_adapter_on_a_gguf_file_is_said_to_be_for_herl_bench_alone(tmp_path, capsys, merge):
+    """`merge=true` writes a checkpoint for others, and nothing is left to say."""
+    model = write_gguf(tmp_path / "small.gguf", make_llama())
+    hb.train(**{**SMALL, "budget": 1}, model=model, output_dir=tmp_path, lora_rank=2, merge=merge, progress=True)
+    assert ("\nAdapter: final/ will name a GGUF file as its base" in capsys.readouterr().out) is not merge
 
 
 def test_it_prints_nothing_where_nothing_can_be_drawn(model, tmp_path, capfd):
