@@ -21,10 +21,12 @@ import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from herl_bench.errors import DataError, UsageError
 from herl_bench.plain_text import flatten
+
+Written = TypeVar("Written")
 
 MOST_TEXT = 1 << 28
 MOST_YAML = 1 << 18
@@ -89,6 +91,20 @@ def describe_invalid(error: Any) -> tuple[str, str]:
     """(the field, what is wrong with it) of the first fault that pydantic found; the field is empty for the whole."""
     first = error.errors()[0]
     return ".".join(map(str, first["loc"])), first["msg"][0].lower() + first["msg"][1:]
+
+
+def parse_written(kind: type[Written], text: str, where: str, what: str) -> Written:
+    """A dataclass that was written as JSON. Raises `UsageError` naming the field for what is no `what` that this
+    version wrote."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(kind).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        strange = f"{where}: not a {what} that this version can read"
+        raise UsageError(f"{strange}: {place}: {first['msg']}") from None
 
 
 def parse_yaml(text: str, where: str) -> Any:

@@ -34,6 +34,7 @@ from herl_bench.types import (
     Rubric,
     Task,
     Think,
+    Truncation,
     Verdict,
 )
 
@@ -136,6 +137,14 @@ def weigh_verdicts(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -
             decided = decided or any(part is not None for part in parts)
     # Three met parts of a weight may add up to a little more than it.
     return min(1.0, met / applicable) if decided and applicable > 0 else None
+
+
+def settle_reward(reward: float | None, is_cut_off: bool, truncation: Truncation | None) -> float | None:
+    """What a response is worth. reward: the rubric's. truncation: what is made of one that was cut off, 0 (`penalise`)
+    or nothing (`mask`); None takes the rubric's word on it."""
+    if not is_cut_off or truncation is None or reward is None:
+        return reward
+    return 0.0 if truncation == "penalise" else None
 
 
 def extract_answer(task: Task, example: Example, shown: str) -> tuple[str | None, str]:

@@ -19,6 +19,7 @@ HintLevel = Literal["criteria", "evidence", "reference"]
 ReviseForm = Literal["prompt", "with_draft", "without_draft", "cut_draft"]
 Kind = Literal["plain", "guided", "revision"]
 Think = Literal["keep", "drop"]
+Truncation = Literal["penalise", "mask"]
 
 
 # ------------------------------------------------------------------------------------------------------------- problems

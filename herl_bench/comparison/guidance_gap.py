@@ -55,13 +55,14 @@ def describe_arms(arms: Sequence[Arm], drafts: Sequence[Record], revisions: Sequ
     """In their order, without those that had nothing to say of any failure."""
     by_key = {draft["key"]: draft for draft in drafts}
     by_arm = group_by_arm(revisions)
+    columns = {key: average(records) for key, records in by_arm.items()}
     results = []
     for arm in arms:
         if records := by_arm.get(arm.key):
-            result = _describe_arm(arm, by_key, records)
-            plain = by_arm.get(f"resample@{arm.temperature:g}")
+            result = _describe_arm(arm, by_key, records, columns[arm.key])
+            plain = columns.get(f"resample@{arm.temperature:g}")
             if plain and arm.name != "resample":
-                result = replace(result, against=_compare(average(records), average(plain)))
+                result = replace(result, against=_compare(columns[arm.key], plain))
             results.append(result)
     return results
 
@@ -73,8 +74,8 @@ def group_by_arm(records: Sequence[Record]) -> dict[str, list[Record]]:
     return found
 
 
-def _describe_arm(arm: Arm, drafts: Mapping[str, Record], records: Sequence[Record]) -> ArmResult:
-    columns, before = average(records), {record["draft"]: drafts[record["draft"]]["reward"] for record in records}
+def _describe_arm(arm: Arm, drafts: Mapping[str, Record], records: Sequence[Record], columns: Columns) -> ArmResult:
+    before = {record["draft"]: drafts[record["draft"]]["reward"] for record in records}
     tokens = mean(r["tokens"] for r in records) or 0.0
     partly = [r for r in records if before[r["draft"]] > 0]
     repaired = _estimate(list(columns["repaired"].values()), SHARE)

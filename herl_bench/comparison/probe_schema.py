@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from herl_bench.errors import UsageError
+from herl_bench.reading import parse_written
 
 FORMAT = 1
 PROBE = "probe.json"
@@ -143,11 +143,4 @@ def to_json(probe: Probe) -> str:
 
 def from_json(text: str, where: str) -> Probe:
     """Raises `UsageError` naming the field for what is not a probe that this version wrote."""
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(Probe).validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise UsageError(f"{where}: not a probe that this version can read: {place}: {first['msg']}") from None
+    return parse_written(Probe, text, where, "probe")

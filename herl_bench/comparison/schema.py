@@ -23,8 +23,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from herl_bench.comparison.statistics import LEVEL
-from herl_bench.errors import UsageError
 from herl_bench.evaluation.scores import Score
+from herl_bench.reading import parse_written
 
 FORMAT = 1
 """Version of the file format."""
@@ -399,12 +399,4 @@ def to_json(comparison: Comparison) -> str:
 
 def from_json(text: str, where: str = "compare.json") -> Comparison:
     """Raises `UsageError` naming the field for what is not a comparison that this version wrote."""
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(Comparison).validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field_name = ".".join(map(str, first["loc"])) or "the file"
-        strange = f"{where}: not a comparison that this version can read"
-        raise UsageError(f"{strange}: {field_name}: {first['msg']}") from None
+    return parse_written(Comparison, text, where, "comparison")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from herl_bench.answers import show_response
 from herl_bench.conversation import Prompt, put_before, write_as_text
@@ -20,8 +20,9 @@ from herl_bench.evaluation.probe_arms import Arm, Failure, find_other, write_req
 from herl_bench.evaluation.sampling import ask, derive_seed
 from herl_bench.policy.answerer import Answer, Answerer, ResolvedSampling
 from herl_bench.reading import parse_json, read_lines
+from herl_bench.rubric import settle_reward
 from herl_bench.saving import append_lines, cut
-from herl_bench.types import Environment, Example, Think, Verdict
+from herl_bench.types import Environment, Example, Think, Truncation, Verdict
 
 DRAFT = "draft"
 Record = Mapping[str, Any]
@@ -106,7 +107,7 @@ class Asker:
     model: Answerer
     environment: Environment
     sampling: ResolvedSampling
-    truncation: Literal["penalise", "mask"] | None = "penalise"
+    truncation: Truncation | None = "penalise"
 
     def answer_all(
         self, questions: Sequence[Question], file: AnswerFile, on_batch: Callable[[int], None]
@@ -140,9 +141,7 @@ class Asker:
         return [len(ids) - answer.dropped for ids, answer in zip(given, answers, strict=True)]
 
     def _describe(self, question: Question, row: Row, read: int | None) -> Record:
-        answer, reward = row.answer, row.judgement.reward
-        if answer.finish == "length" and self.truncation is not None:  # one truth with training
-            reward = 0.0 if self.truncation == "penalise" and reward is not None else None
+        answer = row.answer
         verdicts = [list(astuple(verdict)) for verdict in row.judgement.verdicts]
         return {
             "key": question.key,
@@ -155,7 +154,7 @@ class Asker:
             "finish": answer.finish,
             "tokens": answer.tokens,
             "read": read,
-            "reward": reward,
+            "reward": settle_reward(row.judgement.reward, answer.finish == "length", self.truncation),
             "metric": row.judgement.metrics.get(self.environment.metrics[0].key),
             "extracted": row.extracted,
             "errors": list(row.errors),

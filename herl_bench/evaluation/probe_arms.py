@@ -19,14 +19,14 @@ from typing import Literal
 
 from herl_bench.conversation import Prompt
 from herl_bench.errors import UnknownName, UsageError
-from herl_bench.hindsight import HINT_LEVELS, find_first_error, write_guidance, write_revision
+from herl_bench.hindsight import FORMS, HINT_LEVELS, find_first_error, write_guidance, write_revision
 from herl_bench.types import Environment, Example, HintLevel, ReviseForm, Verdict
 
 AGAIN = "Try again."
 RESAMPLES = 4
 """Plain samples of each failure at each temperature: what guidance is compared with is worth knowing more exactly, and
 pass@k needs several."""
-FORM_ARMS: tuple[ReviseForm, ...] = ("with_draft", "without_draft", "cut_draft")
+FORM_ARMS = tuple(form for form in FORMS if form != "prompt")
 ARMS = ("resample", "again", *HINT_LEVELS, "other", *FORM_ARMS)
 
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from herl_bench.answers import show_response
 from herl_bench.conversation import Prompt, write_as_text
+from herl_bench.rubric import settle_reward
 from herl_bench.training.config import HeRLConfig
 from herl_bench.training.forward import Pair
-from herl_bench.types import Example, Judgement, Kind, Think, Verdict
-
-Truncation = Literal["penalise", "mask"]
+from herl_bench.types import Example, Judgement, Kind, Think, Truncation, Verdict
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,7 @@ class Rollout(Assignment):
     def reward(self) -> float | None:
         """What the response is worth, to all of training alike; `judgement.reward` is what the rubric says of it, cut
         off or not."""
-        if not self.is_cut_off or self.truncation is None or self.judgement.reward is None:
-            return self.judgement.reward
-        return 0.0 if self.truncation == "penalise" else None
+        return settle_reward(self.judgement.reward, self.is_cut_off, self.truncation)
 
     @property
     def errors(self) -> tuple[str, ...]:

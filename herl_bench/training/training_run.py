@@ -23,12 +23,12 @@ from herl_bench.runs import METRICS, ROLLOUTS, RunFiles
 from herl_bench.saving import Log, saving, sync, write_sums
 from herl_bench.settings import Settings
 from herl_bench.training.checkpoints import load_checkpoint, save_checkpoint
-from herl_bench.types import Environment, HindsightTemplate, Method, Metric, Rubric, Task
+from herl_bench.types import Environment, HindsightTemplate, Method, Metric, Rubric, Task, Truncation
 
 if TYPE_CHECKING:
     from herl_bench.data.sources import Data
     from herl_bench.policy.load import Policy
-    from herl_bench.training.rollouts import Rollout, Truncation
+    from herl_bench.training.rollouts import Rollout
 
 log = logging.getLogger("herl_bench")
 
