@@ -306,9 +306,8 @@ def try_rubric(name: str, data: bytes) -> None:
 
     with write_file("r.yaml", data) as path:
         loaded = load_rubric(path, HOST.items("check"))
-    assert loaded.criteria and all(0 < c.weight < math.inf and c.text and c.name for c in loaded.criteria), (
-        "a criterion that cannot be"
-    )
+    assert any(c.weight > 0 for c in loaded.criteria), "a rubric that pays for nothing"
+    assert all(0 <= c.weight < math.inf and c.text and c.name for c in loaded.criteria), "a criterion that cannot be"
     (found,) = judge([EXAMPLE], ["2 + 2 = 4\n#### 4"], loaded)
     assert {v.criterion for v in found.verdicts} <= {c.name for c in loaded.criteria}, "a verdict on no criterion"
     assert found.reward is None or 0 <= found.reward <= 1, f"reward {found.reward}"

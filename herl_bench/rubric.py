@@ -124,10 +124,13 @@ def _judge_one(example: Example, rubric: Rubric, metrics: Sequence[Metric], seen
 
 def weigh_verdicts(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -> float | None:
     """The met weight of these criteria divided by what applies, the undecided included: over all, the reward. None
-    where a criterion that looks at the gold answer has an undecided part, or nothing is decided."""
+    where a criterion that looks at the gold answer has an undecided part, or nothing is decided. Those of weight 0 have
+    no say in any of this."""
     met = applicable = 0.0
     decided = False
     for criterion in criteria:
+        if criterion.is_guide:
+            continue
         parts = [v.met for v in verdicts if v.criterion == criterion.name]
         if criterion.needs_reference and None in parts:
             return None
@@ -157,10 +160,11 @@ def extract_answer(task: Task, example: Example, shown: str) -> tuple[str | None
 
 
 def is_undecided(judgement: Judgement, rubric: Rubric, primary: str | None) -> bool:
-    """Undecided whether the response is right: by the primary metric, or by a part that looks at the gold answer?"""
+    """Undecided whether the response is right: by the primary metric, or by a part that looks at the gold answer and
+    pays?"""
     if primary is not None and judgement.metrics.get(primary) is None:
         return True
-    looking = {c.name for c in rubric.criteria if c.needs_reference}
+    looking = {c.name for c in rubric.criteria if c.needs_reference and not c.is_guide}
     return any(v.met is None and v.criterion in looking for v in judgement.verdicts)
 
 
@@ -229,7 +233,9 @@ def _make_file_model() -> Any:
         text: str = Field(min_length=1, description="what the policy reads when it missed this criterion")
         check: str = Field(description="the name of a registered check, e.g. gsm8k.steps_valid or regex")
         params: dict[str, Any] = Field(default_factory=dict, alias="with", description="keyword arguments of the check")
-        weight: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="relative weight in the reward")
+        weight: float = Field(
+            default=1.0, ge=0, allow_inf_nan=False, description="relative weight in the reward; 0: it guides alone"
+        )
 
     class RubricSpec(BaseModel):
         """A herl-bench rubric: named pass/fail criteria."""
@@ -275,7 +281,18 @@ def load_rubric(path: str | Path, checks: Mapping[str, Check]) -> Rubric:
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"{path}: criteria: the name {name!r} is used {names.count(name)} times")
-    return Rubric(spec.name, tuple(_build_criterion(c, checks, path) for c in spec.criteria), spec.description)
+    rubric = Rubric(spec.name, tuple(_build_criterion(c, checks, path) for c in spec.criteria), spec.description)
+    check_weights(rubric, f"{path}: criteria")
+    return rubric
+
+
+def check_weights(rubric: Rubric, where: str) -> None:
+    """Raises `UsageError` that begins with `where` unless every weight is a number from 0 up, and one is above it."""
+    for criterion in rubric.criteria:
+        if not 0 <= criterion.weight < math.inf:
+            raise UsageError(f"{where}: {criterion.name}: weight={criterion.weight}: write a number from 0 up")
+    if all(criterion.is_guide for criterion in rubric.criteria):
+        raise UsageError(f"{where}: every weight is 0, so nothing is paid for: give one a weight above 0")
 
 
 def _build_criterion(spec: Any, checks: Mapping[str, Check], path: Path) -> Criterion:

@@ -141,7 +141,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Criterion:
-    """One named pass/fail requirement. `text` is what the policy reads when it missed it."""
+    """One named pass/fail requirement. `text` is what the policy reads when it missed it. weight: in the reward; 0
+    where it guides and does not pay."""
 
     name: str
     text: str
@@ -149,6 +150,10 @@ class Criterion:
     weight: float = 1.0
     needs_reference: bool = False
     observe: Observe | None = None
+
+    @property
+    def is_guide(self) -> bool:
+        return self.weight == 0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -8,8 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from herl_bench.errors import UsageError
+from herl_bench.hindsight import write_guidance
 from herl_bench.locate import rubrics_path
-from herl_bench.rubric import CHECKS, judge, load_rubric, make_rubric_schema
+from herl_bench.rubric import CHECKS, check_weights, is_undecided, judge, load_rubric, make_rubric_schema
+from herl_bench.testing import TOY_TEMPLATE
 from herl_bench.types import Check, Criterion, Example, Finding, Metric, Rubric
 
 EXAMPLE = Example("t/1", "2+2=", "4", {"limit": 3})
@@ -109,6 +112,46 @@ def test_a_broken_observation_costs_only_those_who_use_it(observe):
     assert judgement.metrics == {"m,none": None, "n,none": 1.0, "k,none": None}
 
 
+@pytest.mark.parametrize("looks", [False, True])
+@pytest.mark.parametrize("outcome", [True, False, None, [Finding(True), Finding(None)], []])
+def test_what_has_no_weight_is_judged_and_does_not_pay(outcome, looks):
+    paid = [
+        Criterion("half", "t", lambda e, r: True),
+        Criterion("whole", "t", lambda e, r: r == "right", 2, needs_reference=True),
+    ]
+    guide = Criterion("guide", "Be neat.", lambda e, r: outcome, weight=0, needs_reference=looks)
+    for response, reward in (("right", 1), ("wrong", 1 / 3)):
+        with_guide = judged(guide, *paid, response=response)
+        assert with_guide.reward == judged(*paid, response=response).reward == pytest.approx(reward)
+        assert with_guide.criteria.get("guide") == judged(replace(guide, weight=1)).criteria.get("guide")
+        assert not is_undecided(with_guide, Rubric("r", [guide, *paid]), None)
+    assert judged(guide, giving(None)).reward is None, "a guide decides nothing of what is paid for"
+    rubric = Rubric("r", [guide, *paid])
+    told = write_guidance(TOY_TEMPLATE, rubric, EXAMPLE, "right", judged(*rubric.criteria, response="right").verdicts)
+    assert ("Be neat" in told) == (outcome is False)
+
+
+def test_a_rubric_pays_for_something():
+    check_weights(Rubric("r", [giving(True, weight=0.0), giving(True)]), "here")
+    with pytest.raises(UsageError, match=r"^here: every weight is 0, so nothing is paid for: give one a weight"):
+        check_weights(Rubric("r", [giving(True, weight=0)]), "here")
+    with pytest.raises(UsageError, match=r"^here: c: weight=-1: write a number from 0 up$"):
+        check_weights(Rubric("r", [giving(True), giving(True, weight=-1)]), "here")
+
+
+@pytest.mark.parametrize("task", ["gsm8k", "humaneval", "bbh"])
+def test_the_sparse_rubrics_guide_as_the_task_s_own_and_pay_for_the_outcome_alone(task):
+    own, sparse = (
+        yaml.safe_load((rubrics_path() / f"{name}.yaml").read_text())["criteria"] for name in (task, f"{task}-sparse")
+    )
+    guides = [{**criterion, "weight": 0} for criterion in own]
+    if task == "humaneval":  # its last criterion has a part per test
+        assert sparse[:-1] == guides
+        assert (sparse[-1]["text"], sparse[-1].get("weight", 1)) == (own[-1]["text"], 1)
+    else:
+        assert sparse == [*guides[:-1], {k: v for k, v in own[-1].items() if k != "weight"}]
+
+
 # ---------------------------------------------------------------------------------------------------------------- files
 GOOD = {
     "name": "short",
@@ -155,7 +198,8 @@ def test_needs_reference_and_observation_come_from_the_check(tmp_path):
         ({**GOOD, "critera": []}, r"r\.yaml: critera: extra inputs are not permitted"),
         (changed(check="max_word"), r"criterion 'brief': no check named 'max_word': did you mean max_words\?"),
         (changed(check="zzz"), r"no check named 'zzz': choose from json, max_words, regex"),
-        (changed(weight=-1), r"criteria\.0\.weight: input should be greater than 0"),
+        (changed(weight=-1), r"criteria\.0\.weight: input should be greater than or equal to 0"),
+        (changed(weight=0), r"r\.yaml: criteria: every weight is 0, so nothing is paid for: give one a weight above 0"),
         (changed(weight=float("inf")), r"criteria\.0\.weight: "),
         (changed(name="Not snake"), r"criteria\.0\.name: string should match pattern"),
         (changed(text=""), r"criteria\.0\.text: string should have at least 1 character"),

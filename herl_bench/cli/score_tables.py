@@ -107,7 +107,8 @@ def show_evaluations(evaluations: Mapping[str, Evaluation]) -> None:
         table = make_score_table(title, "value", "items")
         counts = {name: format_items(score.items, evaluation.available) for name, score in summary.metrics.items()}
         rows = [(name, score, counts[name], summary.shared) for name, score in summary.metrics.items()]
-        rows += [(f"  {name}", score, str(score.items), 0) for name, score in summary.criteria.items()]
+        guides = dict.fromkeys(summary.guides, " (guides only)")
+        rows += [(f"  {name}{guides.get(name, '')}", s, str(s.items), 0) for name, s in summary.criteria.items()]
         sections = [rows]
         for label, group in (("on problems: ", summary.planted), ("", summary.families)):
             if len(group) > 1:

@@ -47,7 +47,7 @@ def command(
     template.
 
     With --format json, one object on stdout: {"tasks": {TASK: {SPLIT: {"items", "gold_ok", "failed": [{"id",
-    "criterion", "evidence"}]}}}, "problems": {TASK: [sentence]}}.
+    "criterion", "evidence"}]}}}, "problems": {TASK: [sentence]}, "guides": {TASK: [criterion of weight 0]}}.
     """
     from herl_bench.experiment.validation import Validation, validate_task
 
@@ -66,7 +66,10 @@ def command(
             found[task.name] = Validation({}, [*found[task.name].problems, str(error)])
     if form == "json":
         splits = {name: each.splits for name, each in found.items() if each.splits}
-        say_json({"tasks": splits, "problems": {name: each.problems for name, each in found.items()}})
+        problems, guides = (
+            {name: getattr(each, what) for name, each in found.items()} for what in ("problems", "guides")
+        )
+        say_json({"tasks": splits, "problems": problems, "guides": guides})
     else:
         for name, each in found.items():
             _show(name, each)
@@ -78,6 +81,8 @@ def _show(name: str, found: Validation) -> None:
     for split, outcome in found.splits.items():
         click.echo(f"{name} {split}: {outcome['gold_ok']:,} of {outcome['items']:,} gold answers meet every criterion")
         _show_failed(outcome["failed"])
+    if found.guides:
+        click.echo(f"{name}: guide, and are not paid for (weight 0): {', '.join(found.guides)}")
     for problem in found.problems:
         click.echo(f"{name}: problem: {problem}")
 

@@ -68,6 +68,7 @@ def gather_runs(by_arm: Mapping[str, Sequence[FinishedRun]]) -> Outcomes:
         raise UsageError(f"{first.task}: the runs share no evaluation item")
     judged_by = [run.after.summary["criteria"] for run in runs]
     criteria = tuple(name for name in judged_by[0] if all(name in names for names in judged_by))
+    guides = tuple(name for name in criteria if all(name in run.after.summary.get("guides", ()) for run in runs))
     source = str(first.manifest["data"]["source"])
 
     def put_in_order(run: FinishedRun) -> list[Sample]:
@@ -76,7 +77,7 @@ def gather_runs(by_arm: Mapping[str, Sequence[FinishedRun]]) -> Outcomes:
 
     samples = {arm: {run.seed: put_in_order(run) for run in group} for arm, group in by_arm.items()}
     counts = {arm: _count([s for ordered in seeds.values() for s in ordered]) for arm, seeds in samples.items()}
-    described = TaskItems(first.task, first.metric, first.higher_is_better, source, items, criteria)
+    described = TaskItems(first.task, first.metric, first.higher_is_better, source, items, criteria, guides)
     return Outcomes(described, samples, counts)
 
 

@@ -55,7 +55,8 @@ class Item:
 
 @dataclass(frozen=True)
 class TaskItems:
-    """A task's evaluation items in order. metric: key `name,filter` of the primary one. criteria: of all runs."""
+    """A task's evaluation items in order. metric: key `name,filter` of the primary one. criteria: of all runs; guides:
+    those that no run pays for."""
 
     task: str
     metric: str
@@ -63,6 +64,7 @@ class TaskItems:
     source: str
     items: tuple[Item, ...]
     criteria: tuple[str, ...]
+    guides: tuple[str, ...] = ()
 
 
 # ---------------------------------------------------------------------------------------------------------------- a run

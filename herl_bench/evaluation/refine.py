@@ -134,8 +134,12 @@ def refine(
 
 
 def reference_free_score(rubric: Rubric, row: Row) -> float:
-    """The share of weight that is met, among the criteria that need no gold answer; 0 where none was decided."""
-    return weigh_verdicts([c for c in rubric.criteria if not c.needs_reference], row.judgement.verdicts) or 0.0
+    """The share of weight that is met, among the criteria that need no gold answer; 0 where none was decided. Where
+    none of them pays, all weigh alike."""
+    free = [c for c in rubric.criteria if not c.needs_reference]
+    if all(c.is_guide for c in free):
+        free = [replace(c, weight=1.0) for c in free]
+    return weigh_verdicts(free, row.judgement.verdicts) or 0.0
 
 
 def is_replacement(rubric: Rubric, revision: Row, draft: Row) -> bool:

@@ -33,7 +33,7 @@ class Summary:
     undecided: number of responses, those not given among them, that may be right or wrong (see `is_undecided`).
     shared: number of responses with the integrity `shared`: their own objects had a word in the verdict.
     shortened: number of prompts that did not fit the model. families: per problem family, its primary metric.
-    planted: the primary metric on `planted` and `plain` items, where a world plants any.
+    planted: the primary metric on `planted` and `plain` items, where a world plants any. guides: criteria of weight 0.
     """
 
     items: int
@@ -53,6 +53,7 @@ class Summary:
     planted: Mapping[str, Score] = field(default_factory=dict)
     undecided: int = 0
     shared: int = 0
+    guides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,7 @@ class Tally:
             generated_tokens=counts["tokens"],
             families={name: self._average(group, 0) for name, group in sorted(families.items())},
             planted={name: self._average(group, 0) for name, group in sorted(planted.items())},
+            guides=tuple(criterion.name for criterion in self.rubric.criteria if criterion.is_guide),
         )
 
     def _average(self, items: Iterable[_Item], i: int) -> Score:

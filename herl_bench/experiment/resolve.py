@@ -24,12 +24,13 @@ log = logging.getLogger("herl_bench")
 
 
 def find_rubric(host: Host, task: Task, name: str = "") -> Rubric:
-    """The named rubric, a rubric file, or the task's own."""
-    if name.endswith((".yaml", ".yml")):
-        from herl_bench.rubric import load_rubric
+    """The named rubric, a rubric file, or the task's own. Raises `UsageError` where nothing in it pays."""
+    from herl_bench.rubric import check_weights, load_rubric
 
+    if name.endswith((".yaml", ".yml")):
         return load_rubric(name, host.items("check"))
     rubric: Rubric = host.get("rubric", name or task.rubric)
+    check_weights(rubric, f"rubric {rubric.name!r}")
     return rubric
 
 

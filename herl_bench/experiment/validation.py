@@ -32,10 +32,12 @@ GUIDED = 16  # examples of a split that guidance is tried on
 
 @dataclass
 class Validation:
-    """splits: by name, `{"items", "gold_ok", "failed": [{"id", "criterion", "evidence"}]}`. problems: sentences."""
+    """splits: by name, `{"items", "gold_ok", "failed": [{"id", "criterion", "evidence"}]}`. problems: sentences. guides:
+    criteria of weight 0."""
 
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    guides: list[str] = field(default_factory=list)
 
 
 def validate_task(
@@ -46,6 +48,7 @@ def validate_task(
     from herl_bench.evaluation.judging import NO_TEMPLATE
 
     environment = Environment(task, find_rubric(host, task, rubric), NO_TEMPLATE, find_metrics(host, task))
+    found.guides += [criterion.name for criterion in environment.rubric.criteria if criterion.is_guide]
     source = data or get_named_folder(task) or "synthetic"
     seen: dict[str, str] = {}
     with open_sandbox(host, task) as sandbox:

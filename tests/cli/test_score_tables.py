@@ -124,6 +124,21 @@ def test_part_of_the_items_is_said_and_can_be_refused(capsys, tmp_path, data):
     assert command(capsys, host, "score", whole, "--task", "convert", "--data", data, "--require_all")[0] == 0
 
 
+def test_criteria_that_guide_alone_are_marked(capsys, tmp_path, data):
+    (tmp_path / "r.yaml").write_text(
+        "name: r\ncriteria:\n  - {name: brief, text: t, check: max_words, with: {words: 1}, weight: 0}\n"
+        "  - {name: unit, text: t, check: regex, with: {pattern: m}}\n"
+    )
+    file = responses(tmp_path / "f.jsonl", ["1000 m"])
+    options = ("--task", "convert", "--data", data, "--rubric", tmp_path / "r.yaml")
+    code, out, _ = command(capsys, convert(), "score", file, *options)
+    assert code == 0
+    assert [line.split("│")[1].strip() for line in out.splitlines() if "brief" in line or "unit" in line] == [
+        "brief (guides only)",
+        "unit",
+    ]
+
+
 @pytest.mark.parametrize("width", [100, 80, 60])
 def test_a_name_that_is_too_long_for_the_screen_is_not_cut(capsys, width):
     table = make_score_table("gsm8k", "before", "after", "change")

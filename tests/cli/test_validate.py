@@ -49,6 +49,15 @@ def test_json_is_one_object_with_exactly_these_fields(capsys, folder):
     assert failed["evidence"]
 
 
+def test_criteria_that_guide_alone_are_named(capsys, folder):
+    words = ("--tasks", "gsm8k", "--data", folder, "--rubric", "gsm8k-sparse")
+    guides = ["answer_format", "steps_valid", "quantities"]
+    code, out, _ = validate(capsys, *words)
+    assert code == 0
+    assert f"gsm8k: guide, and are not paid for (weight 0): {', '.join(guides)}\n" in out
+    assert json.loads(validate(capsys, *words, "--format", "json")[1])["guides"] == {"gsm8k": guides}
+
+
 def test_strict_exits_with_1_where_a_gold_answer_fails(capsys, folder):
     code, out, _ = validate(capsys, "--tasks", "gsm8k", "--data", folder, "--strict")
     assert code == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,14 @@ def test_the_score_that_decides_leaves_the_gold_answer_out() -> None:
     (row,) = judge_responses(ENVIRONMENT, EXAMPLES[:1], ["not a number at all"])
     (right,) = judge_responses(ENVIRONMENT, EXAMPLES[:1], ["1"])
     assert (reference_free_score(TOY_RUBRIC, row), reference_free_score(TOY_RUBRIC, right)) == (0.0, 1.0)
+
+
+def test_where_none_that_pays_can_do_without_the_gold_answer_the_guides_decide() -> None:
+    (row,) = judge_responses(ENVIRONMENT, EXAMPLES[:1], ["12345"])  # a number, and not short
+    number, short, right = TOY_RUBRIC.criteria
+    number, short = replace(number, weight=0), replace(short, weight=0)
+    assert reference_free_score(replace(TOY_RUBRIC, criteria=(number, short, right)), row) == 0.5
+    assert reference_free_score(replace(TOY_RUBRIC, criteria=(number, replace(short, weight=2), right)), row) == 0
 
 
 def test_through_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

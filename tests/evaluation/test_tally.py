@@ -28,6 +28,14 @@ def test_the_summary_by_hand():
     assert (s.planted["planted"].items, s.planted["plain"].items) == (1, 3)
 
 
+def test_what_guides_alone_is_averaged_like_any_other_criterion_and_named():
+    guides = [replace(c, weight=0) if c.name == "short" else c for c in RUBRIC.criteria]
+    made = rows(EXAMPLES[:2], RESPONSES[:2])
+    dense, sparse = (sum_up(made, Rubric("r", criteria), METRICS) for criteria in (RUBRIC.criteria, guides))
+    assert (dense.guides, sparse.guides) == ((), ("short",))
+    assert replace(sparse, guides=()) == dense
+
+
 def test_several_responses_of_an_item_count_once():
     made = rows([EXAMPLES[1], EXAMPLES[1], EXAMPLES[2]], ["2", "3", "4"], doc_ids=[1, 1, 2], samples=[0, 1, 0])
     s = sum_up(made, RUBRIC, METRICS)

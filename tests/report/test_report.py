@@ -23,6 +23,18 @@ def test_the_page_says_what_the_comparison_says():
     assert [i["id"] for i in texts["items"]["gsm8k"]] == [i.id for i in comparison.tasks[0].items]
 
 
+def test_criteria_that_guide_alone_are_marked():
+    comparison = a_comparison()
+    assert "guides only" not in to_html(describe_comparison(comparison))
+    (items,) = comparison.tasks
+    name = items.criteria[0]
+    page = to_html(
+        describe_comparison(dataclasses.replace(comparison, tasks=(dataclasses.replace(items, guides=(name,)),)))
+    )
+    assert f"Guide, and are not paid for: {name}." in page
+    assert f'<th scope="row">{name} (guides only)</th>' in page
+
+
 def test_two_tasks_stand_side_by_side_and_together():
     one, two = a_comparison(), a_comparison(task="bbh")
     together = tuple(

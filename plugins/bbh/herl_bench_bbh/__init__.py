@@ -104,7 +104,7 @@ def herl_tasks() -> Iterable[Task]:
 
 @hookimpl
 def herl_rubrics() -> Iterable[Path]:
-    return [rubrics_path() / "bbh.yaml"]
+    return [rubrics_path() / "bbh.yaml", rubrics_path() / "bbh-sparse.yaml"]
 
 
 @hookimpl

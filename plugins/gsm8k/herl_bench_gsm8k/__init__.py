@@ -48,7 +48,7 @@ def herl_tasks() -> Iterable[Task]:
 
 @hookimpl
 def herl_rubrics() -> Iterable[Path]:
-    return [rubrics_path() / "gsm8k.yaml"]
+    return [rubrics_path() / "gsm8k.yaml", rubrics_path() / "gsm8k-sparse.yaml"]
 
 
 @hookimpl

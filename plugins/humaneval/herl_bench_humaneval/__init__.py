@@ -63,7 +63,7 @@ def herl_checks() -> Iterable[Check]:
 
 @hookimpl
 def herl_rubrics() -> Iterable[Path]:
-    return [rubrics_path() / "humaneval.yaml"]
+    return [rubrics_path() / "humaneval.yaml", rubrics_path() / "humaneval-sparse.yaml"]
 
 
 @hookimpl

@@ -155,6 +155,12 @@ def hidden_tests(example: Example, seen: Observation) -> list[Finding]:
     return findings
 
 
+def passes_all(example: Example, seen: Observation) -> bool:
+    """Every hidden assertion passes; which one does not is for `hidden_tests` to say. Undecided where the program could
+    not be run."""
+    return _passes(seen.verdict) == 1
+
+
 def _explain_no_run(seen: Observation) -> Finding | None:
     """The finding that stands for every test where the program did not get as far as the first call."""
     if seen.program.source is None:
@@ -204,6 +210,7 @@ CHECKS = (
     Check("humaneval.runs", runs, observe=observe),
     Check("humaneval.docstring_examples", docstring_examples, observe=observe),
     Check("humaneval.hidden_tests", hidden_tests, needs_reference=True, observe=observe),
+    Check("humaneval.passes_all", passes_all, needs_reference=True, observe=observe),
 )
 
 

@@ -73,6 +73,21 @@ def test_each_fault_misses_its_criteria(sandbox: Sandbox, answer: str, unmet: se
     assert (judgement.reward == 1) == (not unmet)
 
 
+def test_under_the_sparse_rubric_guidance_is_the_same_and_all_tests_or_nothing_is_paid(sandbox: Sandbox) -> None:
+    rubric = load_rubric(rubrics_path() / "humaneval-sparse.yaml", {c.name: c for c in checks.CHECKS})
+    answers = [EXAMPLE.target, "    return sum(1 for x in xs if x > n)\n", "I do not know."]
+    paid = judge([EXAMPLE] * 3, answers, rubric, checks.METRICS, sandbox)
+    assert [j.reward for j in paid] == [j.metrics[EXTRACTED] for j in paid] == [1, 0, 0]
+    for answer, sparse, dense in zip(answers, paid, judged(sandbox, *answers), strict=True):
+        for level in ("criteria", "evidence", "reference"):
+            words = [
+                write_guidance(TEMPLATE, r, EXAMPLE, answer, j.verdicts, level, form=form)
+                for r, j in ((RUBRIC, dense), (rubric, sparse))
+                for form in ("prompt", "with_draft")
+            ]
+            assert words[:2] == words[2:]
+
+
 def test_evidence_and_correction_of_a_failed_assertion(sandbox: Sandbox) -> None:
     (judgement,) = judged(sandbox, "    return sum(1 for x in xs if x > n)\n")
     hidden = [v for v in judgement.verdicts if v.criterion == "hidden_tests"]
