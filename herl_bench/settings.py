@@ -12,6 +12,7 @@ A configuration file is flat for the run and nested for the method, exactly as a
 from __future__ import annotations
 
 import dataclasses
+import logging
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from typing import Any, Literal, NamedTuple
 from herl_bench.budget import parse_tokens
 from herl_bench.errors import UnknownName, UsageError
 from herl_bench.reading import describe_invalid, parse_yaml, read_yaml_mapping
+
+log = logging.getLogger("herl_bench")
 
 
 def setting(default: Any, help: str, **limits: Any) -> Any:
@@ -147,11 +150,25 @@ def _parse_value(text: str) -> Any:
         return text
 
 
+def _drop_removed(values: Mapping[str, Any], removed: Mapping[str, str], origin: Mapping[str, str]) -> dict[str, Any]:
+    """Without settings of older versions, which a run's file may still hold. removed: why there is none, by name.
+    Raises `UsageError` where somebody asks for one today."""
+    gone = [name for name in values if name in removed]
+    for name in gone:
+        if not (where := origin.get(name, "")).endswith(": set."):
+            raise UsageError(f"{where}{name} is no longer a setting: {removed[name]}: leave it out")
+    if gone:
+        reasons = "; ".join(dict.fromkeys(removed[name] for name in gone))
+        log.warning("warning: %s%s: passed over: %s", origin[gone[0]], ", ".join(gone), reasons)
+    return {name: value for name, value in values.items() if name not in removed}
+
+
 def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also: Sequence[str] = ()) -> Any:
     """An instance of the dataclass. Raises `UsageError` with key and choices. also: names to suggest for a misspelt."""
     from pydantic import ConfigDict, Field, ValidationError, create_model
 
     fields = {f.name: f for f in dataclasses.fields(kind)}
+    values = _drop_removed(values, getattr(kind, "removed", {}), origin)
     for name in values:
         if name not in fields:
             raise UsageError(f"{origin.get(name, '')}{UnknownName('setting', name, [*fields, *also])}")

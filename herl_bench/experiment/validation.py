@@ -32,8 +32,8 @@ GUIDED = 16  # examples of a split that guidance is tried on
 
 @dataclass
 class Validation:
-    """splits: by name, `{"items", "gold_ok", "failed": [{"id", "criterion", "evidence"}]}`. problems: sentences. guides:
-    criteria of weight 0."""
+    """splits: by name, `{"items", "gold_ok", "failed": [{"id", "criterion", "evidence"}]}`. problems: sentences.
+    guides: criteria of weight 0."""
 
     splits: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)

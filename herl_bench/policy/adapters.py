@@ -1,9 +1,9 @@
 """Low-rank adapters (LoRA) on a policy, by peft: the one room that knows it, and loads it late.
 
 Adapters are injected into the model of transformers, which stays what it is: it writes, scores and is asked for its
-config as before. It may carry several, of which one is read at a time (`use`): the policy's, one for the value critic
-and one for the bonus critic. With none it is the model that training started from. An adapter's folder has peft's two
-files, which transformers loads too, and `base.json`: what it was trained on, by place and by hash.
+config as before. It may carry two, of which one is read at a time (`use`): the policy's, and one for the value critic.
+With none it is the model that training started from. An adapter's folder has peft's two files, which transformers loads
+too, and `base.json`: what it was trained on, by place and by hash.
 
 Left out: other kinds than LoRA; adapters on embeddings and on the head.
 """
@@ -26,7 +26,7 @@ from torch import nn
 from herl_bench.errors import UsageError
 from herl_bench.saving import write_whole
 
-POLICY, VALUE, BONUS = "default", "value", "bonus"
+POLICY, VALUE = "default", "value"
 """Names of adapters. The first is what peft calls the only one."""
 
 CONFIG, BASE = "adapter_config.json", "base.json"

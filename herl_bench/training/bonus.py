@@ -1,18 +1,20 @@
 """The bonus: how far a response could have improved, in [0, 1 − r], paid on top of its reward.
 
-Who says so is the arm (`bonus=`): `critic`, a network that predicts it for every draft; `measured`, the improvement
-where a draft was revised; `none`. As controls, `constant`, the mean improvement of the last steps, and `shuffled`, the
-critic on targets that belong to other drafts.
+Who says so is the arm (`bonus=`): `critic`, which predicts it for every draft; `measured`, the improvement where a
+draft was revised; `none`. As controls, `constant`, the mean improvement of the last steps, and `shuffled`, the critic
+on targets that belong to other drafts.
 
-The critic b(x, y) is trained by Huber regression on measured improvements Δ = r(revision) − r(draft), the newest ones
-only, and is used only once it has earned it. Every new measurement is predicted *before* it is learnt from, and a
-prediction counts only if the critic was never trained on that prompt; one prompt in five is never trained on at all.
-The gate opens while, over the last measurements, the critic's squared error is under that of a constant and that of
-c · (1 − r), both fitted on the past, by more than a standard error; it closes again when that stops being true.
-`describe_calibration` is what is logged of it: how it compares with both baselines, how it ranks, whether what it says
-comes true, and whether what there is to predict drifts.
+The critic b(x, y) is a ridge regression (`ridge.py`) of the measured improvements of the last steps, Δ = the mean
+reward of a draft's revisions − its own, on the draft's reward and the policy's own last hidden state at the draft's
+last token, which scoring a step passes through anyway. It is used only once it has earned it. Every new measurement is
+predicted *before* it is learnt from, and a prediction counts only if the critic has not learnt from that prompt; one
+prompt in five is never learnt from at all. The gate opens while, over the last measurements, the critic's squared error
+is under that of a constant and that of c · (1 − r), both fitted on the past, by more than a standard error; it closes
+again when that stops being true. `describe_calibration` is what is logged of it: how it compares with both baselines,
+how it ranks, whether what it says comes true, and whether what there is to predict drifts.
 
-Left out: a two-part model of P(Δ > 0) and E[Δ | Δ > 0]; reweighting by the propensities, which `rollouts.jsonl` has.
+Left out: a two-part model of P(Δ > 0) and E[Δ | Δ > 0]; reweighting by the propensities, which `rollouts.jsonl` has;
+that a window's older states are those of an older policy.
 """
 
 from __future__ import annotations
@@ -22,47 +24,39 @@ import statistics
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from random import Random
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from herl_bench.budget import Budget
+from herl_bench.errors import UsageError
 from herl_bench.evaluation.scores import mean
-from herl_bench.policy.adapters import BONUS
 from herl_bench.training.advantages import explained_variance
 from herl_bench.training.config import HeRLConfig
-from herl_bench.training.forward import Critic, Lora, Packing, Pair, pack_microbatches
+from herl_bench.training.forward import Pair
+from herl_bench.training.ridge import Ridge, fit_ridge
 from herl_bench.training.rollouts import Rollout
-from herl_bench.training.steps import count_minibatches
-from herl_bench.training.update import draw_minibatches
 
-# Never trained on, so that there is something to judge by even after every prompt of a small task was seen.
+# Never learnt from, so that there is something to judge by even after every prompt of a small task was seen.
 HELD_OUT_ONE_IN = 5
 
-# Fewer predictions than this say nothing about who is better.
-MIN_JUDGED = 32
+# Fewer predictions than this say nothing about who is better, and fewer measurements nothing of what is to come.
+MIN_JUDGED, MIN_FITTED = 32, 16
 
-# Improvements lie in [−1, 1]. Squared error up to half of what a response can gain; beyond, a revision that went from
-# nothing to everything pulls no harder than one that went half way.
-HUBER_DELTA = 0.5
-
-MINIBATCH = 32  # measurements per optimiser step at most, as many as there are rollouts in the policy's
 BASELINES = ("constant", "headroom")
+
+Ends = Mapping[Pair, Tensor]
+"""The policy's last hidden state at the last token of each pair, (D,)."""
 
 
 class Bonus:
     """The arm that the configuration names, and what it remembers between steps."""
 
-    def __init__(
-        self, policy_model: Any, config: HeRLConfig, packing: Packing, budget: Budget, lora: Lora | None = None
-    ):
-        self.config, self.budget = config, budget
+    def __init__(self, config: HeRLConfig):
+        self.config = config
         self.arm = config.bonus if config.hindsight else "none"
-        learns = self.arm in ("critic", "shuffled")
-        self.critic = BonusCritic(policy_model, config, packing, lora) if learns else None
+        self.critic = BonusCritic(config.bonus_window) if config.has_bonus_critic else None
         self.improvements: list[tuple[int, float]] = []  # (step, measured) of the last `bonus_window` steps
 
     @property
@@ -70,33 +64,22 @@ class Bonus:
         """Does the critic have a say in the reward?"""
         return self.critic is not None and (self.critic.open or not self.config.bonus_gate)
 
-    def predict(self, drafts: Sequence[Rollout]) -> list[float]:
-        """The critic's word on each draft; zeros where nobody asks for it."""
-        if self.critic is None or not (self.is_used or self.config.revise == "critic"):
-            return [0.0] * len(drafts)
-        self.budget.forward_tokens += sum(len(r.pair) for r in drafts)
-        return self.critic.predict([r.pair for r in drafts], [r.reward or 0.0 for r in drafts])
+    def predict(self, drafts: Sequence[Rollout], ends: Ends) -> list[float]:
+        """The critic's word on each draft, in [0, 1 − r]; 0 where there is no reward or no end."""
+        known = [i for i, draft in enumerate(drafts) if draft.reward is not None and draft.pair in ends]
+        predicted = [0.0] * len(drafts)
+        if self.critic and known:
+            rewards = [drafts[i].reward or 0.0 for i in known]
+            said = self.critic.predict(torch.stack([ends[drafts[i].pair] for i in known]), rewards)
+            for i, bonus in zip(known, said, strict=True):
+                predicted[i] = bonus
+        return predicted
 
-    def pay(
-        self,
-        step: int,
-        drafts: Sequence[Rollout],
-        revisions: Sequence[Rollout],
-        predicted: Sequence[float],
-        generator: torch.Generator,
-    ) -> list[Rollout]:
+    def pay(self, step: int, drafts: Sequence[Rollout], revisions: Sequence[Rollout], ends: Ends) -> list[Rollout]:
         """The drafts with their bonus, by what was known before this step; then the arm learns from the step."""
-        gains = {r.draft: r.improvement for r in revisions if r.draft is not None and r.improvement is not None}
-        was_used = self.is_used
-        if self.critic:
-            revised = [(drafts[i], gain) for i, gain in gains.items()]
-            measurements = [Measurement(d.example.id, d.pair, d.reward or 0.0, gain) for d, gain in revised]
-            if self.arm == "shuffled":
-                measurements = shuffle_improvements(measurements, step - 1)
-            self.budget.forward_tokens += sum(len(m.pair) for m in measurements)
-            self.budget.trained_tokens += self.critic.observe(step, measurements, generator)
-        if was_used:
-            bonuses = [b if d.reward is not None else 0.0 for d, b in zip(drafts, predicted, strict=True)]
+        gains = average_improvements(revisions)
+        if self.is_used:
+            bonuses = self.predict(drafts, ends)
         elif self.arm == "measured":
             lowest = -1.0 if self.config.bonus_signed else 0.0
             bonuses = [max(lowest, gains[i]) if i in gains else 0.0 for i in range(len(drafts))]
@@ -106,7 +89,14 @@ class Bonus:
             self.improvements = [row for row in self.improvements if row[0] > step - self.config.bonus_window]
             self.improvements += [(step, gain) for gain in gains.values()]
         else:
-            return list(drafts)
+            bonuses = [0.0] * len(drafts)
+        if self.critic:
+            revised = [(drafts[i], gain) for i, gain in gains.items() if drafts[i].pair in ends]
+            found = [
+                Measurement(step, _hash(d.example.id), ends[d.pair].clone(), d.reward or 0.0, gain)
+                for d, gain in revised
+            ]
+            self.critic.observe(step, shuffle_improvements(found, step - 1) if self.arm == "shuffled" else found)
         # None for being cut off, which would be worth more than 0 otherwise.
         return [replace(d, bonus=0.0 if d.is_cut_off else bonus) for d, bonus in zip(drafts, bonuses, strict=True)]
 
@@ -122,15 +112,30 @@ class Bonus:
         self.improvements = [tuple(row) for row in state.get("improvements", [])]
 
 
+def average_improvements(revisions: Sequence[Rollout]) -> dict[int, float]:
+    """By draft, the mean improvement of its revisions, those that were decided."""
+    gains: dict[int, list[float]] = {}
+    for revision in revisions:
+        if revision.draft is not None and revision.improvement is not None:
+            gains.setdefault(revision.draft, []).append(revision.improvement)
+    return {draft: sum(measured) / len(measured) for draft, measured in gains.items()}
+
+
 # --------------------------------------------------------------------------------------------------------------- critic
 @dataclass(frozen=True)
 class Measurement:
-    """A draft whose revision was judged. reward: the draft's; improvement: Δ in [−1, 1]."""
+    """A draft whose revisions were judged. prompt: its example's id, hashed. end_D: see `Ends`. reward: the draft's;
+    improvement: Δ in [−1, 1]."""
 
-    example_id: str
-    pair: Pair
+    step: int
+    prompt: int
+    end_D: Tensor
     reward: float
     improvement: float
+
+    @property
+    def is_held_out(self) -> bool:
+        return self.prompt % HELD_OUT_ONE_IN == 0
 
 
 @dataclass(frozen=True)
@@ -145,83 +150,58 @@ class Prediction:
 
 
 class BonusCritic:
-    """See the module's first paragraphs. `predict` is (rows,) clipped to [0, 1 − r]; `observe` judges, then learns."""
+    """See the module's first paragraphs. `predict` is (rows,) clipped to [0, 1 − r]; `observe` judges, then learns.
+    window: steps that are looked back on."""
 
-    def __init__(self, policy_model: Any, config: HeRLConfig, packing: Packing, lora: Lora | None = None):
-        self.model = Critic(policy_model, extra=1, lora=lora, name=BONUS).to(packing.device)
-        # eps as for the policy: see `update.ADAM`.
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.bonus_learning_rate, eps=1e-5, weight_decay=0.0
-        )
-        self.window, self.epochs, self.packing = config.bonus_window, config.bonus_epochs, packing
+    def __init__(self, window: int):
+        self.window = window
+        self.past: list[Measurement] = []
         self.predictions: list[Prediction] = []
-        self.past: list[tuple[int, float, float]] = []  # (step, reward, improvement)
-        self.trained_on: set[int] = set()
+        self.ridge: Ridge | None = None
         self.open = False
 
-    def predict(self, pairs: Sequence[Pair], rewards: Sequence[float]) -> list[float]:
+    def predict(self, end_ND: Tensor, rewards: Sequence[float]) -> list[float]:
         """How far each response could rise, in [0, 1 − r]."""
-        return [min(max(0.0, b), 1.0 - r) for b, r in zip(self._guess(pairs, rewards), rewards, strict=True)]
+        return [min(max(0.0, b), 1.0 - r) for b, r in zip(self._guess(end_ND, rewards), rewards, strict=True)]
 
-    @torch.no_grad()
-    def _guess(self, pairs: Sequence[Pair], rewards: Sequence[float]) -> list[float]:
-        reward_N = torch.tensor(list(rewards), device=self.packing.device)
-        guess_N = torch.zeros_like(reward_N)
+    def _guess(self, end_ND: Tensor, rewards: Sequence[float]) -> list[float]:
+        if self.ridge is None:
+            return [0.0] * len(rewards)
+        return list(self.ridge.predict(end_ND, torch.tensor(list(rewards))).tolist())
 
-        def guess() -> None:
-            for batch in pack_microbatches(pairs, self.packing):
-                guess_N[batch.rows_B] = self.model.predict_last(batch, reward_N[batch.rows_B])
-
-        self.packing.fit(pairs, guess)
-        return list(guess_N.tolist())
-
-    def observe(self, step: int, measurements: Sequence[Measurement], generator: torch.Generator) -> int:
-        """Predict, decide the gate, then learn from what is not held out; gives the number of tokens learnt from."""
+    def observe(self, step: int, measurements: Sequence[Measurement]) -> None:
+        """Predict, decide the gate, then learn from what is not held out."""
         if not measurements:
-            return 0
-        guesses = self._guess([m.pair for m in measurements], [m.reward for m in measurements])
-        constant, slope = self._fit_baselines()
-        self.predictions += [
-            Prediction(step, min(max(guess, -m.reward), 1 - m.reward), constant, slope * (1 - m.reward), m.improvement)
-            for m, guess in zip(measurements, guesses, strict=True)
-            if _hash(m.example_id) not in self.trained_on and self.past
-        ]
+            return
+        learnt = {m.prompt for m in self.past if not m.is_held_out}
+        new = [m for m in measurements if m.prompt not in learnt] if self.past else []
+        if new:
+            guesses = self._guess(torch.stack([m.end_D for m in new]), [m.reward for m in new])
+            constant, slope = self._fit_baselines()
+            self.predictions += [
+                Prediction(step, min(max(b, -m.reward), 1 - m.reward), constant, slope * (1 - m.reward), m.improvement)
+                for m, b in zip(new, guesses, strict=True)
+            ]
         self.predictions = [p for p in self.predictions if p.step > step - self.window]
         self.open = self._beats_baselines()
-        self.past = [row for row in self.past if row[0] > step - self.window]
-        self.past += [(step, m.reward, m.improvement) for m in measurements]
-        return self._learn([m for m in measurements if _hash(m.example_id) % HELD_OUT_ONE_IN], generator)
+        self.past = [m for m in self.past if m.step > step - self.window] + list(measurements)
+        self._learn()
 
     def _fit_baselines(self) -> tuple[float, float]:
         """(the mean improvement of the past, c of c · (1 − r) by least squares)"""
-        if not self.past:
-            return 0.0, 0.0
-        constant = sum(d for _, _, d in self.past) / len(self.past)
-        squares = sum((1 - r) ** 2 for _, r, _ in self.past)
-        slope = sum((1 - r) * d for _, r, d in self.past) / squares if squares else 0.0
+        constant = sum(m.improvement for m in self.past) / len(self.past)
+        squares = sum((1 - m.reward) ** 2 for m in self.past)
+        slope = sum((1 - m.reward) * m.improvement for m in self.past) / squares if squares else 0.0
         return constant, slope
 
-    def _learn(self, measurements: Sequence[Measurement], generator: torch.Generator) -> int:
-        self.trained_on |= {_hash(m.example_id) for m in measurements}
-        pairs = [m.pair for m in measurements]
-        reward_N = torch.tensor([m.reward for m in measurements], device=self.packing.device)
-        target_N = torch.tensor([m.improvement for m in measurements], device=self.packing.device)
-        for _ in range(self.epochs if measurements else 0):
-            minibatches = count_minibatches(len(measurements), MINIBATCH)
-            for rows in draw_minibatches(len(measurements), minibatches, generator):
-                self.optimizer.zero_grad()
-                with self.model.learning():
-                    work = partial(self._add_gradient, pairs, rows.tolist(), reward_N, target_N)
-                    self.packing.fit([pairs[i] for i in rows.tolist()], work, self.optimizer.zero_grad)
-                nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-                self.optimizer.step()
-        return self.epochs * sum(map(len, pairs))
-
-    def _add_gradient(self, pairs: Sequence[Pair], rows: Sequence[int], reward_N: Tensor, target_N: Tensor) -> None:
-        for batch in pack_microbatches(pairs, self.packing, rows):
-            guess_B = self.model.predict_last(batch, reward_N[batch.rows_B])
-            loss = nn.functional.huber_loss(guess_B, target_N[batch.rows_B], reduction="sum", delta=HUBER_DELTA)
-            (loss / len(rows)).backward()
+    def _learn(self) -> None:
+        learnt = [m for m in self.past if not m.is_held_out]
+        if len(learnt) < MIN_FITTED:
+            self.ridge = None
+            return
+        rewards, improvements = [m.reward for m in learnt], [m.improvement for m in learnt]
+        end_ND = torch.stack([m.end_D for m in learnt])
+        self.ridge = fit_ridge(end_ND, torch.tensor(rewards), torch.tensor(improvements))
 
     def _beats_baselines(self) -> bool:
         return len(self.predictions) >= MIN_JUDGED and all(map(self._is_better_than, BASELINES))
@@ -266,20 +246,23 @@ class BonusCritic:
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "past": [(m.step, m.prompt, m.reward, m.improvement) for m in self.past],
+            "ends": torch.stack([m.end_D for m in self.past]) if self.past else None,
             "predictions": [asdict(p) for p in self.predictions],
-            "past": self.past,
-            "trained_on": sorted(self.trained_on),
             "open": self.open,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        if "model" in state:
+            raise UsageError(
+                "the checkpoint is of a version whose bonus critic was a network: begin the run again, or go on with"
+                " that version"
+            )
+        rows = zip(state["past"], state["ends"], strict=True) if state["past"] else ()
+        self.past = [Measurement(step, prompt, end_D.clone(), *told) for (step, prompt, *told), end_D in rows]
         self.predictions = [Prediction(**p) for p in state["predictions"]]
-        self.past = [tuple(row) for row in state["past"]]
-        self.trained_on, self.open = set(state["trained_on"]), state["open"]
+        self.open = state["open"]
+        self._learn()
 
 
 def shuffle_improvements(measurements: Sequence[Measurement], seed: int) -> list[Measurement]:

@@ -98,6 +98,9 @@ class HeRLConfig(PPOConfig):
     """PPO plus hindsight: guided revisions that also train the plain policy, and a bonus for responses with potential
     to improve."""
 
+    removed: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("bonus_learning_rate", "bonus_epochs"), "the bonus critic is fitted in closed form since, and has none"
+    )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "article": {},
         # The published code (sikelifei/HeRL) as far as it is a matter of settings. Learning rate, sizes and the depth
@@ -145,6 +148,12 @@ class HeRLConfig(PPOConfig):
         " about the draft, without the draft, or about the draft up to its first error (where a check says where);"
         " auto: without_draft for models with a chat template, else prompt",
     )
+    revisions_per_draft: int = setting(
+        1,
+        "revisions of each draft that is chosen; the improvement that the bonus is about is their mean, of less chance."
+        " Together they fill what revise_fraction leaves to revisions, so fewer drafts are revised",
+        ge=1,
+    )
     revision_temperature: float = setting(
         0.7, "sampling temperature of revisions; a cooler sample than a draft is right more often by itself", gt=0
     )
@@ -187,15 +196,9 @@ class HeRLConfig(PPOConfig):
         True, "use the critic's bonus only while it beats its baselines; false for studies of what the gate keeps out"
     )
     bonus_coef: float = setting(0.05, "alpha: weight of the bonus in the reward", ge=0)
-    bonus_learning_rate: float = setting(
-        AUTO, "of the bonus critic; auto: what suits the model's size", auto="critic", ge=0
-    )
     bonus_window: int = setting(
-        18,
-        "steps that the gate is judged by and the baselines are fitted on; the critic learns from the newest step only",
-        ge=1,
+        18, "steps that the bonus critic and its baselines are fitted on, and that the gate is judged by", ge=1
     )
-    bonus_epochs: int = setting(2, "passes of the bonus critic over the newest measurements per step", ge=1)
     guide_prob: float = setting(0.0, "chance that a prompt carries guidance out of the buffer", ge=0, le=1)
     guide_from: Literal["both", "same", "similar"] = study(
         "both",
@@ -203,6 +206,10 @@ class HeRLConfig(PPOConfig):
         " none",
     )
     buffer_size: int = setting(2000, "lessons kept", ge=1)
+
+    @property
+    def has_bonus_critic(self) -> bool:
+        return self.hindsight and self.bonus in ("critic", "shuffled")
 
     def __post_init__(self) -> None:
         if self.hindsight and self.revise == "critic" and self.bonus not in ("critic", "shuffled"):

@@ -1,5 +1,5 @@
-"""Run models over (prompt, response) pairs: log-probs, values, predicted bonuses, each in (row, response position)
-shape.
+"""Run models over (prompt, response) pairs: log-probs and values in (row, response position) shape, and the state at a
+response's end.
 
 Prompts are padded on the left and responses on the right, so that the response positions form one block and only they
 go through the head. Rows are sorted by length into micro-batches that are trimmed to their own longest row. Log-probs
@@ -212,6 +212,33 @@ def _apply_head(model: Any, kind: type, hidden_BTD: Tensor) -> Tensor:
     return logits_BTV
 
 
+def read_ends(model: Any, batch: MicroBatch) -> Tensor:
+    """(B, D): the last hidden state at each response's last token."""
+    with batch.packing.autocast():
+        return _take_ends(model.get_decoder()(**batch.inputs, use_cache=False).last_hidden_state, batch)
+
+
+@contextmanager
+def watching_ends(model: Any, batch: MicroBatch) -> Iterator[list[Tensor]]:
+    """Around `compute_logprobs`: a list that then holds what `read_ends` gives, at no cost."""
+    ends: list[Tensor] = []
+
+    def keep(trunk: Any, given: Any, output: Any) -> None:
+        if not ends:  # the head's chunks ask the trunk too, and get what they gave it
+            ends.append(_take_ends(output.last_hidden_state, batch))
+
+    watch = model.get_decoder().register_forward_hook(keep)
+    try:
+        yield ends
+    finally:
+        watch.remove()
+
+
+def _take_ends(hidden_BWD: Tensor, batch: MicroBatch) -> Tensor:
+    end_B = batch.start - 1 + batch.mask_BT.sum(1).long()
+    return hidden_BWD[torch.arange(len(end_B), device=end_B.device), end_B].float()
+
+
 def recompute_layers(model: Any) -> None:
     """While `learning`, keep one state per layer for the backward pass and compute the rest again."""
     # transformers called it `gradient_checkpointing_enable` first.
@@ -244,55 +271,40 @@ class Lora:
 
     def add(self, model: Any, name: str) -> dict[str, nn.Parameter]:
         """A new adapter of that name; gives its weights. Each has a seed of its own, whichever others there are."""
-        place = (adapters.POLICY, adapters.VALUE, adapters.BONUS).index(name)
+        place = (adapters.POLICY, adapters.VALUE).index(name)
         adapters.add_adapter(model, name, self.rank, self.alpha, self.seed * 1000 + place)
         return adapters.list_weights(model, name)
 
 
 class Critic(nn.Module):
     """The policy's trunk with a scalar head that starts at zero, so that nothing is believed before something was
-    learnt. The trunk is a copy, or, with `lora`, the policy's own under an adapter of this name.
+    learnt. The trunk is a copy, or, with `lora`, the policy's own under an adapter."""
 
-    extra: how many more inputs the head has beside the hidden state.
-    """
-
-    def __init__(self, policy_model: Any, extra: int = 0, lora: Lora | None = None, name: str = adapters.VALUE):
+    def __init__(self, policy_model: Any, lora: Lora | None = None):
         super().__init__()
         if lora is None:
             self.trunk = copy.deepcopy(policy_model.base_model).requires_grad_(True)
         else:
-            weights = lora.add(policy_model, name)
+            weights = lora.add(policy_model, adapters.VALUE)
             self.adapter = nn.ParameterDict({path.replace(".", "/"): weight for path, weight in weights.items()})
         # In a tuple the policy is no part of this module: what is trained here is the adapter alone.
-        self.reads, self.name = (self.trunk if lora is None else policy_model,), name
+        self.reads = (self.trunk if lora is None else policy_model,)
         config = policy_model.config.get_text_config()
-        self.head = nn.Linear(config.hidden_size + extra, 1)
+        self.head = nn.Linear(config.hidden_size, 1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     @contextmanager
     def learning(self) -> Iterator[None]:
         """As `learning`; the adapter stays in use until the backward pass is through."""
-        with adapters.use(self.reads[0], self.name), learning(self.reads[0]):
+        with adapters.use(self.reads[0], adapters.VALUE), learning(self.reads[0]):
             yield
-
-    def _read(self, batch: MicroBatch) -> Tensor:
-        (model,) = self.reads
-        with adapters.use(model, self.name), batch.packing.autocast():
-            hidden_BWD: Tensor = model.base_model(**batch.inputs, use_cache=False).last_hidden_state
-        return hidden_BWD
 
     def forward(self, batch: MicroBatch) -> Tensor:
         """(B, T): values of the state before each response token."""
-        hidden_BTD = self._read(batch)[:, batch.start - 1 : -1]
+        (model,) = self.reads
+        with adapters.use(model, adapters.VALUE), batch.packing.autocast():
+            hidden_BWD = model.base_model(**batch.inputs, use_cache=False).last_hidden_state
+        hidden_BTD = hidden_BWD[:, batch.start - 1 : -1]
         values_BT: Tensor = self.head(hidden_BTD.to(self.head.weight.dtype))[..., 0].float()
         return values_BT
-
-    def predict_last(self, batch: MicroBatch, extra_B: Tensor) -> Tensor:
-        """(B,): of the state after the last response token, with `extra_B` as one more input."""
-        hidden_BWD = self._read(batch)
-        end_B = batch.start - 1 + batch.mask_BT.sum(1).long()
-        hidden_BD = hidden_BWD[torch.arange(len(end_B), device=end_B.device), end_B]
-        inputs_BD = torch.cat([hidden_BD, extra_B[:, None].to(hidden_BD.dtype)], -1)
-        scores_B: Tensor = self.head(inputs_BD.to(self.head.weight.dtype))[:, 0].float()
-        return scores_B

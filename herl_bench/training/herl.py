@@ -5,10 +5,10 @@ One step, while the budget lasts:
     judge       each by the rubric: verdicts, and a reward r in [0, 1]
     hindsight   choose some that failed; put their verdicts into words; let the policy revise each under that guidance;
                 judge the revisions
-    bonus       add α · b to a response's reward: how far it could have improved, by a critic that earned its say
     rows        one to learn from per response in the prompt it was written in, and, of a revision that improved, one
                 more in the plain prompt that never showed the guidance
     score       each row by the policy, the starting policy and the value critic
+    bonus       add α · b to a response's reward: how far it could have improved, by a critic that earned its say
     advantages  GAE, whitened over the step
     update      PPO's clipped surrogate on what was sampled; −A⁺ log π on improved revisions under the plain prompt; in
                 as many minibatches as PPO has for as many rollouts, with more rows in each
@@ -33,9 +33,9 @@ the shaped ratio, the best revision in a random place of its group, the measured
 
 Left out: more than one process (the run refuses), and sampling on another device than training.
 
-Each line of a step is a pure piece beside this file: `sampling` (sample, judge), `revisions` (hindsight), `bonus`,
-`rollouts` (rows), `update` (score, advantages, update), with `losses` and `advantages` under it; `steps` and `metrics`
-are what every method does alike.
+Each line of a step is a pure piece beside this file: `sampling` (sample, judge), `revisions` (hindsight), `rollouts`
+(rows), `update` (score, advantages, update), with `losses` and `advantages` under it, `bonus`, with `ridge`; `steps`
+and `metrics` are what every method does alike.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from herl_bench.evaluation.scores import mean
 from herl_bench.hindsight import HindsightBuffer
 from herl_bench.training.bonus import Bonus
 from herl_bench.training.config import HINDSIGHT_OFF, HeRLConfig, suit_to_model
-from herl_bench.training.forward import CPU_TOKENS, GPU_TOKENS, Packing
+from herl_bench.training.forward import CPU_TOKENS, GPU_TOKENS, Packing, Pair
 from herl_bench.training.judging import Judging
 from herl_bench.training.metrics import describe_step, mean_metric
 from herl_bench.training.revisions import (
@@ -80,7 +80,7 @@ from herl_bench.training.update import ActorCritic, compute_targets
 # One random stream per purpose, seeded by run.seed * 1000 + its place here: what hindsight draws must not move what PPO
 # draws, and no two of them, nor those of neighbouring seeds, may be the same. The first two sample, on the policy's
 # device.
-STREAMS = ("sampling", "revising", "shuffling", "judging_bonus")
+STREAMS = ("sampling", "revising", "shuffling")
 
 
 def train(run: TrainingRun) -> None:
@@ -98,8 +98,6 @@ def train(run: TrainingRun) -> None:
             run.save_checkpoint(learner.steps, learner.state_dict())
     run.save_checkpoint(learner.steps, learner.state_dict())
     run.critics = {"critic": learner.models.critic} if learner.models.critic else {}
-    if learner.bonus.critic:
-        run.critics |= {"bonus_critic": learner.bonus.critic.model}
 
 
 class StepPlan(NamedTuple):
@@ -129,7 +127,7 @@ class Learner:
         in_bfloat16 = run.policy.placement.dtype == "bfloat16"
         packing = Packing(tokens, run.policy.pad_id, device, self.config.logits_chunk, in_bfloat16)
         self.models = ActorCritic(run, self.config, accelerator, packing, self.streams["shuffling"])
-        self.bonus = Bonus(run.policy.model, self.config, packing, run.budget, self.models.lora)
+        self.bonus = Bonus(self.config)
         self.buffer = HindsightBuffer(self.config.buffer_size)
         self.judging = Judging(run.environment)
         self.examples = ExampleStream(run.data)
@@ -153,29 +151,41 @@ class Learner:
         with clock("judge"):
             drafts = judge_rollouts(run, self.judging, drafts)
 
-        with clock("bonus"):
-            predicted = self.bonus.predict(drafts)
+        predicted = [0.0] * len(drafts)
+        if config.hindsight and config.revise == "critic":
+            with clock("bonus"):
+                asked = [draft.pair for draft in drafts]
+                predicted = self.bonus.predict(drafts, dict(zip(asked, self.models.read_ends(asked), strict=True)))
         revisions: list[Rollout] = []
         if config.hindsight:
             with clock("hindsight"):
-                chosen = choose_drafts(drafts, plan.slots, config, predicted, self.choosing)
+                # Rounded up, and the last draft is revised less often: no slot stays empty.
+                most, often = -(-plan.slots // config.revisions_per_draft), config.revisions_per_draft
+                chosen = choose_drafts(drafts, most, config, predicted, self.choosing)
                 assigned = assign_revisions(drafts, chosen, run.template, run.rubric, config)
+                assigned = [each for each in assigned for _ in range(often)][: plan.slots]
                 # Without guidance a revision is one more draft, and must come from the same distribution.
                 temperature = config.temperature if config.guidance == "none" else config.revision_temperature
                 revisions = sample_rollouts(run, self.judging, assigned, temperature, streams["revising"], "revision")
                 revisions = judge_rollouts(run, self.judging, revisions)
                 self.buffer.add(gather_lessons(drafts, revisions))
-        with clock("bonus"):
-            drafts = self.bonus.pay(self.steps + 1, drafts, revisions, predicted, streams["judging_bonus"])
-
-        rollouts = taught = [*drafts, *revisions]
+        rollouts = [*drafts, *revisions]
+        taught: Sequence[int] = range(len(rollouts))
         if config.replace_top_n:
             taught = place_revisions(drafts, revisions, config.replace_top_n, self.choosing)
-        rows, learnt = make_rows(taught, config), {}
+        rows = make_rows([rollouts[i] for i in taught], config)
+        ends: dict[Pair, torch.Tensor] = {}
+        learnt: dict[str, float] = {}
         # Off-policy rows alone would have nothing to be whitened by.
-        if any(not row.off_policy for row in rows):
+        is_taught = any(not row.off_policy for row in rows)
+        if is_taught:
             with clock("score"):
                 scored = self.models.score(rows)
+                ends = {row.pair: end_D for row, end_D in zip(rows, scored.end_ND.cpu(), strict=True)}
+        with clock("bonus"):
+            rollouts[: len(drafts)] = self.bonus.pay(self.steps + 1, drafts, revisions, ends)
+            rows = make_rows([rollouts[i] for i in taught], config)
+        if is_taught:
             with clock("learn"):
                 if self.steps == 0:
                     scored = self.models.warm_up(rows, scored, plan.minibatches)
@@ -184,7 +194,7 @@ class Learner:
 
         self.steps += 1
         row: dict[str, Any] = {**describe_step(run, self.steps, rollouts, clock), "rows": len(rows), **learnt}
-        row |= self._describe_hindsight(drafts, revisions)
+        row |= self._describe_hindsight(rollouts[: len(drafts)], revisions)
         log_step(run, row, rollouts, self.accelerator)
 
     def _describe_hindsight(self, drafts: Sequence[Rollout], revisions: Sequence[Rollout]) -> dict[str, Any]:

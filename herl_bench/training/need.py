@@ -1,7 +1,7 @@
 """What a run will need of its device's memory, told before anything is loaded: from the model's config.json and the
 run's settings alone.
 
-What is held all the while (weights, gradients, optimisers, critics, the starting policy) is exact. On top comes the
+What is held all the while (weights, gradients, optimisers, critic, the starting policy) is exact. On top comes the
 larger of what sampling takes for keys and values and what learning takes for a micro-batch's activations, and these are
 estimates. Per token and block of a transformer of today (RMSNorm, gated MLP, fused attention), PyTorch keeps for the
 backward pass 8 numbers per unit of width, 4 per unit of the MLP, and each key and value twice (counted with
@@ -31,7 +31,7 @@ class Need:
     parameters: int
     gradients: int
     optimisers: int
-    critics: int
+    critic: int
     reference: int
     activations: int
     cache: int
@@ -46,8 +46,7 @@ def estimate_need(size: ModelSize, config: Any, placement: Placement, prompt: in
     """config: a method's; what a built-in method has no setting for counts as nothing. prompt, response: tokens."""
     rank, is_half = getattr(config, "lora_rank", 0), placement.dtype == "bfloat16"
     trained, trunk = (rank * size.lora,) * 2 if rank else (size.parameters, size.trunk)
-    critics = hasattr(config, "critic_learning_rate") and getattr(config, "advantage", "critic") == "critic"
-    judges = getattr(config, "hindsight", False) and getattr(config, "bonus", "none") in ("critic", "shuffled")
+    has_critic = hasattr(config, "critic_learning_rate") and getattr(config, "advantage", "critic") == "critic"
     has_reference = getattr(config, "kl_coef", getattr(config, "beta", 0)) > 0 and not rank
     rounded = 2 * size.parameters if is_half else 0  # while it is evaluated, or read under autocast
     rows = getattr(config, "rollouts_per_step", 1)
@@ -57,7 +56,7 @@ def estimate_need(size: ModelSize, config: Any, placement: Placement, prompt: in
         parameters=(2 if rank and is_half else 4) * size.parameters + 4 * (trained if rank else 0),
         gradients=4 * trained,
         optimisers=8 * trained,
-        critics=16 * trunk * (critics + judges),
+        critic=16 * trunk * has_critic,
         reference=4 * size.parameters if has_reference else 0,
         activations=(0 if rank else rounded) + _estimate_activations(size, config, placement, prompt + response),
         # The evaluation before training still has float32 weights, which an adapter's base does without later.
@@ -102,7 +101,6 @@ def advise(need: Need, free: int, config: Any, placement: Placement) -> str:
         "lora_rank=16": getattr(config, "lora_rank", 1) == 0,
         "gradient_checkpointing=true": not getattr(config, "gradient_checkpointing", True),
         "dtype=bfloat16": placement.dtype == "float32",
-        "bonus=none": getattr(config, "bonus", "none") in ("critic", "shuffled"),
         "a smaller microbatch_tokens": need.activations > need.cache and hasattr(config, "microbatch_tokens"),
         "a smaller rollouts_per_step": need.cache > need.activations,
     }

@@ -39,8 +39,8 @@ def choose_drafts(
     drafts: Sequence[Rollout], slots: int, config: HeRLConfig, predicted: Sequence[float], rng: Random
 ) -> dict[int, float]:
     """Which drafts to revise: index → propensity, the chance, before any draw, of being picked by the strategy or else
-    by the share `revise_epsilon` of the slots that is drawn at random among all candidates. predicted: the bonus
-    critic's improvement for each draft, read by `revise=critic` only.
+    by the share `revise_epsilon` of the slots that is drawn at random among all candidates. slots: of drafts.
+    predicted: the bonus critic's improvement for each draft, read by `revise=critic` only.
     """
     failed = [i for i, r in enumerate(drafts) if r.reward is not None and r.reward < config.hindsight_threshold]
     if not failed or slots < 1:
@@ -121,22 +121,23 @@ def _swap_guidance(guidance: Mapping[int, str], drafts: Sequence[Rollout]) -> di
     return swapped
 
 
-def place_revisions(drafts: Sequence[Rollout], revisions: Sequence[Rollout], most: int, rng: Random) -> list[Rollout]:
-    """What is trained on where revisions take the place of drafts: in each group at most `most` revisions, the best
-    first, that are at least as good as its best draft, each in a random draft's place; other revisions train nothing.
-    Revised drafts stay: they hold the measured bonus.
+def place_revisions(drafts: Sequence[Rollout], revisions: Sequence[Rollout], most: int, rng: Random) -> list[int]:
+    """What is trained on where revisions take the place of drafts, as positions among the drafts and, behind them, the
+    revisions: in each group at most `most` revisions, the best first, that are at least as good as its best draft, each
+    in a random draft's place; other revisions train nothing. Revised drafts stay: they hold the measured bonus.
     """
     kept = set(range(len(drafts)))
     placed = []
     for group in dict.fromkeys(r.group for r in revisions):
         rewards = [d.reward for d in drafts if d.group == group and d.reward is not None]
-        good = [r for r in revisions if r.group == group and r.reward is not None and r.reward >= max(rewards)]
+        worth = {i: r.reward for i, r in enumerate(revisions) if r.group == group and r.reward is not None}
+        good = [i for i, reward in worth.items() if reward >= max(rewards)]
         revised = {r.draft for r in revisions if r.group == group}
         places = [i for i, d in enumerate(drafts) if d.group == group and i not in revised]
         replaced = rng.sample(places, min(most, len(good), len(places)))
         kept -= set(replaced)
-        placed += sorted(good, key=lambda r: -(r.reward or 0.0))[: len(replaced)]
-    return [*(d for i, d in enumerate(drafts) if i in kept), *placed]
+        placed += sorted(good, key=lambda i: -worth[i])[: len(replaced)]
+    return [*sorted(kept), *(len(drafts) + i for i in placed)]
 
 
 def gather_lessons(drafts: Sequence[Rollout], revisions: Sequence[Rollout]) -> list[Hindsight]:

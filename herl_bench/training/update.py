@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import chain
@@ -27,10 +28,13 @@ from herl_bench.training.forward import (
     Lora,
     MicroBatch,
     Packing,
+    Pair,
     compute_logprobs,
     learning,
     pack_microbatches,
+    read_ends,
     recompute_layers,
+    watching_ends,
 )
 from herl_bench.training.rollouts import Row
 from herl_bench.training.training_run import TrainingRun
@@ -48,7 +52,8 @@ FARTHEST_FIRST_RATIO = 0.01
 @dataclass(frozen=True)
 class ScoredRows:
     """What the policy, the starting policy and the critic say of each row before the update; 0 on padding. behaviour:
-    log-probs under the prompt and temperature that an off-policy row was sampled with."""
+    log-probs under the prompt and temperature that an off-policy row was sampled with. end: the policy's last hidden
+    state at the response's last token, where a bonus critic learns from it; else D is 0."""
 
     old_NT: Tensor
     entropy_NT: Tensor
@@ -56,6 +61,7 @@ class ScoredRows:
     value_NT: Tensor
     mask_NT: Tensor
     behaviour_NT: Tensor
+    end_ND: Tensor
 
 
 @dataclass(frozen=True)
@@ -189,12 +195,17 @@ class ActorCritic:
 
     def _score(self, rows: Sequence[Row]) -> ScoredRows:
         pairs = [row.pair for row in rows]
-        width = max(len(pair.response) for pair in pairs)
-        scored = ScoredRows(*(torch.zeros(len(rows), width, device=self.packing.device) for _ in fields(ScoredRows)))
+        widths = dict.fromkeys((field.name for field in fields(ScoredRows)), max(len(pair.response) for pair in pairs))
+        widths["end_ND"] = self.policy.model.config.get_text_config().hidden_size * self.config.has_bonus_critic
+        device = self.packing.device
+        scored = ScoredRows(**{name: torch.zeros(len(rows), width, device=device) for name, width in widths.items()})
         for batch in pack_microbatches(pairs, self.packing):
             rows_B, t, mask_BT = batch.rows_B, batch.width, batch.mask_BT
-            logp_BT, entropy_BT = compute_logprobs(self.policy.model, batch, with_entropy=True)
+            with self._watch_ends(batch) as ends:
+                logp_BT, entropy_BT = compute_logprobs(self.policy.model, batch, with_entropy=True)
             assert entropy_BT is not None
+            if ends:
+                scored.end_ND[rows_B] = ends[0]
             scored.mask_NT[rows_B, :t] = mask_BT
             scored.old_NT[rows_B, :t] = logp_BT * mask_BT
             scored.entropy_NT[rows_B, :t] = entropy_BT * mask_BT
@@ -214,6 +225,22 @@ class ActorCritic:
             read += sum(len(sampled[i]) for i in off)
         self.budget.forward_tokens += read
         return scored
+
+    def _watch_ends(self, batch: MicroBatch) -> AbstractContextManager[list[Tensor]]:
+        return watching_ends(self.policy.model, batch) if self.config.has_bonus_critic else nullcontext([])
+
+    @torch.no_grad()
+    def read_ends(self, pairs: Sequence[Pair]) -> Tensor:
+        """`ScoredRows.end_ND` of these pairs, without the rest."""
+        end_ND = torch.zeros(len(pairs), self.policy.model.config.get_text_config().hidden_size)
+
+        def read() -> None:
+            for batch in pack_microbatches(pairs, self.packing):
+                end_ND[batch.rows_B.cpu()] = read_ends(self.policy.model, batch).cpu()
+
+        self.packing.fit(pairs, read)
+        self.budget.forward_tokens += sum(map(len, pairs))
+        return end_ND
 
     @torch.no_grad()
     def _predict_values(self, critic: Critic, rows: Sequence[Row], like_NT: Tensor) -> Tensor:

@@ -67,10 +67,10 @@ def finished(model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 def test_learning_rates_are_told_first_and_kept(finished: tuple[Path, str]):
     """One was given, the others suit a small model that no warm start made."""
     directory, shown = finished
-    told = "Learning rates: learning_rate 0.001, critic_learning_rate 0.0001, bonus_learning_rate 0.0001\n"
+    told = "Learning rates: learning_rate 0.001, critic_learning_rate 0.0001\n"
     assert told in shown[: shown.index("step 1 ")]
     settings = yaml.safe_load((directory / "config.yaml").read_text())["set"]
-    assert [settings[f"{kind}learning_rate"] for kind in ("", "critic_", "bonus_")] == [1e-3, 1e-4, 1e-4]
+    assert [settings[f"{kind}learning_rate"] for kind in ("", "critic_")] == [1e-3, 1e-4]
 
 
 def test_the_run_directory_holds_what_is_documented(finished: tuple[Path, str]):

@@ -24,7 +24,6 @@ from herl_bench.rubric import judge
 from herl_bench.sandbox.model import Assertion, Verdict
 from herl_bench.training.bonus import Bonus
 from herl_bench.training.config import GRPOConfig, HeRLConfig, PPOConfig, RLOOConfig
-from herl_bench.training.forward import Packing
 from herl_bench.training.metrics import describe_step
 from herl_bench.training.revisions import choose_drafts, gather_lessons, place_revisions
 from herl_bench.training.rollouts import Rollout, make_rows
@@ -347,7 +346,7 @@ def test_an_undecided_revision_teaches_nothing():
     undecided, decided = (rollout(r, kind="revision", draft=0, baseline=0.2) for r in (None, 0.9))
     assert gather_lessons(drafts, [undecided]) == []
     assert len(gather_lessons(drafts, [decided])) == 1
-    assert place_revisions(drafts * 2, [undecided], 1, Random(0)) == drafts * 2
+    assert place_revisions(drafts * 2, [undecided], 1, Random(0)) == list(range(2 * len(drafts)))
 
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*:FutureWarning")
@@ -371,7 +370,7 @@ def test_a_run_in_which_nothing_is_decided_changes_no_weight(tmp_path, checkpoin
 def test_the_metric_of_a_step_counts_undecided_as_wrong(tmp_path, checkpoint, config):
     """The reward's mean is over what was decided; the gap between the two is over what both were."""
     run = toy_runs.make_run(tmp_path / "run", checkpoint, config, 200, lively=True)
-    bonus = Bonus(run.policy.model, run.config, Packing(2048, 0, "cpu"), run.budget)
+    bonus = Bonus(run.config)
     judgements = [
         Judgement((), reward, {run.metrics[0].key: metric})
         for reward, metric in ((1.0, 1.0), (0.5, 0.0), (None, None), (0.25, None))
@@ -383,7 +382,7 @@ def test_the_metric_of_a_step_counts_undecided_as_wrong(tmp_path, checkpoint, co
     assert row["reward_metric_gap"] == 0.25
     undecided = replace(rollout(None, kind="revision", draft=1, baseline=0.5), judgement=judgements[2])
     for step in (1, 2):
-        paid = bonus.pay(step, drafts, [undecided], [0.0] * 4, torch.Generator())
+        paid = bonus.pay(step, drafts, [undecided], {})
         assert (paid[2].bonus, paid[1].bonus) == (0, 0)
 
 

@@ -1,54 +1,62 @@
-from pathlib import Path
 from random import Random
 
 import pytest
 import torch
 from helpers.toy_runs import make_rollout
 
-from herl_bench.budget import Budget
-from herl_bench.policy.load import load_policy
-from herl_bench.testing import tiny_checkpoint
-from herl_bench.training.bonus import Bonus, BonusCritic, Measurement, Prediction, _bin_by_guess, shuffle_improvements
+from herl_bench.errors import UsageError
+from herl_bench.training.bonus import (
+    Bonus,
+    BonusCritic,
+    Measurement,
+    Prediction,
+    _bin_by_guess,
+    average_improvements,
+    shuffle_improvements,
+)
 from herl_bench.training.config import HeRLConfig
-from herl_bench.training.forward import Packing, Pair
 
-CONFIG = HeRLConfig(bonus_learning_rate=3e-3, bonus_window=4, bonus_epochs=3)
-PACKING = Packing(4096, 0, torch.device("cpu"))
+WIDTH = 64
 
 
 @pytest.fixture
-def critic(tmp_path: Path) -> BonusCritic:
-    policy = load_policy(str(tiny_checkpoint(tmp_path / "m")))
-    return BonusCritic(policy.model, CONFIG, PACKING)
+def critic() -> BonusCritic:
+    return BonusCritic(window=4)
 
 
-def measurements(rng: Random, step: int, learnable: bool) -> list[Measurement]:
-    """Drafts that end in token 10 can be improved by 0.6, those that end in 20 cannot; or pure chance."""
+def draw_end(rng: Random, good: bool) -> torch.Tensor:
+    """A state of chance, but for one direction of many."""
+    end_D = torch.tensor([rng.gauss(0, 1) for _ in range(WIDTH)])
+    end_D[7] = 2.0 if good else -2.0
+    return end_D
+
+
+def measure(rng: Random, step: int, learnable: bool) -> list[Measurement]:
+    """Drafts whose state points one way can be improved by 0.6, the others cannot; or pure chance."""
     found = []
     for i in range(40):
         good = rng.random() < 0.5
-        delta = 0.6 * good if learnable else rng.choice([0.0, 0.6])
-        found.append(Measurement(f"p{step}-{i}", Pair((1, rng.randrange(30, 60)), (5, 10 if good else 20)), 0.3, delta))
+        improvement = 0.6 * good if learnable else rng.choice([0.0, 0.6])
+        found.append(Measurement(step, step * 1000 + i, draw_end(rng, good), 0.3, improvement))
     return found
 
 
 def feed(critic: BonusCritic, learnable: bool, steps: int = 8) -> list[bool]:
-    rng, generator = Random(0), torch.Generator().manual_seed(0)
-    gates = []
+    rng, gates = Random(0), []
     for step in range(1, steps + 1):
-        critic.observe(step, measurements(rng, step, learnable), generator)
+        critic.observe(step, measure(rng, step, learnable))
         gates.append(critic.open)
     return gates
 
 
 def test_it_starts_at_zero_and_behind_a_closed_gate(critic: BonusCritic):
-    assert critic.predict([Pair((1,), (5, 10))], [0.3]) == [0.0]
+    assert critic.predict(torch.ones(1, WIDTH), [0.3]) == [0.0]
     assert not critic.open
 
 
 def test_the_gate_opens_once_improvement_can_be_predicted(critic: BonusCritic):
     assert feed(critic, learnable=True)[-1]
-    high, low = critic.predict([Pair((1, 40), (5, 10)), Pair((1, 40), (5, 20))], [0.3, 0.3])
+    high, low = critic.predict(torch.stack([draw_end(Random(1), good) for good in (True, False)]), [0.3, 0.3])
     assert high > low + 0.2
     logged = critic.describe_calibration()
     assert logged["bonus_auroc"] > 0.9
@@ -61,26 +69,35 @@ def test_the_gate_stays_closed_on_noise(critic: BonusCritic):
 
 def test_predictions_stay_within_the_headroom(critic: BonusCritic):
     feed(critic, learnable=True)
-    assert 0 <= critic.predict([Pair((1, 40), (5, 10))], [0.9])[0] <= 0.1 + 1e-9
+    assert 0 <= critic.predict(draw_end(Random(1), True)[None], [0.9])[0] <= 0.1 + 1e-9
 
 
-def test_a_prompt_that_was_trained_on_is_not_judged_by(critic: BonusCritic):
-    generator = torch.Generator().manual_seed(0)
-    rows = measurements(Random(0), 1, True)
-    critic.observe(1, rows, generator)
-    critic.observe(2, rows, generator)
-    held_out = len(rows) - len(critic.trained_on)
-    assert 0 < len(critic.predictions) == held_out < len(rows)
+def test_a_prompt_that_was_learnt_from_is_not_judged_by(critic: BonusCritic):
+    rows = measure(Random(0), 1, True)
+    critic.observe(1, rows)
+    critic.observe(2, rows)
+    assert 0 < len(critic.predictions) == sum(m.is_held_out for m in rows) < len(rows)
 
 
-def test_state_dict_round_trip(critic: BonusCritic, tmp_path: Path):
+def test_what_is_held_out_teaches_nothing(critic: BonusCritic):
+    other, rows = BonusCritic(window=4), measure(Random(0), 1, True)
+    critic.observe(1, rows)
+    other.observe(1, [m for m in rows if not m.is_held_out])
+    asked = torch.stack([m.end_D for m in rows])
+    assert critic.predict(asked, [0.3] * 40) == other.predict(asked, [0.3] * 40) != [0.0] * 40
+
+
+def test_state_dict_round_trip(critic: BonusCritic):
     feed(critic, learnable=True, steps=3)
-    policy = load_policy(str(tiny_checkpoint(tmp_path / "m2", seed=5)))
-    other = BonusCritic(policy.model, CONFIG, PACKING)
+    other = BonusCritic(window=4)
     other.load_state_dict(critic.state_dict())
-    pairs = [Pair((1, 40), (5, 10)), Pair((1, 33), (5, 20))]
-    assert other.predict(pairs, [0.3, 0.3]) == critic.predict(pairs, [0.3, 0.3])
+    asked = torch.stack([draw_end(Random(i), True) for i in range(5)])
+    assert other.predict(asked, [0.3] * 5) == critic.predict(asked, [0.3] * 5)
     assert other.describe_calibration() == critic.describe_calibration()
+    other.load_state_dict(BonusCritic(4).state_dict())
+    assert other.predict(asked, [0.3] * 5) == [0.0] * 5
+    with pytest.raises(UsageError, match=r"of a version whose bonus critic was a network: begin the run again"):
+        other.load_state_dict({"model": {}, "optimizer": {}})
 
 
 def test_reliability_bin_by_guess():
@@ -89,13 +106,13 @@ def test_reliability_bin_by_guess():
 
 
 def test_shuffled_targets_never_open_the_gate(critic: BonusCritic):
-    rng, generator = Random(0), torch.Generator().manual_seed(0)
+    rng = Random(0)
     for step in range(1, 9):
-        rows = measurements(rng, step, learnable=True)
+        rows = measure(rng, step, learnable=True)
         mixed = shuffle_improvements(rows, step)
         assert sorted(m.improvement for m in mixed) == sorted(m.improvement for m in rows)
-        assert [m.pair for m in mixed] == [m.pair for m in rows]
-        critic.observe(step, mixed, generator)
+        assert all(m.end_D is row.end_D for m, row in zip(mixed, rows, strict=True))
+        critic.observe(step, mixed)
         assert not critic.open
 
 
@@ -121,14 +138,33 @@ def test_calibration_by_hand(critic: BonusCritic):
     assert logged["bonus_ece"] == pytest.approx(sum(n * abs(a - b) for a, b, n in bins) / 40)
 
 
-def test_a_draft_that_was_cut_off_is_paid_no_bonus(tmp_path: Path):
+def revise(baseline: float, reward: float | None, draft: int = 0):
+    return make_rollout("a", reward, kind="revision", draft=draft, baseline=baseline)
+
+
+def test_a_draft_that_was_cut_off_is_paid_no_bonus():
     """It improved by more than the finished one, from 0 and not from the rubric's 0.8."""
-    policy = load_policy(str(tiny_checkpoint(tmp_path / "m")))
-    bonus = Bonus(policy.model, HeRLConfig(bonus="measured"), PACKING, Budget(1000))
+    bonus = Bonus(HeRLConfig(bonus="measured"))
     drafts = [make_rollout("a", 0.8, finish="length"), make_rollout("b", 0.2)]
-    revisions = [
-        make_rollout(d.example.id, 0.7, kind="revision", draft=i, baseline=d.reward) for i, d in enumerate(drafts)
-    ]
+    revisions = [revise(d.reward, 0.7, i) for i, d in enumerate(drafts)]
     assert [r.improvement for r in revisions] == pytest.approx([0.7, 0.5])
-    paid = bonus.pay(1, drafts, revisions, [0.0] * 2, torch.Generator())
+    paid = bonus.pay(1, drafts, revisions, {})
     assert [d.bonus for d in paid] == pytest.approx([0.0, 0.5])
+
+
+def test_the_measured_improvement_is_the_mean_of_a_draft_s_revisions():
+    revisions = [revise(0.2, 0.8), revise(0.2, 0.2), revise(0.2, None), revise(0.5, 0.25, 3), revise(0.5, None, 4)]
+    assert average_improvements(revisions) == pytest.approx({0: 0.3, 3: -0.25})
+
+
+def test_the_critic_learns_from_drafts_whose_state_is_known_and_pays_by_what_it_knew_before():
+    bonus = Bonus(HeRLConfig(bonus_gate=False))
+    drafts = [make_rollout(f"p{i}", 0.2, ids=(5, i)) for i in range(40)]
+    ends = {d.pair: draw_end(Random(i), i % 2 == 0) for i, d in enumerate(drafts[:-1])}
+    revisions = [revise(0.2, 0.8 if i % 2 == 0 else 0.2, i) for i in range(40)]
+    assert {d.bonus for d in bonus.pay(1, drafts, revisions, ends)} == {0.0}
+    assert bonus.critic is not None
+    assert len(bonus.critic.past) == 39
+    paid = [d.bonus for d in bonus.pay(2, drafts, [], ends)]
+    assert sum(paid[:-1:2]) / 20 > sum(paid[1:-1:2]) / 19 + 0.3
+    assert paid[-1] == 0

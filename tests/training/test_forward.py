@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from herl_bench.training.forward import (
     compute_logprobs,
     learning,
     pack_microbatches,
+    read_ends,
     recompute_layers,
+    watching_ends,
 )
 
 PAIRS = [
@@ -124,20 +127,34 @@ def test_work_that_does_not_fit_the_memory_is_done_with_half_of_it(failures: int
 
 
 @torch.no_grad()
-def test_critic_reads_the_state_before_each_token_and_after_the_last(policy: Policy):
-    critic = Critic(policy.model, extra=1)
-    value = Critic(policy.model)
-    for module in (critic, value):
-        torch.nn.init.normal_(module.head.weight)
+def test_the_critic_reads_the_state_before_each_token(policy: Policy):
+    critic = Critic(policy.model)
+    torch.nn.init.normal_(critic.head.weight)
     (batch,) = pack_microbatches(PAIRS, WIDE)
-    values, last = value(batch), critic.predict_last(batch, torch.full((4,), 0.5))
+    values = critic(batch)
     for b, row in enumerate(batch.rows_B.tolist()):
         pair = PAIRS[row]
-        hidden = value.trunk(torch.tensor([[*pair.prompt, *pair.response]])).last_hidden_state[0]
-        states = value.head(hidden)[:, 0][len(pair.prompt) - 1 : -1]
+        hidden = critic.trunk(torch.tensor([[*pair.prompt, *pair.response]])).last_hidden_state[0]
+        states = critic.head(hidden)[:, 0][len(pair.prompt) - 1 : -1]
         assert values[b][batch.mask_BT[b] > 0].tolist() == pytest.approx(states.tolist(), abs=1e-5)
-        end = critic.head(torch.cat([hidden[-1], torch.tensor([0.5])]))
-        assert last[b].item() == pytest.approx(end.item(), abs=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("chunk", [1, 1000])
+def test_scoring_passes_through_the_state_at_each_responses_end(policy: Policy, chunk: int):
+    (batch,) = pack_microbatches(PAIRS, replace(WIDE, logits_chunk=chunk))
+    expected, _ = compute_logprobs(policy.model, batch)
+    with watching_ends(policy.model, batch) as ends:
+        scored, _ = compute_logprobs(policy.model, batch)
+    assert torch.equal(scored, expected)
+    (end_BD,) = ends
+    assert torch.equal(end_BD, read_ends(policy.model, batch))
+    for b, row in enumerate(batch.rows_B.tolist()):
+        ids = torch.tensor([[*PAIRS[row].prompt, *PAIRS[row].response]])
+        alone = policy.model.get_decoder()(ids).last_hidden_state[0, -1]
+        assert end_BD[b].tolist() == pytest.approx(alone.tolist(), abs=1e-5)
+    compute_logprobs(policy.model, batch)
+    assert len(ends) == 1, "nobody watches on"
 
 
 def test_a_new_critic_says_zero(policy: Policy):

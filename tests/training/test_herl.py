@@ -20,6 +20,7 @@ from herl_bench.testing import TOY_RUBRIC, tiny_checkpoint
 from herl_bench.training import sampling
 from herl_bench.training.checkpoints import list_checkpoints
 from herl_bench.training.config import HeRLConfig, PPOConfig
+from herl_bench.training.forward import Pair
 from herl_bench.training.herl import Learner
 from herl_bench.training.metrics import METRICS
 from herl_bench.training.rollouts import Rollout, Row, make_rows
@@ -339,8 +340,30 @@ def test_with_lora_killed_and_resumed_gives_the_same_bytes(tmp_path: Path, check
     assert_same(expected, train(resumed))
     assert rows(whole) == rows(resumed)
     state = torch.load(list_checkpoints(whole.directory)[-1] / "state.pt", weights_only=True)["state"]
-    saved = [*state["policy"], *state["critic"], *state["bonus"]["model"]]
+    saved = [*state["policy"], *state["critic"]]
     assert all("lora_" in name or name.startswith("head.") for name in saved)
+
+
+def test_several_revisions_of_a_draft_fill_the_same_slots(tmp_path: Path, checkpoint: Path) -> None:
+    """Of 24 rollouts 8 are revisions: three each of two drafts, and two of a third."""
+    run = make_run(tmp_path / "run", checkpoint, HeRLConfig(**SMALL, revisions_per_draft=3), 400, lively=True)
+    train(run)
+    logged = rows(run, "rollouts.jsonl")
+    first = [row for row in logged if row["step"] == 1]
+    revised = [row["draft"] for row in first if row["kind"] == "revision"]
+    assert len(first) == 24
+    assert sorted(revised.count(draft) for draft in set(revised)) == [2, 3, 3]
+    for row in first:
+        if row["kind"] == "revision":
+            assert (row["id"], row["baseline"]) == (first[row["draft"]]["id"], first[row["draft"]]["reward"])
+
+
+def test_a_step_without_hindsight_reads_no_state_for_the_bonus(tmp_path: Path, checkpoint: Path) -> None:
+    measured, off = HeRLConfig(**SMALL, bonus="measured"), HeRLConfig(**SMALL, hindsight=False)
+    for config, wanted in ((HeRLConfig(**SMALL), True), (measured, False), (off, False), (PPOConfig(**SMALL), False)):
+        learner = Learner(make_run(tmp_path / "run", checkpoint, config))
+        scored = learner.models.score([Row(Pair((1, 2), (3, 4)), 0.5)])
+        assert scored.end_ND.shape == (1, learner.run.policy.model.config.hidden_size if wanted else 0)
 
 
 def test_nothing_is_built_that_nothing_asks_for(tmp_path: Path, checkpoint: Path) -> None:

@@ -51,21 +51,20 @@ def test_experts_that_are_one_tensor_are_told_apart(llama: LlamaForCausalLM) -> 
 
 
 @pytest.mark.parametrize(
-    ("config", "critics", "reference"),
+    ("config", "critic", "reference"),
     [
         (PPOConfig(), 16 * 900_000, 4_000_000),
         (PPOConfig(kl_coef=0.0), 16 * 900_000, 0),
-        (HeRLConfig(), 2 * 16 * 900_000, 4_000_000),
-        (HeRLConfig(bonus="none"), 16 * 900_000, 4_000_000),
-        (HeRLConfig(bonus="none", advantage="group"), 0, 4_000_000),
+        (HeRLConfig(), 16 * 900_000, 4_000_000),
+        (HeRLConfig(advantage="group"), 0, 4_000_000),
         (GRPOConfig(), 0, 4_000_000),
         (GRPOConfig(beta=0.0), 0, 0),
-        (HeRLConfig(lora_rank=8), 2 * 16 * 8 * 3_000, 0),
+        (HeRLConfig(lora_rank=8), 16 * 8 * 3_000, 0),
     ],
 )
-def test_only_what_is_built_counts(config: PPOConfig, critics: int, reference: int) -> None:
+def test_only_what_is_built_counts(config: PPOConfig, critic: int, reference: int) -> None:
     need = estimate_need(SIZE, config, CPU, 100, 50)
-    assert (need.critics, need.reference) == (critics, reference)
+    assert (need.critic, need.reference) == (critic, reference)
     trained = 8 * 3_000 if config.lora_rank else 1_000_000
     assert (need.gradients, need.optimisers) == (4 * trained, 8 * trained)
 
@@ -87,7 +86,7 @@ def test_a_method_of_others_counts_what_every_training_has() -> None:
 
     need = estimate_need(SIZE, Config(), CPU, 100, 50)
     assert (need.parameters, need.gradients, need.optimisers) == (4_000_000, 4_000_000, 8_000_000)
-    assert (need.critics, need.reference) == (0, 0)
+    assert (need.critic, need.reference) == (0, 0)
 
 
 def test_the_line_says_the_share_and_a_warning_what_to_set() -> None:
@@ -99,6 +98,6 @@ def test_the_line_says_the_share_and_a_warning_what_to_set() -> None:
     assert "optimisers 8 MB" in line
     assert advise(need, need.total, config, CPU) == ""
     advice = advise(need, need.total - 1, config, CPU)
-    assert "set lora_rank=16, gradient_checkpointing=true, dtype=bfloat16, bonus=none" in advice
-    lean = HeRLConfig(lora_rank=8, gradient_checkpointing=True, bonus="none", microbatch_tokens=100)
+    assert "set lora_rank=16, gradient_checkpointing=true, dtype=bfloat16, a smaller" in advice
+    lean = HeRLConfig(lora_rank=8, gradient_checkpointing=True, microbatch_tokens=100)
     assert "lora_rank" not in advise(estimate_need(SIZE, lean, GPU, 100, 50), 1, lean, GPU)

@@ -58,7 +58,7 @@ def test_a_draft_that_was_cut_off_is_a_failure_or_has_no_part():
     assert assigned.baseline == 0.0
     better = make_rollout("a", 0.7, kind="revision", draft=0, baseline=0.0, guidance="g")
     assert [(h.reward, h.revision_reward) for h in gather_lessons([cut], [better])] == [(0.0, 0.7)]
-    assert place_revisions([cut, cut, low], [better], 1, Random(0))[-1] is better
+    assert place_revisions([cut, cut, low], [better], 1, Random(0))[-1] == 3
 
 
 def test_the_critic_ranks_and_a_random_share_keeps_its_propensity():
@@ -196,11 +196,10 @@ def test_the_best_revision_takes_a_random_place_but_not_that_of_a_revised_draft(
     for seed in range(20):
         taught = place_revisions(drafts, [better, worse], 1, Random(seed))
         assert len(taught) == 5
-        assert taught[-1] is better
-        assert worse not in taught
-        gone |= {i for i, d in enumerate(drafts) if not any(d is t for t in taught)}
+        assert taught[-1] == 5  # the first of the revisions, which stand behind the drafts
+        gone |= set(range(5)) - set(taught)
     assert gone == {0, 3}
-    assert place_revisions(drafts, [worse], 1, Random(0)) == drafts
+    assert place_revisions(drafts, [worse], 1, Random(0)) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(("think", "shown"), [("drop", "9"), ("keep", "<think>7?</think>9")])
