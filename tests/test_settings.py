@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herl_bench.errors import UsageError
-from herl_bench.settings import Settings, build, parse_settings, read_yaml
+from herl_bench.settings import Settings, build, parse_settings, read_request, read_yaml
 from herl_bench.training.config import HINDSIGHT_OFF, HeRLConfig, PPOConfig
 
 
@@ -157,3 +157,18 @@ def test_a_preset_sets_what_is_not_given_and_is_known_by_name():
 def test_asking_a_critic_that_is_not_there_is_refused():
     with pytest.raises(UsageError, match="revise=critic needs a critic to ask, but bonus=measured"):
         build(HeRLConfig, {"revise": "critic", "bonus": "measured"}, {})
+
+
+def test_a_setting_of_an_older_version_is_passed_over_in_a_run_s_file_and_refused_elsewhere(caplog, tmp_path):
+    """A run's own config.yaml names every setting that there was."""
+    file = tmp_path / "config.yaml"
+    file.write_text("task: gsm8k\nset: {bonus_learning_rate: 0.0003, bonus_epochs: 2, bonus_window: 5}\n")
+    request = read_request(str(file))
+    assert build(HeRLConfig, request.method, request.origin) == HeRLConfig(bonus_window=5)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"warning: {file}: set.bonus_learning_rate, bonus_epochs: passed over: the bonus critic is")
+    for origin in ("", "--set ", "grid.yaml: arms: a: "):
+        with pytest.raises(
+            UsageError, match=rf"^{origin}bonus_epochs is no longer a setting: the bonus critic .*: leave"
+        ):
+            build(HeRLConfig, {"bonus_epochs": 2}, {"bonus_epochs": origin})
