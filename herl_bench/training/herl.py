@@ -184,6 +184,7 @@ class Learner:
                 ends = {row.pair: end_D for row, end_D in zip(rows, scored.end_ND.cpu(), strict=True)}
         with clock("bonus"):
             rollouts[: len(drafts)] = self.bonus.pay(self.steps + 1, drafts, revisions, ends)
+            calibration = self.bonus.describe_calibration()
             rows = make_rows([rollouts[i] for i in taught], config)
         if is_taught:
             with clock("learn"):
@@ -194,7 +195,7 @@ class Learner:
 
         self.steps += 1
         row: dict[str, Any] = {**describe_step(run, self.steps, rollouts, clock), "rows": len(rows), **learnt}
-        row |= self._describe_hindsight(rollouts[: len(drafts)], revisions)
+        row |= self._describe_hindsight(rollouts[: len(drafts)], revisions) | calibration
         log_step(run, row, rollouts, self.accelerator)
 
     def _describe_hindsight(self, drafts: Sequence[Rollout], revisions: Sequence[Rollout]) -> dict[str, Any]:
@@ -213,7 +214,7 @@ class Learner:
             }
         if guided := [r.reward for r in drafts if r.kind == "guided"]:
             row |= {"guided": len(guided), "guided_reward": mean(guided)}
-        return row | self.bonus.describe_calibration()
+        return row
 
     # ------------------------------------------------------------------------------------------------------- checkpoint
     def state_dict(self) -> dict[str, Any]:
