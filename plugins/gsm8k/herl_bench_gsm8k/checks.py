@@ -209,8 +209,20 @@ def quantities(example: Example, seen: Parsed) -> list[Finding]:
         elif value in reached:
             findings.append(Finding(True, part=part))
         else:
-            findings.append(Finding(False, f"{part} is not reached", correction, part))
+            findings.append(Finding(False, f"{part} is not reached{_compare(example, seen, k)}", correction, part))
     return findings
+
+
+def _compare(example: Example, seen: Parsed, k: int) -> str:
+    """Whether the response's own step k is too small or too large, in parentheses; empty where the two solutions may
+    not go the same way: other numbers of steps, or a value that belongs to another step."""
+    values = [read_result(result) for _, result in example.info["steps"]]
+    if len(seen.steps) != len(values):
+        return ""
+    wanted, value = values[k - 1], seen.steps[k - 1].value
+    if wanted is None or value is None or value in values:
+        return ""
+    return f" ({format_number(value)} is too {'small' if value < wanted else 'large'})"
 
 
 def write_corrections(example: Example) -> list[str]:
