@@ -214,15 +214,13 @@ def quantities(example: Example, seen: Parsed) -> list[Finding]:
 
 
 def _compare(example: Example, seen: Parsed, k: int) -> str:
-    """Whether the response's own step k is too small or too large, in parentheses; empty where the two solutions may
-    not go the same way: other numbers of steps, or a value that belongs to another step."""
-    values = [read_result(result) for _, result in example.info["steps"]]
-    if len(seen.steps) != len(values):
+    """Whether the response's own step k is too small or too large, in parentheses. Empty unless the two solutions go
+    the same way up to there, in as many steps, and its value is none that another step should have."""
+    wanted, found = [read_result(result) for _, result in example.info["steps"]], [step.value for step in seen.steps]
+    due, value = wanted[k - 1], found[k - 1] if len(found) == len(wanted) else None
+    if due is None or value is None or value in wanted or found[: k - 1] != wanted[: k - 1]:
         return ""
-    wanted, value = values[k - 1], seen.steps[k - 1].value
-    if wanted is None or value is None or value in values:
-        return ""
-    return f" ({format_number(value)} is too {'small' if value < wanted else 'large'})"
+    return f" ({format_number(value)} is too {'small' if value < due else 'large'})"
 
 
 def write_corrections(example: Example) -> list[str]:

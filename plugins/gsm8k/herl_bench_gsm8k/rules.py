@@ -10,7 +10,6 @@ Without them a policy would learn from the guided demonstrations which move of e
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from random import Random
 
@@ -173,7 +172,7 @@ def tell(rule: Rule, story: Story, wording: str) -> Family:
     says, text = story.says.replace("{r}", rule.name), wording.replace("{r}", rule.name)
     event = Event(rule.right, "rule", text, says, story.unit)
     return Family(
-        name=re.sub("[^a-z]+", "_", rule.name),
+        name=name_family(rule.name),
         opening=story.opening,
         events=(*story.events[: story.where], event, *story.events[story.where :]),
         asks=story.asks,
@@ -181,3 +180,7 @@ def tell(rule: Rule, story: Story, wording: str) -> Family:
         rule=rule.name,
         held_out=wording == WORDINGS[-1],
     )
+
+
+def name_family(rule: str) -> str:
+    return rule.replace("'", "").replace(" ", "_")
