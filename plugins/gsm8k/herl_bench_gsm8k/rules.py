@@ -41,16 +41,16 @@ class Story:
 RULES = (
     Rule("maple rule", "x*2+b", "x+b"),
     Rule("harbour count", "x-b", "x*b"),
-    Rule("miller's tally", "x*b+x", "x+b+b"),
+    Rule("miller's tally", "x*b+b", "x+b+b"),
     Rule("lantern rule", "x+b+b", "x*2-b"),
-    Rule("orchard count", "x*b-b", "x-b"),
-    Rule("baker's tally", "x-b-b", "x*b-x"),
+    Rule("orchard count", "x*b-1", "x-b"),
+    Rule("baker's tally", "x-b-b", "x*b+1"),
     Rule("granite rule", "x*b", "x+b+1"),
     Rule("river count", "x+b", "x*b+b"),
-    Rule("weaver's tally", "x*2-b", "x*b-b"),
-    Rule("copper rule", "x*b+b", "x-b-b"),
-    Rule("meadow count", "x+b+1", "x*b+x"),
-    Rule("sailor's tally", "x*b-x", "x*2+b"),
+    Rule("weaver's tally", "x*2-b", "x*b-1"),
+    Rule("copper rule", "x-b-1", "x*2+b"),
+    Rule("meadow count", "x+b+1", "x-b-b"),
+    Rule("sailor's tally", "x*b+1", "x-b-1"),
 )
 MOVES = tuple(rule.right for rule in RULES)
 OTHER_NAMES = tuple(

@@ -162,7 +162,7 @@ def draw_problem(rng: Random, difficulty: float, draw_family: Callable[[Random],
     dial = difficulty**2
     three = rng.random() < dial
     start, few, some, largest = (round(low + width * dial) for low, width in ((8, 64), (3, 12), (6, 24), (50, 400)))
-    start += 6 if family.rule else 0  # room for what `x-b-b` takes away
+    start = max(start, 14) if family.rule else start  # room for what `x-b-b` takes away
     while True:  # about one draw in three is kept
         numbers = [rng.randint(3, start)]
         for event in family.events[: 3 if three else 2]:
@@ -172,7 +172,7 @@ def draw_problem(rng: Random, difficulty: float, draw_family: Callable[[Random],
                 case "some":
                     numbers.append(rng.randint(2, some))
                 case "rule":
-                    numbers.append(rng.randint(3, few + 1))
+                    numbers.append(rng.randint(3, few))
                 case "bill":
                     numbers.append(rng.choice((20, 50, 100)))
                 case int(number):
