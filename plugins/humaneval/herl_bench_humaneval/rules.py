@@ -66,7 +66,7 @@ RULES = {
 
 def make_rule(d: Draw, name: str) -> Recipe:
     xs, wording = d.name_numbers(), d.pick(*WORDINGS, HELD_OUT)
-    verb = d.pick("Return", "Give", "Compute")
+    verb = d.pick("Return", "Give", "List")
     return Recipe(
         d.pick(f"{name}_list", f"to_{name}", f"apply_{name}", f"{name}_{xs}", "convert", "transform"),
         ((xs, "List[int]"),),
