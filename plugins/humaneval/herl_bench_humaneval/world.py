@@ -1,14 +1,16 @@
-"""The synthetic world: small functions in HumanEval's own format, with a planted misconception in half of the families.
+"""The synthetic world: small functions in HumanEval's own format, with something planted in about half of them.
 
-An example has what a row of HumanEval has: a prompt (signature with type hints, a docstring with one or two `>>>`
-examples), a canonical body, and a hidden `check(candidate)` with five to eight assertions. A family draws names,
-wording, constants *and* what the function must do (at least or at most, even or odd, first or last), so the docstring
-has to be read.
+An example has what a row of HumanEval has: a prompt (signature with type hints, a docstring with `>>>` examples), a
+canonical body, and a hidden `check(candidate)` with five to eight assertions. A family draws names, wording, constants
+*and* what the function must do (at least or at most, even or odd, first or last), so the docstring has to be read.
 
-In the planted families every plain demonstration makes the same plausible wrong move, whatever the variant. The
-expected values are computed by running the canonical body, which is our own text, in this process; the hidden tests are
-drawn so that they tell the canonical body from the wrong one and from every small mutation of it that a pool of inputs
-can tell apart.
+There are three kinds of families: `sound.py`, in which nothing is planted; `rules.py`, in which the docstring names a
+convention that only guidance explains; `single.py`, in which plain demonstrations make one plausible wrong move, and
+whoever leaves it is right. One policy is warm-started on all three.
+
+The expected values are computed by running the canonical body, which is our own text, in this process; the hidden tests
+are drawn so that they tell the canonical body from the planted one, from every other move of a rule, and from every
+small mutation of it that a pool of inputs can tell apart.
 
 Left out: functions of more than one loop, classes, floats other than averages, anything that needs an import beyond
 `typing`.
@@ -275,9 +277,12 @@ def make_single_examples(split: Split, seed: int, difficulty: float) -> Iterator
 # ------------------------------------------------------------------------------------------------------- demonstrations
 def make_demonstrations(seed: int) -> Iterator[Demonstration]:
     """Plain answers and revisions of a draft. Plain ones of planted families are always wrong; revisions do what their
-    example's reference does, which is another than the right one in all of rules and in some of sound families."""
+    example's reference does, which is another move than the right one in all of rules and in some of sound families."""
     rng = Random(f"humaneval demonstrations {seed}")
-    streams = [_demonstrate(rng, families, guided, f"demonstration/{seed}") for families, _, guided in KINDS]
+    streams = [
+        _demonstrate(rng, families, guided, f"demonstration/{seed}/{kind}")
+        for kind, (families, _, guided) in enumerate(KINDS)
+    ]
     while True:
         yield next(rng.choices(streams, [share for _, share, _ in KINDS])[0])
 
@@ -286,28 +291,34 @@ def _demonstrate(rng: Random, families: Mapping[str, Family], guided: float, pre
     for recipe, example in _draw_examples(rng, families, "train", WORLD.difficulty, prefix):
         if recipe.facts.get("held_out"):
             continue
-        family, slips = example.info["family"], list_mutations(recipe.body)
         if rng.random() >= guided:
-            is_noisy = not recipe.wrong and slips and rng.random() < NOISE
+            slips = [] if recipe.wrong else list_mutations(recipe.body)
+            is_noisy = slips and rng.random() < NOISE
             yield Demonstration(example, _indent(rng.choice(slips) if is_noisy else recipe.wrong or recipe.body))
-            continue
-        told = recipe
-        if recipe.moves:
-            told = rules.redirect(rng, recipe)
-        elif family in sound.FAMILIES and slips and rng.random() < TOLD_OTHERWISE:
-            told = replace(recipe, body=rng.choice(slips), wrong=recipe.body)
-        draft = _write_draft(rng, recipe, slips) if told is recipe else told.wrong
-        shown = example if told is recipe else _make_example(rng, told, family, example.id)
-        if shown is not None:
-            yield Demonstration(shown, shown.target, draft=_indent(draft))
+        elif (told := _tell_otherwise(rng, recipe)) is None:
+            yield Demonstration(example, example.target, draft=_indent(_write_draft(rng, recipe)))
+        elif (retold := _make_example(rng, told, example.info["family"], example.id)) is not None:
+            yield Demonstration(retold, retold.target, draft=_indent(told.wrong))
 
 
-def _write_draft(rng: Random, recipe: Recipe, slips: Sequence[str]) -> str:
+def _tell_otherwise(rng: Random, recipe: Recipe) -> Recipe | None:
+    """The recipe with another body than the right one, and what a policy would write as what is wrong; None where the
+    right one is told: in most sound families, and wherever a misconception has a single alternative."""
+    if recipe.moves:
+        return rules.redirect(rng, recipe)
+    slips = list_mutations(recipe.body)
+    if recipe.wrong or not slips or rng.random() >= TOLD_OTHERWISE:
+        return None
+    return replace(recipe, body=rng.choice(slips), wrong=recipe.body)
+
+
+def _write_draft(rng: Random, recipe: Recipe) -> str:
     """What a policy that learnt from the plain demonstrations would write when it errs: the misconception, a slip,
     another name, bad syntax."""
     if recipe.wrong and rng.random() < 0.6:
         return recipe.wrong
     body, kind = recipe.wrong or recipe.body, rng.random()
+    slips = list_mutations(recipe.body)
     if kind < 0.25:
         name = recipe.params[0][0]
         other = rng.choice(
