@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("answers")]  # one evaluation for all
 ITEMS = 8
 DATA = ("--data", os.environ.get("HERL_BENCH_DATA", "synthetic"))
 
