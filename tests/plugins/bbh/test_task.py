@@ -232,6 +232,11 @@ WORKED = [
         ),
     ),
     (
+        "word_sorting",
+        "Sort the following words like this. The last word goes to the front. List: cow ant cat bee",
+        "(1) The last word goes to the front: bee cow ant cat.",
+    ),
+    (
         "logical_deduction_three_objects",
         ORDER,
         (
@@ -267,6 +272,12 @@ WRONG = [
         "Alice and Bob swap: each takes what the other had, the rest stays.",
     ),
     ('"ant" < ["cat" < "cow"]', '"ant" < ["cow" < "cat"]', "cow < cat", "Compare the second letters of cow and cat."),
+    (
+        "front: bee cow ant cat",
+        "front: cow bee ant cat",
+        "(1) gives cow bee ant cat",
+        "Do it again: the last word goes to the front.",
+    ),
     ("? Amy ? Eli ?", "? Eli ? Amy ?", "(2) has Eli Amy", "Put Amy before Eli."),
     ("3: ) ; stack: [", "3: ) ; stack: [ (", "3: ) ; stack: [ (", ") takes the last one off."),
     (
