@@ -209,8 +209,18 @@ def quantities(example: Example, seen: Parsed) -> list[Finding]:
         elif value in reached:
             findings.append(Finding(True, part=part))
         else:
-            findings.append(Finding(False, f"{part} is not reached", correction, part))
+            findings.append(Finding(False, f"{part} is not reached{_compare(example, seen, k)}", correction, part))
     return findings
+
+
+def _compare(example: Example, seen: Parsed, k: int) -> str:
+    """Whether the response's own step k is too small or too large, in parentheses. Empty unless the two solutions go
+    the same way up to there, in as many steps, and its value is none that another step should have."""
+    wanted, found = [read_result(result) for _, result in example.info["steps"]], [step.value for step in seen.steps]
+    due, value = wanted[k - 1], found[k - 1] if len(found) == len(wanted) else None
+    if due is None or value is None or value in wanted or found[: k - 1] != wanted[: k - 1]:
+        return ""
+    return f" ({format_number(value)} is too {'small' if value < due else 'large'})"
 
 
 def write_corrections(example: Example) -> list[str]:
