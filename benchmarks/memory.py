@@ -157,6 +157,7 @@ def train_with_trl(model: str, data: str, tokens: int, rows: int, rank: int) -> 
 
     where, name = (str(Path(model).parent), Path(model).name) if model.endswith(".gguf") else (model, None)
     policy: Any = AutoModelForCausalLM.from_pretrained(where, gguf_file=name, dtype=torch.float32)
+    policy.is_quantized = False  # a GGUF file's weights are plain numbers by now
     tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=name, padding_side="left")
     with tempfile.TemporaryDirectory() as folder:
         trl.GRPOTrainer(

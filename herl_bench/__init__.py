@@ -1,7 +1,7 @@
 """herl-bench: does hindsight-guided RL (HeRL) beat PPO on your task, at equal budget, and why?
 
 What a plugin author needs is importable from here; so is what runs an experiment: `train`, `evaluate`, `score`,
-`compare` and `load_run`, whose modules are imported only when one of them is first used.
+`compare`, `probe` and `load_run`, whose modules are imported only when one of them is first used.
 """
 
 import importlib
@@ -31,6 +31,7 @@ from herl_bench.types import (
 if TYPE_CHECKING:
     from herl_bench.experiment.compare import compare
     from herl_bench.experiment.evaluate import evaluate
+    from herl_bench.experiment.probe import probe
     from herl_bench.experiment.score import score
     from herl_bench.experiment.train import train
     from herl_bench.runs import Run, load_run
@@ -61,6 +62,7 @@ __all__ = [
     "judge",
     "load_rubric",
     "load_run",
+    "probe",
     "score",
     "train",
 ]
@@ -70,6 +72,7 @@ _CALLS = {
     "compare": "experiment.compare",
     "evaluate": "experiment.evaluate",
     "load_run": "runs",
+    "probe": "experiment.probe",
     "score": "experiment.score",
     "train": "experiment.train",
 }

@@ -110,12 +110,13 @@ def write_revision(
     error_at: int | None = None,
 ) -> Prompt:
     """What the policy is asked where it writes again. guidance_text: of the same form. draft: None when the guidance
-    comes from another attempt; then conversations are of the form `without_draft`, as they are where a draft to be cut
-    has nothing right before its first error, at `error_at`, or nobody knows that place, and where a draft has no answer
-    behind its thought."""
+    comes from another attempt, and a draft without an answer behind its thought is as none; then conversations are of
+    the form `without_draft`, as they are where a draft to be cut has nothing right before its first error, at
+    `error_at`, or nobody knows that place."""
+    answer = None if draft == NO_ANSWER else draft
     if form == "prompt":
-        return write_revision_prompt(template, example, guidance_text, draft)
-    answer = "" if draft is None or draft == NO_ANSWER else draft
+        return write_revision_prompt(template, example, guidance_text, answer)
+    answer = answer or ""
     shown = answer.rstrip() if form == "with_draft" else ""
     if form == "cut_draft" and error_at is not None:
         shown = answer[:error_at].rstrip()

@@ -1,6 +1,6 @@
 """What a person sees while a run goes on: a live display in a terminal or notebook, plain lines elsewhere, or nothing.
 
-Displays are told of each step, each batch that an evaluation is through with, and of lines to say in between.
+Displays are told of each step, each response of an evaluation, and of lines to say in between.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from herl_bench.training.training_run import TrainingRun
 
 log = logging.getLogger("herl_bench")
+PAUSE = 30.0
+"""Seconds between two lines that say how far the same thing has come."""
 
 
 class RunProgress(AbstractContextManager["RunProgress"]):
@@ -28,7 +30,7 @@ class RunProgress(AbstractContextManager["RunProgress"]):
 
     def __init__(self, run: TrainingRun, on_finish: Callable[[TrainingRun], None] = lambda run: None):
         self.run, self.on_finish = run, on_finish
-        self.started, self.first_tokens = time.monotonic(), run.budget.spent
+        self.first_step: tuple[float, int] | None = None  # when it began, and what was spent by then
 
     def __exit__(self, *_: object) -> None:
         pass
@@ -44,22 +46,34 @@ class RunProgress(AbstractContextManager["RunProgress"]):
         log.warning("warning: %s", text)
 
     def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
+        """Called as each step ends."""
+        if self.first_step is None:
+            seconds = sum((row.get("seconds") or {}).values())
+            tokens = sum(len(rollout.ids) for rollout in rollouts) if seconds else 0
+            self.first_step = time.monotonic() - seconds, row["tokens"] - tokens
+        self.show_step(row)
+
+    def show_step(self, row: dict[str, Any]) -> None:
         pass
 
     def on_eval(self, label: str, done: int, total: int) -> None:
-        pass
+        """Called as an evaluation begins, and with each response that is finished."""
 
     def time_left(self, tokens: int) -> str:
-        """As minutes:seconds, at the speed so far. tokens: spent by now."""
-        spent = tokens - self.first_tokens
-        if spent <= 0:
+        """As minutes:seconds, at the speed since the first step began. tokens: spent by now."""
+        began, before = self.first_step or (0.0, tokens)
+        if tokens <= before:
             return "?"
-        seconds = max(0, int((self.run.budget.tokens - tokens) * (time.monotonic() - self.started) / spent))
+        seconds = max(0, int((self.run.budget.tokens - tokens) * (time.monotonic() - began) / (tokens - before)))
         return f"{seconds // 60}:{seconds % 60:02d}"
 
 
 class PlainProgress(RunProgress):
-    """One line per step, for logs and pipes."""
+    """One line per step, and now and then one in an evaluation, for logs and pipes."""
+
+    def __init__(self, run: TrainingRun, on_finish: Callable[[TrainingRun], None] = lambda run: None):
+        super().__init__(run, on_finish)
+        self.count = Count(self.say)
 
     def say(self, text: str) -> None:
         print(text, flush=True)
@@ -67,8 +81,11 @@ class PlainProgress(RunProgress):
     def warn(self, text: str) -> None:
         self.say(f"Warning: {text}")
 
-    def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
+    def show_step(self, row: dict[str, Any]) -> None:
         self.say(self.describe_step(row))
+
+    def on_eval(self, label: str, done: int, total: int) -> None:
+        self.count.tell(f"evaluation {label}: {done} of {total}", done, total)
 
     def describe_step(self, row: dict[str, Any]) -> str:
         parts = [f"step {row['step']}", f"tokens {row['tokens']:,}/{self.run.budget.tokens:,}"]
@@ -81,6 +98,19 @@ class PlainProgress(RunProgress):
             parts.append(f"{row['tokens_per_s']:,.0f} tok/s")
         parts.append(f"ETA {self.time_left(row['tokens'])}")
         return "  ".join(parts)
+
+
+class Count:
+    """Says in a line how far something has come: at its beginning, and then at most every `PAUSE` seconds."""
+
+    def __init__(self, say: Callable[[str], None]):
+        self.say, self.said = say, 0.0
+
+    def tell(self, text: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done == 0 or (done < total and now - self.said >= PAUSE):
+            self.said = now
+            self.say(text)
 
 
 class LiveProgress(PlainProgress):
@@ -114,7 +144,7 @@ class LiveProgress(PlainProgress):
         note = f"{label} {done}/{total}"
         self.bar.update(self.evaluation, total=total, completed=done, visible=done < total, note=note)
 
-    def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
+    def show_step(self, row: dict[str, Any]) -> None:
         from rich.console import Group
         from rich.table import Table
 
@@ -148,9 +178,9 @@ class NotebookProgress(PlainProgress):
         self._draw("")
 
     def on_eval(self, label: str, done: int, total: int) -> None:
-        self._draw(f"evaluation {label}: {done} of {total} items")
+        self._draw(f"evaluation {label}: {done} of {total}")
 
-    def on_step(self, row: dict[str, Any], rollouts: Sequence[Any]) -> None:
+    def show_step(self, row: dict[str, Any]) -> None:
         self._draw(self.describe_step(row))
 
     def _draw(self, line: str) -> None:
@@ -209,7 +239,8 @@ def announce(text: str, wanted: Any = None) -> None:
 
 @contextmanager
 def open_bar(label: str, total: int, wanted: bool | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr; gives a function that moves it on. wanted: None for one in a terminal or notebook alone."""
+    """A bar on stderr; gives a function that moves it on. wanted: None for one in a terminal or notebook alone, True
+    for lines elsewhere."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -218,16 +249,19 @@ def open_bar(label: str, total: int, wanted: bool | None = None) -> Iterator[Cal
     def advance(more: int) -> None:
         nonlocal done
         done += more
-        draw(f"{label}: {done} of {total}", done, total)
+        tell(f"{label}: {done} of {total}", done, total)
 
-    if in_notebook() and wanted is not False:
-        draw = open_cell()
+    if wanted is not False and in_notebook():
+        tell = open_cell()
         yield advance
-        return
-    shown = sys.stderr.isatty() if wanted is None else wanted
-    with Progress(console=Console(stderr=True), transient=True, disable=not shown) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda more: bar.advance(task, more)
+    elif wanted and not sys.stderr.isatty():
+        tell = Count(lambda line: print(line, file=sys.stderr, flush=True)).tell
+        yield advance
+    else:
+        shown = wanted is not False and sys.stderr.isatty()
+        with Progress(console=Console(stderr=True), transient=True, disable=not shown) as bar:
+            task = bar.add_task(label, total=total)
+            yield lambda more: bar.advance(task, more)
 
 
 # -------------------------------------------------------------------------------------------------------------- a sweep

@@ -32,6 +32,7 @@ from herl_bench.types import (
     Observe,
     Outcome,
     Rubric,
+    Task,
     Think,
     Verdict,
 )
@@ -135,6 +136,15 @@ def weigh_verdicts(criteria: Iterable[Criterion], verdicts: Sequence[Verdict]) -
             decided = decided or any(part is not None for part in parts)
     # Three met parts of a weight may add up to a little more than it.
     return min(1.0, met / applicable) if decided and applicable > 0 else None
+
+
+def extract_answer(task: Task, example: Example, shown: str) -> tuple[str | None, str]:
+    """The final answer in what is judged of a response, None where there is none; and why the task's `extract` could
+    not look, else empty."""
+    try:
+        return task.extract(example, shown), ""
+    except Exception as error:
+        return None, describe_error(error)
 
 
 def is_undecided(judgement: Judgement, rubric: Rubric, primary: str | None) -> bool:

@@ -251,7 +251,7 @@ def test_fields_of_the_run_files_are_documented():
 
 
 def _keys(function):
-    """The constant keys of the dictionary that a function returns."""
+    """The constant keys of the dictionary that a function returns, those of a `**{…}` in it too."""
     tree = ast.parse(
         inspect.cleandoc("\n" + inspect.getsource(function))
         if function is build_manifest
@@ -260,7 +260,10 @@ def _keys(function):
     returned = [
         node.value for node in ast.walk(tree) if isinstance(node, ast.Return) and isinstance(node.value, ast.Dict)
     ]
-    return returned[0].keys
+    dictionary = returned[0]
+    spread = [value for key, value in zip(dictionary.keys, dictionary.values, strict=True) if key is None]
+    inner = [node for value in spread for node in ast.walk(value) if isinstance(node, ast.Dict)]
+    return [key for each in (dictionary, *inner) for key in each.keys if key is not None]
 
 
 def test_no_page_has_a_heading_twice_or_an_empty_part():

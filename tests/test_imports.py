@@ -136,6 +136,19 @@ def test_what_only_looks_loads_nothing_heavy(arguments):
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.parametrize("arguments", [["run", "--task", "gsm8k"], ["eval", "--tasks", "gsm8k", "--model", "tiny"]])
+def test_data_that_are_not_there_are_missed_before_torch_is_loaded(arguments, tmp_path):
+    code = (
+        "import sys\nfrom herl_bench.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as e:\n"
+        "    print(e.code, sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    words = [*arguments, "--data", str(tmp_path / "nowhere")]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout == "2 []\n"
+    assert done.stderr.startswith("herl-bench: no data folder '")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("arguments", [["ls"], ["plugins"]])
 def test_they_start_in_a_few_times_what_their_libraries_take(arguments):
     """Processor time, the least of five beside the least of five: both slow down where the machine is busy."""

@@ -39,6 +39,7 @@ CALLS = {
         " chat_template_kwargs think refine critique rubric sandbox integrity pass_at batch_size device dtype"
         " output_path log_samples trust_remote_code model_args progress"
     ),
+    "probe": ("task model items arms data seed device dtype output_dir trust_remote_code model_args progress settings"),
     "score": (
         "responses task data rubric output_path allow_duplicates pass_at integrity think sandbox require_all jobs"
         " progress"
@@ -47,7 +48,7 @@ CALLS = {
 
 
 def test_what_the_package_gives():
-    assert set(hb.__all__) == {*PLUGIN_NAMES, "Run", "train", "evaluate", "score", "compare", "load_run"}
+    assert set(hb.__all__) == {*PLUGIN_NAMES, "Run", "train", "evaluate", "score", "compare", "probe", "load_run"}
     assert sorted(hb.__all__) == hb.__all__
 
 

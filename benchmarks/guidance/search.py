@@ -23,7 +23,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -34,10 +34,11 @@ from forms import FORMS, WORDLESS, ask_for_revision
 from summary import sum_up, write_table
 
 from herl_bench import Example, Verdict
-from herl_bench.conversation import Prompt, write_as_text
-from herl_bench.evaluation.judging import judge_responses
+from herl_bench.conversation import write_as_text
+from herl_bench.evaluation.probe_answers import DRAFT, Asker, Question, split_batches
 from herl_bench.experiment.resolve import find_environment, open_sandbox
 from herl_bench.plugins import load_host
+from herl_bench.policy.answerer import ResolvedSampling
 from herl_bench.saving import write_whole
 from herl_bench.types import Environment, HintLevel
 
@@ -69,18 +70,6 @@ def parse_arm(text: str) -> Arm:
         )
     level: Any = found["level"] or "evidence"
     return Arm(found["form"], level, bool(found["other"]), float(found["t"]), int(found["n"] or 1))
-
-
-@dataclass(frozen=True)
-class Request:
-    """One answer that is wanted. key: unique in the store. draft: the key of the failure that is revised."""
-
-    key: str
-    example: Example
-    prompt: Prompt
-    temperature: float
-    arm: str = "draft"
-    draft: str = ""
 
 
 def find_half(example_id: str) -> str:
@@ -124,81 +113,28 @@ class Store:
 # --------------------------------------------------------------------------------------------------------------- asking
 @dataclass
 class Study:
-    policy: Any
-    environment: Environment
+    asker: Asker
     store: Store
-    max_new_tokens: int
     rows: int
 
-    def write(self, requests: Sequence[Request]) -> None:
+    def write(self, questions: Sequence[Question]) -> None:
         """Sample and judge what the store does not hold, in batches of like length and one temperature."""
-        missing = [r for r in requests if r.key not in self.store.rows]
-        encoded = self.policy.encode([r.prompt for r in missing], self.environment.task.instruction)
-        prompts = dict(zip((r.key for r in missing), encoded, strict=True))
-        missing.sort(key=lambda r: (r.temperature, len(prompts[r.key]), r.key))
-        for batch in _split_batches(missing, self.rows):
+        missing = [question for question in questions if question.key not in self.store.rows]
+        missing.sort(key=lambda question: (question.temperature, len(write_as_text(question.prompt)), question.key))
+        for batch in split_batches(missing, self.rows):
             began = time.perf_counter()
-            rows = self.answer(batch, [prompts[r.key] for r in batch])
+            rows = [
+                {**record, "half": find_half(record["id"]), "prompt_tokens": record["read"]}
+                for record in self.asker.answer(batch)
+            ]
             self.store.add(rows)
             seconds, tokens = time.perf_counter() - began, sum(row["tokens"] for row in rows)
-            read = sum(row["prompt_tokens"] for row in rows)
-            done = len(self.store.rows)
+            read, done = sum(row["prompt_tokens"] for row in rows), len(self.store.rows)
             print(f"{done} answers; {len(rows)} in {seconds:.0f} s, {tokens} written, {read} read", flush=True)
 
-    def answer(self, batch: Sequence[Request], prompt_ids: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
-        import torch
 
-        from herl_bench.policy.generation import generate
-
-        seed = int.from_bytes(hashlib.sha256(repr([r.key for r in batch]).encode()).digest()[:7], "big")
-        written = generate(
-            self.policy,
-            prompt_ids,
-            temperature=batch[0].temperature,
-            max_new_tokens=self.max_new_tokens,
-            generator=torch.Generator(self.policy.device).manual_seed(seed),
-        )
-        judged = judge_responses(self.environment, [r.example for r in batch], [c.text for c in written])
-        metric = self.environment.metrics[0].key
-        return [
-            {
-                "key": request.key,
-                "id": request.example.id,
-                "half": find_half(request.example.id),
-                "arm": request.arm,
-                "draft": request.draft,
-                "temperature": request.temperature,
-                "reward": row.judgement.reward,
-                "metric": row.judgement.metrics[metric],
-                "tokens": len(completion.ids),
-                "prompt_tokens": len(ids),
-                "finish": completion.finish,
-                "text": completion.text,
-                "verdicts": [
-                    [v.criterion, v.met, v.evidence, v.correction, v.part, "", v.at] for v in row.judgement.verdicts
-                ],
-            }
-            for request, completion, row, ids in zip(batch, written, judged, prompt_ids, strict=True)
-        ]
-
-
-def _split_batches(requests: Sequence[Request], rows: int) -> Iterator[list[Request]]:
-    batch: list[Request] = []
-    for request in requests:
-        if batch and (len(batch) == rows or request.temperature != batch[0].temperature):
-            yield batch
-            batch = []
-        batch.append(request)
-    if batch:
-        yield batch
-
-
-def draft_requests(examples: Sequence[Example], samples: int, temperature: float) -> list[Request]:
-    return [
-        Request(f"{example.id}#{k}", example, example.prompt, temperature)
-        for k in range(samples)
-        for example in examples
-    ]
+def draft_requests(examples: Sequence[Example], samples: int, temperature: float) -> list[Question]:
+    return [Question(f"{e.id}#{k}", DRAFT, e, e.prompt, temperature) for k in range(samples) for e in examples]
 
 
 def list_failures(store: Store, half: str) -> list[dict[str, Any]]:
@@ -210,7 +146,7 @@ def list_failures(store: Store, half: str) -> list[dict[str, Any]]:
 
 def revise_requests(
     failures: Sequence[dict[str, Any]], arms: Sequence[Arm], examples: Mapping[str, Example], environment: Environment
-) -> list[Request]:
+) -> list[Question]:
     def read(row: dict[str, Any]) -> tuple[Example, str, list[Verdict]]:
         return examples[row["id"]], row["text"], [Verdict(*each) for each in row["verdicts"]]
 
@@ -222,8 +158,8 @@ def revise_requests(
             prompt = ask_for_revision(arm.form, environment, *read(row), arm.level, other)
             if prompt is not None:
                 keys = [f"{row['key']}|{arm.name}#{k}" for k in range(arm.samples)]
-                asked = (examples[row["id"]], prompt, arm.temperature, arm.name, row["key"])
-                requests += [Request(key, *asked) for key in keys]
+                asked = (arm.name, examples[row["id"]], prompt, arm.temperature, row["key"])
+                requests += [Question(key, *asked) for key in keys]
     return requests
 
 
@@ -284,8 +220,9 @@ def main() -> None:
     store.add_command(describe_command())
     policy = load_chat_policy(asked.model, asked.device, asked.dtype)
     with open_sandbox(host, task) as sandbox:
-        environment = replace(environment, sandbox=sandbox)
-        study = Study(policy, environment, store, asked.max_new_tokens, asked.rows)
+        sampling = ResolvedSampling(asked.max_new_tokens, instruction=task.instruction)
+        asker = Asker(policy, replace(environment, sandbox=sandbox), sampling, truncation=None)
+        study = Study(asker, store, asked.rows)
         if asked.draft:
             study.write(draft_requests(chosen, asked.draft, asked.draft_temperature))
         for half in halves:

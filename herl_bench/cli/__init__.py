@@ -25,6 +25,7 @@ INTERRUPTED = 130
 
 COMMANDS = {
     "run": "Train a policy on a task, and evaluate it before and after.",
+    "probe": "What would hindsight bring here? Measured without training.",
     "compare": "Run methods over tasks and seeds, and say what can be concluded.",
     "leaderboard": "Rank runs; bundle, verify and publish them.",
     "report": "Write the page of a run or a comparison, or its plots.",

@@ -33,17 +33,13 @@ def show_outcome(run: TrainingRun) -> None:
 
 def _show_table(run: TrainingRun, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """Before → after with standard errors, and the criteria that moved."""
-    from rich.table import Table
-
     from herl_bench.cli.output import open_console
-    from herl_bench.cli.score_tables import LEGEND, format_items, format_score
+    from herl_bench.cli.score_tables import format_items, format_score, make_score_table
     from herl_bench.evaluation.tally import RATES
 
     items = format_items(len(run.data.eval), run.data.available)
     title = f"{run.task.name} · {run.method.name} · seed {run.seed} · {items} items of {run.data.source}"
-    table = Table(title=title, caption=LEGEND)
-    for column in ("", "before", "after", "change"):
-        table.add_column(column, justify="left" if not column else "right")
+    table = make_score_table(title, "before", "after", "change")
     for group, indent in (("metrics", ""), ("planted", "  on problems: "), ("criteria", "  ")):
         for name, now in after[group].items():
             was = before[group].get(name, {"value": None})

@@ -1,4 +1,4 @@
-"""`herl-bench report`: the page of a run or of a comparison, made again; or its main plots."""
+"""`herl-bench report`: the page of a run, a comparison or a probe, made again; or its main plots."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from herl_bench.errors import UsageError
     help="png: the main plots.",
 )
 def command(folder: str, output_path: str | None, form: str) -> None:
-    """Write the report of a run or a comparison: one HTML file that needs no network.
+    """Write the report of a run, a comparison or a probe: one HTML file that needs no network.
 
     With --format png, the main plots go as images into the folder --output_path.
     """

@@ -65,7 +65,8 @@ def command(
 ) -> int:
     """Train a policy on a task with a method, and evaluate it before and after.
 
-    Ctrl-C, SIGTERM and SIGHUP end a run after its step, with a checkpoint and exit code 130, 143 or 129.
+    Ctrl-C, SIGTERM and SIGHUP end a run after its step, with a checkpoint and exit code 130, 143 or 129; in the
+    evaluations before and after, at once.
     """
     from herl_bench.cli.suggestions import translate_model
 

@@ -17,6 +17,8 @@ from herl_bench.cli.options import Parsed
 from herl_bench.cli.output import open_console
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from herl_bench.experiment.evaluate import Evaluation
 
 
@@ -35,7 +37,7 @@ pass_at_option = click.option("--pass_at", type=Parsed("k,…", parse_pass_at), 
 think_option = click.option(
     "--think",
     type=click.Choice(["keep", "drop"]),
-    help="Judge a response with or without its thoughts (<think>…</think>). Default: as its run did, else drop.",
+    help="Judge a response with or without its thoughts (<think>…</think>). Default: as it was judged, else drop.",
 )
 integrity_option = click.option("--integrity", type=click.Choice(["shared", "split"]), help=INTEGRITY_HELP)
 
@@ -84,18 +86,25 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
 
 
 # --------------------------------------------------------------------------------------------------------------- tables
-def show_evaluations(evaluations: Mapping[str, Evaluation]) -> None:
-    """One table each, by its title: metrics and criteria with their uncertainty and items, then what went wrong."""
+def make_score_table(title: str, *columns: str) -> Table:
+    """A column for names, each of which may take several lines and is never cut, and these."""
     from rich.table import Table
 
+    table = Table(title=title, caption=LEGEND)
+    table.add_column("", overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def show_evaluations(evaluations: Mapping[str, Evaluation]) -> None:
+    """One table each, by its title: metrics and criteria with their uncertainty and items, then what went wrong."""
     from herl_bench.evaluation.tally import RATES
 
     console = open_console(width=None if sys.stdout.isatty() else 100)
     for title, evaluation in evaluations.items():
         summary = evaluation.summary
-        table = Table(title=title, caption=LEGEND)
-        for column in ("", "value", "items"):
-            table.add_column(column, justify="right" if column else "left")
+        table = make_score_table(title, "value", "items")
         counts = {name: format_items(score.items, evaluation.available) for name, score in summary.metrics.items()}
         rows = [(name, score, counts[name], summary.shared) for name, score in summary.metrics.items()]
         rows += [(f"  {name}", score, str(score.items), 0) for name, score in summary.criteria.items()]

@@ -170,7 +170,7 @@ def answer(error: click.UsageError, host: Host, typed: Sequence[str]) -> str:
 
 def _answer_option(command: str, option: str, host: Host, typed: Sequence[str]) -> str:
     name = option.lstrip("-").replace("-", "_")
-    if command in ("run", "compare"):
+    if command in ("run", "compare", "probe"):
         value = _find_value(option, typed)
         if name in _list_settings(host):
             return f"no option {option}: it is a setting: --set {name}={value}"

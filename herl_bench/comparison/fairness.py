@@ -1,8 +1,10 @@
 """Is a comparison fair? Names every difference between arms that is not the one they are compared for.
 
 Compared are: the base checkpoint's hash, the data that prompts come from, the seeds, the evaluation items, how their
-answers were generated, device and precision, the budget, and what was spent of it. The method and its settings may
-differ, for that is what an arm is; its rubric too, since it is part of the training reward. Left out: versions of
+answers were generated, device and precision, the budget, what was spent of it, and the optimiser steps that a step of
+training takes. The method and its settings may differ, for that is what an arm is; its rubric too, since it is part of
+the training reward. So where arms' settings ask for other numbers of optimiser steps, these are told in `notes` only;
+and so are those of whole runs: at equal tokens, who answers more shortly takes more steps. Left out: versions of
 libraries, which are ranges apart in `notes`.
 """
 
@@ -11,6 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import fmean, median
 from typing import Any
 
 from herl_bench.comparison.finished_runs import FinishedRun
@@ -33,7 +37,7 @@ def find_differences(runs: Mapping[str, Sequence[FinishedRun]]) -> tuple[str, ..
     if len(set(seeds.values())) > 1:
         each = "; ".join(f"{arm} has {', '.join(map(str, own))}" for arm, own in seeds.items())
         sentences.append(f"{task}: seeds: {each}")
-    return (*sentences, *_compare_spending(task, runs))
+    return (*sentences, *_compare_spending(task, runs), *_compare_pace(task, runs))
 
 
 def _collect_facts(run: FinishedRun) -> dict[str, Any]:
@@ -66,6 +70,46 @@ def _compare_spending(task: str, runs: Mapping[str, Sequence[FinishedRun]]) -> l
         return []
     ranges = "; ".join(f"{arm} {min(group):,} to {max(group):,}" for arm, group in spent.items())
     return [f"{task}: tokens spent: {ranges}"]
+
+
+def _compare_pace(task: str, runs: Mapping[str, Sequence[FinishedRun]]) -> list[str]:
+    """Of arms whose settings ask for the same."""
+    alike: dict[tuple[Any, ...], dict[str, float]] = {}
+    for arm, group in runs.items():
+        settings = group[0].settings.get("set") or {}
+        passes = settings.get("num_ppo_epochs", settings.get("num_iterations"))  # as PPO and as TRL call it
+        asked = (settings.get("rollouts_per_step"), settings.get("minibatch_size"), passes)
+        if (pace := _measure_pace(group)) is not None:
+            alike.setdefault(asked, {})[arm] = pace
+    return [
+        f"{task}: optimiser steps per step: {'; '.join(f'{arm} takes {pace:g}' for arm, pace in paces.items())}"
+        for paces in alike.values()
+        if len(set(paces.values())) > 1
+    ]
+
+
+def _measure_pace(runs: Sequence[FinishedRun]) -> float | None:
+    """Optimiser steps of a step, the mean over runs of each one's median: the last step is smaller, and one without
+    rewards has none. Left out are steps that a large move ended early: that is learning, not counting. None where no
+    step is left."""
+    medians = []
+    for run in runs:
+        pairs = pairwise(({"optimizer_steps": 0}, *run.rows))
+        taken = [b["optimizer_steps"] - a["optimizer_steps"] for a, b in pairs if not b.get("early_stop")]
+        medians += [median(taken)] if taken else []
+    return fmean(medians) if medians else None
+
+
+def note_steps(task: str, runs: Mapping[str, Sequence[FinishedRun]]) -> tuple[str, ...]:
+    """Where arms took other numbers of optimiser steps, by more than a step's worth."""
+    taken = {arm: fmean(run.rows[-1]["optimizer_steps"] for run in group) for arm, group in runs.items()}
+    most = max(_measure_pace(group) or 0 for group in runs.values())
+    if max(taken.values()) - min(taken.values()) <= most:
+        return ()
+    each = ", ".join(
+        f"{arm} {taken[arm]:,.0f} in {fmean(len(run.rows) for run in group):,.0f} steps" for arm, group in runs.items()
+    )
+    return (f"{task}: at equal tokens the arms took different numbers of optimiser steps: {each}.",)
 
 
 def _digest_items(run: FinishedRun) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from herl_bench.comparison.answer_sets import AnswerPairs
 from herl_bench.comparison.arm_scores import TrainedTask
-from herl_bench.comparison.fairness import note_versions
+from herl_bench.comparison.fairness import note_steps, note_versions
 from herl_bench.comparison.finished_runs import FinishedRun
 from herl_bench.comparison.outcomes import Outcomes
 from herl_bench.comparison.schema import ArmScore, Contrast, FailedCell
@@ -26,6 +26,7 @@ def note_runs(tasks: Sequence[TrainedTask], contrasts: Sequence[Contrast]) -> li
             answers = spell_count(errors, "answer")
             notes.append(f"{task.task}: {answers} after training had something that could not be judged.")
     notes += note_undecided([task.outcomes for task in tasks], contrasts)
+    notes += [note for task in tasks for note in note_steps(task.task, task.runs)]
     runs = [run for task in tasks for group in task.runs.values() for run in group]
     if not all(run.primary for run in runs):
         curves = "learning curves are of each task's first one, and so are not shown"

@@ -10,7 +10,7 @@ from herl_bench.evaluation.judging import Row, judge_responses
 from herl_bench.evaluation.sampling import Sampling, ask, derive_seed, resolve_sampling
 from herl_bench.evaluation.scores import PASS_AT
 from herl_bench.evaluation.tally import Problem, Summary, Tally
-from herl_bench.policy.answerer import Answerer, ResolvedSampling
+from herl_bench.policy.answerer import Answerer, ResolvedSampling, ignore_count
 from herl_bench.types import Environment, Example
 
 
@@ -32,12 +32,14 @@ def evaluate(
     *,
     done: Sequence[Row] = (),
     on_batch: Callable[[Sequence[Row]], None] | None = None,
+    on_answers: Callable[[int], None] = ignore_count,
     pass_at: Sequence[int] = PASS_AT,
 ) -> Evaluation:
     """Sample responses to each example and judge them.
 
     done: rows of whole batches that an earlier call with the same arguments gave; they are not sampled again.
     on_batch: called with each batch's rows as soon as they are judged; all responses of an item come in one batch.
+    on_answers: told how many more responses are finished, as soon as they are, before they are judged.
     pass_at: the k of pass@k.
     """
     settings, n = resolve_sampling(sampling, model, environment.task), sampling.n
@@ -48,7 +50,7 @@ def evaluate(
         doc_ids, samples = zip(*places, strict=True)
         repeated = [examples[doc_id] for doc_id in doc_ids]
         seeds = [derive_seed(sampling.seed, e.id, sample) for e, sample in zip(repeated, samples, strict=True)]
-        answers = ask(model, settings, [example.prompt for example in repeated], seeds)
+        answers = ask(model, settings, [example.prompt for example in repeated], seeds, on_answers)
         fresh = judge_responses(environment, repeated, answers, doc_ids=doc_ids, samples=samples)
         rows += fresh
         if on_batch is not None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from herl_bench.answers import show_response
-from herl_bench.errors import describe_error
 from herl_bench.policy.answerer import Answer
-from herl_bench.rubric import judge
+from herl_bench.rubric import extract_answer, judge
 from herl_bench.types import Environment, Example, HindsightTemplate, Judgement
 
 NO_TEMPLATE = HindsightTemplate("none", "", "")  # of an environment in which responses are judged and never revised
@@ -59,11 +58,8 @@ def judge_responses(
         if answer.error:
             errors = [f"no response: {answer.error}"]
         else:
-            errors = list(judgement.errors)
-            try:
-                extracted = environment.task.extract(example, show_response(answer.text, think))
-            except Exception as error:
-                errors.append(f"extract: {describe_error(error)}")
+            extracted, failure = extract_answer(environment.task, example, show_response(answer.text, think))
+            errors = [*judgement.errors, *([f"extract: {failure}"] if failure else [])]
         doc_id, sample = doc_ids[i] if doc_ids else i, samples[i] if samples else 0
         rows.append(Row(example, doc_id, sample, answer, judgement, extracted, tuple(errors)))
     return rows

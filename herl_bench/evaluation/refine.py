@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from herl_bench.answers import show_response
+from herl_bench.answers import NO_ANSWER, UNCLOSED, show_response
 from herl_bench.conversation import Prompt, Turn
 from herl_bench.evaluation.judging import Row, judge_responses
 from herl_bench.evaluation.sampling import ask, derive_seed
@@ -178,12 +178,14 @@ class _Reviser:
         return revisions
 
     def criticise(self, batch: Sequence[Row]) -> list[Answer]:
-        """One per draft; without text where there is nothing to say."""
+        """One per draft; without text where there is nothing to say. Of a draft that is all thought nobody is asked."""
         if self.critique == "self":
-            shown = [(row.example.prompt, self.show(row).strip()) for row in batch]
+            given = [row for row in batch if self.show(row) != NO_ANSWER]
+            shown = [(row.example.prompt, self.show(row).strip()) for row in given]
             questions = [_ask_for_critique(*each, self.model.chat) for each in shown]
-            answers = self.ask("critique", questions, batch)
-            return [replace(answer, text=answer.text.strip()) for answer in answers]
+            answers = iter(self.ask("critique", questions, given) if given else ())
+            told = [next(answers) if self.show(row) != NO_ANSWER else Answer(UNCLOSED) for row in batch]
+            return [replace(answer, text=answer.text.strip()) for answer in told]
         environment, free = self.environment, self.critique == "reference_free"
         write = partial(write_guidance, environment.template, environment.rubric, reference_free=free, form=self.form)
         return [Answer(write(row.example, self.show(row), row.judgement.verdicts)) for row in batch]

@@ -81,6 +81,7 @@ def describe_task(
     directions = {metric.key: metric.higher_is_better for metric in environment.metrics}
     better = {key.rpartition(",")[0]: directions.get(key, True) for key in summary.metrics}
     better |= {criterion_column(criterion.name): True for criterion in environment.rubric.criteria}
+    thoughts = {"think": "keep"} if environment.think == "keep" else {}
     return {
         "results": {name: {"name": name, "alias": name, "sample_len": summary.items, **scores_by_key(summary)}},
         "group_subtasks": {name: []},
@@ -110,7 +111,7 @@ def describe_task(
             "summary": {name: asdict(summary)},
             "problems": {name: {kind: asdict(problem) for kind, problem in evaluation.problems.items()}},
             "rubric": {name: environment.rubric.name},
-            "settings": {name: {key: value for key, value in vars(settings).items() if key != "chat_template"}},
+            "settings": {name: {k: v for k, v in vars(settings).items() if k != "chat_template"} | thoughts},
             "data": {name: dict(data or {})},
         },
     }

@@ -9,11 +9,11 @@ Left out: few-shot examples as turns of a conversation, and another draw of them
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from herl_bench.conversation import Prompt, put_before
-from herl_bench.policy.answerer import Answer, Answerer, ResolvedSampling
+from herl_bench.policy.answerer import Answer, Answerer, ResolvedSampling, ignore_count
 from herl_bench.types import Example, Task
 
 SEEDS = (0, 1234, 1234, 1234)  # lm-eval's own: Python, numpy, torch, few-shot
@@ -58,9 +58,15 @@ def default_max_new_tokens(task: Task, source: str) -> int:
     return task.world.max_new_tokens if source == "synthetic" and task.world else task.max_new_tokens
 
 
-def ask(model: Answerer, sampling: ResolvedSampling, prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[Answer]:
-    """One answer to each prompt."""
-    return model.answer([put_before(sampling.prefix, prompt) for prompt in prompts], seeds, sampling)
+def ask(
+    model: Answerer,
+    sampling: ResolvedSampling,
+    prompts: Sequence[Prompt],
+    seeds: Sequence[int],
+    on_answers: Callable[[int], None] = ignore_count,
+) -> list[Answer]:
+    """One answer to each prompt. on_answers: told how many more are finished, as soon as they are."""
+    return model.answer([put_before(sampling.prefix, prompt) for prompt in prompts], seeds, sampling, on_answers)
 
 
 def derive_seed(seed: int | None, item: str, sample: int) -> int:

@@ -44,11 +44,20 @@ def build_config(
     config = build(method.config, values, origin, also)
     if getattr(config, "merge", False) and not config.lora_rank:
         raise UsageError(f"{origin.get('merge', '')}merge=true: there is no adapter to merge: set lora_rank too")
+    _check_max_kl(config, origin.get("max_kl", ""))
 
     def count_parameters() -> int | None:
         return None if is_embedded(model) else _count_parameters(find_checkpoint(None, model), trust_remote_code)
 
     return resolve_rates(config, count_parameters)
+
+
+def _check_max_kl(config: Any, origin: str) -> None:
+    """Raises `UsageError` where it was set and there is no KL to be measured."""
+    kl, most = "kl_coef" if hasattr(config, "kl_coef") else "beta", getattr(config, "max_kl", None)
+    if getattr(config, kl, 1) == 0 and most != getattr(type(config), "max_kl", None):
+        what = f"max_kl={most} stops nothing with {kl}=0, where no KL to the starting policy is measured"
+        raise UsageError(f"{origin}{what}: set {kl} above 0, or leave max_kl out")
 
 
 @lru_cache(maxsize=8)  # a sweep asks once for each of its runs

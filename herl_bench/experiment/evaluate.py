@@ -196,6 +196,8 @@ def carry_out(host: Host, request: Request) -> Outcome:
     own_names, lm_names = split_names([run["task"]] if request.tasks is None else request.tasks)
     tasks = [_find_task(host, name) for name in own_names]
     check_request(request, own_names, lm_names)
+    for task in tasks:
+        _check_source(task, _choose_source(request, run if run.get("task") == task.name else {}))
     sampling = read_sampling(request) if tasks else Sampling(1)
     resolve.warn_of_problems(host)
     started = time.time()
@@ -235,6 +237,19 @@ def _choose_chat_template_kwargs(request: Request, run: Mapping[str, Any]) -> Ma
     if not isinstance(given, (Mapping, type(None))):
         raise UsageError(f"chat_template_kwargs={given!r}: write a mapping, such as {{enable_thinking: false}}")
     return given
+
+
+def _choose_source(request: Request, own: Mapping[str, Any]) -> str:
+    """own: settings of the run that is evaluated, if it is of this task."""
+    return str(request.data or own.get("data") or "auto")
+
+
+def _check_source(task: Task, source: str) -> None:
+    """Raises `DataError` for one that is not there: before the model is loaded, which takes seconds."""
+    from herl_bench.data.sources import resolve_source
+
+    if source != "auto":  # what that comes to depends on the model
+        resolve_source(task, source, embedded=False)
 
 
 def _find_task(host: Host, name: str) -> Task:
@@ -278,7 +293,7 @@ class _TaskEvaluation:
 
         own = run if run.get("task") == task.name else {}
         task = restrict_problems(task, own.get("problems"))
-        source = request.data or own.get("data") or "auto"
+        source = _choose_source(request, own)
         embedded = model.name == "tiny" or own.get("model") == "tiny"
         where: dict[str, Any] = {"embedded": embedded, "difficulty": own.get("difficulty")}
         self.host, self.request, self.model = host, request, model
@@ -317,19 +332,20 @@ class _TaskEvaluation:
             request.say(f"{task.name}: {items[0].id} is given as\n{given}")
         with (
             resolve.open_sandbox(self.host, task, request.sandbox, self.integrity) as sandbox,
-            open_bar(task.name, len(items), request.progress) as advance,
+            open_bar(task.name, len(items) * n, request.progress) as advance,
         ):
             environment = replace(self.environment, sandbox=sandbox)
             rows = self._open_writer(stack, folder) if folder is not None else []
-            advance(len(rows) // n)
-
-            def on_batch(fresh: Sequence[Row]) -> None:
-                if self.writer is not None:
-                    self.writer.append(fresh)
-                advance(len(fresh) // n)
-
+            advance(len(rows))
             done = responses.evaluate(
-                model, environment, items, self.sampling, done=rows, on_batch=on_batch, pass_at=self.pass_at
+                model,
+                environment,
+                items,
+                self.sampling,
+                done=rows,
+                on_batch=None if self.writer is None else self.writer.append,
+                on_answers=advance,
+                pass_at=self.pass_at,
             )
             refinement = None
             if request.refine:
@@ -416,7 +432,6 @@ def _write_results(
         config={
             "limit": request.limit,
             **({"integrity": request.integrity} if request.integrity else {}),
-            **({"think": request.think} if request.think else {}),
             "batch_size": request.batch_size or None,
             "fewshot_seed": request.seed[3],
             **(lm_eval.describe_config(alone=not done) if lm_eval else {}),

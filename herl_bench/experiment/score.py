@@ -25,6 +25,7 @@ from herl_bench.errors import DataError, UsageError
 from herl_bench.evaluation.judging import NO_TEMPLATE
 from herl_bench.evaluation.problems import describe_problems
 from herl_bench.evaluation.rescore import Job, Place, find_places, rescore
+from herl_bench.evaluation.result_files import NAMESPACE
 from herl_bench.evaluation.scores import PASS_AT
 from herl_bench.evaluation.stored_responses import STDIN, Items, as_lines, open_items
 from herl_bench.evaluation.tally import Tally
@@ -32,6 +33,7 @@ from herl_bench.experiment.evaluate import Evaluation
 from herl_bench.experiment.resolve import find_metrics, find_rubric, find_sandbox, warn_of_problems
 from herl_bench.plugins import Host, load_host
 from herl_bench.progress import open_bar
+from herl_bench.reading import read_json
 from herl_bench.runs import Rows, RunFiles, read_config
 from herl_bench.saving import writing
 from herl_bench.types import Environment, Task, Think
@@ -90,7 +92,7 @@ def score(
     output_path: also write one row per response to this file. allow_duplicates: score every response to an item.
     pass_at: the k of pass@k. require_all: raise where an evaluation item has no response.
     integrity: `split` refuses verdicts that a program's own objects had a word in. think: `drop` judges a response
-        without its thoughts, `keep` with them; if left out as its run did, else `drop`.
+        without its thoughts, `keep` with them; if left out as it was judged, else `drop`.
     jobs: processes that judge; one per available processor if left out. In a process of several threads, such as a
         notebook's, which is not safe to fork, it is 1.
     progress: None for a bar where one can be drawn, True or False for one or none.
@@ -129,12 +131,13 @@ def carry_out(host: Host, request: Request) -> Evaluation:
     run = _read_run_settings(Path(request.file)) if request.file != STDIN and not request.name else {}
     own_rubric = str(run.get("rubric") or "") if run.get("task") == task.name else ""
     rubric = find_rubric(host, task, request.rubric or own_rubric)
-    think: Think = request.think or ("keep" if run.get("think") == "keep" else "drop")
+    judged = _read_judging(Path(request.file), task.name) if request.file != STDIN and not request.name else {}
+    think: Think = request.think or ("keep" if judged.get("think", run.get("think")) == "keep" else "drop")
     environment = Environment(task, rubric, NO_TEMPLATE, find_metrics(host, task), think=think)
     warn_of_problems(host)
     if request.output_path and Path(request.output_path).is_dir():
         raise UsageError(f"--output_path {request.output_path} is a folder: name a file")
-    integrity = request.integrity or str(run.get("integrity") or "shared")
+    integrity = request.integrity or str(judged.get("integrity") or run.get("integrity") or "shared")
     sandbox = partial(find_sandbox(host, request.sandbox, integrity), workers=1) if task.needs_sandbox else None
     tally, rows = Tally(environment.rubric, environment.metrics, request.pass_at or PASS_AT), Rows()
     with ExitStack() as stack:
@@ -211,3 +214,15 @@ def _read_run_settings(file: Path) -> dict[str, Any]:
         if files.exists and files.manifest.is_file():
             return read_config(folder)
     return {}
+
+
+def _read_judging(file: Path, task: str) -> dict[str, Any]:
+    """How the evaluation that wrote these samples judged them, by the results beside; empty where none are ours."""
+    beside = file.with_name(f"results_{file.stem.rpartition('_')[2]}.json")
+    if not beside.is_file():
+        return {}
+    try:
+        ours = read_json(beside)[NAMESPACE]
+        return {"think": ours["settings"][task].get("think", "drop"), "integrity": ours["config"].get("integrity")}
+    except (ValueError, KeyError, TypeError, AttributeError):  # lm-eval's, or another task's
+        return {}

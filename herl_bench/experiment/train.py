@@ -52,7 +52,8 @@ Display = Callable[["TrainingRun"], RunProgress]  # opens a display of a run; se
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was stopped by a signal, with a checkpoint saved. directory: of the run. signal: its number."""
+    """A run was stopped by a signal; it goes on from its newest checkpoint, or from its beginning where there is none.
+    directory: of the run. signal: its number."""
 
     def __init__(self, directory: Path, number: int):
         super().__init__(f"stopped; to go on: herl_bench.train(resume={str(directory)!r})")
@@ -88,9 +89,10 @@ def train(
     progress: None for a display where one can be drawn, True for plain lines elsewhere, False for none.
     settings: any setting of a run or of its method, such as `learning_rate=1e-4`.
 
-    The first Ctrl-C (in a notebook: interrupt) ends the run after its step with a checkpoint and raises `Interrupted`,
-    a KeyboardInterrupt that says how to go on; a second one stops at once. Raises `UsageError` for what cannot be done
-    as asked, with what to write instead, and any other `HerlBenchError` for what fails on the way.
+    The first Ctrl-C (in a notebook: interrupt) ends the run after its step with a checkpoint, in the evaluations before
+    and after at once, and raises `Interrupted`, a KeyboardInterrupt that says how to go on; a second one stops at once.
+    Raises `UsageError` for what cannot be done as asked, with what to write instead, and any other `HerlBenchError` for
+    what fails on the way.
     """
     named = {"task": task, "method": method, "model": model, "data": data, "budget": budget, "seed": seed}
     given = {name: value for name, value in named.items() if value is not None} | settings
@@ -174,7 +176,24 @@ def _resume(
 
 
 def _train(host: Host, request: Request, options: _Options) -> Run:
-    from herl_bench.data.sources import restrict_problems
+    settings = build_settings(request.run, request.origin)
+    where = request.origin.get("trust_remote_code", "")
+    if settings.trust_remote_code and where.endswith(": "):
+        raise UsageError(f"{where}trust_remote_code: no file can ask for that: pass --trust_remote_code if you mean it")
+    return _train_on(host, _find_task(host, settings), settings, request, options)
+
+
+def _find_task(host: Host, settings: Settings) -> Task:
+    """Raises `HerlBenchError` for a task, or a source of its examples, that is not there: before torch is loaded, which
+    takes seconds."""
+    from herl_bench.data.sources import resolve_source, restrict_problems
+
+    task = restrict_problems(host.get("task", settings.task), settings.problems)
+    resolve_source(task, settings.data, embedded=settings.model == "tiny")
+    return task
+
+
+def _train_on(host: Host, task: Task, settings: Settings, request: Request, options: _Options) -> Run:
     from herl_bench.hindsight import try_template
     from herl_bench.policy.adapters import require_peft
     from herl_bench.policy.determinism import compute_deterministically
@@ -184,11 +203,6 @@ def _train(host: Host, request: Request, options: _Options) -> Run:
     from herl_bench.training.config import suit_to_model
     from herl_bench.training.training_run import TrainingRun, check_parent, new_directory
 
-    settings = build_settings(request.run, request.origin)
-    where = request.origin.get("trust_remote_code", "")
-    if settings.trust_remote_code and where.endswith(": "):
-        raise UsageError(f"{where}trust_remote_code: no file can ask for that: pass --trust_remote_code if you mean it")
-    task = restrict_problems(host.get("task", settings.task), settings.problems)
     method = host.get("method", settings.method)
     config = build_config(method, request.method, request.origin, settings.model, settings.trust_remote_code)
     if rank := getattr(config, "lora_rank", 0):
@@ -245,7 +259,8 @@ def _tell_need(
     if getattr(config, "hindsight", False):  # a revision's prompt holds the draft too
         prompt += response
     need, free = estimate_need(size, config, placement, prompt, response), read_free_bytes(placement.device)
-    announce(describe_need(need, free, placement.device), wanted)
+    without = "the adapters of its experts" if getattr(config, "lora_rank", 0) and size.has_experts else ""
+    announce(describe_need(need, free, placement.device, without), wanted)
     if advice := advise(need, free, config, placement):
         log.warning("warning: %s", advice)
 
@@ -272,10 +287,10 @@ def _work(host: Host, run: TrainingRun, wanted: bool | Display | None) -> None:
         host.call("herl_rollouts_judged", run=run, step=row["step"], rollouts=rollouts)
 
     run.on_step, run.on_eval, run.on_warning = on_step, display.on_eval, display.warn
-    signals: list[int] = []
+    stop = _Stop()
     try:
-        with display, _finish_step_on_signal(run, display, signals):
-            _evaluate_and_train(run, display)
+        with display, _stop_on_signal(run, display, stop):
+            _evaluate_and_train(run, display, stop)
     except KeyboardInterrupt:
         run.interrupted = True
     except HerlBenchError as error:
@@ -288,7 +303,7 @@ def _work(host: Host, run: TrainingRun, wanted: bool | Display | None) -> None:
         remedy = "set lora_rank=16, or choose a smaller model"  # batches were halved before it came to this
         raise HerlBenchError(f"out of memory, with the smallest batches too: {remedy} (run: {run.directory})") from None
     if run.interrupted:
-        raise Interrupted(run.directory, (signals or [signal.SIGINT])[0])
+        raise Interrupted(run.directory, stop.signal or signal.SIGINT)
     display.finish()
     check_evaluation(run.files.evaluation("after"), run.environment, f"{run.directory}: after training, ")
     if run.budget.rollouts:
@@ -312,14 +327,24 @@ def _begin(host: Host, run: TrainingRun, options: _Options) -> None:
     write_whole(run.files.manifest, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
 
-def _evaluate_and_train(run: TrainingRun, display: RunProgress) -> None:
+@dataclass
+class _Stop:
+    """signal: the first that asked for it; 0 for none. waits: is there a step to finish first?"""
+
+    signal: int = 0
+    waits: bool = False
+
+
+def _evaluate_and_train(run: TrainingRun, display: RunProgress, stop: _Stop) -> None:
     display.say(_describe_start(run))
     if not run.files.has_evaluation("before"):
         run.evaluate("before")
     when = "nothing was trained: before training, "
     for problem in check_evaluation(run.files.evaluation("before"), run.environment, when):
         display.warn(f"before training, {problem}.")
+    stop.waits = True
     run.method.train(run)
+    stop.waits = False
     if not run.interrupted:
         run.save_final()
         run.evaluate("after")
@@ -333,6 +358,9 @@ def _describe_start(run: TrainingRun) -> str:
         text += f"\nLearning rates: {', '.join(f'{name} {rate:g}' for name, rate in rates.items())}"
     if run.data.source == "synthetic" and run.task.world and run.task.world.planted:
         text += f"\nPlanted: {run.task.world.planted}"
+    if getattr(run.config, "lora_rank", 0) and not run.config.merge and Path(run.policy.path).is_file():
+        text += "\nAdapter: final/ will name a GGUF file as its base, which eval --model RUN reads, but peft and"
+        text += " transformers do not; with merge=true final/merged is an ordinary checkpoint"
     return text
 
 
@@ -366,23 +394,24 @@ def _restore_caller_state() -> Iterator[None]:
 
 
 @contextmanager
-def _finish_step_on_signal(run: TrainingRun, display: RunProgress, signals: list[int]) -> Iterator[None]:
-    """The first Ctrl-C, SIGTERM or SIGHUP ends the run after this step with a checkpoint; a second Ctrl-C or SIGTERM
-    ends it at once. Python lets only the main thread hear of signals: in another one nothing is caught.
+def _stop_on_signal(run: TrainingRun, display: RunProgress, stop: _Stop) -> Iterator[None]:
+    """The first Ctrl-C, SIGTERM or SIGHUP ends the run, in training after this step with a checkpoint; a second Ctrl-C
+    or SIGTERM ends it at once. Python lets only the main thread hear of signals: in another one nothing is caught.
 
-    signals: gets their numbers. A terminal that goes away repeats SIGHUP. Under `nohup` that is ignored, and stays so.
+    A terminal that goes away repeats SIGHUP. Under `nohup` that is ignored, and stays so.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def on_signal(number: int, frame: Any) -> None:
-        signals.append(number)
-        if run.interrupted and number != signal.SIGHUP:
-            raise KeyboardInterrupt
-        if not run.interrupted:
-            run.interrupted = True
+        first, run.interrupted = not run.interrupted, True
+        if first:
+            stop.signal = number
+        if first and stop.waits:
             display.say("Finishing this step, then saving a checkpoint. Ctrl-C again stops at once.")
+        elif first or number != signal.SIGHUP:
+            raise KeyboardInterrupt
 
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     for number, handler in handlers.items():

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from herl_bench.data.examples import find_fault, name_type, read_examples
-from herl_bench.errors import UsageError, describe_error
+from herl_bench.errors import UsageError
 from herl_bench.evaluation.problems import name_function
 from herl_bench.experiment.resolve import find_metrics, find_rubric, find_template, open_sandbox
 from herl_bench.plugins import Host
 from herl_bench.progress import open_bar
-from herl_bench.rubric import judge
+from herl_bench.rubric import extract_answer, judge
 from herl_bench.types import Environment, Example, Judgement, Metric, ReviseForm, Rubric, Task
 
 CHUNK = 256
@@ -138,12 +138,9 @@ def _find_reason(rubric: Rubric, metrics: Sequence[Metric], judgement: Judgement
 
 
 def _find_extraction_fault(task: Task, example: Example, gold: str) -> str:
-    try:
-        found = task.extract(example, gold)
-    except Exception as error:
-        return describe_error(error)
-    if found is None:
-        return "finds no final answer"
+    found, failure = extract_answer(task, example, gold)
+    if failure or found is None:
+        return failure or "finds no final answer"
     return "" if isinstance(found, str) else f"gives a {name_type(found)}, not text or None"
 
 
@@ -168,7 +165,7 @@ def try_guidance(environment: Environment, split: str, examples: Sequence[Exampl
         verdicts = [replace(verdict, met=False) for verdict in judgement.verdicts if verdict.met is not None]
         forms: tuple[ReviseForm, ...] = ("prompt", "with_draft")
         text = "\n".join(write_guidance(template, rubric, example, draft, verdicts, form=form) for form in forms)
-        final = task.extract(example, golds[example.id])
+        final, _ = extract_answer(task, example, golds[example.id])
         if isinstance(final, str) and _is_told(text, final) and not _is_told(f"{example.prompt} {draft}", final):
             telling.append((example.id, final))
     if telling:

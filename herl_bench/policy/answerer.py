@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,6 +47,10 @@ def cut_at_stop(text: str, stop: Sequence[str]) -> str:
     return text[: min((at for at in map(text.find, stop) if at >= 0), default=len(text))]
 
 
+def ignore_count(more: int) -> None:
+    """For whoever does not ask how far it has come."""
+
+
 class Answerer(Protocol):
     """chat: does it end its own turn? It is told the task's instruction, and no stop strings. batch_size: prompts."""
 
@@ -63,5 +67,12 @@ class Answerer(Protocol):
     def reads(self, prompt: Prompt, instruction: str) -> str:
         """What the model is given of a prompt: by its chat template, or, of a server's chat, messages as JSON."""
 
-    def answer(self, prompts: Sequence[Prompt], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
-        """One per prompt, in order. seeds: one per prompt, below 2**31. The same call gives the same answers."""
+    def answer(
+        self,
+        prompts: Sequence[Prompt],
+        seeds: Sequence[int],
+        sampling: ResolvedSampling,
+        on_answers: Callable[[int], None] = ignore_count,
+    ) -> list[Answer]:
+        """One per prompt, in order. seeds: one per prompt, below 2**31. The same call gives the same answers.
+        on_answers: told how many more are finished, as soon as they are."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ import torch
 from herl_bench.conversation import Prompt
 from herl_bench.errors import UsageError
 from herl_bench.policy import adapters
-from herl_bench.policy.answerer import Answer, ResolvedSampling
+from herl_bench.policy.answerer import Answer, ResolvedSampling, ignore_count
 from herl_bench.policy.capacity import choose_cache_bytes
 from herl_bench.policy.checkpoint import (
     Checkpoint,
@@ -66,7 +66,13 @@ class Policy(LanguageModel):
             **({"chat_template_kwargs": dict(self.chat_template_kwargs)} if self.chat_template_kwargs else {}),
         }
 
-    def answer(self, prompts: Sequence[Prompt], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
+    def answer(
+        self,
+        prompts: Sequence[Prompt],
+        seeds: Sequence[int],
+        sampling: ResolvedSampling,
+        on_answers: Callable[[int], None] = ignore_count,
+    ) -> list[Answer]:
         """The batch is sampled as one, from one random state made of all its seeds."""
         # By a hash, because the seeds of two batches may differ in a single place.
         state = int.from_bytes(hashlib.sha256(repr(list(seeds)).encode()).digest()[:8], "big", signed=True)
@@ -77,6 +83,7 @@ class Policy(LanguageModel):
             max_new_tokens=sampling.max_new_tokens or 0,
             stop=sampling.stop,
             generator=torch.Generator(device=self.device).manual_seed(state),
+            on_completion=lambda *_: on_answers(1),
         )
         return [Answer(c.text, c.finish, len(c.ids), c.dropped) for c in written]
 

@@ -21,7 +21,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from herl_bench.conversation import Prompt, list_messages, write_as_text
 from herl_bench.errors import DataError, ServerError, UsageError
 from herl_bench.plain_text import flatten
-from herl_bench.policy.answerer import Answer, ResolvedSampling, cut_at_stop
+from herl_bench.policy.answerer import Answer, ResolvedSampling, cut_at_stop, ignore_count
 from herl_bench.reading import parse_json
 from herl_bench.saving import append_lines
 from herl_bench.settings import build, setting
@@ -163,7 +163,13 @@ class Server:
             raise UsageError(f"{file}: cannot be used for a server's answers: {error.strerror}") from None
         self._file = file
 
-    def answer(self, prompts: Sequence[Prompt], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
+    def answer(
+        self,
+        prompts: Sequence[Prompt],
+        seeds: Sequence[int],
+        sampling: ResolvedSampling,
+        on_answers: Callable[[int], None] = ignore_count,
+    ) -> list[Answer]:
         temperature, stop = sampling.temperature, sampling.stop
         how: dict[str, Any] = {"model": self.config.model, "max_tokens": sampling.max_new_tokens}
         how |= {"temperature": temperature, **({"stop": list(stop)[:MOST_STOPS]} if stop else {})}
@@ -176,7 +182,8 @@ class Server:
         asked = [json.dumps([self.identity, body], sort_keys=True) for body in bodies]
         keys = [hashlib.sha256(text.encode()).hexdigest() for text in asked]
         wanted = {key: body for key, body in zip(keys, bodies, strict=True) if key not in self._known}
-        fresh = _run(self._ask_all(wanted)) if wanted else {}
+        on_answers(sum(key in self._known for key in keys))
+        fresh = _run(self._ask_all(wanted, lambda key: on_answers(keys.count(key)))) if wanted else {}
         if len(fresh) >= HOPELESS and all(answer.error for answer in fresh.values()):
             first = next(iter(fresh.values())).error
             raise ServerError(f"{self._url}: not one of {len(fresh)} requests was answered: {first}")
@@ -191,7 +198,9 @@ class Server:
         messages = list_messages(prompt, instruction)
         return json.dumps(messages, ensure_ascii=False) if self.chat else write_as_text(prompt)
 
-    async def _ask_all(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, Answer]:
+    async def _ask_all(
+        self, bodies: Mapping[str, dict[str, Any]], on_answer: Callable[[str], None]
+    ) -> dict[str, Answer]:
         import httpx2
 
         gate = asyncio.Semaphore(self.config.concurrency)
@@ -214,6 +223,7 @@ class Server:
                 if self._file is not None:
                     self._file.parent.mkdir(parents=True, exist_ok=True)
                     append_lines(self._file, [{"key": name, "answer": asdict(answer)}])
+            on_answer(name)
             return name, answer
 
         async with httpx2.AsyncClient(headers=headers, timeout=self.config.timeout, limits=limits) as client:

@@ -16,7 +16,7 @@ from herl_bench.policy.checkpoint import find_checkpoint, load_config, making_mo
 class ModelSize:
     """parameters: all, those that two parts share counted once. kv_heads, head_dim: of the keys and values. trunk:
     parameters without the head. lora: parameters that a LoRA of rank 1 on all linear layers of the trunk has, experts
-    left out that are one tensor together."""
+    left out that are one tensor together. has_experts: are there such?"""
 
     parameters: int
     layers: int
@@ -27,6 +27,7 @@ class ModelSize:
     intermediate: int = 0
     trunk: int = 0
     lora: int = 0
+    has_experts: bool = False
 
 
 def read_size(place: str | Path, trust_remote_code: bool = False) -> ModelSize:
@@ -58,4 +59,5 @@ def measure(model: nn.Module) -> ModelSize:
         intermediate=getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
         trunk=sum(p.numel() for p in trunk.parameters()),
         lora=sum(sum(m.weight.shape) for m in linear),
+        has_experts=any(".experts." in name and p.dim() == 3 for name, p in trunk.named_parameters()),
     )

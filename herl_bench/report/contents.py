@@ -14,6 +14,7 @@ from pathlib import Path
 
 from herl_bench.comparison.analyse import summarize_run
 from herl_bench.comparison.finished_runs import FinishedRun, Sample, read_run
+from herl_bench.comparison.probe_schema import PROBE
 from herl_bench.comparison.schema import Comparison, Contrast, from_json
 from herl_bench.errors import UsageError
 from herl_bench.reading import UNREADABLE, read_text
@@ -55,7 +56,8 @@ def read_contents(folder: Path) -> Contents:
     if path.name == COMPARISON and path.is_file():
         return describe_comparison(from_json(read_text(path, "the comparison"), str(path)))
     if not RunFiles(folder).exists:
-        raise UsageError(f"{folder}: neither a run nor a comparison: name a folder with a {CONFIG} or a {COMPARISON}")
+        known = f"name a folder with a {CONFIG}, a {COMPARISON} or a {PROBE}"
+        raise UsageError(f"{folder}: neither a run nor a comparison: {known}")
     run = read_run(folder)
     try:
         return describe_run(run)

@@ -20,6 +20,7 @@ from herl_bench.report.contents import Contents, read_contents
 from herl_bench.report.drawing import Chart, to_png
 from herl_bench.report.figures import place_arms, plot_criteria, plot_guided, plot_overview, plot_task
 from herl_bench.report.page import render
+from herl_bench.report.probe import find_probe, plot_probe, probe_to_html, read_probe
 from herl_bench.runs import RunFiles
 from herl_bench.saving import write_whole
 
@@ -41,10 +42,11 @@ class TaskView:
 
 
 def write_report(folder: Path, target: Path | None = None) -> Path:
-    """The page of the run or comparison in `folder` (or of its compare.json), as `report.html` there or as `target`;
-    gives where it is. Raises `UsageError`, `SaveError`."""
+    """The page of the run, comparison or probe in `folder` (or of its compare.json or probe.json), as `report.html`
+    there or as `target`; gives where it is. Raises `UsageError`, `SaveError`."""
     path = target or RunFiles(folder if folder.is_dir() else folder.parent).report
-    write_whole(path, to_html(read_contents(folder)))
+    probe = find_probe(folder)
+    write_whole(path, probe_to_html(read_probe(probe)) if probe else to_html(read_contents(folder)))
     return path
 
 
@@ -59,8 +61,13 @@ def try_report(folder: Path) -> None:
 def write_plots(folder: Path, target: Path | None = None) -> list[Path]:
     """The main plots as PNG in `target` (`plots/` in the folder): `differences.png`, where anything differs, and
     `TASK-PLOT.png`. As it goes about without its page, inequality of arms stands under each, and what in its title."""
-    comparison = read_contents(folder).comparison
     place = target or (folder if folder.is_dir() else folder.parent) / "plots"
+    if probe := find_probe(folder):
+        charts = plot_probe(read_probe(probe))
+        for name, chart in charts.items():
+            to_png(chart, place / f"{name}.png")
+        return [place / f"{name}.png" for name in charts]
+    comparison = read_contents(folder).comparison
     charts = {"differences": overview} if (overview := plot_overview(comparison)) else {}
     for view in _view_tasks(comparison):
         task = view.items.task

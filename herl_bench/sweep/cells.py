@@ -73,7 +73,9 @@ def find_difference(there: str, wanted: str) -> str:
     for name in dict.fromkeys([*new, *old]):
         settled = name in SETTLED and new.get(name) == "auto"
         if old.get(name) != new.get(name) and not settled:
-            return f"{name}={old.get(name)}, and this asks for {new.get(name)}"
+            had = f"{name}={old[name]}" if name in old else f"no record of {name}"
+            asked = f"asks for {new[name]}" if name in new else "has no such setting"
+            return f"{had}, and this {asked}"
     return ""
 
 

@@ -36,6 +36,8 @@ from herl_bench.training.advantages import explained_variance
 from herl_bench.training.config import HeRLConfig
 from herl_bench.training.forward import Critic, Lora, Packing, Pair, pack_microbatches
 from herl_bench.training.rollouts import Rollout
+from herl_bench.training.steps import count_minibatches
+from herl_bench.training.update import draw_minibatches
 
 # Never trained on, so that there is something to judge by even after every prompt of a small task was seen.
 HELD_OUT_ONE_IN = 5
@@ -47,7 +49,7 @@ MIN_JUDGED = 32
 # nothing to everything pulls no harder than one that went half way.
 HUBER_DELTA = 0.5
 
-MINIBATCH = 32  # measurements per optimiser step, as many as there are rollouts in the policy's
+MINIBATCH = 32  # measurements per optimiser step at most, as many as there are rollouts in the policy's
 BASELINES = ("constant", "headroom")
 
 
@@ -105,7 +107,8 @@ class Bonus:
             self.improvements += [(step, gain) for gain in gains.values()]
         else:
             return list(drafts)
-        return [replace(draft, bonus=bonus) for draft, bonus in zip(drafts, bonuses, strict=True)]
+        # None for being cut off, which would be worth more than 0 otherwise.
+        return [replace(d, bonus=0.0 if d.is_cut_off else bonus) for d, bonus in zip(drafts, bonuses, strict=True)]
 
     def describe_calibration(self) -> dict[str, Any]:
         return self.critic.describe_calibration() if self.critic else {}
@@ -203,8 +206,9 @@ class BonusCritic:
         pairs = [m.pair for m in measurements]
         reward_N = torch.tensor([m.reward for m in measurements], device=self.packing.device)
         target_N = torch.tensor([m.improvement for m in measurements], device=self.packing.device)
-        for _ in range(self.epochs):
-            for rows in torch.randperm(len(measurements), generator=generator).split(MINIBATCH):
+        for _ in range(self.epochs if measurements else 0):
+            minibatches = count_minibatches(len(measurements), MINIBATCH)
+            for rows in draw_minibatches(len(measurements), minibatches, generator):
                 self.optimizer.zero_grad()
                 with self.model.learning():
                     work = partial(self._add_gradient, pairs, rows.tolist(), reward_N, target_N)

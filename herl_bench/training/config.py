@@ -23,6 +23,12 @@ def study(default: Any, help: str, **limits: Any) -> Any:
     return setting(default, help, study=True, **limits)
 
 
+MINIBATCHES = (
+    "most rollouts per optimiser step: a step of r rollouts, revisions included, is divided into r / minibatch_size"
+    " minibatches, rounded up and as equal as can be, whatever the number of training rows"
+)
+
+
 @dataclass(frozen=True)
 class PPOConfig:
     """Proximal policy optimisation (Schulman et al. 2017) on whole responses, with a value critic of its own."""
@@ -38,7 +44,7 @@ class PPOConfig:
         AUTO, "of the value critic; auto: what suits the model's size", auto="critic", ge=0
     )
     num_ppo_epochs: int = setting(1, "passes over each step's rollouts", ge=1)
-    minibatch_size: int = setting(32, "rollouts per optimiser step", ge=1)
+    minibatch_size: int = setting(32, MINIBATCHES, ge=1)
     microbatch_tokens: int | None = setting(
         None,
         "tokens (prompt and response, padding included) per forward pass; changes memory and speed, not the gradient;"
@@ -67,7 +73,7 @@ class PPOConfig:
     max_grad_norm: float = setting(1.0, "gradient clip", gt=0)
     critic_warmup_epochs: int = setting(1, "passes of the value critic alone over the first step's rollouts", ge=0)
     truncation: Literal["penalise", "mask"] = setting(
-        "penalise", "a response cut off by max_new_tokens gets reward 0, or is left out of the loss"
+        "penalise", "a response cut off by max_new_tokens has reward 0 in all of training, or none: it trains nothing"
     )
     logits_chunk: int | None = setting(
         None,
@@ -231,7 +237,7 @@ class TRLConfig:
     learning_rate: float = setting(
         AUTO, "of the policy (AdamW, eps 1e-5); auto: what suits the model's size", auto="policy", ge=0
     )
-    minibatch_size: int = setting(32, "fewest rollouts per optimiser step; a step's rollouts are divided evenly", ge=1)
+    minibatch_size: int = setting(32, MINIBATCHES, ge=1)
     num_iterations: int = setting(1, "passes over each step's rollouts", ge=1)
     epsilon: float = setting(0.2, "clip on the ratio, below (and above unless epsilon_high is set)", gt=0)
     epsilon_high: float | None = setting(None, "clip-higher (DAPO): the clip above", gt=0)

@@ -10,7 +10,8 @@ One step, while the budget lasts:
                 more in the plain prompt that never showed the guidance
     score       each row by the policy, the starting policy and the value critic
     advantages  GAE, whitened over the step
-    update      PPO's clipped surrogate on what was sampled; −A⁺ log π on improved revisions under the plain prompt
+    update      PPO's clipped surrogate on what was sampled; −A⁺ log π on improved revisions under the plain prompt; in
+                as many minibatches as PPO has for as many rollouts, with more rows in each
     log         spend, judge, learn: one row of metrics, every response with its verdicts
 
 Where this departs from the article (arXiv 2603.20046):
@@ -42,7 +43,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -67,6 +68,7 @@ from herl_bench.training.steps import (
     Clock,
     ExampleStream,
     afford_rollouts,
+    count_minibatches,
     log_step,
     open_accelerator,
     restore_generator,
@@ -89,7 +91,7 @@ def train(run: TrainingRun) -> None:
         learner.load_state_dict(state)
     while not run.interrupted and (plan := learner.plan()):
         try:
-            learner.step(*plan)
+            learner.step(plan)
         except DivergedError as error:
             stop_diverged(run, learner.steps, learner.state_dict(), str(error), kl_weight="kl_coef")
         if learner.steps % learner.config.save_steps == 0:
@@ -98,6 +100,14 @@ def train(run: TrainingRun) -> None:
     run.critics = {"critic": learner.models.critic} if learner.models.critic else {}
     if learner.bonus.critic:
         run.critics |= {"bonus_critic": learner.bonus.critic.model}
+
+
+class StepPlan(NamedTuple):
+    """slots: of revisions. minibatches: per pass over the step's rows."""
+
+    prompts: int
+    slots: int
+    minibatches: int
 
 
 class Learner:
@@ -125,17 +135,18 @@ class Learner:
         self.examples = ExampleStream(run.data)
         self.steps, self.started = 0, time.monotonic()
 
-    def plan(self) -> tuple[int, int] | None:
-        """(prompts, revision slots) of the next step; None when the budget is spent."""
+    def plan(self) -> StepPlan | None:
+        """Of the next step; None when the budget is spent."""
         rollouts = afford_rollouts(self.run, self.steps)
         slots = int(rollouts * self.config.revise_fraction) if self.config.hindsight else 0
         prompts = (rollouts - slots) // self.config.num_generations
-        return (prompts, slots) if prompts else None
+        minibatches = count_minibatches(rollouts, self.config.minibatch_size)
+        return StepPlan(prompts, slots, minibatches) if prompts else None
 
-    def step(self, prompts: int, slots: int) -> None:
+    def step(self, plan: StepPlan) -> None:
         run, config, streams, clock = self.run, self.config, self.streams, Clock(self.started)
 
-        examples = [example for example in self.examples.take(prompts) for _ in range(config.num_generations)]
+        examples = [example for example in self.examples.take(plan.prompts) for _ in range(config.num_generations)]
         with clock("sample"):
             assigned = assign_drafts(examples, self.buffer, run.template, config, self.choosing)
             drafts = sample_rollouts(run, self.judging, assigned, config.temperature, streams["sampling"])
@@ -147,7 +158,7 @@ class Learner:
         revisions: list[Rollout] = []
         if config.hindsight:
             with clock("hindsight"):
-                chosen = choose_drafts(drafts, slots, config, predicted, self.choosing)
+                chosen = choose_drafts(drafts, plan.slots, config, predicted, self.choosing)
                 assigned = assign_revisions(drafts, chosen, run.template, run.rubric, config)
                 # Without guidance a revision is one more draft, and must come from the same distribution.
                 temperature = config.temperature if config.guidance == "none" else config.revision_temperature
@@ -167,9 +178,9 @@ class Learner:
                 scored = self.models.score(rows)
             with clock("learn"):
                 if self.steps == 0:
-                    scored = self.models.warm_up(rows, scored)
+                    scored = self.models.warm_up(rows, scored, plan.minibatches)
                 targets = compute_targets(rows, scored, config)
-                learnt = self.models.update(rows, scored, targets, self.steps + 1)
+                learnt = self.models.update(rows, scored, targets, self.steps + 1, plan.minibatches)
 
         self.steps += 1
         row: dict[str, Any] = {**describe_step(run, self.steps, rollouts, clock), "rows": len(rows), **learnt}
@@ -206,7 +217,9 @@ class Learner:
             "budget": self.run.budget.state_dict(),
             "generators": {name: generator.get_state() for name, generator in self.streams.items()},
             "choosing": self.choosing.getstate(),
-            "cache_bytes": self.run.policy.cache_bytes,  # another number of responses at once gives other ones
+            # Another number of responses at once gives other ones, and of rows another rounding of the gradient.
+            "cache_bytes": self.run.policy.cache_bytes,
+            "microbatch_tokens": self.models.packing.max_tokens,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -220,3 +233,4 @@ class Learner:
         version, internal, gauss = state["choosing"]  # a file gives lists where Random wants tuples
         self.choosing.setstate((version, tuple(internal), gauss))
         self.run.policy.cache_bytes = state.get("cache_bytes", self.run.policy.cache_bytes)
+        self.models.packing.max_tokens = state.get("microbatch_tokens", self.models.packing.max_tokens)

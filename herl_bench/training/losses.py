@@ -10,6 +10,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+MOST_KL = 10.0
+"""k3 of one token, where its loss goes on straight and its report ends."""
+
+FARTHEST = 2.610868638149876
+"""d at which k3, e^d − 1 − d, is that."""
+
 
 def ppo_loss(
     logp_BT: Tensor, old_logp_BT: Tensor, advantage_BT: Tensor, low: float, high: float, dual_clip: float | None = None
@@ -67,6 +73,20 @@ def kl_k3(logp_BT: Tensor, reference_BT: Tensor) -> Tensor:
     # k1 = −d is unbiased too, but of either sign: as a loss it would pay for tokens that happen to fall below 0.
     d_BT = reference_BT - logp_BT
     return d_BT.exp() - 1 - d_BT
+
+
+def bounded_kl_k3(logp_BT: Tensor, reference_BT: Tensor) -> Tensor:
+    """k3 up to `MOST_KL`, and its tangent beyond, as Huber's loss goes on from a square (Huber 1964, "Robust estimation
+    of a location parameter"): no token's gradient is more than MOST_KL + FARTHEST, 12.6.
+
+    That of k3 is 1 − e^d: without a bound where the policy has lost a token that the starting policy finds likely, and
+    never more than 1 on the other side. verl bounds the value (`low_var_kl`: d clamped to ±20, k3 to ±10; `kl_penalty`
+    in verl/trainer/ppo/core_algos.py), and with it takes the gradient: what went too far would not be drawn back.
+    """
+    check_shapes(logp_BT, reference_BT)
+    d_BT = reference_BT - logp_BT
+    held_BT = d_BT.clamp(max=FARTHEST)
+    return held_BT.exp() - 1 - held_BT + (MOST_KL + FARTHEST) * (d_BT - FARTHEST).relu()
 
 
 def masked_sum(x_BT: Tensor, mask_BT: Tensor) -> Tensor:

@@ -19,10 +19,13 @@ METRICS: Mapping[str, str] = {
     "tokens": "generated tokens spent so far, revisions included",
     "rollouts": "responses sampled so far",
     "reward_calls": "responses judged so far",
-    "optimizer_steps": "optimiser steps so far",
+    "optimizer_steps": "optimiser steps of the policy so far",
     "forward_tokens": "tokens, prompts included, that any model read without a gradient so far",
     "trained_tokens": "tokens, prompts included, that any model was trained on so far",
-    "reward": "mean rubric reward of the plain responses (no bonus), in [0, 1]",
+    "reward": (
+        "mean reward of the plain responses (no bonus), in [0, 1]: the rubric's, and of those cut off 0 or none, as"
+        " truncation says"
+    ),
     "metric": (
         "mean primary metric of the plain responses, as sampled; undecided ones count as wrong (left out where lower is"
         " better)"
@@ -40,7 +43,8 @@ METRICS: Mapping[str, str] = {
     "truncation_rate": "share of responses cut off at max_new_tokens",
     "prompts_cut": "prompts cut on the left to leave room for a response; absent where none was",
     "unparsed_rate": "share of plain responses in which no answer was found",
-    "error_rate": "share of responses whose reward could not be computed; they train nothing",
+    "extract_errors": "responses in which the task's `extract` raised; absent where there was none",
+    "error_rate": "share of responses that the rubric could not decide; they train nothing",
     "reward_metric_gap": (
         "mean reward minus metric where both are decided; growing means that the rubric is being gamed"
     ),
@@ -83,9 +87,10 @@ METRICS: Mapping[str, str] = {
     "loss": "total policy loss, mean over the step's minibatches",
     "value_loss": "value critic's loss",
     "kl": (
-        "estimate of the KL per token to the starting policy: k3, with PPO and HeRL each token's bounded at 10; k1 with"
-        " RLOO"
+        "estimate of the KL per token to the starting policy: k3, with PPO and HeRL of on-policy rows, each token's"
+        " bounded at 10; k1 with RLOO"
     ),
+    "kl_off_policy": "the same of off-policy rows, whose tokens the policy would not have written; absent without any",
     "approx_kl": "k3 estimate of the KL per token to the policy that sampled",
     "entropy": (
         "mean entropy per response token, in nats: of the policy that sampled (PPO, HeRL), or while it learnt (GRPO,"
@@ -141,14 +146,16 @@ def describe_step(run: TrainingRun, step: int, rollouts: Sequence[Rollout], cloc
         "response_tokens": mean(len(r.ids) for r in rollouts),
         "eos_rate": mean(r.finish == "eos" for r in rollouts),
         "truncation_rate": mean(r.finish == "length" for r in rollouts),
-        "unparsed_rate": mean(_is_unparsed(run, r) for r in plain),
-        "error_rate": mean(r.reward is None for r in rollouts),
+        "unparsed_rate": mean(None if r.extract_error else r.extracted is None for r in plain),
+        "error_rate": mean(r.judgement.reward is None for r in rollouts),
         "wall_s": clock.since_start,
         "tokens_per_s": sum(len(r.ids) for r in rollouts) / max(1e-9, clock.total),
         "seconds": clock.seconds,
     }
     if cut := sum(r.dropped > 0 for r in rollouts):
         row["prompts_cut"] = cut
+    if unread := sum(bool(r.extract_error) for r in rollouts):
+        row["extract_errors"] = unread
     if any(integrities):
         row["shared"] = integrities.count("shared")
     gaps = [r.reward - m for r in plain if r.reward is not None and (m := r.judgement.metrics.get(primary)) is not None]
@@ -162,10 +169,3 @@ def mean_metric(run: TrainingRun, rollouts: Sequence[Rollout]) -> float | None:
     primary = run.metrics[0]
     values = [r.judgement.metrics.get(primary.key) for r in rollouts]
     return mean(fill_undecided(values, primary.higher_is_better))
-
-
-def _is_unparsed(run: TrainingRun, rollout: Rollout) -> bool | None:
-    try:
-        return run.task.extract(rollout.example, rollout.answer) is None
-    except Exception:  # a plugin's; what it says is shown where responses are evaluated
-        return None

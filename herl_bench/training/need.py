@@ -83,9 +83,10 @@ def _estimate_activations(size: ModelSize, config: Any, placement: Placement, ro
     return tokens * kept + LOGITS_COPIES * 4 * logits
 
 
-def describe_need(need: Need, free: int, device: str) -> str:
-    """A line: what of what is free, and its parts."""
+def describe_need(need: Need, free: int, device: str, without: str = "") -> str:
+    """A line: what of what is free, and its parts. without: what is not among them."""
     parts = [f"{name} {_show(count)}" for name, count in asdict(need).items() if count]
+    parts += [f"without {without}"] if without else []
     where = "this machine" if device == "cpu" else device
     share = need.total / max(1, free)
     return (

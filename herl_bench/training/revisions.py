@@ -67,13 +67,13 @@ def choose_drafts(
 
 
 def _find_best(drafts: Sequence[Rollout], failed: Sequence[int], with_ties: bool) -> list[int]:
-    """The best failure of each prompt, the first of equals; with ties, all, of prompts without a success only."""
-    groups: dict[str, list[int]] = {}
+    """The best failure of each group, the first of equals; with ties, all, of groups without a success only."""
+    groups: dict[int, list[int]] = {}
     for i in failed:
-        groups.setdefault(drafts[i].example.id, []).append(i)
+        groups.setdefault(drafts[i].group, []).append(i)
     if not with_ties:
         return [max(group, key=lambda i: drafts[i].reward or 0.0) for group in groups.values()]
-    solved = {r.example.id for i, r in enumerate(drafts) if r.reward is not None and i not in set(failed)}
+    solved = {r.group for i, r in enumerate(drafts) if r.reward is not None and i not in set(failed)}
     best = {name: max(drafts[i].reward or 0.0 for i in group) for name, group in groups.items() if name not in solved}
     return [i for name in best for i in groups[name] if drafts[i].reward == best[name]]
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from herl_bench.answers import show_response
 from herl_bench.conversation import Prompt, write_as_text
 from herl_bench.training.config import HeRLConfig
 from herl_bench.training.forward import Pair
 from herl_bench.types import Example, Judgement, Kind, Think, Verdict
+
+Truncation = Literal["penalise", "mask"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,9 @@ class Assignment:
 class Rollout(Assignment):
     """A response to an assignment. prompt_ids: what the policy saw. plain_ids: the same example's prompt without
     guidance. bonus: predicted or measured improvement, not yet weighted. think: are thoughts judged too? dropped:
-    tokens of the prompt that did not fit the model."""
+    tokens of the prompt that did not fit the model. truncation: what is made of a response that was cut off; None takes
+    the rubric's word on it. extracted: the final answer, None where there is none; extract_error: or why it could not
+    be looked for."""
 
     kind: Kind
     prompt_ids: tuple[int, ...]
@@ -52,6 +56,9 @@ class Rollout(Assignment):
     bonus: float = 0.0
     think: Think = "drop"
     dropped: int = 0
+    truncation: Truncation | None = "penalise"
+    extracted: str | None = None
+    extract_error: str = ""
 
     @property
     def answer(self) -> str:
@@ -59,8 +66,21 @@ class Rollout(Assignment):
         return show_response(self.text, self.think)
 
     @property
+    def is_cut_off(self) -> bool:
+        return self.finish == "length"
+
+    @property
     def reward(self) -> float | None:
-        return self.judgement.reward
+        """What the response is worth, to all of training alike; `judgement.reward` is what the rubric says of it, cut
+        off or not."""
+        if not self.is_cut_off or self.truncation is None or self.judgement.reward is None:
+            return self.judgement.reward
+        return 0.0 if self.truncation == "penalise" else None
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """What could not be decided or looked for, and why."""
+        return (*self.judgement.errors, *([f"extract: {self.extract_error}"] if self.extract_error else []))
 
     @property
     def pair(self) -> Pair:
@@ -72,6 +92,7 @@ class Rollout(Assignment):
 
     def as_json(self, step: int, index: int) -> dict[str, Any]:
         """A row of `rollouts.jsonl`."""
+        differs = self.reward != self.judgement.reward
         return {
             "step": step,
             "index": index,
@@ -82,11 +103,12 @@ class Rollout(Assignment):
             "tokens": len(self.ids),
             "finish": self.finish,
             "reward": self.reward,
+            **({"rubric_reward": self.judgement.reward} if differs else {}),
             "bonus": self.bonus,
             "metrics": dict(self.judgement.metrics),
             "status": self.judgement.status,
             "integrity": self.judgement.integrity,
-            "errors": list(self.judgement.errors),
+            "errors": list(self.errors),
             "verdicts": [_describe_verdict(verdict) for verdict in self.judgement.verdicts],
             "guidance": self.guidance,
             "draft": self.draft,
@@ -119,15 +141,14 @@ class Row:
 
 
 def make_rows(rollouts: Sequence[Rollout], config: HeRLConfig) -> list[Row]:
-    """Undecided rewards give no row; truncated responses get reward 0 or no row; empty ones give none."""
+    """Responses without a reward give no row, nor do empty ones."""
     rows = []
     for r in rollouts:
-        truncated = r.finish == "length"
-        if r.reward is None or not r.ids or (truncated and config.truncation == "mask"):
+        if r.reward is None or not r.ids:
             continue
-        reward = 0.0 if truncated else r.reward + config.bonus_coef * r.bonus
+        reward = r.reward + config.bonus_coef * r.bonus
         is_plain = r.prompt_ids == r.plain_ids
-        improved = r.improvement is not None and r.improvement > 0 and not truncated
+        improved = r.improvement is not None and r.improvement > 0
         if is_plain or config.train_context in ("hindsight", "both"):
             rows.append(Row(r.pair, reward, group=r.group, revision=r.kind == "revision"))
         if not is_plain and improved and config.train_context in ("original", "both"):

@@ -14,6 +14,7 @@ import torch
 from herl_bench.evaluation.tally import describe_cut
 from herl_bench.policy.generation import fit_prompts, generate
 from herl_bench.policy.precision import autocast
+from herl_bench.rubric import extract_answer
 from herl_bench.training.judging import Judging
 from herl_bench.training.rollouts import Assignment, Rollout
 from herl_bench.training.training_run import TrainingRun
@@ -66,6 +67,7 @@ def sample_rollouts(
             judgement=Judgement((), None),
             think=run.environment.think,
             dropped=lost,
+            truncation=run.truncation,
         )
         for assignment, prompt, plain, completion, lost in zip(
             assigned, prompt_ids, plain_ids, completions, dropped, strict=True
@@ -77,4 +79,8 @@ def judge_rollouts(run: TrainingRun, judging: Judging, rollouts: Sequence[Rollou
     """The same rollouts, judged."""
     run.budget.reward_calls += len(rollouts)
     judgements = judging.finish([r.example for r in rollouts], [r.text for r in rollouts])
-    return [replace(r, judgement=j) for r, j in zip(rollouts, judgements, strict=True)]
+    judged = []
+    for rollout, judgement in zip(rollouts, judgements, strict=True):
+        extracted, error = extract_answer(run.task, rollout.example, rollout.answer)
+        judged.append(replace(rollout, judgement=judgement, extracted=extracted, extract_error=error))
+    return judged

@@ -78,6 +78,12 @@ def afford_rollouts(run: TrainingRun, steps: int) -> int:
     return 0 if steps and rollouts < min(FEWEST_ROLLOUTS, wanted) else rollouts
 
 
+def count_minibatches(rollouts: int, size: int) -> int:
+    """Optimiser steps per pass over a step of so many planned rollouts. Rows do not count: a method that makes more of
+    them out of as many rollouts, or fewer, takes as many steps as any other."""
+    return -(-rollouts // size)
+
+
 def open_accelerator(run: TrainingRun, config: Any) -> Any:
     """accelerate's, with the run's tracker. Raises `UsageError` where there is more than one process."""
     from accelerate import Accelerator

@@ -28,7 +28,7 @@ from herl_bench.types import Environment, HindsightTemplate, Method, Metric, Rub
 if TYPE_CHECKING:
     from herl_bench.data.sources import Data
     from herl_bench.policy.load import Policy
-    from herl_bench.training.rollouts import Rollout
+    from herl_bench.training.rollouts import Rollout, Truncation
 
 log = logging.getLogger("herl_bench")
 
@@ -114,6 +114,11 @@ class TrainingRun:
         own = getattr(self.config, "max_new_tokens", None)
         return int(own) if own else default_max_new_tokens(self.task, self.data.source)
 
+    @property
+    def truncation(self) -> Truncation | None:
+        """What is made of a response that was cut off; None where the method has no such setting."""
+        return getattr(self.config, "truncation", None)
+
     # -------------------------------------------------------------------------------------------------------- the files
     def warn_once(self, kind: str, text: str) -> None:
         """Say what holds for many steps at its first time. kind: of what is said."""
@@ -145,19 +150,20 @@ class TrainingRun:
         folder = self.files.evaluation(label)
         with saving(folder):
             shutil.rmtree(folder, ignore_errors=True)
-        seen = 0
+        finished, total = 0, len(self.data.eval)
+        self.on_eval(label, finished, total)
 
-        def on_batch(rows: Sequence[Any]) -> None:
-            nonlocal seen
-            seen += len(rows)
-            writer.append(rows)
-            self.on_eval(label, seen, len(self.data.eval))
+        def on_answers(more: int) -> None:
+            nonlocal finished
+            finished += more
+            self.on_eval(label, finished, total)
             if self.interrupted and label in ("before", "after"):  # outside of a step stopping at once loses nothing
                 raise KeyboardInterrupt
 
         precision = evaluate_in(self.policy)
         with precision, SampleWriter(folder, self.environment, self.asked, model=self.policy) as writer:
-            done = evaluate(self.policy, self.environment, self.data.eval, self.sampling, on_batch=on_batch)
+            given = self.policy, self.environment, self.data.eval, self.sampling
+            done = evaluate(*given, on_batch=writer.append, on_answers=on_answers)
             writer.finish(done, model_name=self.settings.model, config={"data": self.data.source, "label": label})
         return {key: score.value for key, score in done.summary.metrics.items()}
 

@@ -7,8 +7,9 @@ methods, `_tokenize_prompts` and `_generate_single_turn`, which hand over token 
 without them is refused. TRL's own way samples from the same distribution, slower on a CPU. Minibatches are trimmed to
 their own longest prompt and response before TRL scores them, which changes no number beyond rounding.
 
-A step is TRL's generation batch: sample, judge, then one optimiser step per minibatch. The last one is made smaller to
-fit. Checkpoints are written between steps, where all there is are weights, optimiser, counters and one random state.
+A step is TRL's generation batch: sample, judge, then one optimiser step per minibatch, as many of them as PPO takes of
+as many rollouts. TRL would leave out what does not divide evenly, so it is divided here. The last step is made smaller
+to fit. Checkpoints are written between steps, where all there is are weights, optimiser, counters and one random state.
 
 Left out: more than one process or GPU; gradient accumulation; models that count the padding in front of a prompt as
 positions (learnt position embeddings), because TRL pads there without saying so.
@@ -42,6 +43,7 @@ from herl_bench.training.steps import (
     Clock,
     ExampleStream,
     afford_rollouts,
+    count_minibatches,
     log_step,
     open_accelerator,
     restore_generator,
@@ -60,7 +62,7 @@ def train(run: TrainingRun) -> None:
     source = StepSource(run)
     if (state := run.load_checkpoint()) is not None:
         source.load_state_dict(state)
-    if source.count_prompts() and not run.interrupted:
+    if source.plan() and not run.interrupted:
         with _ignoring_old_names():
             source.trainer.train()
         run.policy.model.eval()
@@ -97,15 +99,17 @@ class StepSource:
         self.steps, self.started = 0, time.monotonic()
 
     # ----------------------------------------------------------------------------------------------------------- a step
-    def count_prompts(self) -> int:
-        """Of the next step; 0 when the budget is spent."""
-        return afford_rollouts(self.run, self.steps) // self.config.num_generations
+    def plan(self) -> tuple[int, int] | None:
+        """(prompts, minibatches) of the next step; None when the budget is spent."""
+        rollouts, each = afford_rollouts(self.run, self.steps), self.config.num_generations
+        prompts, minibatches = rollouts // each, count_minibatches(rollouts, self.config.minibatch_size)
+        return (prompts, min(minibatches, prompts * each)) if prompts else None
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
-        """The same batch once per optimiser step: TRL reads it at the first, and cuts it into minibatches itself."""
+        """The same batch once per optimiser step: it is read at the first, and divided into minibatches there."""
         run, config = self.run, self.config
-        while not run.interrupted and (prompts := self.count_prompts()):
-            clock = Clock(self.started)
+        while not run.interrupted and (plan := self.plan()):
+            (prompts, minibatches), clock = plan, Clock(self.started)
             examples = self.examples.take(prompts)
             assigned = [Assignment(e, e.prompt) for e in examples for _ in range(config.num_generations)]
             with clock("sample"):
@@ -115,7 +119,7 @@ class StepSource:
             # Without a single reward there is nothing to learn, not even by momentum.
             if any(reward is not None for reward in self.list_rewards(self.rollouts)):
                 with clock("learn"):
-                    minibatches = self.trainer.hand_over(self.rollouts, config.minibatch_size)
+                    self.trainer.hand_over(self.rollouts, minibatches)
                     # TRL shuffles with torch's global state: seeded by the step, so that a resumed run shuffles alike.
                     # The factor, a prime, keeps the steps of one seed apart from those of the next.
                     torch.manual_seed(run.seed * 1_000_003 + self.steps)
@@ -128,8 +132,7 @@ class StepSource:
 
     def list_rewards(self, rollout: Sequence[Rollout], **_: Any) -> list[float | None]:
         """TRL's reward function; None is a response that TRL must not learn from."""
-        truncated = 0.0 if self.config.truncation == "penalise" else None
-        return [truncated if r.finish == "length" and r.reward is not None else r.reward for r in rollout]
+        return [r.reward for r in rollout]
 
     def _log(self, clock: Clock) -> None:
         self.steps += 1
@@ -227,21 +230,22 @@ def _open_trainer(source: StepSource) -> Any:
 
 def _derive_trainer(base: Any, source: StepSource) -> Any:
     """TRL's trainer class, given responses instead of writing them."""
+    from trl.trainer.utils import shuffle_sequence_dict
+
     run, is_grpo = source.run, isinstance(source.config, GRPOConfig)
 
     class Handed(base):  # type: ignore[misc]
         rollouts: Sequence[Rollout] = ()
 
-        def hand_over(self, rollouts: Sequence[Rollout], minibatch_size: int) -> int:
-            """A new step begins with these; returns into how many minibatches it will be cut."""
+        def hand_over(self, rollouts: Sequence[Rollout], minibatches: int) -> None:
+            """A new step begins with these, to be divided into so many minibatches."""
             self.rollouts = rollouts
-            self.args.steps_per_generation = _count_minibatches(len(rollouts), minibatch_size)
+            self.args.steps_per_generation = minibatches
             self._step = 0  # where TRL counts the minibatches until it generates again
             # Read without a gradient: by the policy, unless TRL takes its update's own scores for the old ones, and by
             # the starting policy.
             readers = (self.args.steps_per_generation * self.num_iterations > 1 or not is_grpo) + (self.beta > 0)
             run.budget.forward_tokens += readers * sum(len(r.pair) for r in rollouts)
-            return int(self.args.steps_per_generation)
 
         def get_train_dataloader(self) -> Any:
             return source
@@ -264,7 +268,12 @@ def _derive_trainer(base: Any, source: StepSource) -> Any:
             return scored
 
         def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
-            minibatch = _trim(super()._prepare_inputs(generation_batch))
+            """As TRL's, but that no rollout is left out of minibatches that cannot all be of one size."""
+            minibatches = self.args.steps_per_generation
+            if self._step % (minibatches * self.num_iterations) == 0:
+                scored = self._generate_and_score_completions(generation_batch)
+                self._buffered_inputs = _divide(shuffle_sequence_dict(scored), minibatches)
+            minibatch = _trim(self._buffered_inputs[self._step % minibatches])
             run.budget.trained_tokens += int(minibatch["prompt_mask"].sum() + minibatch["completion_mask"].sum())
             return minibatch
 
@@ -301,13 +310,12 @@ def _make_arguments(run: TrainingRun, config: TRLConfig) -> Any:
     ours = ["rollouts_per_step", "max_new_tokens", "minibatch_size", "max_kl", "truncation", "eval_steps", "save_steps"]
     ours += ["lora_rank", "lora_alpha", "merge", "gradient_checkpointing"]
     per_step = config.rollouts_per_step // config.num_generations * config.num_generations
-    minibatches = _count_minibatches(per_step, config.minibatch_size)
     return (trl.GRPOConfig if isinstance(config, GRPOConfig) else trl.RLOOConfig)(
         output_dir=str(run.directory),
         seed=run.seed,
         max_steps=10**9,  # the budget ends the run
-        per_device_train_batch_size=per_step // minibatches,
-        steps_per_generation=minibatches,
+        per_device_train_batch_size=per_step,
+        steps_per_generation=1,  # until `hand_over` says it of each step
         max_completion_length=run.max_new_tokens,
         lr_scheduler_type="constant",
         optim="adamw_torch",
@@ -326,9 +334,11 @@ def _make_arguments(run: TrainingRun, config: TRLConfig) -> Any:
     )
 
 
-def _count_minibatches(rollouts: int, size: int) -> int:
-    """Into how many equal minibatches of at least `size` rollouts a step is cut: TRL leaves out any remainder."""
-    return max(n for n in range(1, rollouts + 1) if rollouts % n == 0 and (rollouts // n >= size or n == 1))
+def _divide(scored: Mapping[str, Any], minibatches: int) -> list[dict[str, Any]]:
+    """A step's rows in minibatches whose sizes differ by one at most; what is one number or nothing goes into each."""
+    is_of_rows = {name: isinstance(value, torch.Tensor) and value.dim() > 0 for name, value in scored.items()}
+    parts = {name: scored[name].tensor_split(minibatches) for name, divides in is_of_rows.items() if divides}
+    return [{**scored, **{name: rows[i] for name, rows in parts.items()}} for i in range(minibatches)]
 
 
 def _trim(inputs: dict[str, Any]) -> dict[str, Any]:

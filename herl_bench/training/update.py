@@ -44,9 +44,6 @@ ADAM: dict[str, Any] = {"betas": (0.9, 0.95), "eps": 1e-5, "weight_decay": 0.0}
 # Before anything was learnt the ratio is 1 but for rounding, which in float32 stays far below this.
 FARTHEST_FIRST_RATIO = 0.01
 
-# Bounded where it is reported: one token that became impossible would outweigh a whole step.
-MOST_REPORTED_KL = 10.0
-
 
 @dataclass(frozen=True)
 class ScoredRows:
@@ -78,6 +75,7 @@ class PassSums:
 
     loss: float = 0.0
     kl: float = 0.0
+    off_kl: float = 0.0
     approx_kl: float = 0.0
     ratio: float = 0.0
     ratio_distance: float = 0.0
@@ -120,11 +118,12 @@ def describe_update(
     scored: ScoredRows, targets: Targets, sums: PassSums, *, has_critic: bool, has_reference: bool
 ) -> dict[str, float]:
     """What the minibatches of a step came to, under the names of `metrics.py`."""
-    on_mask_NT, on_tokens = targets.on_mask_NT, max(1.0, sums.on_tokens)
+    on_mask_NT, on_tokens, off_tokens = targets.on_mask_NT, max(1.0, sums.on_tokens), sums.tokens - sums.on_tokens
     row = {
         "off_policy_rows": int((~targets.on_N).sum()),
         "loss": sums.loss / sums.minibatches,
-        **({"kl": sums.kl / max(1.0, sums.tokens)} if has_reference else {}),
+        **({"kl": sums.kl / on_tokens} if has_reference else {}),
+        **({"kl_off_policy": sums.off_kl / off_tokens} if has_reference and off_tokens else {}),
         "approx_kl": sums.approx_kl / on_tokens,
         "entropy": float(losses.masked_mean(scored.entropy_NT, on_mask_NT)),
         "ratio": sums.ratio / on_tokens,
@@ -144,9 +143,10 @@ def describe_update(
     return row
 
 
-def draw_minibatches(rows: int, size: int, generator: torch.Generator) -> list[Tensor]:
-    """Every row once, in a fresh order."""
-    return list(torch.randperm(rows, generator=generator).split(size))
+def draw_minibatches(rows: int, minibatches: int, generator: torch.Generator) -> list[Tensor]:
+    """Every row once, in a fresh order, in so many minibatches (as many as there are rows, where those are fewer),
+    whose sizes differ by one at most. rows: at least one."""
+    return list(torch.randperm(rows, generator=generator).tensor_split(min(minibatches, rows)))
 
 
 class ActorCritic:
@@ -224,13 +224,13 @@ class ActorCritic:
         return values_NT
 
     # --------------------------------------------------------------------------------------------------------- learning
-    def warm_up(self, rows: Sequence[Row], scored: ScoredRows) -> ScoredRows:
+    def warm_up(self, rows: Sequence[Row], scored: ScoredRows, minibatches: int) -> ScoredRows:
         """Passes of the value critic alone over the first step's rows, so that the policy's first advantages are not a
-        critic's that knows nothing; gives the scores with the new values."""
+        critic's that knows nothing; gives the scores with the new values. minibatches: per pass."""
         pairs = [row.pair for row in rows]
         for _ in range(self.config.critic_warmup_epochs if self.critic else 0):
             targets = compute_targets(rows, scored, self.config)
-            for chosen in draw_minibatches(len(rows), self.config.minibatch_size, self.shuffling):
+            for chosen in draw_minibatches(len(rows), minibatches, self.shuffling):
                 self.optimizer.zero_grad()
                 # No clip on the value: it starts at 0 and has all the way to go.
                 self._accumulate_critic(rows, chosen, scored, targets, math.inf)
@@ -241,12 +241,13 @@ class ActorCritic:
             self.budget.forward_tokens += sum(map(len, pairs))
         return scored
 
-    def update(self, rows: Sequence[Row], scored: ScoredRows, targets: Targets, step: int) -> dict[str, float]:
-        """`num_ppo_epochs` over the rows, fewer once the policy moved too far. Raises `DivergedError`: the reason."""
+    def update(
+        self, rows: Sequence[Row], scored: ScoredRows, targets: Targets, step: int, minibatches: int
+    ) -> dict[str, float]:
+        """`num_ppo_epochs` over the rows in so many minibatches each, fewer once the policy moved too far. Raises
+        `DivergedError`: the reason."""
         config, sums, first_ratio, stopped = self.config, PassSums(), 0.0, False
-        epochs = (
-            draw_minibatches(len(rows), config.minibatch_size, self.shuffling) for _ in range(config.num_ppo_epochs)
-        )
+        epochs = (draw_minibatches(len(rows), minibatches, self.shuffling) for _ in range(config.num_ppo_epochs))
         for chosen in chain.from_iterable(epochs):
             self.optimizer.zero_grad()
             moved = self._accumulate_policy(rows, chosen, scored, targets)
@@ -314,16 +315,19 @@ class ActorCritic:
             logp_BT, entropy_BT = compute_logprobs(self.policy.model, batch, with_entropy=self.config.entropy_coef > 0)
             logp_BT = logp_BT * mask_BT
             loss_BT, clipped_BT = self._compute_loss(rows, batch, logp_BT, scored, targets)
+            on_mask_BT = targets.on_mask_NT[batch.rows_B, :t]
             if self.reference:
-                kl_BT = losses.kl_k3(logp_BT, scored.reference_NT[batch.rows_B, :t])
+                kl_BT = losses.bounded_kl_k3(logp_BT, scored.reference_NT[batch.rows_B, :t])
                 loss_BT = loss_BT + self.config.kl_coef * kl_BT
-                sums.kl += float(losses.masked_sum(kl_BT.detach().clamp(max=MOST_REPORTED_KL), mask_BT))
+                told_BT = kl_BT.detach().clamp(max=losses.MOST_KL)
+                sums.kl += float(losses.masked_sum(told_BT, on_mask_BT))
+                sums.off_kl += float(losses.masked_sum(told_BT, mask_BT - on_mask_BT))
             if entropy_BT is not None:
                 loss_BT = loss_BT - self.config.entropy_coef * entropy_BT
             loss = losses.masked_sum(loss_BT, mask_BT) / total
             self.accelerator.backward(loss)
             with torch.no_grad():
-                old_BT, on_mask_BT = scored.old_NT[batch.rows_B, :t], targets.on_mask_NT[batch.rows_B, :t]
+                old_BT = scored.old_NT[batch.rows_B, :t]
                 ratio_BT = (logp_BT - old_BT).exp()
                 sums.loss += float(loss.detach())
                 # Old against new: the tokens are the old policy's, so that k3 estimates KL(old ‖ new).

@@ -88,6 +88,7 @@ def test_every_command_has_help(name):
 
 def test_ls_in_text_and_json(cli):
     rows = json.loads(cli("ls", "--format", "json").stdout)
+    assert [row["name"] for row in rows["checks"] if not row["description"]] == []
     assert set(rows) == {"tasks", "rubrics", "methods", "metrics", "templates", "sandboxes", "checks"}
     text = cli("ls", "methods").stdout
     for row in rows["methods"]:

@@ -178,6 +178,32 @@ def test_undecided_is_wrong_everywhere_and_an_arm_that_fell_is_named(finished: t
     assert page.count('<span class="bad">below where it began</span>') == 2
 
 
+def test_optimiser_steps_that_settings_ask_for_are_told_and_no_fault(finished: tuple[Path, Comparison, str]):
+    """HeRL with minibatches of half the size, and steps twice as many; and with one step more than PPO, which is none
+    too many."""
+    runs = [read_run(finished[0] / "runs" / name) for name in CELLS]
+
+    def make(extra: int, times: int, size: int) -> Comparison:
+        arms: dict[str, list[FinishedRun]] = {"ppo": [], "herl": []}
+        for run in runs:
+            more, many = (extra, times) if run.method == "herl" else (0, 1)
+            each = [{**row, "optimizer_steps": many * row["step"]} for row in runs[0].rows]
+            each[-1]["optimizer_steps"] += more
+            chosen = {**run.settings["set"], "minibatch_size": size if run.method == "herl" else 16}
+            arms[run.method].append(replace(run, rows=tuple(each), settings={**run.settings, "set": chosen}))
+        return compare_runs({"gsm8k": arms}, [Arm(name, name) for name in arms], Terms(), folder=finished[0])
+
+    count = len(runs[0].rows)
+    (note,) = (note for note in make(0, 2, 8).notes if "optimiser steps" in note)
+    assert note == (
+        "gsm8k: at equal tokens the arms took different numbers of optimiser steps:"
+        f" ppo {count} in {count} steps, herl {2 * count} in {count} steps."
+    )
+    assert not any("optimiser steps" in note for note in make(1, 1, 16).notes)
+    with pytest.raises(UsageError, match="gsm8k: optimiser steps per step: ppo takes 1; herl takes 2: make them equal"):
+        make(0, 2, 16)
+
+
 def test_another_metric_may_be_compared(finished: tuple[Path, Comparison, str]):
     runs = [read_run(finished[0] / "runs" / name, "robust_match") for name in CELLS]
     arms = [Arm("ppo", "ppo"), Arm("herl", "herl")]
@@ -364,6 +390,14 @@ def other_prompts(run: Path) -> None:
     (run / "manifest.json").write_text(json.dumps(manifest))
 
 
+def other_pace(run: Path) -> None:
+    """As if each step had taken two optimiser steps."""
+    log = run / "metrics.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    doubled = [{**row, "optimizer_steps": 2 * row["optimizer_steps"]} for row in rows]
+    log.write_text("".join(json.dumps(row) + "\n" for row in doubled))
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -372,6 +406,7 @@ def other_prompts(run: Path) -> None:
         (other_budget, "token budget: herl has 400 and 800"),
         (other_items, "evaluation items"),
         (other_prompts, "prompts"),
+        (other_pace, "herl takes 1.5"),
     ],
 )
 def test_an_unfair_comparison_is_refused_by_name_or_says_so(

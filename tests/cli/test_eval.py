@@ -70,9 +70,11 @@ def test_rows_come_in_batches_and_do_not_depend_on_the_random_state(llama):
     items = open_eval(TASK, "synthetic", embedded=False, eval_items=5).eval
 
     def once(seed):
-        seen = []
-        done = evaluate(policy, ENVIRONMENT, items, Sampling(6, temperature=1.0, n=2, seed=seed), on_batch=seen.append)
+        seen, told = [], []
+        sampling = Sampling(6, temperature=1.0, n=2, seed=seed)
+        done = evaluate(policy, ENVIRONMENT, items, sampling, on_batch=seen.append, on_answers=told.append)
         assert [len(rows) for rows in seen] == [4, 4, 2]
+        assert told == [1] * 10  # each response by itself
         assert [(r.doc_id, r.sample) for r in done.rows] == [(i, s) for i in range(5) for s in range(2)]
         return done
 

@@ -9,17 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.evaluations import write_evaluation
 
 from herl_bench import Criterion, Example, HindsightTemplate, Method, Metric, Rubric, SandboxProvider, Task, hookimpl
 from herl_bench.cli import cli, run_command
-from herl_bench.cli.score_tables import find_interval
+from herl_bench.cli.output import open_console
+from herl_bench.cli.score_tables import find_interval, make_score_table
 from herl_bench.comparison.finished_runs import read_run
 from herl_bench.comparison.statistics import share_interval
 from herl_bench.errors import UsageError
+from herl_bench.evaluation.evaluate import Evaluation
+from herl_bench.evaluation.judging import NO_TEMPLATE, judge_responses
 from herl_bench.evaluation.scores import mean_and_stderr
-from herl_bench.experiment.resolve import find_sandbox
+from herl_bench.evaluation.tally import sum_up
+from herl_bench.experiment.resolve import find_metrics, find_rubric, find_sandbox
 from herl_bench.plugins import Plugin, load_host
 from herl_bench.sweep.cells import find_difference
+from herl_bench.types import Environment
 
 
 def read(directory, split):
@@ -116,6 +122,15 @@ def test_part_of_the_items_is_said_and_can_be_refused(capsys, tmp_path, data):
     assert "convert/eval/2, convert/eval/3, convert/eval/4, convert/eval/5 missing" in err
     whole = responses(tmp_path / "whole.jsonl", ["x"] * 6)
     assert command(capsys, host, "score", whole, "--task", "convert", "--data", data, "--require_all")[0] == 0
+
+
+@pytest.mark.parametrize("width", [100, 80, 60])
+def test_a_name_that_is_too_long_for_the_screen_is_not_cut(capsys, width):
+    table = make_score_table("gsm8k", "before", "after", "change")
+    table.add_row("exact_match,strict-match", "0.380 [0.316, 0.449]", "0.510 [0.441, 0.578]", "+0.130")
+    open_console(width=width).print(table)
+    names = [line.split("│")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert "".join(names) == "exact_match,strict-match"
 
 
 def test_a_column_for_what_is_undecided_stands_only_where_something_is(capsys, tmp_path, data):
@@ -387,3 +402,18 @@ def test_a_run_of_a_version_without_the_setting_was_a_shared_one():
         find_difference(json.dumps(older), json.dumps({**older, "integrity": "split"}))
         == "integrity=shared, and this asks for split"
     )
+
+
+# ------------------------------------------------------------------------------------------------------------- thoughts
+def test_samples_are_judged_as_the_results_beside_them_say(capsys, tmp_path, data):
+    host = convert()
+    task = host.get("task", "convert")
+    kept = Environment(task, find_rubric(host, task), NO_TEMPLATE, find_metrics(host, task), think="keep")
+    examples = list(task.read(data, "eval"))
+    rows = judge_responses(kept, examples, [f"<think>so</think>{e.target}" for e in examples])
+    evaluation = Evaluation(tuple(rows), sum_up(rows, kept.rubric, kept.metrics))
+    _, samples = write_evaluation(evaluation, tmp_path, kept, model_name="m")
+    for args, right in (((), 0.0), (("--think", "drop"), 1.0)):
+        code, out, err = command(capsys, host, "score", samples, "--task", "convert", "--format", "json", *args)
+        assert code == 0, err
+        assert json.loads(out)["metrics"]["acc,none"]["value"] == json.loads(out)["criteria"]["right"] == right

@@ -177,6 +177,9 @@ def test_the_final_answer_is_looked_for_in_the_gold_answer():
     assert reasons(task=replace(TOY_TASK, extract=lambda e, r: 42))[1] == [
         "eval: extract on 1 of 1 gold answers: gives a int, not text or None"
     ]
+    broken = replace(TOY_TASK, extract=lambda e, r: 1 / 0)
+    assert reasons(task=broken)[1] == ["eval: extract on 1 of 1 gold answers: ZeroDivisionError: division by zero"]
+    assert list(try_guidance(Environment(broken, TOY_RUBRIC, TOY_TEMPLATE, ()), "eval", [SUM])) == []
 
 
 def test_ids_that_come_twice_are_seen_within_and_across_splits():

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from helpers.servers import command, reply, server
 
+from herl_bench.answers import UNCLOSED
 from herl_bench.evaluation.judging import judge_responses
 from herl_bench.evaluation.refine import QUESTION, Refinement, reference_free_score, refine
 from herl_bench.policy.answerer import Answer, ResolvedSampling
@@ -32,7 +33,9 @@ class Author:
         self.asked: list[Any] = []
         self.seeds: list[int] = []
 
-    def answer(self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling) -> list[Answer]:
+    def answer(
+        self, prompts: Sequence[str], seeds: Sequence[int], sampling: ResolvedSampling, on_answers: Any
+    ) -> list[Answer]:
         self.asked += prompts
         self.seeds += seeds
         return [
@@ -77,6 +80,17 @@ def test_a_chat_model_is_asked_in_a_conversation() -> None:
     asked = [[turn.text for turn in prompt] for prompt in author.asked]
     words = EXAMPLES[0].target
     assert asked == [[EXAMPLES[0].prompt, "none", QUESTION], [EXAMPLES[0].prompt, "none", f"{words} Answer again."]]
+
+
+@pytest.mark.parametrize("form", ["prompt", "with_draft"])
+def test_a_draft_that_is_all_thought_is_shown_to_nobody(form: Any) -> None:
+    author = Author(lambda prompt: EXAMPLES[0].target, chat=form != "prompt")
+    rows = judge_responses(ENVIRONMENT, EXAMPLES[:1], ["<think>three and four"])
+    found = refine(author, ENVIRONMENT, rows, SETTINGS, rounds=1, critique="self", form=form)
+    (asked,) = author.asked
+    assert UNCLOSED in str(asked)
+    assert "<think>" not in str(asked)
+    assert found.rounds[1].fixed == 1
 
 
 def test_a_revision_that_scores_lower_does_not_replace_its_draft() -> None:

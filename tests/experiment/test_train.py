@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy
 import pytest
 import torch
+from helpers.gguf_files import make_llama, write_gguf
 from transformers.utils import logging
 
 import herl_bench as hb
@@ -63,6 +64,14 @@ def test_memory_that_is_not_there_for_the_optimiser_is_one_line(model, tmp_path,
         hb.train(**SMALL, model=str(model), output_dir=tmp_path)
 
 
+@pytest.mark.parametrize("merge", [False, True])
+def test_an_adapter_on_a_gguf_file_is_said_to_be_for_herl_bench_alone(tmp_path, capsys, merge):
+    """`merge=true` writes a checkpoint for others, and nothing is left to say."""
+    model = write_gguf(tmp_path / "small.gguf", make_llama())
+    hb.train(**{**SMALL, "budget": 1}, model=model, output_dir=tmp_path, lora_rank=2, merge=merge, progress=True)
+    assert ("\nAdapter: final/ will name a GGUF file as its base" in capsys.readouterr().out) is not merge
+
+
 def test_it_prints_nothing_where_nothing_can_be_drawn(model, tmp_path, capfd):
     hb.train(**SMALL, model=str(model), output_dir=tmp_path)
     assert capfd.readouterr().out == ""
@@ -99,6 +108,8 @@ def test_a_finished_run_is_given_as_it_is_and_a_larger_budget_goes_on(run, model
         ({"task": "gsm8k", "allow_changed": True}, UsageError, "allow_changed goes with resume"),
         ({"resume": "nowhere"}, UsageError, "nowhere: no config.yaml there"),
         ({"task": "gsm8k", "merge": True}, UsageError, "^merge=true: .* set lora_rank too"),
+        ({"task": "gsm8k", "kl_coef": 0, "max_kl": 2}, UsageError, r"^max_kl=2\.0 stops nothing with kl_coef=0"),
+        ({"task": "gsm8k", "method": "grpo", "beta": 0, "max_kl": 2}, UsageError, r"^max_kl=2\.0 .* with beta=0"),
         ({"task": "gsm8k", "budget": True}, UsageError, "budget=True: write a number"),
         ({"task": "gsm8k", "seed": [0, 1]}, UsageError, "seed: a run has one, .*compare trains with several"),
         ({"task": ["gsm8k"]}, UsageError, "task is told by its name or folder, .* not by a list"),

@@ -379,7 +379,9 @@ def test_a_signal_ends_a_run_after_its_step(
     with monkeypatch.context() as patch:
         patch.setattr(Learner, "step", lambda *args: (os.kill(os.getpid(), number), step(*args)))
         assert herl("run", "--resume", stopped) == code
-    assert f"to go on: herl-bench run --resume {stopped}" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "Finishing this step, then saving a checkpoint." in shown.out
+    assert f"to go on: herl-bench run --resume {stopped}" in shown.err
     assert [c.name for c in list_checkpoints(stopped)] == ["step-000001"]
     assert len((stopped / "metrics.jsonl").read_text().splitlines()) == 1
     if number == signal.SIGTERM:
@@ -388,7 +390,9 @@ def test_a_signal_ends_a_run_after_its_step(
 
 
 @pytest.mark.parametrize("label", ["before", "after"])
-def test_a_signal_in_an_evaluation_ends_it_at_once(stopped: Path, whole: Path, monkeypatch: Any, label: str):
+def test_a_signal_in_an_evaluation_ends_it_at_once(
+    capsys: Any, stopped: Path, whole: Path, monkeypatch: Any, label: str
+):
     from herl_bench.evaluation.sample_files import SampleWriter
 
     if label == "before":
@@ -398,6 +402,9 @@ def test_a_signal_in_an_evaluation_ends_it_at_once(stopped: Path, whole: Path, m
     with monkeypatch.context() as patch:
         patch.setattr(SampleWriter, "append", lambda *args: (os.kill(os.getpid(), signal.SIGINT), append(*args)))
         assert herl("run", "--resume", stopped) == 130
+    shown = capsys.readouterr()
+    assert shown.out.endswith(f"evaluation {label}: 0 of 4\n")  # and nothing of a step, for there is none
+    assert f"to go on: herl-bench run --resume {stopped}" in shown.err
     assert not list((stopped / "eval" / label).glob("results_*"))
     assert herl("run", "--resume", stopped) == 0
     assert lasting(stopped) == lasting(whole)

@@ -331,13 +331,8 @@ def rollout(reward, *, kind="plain", draft=None, baseline=None, name="a", finish
 @pytest.mark.parametrize("finish", ["eos", "length", "stop"])
 @pytest.mark.parametrize("truncation", ["penalise", "mask"])
 def test_an_undecided_response_trains_nothing(finish, truncation):
-    assert (
-        make_rows(
-            [rollout(None, finish=finish), replace(rollout(None, finish=finish), bonus=1.0)],
-            HeRLConfig(truncation=truncation),
-        )
-        == []
-    )
+    undecided = replace(rollout(None, finish=finish), truncation=truncation)
+    assert make_rows([undecided, replace(undecided, bonus=1.0)], HeRLConfig()) == []
 
 
 @pytest.mark.parametrize("revise", ["best_of_group", "best_ties", "all", "critic"])

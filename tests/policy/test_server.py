@@ -241,10 +241,14 @@ def test_the_rate_limit_is_kept():
 def test_the_same_request_is_made_once_and_kept(tmp_path):
     args = {"model": "M", "cache": str(tmp_path / "cache.jsonl")}
     with server(lambda prompt, n: reply(f"{prompt}{n}")) as (url, seen):
-        first = open_server({"base_url": url, **args}).answer(["a", "a", "b"], seeds=[0, 1, 2], sampling=HOW)
+        told = []
+        first = open_server({"base_url": url, **args}).answer(["a", "a", "b"], [0, 1, 2], HOW, told.append)
+        assert (told[0], sorted(told[1:])) == (0, [1, 2])  # equal prompts are asked once
         with open(args["cache"], "a") as file:
             file.write('{"key": "torn')
-        again = open_server({"base_url": url, **args}).answer(["b", "a", "c"], seeds=[0, 1, 2], sampling=HOW)
+        told = []
+        again = open_server({"base_url": url, **args}).answer(["b", "a", "c"], [0, 1, 2], HOW, told.append)
+        assert told == [2, 1]
         third = open_server({"base_url": url, **args}).answer(["c"], seeds=[0], sampling=HOW)
     assert [a.text for a in first + again + third] == ["a1", "a1", "b1", "b1", "a1", "c1", "c1"]
     assert len(seen) == 3

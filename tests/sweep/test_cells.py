@@ -29,6 +29,13 @@ def test_what_an_older_version_did_not_write_had_the_default():
     assert find_difference(CONFIG, CONFIG + "integrity: split\n") == "integrity=shared, and this asks for split"
 
 
+def test_a_method_s_setting_that_one_side_lacks_is_not_called_none():
+    newer = CONFIG.replace("0.1}", "0.1, revise: cut}")
+    assert find_difference(CONFIG, newer) == "no record of revise, and this asks for cut"
+    assert find_difference(newer, CONFIG) == "revise=cut, and this has no such setting"
+    assert find_difference(CONFIG, CONFIG.replace("0.1}", "0.1, revise: null}")) == ""
+
+
 @pytest.mark.parametrize(
     ("log", "tokens"),
     [

@@ -3,10 +3,12 @@ from random import Random
 
 import pytest
 import torch
+from helpers.toy_runs import make_rollout
 
+from herl_bench.budget import Budget
 from herl_bench.policy.load import load_policy
 from herl_bench.testing import tiny_checkpoint
-from herl_bench.training.bonus import BonusCritic, Measurement, Prediction, _bin_by_guess, shuffle_improvements
+from herl_bench.training.bonus import Bonus, BonusCritic, Measurement, Prediction, _bin_by_guess, shuffle_improvements
 from herl_bench.training.config import HeRLConfig
 from herl_bench.training.forward import Packing, Pair
 
@@ -117,3 +119,16 @@ def test_calibration_by_hand(critic: BonusCritic):
     )  # measured ranks come in four levels, predicted ones in two
     bins = logged["bonus_reliability"]
     assert logged["bonus_ece"] == pytest.approx(sum(n * abs(a - b) for a, b, n in bins) / 40)
+
+
+def test_a_draft_that_was_cut_off_is_paid_no_bonus(tmp_path: Path):
+    """It improved by more than the finished one, from 0 and not from the rubric's 0.8."""
+    policy = load_policy(str(tiny_checkpoint(tmp_path / "m")))
+    bonus = Bonus(policy.model, HeRLConfig(bonus="measured"), PACKING, Budget(1000))
+    drafts = [make_rollout("a", 0.8, finish="length"), make_rollout("b", 0.2)]
+    revisions = [
+        make_rollout(d.example.id, 0.7, kind="revision", draft=i, baseline=d.reward) for i, d in enumerate(drafts)
+    ]
+    assert [r.improvement for r in revisions] == pytest.approx([0.7, 0.5])
+    paid = bonus.pay(1, drafts, revisions, [0.0] * 2, torch.Generator())
+    assert [d.bonus for d in paid] == pytest.approx([0.0, 0.5])

@@ -402,3 +402,11 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_gradient(
     said = [record.message for record in caplog.records if "out of memory" in record.message]
     assert 1 <= len(said) <= 3
     assert all("the same gradient" in line for line in said)
+
+
+def test_a_resumed_run_goes_on_with_the_micro_batch_that_fitted(tmp_path: Path, checkpoint: Path) -> None:
+    killed, resumed = (Learner(make_run(tmp_path / name, checkpoint, HeRLConfig(**SMALL), budget=200)) for name in "ab")
+    killed.models.packing.max_tokens //= 2
+    assert resumed.models.packing.max_tokens != killed.models.packing.max_tokens
+    resumed.load_state_dict(killed.state_dict())
+    assert resumed.models.packing.max_tokens == killed.models.packing.max_tokens

@@ -70,3 +70,25 @@ def test_micro_batches_add_up_to_the_global_token_mean():
 def test_shapes_are_checked():
     with pytest.raises(ValueError, match=r"equal \(batch, token\) shapes"):
         losses.masked_sum(torch.zeros(2, 3), torch.zeros(3, 2))
+
+
+def test_the_kl_of_a_loss_is_k3_and_goes_on_straight_where_a_token_is_lost():
+    """Inside the bound to the bit, in value and gradient; beyond it the gradient stays, and stays what it was."""
+    torch.manual_seed(0)
+    reference = torch.randn(4, 50)
+    near = reference - torch.linspace(-12, 2.6, 200).view(4, 50)
+    one, two = (near.clone().requires_grad_() for _ in range(2))
+    held, free = losses.bounded_kl_k3(one, reference), losses.kl_k3(two, reference)
+    assert torch.equal(held, free)
+    held.sum().backward()
+    free.sum().backward()
+    assert one.grad is not None
+    assert two.grad is not None
+    assert torch.equal(one.grad, two.grad)
+    far = row(-losses.FARTHEST, -20, -500).requires_grad_()
+    got = losses.bounded_kl_k3(far, row(0, 0, 0))
+    slope = losses.MOST_KL + losses.FARTHEST
+    assert got[0].tolist() == pytest.approx([10, *(10 + slope * (d - losses.FARTHEST) for d in (20, 500))])
+    got.sum().backward()
+    assert far.grad is not None
+    assert far.grad[0].tolist() == pytest.approx([-slope] * 3)

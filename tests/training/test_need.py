@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
 
 from herl_bench.policy.placement import Placement
 from herl_bench.policy.size import ModelSize, measure
@@ -39,6 +39,15 @@ def test_a_size_is_what_the_model_has(llama: LlamaForCausalLM) -> None:
     assert size.lora == 2 * (4 * (32 + 32) + 3 * (32 + 48))
     gpt2 = measure(GPT2LMHeadModel(GPT2Config(vocab_size=100, n_embd=32, n_layer=2, n_head=2)))  # without nn.Linear
     assert gpt2.lora == 2 * ((32 + 96) + (32 + 32) + 2 * (32 + 128))
+
+
+def test_experts_that_are_one_tensor_are_told_apart(llama: LlamaForCausalLM) -> None:
+    shape = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
+    mixtral = MixtralForCausalLM(MixtralConfig(vocab_size=100, num_local_experts=2, num_key_value_heads=2, **shape))
+    assert measure(mixtral).has_experts
+    assert not measure(llama).has_experts
+    need = estimate_need(measure(mixtral), PPOConfig(lora_rank=8), CPU, 100, 50)
+    assert describe_need(need, need.total, "cpu", "its experts").endswith(", without its experts")
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,27 @@ def test_all_gives_every_failure_the_same_chance():
 
 
 def test_best_of_group_takes_each_prompts_best_failure():
-    drafts = [make_rollout("a", 0.1), make_rollout("a", 0.6), make_rollout("b", 0.2), make_rollout("b", 1.0)]
-    chosen = choose_drafts(drafts, 4, HeRLConfig(revise="best_of_group", revise_epsilon=0.0), [0.0] * 4, Random(0))
-    assert chosen == {1: 1.0, 2: 1.0}
+    """A group is a prompt of the step: two of the same problem are two, as for advantages and places."""
+    drafts = [make_rollout("a", reward, group=g) for reward, g in ((0.1, 0), (0.6, 0), (0.2, 1), (1.0, 1), (0.5, 2))]
+    chosen = choose_drafts(drafts, 4, HeRLConfig(revise="best_of_group", revise_epsilon=0.0), [0.0] * 5, Random(0))
+    assert chosen == {1: 1.0, 2: 1.0, 4: 1.0}
+    ties = choose_drafts(drafts, 4, HeRLConfig(revise="best_ties", revise_epsilon=0.0), [0.0] * 5, Random(0))
+    assert ties == {1: 1.0, 4: 1.0}
+
+
+def test_a_draft_that_was_cut_off_is_a_failure_or_has_no_part():
+    """With all met by the rubric; as the worst of its group, and below a finished one."""
+    cut, low = make_rollout("a", 1.0, finish="length"), make_rollout("a", 0.2)
+    masked = replace(cut, truncation="mask")
+    best = HeRLConfig(revise="best_of_group", revise_epsilon=0.0)
+    assert choose_drafts([cut, low], 9, HeRLConfig(), [0.0] * 2, Random(0)) == {0: 1.0, 1: 1.0}
+    assert choose_drafts([cut, low], 9, best, [0.0] * 2, Random(0)) == {1: 1.0}
+    assert choose_drafts([masked, low], 9, HeRLConfig(), [0.0] * 2, Random(0)) == {1: 1.0}
+    (assigned,) = assign_revisions([cut], {0: 1.0}, TOY_TEMPLATE, TOY_RUBRIC, HeRLConfig())
+    assert assigned.baseline == 0.0
+    better = make_rollout("a", 0.7, kind="revision", draft=0, baseline=0.0, guidance="g")
+    assert [(h.reward, h.revision_reward) for h in gather_lessons([cut], [better])] == [(0.0, 0.7)]
+    assert place_revisions([cut, cut, low], [better], 1, Random(0))[-1] is better
 
 
 def test_the_critic_ranks_and_a_random_share_keeps_its_propensity():
@@ -121,13 +139,8 @@ def test_guidance_out_of_the_buffer_comes_without_the_draft():
 
 
 def test_ties_for_the_best_of_groups_without_a_success():
-    drafts = [
-        make_rollout("a", 0.6),
-        make_rollout("a", 0.6),
-        make_rollout("a", 0.2),
-        make_rollout("b", 0.2),
-        make_rollout("b", 1.0),
-    ]
+    drafts = [make_rollout("a", reward) for reward in (0.6, 0.6, 0.2)]
+    drafts += [make_rollout("b", reward, group=1) for reward in (0.2, 1.0)]
     chosen = choose_drafts(drafts, 9, HeRLConfig(revise="best_ties", revise_epsilon=0.0), [0.0] * 5, Random(0))
     assert chosen == {0: 1.0, 1: 1.0}
 
@@ -135,7 +148,7 @@ def test_ties_for_the_best_of_groups_without_a_success():
 @pytest.mark.parametrize("revise", ["all", "best_of_group", "best_ties", "critic"])
 def test_a_propensity_is_how_often_a_draft_is_chosen(revise: Any):
     drafts = [
-        make_rollout(name, reward)
+        make_rollout(name, reward, group="abcd".index(name))
         for name, reward in zip("aaabbbcccd", [0.1, 0.5, 0.5, 0, 0.2, 0.3, 1, 0.5, 0.5, 0], strict=True)
     ]
     config, rng, n = HeRLConfig(revise=revise, revise_epsilon=0.4), Random(0), 4000

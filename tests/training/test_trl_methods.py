@@ -1,6 +1,7 @@
 """GRPO and RLOO by TRL's own trainers, on real (tiny, untrained) checkpoints: the right numbers reach TRL, and a run is
 like any other."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from herl_bench.training.config import GRPOConfig, PPOConfig, RLOOConfig, TRLCon
 from herl_bench.training.forward import Packing, compute_logprobs, pack_microbatches
 from herl_bench.training.metrics import METRICS
 from herl_bench.training.training_run import TrainingRun
-from herl_bench.training.trl_methods import StepSource, _count_minibatches, _counts_padding
+from herl_bench.training.trl_methods import StepSource, _counts_padding, _divide
 
 SMALL: dict[str, Any] = {
     "rollouts_per_step": 24,
@@ -96,7 +97,7 @@ def test_advantages_by_hand(tmp_path: Path, checkpoint: Path) -> None:
             replace(r, finish="eos", judgement=replace(r.judgement, reward=given[i % 4]))
             for i, r in enumerate(source.rollouts)
         ]
-        source.trainer.hand_over(source.rollouts, 8)
+        source.trainer.hand_over(source.rollouts, 3)
         source.trainer.model.train()
         scored = source.trainer._generate_and_score_completions(
             [{"prompt": r.prompt, "rollout": r} for r in source.rollouts]
@@ -114,7 +115,7 @@ def test_a_response_without_a_reward_has_no_part_in_the_loss(tmp_path: Path, che
         replace(r, finish="eos", judgement=replace(r.judgement, reward=given[i % 4]))
         for i, r in enumerate(source.rollouts)
     ]
-    source.trainer.hand_over(source.rollouts, 8)
+    source.trainer.hand_over(source.rollouts, 3)
     source.trainer.model.train()
     source.trainer.current_gradient_accumulation_steps = 1
     scored = source.trainer._generate_and_score_completions(
@@ -163,7 +164,7 @@ def test_a_run_like_any_other(tmp_path: Path, checkpoint: Path, kind: Any) -> No
     assert {"loss", "kl", "entropy", "grad_norm", "clip_fraction", "frac_reward_zero_std", "criteria"} <= set(logged[0])
     assert run.budget.spent == sum(row["tokens"] for row in responses) == logged[-1]["tokens"]
     assert 0.9 * 600 < run.budget.spent <= 600 + 4 * 6
-    assert logged[0]["optimizer_steps"] == 2 * _count_minibatches(24, 8) == 6
+    assert logged[0]["optimizer_steps"] == 2 * 3
     assert logged[-1]["rollouts"] == len(responses)
     run.save_final()
     assert_same(after, load_policy(str(run.directory / "final")).model.state_dict())
@@ -283,6 +284,7 @@ def test_truncated_responses_get_nothing(
 ) -> None:
     source = StepSource(make_run(tmp_path / "run", checkpoint, GRPOConfig(**SMALL, truncation=truncation)))
     next(iter(source))
+    assert {r.truncation for r in source.rollouts} == {truncation}
     cut, whole = (
         replace(source.rollouts[0], finish=how, judgement=replace(source.rollouts[0].judgement, reward=0.75))
         for how in ("length", "eos")
@@ -290,8 +292,34 @@ def test_truncated_responses_get_nothing(
     assert source.list_rewards([cut, whole]) == rewards
 
 
+@CALLS_TRL
+@KINDS
+def test_minibatches_of_unlike_sizes_are_those_of_ppo(tmp_path: Path, checkpoint: Path, kind: Any) -> None:
+    """24 rollouts by 10: three of 8. 20 by 8: three, of 7, 7 and 6."""
+    for rollouts, size, sizes in ((24, 10, [8, 8, 8]), (20, 8, [7, 7, 6])):
+        small = {**SMALL, "rollouts_per_step": rollouts, "minibatch_size": size}
+        source = StepSource(make_run(tmp_path / f"run-{rollouts}", checkpoint, kind(**small)))
+        source.trainer.model.train()
+        drawn = []
+        for i, batch in enumerate(itertools.islice(source, 3)):
+            source.trainer._step = i
+            drawn.append(source.trainer._prepare_inputs(batch)["completion_ids"])
+        assert [len(ids) for ids in drawn] == sizes
+        written = sorted(r.ids for r in source.rollouts)
+        read = [
+            tuple(ids[mask > 0].tolist())
+            for part in source.trainer._buffered_inputs
+            for ids, mask in zip(part["completion_ids"], part["completion_mask"], strict=True)
+        ]
+        assert sorted(read) == written
+
+
 def test_minibatches_leave_no_rollout_out() -> None:
-    assert [_count_minibatches(n, 32) for n in (192, 176, 64, 40, 8)] == [6, 4, 2, 1, 1]
+    scored = {"ids": torch.arange(20).view(10, 2), "tokens": torch.tensor(7.0), "images": None}
+    parts = _divide(scored, 3)
+    assert [len(part["ids"]) for part in parts] == [4, 3, 3]
+    assert torch.equal(torch.cat([part["ids"] for part in parts]), scored["ids"])
+    assert all(part["tokens"] == 7 and part["images"] is None for part in parts)
 
 
 def test_a_model_that_counts_padding_is_refused(tmp_path: Path) -> None:

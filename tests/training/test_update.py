@@ -1,12 +1,13 @@
 """What a strong PPO does, one by one, on a real (tiny, untrained) checkpoint."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from helpers.toy_runs import SMALL, make_run, rows, train
 
-from herl_bench.errors import HerlBenchError
+from herl_bench.errors import DivergedError, HerlBenchError
 from herl_bench.testing import tiny_checkpoint
 from herl_bench.training.config import HeRLConfig, PPOConfig
 from herl_bench.training.herl import Learner
@@ -48,13 +49,13 @@ def test_returns_are_rewards_and_are_not_whitened(tmp_path: Path, checkpoint: Pa
         for i, row in enumerate(rows):
             returns = targets.return_NT[i][scored.mask_NT[i] > 0].tolist()
             assert returns == pytest.approx([row.reward] * len(row.pair.response), abs=1e-6)
-        scored = models.warm_up(rows, scored)
+        scored = models.warm_up(rows, scored, 3)
 
 
 def test_advantages_are_whitened_over_the_whole_step(tmp_path: Path, checkpoint: Path) -> None:
     run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), lively=True)
     models, config, rows, scored = score_a_step(run)
-    scored = models.warm_up(rows, scored)
+    scored = models.warm_up(rows, scored, 3)
     valid = compute_targets(rows, scored, config).advantage_NT[scored.mask_NT > 0]
     assert valid.mean().item() == pytest.approx(0, abs=1e-5)
     assert valid.std().item() == pytest.approx(1, abs=0.01)
@@ -64,7 +65,7 @@ def test_the_critics_warm_up_leaves_the_policy_alone(tmp_path: Path, checkpoint:
     models, _, rows, scored = score_a_step(make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), lively=True))
     policy, critic = ([p.clone() for p in model.parameters()] for model in (models.policy.model, models.critic))
     assert not scored.value_NT.any()  # it begins at nothing
-    scored = models.warm_up(rows, scored)
+    scored = models.warm_up(rows, scored, 3)
     assert all(torch.equal(a, b) for a, b in zip(policy, models.policy.model.parameters(), strict=True))
     assert any(not torch.equal(a, b) for a, b in zip(critic, models.critic.parameters(), strict=True))
     assert scored.value_NT.any()
@@ -90,8 +91,8 @@ def test_the_gradient_is_clipped(tmp_path: Path, checkpoint: Path, monkeypatch: 
         step()
 
     monkeypatch.setattr(models.optimizer, "step", watched)
-    scored = models.warm_up(rows, scored)
-    stats = models.update(rows, scored, compute_targets(rows, scored, config), step=1)
+    scored = models.warm_up(rows, scored, 3)
+    stats = models.update(rows, scored, compute_targets(rows, scored, config), step=1, minibatches=3)
     assert stats["grad_norm"] > 0.01
     assert len(norms) == 2 * (3 + 3)  # the critic's warm-up and the epoch
     assert all(norm < 0.0101 for norm in norms)
@@ -99,9 +100,53 @@ def test_the_gradient_is_clipped(tmp_path: Path, checkpoint: Path, monkeypatch: 
 
 def test_each_epoch_is_shuffled_anew_and_leaves_no_row_out() -> None:
     generator = torch.Generator().manual_seed(0)
-    one, two = (torch.cat(draw_minibatches(24, 8, generator)).tolist() for _ in range(2))
+    one, two = (torch.cat(draw_minibatches(24, 3, generator)).tolist() for _ in range(2))
     assert sorted(one) == sorted(two) == list(range(24))
     assert one != two
+
+
+@pytest.mark.parametrize(
+    ("rows", "minibatches", "sizes"), [(43, 1, [43]), (43, 2, [22, 21]), (31, 4, [8, 8, 8, 7]), (2, 3, [1, 1])]
+)
+def test_minibatches_are_as_many_as_planned_and_as_equal_as_can_be(
+    rows: int, minibatches: int, sizes: list[int]
+) -> None:
+    drawn = draw_minibatches(rows, minibatches, torch.Generator().manual_seed(0))
+    assert [len(chosen) for chosen in drawn] == sizes
+    assert sorted(torch.cat(drawn).tolist()) == list(range(rows))
+
+
+def test_a_full_step_is_divided_as_it_always_was() -> None:
+    one, two = (torch.Generator().manual_seed(0) for _ in range(2))
+    assert all(map(torch.equal, draw_minibatches(32, 4, one), torch.randperm(32, generator=two).split(8)))
+
+
+@pytest.mark.parametrize("lost", ["on-policy", "off-policy"])
+def test_a_token_that_was_lost_owns_neither_the_gradient_nor_the_reported_kl(
+    tmp_path: Path, checkpoint: Path, lost: str
+) -> None:
+    """The starting policy finds one token of one row e^60 times as likely. With that row on-policy it counts in `kl`
+    and, beyond max_kl, ends the run; off-policy it counts in a metric of its own and ends nothing."""
+    run = make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL, kl_coef=0.5, max_kl=0.01), lively=True)
+    models, config, rows, scored = score_a_step(run)
+    long = max(range(len(rows)), key=lambda i: len(rows[i].pair.response))
+    scored.reference_NT[long, 0] = scored.old_NT[long, 0] + 60
+    if lost == "on-policy":
+        with pytest.raises(DivergedError, match=r"KL to the starting policy is 0\.\d+ nats per token \(max_kl=0.01\)"):
+            models.update(rows, scored, compute_targets(rows, scored, config), step=1, minibatches=1)
+        return
+    rows[long] = replace(rows[long], behaviour=rows[long].pair)
+    stats = models.update(rows, scored, compute_targets(rows, scored, config), step=1, minibatches=1)
+    assert stats["kl"] == pytest.approx(0, abs=1e-6)
+    assert stats["kl_off_policy"] == pytest.approx(10 / len(rows[long].pair.response), rel=1e-4)
+    assert stats["grad_norm"] < 100
+
+
+def test_without_off_policy_rows_there_is_no_metric_of_them(tmp_path: Path, checkpoint: Path) -> None:
+    models, config, rows, scored = score_a_step(make_run(tmp_path / "run", checkpoint, PPOConfig(**SMALL), lively=True))
+    stats = models.update(rows, scored, compute_targets(rows, scored, config), step=1, minibatches=1)
+    assert "kl" in stats
+    assert "kl_off_policy" not in stats
 
 
 def test_too_large_a_move_ends_the_epochs(tmp_path: Path, checkpoint: Path) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from herl_bench.errors import UsageError
 from herl_bench.hindsight import write_guidance, write_revision_prompt
-from herl_bench.rubric import judge
+from herl_bench.rubric import extract_answer, judge
 from herl_bench.training.warmstart.config import WarmstartConfig
 from herl_bench.types import Demonstration, Environment, Example, HintLevel, Task
 
@@ -113,7 +113,7 @@ def _render_rows(
         words = own_words = write_guidance(template, rubric, example, draft, judgement.verdicts, level)
         kind = identify_kind(example)
         strays = off_topic and own_words and previous and previous[0] != kind and rng.random() < off_topic
-        if strays and previous and task.extract(example, draft) is not None:
+        if strays and previous and extract_answer(task, example, draft)[0] is not None:
             words, answer = previous[1], draft
         rows[i] = Row(write_revision_prompt(template, example, words, shown), answer) if words else None
         previous = (kind, own_words) if own_words else previous

@@ -99,6 +99,7 @@ def _hide_answer(example: Example, finding: Finding) -> Finding:
 
 
 def right_answer(example: Example, response: str) -> Finding:
+    """The answer is the right one, in whatever words it is given."""
     found = answers.extract(example, response)
     if found is None:
         return Finding(False, UNCLOSED if answer_text(response) is None else "an answer is missing")

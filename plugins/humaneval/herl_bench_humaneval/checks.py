@@ -89,6 +89,7 @@ def _build_tests(example: Example) -> dict[str, str]:
 
 # --------------------------------------------------------------------------------------------------------------- checks
 def code_extracted(example: Example, seen: Observation) -> Finding:
+    """There is Python code in the answer."""
     return (
         Finding(True)
         if seen.program.code is not None
@@ -97,12 +98,14 @@ def code_extracted(example: Example, seen: Observation) -> Finding:
 
 
 def code_parses(example: Example, seen: Observation) -> Finding:
+    """That code, as the function's body or a whole program, parses."""
     if seen.program.source is not None:
         return Finding(True)
     return Finding(False, seen.program.error or "no Python code in the answer")
 
 
 def defines_entry(example: Example, seen: Observation) -> Finding:
+    """It defines the function that the problem asks for."""
     if seen.program.defined:
         return Finding(True)
     return Finding(False, f"no definition of {example.info['entry_point']} that parses")

@@ -17,6 +17,8 @@ that is read for them. They may be wrong, wait for a terminal or end the process
 
 Every answer is bounded: so many characters are looked at, and so many are parsed in all attempts together.
 
+A fence in a docstring closes no block where the code parses up to a later one.
+
 Left out: code in other languages' fences is not translated, and a function that breaks off in the middle is not
 repaired.
 """
@@ -32,6 +34,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 from herl_bench import answer_text
 from herl_bench.answers import UNCLOSED
@@ -106,15 +109,35 @@ def _split_fenced(answer: str, blocks: Sequence[str], entry: str) -> Iterator[st
 
 def find_fenced_blocks(answer: str) -> list[str]:
     """The contents of the answer's ``` blocks; the last one may be left open, as a cut-off answer leaves it."""
-    found = re.findall(r"^[ \t]*(```|~~~)[^\n]*\n(.*?)(?:^[ \t]*\1|\Z)", answer, re.MULTILINE | re.DOTALL)
     blocks = [
         textwrap.dedent(body) if re.match(r"\s*(?:def|from|import|@|class|async)\b", body) else body
-        for _, body in found
+        for body in _cut_fenced(answer)
     ]
     return [body for body in blocks if body.strip()]
 
 
-_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*(```|~~~)", re.MULTILINE)
+_FENCE_LINE = re.compile(rf"{_FENCE.pattern}[^\n]*\n", re.MULTILINE)
+
+
+def _cut_fenced(answer: str) -> Iterator[str]:
+    place = 0
+    while opening := _FENCE_LINE.search(answer, place):
+        begins, same = opening.end(), (m for m in _FENCE.finditer(answer, opening.end()) if m[1] == opening[1])
+        ends = [*(m.span() for m in islice(same, MOST_BLOCKS)), (len(answer), len(answer))]
+        closing = ends[0]
+        if _has_open_string(answer[begins : closing[0]]):  # a fence in a docstring, if a later end makes a program
+            closing = next((end for end in ends if _is_program(answer[begins : end[0]])), closing)
+        yield answer[begins : closing[0]]
+        place = closing[1]
+
+
+def _has_open_string(code: str) -> bool:
+    return any(code.count(quotes) % 2 for quotes in ('"""', "'''"))
+
+
+def _is_program(code: str) -> bool:
+    return not _has_open_string(code) and parses(textwrap.dedent(code))
 
 
 def find_preamble(prompt: str, entry: str) -> str:

@@ -107,6 +107,9 @@ RIGHT = [
             "Hence (B) 04/30/2021 is the correct answer.",
             "Therefore, choice B is the right one.",
             "**Option (B)** is therefore the correct option.",
+            "It could be (A), but that is a day too late. So the answer is (B).",
+            "Is the answer (A)? No, that is a day late. So the answer is (B).",
+            "(A) is correct so far. But May comes first. So the answer is (B).",
         ],
     ),
     (
@@ -294,6 +297,11 @@ WRONG = [
             "Answer\n(A)\n\nor (B)",
             "My answer (B) was wrong.",
             "The answer is XB.",
+            "It could be (B), but that is a day too late. So the answer is (C).",
+            "(A) is a year late.\nThat leaves (B)",  # cut off
+            "(A) is a day late, so we look at (B)",
+            "(B) 04/30/2021 is a day",
+            "Option (B) is",
         ],
     ),
     (

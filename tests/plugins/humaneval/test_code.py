@@ -101,6 +101,17 @@ def test_deep_nesting_is_an_error_not_a_crash() -> None:
     assert find_program(PROMPT, "add", "    return " + "(" * 5000 + "1" + ")" * 5000).source is None
 
 
+@pytest.mark.parametrize("end", ["```\nIt adds.\n```python\nprint(add(1, 2))\n```", "```", ""])
+def test_a_fence_in_a_docstring_closes_no_block(end: str) -> None:
+    code = 'def add(a, b):\n    """Add.\n\n    ```python\n    add(1, 2)\n    ```\n    """\n    return a + b\n'
+    assert find_fenced_blocks(f"So:\n```python\n{code}{end}")[0] == code
+    assert run(find_program(PROMPT, "add", f"So:\n```python\n{code}{end}").source or "") == 5
+
+
+def test_a_string_left_open_ends_with_its_block() -> None:
+    assert find_fenced_blocks('```\nx = """1\n```\nb\n```\ny = 2\n```\n') == ['x = """1\n', "y = 2\n"]
+
+
 def test_blocks_of_an_answer_that_was_cut_off() -> None:
     assert find_fenced_blocks("a\n```py\nx = 1\n```\nb\n```\ny = 2") == ["x = 1\n", "y = 2"]
 

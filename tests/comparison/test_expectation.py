@@ -1,0 +1,41 @@
+"""What a probe lets one expect, in words."""
+
+from dataclasses import replace
+
+import pytest
+
+from herl_bench.comparison.expectation import NOT_FORECAST, say_expectation
+from herl_bench.comparison.probe_schema import Drafts, Estimate, Gap
+
+DRAFTS = Drafts(100, 0, 0.4, 0.6, 0.4, 0.0, 50.0, 60.0, 60, 0.3, 50.0)
+GAP = Gap("reference@0.7", 0.7, 60, 0.5, 0.2, Estimate(0.3, 0.1, 0.5), Estimate(0.2, 0.1, 0.3), None)
+PASS_AT = {1: Estimate(0.4), 5: Estimate(0.45)}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words", "said"),
+    [
+        ((0.1, 0.5), (0.1, 0.3), ["something to teach", "the words matter"]),
+        ((0.1, 0.5), (-0.1, 0.3), ["something to teach", "not shown that the words do it"]),
+        ((-0.1, 0.5), (-0.1, 0.3), ["No more is to be expected", "not shown to repair more"]),
+        ((-0.5, -0.1), (-0.3, -0.1), ["expected to cost", "the words mislead"]),
+    ],
+)
+def test_by_intervals(bounds, words, said):
+    gap = replace(GAP, value=Estimate(sum(bounds) / 2, *bounds), words=Estimate(sum(words) / 2, *words))
+    sentence = say_expectation(DRAFTS, [gap], PASS_AT)
+    assert all(part in sentence for part in said), sentence
+    assert sentence.endswith(f"{NOT_FORECAST}.")
+    assert "exploration is what plain training lacks" in sentence
+    assert "Try again" not in sentence
+    told = replace(gap, content=Estimate(0.0, -0.1, 0.1))
+    assert ("Try again" in say_expectation(DRAFTS, [told], PASS_AT)) == ("not shown that the words" in sentence)
+    assert "finds most of it" in say_expectation(DRAFTS, [gap], {1: Estimate(0.4), 5: Estimate(0.95)})
+
+
+def test_too_few_failures_tell_nothing():
+    few = replace(DRAFTS, problems=20, failures=5, right=0.75)
+    assert "ask for --items 160" in say_expectation(few, [GAP], PASS_AT)
+    assert "a harder task" in say_expectation(replace(few, failures=0, right=1.0), [], PASS_AT)
+    assert "no draft could be judged" in say_expectation(replace(few, failures=0, undecided=20), [], PASS_AT)
+    assert "needs own guidance" in say_expectation(DRAFTS, [], PASS_AT)
