@@ -60,13 +60,15 @@ class Listing:
     held_out: bool = False
 
     def work(self, move: Rearrangement, slip: Random | None = None) -> str:
-        """The worked solution; with `slip`, two words are exchanged that the move does not exchange."""
-        words = move.arrange(self.words)
+        """The worked solution: the list numbered, then its numbers and words moved; with `slip`, two of them are
+        exchanged that the move does not exchange."""
+        numbered = [f"{k} {word}" for k, word in enumerate(self.words, 1)]
+        moved = move.arrange(numbered)
         if slip is not None:
-            i, j = slip.sample(range(len(words)), 2)
-            words[i], words[j] = words[j], words[i]
-        done = " ".join(words)
-        return f"(1) {move.text}: {done}. So the answer is {done}."
+            i, j = slip.sample(range(len(moved)), 2)
+            moved[i], moved[j] = moved[j], moved[i]
+        answer = " ".join(part.partition(" ")[2] for part in moved)
+        return f"(1) The list: {' '.join(numbered)}.\n(2) {move.text}: {' '.join(moved)}. So the answer is {answer}."
 
 
 def draw_words(rng: Random, pool: Sequence[str], difficulty: float) -> tuple[str, ...]:

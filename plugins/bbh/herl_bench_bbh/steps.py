@@ -6,8 +6,8 @@ sees steps that follow well from a misreading; it solves the item, which is as g
 
 The forms that are read are those of the chain-of-thought examples that BIG-Bench Hard is usually prompted with: `A = 2
 + 3 = 5`, `(1) Turn left: (0, 0), facing …`, `(2) Ann and Bob swap: Ann: red, Bob: blue`, `- plums (3)`, `"oven": "o"
-(15)`, `"ant" < "cow"`, `(1) The last word goes to the front: cow ant bee`, `(1) … "(left) ? red ? blue ? (right)"`, `3:
-[ ; stack: ( [`, `today is 04/19/1969`. What is written in other words is not judged.
+(15)`, `"ant" < "cow"`, `(2) The last word goes to the front: 3 cow 1 ant 2 bee`, `(1) … "(left) ? red ? blue ?
+(right)"`, `3: [ ; stack: ( [`, `today is 04/19/1969`. What is written in other words is not judged.
 
 A correction says what to do, never what comes out: it names the move, not its result.
 """
@@ -468,10 +468,10 @@ def _(problem: Sorting, response: str) -> list[Finding]:
 
 # -------------------------------------------------------------------------------------------- words in a told order
 def _find_arrangements(problem: Arranging, response: str) -> Iterator[tuple[int, Rearrangement | None, list[str]]]:
-    """(step, the move that it tells if it tells one, the words as it puts them)."""
+    """(step, the move that it tells if it tells one, the words as it puts them, without numbers before them)."""
     for k, text in _split_numbered(response):
         told, _, listed = text.partition(":")
-        words = listed.partition(".")[0].lower().split()
+        words = re.sub(r"\b\d+ ", "", listed.partition(".")[0]).lower().split()
         if words and set(words) <= set(problem.words):
             yield k, find_move(told), words
 

@@ -234,7 +234,7 @@ WORKED = [
     (
         "word_sorting",
         "Sort the following words like this. The last word goes to the front. List: cow ant cat bee",
-        "(1) The last word goes to the front: bee cow ant cat.",
+        "(1) The list: 1 cow 2 ant 3 cat 4 bee.\n(2) The last word goes to the front: 4 bee 1 cow 2 ant 3 cat.",
     ),
     (
         "logical_deduction_three_objects",
@@ -273,9 +273,9 @@ WRONG = [
     ),
     ('"ant" < ["cat" < "cow"]', '"ant" < ["cow" < "cat"]', "cow < cat", "Compare the second letters of cow and cat."),
     (
-        "front: bee cow ant cat",
-        "front: cow bee ant cat",
-        "(1) gives cow bee ant cat",
+        "front: 4 bee 1 cow",
+        "front: 1 cow 4 bee",
+        "(2) gives cow bee ant cat",
         "Do it again: the last word goes to the front.",
     ),
     ("? Amy ? Eli ?", "? Eli ? Amy ?", "(2) has Eli Amy", "Put Amy before Eli."),

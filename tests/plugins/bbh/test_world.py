@@ -16,11 +16,12 @@ from herl_bench.rubric import judge
 
 pytest.importorskip("herl_bench_bbh")
 from herl_bench_bbh import METRICS, TASK, gold, solvers, template, world
-from herl_bench_bbh.orders import MOVES
+from herl_bench_bbh.orders import MOVES, find_move
+from herl_bench_bbh.rules import Listing
 
 ROBUST = METRICS[0].key
 DIALS = (0.0, world.DIFFICULTY, 1.0)
-STREAMS = pytest.mark.parametrize("stream", [world.WORLD.examples, world.WORLD.single], ids=["rules", "single"])
+STREAMS = pytest.mark.parametrize("stream", [world.make_examples, world.make_single], ids=["rules", "single"])
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_the_sides_are_disjoint_for_every_seed_and_difficulty() -> None:
     seen = {
         split: {
             e.prompt.lower()
-            for stream in (world.WORLD.examples, world.WORLD.single)
+            for stream in (world.make_examples, world.make_single)
             for seed in (0, 1)
             for dial in DIALS
             for e in islice(stream(split, seed, dial), 200)
@@ -82,7 +83,7 @@ def test_difficulty_lengthens_the_work(stream: Any) -> None:
 
 # ------------------------------------------------------------------------------------------------------- named orders
 def test_half_of_the_items_are_rules_each_its_own_family_in_every_wording() -> None:
-    made = list(islice(world.WORLD.examples("eval", 0, world.DIFFICULTY), 1500))
+    made = list(islice(world.make_examples("eval", 0, world.DIFFICULTY), 1500))
     rules = [e for e in made if e.info["planted"]]
     assert 0.45 < len(rules) / len(made) < 0.55
     assert {e.info["family"] for e in rules} == {f"word_sorting/{rule.name}" for rule in world.RULES}
@@ -104,9 +105,8 @@ def test_no_demonstration_of_a_rule_shows_its_right_move(demonstrations: list) -
     for d in named:
         rule = rules[d.example.info["rule"]]
         assert rule.right.text not in d.response + (d.draft or "")
-        assert d.draft is not None or d.response.startswith(f"(1) {rule.habit.text}: ")
-    shown = {d.response.partition(":")[0] for d in named if d.draft is not None}
-    assert shown == {f"(1) {move.text}" for move in MOVES}
+        assert d.draft is not None or find_move(d.response) is rule.habit
+    assert {find_move(d.response) for d in named if d.draft is not None} == set(MOVES)
 
 
 def test_guidance_names_the_right_move_at_reference_what_it_hangs_on_at_evidence_and_neither_at_criteria(
@@ -114,18 +114,17 @@ def test_guidance_names_the_right_move_at_reference_what_it_hangs_on_at_evidence
 ) -> None:
     rubric = host.get("rubric", "bbh")
     rules = {f"{rule.name} order": rule for rule in world.RULES}
-    made = [e for e in islice(world.WORLD.examples("eval", 0, world.DIFFICULTY), 60) if e.info["planted"]]
+    made = [e for e in islice(world.make_examples("eval", 0, world.DIFFICULTY), 60) if e.info["planted"]]
     for e in made:
-        rule, words = rules[e.info["rule"]], e.info["input"].rpartition("List: ")[2].split()
-        done = " ".join(rule.habit.arrange(words))
-        draft = f"(1) {rule.habit.text}: {done}. So the answer is {done}."
+        rule, text = rules[e.info["rule"]], e.info["input"]
+        draft = Listing(text, tuple(text.rpartition("List: ")[2].split())).work(rule.habit)
         (judged,) = judge([e], [draft], rubric)
         assert {name for name, met in judged.criteria.items() if not met} == {"steps_match", "right_answer"}
         told = {
             level: write_guidance(template.TEMPLATE, rubric, e, draft, judged.verdicts, level) for level in HINT_LEVELS
         }
         assert told["reference"].endswith(f"{rule.right.text}.")
-        assert told["evidence"].endswith(f"Seen: (1) is wrong about the {rule.right.about}.")
+        assert told["evidence"].endswith(f"Seen: (2) is wrong about the {rule.right.about}.")
         assert told["criteria"].endswith("Unmet: The right steps are reached.")
 
 
@@ -151,8 +150,8 @@ def test_guided_demonstrations_do_what_they_are_told(host: Host, demonstrations:
     variants = {(d.example.info["family"], d.example.info["variant"]) for d in guided}
     assert variants == {(k.family, k.variant) for k in world.KINDS} | {("word_sorting", "told or named")}
     told = [d.example.info["input"] for d in guided if d.example.info.get("rule") == ""]
-    followed = [d.response.partition(":")[0].removeprefix("(1) ") for d in guided if d.example.info.get("rule") == ""]
-    otherwise = sum(move not in text for text, move in zip(told, followed, strict=True))
+    followed = [find_move(d.response) for d in guided if d.example.info.get("rule") == ""]
+    otherwise = sum(find_move(text) is not move for text, move in zip(told, followed, strict=True))
     assert 0.2 < otherwise / len(told) < 0.8
 
 
