@@ -217,11 +217,10 @@ _PLANTED = (
     " that leaves one other: " + "; ".join(f"{k.family}/{k.variant}: {k.planted}" for k in KINDS if k.planted)
 )
 WORLD = World(
-    examples=make_examples,
+    examples=make_single,  # not make_examples, with make_single as `single`: the embedded policy has learnt no rules
     demonstrations=make_demonstrations,
     planted=_PLANTED,
     difficulty=DIFFICULTY,
     max_new_tokens=104,
-    single=make_single,
 )
 __all__ = ["KINDS", "RULES", "WORLD", "choose_side", "read_answer", "write_prompt"]
