@@ -24,6 +24,9 @@ HEAD = """# Results of the study
 Made by `benchmarks/science/study.py` from the files in `benchmarks/science/results/`, which hold every number below with command, seeds and versions;
 not written by hand. `python benchmarks/science/study.py --collect` makes it anew, `--parts NAME` runs a part that is missing.
 
+**Measured before every step took the same number of optimiser steps.** When these runs were made, HeRL's revisions made further minibatches, so that it took up to twice PPO's optimiser steps; a response that was
+cut off had two rewards; and the KL term had no bound. All three are mended since, and this study has not been rerun yet. README's table of single runs has: there HeRL's lead over PPO is smaller on gsm8k and humaneval.
+
 Everything is measured on the embedded policies and their synthetic worlds, with planted misconceptions unless said otherwise. Accuracy is the task's
 primary metric in per cent, greedy, without any guidance, on held-out problems. Intervals are at 95 %, for other seeds *and* other problems
 ([comparison.md](comparison.md)); p-values are corrected over the comparisons of a column (Holm). Differences are in points. A learning curve is

@@ -42,7 +42,7 @@ def rehearse(tmp_path):
             [sys.executable, *map(str, [FOLDER / "measure.py", *words, *where, *more])],
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1800,
             cwd=tmp_path,
         )
 

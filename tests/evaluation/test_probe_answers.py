@@ -22,7 +22,7 @@ class Author:
     def __init__(self, finish="eos"):
         self.finish, self.batches = finish, 0
 
-    def answer(self, prompts, seeds, sampling):
+    def answer(self, prompts, seeds, sampling, on_answers):
         self.batches += 1
         answers = {example.prompt: example.target for example in EXAMPLES}
         return [Answer(answers[prompt], self.finish, 3) for prompt in prompts]

@@ -41,7 +41,7 @@ def test_the_code_of_the_page_runs_from_top_to_bottom(tmp_path):
     blocks = re.findall(
         r"^```python\n(.*?)^```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.M | re.S
     )
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(["import matplotlib", "matplotlib.use('agg')", *blocks])],
         cwd=tmp_path,

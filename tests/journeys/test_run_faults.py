@@ -126,7 +126,7 @@ def shorten(name: str, size: int) -> Any:
 
 def doctored(run: Path) -> None:
     text = (run / "rollouts.jsonl").read_text()
-    (run / "rollouts.jsonl").write_text(text.replace('"reward": 1.0', '"reward": 0.0', 1))
+    (run / "rollouts.jsonl").write_text(text.replace('"kind": "plain"', '"kind": "guided"', 1))
 
 
 def swapped(run: Path) -> None:

@@ -85,7 +85,7 @@ def test_it_trains_with_it(trained):
         (verdict,) = row["verdicts"]
         assert verdict["criterion"] == "three_lines"
         assert verdict["met"] == (len(row["response"].strip().splitlines()) == 3)
-        assert row["reward"] == float(verdict["met"])
+        assert row["reward"] == float(verdict["met"] and row["finish"] != "length")
     guided = [row for row in rollouts if row["kind"] == "revision"]
     assert guided
     assert all("The poem has three lines." in row["guidance"] for row in guided)
