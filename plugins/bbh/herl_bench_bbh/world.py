@@ -217,7 +217,8 @@ _PLANTED = (
     " that leaves one other: " + "; ".join(f"{k.family}/{k.variant}: {k.planted}" for k in KINDS if k.planted)
 )
 WORLD = World(
-    examples=make_single,  # not make_examples, with make_single as `single`: the embedded policy has learnt no rules
+    examples=make_examples,
+    single=make_single,
     demonstrations=make_demonstrations,
     planted=_PLANTED,
     difficulty=DIFFICULTY,

@@ -331,6 +331,4 @@ def demonstrate_revision(rng: Random, problem: Problem) -> Demonstration:
     return Demonstration(example, example.target, flawed)
 
 
-# The embedded policy has not learnt the rules. For one that has:
-# World(make_examples, make_demonstrations, PLANTED, DIFFICULTY, max_new_tokens=128, single=make_single)
-WORLD = World(make_single, make_demonstrations, PLANTED, DIFFICULTY, max_new_tokens=128)
+WORLD = World(make_examples, make_demonstrations, PLANTED, DIFFICULTY, max_new_tokens=128, single=make_single)

@@ -332,9 +332,9 @@ def _write_draft(rng: Random, recipe: Recipe) -> str:
     return _break_syntax(rng, body)
 
 
-# The embedded policy knows no rules yet, so the examples are those of the other kind.
 WORLD = World(
-    examples=make_single_examples,
+    examples=make_examples,
+    single=make_single_examples,
     demonstrations=make_demonstrations,
     planted=(
         f"Each of {len(rules.FAMILIES)} rules, which a docstring names and does not explain, is one"
