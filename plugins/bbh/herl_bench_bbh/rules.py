@@ -44,8 +44,13 @@ NAMED = (
     "Sort the following words in {} order: List: ",
     "Put the following words in {} order: List: ",
     "What are the following words in {} order? List: ",
+    "Write the words of this list in {} order. List: ",
+    "Here are some words. Bring them in {} order. List: ",
+    "These words are to be sorted in {} order: List: ",
+    "How are the following words listed in {} order? List: ",
+    "In {} order, what are these words? List: ",
 )
-HELD_OUT = "How do these words stand in {} order? List: "
+HELD_OUT = "What is this list of words in {} order? List: "
 TOLD = ("Sort the following words like this. {}. List: ", "Rearrange the following words. {}. List: ")
 _SHORTEST, _LONGEST = 4, 7
 

@@ -46,6 +46,7 @@ EVAL_SHARE = 5  # one text in five is an evaluation item
 DIFFICULTY = 0.2
 SLIP = 0.08  # share of plain demonstrations of sound kinds with one random slip
 GUIDED = 0.5  # share of demonstrations that revise a draft
+OTHER_NAME = 0.8  # share of guided named lists whose name no item asks for
 LISTINGS = 0.4  # share of demonstrations about words in a told or a named order
 _SOUND = (*(kind for kind in KINDS if not kind.planted), None)  # None: lists whose text tells the move
 
@@ -160,7 +161,7 @@ def _demonstrate_named(rng: Random, id_: str) -> Demonstration:
     """Plain: a rule's wrong move. Guided: any move but its right one, mostly under a name that no item asks for."""
     rule = rng.choice(RULES)
     guided = rng.random() >= 0.3
-    is_other = guided and rng.random() < 0.6
+    is_other = guided and rng.random() < OTHER_NAME
     name = rng.choice(OTHER_NAMES) if is_other else rule.name
     listing = _draw_listing(lambda words: make_named(rng, words, name, NAMED), "train", rng, DIFFICULTY)
     if not guided:

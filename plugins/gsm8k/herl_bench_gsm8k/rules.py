@@ -1,7 +1,7 @@
 """Problems that name a rule of the house: what "the maple rule" makes of a number, nobody can tell from its name.
 
 There are twelve rules and twelve moves; each move is right for one rule and the learnt mistake of another. A story
-tells its rule in one of four wordings, the last of which no demonstration has. So a policy told no more than that it
+tells its rule in one of eight wordings, the last of which no demonstration has. So a policy told no more than that it
 is wrong has eleven other moves to try, and what is said of one rule is wrong of every other.
 
 `OTHER_NAMES` name rules that no problem has: only guided demonstrations do, in which they stand for any move at all.
@@ -67,6 +67,10 @@ WORDINGS = (
     "Then the {r} applies with {b}.",
     "After that comes the {r} with {b}.",
     "By the {r}, {b} is reckoned in.",
+    "Next the {r} is applied with {b}.",
+    "Then {b} is reckoned in by the {r}.",
+    "With {b} follows the {r}.",
+    "The {r} with {b} comes next.",
     "The {r} is then used with {b}.",
 )
 
@@ -140,7 +144,7 @@ STORIES = (
 )
 
 
-OWN_NAME = 0.4  # of the rules in guided demonstrations
+OWN_NAME = 0.2  # of the rules in guided demonstrations
 USUAL_DRAFT = 0.75  # of those, how many show the learnt mistake
 
 

@@ -2,7 +2,8 @@
 
 Each of twelve rules has one right move of twelve, and one wrong move that plain demonstrations always make. No
 demonstration of a rule, plain or guided, makes its right move. In guided ones a reference that was drawn anew makes any
-other move, and the response follows it: what is learnt is to follow the words.
+other move, and the response follows it: what is learnt is to follow the words. Most of these have names that no rule
+has, and any move.
 
 The moves agree on the empty list alone, so that is the one example a docstring may show: any other would give the move
 away to a reader that can tell moves apart. Each move has a sign of its own (a slice, a call, an operator), so that the
@@ -35,9 +36,21 @@ WORDINGS = (
     "{verb} the {xs} by the {rule} rule.",
     "{verb} the {rule} list of the {xs}.",
     "{verb} what the {rule} convention makes of the {xs}.",
+    "{verb} the {xs} as the {rule} rule has them.",
+    "Apply the {rule} rule to the {xs}.",
+    "Bring the {xs} into {rule} order.",
+    "From the {xs} make their {rule} list.",
 )
 HELD_OUT = "{verb} the {xs} in {rule} form."
 """A wording that no demonstration has."""
+
+
+OTHER_NAME = 0.8  # of guided demonstrations of rules: those whose rule has a name that no problem has
+OTHER_NAMES = (
+    *("tower", "garden", "river", "silver", "summer", "baker", "village", "castle", "island", "forest", "window"),
+    *("bridge", "candle", "barrel", "anchor", "ribbon", "thistle", "pepper", "amber", "cedar", "tailor", "weaver"),
+)
+"""Without them a policy would learn from the guided demonstrations which move of each rule is never the answer."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +99,18 @@ def write_move(move: str, xs: str) -> str:
 
 def redirect(rng: Random, recipe: Recipe) -> Recipe:
     """The recipe of a rule with any other move than the right one as its solution, and yet another as what is wrong:
-    mostly what plain demonstrations do."""
-    others = [move for move in recipe.moves if move != recipe.body]
-    wrong = recipe.wrong if rng.random() < 0.6 else rng.choice(others)
-    body = rng.choice([move for move in others if move != wrong])
-    told = list(MOVES)[recipe.moves.index(body)]
-    return dataclasses.replace(recipe, body=body, wrong=wrong, facts={**recipe.facts, "move": told})
+    mostly what plain demonstrations do. Or, more often, with a name that no rule has, and any two moves."""
+    name, moves, wrong = recipe.facts["rule"], recipe.moves, ""
+    if rng.random() < OTHER_NAME:
+        name = rng.choice(OTHER_NAMES)
+    else:
+        moves = tuple(move for move in moves if move != recipe.body)
+        wrong = recipe.wrong if rng.random() < 0.6 else ""
+    wrong = wrong or rng.choice(moves)
+    body = rng.choice([move for move in moves if move != wrong])
+    told = {"rule": name, "move": list(MOVES)[recipe.moves.index(body)]}
+    called, text = (words.replace(recipe.facts["rule"], name) for words in (recipe.name, recipe.text))
+    return dataclasses.replace(recipe, name=called, text=text, body=body, wrong=wrong, facts={**recipe.facts, **told})
 
 
 def _make_family(name: str) -> Family:

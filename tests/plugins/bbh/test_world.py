@@ -88,7 +88,7 @@ def test_half_of_the_items_are_rules_each_its_own_family_in_every_wording() -> N
     assert 0.45 < len(rules) / len(made) < 0.55
     assert {e.info["family"] for e in rules} == {f"word_sorting/{rule.name}" for rule in world.RULES}
     assert {(e.info["rule"], e.info["move"]) for e in rules} == {(f"{r.name} order", r.right.text) for r in world.RULES}
-    assert 0.15 < sum(e.info["held_out"] for e in rules) / len(rules) < 0.35
+    assert 0.08 < sum(e.info["held_out"] for e in rules) / len(rules) < 0.2
     assert all(e.info["move"] not in e.prompt for e in rules)
 
 
@@ -101,7 +101,7 @@ def test_no_demonstration_of_a_rule_shows_its_right_move(demonstrations: list) -
     """Nor does any have the wording that is held out. Plain ones have its habit; guided ones any other move."""
     rules = {rule.name: rule for rule in world.RULES}
     named = [d for d in demonstrations if d.example.info.get("rule") in rules]
-    assert not [d for d in demonstrations if "How do these words stand" in d.example.prompt]
+    assert not [d for d in demonstrations if "What is this list" in d.example.prompt]
     for d in named:
         rule = rules[d.example.info["rule"]]
         assert rule.right.text not in d.response + (d.draft or "")

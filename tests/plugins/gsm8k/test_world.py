@@ -118,7 +118,7 @@ def test_plain_demonstrations_are_always_misconceived_where_planted_and_guided_o
 
 
 def test_no_demonstration_makes_the_right_move_of_a_rule_or_has_the_wording_held_out() -> None:
-    rules_shown = [d for d in islice(world.make_demonstrations(0), 5000) if "rule" in d.example.info]
+    rules_shown = [d for d in islice(world.make_demonstrations(0), 6000) if "rule" in d.example.info]
     right, wrong = ({rule.name: getattr(rule, which) for rule in rules.RULES} for which in ("right", "wrong"))
     told: dict[str, set[str]] = {name: set() for name in right}
     for d in rules_shown:
@@ -128,13 +128,13 @@ def test_no_demonstration_makes_the_right_move_of_a_rule_or_has_the_wording_held
             assert move == right[name] != wrong[name], "the example is right, its answer is not"
         elif name in told:
             told[name].add(move)
-    assert all(right[name] not in moves and len(moves) > 7 for name, moves in told.items())
+    assert all(right[name] not in moves and len(moves) > 5 for name, moves in told.items())
 
 
 def test_problems_are_told_in_all_wordings() -> None:
     for split in ("train", "eval"):
         made = [e for e in islice(world.make_examples(split, 0, 0.5), 600) if e.info["planted"]]  # type: ignore[arg-type]
-        assert 0.15 < sum(e.info["held_out"] for e in made) / len(made) < 0.35
+        assert 0.08 < sum(e.info["held_out"] for e in made) / len(made) < 0.2
 
 
 def test_some_guided_demonstrations_are_told_otherwise() -> None:

@@ -114,7 +114,9 @@ def test_guided_demonstrations_of_a_rule_make_every_move_but_the_right_one() -> 
     assert max(seen.values()) < 3 * min(seen.values())
     for d in guided:
         moves = find_move(d.draft or ""), find_move(d.response)
-        assert rules.RULES[d.example.info["rule"]].right not in moves
+        name = d.example.info["rule"]
+        assert name in rules.OTHER_NAMES or rules.RULES[name].right not in moves
+        assert name in d.example.prompt and d.example.info["family"] not in d.example.prompt.replace(name, "")
         assert d.response == d.example.target
         assert moves[1] == d.example.info["move"] != moves[0]
 
@@ -148,11 +150,11 @@ def test_corrections_name_the_move_whatever_the_draft() -> None:
 
 def test_one_wording_of_each_rule_is_held_out_of_the_demonstrations() -> None:
     kept = [d.example for d in islice(make_demonstrations(17), 300) if d.example.info["family"] in rules.FAMILIES]
-    assert not any(e.info["held_out"] or " in " in e.prompt.split('"""')[1] for e in kept)
+    assert not any(e.info["held_out"] or " form." in e.prompt for e in kept)
     for split in ("train", "eval"):
-        of_rules = [e for e in take(split, 17, n=600, kinds=("rules",)) if e.info["planted"]]
+        of_rules = [e for e in take(split, 17, n=1500, kinds=("rules",)) if e.info["planted"]]
         assert {e.info["rule"] for e in of_rules if e.info["held_out"]} == set(rules.RULES)
-        assert 0.15 < sum(e.info["held_out"] for e in of_rules) / len(of_rules) < 0.35
+        assert 0.08 < sum(e.info["held_out"] for e in of_rules) / len(of_rules) < 0.2
 
 
 def test_revisions_do_what_their_reference_does_and_their_drafts_do_not() -> None:
