@@ -227,8 +227,8 @@ class World:
     demonstrations: `demonstrations(seed) -> endless iterator` for the warm start, over the train split.
     difficulty: the default dial, 0 (easiest) to 1.
     planted: what was planted, in one sentence.
-    single: as `examples`, with planted misconceptions that a policy which leaves them has one other move for, so that it
-    hardly matters what guidance says; None where there is no such kind.
+    single: as `examples`, with planted misconceptions beside which there is but one other move, so that it hardly
+    matters what guidance says; None where there is no such kind.
     """
 
     examples: Callable[[Split, int, float], Iterator[Example]]
