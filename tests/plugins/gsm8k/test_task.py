@@ -257,7 +257,7 @@ def test_guidance_by_hint_level(host: Host) -> None:
     assert said["criteria"].startswith(
         "Met: answer format. Unmet: Every calculation <<expression=result>> is right; The solution"
     )
-    assert "step 1: 16-3=12, should be 13; step 1 is not reached" in said["evidence"]
+    assert "step 1: 16-3=12, should be 13; step 1 is not reached (a difference)" in said["evidence"]
     assert said["reference"].endswith(
         "step 1 should be 16-3; step 2 should be 13/2; step 3 should be 6.5-1.5; the final answer is wrong."
     )
