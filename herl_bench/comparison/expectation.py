@@ -1,12 +1,13 @@
 """What a probe lets one expect of HeRL, in one sentence: rules on intervals, and nothing that was not measured.
 
-A forecast of what training will bring belongs here, and nowhere else (`forecast_gain`). None has been fitted yet.
+How large a gain is forecast is `forecast.py`'s; here stands when it may be said (`forecast_gain`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from herl_bench.comparison.forecast import LEVEL, Forecast, spread_gap
 from herl_bench.comparison.probe_schema import Drafts, Estimate, Gap
 
 FEWEST = 20
@@ -14,19 +15,29 @@ FEWEST = 20
 NOT_FORECAST = "not forecast: outside what was studied"
 
 
-def forecast_gain(gap: Gap) -> str:
-    """What a gap before training says of HeRL − PPO after it, with an interval, in words."""
-    return NOT_FORECAST
+def forecast_gain(drafts: Drafts, gap: Gap, forecast: Forecast | None) -> str:
+    """What a gap before training says of HeRL − PPO after it, with an interval, in words. forecast: None where the
+    model or its problems are of no kind that was studied."""
+    if forecast is None:
+        return NOT_FORECAST
+    spread, (least, most) = spread_gap(drafts, gap), forecast.studied
+    if not least <= spread <= most:
+        return f"{NOT_FORECAST}, gaps of {100 * least:+.1f} to {100 * most:+.1f} points over all problems"
+    found = f"HeRL - PPO {format_points(forecast.line.predict(spread))} ({LEVEL:.0%}) after {forecast.budget}"
+    return f"forecast from {forecast.line.cells} policies and worlds: {found}"
 
 
-def say_expectation(drafts: Drafts, gaps: Sequence[Gap], pass_at: Mapping[int, Estimate]) -> str:
-    """gaps: HeRL's own first."""
+def say_expectation(
+    drafts: Drafts, gaps: Sequence[Gap], pass_at: Mapping[int, Estimate], forecast: Forecast | None = None
+) -> str:
+    """gaps: HeRL's own first. forecast: of what is like this model and its problems, None where nothing is."""
     if drafts.failures < FEWEST:
         return _say_too_few(drafts)
     if not gaps:
         return "Nothing can be said of the guidance gap: it needs own guidance at the method's hint level and resample."
     gap = gaps[0]
-    parts = [f"{_say_gain(gap)}: {_say_gap(gap)}", _say_words(gap), _say_exploration(pass_at), forecast_gain(gap)]
+    parts = [f"{_say_gain(gap)}: {_say_gap(gap)}", _say_words(gap), _say_exploration(pass_at)]
+    parts.append(forecast_gain(drafts, gap, forecast))
     return "; ".join(part for part in parts if part) + "."
 
 
