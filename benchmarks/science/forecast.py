@@ -90,8 +90,8 @@ def make_forecast(cells: Sequence[StudyCell], budget: str, version: str) -> Fore
     """With each cell predicted from all others. The interval that a measured gain must lie in knows its noise."""
     guesses = [fit_line([*cells[:i], *cells[i + 1 :]]).predict(cell.gap, cell.stderr) for i, cell in enumerate(cells)]
     gains = np.array([cell.gain for cell in cells])
-    missed = gains - [guess.value for guess in guesses]
-    inside = [guess.low <= gain <= guess.high for guess, gain in zip(guesses, gains, strict=True)]
+    missed = gains - [value for value, _, _ in guesses]
+    inside = [low <= gain <= high for (_, low, high), gain in zip(guesses, gains, strict=True)]
     return Forecast(
         line=fit_line(cells),
         cells=tuple(cells),

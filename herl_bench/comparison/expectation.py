@@ -15,16 +15,13 @@ FEWEST = 20
 NOT_FORECAST = "not forecast: outside what was studied"
 
 
-def forecast_gain(drafts: Drafts, gap: Gap, forecast: Forecast | None) -> str:
-    """What a gap before training says of HeRL − PPO after it, with an interval, in words. forecast: None where the
-    model or its problems are of no kind that was studied."""
-    if forecast is None:
-        return NOT_FORECAST
-    spread, (least, most) = spread_gap(drafts, gap), forecast.studied
-    if not least <= spread <= most:
-        return f"{NOT_FORECAST}, gaps of {100 * least:+.1f} to {100 * most:+.1f} points over all problems"
-    found = f"HeRL - PPO {format_points(forecast.line.predict(spread))} ({LEVEL:.0%}) after {forecast.budget}"
-    return f"forecast from {forecast.line.cells} policies and worlds: {found}"
+def forecast_gain(drafts: Drafts, gaps: Sequence[Gap], forecast: Forecast | None) -> Estimate | None:
+    """HeRL - PPO after training, with the interval of `LEVEL`. None where it is outside what was studied, or where the
+    failures are too few. forecast: None where nothing was studied that is like this model and its problems."""
+    if forecast is None or not gaps or drafts.failures < FEWEST:
+        return None
+    spread, (least, most) = spread_gap(drafts, gaps[0]), forecast.studied
+    return Estimate(*forecast.line.predict(spread)) if least <= spread <= most else None
 
 
 def say_expectation(
@@ -37,7 +34,7 @@ def say_expectation(
         return "Nothing can be said of the guidance gap: it needs own guidance at the method's hint level and resample."
     gap = gaps[0]
     parts = [f"{_say_gain(gap)}: {_say_gap(gap)}", _say_words(gap), _say_exploration(pass_at)]
-    parts.append(forecast_gain(drafts, gap, forecast))
+    parts.append(_say_forecast(forecast_gain(drafts, gaps, forecast), forecast))
     return "; ".join(part for part in parts if part) + "."
 
 
@@ -98,6 +95,16 @@ def _say_exploration(pass_at: Mapping[int, Estimate]) -> str:
     if never > 2 / 3:
         return f"{found}, so exploration is what plain training lacks"
     return f"{found}, so plain training finds {'some' if never > 1 / 3 else 'most'} of it by itself"
+
+
+def _say_forecast(found: Estimate | None, forecast: Forecast | None) -> str:
+    if forecast is None:
+        return NOT_FORECAST
+    if found is None:
+        least, most = (f"{100 * end:+.1f}" for end in forecast.studied)
+        return f"{NOT_FORECAST}, gaps of {least} to {most} points over all problems"
+    gain = f"HeRL - PPO {format_points(found)} ({LEVEL:.0%}) after {forecast.budget}"
+    return f"forecast from {forecast.line.cells} policies and worlds: {gain}"
 
 
 def format_points(found: Estimate) -> str:

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from herl_bench.comparison.probe_schema import Drafts, Estimate, Gap
+from herl_bench.comparison.probe_schema import Drafts, Gap
 from herl_bench.reading import parse_written, read_text
 
 PLACE = Path(__file__).with_name("forecast.json")
@@ -41,8 +41,8 @@ class Line:
     spread: float
     cells: int
 
-    def predict(self, gap: float, stderr: float = 0.0) -> Estimate:
-        """The gain of another cell, with the interval that holds it with a chance of `LEVEL`; stderr: of the noise that
+    def predict(self, gap: float, stderr: float = 0.0) -> tuple[float, float, float]:
+        """The gain of another cell, and the ends of the interval that holds it with a chance of `LEVEL`; stderr: of the noise that
         it is measured with, none for the gain itself.
 
         Source: Higgins, Thompson and Spiegelhalter 2009, section 5, for a line in place of a mean: Student's with
@@ -54,7 +54,7 @@ class Line:
         variance = self.spread**2 + stderr**2 + at_0 + 2 * gap * both + gap**2 * of_slope
         reach = float(student.ppf((1 + LEVEL) / 2, self.cells - 3)) * math.sqrt(max(0.0, variance))
         value = self.intercept + self.slope * gap
-        return Estimate(value, value - reach, value + reach)
+        return value, value - reach, value + reach
 
 
 @dataclass(frozen=True)

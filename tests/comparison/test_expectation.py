@@ -50,8 +50,13 @@ def test_a_gain_is_forecast_within_what_was_studied():
     assert spread_gap(DRAFTS, GAP) == pytest.approx(0.18)
     # Student's 0.9 quantile with 20 degrees of freedom is 1.325.
     said = "forecast from 23 policies and worlds: HeRL - PPO +8.0 points [+5.3, +10.7] (80%) after 100,000 tokens"
-    assert forecast_gain(DRAFTS, GAP, forecast) == said
+    found = forecast_gain(DRAFTS, [GAP], forecast)
+    assert (found.value, found.low, found.high) == pytest.approx((0.08, 0.0535, 0.1065), abs=1e-4)
     assert say_expectation(DRAFTS, [GAP], PASS_AT, forecast).endswith(f"; {said}.")
+    assert forecast_gain(DRAFTS, [], forecast) is None
+    assert forecast_gain(replace(DRAFTS, failures=19), [GAP], forecast) is None
     for outside in (-0.2, 0.8):
         gap = replace(GAP, value=Estimate(outside))
-        assert forecast_gain(DRAFTS, gap, forecast) == f"{NOT_FORECAST}, gaps of +0.0 to +40.0 points over all problems"
+        assert forecast_gain(DRAFTS, [gap], forecast) is None
+        said = f"{NOT_FORECAST}, gaps of +0.0 to +40.0 points over all problems."
+        assert say_expectation(DRAFTS, [gap], PASS_AT, forecast).endswith(said)
