@@ -42,8 +42,8 @@ class Line:
     cells: int
 
     def predict(self, gap: float, stderr: float = 0.0) -> tuple[float, float, float]:
-        """The gain of another cell, and the ends of the interval that holds it with a chance of `LEVEL`; stderr: of the noise that
-        it is measured with, none for the gain itself.
+        """The gain of another cell, and the ends of the interval that holds it with a chance of `LEVEL`; stderr: of the
+        noise that it is measured with, none for the gain itself.
 
         Source: Higgins, Thompson and Spiegelhalter 2009, section 5, for a line in place of a mean: Student's with
         cells - 3 degrees of freedom, two of them the line's and one the spread's.
