@@ -7,6 +7,7 @@ numbers: they stay in the tables.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pictures import find_gain, list_variants
 from wording import make_table, write_gain, write_percent, write_score, write_signed, write_whole
 
 from herl_bench.comparison.forecast import LEVEL, Forecast
+from herl_bench.report.drawing import Chart
 
 ARTICLE = {"gsm8k": 4.1, "humaneval": 3.7, "bbh": 3.8}
 """HeRL's gain over PPO in the article's table, in points."""
@@ -24,7 +26,8 @@ MOST_KEPT = 0.25
 """Of HeRL's gain, by a control that says nothing of the draft: more, and it is not the words that bring it."""
 MOST_LOST = 0.02
 """On plain families, where responses are sampled."""
-NOTES = Path(__file__).with_name("notes.md")
+NOTES, FIRST = (Path(__file__).with_name(name) for name in ("notes.md", "first.json"))
+"""FIRST: main numbers of the first edition, whose archive is in this file's history alone."""
 Result = Mapping[str, Any]
 Tables = Mapping[str, Result]
 
@@ -40,13 +43,11 @@ settings each, on a seed that is not compared. Made by `benchmarks/science/study
 `benchmarks/science/results/tables.json`, every run's in `raw.tar.xz` there."""  # noqa: E501
 
 
-def write_page(
-    parts: Sequence[Any], tables: Tables, forecast: Forecast | None, drawn: Mapping[str, str], first: Mapping[str, Any]
-) -> str:
-    """parts: of the study. tables: by part. drawn: by picture, what it shows. first: the first edition's numbers."""
+def write_page(parts: Sequence[Any], tables: Tables, forecast: Forecast | None, charts: Mapping[str, Chart]) -> str:
+    """parts: of the study. tables: by part. charts: by name, which are in `results/` beside the page."""
 
     def show(name: str) -> str:
-        return f"![{drawn[name]}](results/{name}.png)" if name in drawn else ""
+        return f"![{charts[name].label}](results/{name}.png)"
 
     rules = "Rules: the gain is reproduced where the whole interval lies above the article's gain on the published"
     rules += " benchmark, with 3 seeds or more. Tokens to PPO's end: where HeRL's accuracy, mean over seeds, first"
@@ -55,12 +56,12 @@ def write_page(
         HEAD,
         f"## HeRL against PPO\n{_compare_methods(tables)}\n\n{rules}",
         "\n".join(f"- {sentence}" for task in TASKS for sentence in _judge_task(task, tables)),
-        f"## In which worlds\n{show('gains')}\n\n{NAMES}" if "gains" in drawn else "",
-        f"## Is it the words?\n{show('words')}\n\n{_judge_words(tables)}" if "words" in drawn else "",
+        f"## In which worlds\n{show('gains')}\n\n{NAMES}" if "gains" in charts else "",
+        f"## Is it the words?\n{show('words')}\n\n{_judge_words(tables)}" if "words" in charts else "",
         f"## Can it be known before training?\n{show('forecast')}\n\n{judge_forecast(forecast)}" if forecast else "",
         "## What fails\n" + ("\n".join(f"- {one}" for one in list_failures(tables)) or "Nothing that was looked for."),
         NOTES.read_text(encoding="utf-8"),
-        f"The first study's numbers:\n\n{_show_first(first)}",
+        f"The first study's numbers:\n\n{_show_first(json.loads(FIRST.read_text(encoding='utf-8')))}",
         _tell_rerun(parts, tables),
     ]
     return "\n\n".join(section.strip() for section in sections if section) + "\n"

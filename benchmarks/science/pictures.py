@@ -7,14 +7,13 @@ Left out: what they mean (`page.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from parts import PARTS, TASKS
 
 from herl_bench.comparison.forecast import Forecast
 from herl_bench.report.charts import Dot, plot_differences
-from herl_bench.report.drawing import Chart, to_png
+from herl_bench.report.drawing import Chart
 from herl_bench.report.figures import plot_forecast
 
 Tables = Mapping[str, Mapping[str, Any]]
@@ -29,15 +28,12 @@ VARIANTS = {
 SIDES = ("PPO is better", "HeRL is better")
 
 
-def draw(tables: Tables, forecast: Forecast | None, folder: Path) -> dict[str, str]:
-    """PNG files as far as there is anything to draw; gives what each shows, by name."""
+def make_charts(tables: Tables, forecast: Forecast | None) -> dict[str, Chart]:
+    """As far as there is anything to draw, by name."""
     charts = {"gains": plot_gains(tables), "words": plot_words(tables)}
     if forecast is not None:
         charts["forecast"] = plot_forecast(forecast)
-    drawn = {name: chart for name, chart in charts.items() if chart is not None}
-    for name, chart in drawn.items():
-        to_png(chart, folder / f"{name}.png")
-    return {name: chart.label for name, chart in drawn.items()}
+    return {name: chart for name, chart in charts.items() if chart is not None}
 
 
 def plot_gains(tables: Tables) -> Chart | None:

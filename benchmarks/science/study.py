@@ -41,6 +41,7 @@ from herl_bench.errors import HerlBenchError
 from herl_bench.experiment.grid import SweepPlan
 from herl_bench.experiment.probe import METHOD_SETTINGS
 from herl_bench.plugins import load_host
+from herl_bench.report.drawing import to_png
 from herl_bench.saving import write_whole
 
 HERE = Path(__file__).resolve().parent
@@ -255,9 +256,10 @@ def write_documents(asked: Asked) -> None:
         return
     made = forecast.write_forecast(read_raw(asked.tables), asked.results / PLACE.name if asked.results else PLACE)
     docs = asked.results or ROOT / "docs"
-    drawn = pictures.draw(tables, made, docs / "results")
-    text = page.write_page(PARTS, tables, made, drawn, json.loads((HERE / "first.json").read_text(encoding="utf-8")))
-    write_whole(docs / "results.md", text)
+    charts = pictures.make_charts(tables, made)
+    for name, chart in charts.items():
+        to_png(chart, docs / "results" / f"{name}.png")
+    write_whole(docs / "results.md", page.write_page(PARTS, tables, made, charts))
 
 
 if __name__ == "__main__":
