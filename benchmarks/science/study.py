@@ -188,7 +188,8 @@ def write_probe(part: Part, arm: str, asked: Asked) -> list[str]:
     level = settings.get("hint_level", "reference")
     words = ["probe", "--task", part.task, "--items", str(asked.items), "--seed", str(PROBE_SEED)]
     words += ["--arms", f"resample,again,{level},other", "--output_dir", str(asked.probed(part, arm))]
-    for name in (*METHOD_SETTINGS, "model", "data", "problems", "difficulty"):
+    words += ["--model", str(settings.get("model", "tiny")), "--data", str(settings["data"])]
+    for name in (*METHOD_SETTINGS, "problems", "difficulty"):
         if name in settings:
             words += ["--set", f"{name}={settings[name]}"]
     return words
