@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from parts import BUDGET, TASKS
+from parts import BUDGET, METHODS, PASSES, TASKS
 from pictures import find_gain, list_variants
 from wording import make_table, write_gain, write_percent, write_score, write_signed, write_whole
 
@@ -54,7 +54,7 @@ def write_page(parts: Sequence[Any], tables: Tables, forecast: Forecast | None, 
     rules += " reaches and then keeps what PPO ended with, as a share of the budget; the target is a third."
     sections = [
         HEAD,
-        f"## HeRL against PPO\n{_compare_methods(tables)}\n\n{rules}",
+        f"## HeRL against PPO\n{_compare_methods(tables)}\n\n{_list_settings(tables)} {rules}",
         "\n".join(f"- {sentence}" for task in TASKS for sentence in _judge_task(task, tables)),
         f"## In which worlds\n{show('gains')}\n\n{NAMES}" if "gains" in charts else "",
         f"## Is it the words?\n{show('words')}\n\n{_judge_words(tables)}" if "words" in charts else "",
@@ -103,6 +103,19 @@ def _compare_methods(tables: Tables) -> str:
         )
     names = ("base", "PPO", "GRPO", "RLOO", "HeRL", "HeRL − PPO", "the article's", "tokens to PPO's end")
     return make_table(("task", *names), rows)
+
+
+def _list_settings(tables: Tables) -> str:
+    """What the tuning chose."""
+    told = []
+    for task in TASKS:
+        arms = {**tables.get(f"peers-{task}", {}).get("arms", {}), **tables.get(f"rules-{task}", {}).get("arms", {})}
+        each = [
+            f"{method.upper() if method != 'herl' else 'HeRL'} {arm['rollouts_per_step']} × {arm[PASSES[method]]}"
+            for method, arm in ((method, arms[method]) for method in METHODS if method in arms)
+        ]
+        told += [f"{task}: {', '.join(each)}"] if each else []
+    return f"Rollouts per step × passes over them: {'; '.join(told)}."
 
 
 def _judge_task(task: str, tables: Tables) -> Iterator[str]:
@@ -157,7 +170,7 @@ def _judge_words(tables: Tables) -> str:
         if kept:
             shares = (f"{write_whole(kept[arm])} %" if arm in kept else "–" for arm in ("shuffled", "again"))
             rows.append((task, *shares, _name_order(gains)))
-        for arm in ("extra-samples", "no-bonus", "own-prompt-only"):
+        for arm in ("extra-samples", "no-bonus"):
             if task == "gsm8k" and (against := find_gain(tables, "ablations", arm, "herl")):
                 sentences.append(f"- {against['verdict']['sentence']}")
     rule = f"At most {write_whole(MOST_KEPT)} % kept, and it is the words that bring the gain."

@@ -20,7 +20,7 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,18 +153,26 @@ def run(part: Part, asked: Asked) -> int:
         return evaluating.run(asked.evaluations(part), part.task, SAMPLED_ITEMS, part.samples)
     if part.policy and (code := warmstart(part, asked.policy(part))):
         return code
+    try:
+        codes = [call(words) for words in write_commands(part, asked)]
+    except HerlBenchError as error:
+        print(f"{part.name}: {error}", file=sys.stderr)
+        return 2
+    return INTERRUPTED if INTERRUPTED in codes else max(codes)
+
+
+def write_commands(part: Part, asked: Asked) -> Iterator[list[str]]:
+    """`herl-bench probe` for each cell that has none yet, and `herl-bench compare`."""
+    for arm in part.cells:
+        if find_probe(asked.probed(part, arm)) is None:
+            yield write_probe(part, arm, asked)
     grid = asked.output_dir / "grids" / f"{part.name}.yaml"
     grid.parent.mkdir(parents=True, exist_ok=True)
     write_whole(grid, yaml.safe_dump(asked.build_grid(part), sort_keys=False))
     words = ["compare", "--grid", str(grid), "-o", str(asked.folder(part))]
     words += [word for assignment in asked.more for word in ("--set", assignment)]
     words += ["--seeds", asked.seeds] if asked.seeds else []
-    words += ["--jobs", str(asked.jobs)] if asked.jobs else []
-    codes = [call(words)]
-    for arm in part.cells:
-        if codes[-1] != INTERRUPTED and find_probe(asked.probed(part, arm)) is None:
-            codes.append(call(write_probe(part, arm, asked)))
-    return INTERRUPTED if codes[-1] == INTERRUPTED else max(codes)
+    yield words + (["--jobs", str(asked.jobs)] if asked.jobs else [])
 
 
 def call(words: Sequence[str]) -> int:

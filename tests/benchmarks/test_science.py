@@ -221,6 +221,7 @@ def invent_tables() -> dict[str, Any]:
         scores = {arm: {**contrast(0.5, 0.6), "tokens_to_final": 20_000} for arm in part.arms}
         gains = [contrast(0.15, 0.25) if arm == "herl" else contrast(0.05, 0.15, arm=arm) for arm in part.arms]
         row = {"planned": 1, "finished": 1, "budget": part.budget, "unequal": [], "versions": {"herl_bench": "1"}}
+        row["arms"] = {} if part.samples else part.build_grid()["arms"]
         if part.samples:
             made[part.name] = {**row, "passes": {"pass@1": dict.fromkeys(("gain", "plain"), contrast(0.0, 0.1))}}
         else:
@@ -239,6 +240,7 @@ def test_the_page_is_read_in_five_minutes():
     assert len(made.splitlines()) < 150
     assert "The line is −1.2 points and 0.60 times the gap." in made
     assert "R² 0.87, root of the mean squared error 3.1 points, and 75 % within the 80 % interval" in made
+    assert "gsm8k: PPO 32 × 1, GRPO 32 × 1" in made
     assert "| gsm8k | 40.0 | 55.0 (50.0 to 60.0) |" in made
     assert "+20.0 (+15.0 to +25.0) | +4.1 | 20 % |" in made
     assert [name for name in charts if f"(results/{name}.png)" in made] == ["gains", "words", "forecast"]
