@@ -11,8 +11,8 @@ not of the true one, and nothing is corrected for (Carroll et al. 2006, "Measure
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +32,30 @@ SMALLEST = 1e-3
 """Standard error that a gain has at least, so that no cell alone decides."""
 
 
+Measure = Callable[[Drafts, Gap], float]
+OTHERS: Mapping[str, Measure] = {
+    "the gap per failure": lambda drafts, gap: gap.value.value,
+    "what own guidance repairs": lambda drafts, gap: gap.own * gap.failures / drafts.problems,
+    "own less another's": lambda drafts, gap: (gap.words.value if gap.words else 0.0) * gap.failures / drafts.problems,
+    "failures": lambda drafts, gap: drafts.failures / drafts.problems,
+}
+"""Other predictors, for comparison: the line's was chosen before any cell was measured."""
+
+
 # ---------------------------------------------------------------------------------------------------------------- cells
-def list_cells(raw: Mapping[str, Any]) -> list[StudyCell]:
-    """Of all collected parts, those arms that were probed and compared with PPO."""
+def list_cells(raw: Mapping[str, Any], measure: Measure = spread_gap) -> list[StudyCell]:
+    """Of all collected parts, those arms that were probed and compared with PPO. measure: what goes for the gap."""
     return [
-        StudyCell(f"{part}: {arm}" if arm != "herl" else part, _measure_gap(probe), *gain)
+        StudyCell(f"{part}: {arm}" if arm != "herl" else part, _apply(measure, probe), *gain)
         for part, found in raw.items()
         for arm, probe in found.get("probes", {}).items()
         if probe["gaps"] and (gain := _measure_gain(found["tasks"][0], arm))
     ]
 
 
-def _measure_gap(probe: Mapping[str, Any]) -> float:
+def _apply(measure: Measure, probe: Mapping[str, Any]) -> float:
     drafts, gap = TypeAdapter(Drafts), TypeAdapter(Gap)
-    return spread_gap(drafts.validate_python(probe["drafts"]), gap.validate_python(probe["gaps"][0]))
+    return measure(drafts.validate_python(probe["drafts"]), gap.validate_python(probe["gaps"][0]))
 
 
 def _measure_gain(task: Mapping[str, Any], arm: str) -> tuple[float, float] | None:
@@ -73,7 +83,7 @@ def fit_line(cells: Sequence[StudyCell]) -> Line:
 
     def solve(variance: float) -> tuple[Any, Any, float]:
         weights = 1 / (noise + variance)
-        covariance = np.linalg.inv(design.T * weights @ design)
+        covariance = np.linalg.pinv(design.T * weights @ design)  # all gaps may be the same
         line = covariance @ (design.T * weights @ y)
         return line, covariance, float(weights @ (y - design @ line) ** 2)
 
@@ -98,6 +108,7 @@ def make_forecast(cells: Sequence[StudyCell], budget: str, version: str) -> Fore
         error=float(np.sqrt(np.mean(missed**2))),
         r2=float(1 - np.sum(missed**2) / np.sum((gains - gains.mean()) ** 2)),
         covered=float(np.mean(inside)),
+        others={},
         budget=budget,
         version=version,
     )
@@ -111,6 +122,8 @@ def write_forecast(raw: Mapping[str, Any], place: Path = PLACE) -> Forecast | No
     parts = [found for found in raw.values() if found.get("probes")]
     least, most = min(part["budget"] for part in parts), max(part["budget"] for part in parts)
     budget = f"{most:,} tokens" if least == most else f"{least:,} to {most:,} tokens"
-    made = make_forecast(cells, budget, parts[0]["versions"]["herl_bench"])
+    version = parts[0]["versions"]["herl_bench"]
+    others = {name: make_forecast(list_cells(raw, measure), "", "").error for name, measure in OTHERS.items()}
+    made = replace(make_forecast(cells, budget, version), others=others)
     write_whole(place, json.dumps(round_all(asdict(made), 5), indent=1) + "\n")
     return made

@@ -198,6 +198,11 @@ def _name_order(gains: Mapping[str, Result]) -> str:
 
 
 # --------------------------------------------------------------------------------------------------------- the forecast
+def _tell_others(forecast: Forecast) -> str:
+    each = ", ".join(f"{name} {write_percent(error)}" for name, error in forecast.others.items())
+    return f" The same error with other predictors: {each} points." if each else ""
+
+
 def judge_forecast(forecast: Forecast) -> str:
     line = forecast.line
     return (
@@ -206,8 +211,9 @@ def judge_forecast(forecast: Forecast) -> str:
         f" HeRL − PPO after it. The line is {write_signed(line.intercept)} points and {line.slope:.2f} times the gap."
         f" Each cell predicted from all others: R² {forecast.r2:.2f}, root of the mean squared error"
         f" {write_percent(forecast.error)} points, and {write_whole(forecast.covered)} % within the"
-        f" {write_whole(LEVEL)} % interval of what is measured (the band: of the gain itself). The probe prints it"
-        " ([probe.md](probe.md)), for warm-started policies on synthetic worlds alone: no other model was studied."
+        f" {write_whole(LEVEL)} % interval of what is measured (the band: of the gain itself).{_tell_others(forecast)}"
+        " The probe prints it ([probe.md](probe.md)), for warm-started policies on synthetic worlds alone: no other"
+        " model was studied."
     )
 
 

@@ -47,9 +47,9 @@ def plot_gains(tables: Tables) -> Chart | None:
 def plot_words(tables: Tables) -> Chart | None:
     """Per task a row for each thing that a revision can be told."""
     dots = [
-        _place(f"{task}: {VARIANTS[arm]}", place, gain)
+        _place(f"{task}: {VARIANTS[arm]}", list(VARIANTS).index(arm), gain)
         for task in TASKS
-        for place, (arm, gain) in enumerate(list_variants(tables, task))
+        for arm, gain in list_variants(tables, task)
     ]
     label = "HeRL − PPO after training, by what a revision is told, with 95 % intervals"
     return plot_differences(dots, x_label="HeRL − PPO, accuracy", label=label, sides=SIDES) if dots else None

@@ -8,6 +8,7 @@ no such file, nothing is forecast.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,14 +61,16 @@ class Line:
 @dataclass(frozen=True)
 class Forecast:
     """error, r2, covered: of cells that were each predicted from all others: root of the mean squared error, share of
-    the gains' variance that is predicted, and share that lay within the interval for what is measured. budget: tokens
-    of a run, in words. version: of this package, which ran the study."""
+    the gains' variance that is predicted, and share that lay within the interval for what is measured. others: error
+    of lines on other predictors, by name. budget: tokens of a run, in words. version: of this package, which ran the
+    study."""
 
     line: Line
     cells: tuple[StudyCell, ...]
     error: float
     r2: float
     covered: float
+    others: Mapping[str, float]
     budget: str
     version: str
 

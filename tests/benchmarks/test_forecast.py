@@ -87,4 +87,5 @@ def test_cells_come_from_probes_and_outcomes(tmp_path: Path):
     found = read_forecast(place)
     assert found is not None
     assert (found.budget, found.line.cells, len(found.cells)) == ("50,000 to 100,000 tokens", 11, 11)
+    assert set(found.others) == set(forecast.OTHERS)
     assert read_forecast(tmp_path / "none.json") is None

@@ -234,12 +234,15 @@ def test_the_page_is_read_in_five_minutes():
     found = invent_tables()
     line = Line(intercept=-0.012, slope=0.6, variances=(0.0, 0.0, 0.0), spread=0.02, cells=20)
     cells = (StudyCell("a", 0.0, 0.0, 0.01), StudyCell("b", 0.4, 0.2, 0.01))
-    forecast = Forecast(line, cells, error=0.031, r2=0.87, covered=0.75, budget="100,000 tokens", version="1")
+    forecast = Forecast(
+        line, cells, error=0.031, r2=0.87, covered=0.75, others={"failures": 0.05}, budget="100,000 tokens", version="1"
+    )
     charts = pictures.make_charts(found, forecast)
     made = page.write_page(parts.PARTS, found, forecast, charts)
     assert len(made.splitlines()) < 150
     assert "The line is −1.2 points and 0.60 times the gap." in made
     assert "R² 0.87, root of the mean squared error 3.1 points, and 75 % within the 80 % interval" in made
+    assert "other predictors: failures 5.0 points." in made
     assert "gsm8k: PPO 32 × 1, GRPO 32 × 1" in made
     assert "| gsm8k | 40.0 | 55.0 (50.0 to 60.0) |" in made
     assert "+20.0 (+15.0 to +25.0) | +4.1 | 20 % |" in made
