@@ -70,8 +70,8 @@ class Part:
 
     @property
     def baselines(self) -> tuple[str, ...]:
-        """Arms that all others are compared with."""
-        return tuple(name for name in ("ppo", "herl") if name in self.arms) or (next(iter(self.arms)),)
+        """Arms that all others are compared with: the first, and HeRL where there is more than these two."""
+        return (next(iter(self.arms)), *(["herl"] if "herl" in self.arms and len(self.arms) > 2 else []))
 
     @property
     def command(self) -> str:
