@@ -54,7 +54,7 @@ def write_page(parts: Sequence[Any], tables: Tables, forecast: Forecast | None, 
     rules += " reaches and then keeps what PPO ended with, as a share of the budget; the target is a third."
     sections = [
         HEAD,
-        f"## HeRL against PPO\n{_compare_methods(tables)}\n\n{_list_settings(tables)} {rules}",
+        f"## HeRL against PPO\n{_compare_methods(tables)}\n\n{_list_settings(tables)}{rules}",
         "\n".join(f"- {sentence}" for task in TASKS for sentence in _judge_task(task, tables)),
         f"## In which worlds\n{show('gains')}\n\n{NAMES}" if "gains" in charts else "",
         f"## Is it the words?\n{show('words')}\n\n{_judge_words(tables)}" if "words" in charts else "",
@@ -115,7 +115,7 @@ def _list_settings(tables: Tables) -> str:
             for method, arm in ((method, arms[method]) for method in METHODS if method in arms)
         ]
         told += [f"{task}: {', '.join(each)}"] if each else []
-    return f"Rollouts per step × passes over them: {'; '.join(told)}."
+    return f"Rollouts per step × passes over them: {'; '.join(told)}. " if told else ""
 
 
 def _judge_task(task: str, tables: Tables) -> Iterator[str]:

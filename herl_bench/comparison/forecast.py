@@ -81,8 +81,9 @@ class Forecast:
         return min(gaps), max(gaps)
 
 
-def read_forecast(place: Path = PLACE) -> Forecast | None:
-    """None where no study has been written. Raises `UsageError` for what is none."""
+def read_forecast(place: Path | None = None) -> Forecast | None:
+    """The package's own if left out; None where no study has been written. Raises `UsageError` for what is none."""
+    place = place or PLACE
     return parse_written(Forecast, read_text(place), str(place), "forecast") if place.is_file() else None
 
 
