@@ -46,7 +46,7 @@ OTHERS: Mapping[str, Measure] = {
 def list_cells(raw: Mapping[str, Any], measure: Measure = spread_gap) -> list[StudyCell]:
     """Of all collected parts, those arms that were probed and compared with PPO. measure: what goes for the gap."""
     return [
-        StudyCell(f"{part}: {arm}" if arm != "herl" else part, _apply(measure, probe), *gain)
+        StudyCell(f"{part}: {arm}" if arm != "herl" else part, found["folder"], _apply(measure, probe), *gain)
         for part, found in raw.items()
         for arm, probe in found.get("probes", {}).items()
         if probe["gaps"] and (gain := _measure_gain(found["tasks"][0], arm))
@@ -97,8 +97,10 @@ def fit_line(cells: Sequence[StudyCell]) -> Line:
 
 
 def make_forecast(cells: Sequence[StudyCell], budget: str, version: str) -> Forecast:
-    """With each cell predicted from all others. The interval that a measured gain must lie in knows its noise."""
-    guesses = [fit_line([*cells[:i], *cells[i + 1 :]]).predict(cell.gap, cell.stderr) for i, cell in enumerate(cells)]
+    """With each cell predicted from those that share nothing with it. The interval that a measured gain must lie in
+    knows its noise."""
+    others = [[other for other in cells if other.world != cell.world] for cell in cells]
+    guesses = [fit_line(rest).predict(cell.gap, cell.stderr) for rest, cell in zip(others, cells, strict=True)]
     gains = np.array([cell.gain for cell in cells])
     missed = gains - [value for value, _, _ in guesses]
     inside = [low <= gain <= high for (_, low, high), gain in zip(guesses, gains, strict=True)]

@@ -209,7 +209,7 @@ def judge_forecast(forecast: Forecast) -> str:
         f"Each dot is a policy, a world and a hint level, {line.cells} in all: what own guidance repairs beyond"
         " sampling anew with as many tokens, as a share of all problems, by `herl-bench probe` before training; and"
         f" HeRL − PPO after it. The line is {write_signed(line.intercept)} points and {line.slope:.2f} times the gap."
-        f" Each cell predicted from all others: R² {forecast.r2:.2f}, root of the mean squared error"
+        f" Each cell predicted from those of all other worlds: R² {forecast.r2:.2f}, root of the mean squared error"
         f" {write_percent(forecast.error)} points, and {write_whole(forecast.covered)} % within the"
         f" {write_whole(LEVEL)} % interval of what is measured (the band: of the gain itself).{_tell_others(forecast)}"
         " The probe prints it ([probe.md](probe.md)), for warm-started policies on synthetic worlds alone: no other"

@@ -235,7 +235,8 @@ def collect_part(part: Part, asked: Asked, kept: dict[str, Any] | None) -> dict[
     if kept and kept["finished"] > found["finished"]:
         print(f"{part.name}: {kept['finished']} runs are kept; here are {found['finished']}", file=sys.stderr)
         return None
-    head: dict[str, Any] = {"edition": EDITION, "part": part.name, "task": part.task, "command": part.command}
+    head: dict[str, Any] = {"edition": EDITION, "part": part.name, "task": part.task, "folder": part.folder}
+    head["command"] = part.command
     if part.policy:
         made = json.loads((asked.policy(part) / "warmstart.json").read_text(encoding="utf-8"))
         fields_kept = {name: made[name] for name in ("command", "versions", "minutes", "evaluation")}

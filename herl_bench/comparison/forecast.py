@@ -23,9 +23,10 @@ LEVEL = 0.8
 @dataclass(frozen=True)
 class StudyCell:
     """gap: over all problems, before training. gain: HeRL - PPO after it, a difference of shares; stderr: the standard
-    error of that, over seeds and problems."""
+    error of that, over seeds and problems. world: cells of one share policy, problems and PPO's runs."""
 
     name: str
+    world: str
     gap: float
     gain: float
     stderr: float
@@ -60,10 +61,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Forecast:
-    """error, r2, covered: of cells that were each predicted from all others: root of the mean squared error, share of
-    the gains' variance that is predicted, and share that lay within the interval for what is measured. others: error
-    of lines on other predictors, by name. budget: tokens of a run, in words. version: of this package, which ran the
-    study."""
+    """error, r2, covered: of cells that were each predicted from those of all other worlds: root of the mean squared
+    error, share of the gains' variance that is predicted, and share that lay within the interval for what is measured.
+    others: error of lines on other predictors, by name. budget: tokens of a run, in words. version: of this package,
+    which ran the study."""
 
     line: Line
     cells: tuple[StudyCell, ...]

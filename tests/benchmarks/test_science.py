@@ -233,7 +233,7 @@ def invent_tables() -> dict[str, Any]:
 def test_the_page_is_read_in_five_minutes():
     found = invent_tables()
     line = Line(intercept=-0.012, slope=0.6, variances=(0.0, 0.0, 0.0), spread=0.02, cells=20)
-    cells = (StudyCell("a", 0.0, 0.0, 0.01), StudyCell("b", 0.4, 0.2, 0.01))
+    cells = (StudyCell("a", "a", 0.0, 0.0, 0.01), StudyCell("b", "b", 0.4, 0.2, 0.01))
     forecast = Forecast(
         line, cells, error=0.031, r2=0.87, covered=0.75, others={"failures": 0.05}, budget="100,000 tokens", version="1"
     )

@@ -45,7 +45,7 @@ def test_too_few_failures_tell_nothing():
 def test_a_gain_is_forecast_within_what_was_studied():
     """60 of 100 drafts failed, and own guidance repairs 0.3 of them beyond sampling anew: 0.18 of all problems."""
     line = Line(intercept=-0.01, slope=0.5, variances=(0.0, 0.0, 0.0), spread=0.02, cells=23)
-    ends = tuple(StudyCell(name, gap, 0.0, 0.0) for name, gap in (("a", 0.0), ("b", 0.4)))
+    ends = tuple(StudyCell(name, name, gap, 0.0, 0.0) for name, gap in (("a", 0.0), ("b", 0.4)))
     forecast = Forecast(line, ends, error=0.02, r2=0.9, covered=0.8, others={}, budget="100,000 tokens", version="1")
     assert spread_gap(DRAFTS, GAP) == pytest.approx(0.18)
     # Student's 0.9 quantile with 20 degrees of freedom is 1.325.

@@ -66,7 +66,7 @@ def test_what_is_found(whole):
 
 def test_a_gain_is_forecast_for_warm_started_policies_on_synthetic_problems_alone(chat, whole, tmp_path, monkeypatch):
     line = Line(intercept=0.05, slope=0.0, variances=(0.0, 0.0, 0.0), spread=0.01, cells=20)
-    ends = tuple(StudyCell(str(gap), gap, 0.05, 0.01) for gap in (-1.0, 1.0))
+    ends = tuple(StudyCell(str(gap), "", gap, 0.05, 0.01) for gap in (-1.0, 1.0))
     study = Forecast(line, ends, error=0.01, r2=0.0, covered=0.8, others={}, budget="100,000 tokens", version="1")
     place = tmp_path / "forecast.json"
     place.write_text(json.dumps(asdict(study)))
