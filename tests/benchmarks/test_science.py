@@ -108,6 +108,24 @@ def test_every_method_is_tuned_with_as_many_settings():
             assert tuned in parts.TRIED, f"{task}: {method}"
 
 
+def test_what_the_tuning_chose_is_written_once_all_of_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    place = tmp_path / "tuned.yaml"
+    place.write_text(parts.TUNED.read_text())
+    for module in (parts, study):
+        monkeypatch.setattr(module, "TUNED", place)
+    before = parts.read_tuned()
+    part = next(part for part in parts.PARTS if part.name == "tune-bbh")
+    scores = [{"arm": arm, "score": {"value": float("128x4" in arm)}} for arm in parts.TUNING]
+    found = {"planned": 12, "finished": 11, "arms": parts.TUNING, "tasks": [{"arms": scores}]}
+    study.write_tuned(part, found)
+    assert parts.read_tuned() == before
+    study.write_tuned(part, {**found, "diverged": ["rloo-32x1 seed 100"]})
+    chosen = {method: {"rollouts_per_step": 128, parts.PASSES[method]: 4} for method in parts.METHODS}
+    assert parts.read_tuned() == {**before, "bbh": chosen}
+    assert place.read_text().startswith("# What the parts tune-*")
+    assert part.build_grid()["arms"]["ppo-32x1"]["rollouts_per_step"] == 32
+
+
 def test_what_a_part_costs_does_not_count_shared_runs_again():
     done: set[Any] = set()
     rules, levels = (next(p for p in parts.PARTS if p.name == f"{kind}-gsm8k") for kind in ("rules", "levels"))
