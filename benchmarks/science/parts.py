@@ -35,7 +35,7 @@ EVALUATION, PROBE, POLICY = 0.1, 1.2, 9.0
 """CPU minutes of one evaluation while training, of a probe, and of a warm start."""
 RATES = ("learning_rate", "critic_learning_rate", "bonus_learning_rate")
 RATE = 3.0e-4
-"""For all, from the first study's tuning, where a lower one was no better and a higher one diverged."""
+"""For all, from the first study's tuning, where a lower one was no better and a higher one worse."""
 PROBED = 300
 """Problems of a probe."""
 Arms = Mapping[str, Mapping[str, Any]]
