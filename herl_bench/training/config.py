@@ -132,7 +132,14 @@ class HeRLConfig(PPOConfig):
         "which failures: the best one of each prompt's group, all that tie for the best of a group without a success,"
         " any, or those for which the bonus critic predicts most",
     )
-    revise_fraction: float = setting(0.35, "largest share of a step's rollouts that are revisions", ge=0, lt=1)
+    revise_fraction: float = setting(
+        0.35,
+        "largest share of a step's rollouts that are revisions; auto: what they are measured to bring against trying"
+        " again without guidance, from 1/16 to 2/5 (`revise_share` in metrics.jsonl)",
+        auto="share",
+        ge=0,
+        lt=1,
+    )
     revise_epsilon: float = setting(
         0.1,
         "share of the revisions chosen at random among all failures, so that the critic's data is not biased",
