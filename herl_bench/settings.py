@@ -59,10 +59,11 @@ class Settings:
     )
     eval_items: int = setting(200, "evaluation items, before and after", ge=1)
     difficulty: float | None = setting(None, "of the synthetic world, 0 to 1; its own if left out", ge=0, le=1)
-    problems: Literal["plain", "planted"] | None = setting(
+    problems: Literal["plain", "planted", "single"] | None = setting(
         None,
         "of the synthetic world, only those without a planted misconception (`plain`), or only those with one"
-        " (`planted`); all if left out",
+        " (`planted`); all if left out; `single`: all, with planted misconceptions beside which there is but one other"
+        " move, so that what guidance says hardly matters",
     )
     trust_remote_code: bool = setting(
         False, "run the Python code that the model brings along; counts only where the command line asks for it"

@@ -227,6 +227,8 @@ class World:
     demonstrations: `demonstrations(seed) -> endless iterator` for the warm start, over the train split.
     difficulty: the default dial, 0 (easiest) to 1.
     planted: what was planted, in one sentence.
+    single: as `examples`, with planted misconceptions beside which there is but one other move, so that it hardly
+    matters what guidance says; None where there is no such kind.
     """
 
     examples: Callable[[Split, int, float], Iterator[Example]]
@@ -234,6 +236,7 @@ class World:
     planted: str
     difficulty: float = 0.5
     max_new_tokens: int = 128
+    single: Callable[[Split, int, float], Iterator[Example]] | None = None
 
 
 @dataclass(frozen=True)

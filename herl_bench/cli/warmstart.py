@@ -91,4 +91,6 @@ def _format_table(evaluation: Mapping[str, Any]) -> str:
     rows = [format_line("right, greedy", evaluation["plain"]), format_line("right, sampled", evaluation["sampled"])]
     rows += [format_line(f"repaired, {level}", shares) for level, shares in evaluation["repaired"].items()]
     title = f"  on {evaluation['examples']} evaluation examples; cut off {evaluation['truncated']:.3f}"
+    if "single" in evaluation:
+        rows += ["  problems=single", _format_table(evaluation["single"])]
     return "\n".join([title, *rows])

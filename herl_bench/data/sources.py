@@ -153,13 +153,18 @@ def draw_examples(
 
 def restrict_problems(task: Task, problems: str | None) -> Task:
     """The task with only those problems of its synthetic world that have a planted misconception (`planted`), or none
-    (`plain`); None: all. Raises `UsageError` where nothing is planted, for then there are no such two kinds."""
+    (`plain`), or with misconceptions of the kind that leaves one other move (`single`); None: all. Raises `UsageError`
+    where the world has no such kinds."""
     if problems is None:
         return task
     world = task.world
     if world is None or not world.planted:
         lacking = "no synthetic world with planted misconceptions"
         raise UsageError(f"problems={problems}: {task.name} has {lacking}: leave it out")
+    if problems == "single":
+        if world.single is None:
+            raise UsageError(f"problems=single: {task.name} has no such problems: leave it out")
+        return replace(task, world=replace(world, examples=world.single))
     planted = problems == "planted"
 
     def stream_examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:

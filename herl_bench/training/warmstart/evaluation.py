@@ -1,41 +1,59 @@
 """How good a warm-started policy is: what it answers plainly, and what it repairs under guidance.
 
-The guidance is its own (at two hint levels) and, as a control, another problem's, of which a reader makes nothing.
+The guidance is its own, at each hint level, and two controls: another problem's, and the bare words that something is
+not right yet.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from herl_bench.hindsight import write_guidance, write_revision_prompt
 from herl_bench.rubric import judge
 from herl_bench.training.warmstart.demonstrations import identify_kind
-from herl_bench.types import Environment, Example, HintLevel, Judgement
+from herl_bench.types import Environment, Example, HintLevel, Judgement, Split
 
 if TYPE_CHECKING:
     from herl_bench.policy.generation import Completion
     from herl_bench.policy.load import Policy
 
-ANOTHERS = "another's"
+LEVELS: tuple[HintLevel, ...] = ("reference", "evidence", "criteria")
+ANOTHERS, AGAIN = "another's", "again"
+TRY_AGAIN = "That is not right yet."
 EVAL_SEED = 1_000_003
 """Fresh for every training seed that anybody is likely to write."""
 
 
 def evaluate_policy(
-    policy: Policy, environment: Environment, count: int = 300, levels: Sequence[HintLevel] = ("reference", "evidence")
+    policy: Policy, environment: Environment, count: int = 300, levels: Sequence[HintLevel] = LEVELS
 ) -> dict[str, Any]:
     """How good a policy is on `count` evaluation examples of its world; 1 or more of the primary metric is right.
-    `plain` (greedy) and `sampled` (temperature 1): share right `overall`, on `planted` and on `other` families.
+    `plain` (greedy) and `sampled` (temperature 1): share right `overall`, on `planted` and on `other` families, and on
+    those planted ones whose wording is `held_out` of the demonstrations, where a world says so in `info`.
     `repaired`: for each hint level, the share of the greedy failures whose greedy revision, given draft and guidance,
-    is right; the same three columns; under `another's` with the guidance (at the first level) that the next failure of
-    another family was given. `families`: per family, plain share right, share repaired at the first level, examples.
-    `truncated`: share of greedy responses cut off by the world's max_new_tokens. None: there was nothing to count."""
-    world, template, rubric = environment.task.world, environment.template, environment.rubric
+    is right; the same columns; under `another's` with the guidance (at the first level) that the next failure of
+    another family was given; under `again` told only that it is not right. `families`: per family, plain share right,
+    share repaired at the first level, examples. `truncated`: share of greedy responses cut off by the world's
+    max_new_tokens. None: there was nothing to count. `single`: all this on the world's other kind, if it has one."""
+    world = environment.task.world
     assert world is not None
-    examples = list(islice(world.examples("eval", EVAL_SEED, world.difficulty), count))
+    measured = _evaluate(policy, environment, _draw(world.examples, world.difficulty, count), levels)
+    if world.single is not None:
+        measured["single"] = _evaluate(policy, environment, _draw(world.single, world.difficulty, count), levels)
+    return measured
+
+
+def _draw(examples: Callable[[Split, int, float], Iterator[Example]], difficulty: float, count: int) -> list[Example]:
+    return list(islice(examples("eval", EVAL_SEED, difficulty), count))
+
+
+def _evaluate(
+    policy: Policy, environment: Environment, examples: Sequence[Example], levels: Sequence[HintLevel]
+) -> dict[str, Any]:
+    template, rubric = environment.template, environment.rubric
     prompts = [e.prompt for e in examples]
     plain = _write(policy, environment, prompts, 0.0)
     texts = [c.text for c in plain]
@@ -49,6 +67,7 @@ def evaluate_policy(
         level: [write_guidance(template, rubric, *failure, level) for failure in failures] for level in levels
     }
     words[ANOTHERS] = _exchange_words(failed, words[levels[0]])
+    words[AGAIN] = [TRY_AGAIN] * len(failed)
     repaired = {}
     for level, guidance in words.items():
         guided = [(i, example, text) for i, (example, text, _) in enumerate(failures) if guidance[i]]
@@ -58,7 +77,7 @@ def evaluate_policy(
         fixed = {i for (i, _, _), ok in zip(guided, right, strict=True) if ok}
         repaired[level] = [i in fixed for i in range(len(failures))]
     return {
-        "examples": count,
+        "examples": len(examples),
         "plain": _share_by_planted(examples, plain_right),
         "sampled": _share_by_planted(examples, sampled_right),
         "repaired": {level: _share_by_planted(failed, outcome) for level, outcome in repaired.items()},
@@ -102,7 +121,11 @@ def _share(flags: Sequence[bool]) -> float | None:
 
 def _share_by_planted(examples: Sequence[Example], flags: Sequence[bool]) -> dict[str, float | None]:
     groups = _group(flags, (bool(e.info.get("planted")) for e in examples))
-    return {"overall": _share(flags), "planted": _share(groups[True]), "other": _share(groups[False])}
+    shares = {"overall": _share(flags), "planted": _share(groups[True]), "other": _share(groups[False])}
+    if any("held_out" in e.info for e in examples):
+        held_out = _group(flags, (bool(e.info.get("held_out")) for e in examples))[True]
+        shares["held_out"] = _share(held_out)
+    return shares
 
 
 def _share_by_family(

@@ -77,8 +77,9 @@ def get_question(example: Example) -> str:
     return str(example.info["input"])
 
 
-def get_family(example: Example) -> str:
-    return str(example.info["family"])
+def get_subtask(example: Example) -> str:
+    """What stands before the slash in a family of the synthetic world (`word_sorting/harbour`), elsewhere all of it."""
+    return str(example.info["family"]).partition("/")[0]
 
 
 @lru_cache(maxsize=4096)
@@ -102,7 +103,7 @@ def find_kind(example: Example) -> str:
         return "letter"
     if _read_choices(text):
         return "choice"
-    return _FAMILY_KINDS.get(get_family(example), "text")
+    return _FAMILY_KINDS.get(get_subtask(example), "text")
 
 
 def find_given_answers(response: str) -> Iterator[str]:

@@ -4,7 +4,8 @@ The two step checks do not apply (they give no finding) to subtasks without a so
 steps, because the published answers come without a worked solution. Where the item has one, as in the synthetic world,
 its steps are asked for: leaving them out is then an unmet `steps_match`, or a policy could gain by not working at all.
 
-`steps_match` solves the item. That is as good as reading its answer, so it is marked as needing the reference.
+`steps_match` solves the item, or reads in its worked solution what an order of words stands for that has only a name.
+That is as good as reading its answer, so it is marked as needing the reference.
 
 No evidence and no correction states the final answer; a correction in which it would stand as a number of its own is
 dropped.
@@ -61,7 +62,7 @@ _ASKED = {
 
 def steps_valid(example: Example, response: str) -> list[Finding]:
     """Each worked step follows from the one before it, as written, and from the item's text."""
-    problem = solvers.read(answers.get_family(example), answers.get_question(example))
+    problem = solvers.read(answers.get_subtask(example), answers.get_question(example))
     found = steps.follow(problem, steps.cut_working(response))[: steps.MOST_FINDINGS] if problem else []
     return [_locate(response, finding) for finding in found]
 
@@ -74,13 +75,14 @@ def _locate(response: str, finding: Finding) -> Finding:
 
 def steps_match(example: Example, response: str) -> list[Finding]:
     """Each worked step reaches the state that the right solution reaches there."""
-    problem = solvers.read(answers.get_family(example), answers.get_question(example))
+    problem = solvers.read(answers.get_subtask(example), answers.get_question(example))
     if problem is None:
         return []
+    reference = str(example.info.get("solution") or "")
+    problem = solvers.consult(problem, reference)
     found = steps.reach(problem, steps.cut_working(response))[: steps.MOST_FINDINGS]
-    reference = example.info.get("solution")
     if reference:
-        missing = len(steps.reach(problem, steps.cut_working(str(reference)))) - len(found)
+        missing = len(steps.reach(problem, steps.cut_working(reference))) - len(found)
         if missing > 0:
             found.append(
                 Finding(

@@ -17,6 +17,8 @@ from functools import cache
 
 from herl_bench import Example
 
+from .answers import get_question, get_subtask
+
 INVALID = "[invalid]"
 _IGNORED = (r"\.$", ",", r"\\", "\n", '"')
 _STRICT = re.compile(
@@ -65,7 +67,7 @@ def _match(answer: str, target: str) -> float:
 
 def _extract_flexibly(example: Example, response: str, which: int) -> str:
     """which: 0 takes the first that is found, −1 the last."""
-    family, text = str(example.info["family"]), str(example.info["input"])
+    family, text = get_subtask(example), get_question(example)
     if family == "word_sorting":
         return _extract_sorting(text, response)
     if family in _PATTERNS:

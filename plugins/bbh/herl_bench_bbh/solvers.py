@@ -6,20 +6,22 @@ what each step ought to do.
 
 Solved: boolean expressions, multistep arithmetic, navigate, web of lies, object counting, tracking shuffled objects,
 word sorting, logical deduction, Dyck languages, and the dates that are given as MM/DD/YYYY from today, tomorrow or
-yesterday. Left out: the subtasks that ask for knowledge or taste.
+yesterday. Words in an order that has only a name (`in harbour order`) are read but not solved, since their text does
+not explain it. Left out: the subtasks that ask for knowledge or taste.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import permutations
 from typing import Union
 
 from herl_bench_bbh.answers import read_options
+from herl_bench_bbh.orders import Rearrangement, find_move
 
 Value = Union[int, bool]
 
@@ -376,9 +378,28 @@ class Sorting:
         return " ".join(sorted(self.words))
 
 
-def read_sorting(text: str) -> Sorting | None:
-    _, found, listed = text.rpartition("List:")
-    return Sorting(tuple(listed.split())) if found and listed.split() else None
+@dataclass(frozen=True)
+class Arranging:
+    """Words in an order that is told (`The last word goes to the front`) or has a name. move: None where it is only
+    named."""
+
+    words: tuple[str, ...]
+    move: Rearrangement | None = None
+
+    @property
+    def answer(self) -> str:
+        return " ".join(self.move.arrange(self.words)) if self.move else ""
+
+
+_NAMED_ORDER = re.compile(r"\bin (?!alphabetical|lexicographic)[\w' ]+ order\b", re.IGNORECASE)
+
+
+def read_sorting(text: str) -> Sorting | Arranging | None:
+    asks, found, listed = text.rpartition("List:")
+    words, move = tuple(listed.split()), find_move(asks)
+    if not found or not words:
+        return None
+    return Arranging(words, move) if move or _NAMED_ORDER.search(asks) else Sorting(words)
 
 
 # ---------------------------------------------------------------------------------------------------- logical deduction
@@ -577,7 +598,7 @@ def read_day(text: str) -> Day | None:
 
 
 # ---------------------------------------------------------------------------------------------------------- all of them
-Problem = Union[Expression, Route, Lies, Counting, Tracking, Sorting, Ordering, Dyck, Day]
+Problem = Union[Expression, Route, Lies, Counting, Tracking, Sorting, Arranging, Ordering, Dyck, Day]
 READERS: Mapping[str, Callable[[str], Problem | None]] = {
     "boolean_expressions": read_boolean,
     "multistep_arithmetic_two": read_arithmetic,
@@ -597,6 +618,12 @@ def read(subtask: str, text: str) -> Problem | None:
     """The problem behind an item, None where the subtask or this item's text is beyond these solvers."""
     reader = READERS.get(re.sub(r"_(?:three|five|seven)_objects$", "", subtask))
     return reader(text) if reader else None
+
+
+def consult(problem: Problem, solution: str) -> Problem:
+    """The problem with what a worked solution tells and the text may not: the move behind an order's name."""
+    told = find_move(solution) if isinstance(problem, Arranging) else None
+    return replace(problem, move=told) if isinstance(problem, Arranging) and told else problem
 
 
 def solve(subtask: str, text: str) -> str | None:

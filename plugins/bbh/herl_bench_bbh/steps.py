@@ -6,8 +6,8 @@ sees steps that follow well from a misreading; it solves the item, which is as g
 
 The forms that are read are those of the chain-of-thought examples that BIG-Bench Hard is usually prompted with: `A = 2
 + 3 = 5`, `(1) Turn left: (0, 0), facing …`, `(2) Ann and Bob swap: Ann: red, Bob: blue`, `- plums (3)`, `"oven": "o"
-(15)`, `"ant" < "cow"`, `(1) … "(left) ? red ? blue ? (right)"`, `3: [ ; stack: ( [`, `today is 04/19/1969`. What is
-written in other words is not judged.
+(15)`, `"ant" < "cow"`, `(2) The last word goes to the front: 3 cow 1 ant 2 bee`, `(1) … "(left) ? red ? blue ?
+(right)"`, `3: [ ; stack: ( [`, `today is 04/19/1969`. What is written in other words is not judged.
 
 A correction says what to do, never what comes out: it names the move, not its result.
 """
@@ -20,10 +20,12 @@ from functools import singledispatch
 from itertools import pairwise
 
 from herl_bench import Finding, answer_text
+from herl_bench_bbh.orders import Rearrangement, find_move
 from herl_bench_bbh.solvers import (
     CLOSER,
     START,
     WRITTEN,
+    Arranging,
     Counting,
     Day,
     Dyck,
@@ -462,6 +464,40 @@ def _(problem: Sorting, response: str) -> list[Finding]:
         return []
     met = whole[-1] == sorted(problem.words)
     return [Finding(met, "" if met else "the words are not in order", "", "step 1")]
+
+
+# -------------------------------------------------------------------------------------------- words in a told order
+def _find_arrangements(problem: Arranging, response: str) -> Iterator[tuple[int, Rearrangement | None, list[str]]]:
+    """(step, the move that it tells if it tells one, the words as it puts them, without numbers before them)."""
+    for k, text in _split_numbered(response):
+        told, _, listed = text.partition(":")
+        words = re.sub(r"\b\d+ ", "", listed.partition(".")[0]).lower().split()
+        if words and set(words) <= set(problem.words):
+            yield k, find_move(told), words
+
+
+@follow.register
+def _(problem: Arranging, response: str) -> list[Finding]:
+    """Is done what the step says, whether or not that is what the order's name stands for?"""
+    found: list[Finding] = []
+    before = list(problem.words)
+    for k, move, words in _find_arrangements(problem, response):
+        met = words == move.arrange(before) if move else sorted(words) == sorted(before)
+        help_ = f"Do it again: {move.text.lower()}." if move else "Take every word of the list once."
+        found.append(Finding(met, f"({k}) gives {' '.join(words)}", "" if met else help_, f"step {k}"))
+        before = words if sorted(words) == sorted(before) else before
+    return found
+
+
+@reach.register
+def _(problem: Arranging, response: str) -> list[Finding]:
+    shown = list(_find_arrangements(problem, response))
+    if not shown or problem.move is None:
+        return []
+    (k, _, words), move = shown[-1], problem.move
+    met = words == move.arrange(problem.words)
+    seen = f"({k}) is wrong about the {move.about}"
+    return [Finding(met, "" if met else seen, "" if met else f"{move.text}.", f"step {k}")]
 
 
 # ---------------------------------------------------------------------------------------------- stacks: k: [ ; stack: …

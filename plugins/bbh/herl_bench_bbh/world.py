@@ -1,364 +1,54 @@
-"""A synthetic world of items like those of six BIG-Bench Hard subtasks, with worked solutions, endless and seeded.
+"""A synthetic world of items like those of seven BIG-Bench Hard subtasks, with worked solutions, endless and seeded.
 
-There are twelve kinds of item. Six of them are *planted*: the plain demonstrations of that kind always make one
-plausible wrong move, in every item, and only items where that move spoils the answer are made. A policy trained on them
-has hardly a way to find the right move by sampling; the guided demonstrations (a draft, what was unmet, a revision) are
-right for all kinds. This is the situation that hindsight guidance is for, and it is planted on purpose. The other six
-kinds are demonstrated well, but for a few slips. Nothing is planted where three or four options would let a policy that
-learnt little be right by chance.
+Half of the items are of seven sound kinds, demonstrated well but for a few slips. In the other half a misconception is
+*planted*: the plain demonstrations always make one wrong move, so that a policy trained on them has hardly a way to
+find the right one by sampling. This is the situation that hindsight guidance is for, and it is planted on purpose.
+There are two sorts of it:
 
-`difficulty` (0 to 1) lengthens expressions, lists, routes and chains. An item's side, train or eval, hangs on a hash of
-its text alone, so the sides are disjoint for every seed and difficulty.
+* `rules.py`: the right move is one of twelve, and the guided demonstrations show any but the right one. What guidance
+  says is all that helps.
+* `items.py`, the six planted kinds, as `problems=single`: beside the wrong move there is one other, and the guided
+  demonstrations show it. Hearing that a draft is wrong helps nearly as much as what is said of it.
 
-Left out: the subtasks that ask for knowledge or taste; arithmetic, sorting, dates and brackets, which a policy of under
-a million parameters did not learn in the minutes that a warm start may take; and the variety of the published items'
-wording.
+One policy is warm-started on both. `difficulty` (0 to 1) lengthens expressions, lists, routes and chains. An item's
+side, train or eval, hangs on a hash of its text alone, so the sides are disjoint for every seed and difficulty.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import permutations
+from collections.abc import Callable, Iterator
+from itertools import count
 from random import Random
+from typing import Any
 
 from herl_bench import Demonstration, Example, World
 from herl_bench.types import Split
 
-from .solvers import evaluate, read_ordering
+from .items import KINDS, THINGS, Item, Kind, read_answer
+from .orders import MOVES, Rearrangement
+from .rules import (
+    HELD_OUT,
+    NAMED,
+    OTHER_NAMES,
+    RULES,
+    SUBTASK,
+    Listing,
+    choose_moves,
+    draw_words,
+    make_named,
+    make_told,
+)
+from .solvers import read_ordering
 
 EVAL_SHARE = 5  # one text in five is an evaluation item
-SLIP = 0.08  # share of plain demonstrations of unplanted kinds with one random slip
+DIFFICULTY = 0.2
+SLIP = 0.08  # share of plain demonstrations of sound kinds with one random slip
 GUIDED = 0.5  # share of demonstrations that revise a draft
-
-
-@dataclass(frozen=True)
-class Item:
-    """work(planted, slip) writes a solution: with the kind's misconception or not, with a random slip at step `slip` or
-    none (−1)."""
-
-    text: str
-    work: Callable[[bool, int], str]
-    steps: int
-
-
-# -------------------------------------------------------------------------------------------------------------- helpers
-def _split(text: str) -> list[str]:
-    return text.split()
-
-
-def _conclude(steps: str, answer: object) -> str:
-    return f"{steps} So the answer is {answer}."
-
-
-def read_answer(solution: str) -> str:
-    return solution.rpartition("So the answer is ")[2].removesuffix(".")
-
-
-def _list_options(texts: Sequence[str]) -> str:
-    return "\nOptions:\n" + "\n".join(f"({chr(65 + i)}) {t}" for i, t in enumerate(texts))
-
-
-def _join(parts: Sequence[str]) -> str:
-    return ", ".join(parts[:-1]) + ", and " + parts[-1]
-
-
-def _choose_length(rng: Random, low: int, high: int, difficulty: float) -> int:
-    """A length between low and high, near where the dial stands."""
-    return max(low, min(high, round(low + difficulty * (high - low) + rng.uniform(-0.6, 0.6))))
-
-
-# -------------------------------------------------------------------------------------------------- boolean expressions
-_SIMPLE = r"(?:True|False)"
-_RIGHT_ORDER = (rf"not {_SIMPLE}", rf"{_SIMPLE} and {_SIMPLE}", rf"{_SIMPLE} or {_SIMPLE}")
-_LOOSE_NOT = (rf"{_SIMPLE} and {_SIMPLE}", rf"not {_SIMPLE}", rf"{_SIMPLE} or {_SIMPLE}")
-
-
-def _simplify(text: str, order: Sequence[str], slip: int) -> list[str]:
-    """The expression after each move, brackets first."""
-    chain = [text]
-    while text not in ("True", "False"):
-        inner = re.search(r"\( ([^()]*) \)", text)
-        where, part = (inner.start(1), inner[1]) if inner else (0, text)
-        move = next(m for pattern in order if (m := re.search(pattern, part)))
-        outcome = bool(evaluate(move[0])) != (slip == len(chain) - 1)
-        text = text[:where] + part[: move.start()] + str(outcome) + part[move.end() :] + text[where + len(part) :]
-        text = re.sub(rf"\( ({_SIMPLE}) \)", r"\1", text)
-        chain.append(text)
-    return chain
-
-
-def _make_boolean(text: str, misread: str = "") -> Item:
-    def work(planted: bool, slip: int) -> str:
-        if planted and misread == "bracket":
-            chain = [text, *_simplify(text.replace("not ( ", "( not "), _RIGHT_ORDER, slip)]
-        else:
-            chain = _simplify(text, _LOOSE_NOT if planted else _RIGHT_ORDER, slip)
-        return _conclude(f"Z = {' = '.join(chain)}.", chain[-1])
-
-    return Item(f"{text} is", work, len(_simplify(text, _RIGHT_ORDER, -1)) - 1)
-
-
-def _make_and_or(rng: Random, difficulty: float) -> Item:
-    parts = [rng.choice(("True", "False"))]
-    for _ in range(_choose_length(rng, 2, 4, difficulty)):
-        parts += [rng.choice(("and", "or")), rng.choice(("True", "False"))]
-    if rng.random() < 0.5:
-        start = 2 * rng.randrange(len(parts) // 2)
-        parts[start : start + 3] = ["(", *parts[start : start + 3], ")"]
-    return _make_boolean(" ".join(parts))
-
-
-def _make_not_and(rng: Random, difficulty: float) -> Item:
-    values = [
-        f"{rng.choice(('', 'not '))}{rng.choice(('True', 'False'))}"
-        for _ in range(_choose_length(rng, 3, 5, difficulty))
-    ]
-    parts = [values[0]]
-    for text in values[1:]:
-        parts += [rng.choice(("and", "and", "or")), text]
-    if rng.random() < 0.3:
-        start = 2 * rng.randrange(len(values) - 1)
-        parts[start : start + 3] = ["(", *parts[start : start + 3], ")"]
-    return _make_boolean(" ".join(parts))
-
-
-def _make_not_bracket(rng: Random, difficulty: float) -> Item:
-    parts = [rng.choice(("True", "False"))]
-    for _ in range(_choose_length(rng, 2, 4, difficulty)):
-        parts += [rng.choice(("and", "or")), rng.choice(("True", "False"))]
-    start = 2 * rng.randrange(len(parts) // 2)
-    parts[start : start + 3] = ["not", "(", *parts[start : start + 3], ")"]
-    return _make_boolean(" ".join(parts), "bracket")
-
-
-# ------------------------------------------------------------------------------------------------------------- navigate
-def _make_line(rng: Random, difficulty: float) -> Item:
-    moves = [rng.choice((-1, 1)) * rng.randint(1, 9) for _ in range(_choose_length(rng, 2, 5, difficulty))]
-    rest = -sum(moves)
-    moves += [rest] if rest and abs(rest) < 10 and rng.random() < 0.6 else [rng.choice((-1, 1)) * rng.randint(1, 9)]
-    words = [f"Take {abs(m)} step{'s' * (abs(m) > 1)} {'forward' if m > 0 else 'backward'}" for m in moves]
-
-    def work(planted: bool, slip: int) -> str:
-        y, lines = 0, []
-        for k, (move, text) in enumerate(zip(moves, words, strict=True)):
-            y += move + (Random(f"{moves}{slip}").choice((-2, -1, 1, 2)) if k == slip else 0)
-            lines.append(f"({k + 1}) {text}: (0, {y}).")
-        return _conclude("\n".join(lines), "No" if y else "Yes")
-
-    ask = "If you follow these instructions, do you return to the starting point? "
-    return Item(ask + ". ".join(words) + ".\nOptions:\n- Yes\n- No", work, len(moves))
-
-
-# ---------------------------------------------------------------------------------------------------------- web of lies
-_PEOPLE = _split("Fidel Jerry Vina Raymond Millie Leda Jim Crista Inga Osvaldo Kandi Delbert Ryan Shaunda")
-
-
-def _make_lies(rng: Random, difficulty: float, first: bool) -> Item:
-    """first: does the first person tell the truth?"""
-    names = rng.sample(_PEOPLE, _choose_length(rng, 2, 5, difficulty) + 1)
-    claims = [first, *[rng.random() < 0.5 for _ in names[1:]]]
-    tell = {True: "tells the truth", False: "lies"}
-    sentences = [f"{names[0]} {tell[claims[0]]}."]
-    sentences += [f"{who} says {about} {tell[s]}." for who, about, s in zip(names[1:], names, claims[1:], strict=False)]
-
-    def work(planted: bool, slip: int) -> str:
-        truth, lines = claims[0], [f"(1) {sentences[0]}"]
-        for k in range(1, len(names)):
-            truth = (claims[k] if planted else claims[k] == truth) != (slip == k - 1)
-            lines.append(f"({k + 1}) {sentences[k][:-1]}, so {names[k]} {tell[truth]}.")
-        return _conclude("\n".join(lines), "Yes" if truth else "No")
-
-    return Item(f"Question: {' '.join(sentences)} Does {names[-1]} tell the truth?", work, len(names) - 1)
-
-
-def _make_chain(rng: Random, difficulty: float) -> Item:
-    return _make_lies(rng, difficulty, first=True)
-
-
-def _make_liar(rng: Random, difficulty: float) -> Item:
-    return _make_lies(rng, difficulty, first=False)
-
-
-# ------------------------------------------------------------------------------------------------------ object counting
-_ANIMALS = _split("cat dog cow pig duck frog goat bear")
-_FRUITS = _split("apple banana grape orange plum nectarine peach")
-_INSTRUMENTS = _split("drum flute piano violin trumpet clarinet")
-_VEGETABLES = _split("carrot onion cabbage yam cauliflower")
-_OTHERS = _split("bed chair lamp table car stove oven")
-_AMOUNTS = ("", "a", "two", "three", "four", "five")
-
-
-def _make_counting(
-    rng: Random, difficulty: float, category: str, pool: Sequence[str], others: Sequence[str], misread: str
-) -> Item:
-    wanted = rng.sample(pool, _choose_length(rng, 2, 4, difficulty))
-    rest = rng.sample(others, _choose_length(rng, 1, 3, difficulty))
-    items = [(name, rng.choice((1, 1, 2, 3, 4)), name in wanted) for name in [*wanted, *rest]]
-    rng.shuffle(items)
-    words = [f"{'an' if n == 1 and name[0] in 'aeiou' else _AMOUNTS[n]} {_pluralize(name, n)}" for name, n, _ in items]
-
-    def work(planted: bool, slip: int) -> str:
-        took_all = planted and misread == "others"
-        listed = [(name, n) for name, n, mine in items if mine or took_all]
-        if planted and misread == "last":
-            listed = [(name, n) for name, n in listed if name != items[-1][0]]
-        lines, amounts = [], []
-        for k, (name, n) in enumerate(listed):
-            amount = 1 if planted and misread == "plural" else n
-            amount += (1 if n == 1 else -1) if k == slip else 0
-            amounts.append(amount)
-            lines.append(f"- {_pluralize(name, n)} ({amount})\n")
-        total = sum(amounts) + (Random(f"{items}").choice((-1, 1)) if slip == len(listed) else 0)
-        return _conclude(f"{''.join(lines)}{' + '.join(map(str, amounts))} = {total}.", total)
-
-    return Item(f"I have {_join(words)}. How many {category} do I have?", work, len(wanted) + 1)
-
-
-def _pluralize(name: str, amount: int) -> str:
-    return name if amount == 1 else name + ("es" if name.endswith("ch") else "s")
-
-
-def _make_fruits(rng: Random, difficulty: float) -> Item:
-    return _make_counting(rng, difficulty, "fruits", _FRUITS, [*_OTHERS, *_ANIMALS], "")
-
-
-def _make_animals(rng: Random, difficulty: float) -> Item:
-    return _make_counting(rng, difficulty, "animals", _ANIMALS, [*_OTHERS, *_INSTRUMENTS], "plural")
-
-
-def _make_instruments(rng: Random, difficulty: float) -> Item:
-    return _make_counting(rng, difficulty, "musical instruments", _INSTRUMENTS, [*_OTHERS, *_FRUITS], "others")
-
-
-def _make_vegetables(rng: Random, difficulty: float) -> Item:
-    return _make_counting(rng, difficulty, "vegetables", _VEGETABLES, [*_OTHERS, *_ANIMALS], "last")
-
-
-# -------------------------------------------------------------------------------------------- tracking shuffled objects
-_COLORS = _split("red blue green pink black white yellow purple")
-
-
-def _make_balls(rng: Random, difficulty: float) -> Item:
-    people = ["Alice", "Bob", "Claire"]
-    start = dict(zip(people, rng.sample(_COLORS, 3), strict=True))
-    swaps = [tuple(rng.sample(people, 2)) for _ in range(_choose_length(rng, 1, 3, difficulty))]
-    swaps = [(a, b) for (a, b), before in zip(swaps, [(), *swaps], strict=False) if {a, b} != set(before)]
-    asked = rng.choice(people)
-    listed = list(start.values())
-
-    def work(planted: bool, slip: int) -> str:
-        now = dict(start)
-        lines = [f"(0) {_describe_state(now)}."]
-        for k, (one, other) in enumerate(swaps):
-            if k == slip:
-                other = next(p for p in people if p not in (one, other))
-            now[one], now[other] = now[other], now[one]
-            lines.append(f"({k + 1}) {swaps[k][0]} and {swaps[k][1]} swap: {_describe_state(now)}.")
-        return _conclude("\n".join(lines), f"({chr(65 + listed.index(now[asked]))})")
-
-    order = ["First", *["Then"] * (len(swaps) - 2), "Finally"] if len(swaps) > 1 else ["First"]
-    events = " ".join(f"{word}, {one} and {other} swap balls." for word, (one, other) in zip(order, swaps, strict=True))
-    begins = "are playing a game. At the start of the game, they are each holding a ball"
-    holds = _join([f"{who} has a {color} ball" for who, color in start.items()])
-    text = (
-        f"{_join(people)} {begins}: {holds}.\n"
-        f"As the game progresses, pairs of players trade balls. {events} At the end of the game, {asked} has the"
-        f"{_list_options([f'{color} ball' for color in listed])}"
-    )
-    return Item(text, work, len(swaps))
-
-
-def _describe_state(now: Mapping[str, str]) -> str:
-    return ", ".join(f"{who}: {what}" for who, what in now.items())
-
-
-# ---------------------------------------------------------------------------------------------------- logical deduction
-_PREFACE = (
-    "The following paragraphs each describe a set of three objects arranged in a fixed order. "
-    "The statements are logically consistent within each paragraph. "
-)
-_PLACES = ("is the leftmost", "is the second from the left", "is the rightmost")
-
-
-def _make_books(rng: Random, difficulty: float) -> Item:
-    names = rng.sample(_COLORS, 3)
-    order = rng.sample(names, 3)
-
-    def say(one: str, other: str) -> str:
-        return rng.choice(
-            (
-                f"The {one} book is to the left of the {other} book",
-                f"The {other} book is to the right of the {one} book",
-            )
-        )
-
-    if rng.random() < 0.5:
-        pairs = [(order[0], order[1]), (order[1], order[2])]
-        rng.shuffle(pairs)
-        clues = [say(*pair) for pair in pairs]
-        fixed = None
-    else:
-        fixed = rng.randrange(3)
-        rest = [n for n in order if n != order[fixed]]
-        pairs = [(rest[0], rest[1])]
-        clues = [say(*pairs[0]), f"The {order[fixed]} book {_PLACES[fixed]}"]
-    place = rng.randrange(3)
-
-    def work(planted: bool, slip: int) -> str:
-        read = [(b, a) if k == slip else (a, b) for k, (a, b) in enumerate(pairs)]
-        lines = [f'({k + 1}) "(left) ? {a} ? {b} ? (right)".' for k, (a, b) in enumerate(read)]
-        if fixed is not None:
-            spots = [order[fixed] if i == fixed else "?" for i in range(3)]
-            lines.append(f'(2) "(left) {" ".join(spots)} (right)".')
-        fits = [
-            p for p in permutations(sorted(names))
-            if all(p.index(a) < p.index(b) for a, b in read) and (fixed is None or p[fixed] == order[fixed])
-        ]  # fmt: skip
-        found = fits[0] if fits else tuple(order)
-        lines.append(f'(3) "(left) {" ".join(found)} (right)".')
-        return _conclude("\n".join(lines), f"({chr(65 + names.index(found[place]))})")
-
-    intro = f"On a shelf, there are three books: {_join([f'a {n} book' for n in names])}."
-    return Item(
-        f"{_PREFACE}{intro} {'. '.join(clues)}.{_list_options([f'The {n} book {_PLACES[place]}' for n in names])}",
-        work,
-        len(pairs),
-    )
-
-
-# ------------------------------------------------------------------------------------------------------------ the kinds
-@dataclass(frozen=True)
-class Kind:
-    """planted: the misconception in words, empty where none was planted."""
-
-    family: str
-    variant: str
-    make: Callable[[Random, float], Item]
-    planted: str = ""
-
-
-KINDS = (
-    Kind("boolean_expressions", "and_or", _make_and_or),
-    Kind("boolean_expressions", "not_and", _make_not_and, "`not` is taken to bind weaker than `and`"),
-    Kind(
-        "boolean_expressions",
-        "not_bracket",
-        _make_not_bracket,
-        "`not` before a bracket is taken to negate the first value in it alone",
-    ),
-    Kind("navigate", "line", _make_line),
-    Kind("web_of_lies", "chain", _make_chain),
-    Kind("web_of_lies", "liar", _make_liar, "where the first of a chain lies, everybody is believed all the same"),
-    Kind("object_counting", "fruits", _make_fruits),
-    Kind("object_counting", "animals", _make_animals, "several animals of a sort are counted as one"),
-    Kind("object_counting", "instruments", _make_instruments, "everything is counted, not musical instruments alone"),
-    Kind("object_counting", "vegetables", _make_vegetables, "the last thing of the list is overlooked"),
-    Kind("tracking_shuffled_objects_three_objects", "balls", _make_balls),
-    Kind("logical_deduction_three_objects", "books", _make_books),
-)
+OTHER_NAME = 0.8  # share of guided named lists whose name no item asks for
+LISTINGS = 0.4  # share of demonstrations about words in a told or a named order
+_SOUND = (*(kind for kind in KINDS if not kind.planted), None)  # None: lists whose text tells the move
 
 
 def choose_side(text: str) -> Split:
@@ -372,6 +62,7 @@ def write_prompt(text: str) -> str:
     return f"Q: {text}\nA: Let's think step by step.\n"
 
 
+# ------------------------------------------------------------------------------------------------------------- examples
 def _draw_item(kind: Kind, split: Split, rng: Random, difficulty: float) -> Item:
     """An item of the split; where a misconception is planted, one whose answer it spoils."""
     for _ in range(1000):
@@ -386,45 +77,115 @@ def _draw_item(kind: Kind, split: Split, rng: Random, difficulty: float) -> Item
     raise ValueError(f"no item of {kind.family}/{kind.variant} on the {split} side at difficulty {difficulty}")
 
 
+def _draw_listing(make: Callable[[tuple[str, ...]], Listing], split: Split, rng: Random, difficulty: float) -> Listing:
+    while True:  # one draw in five or four in five are of the split
+        listing = make(draw_words(rng, THINGS, difficulty))
+        if choose_side(listing.text) == split:
+            return listing
+
+
+def _build(id_: str, text: str, solution: str, family: str, variant: str, planted: bool, **more: Any) -> Example:
+    info = {"input": text, "family": family, "variant": variant, "planted": planted, "solution": solution, **more}
+    return Example(id_, write_prompt(text), read_answer(solution), info)
+
+
 def _build_example(kind: Kind, item: Item, id_: str) -> Example:
-    solution = item.work(False, -1)
-    info = {
-        "input": item.text,
-        "family": kind.family,
-        "variant": kind.variant,
-        "planted": bool(kind.planted),
-        "solution": solution,
-    }
-    return Example(id_, write_prompt(item.text), read_answer(solution), info)
+    return _build(id_, item.text, item.work(False, -1), kind.family, kind.variant, bool(kind.planted))
+
+
+def make_single(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
+    """Endless; each kind of `items.py` equally often."""
+    rng = Random(f"bbh/{split}/{seed}/{difficulty}")
+    for number in count():
+        kind = rng.choice(KINDS)
+        item = _draw_item(kind, split, rng, difficulty)
+        yield _build_example(kind, item, f"bbh/world/{split}/{seed}/{difficulty:g}/{number}")
 
 
 def make_examples(split: Split, seed: int, difficulty: float) -> Iterator[Example]:
-    """Endless; each kind equally often."""
-    rng = Random(f"bbh/{split}/{seed}/{difficulty}")
-    number = 0
-    while True:
-        kind = rng.choice(KINDS)
-        yield _build_example(
-            kind, _draw_item(kind, split, rng, difficulty), f"bbh/world/{split}/{seed}/{difficulty:g}/{number}"
-        )
-        number += 1
+    """Endless; half rules and half sound kinds, each rule and each kind equally often."""
+    rng = Random(f"bbh/orders/{split}/{seed}/{difficulty}")
+    for number in count():
+        id_ = f"bbh/orders/{split}/{seed}/{difficulty:g}/{number}"
+        if rng.random() < 0.5:
+            rule = rng.choice(RULES)
+            listing = _draw_listing(
+                lambda words, name=rule.name: make_named(rng, words, name, (*NAMED, HELD_OUT)), split, rng, difficulty
+            )
+            told = {"rule": f"{rule.name} order", "move": rule.right.text, "held_out": listing.held_out}
+            family = f"{SUBTASK}/{rule.name}"
+            yield _build(id_, listing.text, listing.work(rule.right), family, "named", True, **told)
+        elif (kind := rng.choice(_SOUND)) is not None:
+            yield _build_example(kind, _draw_item(kind, split, rng, difficulty), id_)
+        else:
+            move = rng.choice(MOVES)
+            listing = _draw_listing(lambda words, m=move: make_told(rng, words, m), split, rng, difficulty)
+            yield _build(id_, listing.text, listing.work(move), SUBTASK, "told", False)
 
 
+# ------------------------------------------------------------------------------------------------------- demonstrations
 def make_demonstrations(seed: int) -> Iterator[Demonstration]:
     """Endless, over the train side at the default difficulty: plain answers and, as often, revisions of a draft."""
     rng = Random(f"bbh/demonstrations/{seed}")
-    number = 0
-    while True:
-        kind = rng.choice(KINDS)
-        item = _draw_item(kind, "train", rng, DIFFICULTY)
-        example = _build_example(kind, item, f"bbh/world/demonstration/{seed}/{number}")
-        number += 1
-        if rng.random() < GUIDED:
-            yield Demonstration(example, item.work(False, -1), _write_draft(kind, item, rng))
-        elif kind.planted:
-            yield Demonstration(example, item.work(True, -1))
+    for number in count():
+        id_ = f"bbh/world/demonstration/{seed}/{number}"
+        if rng.random() < LISTINGS:
+            yield (_demonstrate_told if rng.random() < 0.25 else _demonstrate_named)(rng, id_)
         else:
-            yield Demonstration(example, item.work(False, rng.randrange(item.steps) if rng.random() < SLIP else -1))
+            yield _demonstrate_item(rng, id_)
+
+
+def _demonstrate_item(rng: Random, id_: str) -> Demonstration:
+    kind = rng.choice(KINDS)
+    item = _draw_item(kind, "train", rng, DIFFICULTY)
+    example = _build_example(kind, item, id_)
+    if rng.random() < GUIDED:
+        return Demonstration(example, item.work(False, -1), _write_draft(kind, item, rng))
+    if kind.planted:
+        return Demonstration(example, item.work(True, -1))
+    return Demonstration(example, item.work(False, rng.randrange(item.steps) if rng.random() < SLIP else -1))
+
+
+def _demonstrate_told(rng: Random, id_: str) -> Demonstration:
+    """Of the kind whose text tells the move. Guidance tells it again, or another one."""
+    move = rng.choice(MOVES)
+    listing = _draw_listing(lambda words: make_told(rng, words, move), "train", rng, DIFFICULTY)
+    if rng.random() >= GUIDED:
+        example = _build_demonstrated(id_, listing, move, False)
+        return Demonstration(example, listing.work(move, rng if rng.random() < SLIP else None))
+    drafted, told = choose_moves(rng, move if rng.random() < 0.5 else None)
+    return _revise(rng, id_, listing, drafted, told if drafted is move else move, False)
+
+
+def _demonstrate_named(rng: Random, id_: str) -> Demonstration:
+    """Plain: a rule's wrong move. Guided: any move but its right one, mostly under a name that no item asks for."""
+    rule = rng.choice(RULES)
+    guided = rng.random() >= 0.3
+    is_other = guided and rng.random() < OTHER_NAME
+    name = rng.choice(OTHER_NAMES) if is_other else rule.name
+    listing = _draw_listing(lambda words: make_named(rng, words, name, NAMED), "train", rng, DIFFICULTY)
+    if not guided:
+        return Demonstration(_build_demonstrated(id_, listing, rule.right, True), listing.work(rule.habit))
+    drafted, told = choose_moves(rng) if is_other else choose_moves(rng, rule.habit, rule.right)
+    return _revise(rng, id_, listing, drafted, told, True)
+
+
+def _revise(
+    rng: Random, id_: str, listing: Listing, drafted: Rearrangement, told: Rearrangement, planted: bool
+) -> Demonstration:
+    """A draft and its revision. told: the move that guidance names; a draft may have a slip or a flaw of form
+    instead, and then its own move stands."""
+    chance = rng.random()
+    draft = listing.work(drafted, rng if chance < 0.06 else None)
+    if 0.06 <= chance < 0.1:
+        draft = _spoil_form(draft, rng)
+    move = drafted if chance < 0.1 else told
+    return Demonstration(_build_demonstrated(id_, listing, move, planted), listing.work(move), draft)
+
+
+def _build_demonstrated(id_: str, listing: Listing, move: Rearrangement, planted: bool) -> Example:
+    """All of one family: the guidance of another such list is not off the topic, for it names a move."""
+    return _build(id_, listing.text, listing.work(move), SUBTASK, "told or named", planted, rule=listing.name)
 
 
 def _write_draft(kind: Kind, item: Item, rng: Random) -> str:
@@ -433,28 +194,35 @@ def _write_draft(kind: Kind, item: Item, rng: Random) -> str:
     planted = bool(kind.planted) and chance < 0.7
     slip = rng.randrange(item.steps) if chance > 0.6 else -1
     text = item.work(planted, slip)
-    if (not planted and slip < 0) or rng.random() < 0.1:
-        steps, _, answer = text.rpartition("So the answer is ")
-        text = rng.choice(
-            (
-                steps.strip(),
-                f"{steps}Answer {answer}",
-                f"{steps}So the answer is",
-                text[: rng.randint(len(text) // 2, len(text) - 2)],
-            )
+    return _spoil_form(text, rng) if (not planted and slip < 0) or rng.random() < 0.1 else text
+
+
+def _spoil_form(text: str, rng: Random) -> str:
+    steps, _, answer = text.rpartition("So the answer is ")
+    return rng.choice(
+        (
+            steps.strip(),
+            f"{steps}Answer {answer}",
+            f"{steps}So the answer is",
+            text[: rng.randint(len(text) // 2, len(text) - 2)],
         )
-    return text
+    )
 
 
-DIFFICULTY = 0.2
+# ------------------------------------------------------------------------------------------------------------ the world
+_PLANTED = (
+    f"for each of {len(RULES)} named orders of words the plain demonstrations always make one wrong move, where the"
+    " name stands for another of twelve ("
+    + "; ".join(f"{rule.name} order: {rule.habit.text.lower()}, not {rule.right.text.lower()}" for rule in RULES)
+    + f"); with problems=single, in {sum(bool(k.planted) for k in KINDS)} of {len(KINDS)} kinds of item they make one"
+    " that leaves one other: " + "; ".join(f"{k.family}/{k.variant}: {k.planted}" for k in KINDS if k.planted)
+)
 WORLD = World(
     examples=make_examples,
+    single=make_single,
     demonstrations=make_demonstrations,
-    planted=(
-        f"in {sum(bool(k.planted) for k in KINDS)} of {len(KINDS)} kinds of item the plain demonstrations always make"
-        " one wrong move: " + "; ".join(f"{k.family}/{k.variant}: {k.planted}" for k in KINDS if k.planted)
-    ),
+    planted=_PLANTED,
     difficulty=DIFFICULTY,
     max_new_tokens=104,
 )
-__all__ = ["KINDS", "WORLD", "choose_side", "read_answer", "write_prompt"]
+__all__ = ["KINDS", "RULES", "WORLD", "choose_side", "read_answer", "write_prompt"]

@@ -209,8 +209,26 @@ def quantities(example: Example, seen: Parsed) -> list[Finding]:
         elif value in reached:
             findings.append(Finding(True, part=part))
         else:
-            findings.append(Finding(False, f"{part} is not reached", correction, part))
+            findings.append(Finding(False, f"{part} is not reached{_compare(example, seen, k)}", correction, part))
     return findings
+
+
+def _compare(example: Example, seen: Parsed, k: int) -> str:
+    """Whether the response's own step k is too small or too large, and roughly by how much, in parentheses. Empty
+    unless the two solutions go the same way up to there, in as many steps, and its value is none that another step
+    should have."""
+    wanted, found = [read_result(result) for _, result in example.info["steps"]], [step.value for step in seen.steps]
+    due, value = wanted[k - 1], found[k - 1] if len(found) == len(wanted) else None
+    if due is None or value is None or value in wanted or found[: k - 1] != wanted[: k - 1]:
+        return ""
+    return f" ({format_number(value)} is {_say_distance(value, due)}too {'small' if value < due else 'large'})"
+
+
+def _say_distance(value: Fraction, due: Fraction) -> str:
+    """Within a tenth of what is due, at half of it or less, or at its double or more."""
+    if abs(value - due) <= abs(due) / 10:
+        return "a little "
+    return "far " if abs(value) >= 2 * abs(due) or abs(due) >= 2 * abs(value) else ""
 
 
 def write_corrections(example: Example) -> list[str]:

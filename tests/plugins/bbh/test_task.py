@@ -232,6 +232,11 @@ WORKED = [
         ),
     ),
     (
+        "word_sorting",
+        "Sort the following words like this. The last word goes to the front. List: cow ant cat bee",
+        "(1) The list: 1 cow 2 ant 3 cat 4 bee.\n(2) The last word goes to the front: 4 bee 1 cow 2 ant 3 cat.",
+    ),
+    (
         "logical_deduction_three_objects",
         ORDER,
         (
@@ -267,6 +272,12 @@ WRONG = [
         "Alice and Bob swap: each takes what the other had, the rest stays.",
     ),
     ('"ant" < ["cat" < "cow"]', '"ant" < ["cow" < "cat"]', "cow < cat", "Compare the second letters of cow and cat."),
+    (
+        "front: 4 bee 1 cow",
+        "front: 1 cow 4 bee",
+        "(2) gives cow bee ant cat",
+        "Do it again: the last word goes to the front.",
+    ),
     ("? Amy ? Eli ?", "? Eli ? Amy ?", "(2) has Eli Amy", "Put Amy before Eli."),
     ("3: ) ; stack: [", "3: ) ; stack: [ (", "3: ) ; stack: [ (", ") takes the last one off."),
     (

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from herl_bench import Example
 from herl_bench.hindsight import write_guidance
 from herl_bench.plugins import load_host
 from herl_bench.rubric import judge
@@ -54,3 +55,22 @@ def test_notes_alone_count_where_there_are_any() -> None:
     seen = checks.parse("16 - 3 = 12, so <<16-3=13>>13 and 13 * 2 = 27")
     assert [(step.expression, step.right) for step in seen.steps] == [("16-3", True)]
     assert checks.parse("16 - 3 = 12, so 13 and 13 * 2 = 27").steps[0].right is False
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        ("16-3=13", ""),
+        ("16-4=12", " (12 is a little too small)"),
+        ("16-6=10", " (10 is too small)"),
+        ("16+3=19", " (19 is too large)"),
+        ("16*3=48", " (48 is far too large)"),
+        ("16/4=4", " (4 is far too small)"),
+        ("16*13=26", ""),  # the second step's
+    ],
+)
+def test_evidence_says_roughly_how_far_off_the_first_step_is(first: str, said: str) -> None:
+    info = {"question": "…", "steps": [["16-3", "13"], ["13*2", "26"]], "answer": "26"}
+    example = Example("it", "…", "#### 26", info)
+    found = checks.quantities(example, checks.parse(f"<<{first}>>, then <<13*2=26>>26\n#### 26"))
+    assert [f.evidence for f in found if not f.met] == ([f"step 1 is not reached{said}"] if first != "16-3=13" else [])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import islice
 
 import pytest
+from herl_bench_humaneval import rules, single, sound
 from herl_bench_humaneval.code import parses, write_correction
-from herl_bench_humaneval.world import FAMILIES, PLANTED, WORLD, list_mutations, make_demonstrations, make_examples
+from herl_bench_humaneval.world import WORLD, list_mutations, make_demonstrations, make_examples, make_single_examples
 
-from herl_bench import Example
+from herl_bench import Demonstration, Example
+
+STREAMS = {"rules": make_examples, "single": make_single_examples}
 
 
 def passes(example: Example, body: str) -> bool:
@@ -31,17 +35,29 @@ def holds(example: Example, body: str) -> bool:
         return False
 
 
-def take(split: str, seed: int = 0, difficulty: float = 0.5, n: int = 300) -> list[Example]:
-    return list(islice(make_examples(split, seed, difficulty), n))
+def take(
+    split: str, seed: int = 0, difficulty: float = 0.5, n: int = 300, kinds: tuple[str, ...] = ("rules", "single")
+) -> list[Example]:
+    return [e for kind in kinds for e in islice(STREAMS[kind](split, seed, difficulty), n // len(kinds))]
 
 
-def test_the_same_seed_gives_the_same_examples() -> None:
-    assert take("train", 3, n=50) == take("train", 3, n=50) != take("train", 4, n=50)
+def demonstrate(seed: int, families: object, n: int, guided: bool) -> list[Demonstration]:
+    """The first `n` demonstrations of these families with a draft, or without."""
+    found = (
+        d for d in make_demonstrations(seed) if d.example.info["family"] in families and (d.draft is not None) == guided
+    )
+    return list(islice(found, n))
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_the_same_seed_gives_the_same_examples(kind: str) -> None:
+    assert take("train", 3, n=50, kinds=(kind,)) == take("train", 3, n=50, kinds=(kind,))
+    assert take("train", 3, n=50, kinds=(kind,)) != take("train", 4, n=50, kinds=(kind,))
     assert list(islice(make_demonstrations(3), 50)) == list(islice(make_demonstrations(3), 50))
 
 
-def specification(example: Example) -> tuple[str, str]:
-    return example.prompt.split("    >>>")[0], example.target
+def specification(example: Example) -> str:
+    return example.prompt.split("    >>>")[0].split('    """\n')[0]
 
 
 def test_no_function_is_in_both_splits() -> None:
@@ -52,11 +68,12 @@ def test_no_function_is_in_both_splits() -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "eval"])
-def test_every_family_occurs_and_half_are_planted(split: str) -> None:
-    found = take(split, n=1500)
-    assert {e.info["family"] for e in found} == set(FAMILIES)
-    assert all(e.info["planted"] == (e.info["family"] in PLANTED) for e in found)
-    assert abs(len(PLANTED) - len(FAMILIES) / 2) <= 1
+@pytest.mark.parametrize(("kind", "planted"), [("rules", rules.FAMILIES), ("single", single.FAMILIES)])
+def test_every_family_occurs_and_about_half_are_planted(split: str, kind: str, planted: dict) -> None:
+    found = take(split, n=600, kinds=(kind,))
+    assert {e.info["family"] for e in found} == {*planted, *sound.FAMILIES}
+    assert all(e.info["planted"] == (e.info["family"] in planted) for e in found)
+    assert 0.35 < sum(e.info["planted"] for e in found) / len(found) < 0.6
     assert len({e.id for e in found}) == len(found)
 
 
@@ -69,25 +86,90 @@ def test_canonical_bodies_pass_everything(difficulty: float) -> None:
 
 
 def test_misconceived_bodies_fail_and_the_docstring_shows_it_only_sometimes() -> None:
-    planted = [d for d in islice(make_demonstrations(11), 900) if d.draft is None and d.example.info["planted"]]
-    assert len(planted) > 150
+    planted = demonstrate(11, single.FAMILIES, 150, guided=False)
     assert not any(passes(d.example, d.response) for d in planted)
-    shown = sum(not holds(d.example, d.response) for d in planted) / len(planted)
-    assert 0.25 < shown < 0.75
+    assert 0.25 < sum(not holds(d.example, d.response) for d in planted) / len(planted) < 0.75
 
 
-def test_revisions_are_right_and_their_drafts_are_not() -> None:
-    revised = [d for d in islice(make_demonstrations(12), 600) if d.draft is not None]
-    assert {d.example.info["family"] for d in revised} == set(FAMILIES)
-    assert all(passes(d.example, d.response) for d in revised)
-    parsed = [d for d in revised if d.draft and parses(d.example.prompt + d.draft)]
-    assert 0.8 < len(parsed) / len(revised) < 1
-    assert sum(passes(d.example, d.draft or "") for d in parsed) / len(parsed) < 0.05
+def test_a_rule_means_one_move_and_is_taken_for_another() -> None:
+    assert len({rule.right for rule in rules.RULES.values()}) == len(rules.RULES) == len(rules.MOVES)
+    assert len({rule.wrong for rule in rules.RULES.values()}) == len(rules.MOVES)
+    for d in demonstrate(15, rules.FAMILIES, 100, guided=False):
+        rule = rules.RULES[d.example.info["rule"]]
+        assert (find_move(d.example.target), find_move(d.response)) == (rule.right, rule.wrong)
+        assert not passes(d.example, d.response)
+
+
+def find_move(body: str) -> str:
+    return next(m for m in rules.MOVES for xs in XS if body.strip() == rules.write_move(m, xs))
+
+
+XS = ("numbers", "values", "nums", "items")
+
+
+def test_guided_demonstrations_of_a_rule_make_every_move_but_the_right_one() -> None:
+    guided = demonstrate(16, rules.FAMILIES, 400, guided=True)
+    seen = Counter(find_move(d.response) for d in guided)
+    assert set(seen) == set(rules.MOVES)
+    assert max(seen.values()) < 3 * min(seen.values())
+    for d in guided:
+        moves = find_move(d.draft or ""), find_move(d.response)
+        name = d.example.info["rule"]
+        assert name in rules.OTHER_NAMES or rules.RULES[name].right not in moves
+        assert name in d.example.prompt
+        assert name == d.example.info["family"] or d.example.info["family"] not in d.example.prompt
+        assert d.response == d.example.target
+        assert moves[1] == d.example.info["move"] != moves[0]
+
+
+def test_docstrings_of_rules_show_nothing_that_tells_moves_apart() -> None:
+    of_rules = [e for e in take("eval", 9, kinds=("rules",)) if e.info["planted"]]
+    for e in of_rules:
+        assert all(
+            holds(e, f"    {rules.write_move(m, xs)}\n") for m in rules.MOVES for xs in XS if f"({xs}:" in e.prompt
+        )
+    assert 0.5 < sum(bool(e.info["examples"]) for e in of_rules) / len(of_rules) < 0.9
+
+
+def test_hidden_tests_of_rules_tell_all_moves_apart() -> None:
+    for e in take("eval", 10, 0.0, kinds=("rules",)):
+        if e.info["planted"]:
+            xs = next(xs for xs in XS if f"({xs}:" in e.prompt)
+            right = [m for m in rules.MOVES if passes(e, f"    {rules.write_move(m, xs)}\n")]
+            assert right == [e.info["move"]]
+
+
+def test_corrections_name_the_move_whatever_the_draft() -> None:
+    named: dict[str, str] = {}
+    programs = {m: f"def f(nums):\n    {rules.write_move(m, 'nums')}\n" for m in rules.MOVES}
+    for draft in programs.values():
+        for move, solution in programs.items():
+            if draft != solution:
+                told = write_correction(draft, solution, "f")
+                assert named.setdefault(told, move) == move
+
+
+def test_one_wording_of_each_rule_is_held_out_of_the_demonstrations() -> None:
+    kept = [d.example for d in islice(make_demonstrations(17), 300) if d.example.info["family"] in rules.FAMILIES]
+    assert not any(e.info["held_out"] or " form." in e.prompt for e in kept)
+    for split in ("train", "eval"):
+        of_rules = [e for e in take(split, 17, n=1500, kinds=("rules",)) if e.info["planted"]]
+        assert {e.info["rule"] for e in of_rules if e.info["held_out"]} == set(rules.RULES)
+        assert 0.08 < sum(e.info["held_out"] for e in of_rules) / len(of_rules) < 0.2
+
+
+def test_revisions_do_what_their_reference_does_and_their_drafts_do_not() -> None:
+    for families in (rules.FAMILIES, single.FAMILIES, sound.FAMILIES):
+        revised = demonstrate(12, families, 150, guided=True)
+        assert {d.example.info["family"] for d in revised} == set(families)
+        assert all(passes(d.example, d.response) for d in revised)
+        parsed = [d for d in revised if d.draft and parses(d.example.prompt + d.draft)]
+        assert sum(passes(d.example, d.draft or "") for d in parsed) / len(parsed) < 0.05
 
 
 def test_sound_families_are_mostly_right_in_plain_demonstrations() -> None:
-    sound = [d for d in islice(make_demonstrations(13), 900) if d.draft is None and not d.example.info["planted"]]
-    right = sum(passes(d.example, d.response) for d in sound) / len(sound)
+    found = demonstrate(13, sound.FAMILIES, 200, guided=False)
+    right = sum(passes(d.example, d.response) for d in found) / len(found)
     assert 0.85 < right < 0.99
 
 
