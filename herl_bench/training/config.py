@@ -178,6 +178,18 @@ class HeRLConfig(PPOConfig):
         "both", "improved revisions train the plain prompt, all revisions the prompt they were written in, or both"
     )
     off_policy: Literal["awr", "shaped", "clipped_is"] = study("awr", "the loss of revisions under the plain prompt")
+    imitation_coef: float = study(1.0, "weight of that loss", ge=0)
+    imitation_end: float = study(
+        0.0,
+        "share of the budget in which that weight falls to nothing, in a straight line from the start; 0: it stays",
+        ge=0,
+        le=1,
+    )
+    imitation_tokens: Literal["all", "guided"] = study(
+        "all",
+        "which tokens of a revision are learnt under the plain prompt: all, or each by how much likelier guidance made"
+        " it, in nats, at most 1",
+    )
     hindsight_loss: Literal["ppo", "shaped"] = study(
         "ppo", "the loss of revisions in the prompt that they were written in"
     )
