@@ -106,6 +106,7 @@ class HeRLConfig(PPOConfig):
             "num_generations": 8,
             "advantage": "group",
             "revise": "best_ties",
+            "revise_fraction": 0.35,
             "revise_epsilon": 0.0,
             "revision_temperature": 1.0,
             "replace_top_n": 1,
