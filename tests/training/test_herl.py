@@ -270,9 +270,9 @@ def test_revisions_keep_their_token_ids_and_are_scored_at_their_own_temperature(
         {"bonus": "shuffled", "bonus_gate": False, "bonus_coef": 0.5},
         {"guide_prob": 0.5, "guide_from": "similar"},
         {"revise_fraction": "auto"},
-        {"revise_fraction": "auto", "advantage": "group", "num_generations": 3, "replace_top_n": 1},
+        dict(HeRLConfig.presets["paper"], num_generations=4, revise_fraction="auto"),
     ],
-    ids=["paper", "shuffled guidance", "no guidance", "constant", "shuffled bonus", "similar", "auto", "auto groups"],
+    ids=["paper", "shuffled guidance", "no guidance", "constant", "shuffled bonus", "similar", "auto", "paper with auto"],
 )
 def test_presets_and_controls_are_killed_and_resumed_to_the_same_bytes(
     tmp_path: Path, checkpoint: Path, change: dict[str, Any]
