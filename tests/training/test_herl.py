@@ -272,7 +272,16 @@ def test_revisions_keep_their_token_ids_and_are_scored_at_their_own_temperature(
         {"revise_fraction": "auto"},
         dict(HeRLConfig.presets["paper"], num_generations=4, revise_fraction="auto"),
     ],
-    ids=["paper", "shuffled guidance", "no guidance", "constant", "shuffled bonus", "similar", "auto", "paper with auto"],
+    ids=[
+        "paper",
+        "shuffled guidance",
+        "no guidance",
+        "constant",
+        "shuffled bonus",
+        "similar",
+        "auto",
+        "paper with auto",
+    ],
 )
 def test_presets_and_controls_are_killed_and_resumed_to_the_same_bytes(
     tmp_path: Path, checkpoint: Path, change: dict[str, Any]
