@@ -32,6 +32,7 @@ FLEXIBLE = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
 TIDY = {ord(odd): plain for odd, plain in zip("−–×÷\u00a0\u202f", "--*/  ", strict=True)}
 MOST_STEPS = 300  # a response that repeats itself without end is judged by its first steps; the published files need 24
 MOST_NUMBERS = 5000
+OPERATIONS = {"+": "sum", "-": "difference", "*": "product", "/": "quotient"}
 
 
 # -------------------------------------------------------------------------------------------------------------- reading
@@ -200,7 +201,7 @@ def quantities(example: Example, seen: Parsed) -> list[Finding]:
     given = {seen.answer} if seen.given else set()
     reached = seen.reached if seen.steps else seen.reached - read_numbers(example.info["question"]) | given
     findings = []
-    for k, ((_, result), correction) in enumerate(
+    for k, ((expression, result), correction) in enumerate(
         zip(example.info["steps"], write_corrections(example), strict=True), 1
     ):
         value, part = read_result(result), f"step {k}"
@@ -209,26 +210,19 @@ def quantities(example: Example, seen: Parsed) -> list[Finding]:
         elif value in reached:
             findings.append(Finding(True, part=part))
         else:
-            findings.append(Finding(False, f"{part} is not reached{_compare(example, seen, k)}", correction, part))
+            findings.append(Finding(False, f"{part} is not reached{_name_operations(expression)}", correction, part))
     return findings
 
 
-def _compare(example: Example, seen: Parsed, k: int) -> str:
-    """Whether the response's own step k is too small or too large, and roughly by how much, in parentheses. Empty
-    unless the two solutions go the same way up to there, in as many steps, and its value is none that another step
-    should have."""
-    wanted, found = [read_result(result) for _, result in example.info["steps"]], [step.value for step in seen.steps]
-    due, value = wanted[k - 1], found[k - 1] if len(found) == len(wanted) else None
-    if due is None or value is None or value in wanted or found[: k - 1] != wanted[: k - 1]:
-        return ""
-    return f" ({format_number(value)} is {_say_distance(value, due)}too {'small' if value < due else 'large'})"
-
-
-def _say_distance(value: Fraction, due: Fraction) -> str:
-    """Within a tenth of what is due, at half of it or less, or at its double or more."""
-    if abs(value - due) <= abs(due) / 10:
-        return "a little "
-    return "far " if abs(value) >= 2 * abs(due) or abs(due) >= 2 * abs(value) else ""
+def _name_operations(expression: str) -> str:
+    """The kinds of a calculation's operations as they stand in it, in parentheses: ` (a product and a sum)`; empty for
+    a bare number. Which numbers go into them is for the correction to say."""
+    names = [OPERATIONS[sign] for sign in re.findall(rf"(?:{NUMBER}|\))%?([-+*/])", expression)]
+    counts = {name: names.count(name) for name in names}
+    kinds = [
+        f"a {name}" if count == 1 else f"{'two' if count == 2 else 'several'} {name}s" for name, count in counts.items()
+    ]
+    return f" ({' and '.join(kinds)})" if kinds else ""
 
 
 def write_corrections(example: Example) -> list[str]:

@@ -1,7 +1,7 @@
 """Problems that name a rule of the house: what "the maple rule" makes of a number, nobody can tell from its name.
 
 There are twelve rules and twelve moves; each move is right for one rule and the learnt mistake of another. A story
-tells its rule in one of eight wordings, the last of which no demonstration has. So a policy told no more than that it
+tells its rule in one of twelve wordings, the last of which no demonstration has. So a policy told no more than that it
 is wrong has eleven other moves to try, and what is said of one rule is wrong of every other.
 
 `OTHER_NAMES` name rules that no problem has: only guided demonstrations do, in which they stand for any move at all.
@@ -71,6 +71,10 @@ WORDINGS = (
     "Then {b} is reckoned in by the {r}.",
     "With {b} follows the {r}.",
     "The {r} with {b} comes next.",
+    "Then use the {r} with {b}.",
+    "The {r} is applied with {b} then.",
+    "The {r} then takes {b}.",
+    "{b} is what the {r} is used with.",
     "The {r} is then used with {b}.",
 )
 

@@ -257,7 +257,7 @@ def test_guidance_by_hint_level(host: Host) -> None:
     assert said["criteria"].startswith(
         "Met: answer format. Unmet: Every calculation <<expression=result>> is right; The solution"
     )
-    assert "step 1: 16-3=12, should be 13; step 1 is not reached" in said["evidence"]
+    assert "step 1: 16-3=12, should be 13; step 1 is not reached (a difference)" in said["evidence"]
     assert said["reference"].endswith(
         "step 1 should be 16-3; step 2 should be 13/2; step 3 should be 6.5-1.5; the final answer is wrong."
     )
@@ -269,7 +269,8 @@ def test_a_chat_model_is_told_in_sentences_what_is_wrong(host: Host) -> None:
     told = partial(write_guidance, template.TEMPLATE, rubric, EXAMPLE, draft, verdicts, form="with_draft")
     assert told("evidence") == (
         "A calculation is wrong: step 1: 16-3=12, should be 13. Quantities that are needed on the way to the answer are"
-        " not reached: step 1 of a right solution; step 2 of a right solution; step 3 of a right solution."
+        " not reached: step 1 of a right solution (a difference); step 2 of a right solution (a quotient);"
+        " step 3 of a right solution (a difference)."
         " The final answer is wrong."
     )
     assert "A right solution calculates 16-3, then 13/2, then 6.5-1.5. The final" in told("reference")
