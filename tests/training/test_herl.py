@@ -326,6 +326,7 @@ def test_presets_and_controls_are_killed_and_resumed_to_the_same_bytes(
             assert r["baseline"] < 1
             assert any((o["kind"], o["draft"], o["step"]) == ("revision", r["draft"], r["step"]) for o in responses)
         assert len({row["revise_share"] for row in logged}) > 1
+        assert [row["optimizer_steps"] for row in logged[:-1]] == [3 * row["step"] for row in logged[:-1]]
         assert all(row["retry_gain"] is not None for row in logged)
     else:
         assert not retries
