@@ -179,6 +179,9 @@ class HeRLConfig(PPOConfig):
         "both", "improved revisions train the plain prompt, all revisions the prompt they were written in, or both"
     )
     off_policy: Literal["awr", "shaped", "clipped_is"] = study("awr", "the loss of revisions under the plain prompt")
+    imitation_threshold: float = study(
+        0.0, "least reward of an improved revision that trains the plain prompt; 1: only what is right", ge=0, le=1
+    )
     imitation_coef: float = study(1.0, "weight of that loss", ge=0)
     imitation_end: float = study(
         0.0,
