@@ -22,6 +22,8 @@ from herl_bench.templates import compile_template, render_template
 from herl_bench.types import ChatTurns, Example, HindsightTemplate, HintLevel, ReviseForm, Rubric, Verdict
 
 HINT_LEVELS: tuple[HintLevel, ...] = ("criteria", "evidence", "reference")
+AGAIN = "Try again."
+"""Said instead of guidance: that the draft was not good enough, and nothing of what is wrong with it."""
 FORMS: tuple[ReviseForm, ...] = ("prompt", "with_draft", "without_draft", "cut_draft")
 NEUTRAL_REQUEST = """\
 {% if draft is none %}An earlier answer to this was not good enough.{% elif cut %}\

@@ -1,9 +1,11 @@
-"""The study's results in two files: `tables.json`, what docs/results.md prints, and `raw.tar.xz`, what was measured.
+"""The study's results in two files: `tables.json`, every arm's numbers over its seeds, and `raw.tar.xz`, what was
+measured. Results of another edition of the study are as none.
 
-The archive holds a JSON file per part: every run's outcomes per problem, its curves, settings, versions and hardware.
+The archive holds a JSON file per part: every run's outcomes per problem, its curves, settings, versions and hardware,
+and the probes of its cells.
 To read one without any of this:
 
-    tar -xJOf benchmarks/science/results/raw.tar.xz main-gsm8k.json | python -m json.tool
+    tar -xJOf benchmarks/science/results/raw.tar.xz rules-gsm8k.json | python -m json.tool
 
 The tables are made of the archive by `tables.py`, and both are written together; the same results give the same bytes.
 """
@@ -14,11 +16,10 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tables import Row, round_all, tabulate
+from tables import EDITION, Row, round_all, tabulate
 
 from herl_bench.saving import write_whole
 
@@ -30,7 +31,12 @@ def read_raw(folder: Path) -> dict[str, Row]:
     if not (folder / RAW).is_file():
         return {}
     with tarfile.open(folder / RAW) as archive:
-        return {member.name.removesuffix(".json"): json.load(_open(archive, member)) for member in archive}
+        every = {member.name.removesuffix(".json"): json.load(_open(archive, member)) for member in archive}
+    return _keep_edition(every)
+
+
+def _keep_edition(found: dict[str, Row]) -> dict[str, Row]:
+    return {name: one for name, one in found.items() if one.get("edition") == EDITION}
 
 
 def _open(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Any:
@@ -42,17 +48,13 @@ def _open(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Any:
 def read_tables(folder: Path) -> dict[str, Row]:
     """By part; empty where there are none."""
     place = folder / TABLES
-    return json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
+    return _keep_edition(json.loads(place.read_text(encoding="utf-8"))) if place.is_file() else {}
 
 
-def make_tables(raw: dict[str, Row], parts: Mapping[str, Any]) -> dict[str, Row]:
-    return {name: round_all(tabulate(raw[name], parts[name])) for name in sorted(raw)}
-
-
-def write_results(folder: Path, raw: dict[str, Row], parts: Mapping[str, Any]) -> None:
-    """Both files, each whole or as it was. parts: by name, `study.py`'s."""
+def write_results(folder: Path, raw: dict[str, Row]) -> None:
+    """Both files, each whole or as it was."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / TABLES, format_json(make_tables(raw, parts)))
+    write_whole(folder / TABLES, format_json({name: round_all(tabulate(raw[name])) for name in sorted(raw)}))
     beside = folder / f".{RAW}.tmp"
     with tarfile.open(beside, "w:xz", preset=9) as archive:
         for part in sorted(raw):

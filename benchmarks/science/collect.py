@@ -42,12 +42,11 @@ Runs = dict[str, list[FinishedRun]]
 """By arm, of one task."""
 
 
-def plan_part(asked: Mapping[str, Any], folder: Path) -> SweepPlan:
-    """The cells that `herl-bench compare` would run, by its own planner. asked: those of its options that are given."""
-    request = parse_settings({}, asked["assignments"], None)
+def plan_part(grid: Mapping[str, Any], assignments: Sequence[str], seeds: str | None, folder: Path) -> SweepPlan:
+    """The cells that `herl-bench compare` would run, by its own planner. assignments, seeds: `--set` and `--seeds`."""
+    request = parse_settings({}, tuple(assignments), None)
     settings = {**request.run, **request.method}
-    sweep = SweepRequest(seeds=asked.get("seeds"), settings=settings, grid=asked["grid_file"], output_dir=folder)
-    return plan_sweep(load_host(), sweep)
+    return plan_sweep(load_host(), SweepRequest(seeds=seeds, settings=settings, grid=grid, output_dir=folder))
 
 
 def find_done(plan: SweepPlan) -> list[Cell]:

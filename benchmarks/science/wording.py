@@ -35,12 +35,5 @@ def write_score(one: Mapping[str, Any]) -> str:
 
 
 def write_gain(one: Mapping[str, Any]) -> str:
-    return write_signed(one["value"]) + ("" if one["low"] is None else f" ({write_ends(one)})")
-
-
-def write_ends(one: Mapping[str, Any]) -> str:
-    return "–" if one["low"] is None else f"{write_signed(one['low'])} to {write_signed(one['high'])}"
-
-
-def write_p(p: float | None) -> str:
-    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    ends = "" if one["low"] is None else f" ({write_signed(one['low'])} to {write_signed(one['high'])})"
+    return write_signed(one["value"]) + ends

@@ -1,12 +1,13 @@
 """What a probe lets one expect of HeRL, in one sentence: rules on intervals, and nothing that was not measured.
 
-A forecast of what training will bring belongs here, and nowhere else (`forecast_gain`). None has been fitted yet.
+How large a gain is forecast is `forecast.py`'s; here stands when it may be said (`forecast_gain`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from herl_bench.comparison.forecast import LEVEL, Forecast, spread_gap
 from herl_bench.comparison.probe_schema import Drafts, Estimate, Gap
 
 FEWEST = 20
@@ -14,19 +15,26 @@ FEWEST = 20
 NOT_FORECAST = "not forecast: outside what was studied"
 
 
-def forecast_gain(gap: Gap) -> str:
-    """What a gap before training says of HeRL − PPO after it, with an interval, in words."""
-    return NOT_FORECAST
+def forecast_gain(drafts: Drafts, gaps: Sequence[Gap], forecast: Forecast | None) -> Estimate | None:
+    """HeRL - PPO after training, with the interval of `LEVEL`. None where it is outside what was studied, or where the
+    failures are too few. forecast: None where nothing was studied that is like this model and its problems."""
+    if forecast is None or not gaps or drafts.failures < FEWEST:
+        return None
+    spread, (least, most) = spread_gap(drafts, gaps[0]), forecast.studied
+    return Estimate(*forecast.line.predict(spread)) if least <= spread <= most else None
 
 
-def say_expectation(drafts: Drafts, gaps: Sequence[Gap], pass_at: Mapping[int, Estimate]) -> str:
-    """gaps: HeRL's own first."""
+def say_expectation(
+    drafts: Drafts, gaps: Sequence[Gap], pass_at: Mapping[int, Estimate], forecast: Forecast | None = None
+) -> str:
+    """gaps: HeRL's own first. forecast: of what is like this model and its problems, None where nothing is."""
     if drafts.failures < FEWEST:
         return _say_too_few(drafts)
     if not gaps:
         return "Nothing can be said of the guidance gap: it needs own guidance at the method's hint level and resample."
     gap = gaps[0]
-    parts = [f"{_say_gain(gap)}: {_say_gap(gap)}", _say_words(gap), _say_exploration(pass_at), forecast_gain(gap)]
+    parts = [f"{_say_gain(gap)}: {_say_gap(gap)}", _say_words(gap), _say_exploration(pass_at)]
+    parts.append(_say_forecast(forecast_gain(drafts, gaps, forecast), forecast))
     return "; ".join(part for part in parts if part) + "."
 
 
@@ -87,6 +95,16 @@ def _say_exploration(pass_at: Mapping[int, Estimate]) -> str:
     if never > 2 / 3:
         return f"{found}, so exploration is what plain training lacks"
     return f"{found}, so plain training finds {'some' if never > 1 / 3 else 'most'} of it by itself"
+
+
+def _say_forecast(found: Estimate | None, forecast: Forecast | None) -> str:
+    if forecast is None:
+        return NOT_FORECAST
+    if found is None:
+        least, most = (f"{100 * end:+.1f}" for end in forecast.studied)
+        return f"{NOT_FORECAST}, gaps of {least} to {most} points over all problems"
+    gain = f"HeRL - PPO {format_points(found)} ({LEVEL:.0%}) after {forecast.budget}"
+    return f"forecast from {forecast.line.cells} policies and worlds: {gain}"
 
 
 def format_points(found: Estimate) -> str:

@@ -113,7 +113,8 @@ class Gap:
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """settings: what decides what was asked, resolved. metric: key of the primary one. expectation: one sentence."""
+    """settings: what decides what was asked, resolved. metric: key of the primary one. expectation: one sentence.
+    forecast: HeRL - PPO after training with its 80 % interval; None where it is outside what was studied."""
 
     task: str
     model: str
@@ -129,6 +130,7 @@ class Probe:
     notes: tuple[str, ...]
     expectation: str
     version: str
+    forecast: Estimate | None = None
     format: int = FORMAT
 
     def find(self, name: str, temperature: float) -> ArmResult | None:

@@ -19,10 +19,9 @@ from typing import Literal
 
 from herl_bench.conversation import Prompt
 from herl_bench.errors import UnknownName, UsageError
-from herl_bench.hindsight import FORMS, HINT_LEVELS, find_first_error, write_guidance, write_revision
+from herl_bench.hindsight import AGAIN, FORMS, HINT_LEVELS, find_first_error, write_guidance, write_revision
 from herl_bench.types import Environment, Example, HintLevel, ReviseForm, Verdict
 
-AGAIN = "Try again."
 RESAMPLES = 4
 """Plain samples of each failure at each temperature: what guidance is compared with is worth knowing more exactly, and
 pass@k needs several."""

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from herl_bench import locking
 from herl_bench.comparison import probe_schema as schema
-from herl_bench.comparison.expectation import say_expectation
+from herl_bench.comparison.expectation import forecast_gain, say_expectation
+from herl_bench.comparison.forecast import read_forecast
 from herl_bench.comparison.guidance_gap import describe_arms, describe_drafts, measure_gaps, measure_pass_at
 from herl_bench.comparison.probe_tables import write_markdown
 from herl_bench.errors import UsageError
@@ -302,6 +303,9 @@ class _Work:
         numbers, gaps = describe_drafts(drafts), tuple(measure_gaps(revising, revisions))
         arms = tuple(describe_arms(self.arms, drafts, revisions))
         pass_at = measure_pass_at(drafts, revisions, revising.plain_temperature)
+        # The study's policies are all warm-started, and all its problems synthetic.
+        studied = resolve.is_embedded(settings.model) and self.data.source == "synthetic"
+        forecast = read_forecast() if studied else None
         return schema.Probe(
             task=self.environment.task.name,
             model=self.model_name,
@@ -325,7 +329,8 @@ class _Work:
             arms=arms,
             gaps=gaps,
             notes=tuple(self._list_notes(numbers, arms)),
-            expectation=say_expectation(numbers, gaps, pass_at),
+            expectation=say_expectation(numbers, gaps, pass_at, forecast),
+            forecast=forecast_gain(numbers, gaps, forecast),
             version=find_version("herl-bench") or "",
         )
 

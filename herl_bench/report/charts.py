@@ -214,6 +214,48 @@ def _draw_calibration(groups: Sequence[tuple[Curve, Bins]], width: float) -> Axe
     return axes
 
 
+# ------------------------------------------------------------------------------------------ a line and what it rests on
+def plot_line(
+    dots: Sequence[tuple[float, Dot]],
+    band: Sequence[tuple[float, float, float, float]],
+    *,
+    x_label: str,
+    y_label: str,
+    label: str,
+) -> Chart:
+    """Values with their intervals against x, and a line (x, value, low, high) through them with its band. dots: each
+    with its x; those of another position than 0 are drawn last, with their names."""
+    return Chart(label, partial(_draw_line, dots, band, x_label, y_label))
+
+
+def _draw_line(
+    dots: Sequence[tuple[float, Dot]],
+    band: Sequence[tuple[float, float, float, float]],
+    x_label: str,
+    y_label: str,
+    width: float,
+) -> Axes:
+    axes = _frame(width, 320 if width > PHONE else 240, top=34, bottom=42)
+    xs, means, lows, highs = zip(*band, strict=True)
+    axes.fill_between(xs, lows, highs, color=SOFT, alpha=0.16, linewidth=0)
+    axes.plot(xs, means, color=INK, linewidth=1.4)
+    axes.axhline(0, color=SOFT, linewidth=1, dashes=(1, 3))
+    for x, dot in sorted(dots, key=lambda one: one[1].position):
+        color, mark = _pick_color(dot.position), MARKS[dot.position % len(MARKS)]
+        if dot.low is not None and dot.high is not None:
+            axes.plot((x, x), (dot.low, dot.high), color=color, linewidth=1.2, alpha=0.6)
+        axes.plot(x, dot.value, mark, color=color, markersize=8, gid=f"{NOTE}{dot.name}: {dot.value:+.3f} at {x:+.3f}")
+        if dot.position:
+            axes.annotate(dot.name, (x, dot.value), (8, 6), textcoords="offset points", weight="bold")
+    shown = [v for _, dot in dots for v in (dot.value, dot.low, dot.high) if v is not None]
+    room = 0.02 * (max(xs) - min(xs))
+    axes.set(xlim=(min(xs) - room, max(xs) + room), ylim=_widen([0.0, *shown, *lows, *highs]))
+    _set_ticks(axes.yaxis, 6, _format_share)
+    _set_ticks(axes.xaxis, 6 if width > PHONE else 4, _format_share)
+    _label(axes, x_label, y_label)
+    return axes
+
+
 # -------------------------------------------------------------------------------------------------------- what all have
 def _frame(width: float, height: float, *, left: float = 46, right: float = 12, top: float, bottom: float) -> Axes:
     """Empty axes of this height in a figure of this width, with margins, all in pixels."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
+from herl_bench.comparison.forecast import LEVEL, Forecast
+from herl_bench.comparison.probe_schema import Estimate
 from herl_bench.comparison.schema import ArmScore, BandPoint, Comparison, Interval, RunRecord, TaskItems
 from herl_bench.report import charts
 from herl_bench.report.charts import Curve, Dot
@@ -82,6 +84,24 @@ def plot_guided(arm: ArmScore, place: int) -> Chart:
     ends = " and ".join(format_number(points[-1][1]) for points in (plain, guided))
     label = f"{arm.arm} in training, plain responses and revisions under guidance; at the end {ends}"
     return charts.plot_curves(curves, y_label="primary metric, as sampled", label=label)
+
+
+def plot_forecast(forecast: Forecast, here: tuple[float, Estimate] | None = None) -> Chart:
+    """The study's cells with two standard errors to either side, and the line through them with the band that holds
+    another cell's gain. here: a gap and its forecast."""
+    dots = [(c.gap, Dot(c.name, 0, c.gain, c.gain - 2 * c.stderr, c.gain + 2 * c.stderr)) for c in forecast.cells]
+    if here is not None:
+        gap, found = here
+        dots.append((gap, Dot("this model", 1, found.value, found.low, found.high)))
+    low, high = forecast.studied
+    steps = [low + (high - low) * i / 40 for i in range(41)]
+    band = [(x, *forecast.line.predict(x)) for x in steps]
+    words = f"{forecast.line.intercept:+.3f} {forecast.line.slope:+.2f} times the gap"
+    label = (
+        f"HeRL - PPO after training against the guidance gap before it; the line is {words}, its band holds {LEVEL:.0%}"
+    )
+    x_label, y_label = "guidance gap before training, over all problems", "HeRL - PPO after training"
+    return charts.plot_line(dots, band, x_label=x_label, y_label=y_label, label=label)
 
 
 def place_arms(comparison: Comparison) -> dict[str, int]:

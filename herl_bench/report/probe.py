@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from herl_bench.comparison.forecast import read_forecast, spread_gap
 from herl_bench.comparison.probe_schema import PROBE, Estimate, Probe, from_json
 from herl_bench.comparison.probe_tables import LEGEND, describe_drafts, list_tables
 from herl_bench.reading import read_text
 from herl_bench.report.charts import Dot, plot_differences, plot_scores
 from herl_bench.report.drawing import Chart
+from herl_bench.report.figures import plot_forecast
 from herl_bench.report.page import render
 
 
@@ -36,8 +38,10 @@ def probe_to_html(probe: Probe) -> str:
 
 
 def plot_probe(probe: Probe) -> dict[str, Chart]:
-    """`gaps`, and what each arm repairs at each temperature, as far as there are any."""
+    """`gaps`, `forecast`, and what each arm repairs at each temperature, as far as there are any."""
     charts = {}
+    if probe.forecast is not None and (forecast := read_forecast()):
+        charts["forecast"] = plot_forecast(forecast, (spread_gap(probe.drafts, probe.gaps[0]), probe.forecast))
     if probe.gaps:
         dots = [_place(gap.arm, 0, gap.value) for gap in probe.gaps]
         label = "Guidance gap: own guidance less sampling anew with as many tokens"

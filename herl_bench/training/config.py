@@ -159,10 +159,11 @@ class HeRLConfig(PPOConfig):
     hint_level: Literal["criteria", "evidence", "reference"] = setting(
         "reference", "how deep guidance goes; never the final answer"
     )
-    guidance: Literal["own", "shuffled", "none"] = study(
+    guidance: Literal["own", "shuffled", "again", "none"] = study(
         "own",
-        "whose guidance a revision gets: its draft's, or, as controls, another problem's, or none: failures are tried"
-        " again under the plain prompt, which is PPO with HeRL's extra samples (set bonus=none too)",
+        "whose guidance a revision gets: its draft's, or, as controls, another problem's; none but \"Try again.\""
+        " (`again`); or none at all: failures are tried again under the plain prompt, which is PPO with HeRL's extra"
+        " samples (set bonus=none too)",
     )
     replace_top_n: int = study(
         0,

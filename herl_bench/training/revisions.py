@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from herl_bench.conversation import Prompt
-from herl_bench.hindsight import Hindsight, HindsightBuffer, find_first_error, write_guidance, write_revision
+from herl_bench.hindsight import AGAIN, Hindsight, HindsightBuffer, find_first_error, write_guidance, write_revision
 from herl_bench.training.config import HeRLConfig
 from herl_bench.training.rollouts import Assignment, Rollout
 from herl_bench.types import Example, HindsightTemplate, ReviseForm, Rubric
@@ -94,6 +94,8 @@ def assign_revisions(
             guidance[i] = words
     if config.guidance == "shuffled":
         guidance = _swap_guidance(guidance, drafts)
+    elif config.guidance == "again":
+        guidance = dict.fromkeys(guidance, AGAIN)
     assigned = []
     for i, words in guidance.items():
         draft = drafts[i]
@@ -101,7 +103,8 @@ def assign_revisions(
         if config.guidance == "none":
             words = ""
         else:
-            error_at = find_first_error(rubric, draft.judgement.verdicts, config.hint_level)
+            told = config.guidance != "again"  # where the draft is cut says where it goes wrong
+            error_at = find_first_error(rubric, draft.judgement.verdicts, config.hint_level) if told else None
             prompt = write_revision(template, draft.example, words, draft.answer, form, error_at)
         assigned.append(Assignment(draft.example, prompt, words, draft.reward, i, chosen[i], draft.group))
     return assigned

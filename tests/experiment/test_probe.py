@@ -2,14 +2,18 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 import pytest
 
 import herl_bench as hb
+from herl_bench.comparison import forecast
+from herl_bench.comparison.forecast import Forecast, Line, StudyCell
 from herl_bench.comparison.probe_schema import from_json, to_json
 from herl_bench.errors import UsageError
 from herl_bench.evaluation.probe_arms import RESAMPLES
@@ -58,6 +62,25 @@ def test_what_is_found(whole):
     asked = [json.loads(line) for line in (whole.folder / "answers.jsonl").read_text().splitlines()[1:]]
     assert len({row["key"] for row in asked}) == len(asked)
     assert all(row["id"].startswith("gsm8k/world-train/") for row in asked)
+
+
+def test_a_gain_is_forecast_for_warm_started_policies_on_synthetic_problems_alone(chat, whole, tmp_path, monkeypatch):
+    line = Line(intercept=0.05, slope=0.0, variances=(0.0, 0.0, 0.0), spread=0.01, cells=20)
+    ends = tuple(StudyCell(str(gap), "", gap, 0.05, 0.01) for gap in (-1.0, 1.0))
+    study = Forecast(line, ends, error=0.01, r2=0.0, covered=0.8, others={}, budget="100,000 tokens", version="1")
+    place = tmp_path / "forecast.json"
+    place.write_text(json.dumps(asdict(study)))
+    monkeypatch.setattr(forecast, "PLACE", place)
+    how = {"data": "synthetic", "items": 24, "arms": ["resample", "reference"], "max_new_tokens": 4}
+    found = hb.probe("gsm8k", chat, output_dir=tmp_path / "other", **how)
+    assert found.forecast is None
+    assert found.expectation.endswith("not forecast: outside what was studied.")
+    warm = shutil.copytree(chat, tmp_path / "warm")
+    (warm / "warmstart.json").write_text("{}")
+    found = hb.probe("gsm8k", warm, output_dir=tmp_path / "warm-out", **how)
+    assert found.forecast.value == 0.05
+    assert "HeRL - PPO +5.0 points" in found.expectation
+    assert "this model" in (found.folder / "report.html").read_text()
 
 
 def test_killed_and_started_again(chat, whole, tmp_path):

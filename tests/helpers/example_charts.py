@@ -19,6 +19,13 @@ CHARTS = {
         DOTS[1:], x_label="to ppo", label="what it shows", sides=("worse", "better")
     ),
     "criteria": charts.plot_criteria(STRIPS, position=1, label="what it shows"),
+    "line": charts.plot_line(
+        [(0.1 * place, dot) for place, dot in enumerate(DOTS)],
+        [(x, x, x - 0.1, x + 0.1) for x in (0.0, 0.1, 0.2)],
+        x_label="before",
+        y_label="after",
+        label="what it shows",
+    ),
     "calibration": charts.plot_calibration(BINS, label="what it shows"),
 }
 

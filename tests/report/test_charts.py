@@ -22,6 +22,14 @@ def test_the_ring_where_it_started_is_no_series():
     assert notes["herl: 0.600"] == "f series1"
 
 
+def test_beside_a_line_the_first_series_has_no_names():
+    root = parse(CHARTS["line"])
+    assert {"herl: +0.600 at +0.100", "ppo: +0.500 at +0.000"} <= {title.text for title in root.iter("title")}
+    words = {text.text for text in root.iter("text")}
+    assert "herl" in words
+    assert "ppo" not in words
+
+
 def test_a_criterion_that_applied_to_nothing_says_so():
     assert "applied to nothing" in [text.text for text in parse(CHARTS["criteria"]).iter("text")]
 

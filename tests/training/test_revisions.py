@@ -6,7 +6,7 @@ import pytest
 from helpers.toy_runs import make_rollout
 
 from herl_bench.errors import UsageError
-from herl_bench.hindsight import HindsightBuffer
+from herl_bench.hindsight import AGAIN, HindsightBuffer
 from herl_bench.testing import TOY_RUBRIC, TOY_TEMPLATE
 from herl_bench.training.config import HeRLConfig, PPOConfig, suit_to_model
 from herl_bench.training.revisions import (
@@ -164,18 +164,21 @@ def test_a_propensity_is_how_often_a_draft_is_chosen(revise: Any):
             assert abs(count / n - p) <= 5 * (p * (1 - p) / n) ** 0.5
 
 
-def test_controls_get_another_problems_guidance_or_none():
+def test_controls_get_another_problems_guidance_that_says_nothing_or_none():
     other = replace(make_rollout("b", 0.5), judgement=Judgement((Verdict("short", False),), 0.5))
     drafts = [make_rollout("a", 0.5), make_rollout("a", 0.5), other]
     chosen = dict.fromkeys(range(3), 1.0)
-    own, shuffled, none = (
+    own, shuffled, again, none = (
         assign_revisions(drafts, chosen, TOY_TEMPLATE, TOY_RUBRIC, HeRLConfig(guidance=how))
-        for how in ("own", "shuffled", "none")
+        for how in ("own", "shuffled", "again", "none")
     )
     about_a, about_b = own[0].guidance, own[2].guidance
     assert about_a != about_b
     assert [a.guidance for a in shuffled] == [about_b, about_b, about_a]
     assert shuffled[0].prompt.startswith("9? ")  # the draft stays its own
+    assert [a.guidance for a in again] == [AGAIN] * 3
+    assert AGAIN in again[0].prompt
+    assert about_a not in again[0].prompt
     assert [(a.prompt, a.guidance, a.draft, a.baseline) for a in none] == [("3+4=", "", i, 0.5) for i in range(3)]
     assert (
         assign_revisions(drafts[:2], {0: 1.0, 1: 1.0}, TOY_TEMPLATE, TOY_RUBRIC, HeRLConfig(guidance="shuffled")) == []

@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from random import Random
 from typing import Any
@@ -109,9 +110,8 @@ def make_examples(split: Split, seed: int, difficulty: float) -> Iterator[Exampl
         id_ = f"bbh/orders/{split}/{seed}/{difficulty:g}/{number}"
         if rng.random() < 0.5:
             rule = rng.choice(RULES)
-            listing = _draw_listing(
-                lambda words, name=rule.name: make_named(rng, words, name, (*NAMED, HELD_OUT)), split, rng, difficulty
-            )
+            make_listing = partial(make_named, rng, name=rule.name, wordings=(*NAMED, HELD_OUT))
+            listing = _draw_listing(make_listing, split, rng, difficulty)
             told = {"rule": f"{rule.name} order", "move": rule.right.text, "held_out": listing.held_out}
             family = f"{SUBTASK}/{rule.name}"
             yield _build(id_, listing.text, listing.work(rule.right), family, "named", True, **told)
@@ -119,7 +119,7 @@ def make_examples(split: Split, seed: int, difficulty: float) -> Iterator[Exampl
             yield _build_example(kind, _draw_item(kind, split, rng, difficulty), id_)
         else:
             move = rng.choice(MOVES)
-            listing = _draw_listing(lambda words, m=move: make_told(rng, words, m), split, rng, difficulty)
+            listing = _draw_listing(partial(make_told, rng, move=move), split, rng, difficulty)
             yield _build(id_, listing.text, listing.work(move), SUBTASK, "told", False)
 
 
