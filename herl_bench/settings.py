@@ -197,4 +197,4 @@ def build(kind: type, values: Mapping[str, Any], origin: Mapping[str, str], also
         name = where.partition(".")[0]
         message += ", or auto" if "auto" in fields[name].metadata else ""
         raise UsageError(f"{origin.get(name, '')}{name}={given.get(name)}: {message}") from None
-    return kind(**{name: getattr(checked, name) for name in fields})
+    return kind(**{name: "auto" if name in automatic else getattr(checked, name) for name in fields})

@@ -17,7 +17,7 @@ from typing import Any, Literal, Union
 Split = Literal["train", "eval"]
 HintLevel = Literal["criteria", "evidence", "reference"]
 ReviseForm = Literal["prompt", "with_draft", "without_draft", "cut_draft"]
-Kind = Literal["plain", "guided", "revision"]
+Kind = Literal["plain", "guided", "revision", "retry"]
 Think = Literal["keep", "drop"]
 Truncation = Literal["penalise", "mask"]
 

@@ -118,6 +118,7 @@ def score_arm(trained: TrainedTask, arm: str) -> ArmScore:
         curve=curves.draw_metric_band(drawn),
         criteria_curves=curves.draw_criterion_bands(drawn, outcomes.items.criteria),
         plain_vs_guided=curves.pair_plain_and_guided(drawn),
+        revise_share=curves.draw_band(drawn, lambda point: point.revise_share),
         co_failure=_add_up([record.after.co_failure for record in records]),
         repairs=_add_repairs(records),
         errors=sum(record.after.errors for record in records),

@@ -31,6 +31,7 @@ def read_curve(run: FinishedRun) -> tuple[Point, ...]:
             revision_metric=row.get("revision_solved_rate") if run.primary else None,
             revision_improvement=row.get("revision_improvement"),
             revision_improved=row.get("revision_improved_rate"),
+            revise_share=row.get("revise_share"),
             guided_reward=row.get("guided_reward"),
             bonus=row.get("bonus"),
             eval_metric=(row.get("eval") or {}).get(run.metric),

@@ -103,6 +103,7 @@ class Point:
     revision_metric: float | None = None
     revision_improvement: float | None = None
     revision_improved: float | None = None
+    revise_share: float | None = None
     guided_reward: float | None = None
     bonus: float | None = None
     eval_metric: float | None = None
@@ -243,6 +244,7 @@ class BandPoint:
 class ArmScore:
     """One arm on one task. score: primary metric after training. curve: the same in training; criteria: per criterion.
 
+    revise_share: of the rollouts that were kept for revisions; empty where that was a fixed number.
     target: the score that `tokens_to_target` waits for (the last quarter of the baseline's mean curve). kinds: `score`
     over items with a planted misconception (`planted`) and over the others (`plain`) apart; empty where items do not
     say which they are. held_out: primary metric on the evaluation items while training, before and after included;
@@ -266,6 +268,7 @@ class ArmScore:
     curve: tuple[BandPoint, ...] = ()
     criteria_curves: Mapping[str, tuple[BandPoint, ...]] = field(default_factory=dict)
     plain_vs_guided: tuple[tuple[int, float, float], ...] = ()
+    revise_share: tuple[BandPoint, ...] = ()
     co_failure: tuple[tuple[int, ...], ...] = ()
     responses: int
     repairs: tuple[Repair, ...] = ()

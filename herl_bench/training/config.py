@@ -109,6 +109,7 @@ class HeRLConfig(PPOConfig):
             "num_generations": 8,
             "advantage": "group",
             "revise": "best_ties",
+            "revise_fraction": 0.35,
             "revise_epsilon": 0.0,
             "revision_temperature": 1.0,
             "replace_top_n": 1,
@@ -135,7 +136,14 @@ class HeRLConfig(PPOConfig):
         "which failures: the best one of each prompt's group, all that tie for the best of a group without a success,"
         " any, or those for which the bonus critic predicts most",
     )
-    revise_fraction: float = setting(0.35, "largest share of a step's rollouts that are revisions", ge=0, lt=1)
+    revise_fraction: float = setting(
+        0.35,
+        "largest share of a step's rollouts that are revisions; auto: what they are measured to bring against trying"
+        " again without guidance, from 1/16 to 2/5 (`revise_share` in metrics.jsonl)",
+        auto="share",
+        ge=0,
+        lt=1,
+    )
     revise_epsilon: float = setting(
         0.1,
         "share of the revisions chosen at random among all failures, so that the critic's data is not biased",
@@ -181,6 +189,21 @@ class HeRLConfig(PPOConfig):
         "both", "improved revisions train the plain prompt, all revisions the prompt they were written in, or both"
     )
     off_policy: Literal["awr", "shaped", "clipped_is"] = study("awr", "the loss of revisions under the plain prompt")
+    imitation_threshold: float = study(
+        0.0, "least reward of an improved revision that trains the plain prompt; 1: only what is right", ge=0, le=1
+    )
+    imitation_coef: float = study(1.0, "weight of that loss", ge=0)
+    imitation_end: float = study(
+        0.0,
+        "share of the budget in which that weight falls to nothing, in a straight line from the start; 0: it stays",
+        ge=0,
+        le=1,
+    )
+    imitation_tokens: Literal["all", "guided"] = study(
+        "all",
+        "which tokens of a revision are learnt under the plain prompt: all, or each by how much likelier guidance made"
+        " it, in nats, at most 1",
+    )
     hindsight_loss: Literal["ppo", "shaped"] = study(
         "ppo", "the loss of revisions in the prompt that they were written in"
     )

@@ -4,7 +4,7 @@ One step, while the budget lasts:
     sample      responses to the next prompts from the policy
     judge       each by the rubric: verdicts, and a reward r in [0, 1]
     hindsight   choose some that failed; put their verdicts into words; let the policy revise each under that guidance;
-                judge the revisions
+                judge the revisions; try a few of the same again without guidance (`share`: how many of either)
     rows        one to learn from per response in the prompt it was written in, and, of a revision that improved, one
                 more in the plain prompt that never showed the guidance
     score       each row by the policy, the starting policy and the value critic
@@ -33,9 +33,9 @@ the shaped ratio, the best revision in a random place of its group, the measured
 
 Left out: more than one process (the run refuses), and sampling on another device than training.
 
-Each line of a step is a pure piece beside this file: `sampling` (sample, judge), `revisions` (hindsight), `rollouts`
-(rows), `update` (score, advantages, update), with `losses` and `advantages` under it, `bonus`, with `ridge`; `steps`
-and `metrics` are what every method does alike.
+Each line of a step is a pure piece beside this file: `sampling` (sample, judge), `revisions` and `share` (hindsight),
+`rollouts` (rows), `update` (score, advantages, update), with `losses` and `advantages` under it, `bonus`, with `ridge`;
+`steps` and `metrics` are what every method does alike.
 """
 
 from __future__ import annotations
@@ -55,8 +55,10 @@ from herl_bench.training.config import HINDSIGHT_OFF, HeRLConfig, suit_to_model
 from herl_bench.training.forward import CPU_TOKENS, GPU_TOKENS, Packing, Pair
 from herl_bench.training.judging import Judging
 from herl_bench.training.metrics import describe_step, mean_metric
+from herl_bench.training.rates import AUTO
 from herl_bench.training.revisions import (
     assign_drafts,
+    assign_retries,
     assign_revisions,
     choose_drafts,
     gather_lessons,
@@ -64,6 +66,7 @@ from herl_bench.training.revisions import (
 )
 from herl_bench.training.rollouts import Rollout, make_rows
 from herl_bench.training.sampling import judge_rollouts, sample_rollouts
+from herl_bench.training.share import Measured, Slots, Tally, divide_step
 from herl_bench.training.steps import (
     Clock,
     ExampleStream,
@@ -101,10 +104,10 @@ def train(run: TrainingRun) -> None:
 
 
 class StepPlan(NamedTuple):
-    """slots: of revisions. minibatches: per pass over the step's rows."""
+    """minibatches: per pass over the step's rows."""
 
     prompts: int
-    slots: int
+    slots: Slots
     minibatches: int
 
 
@@ -130,15 +133,17 @@ class Learner:
         self.bonus = Bonus(self.config)
         self.buffer = HindsightBuffer(self.config.buffer_size)
         self.judging = Judging(run.environment)
+        self.measured = Measured()
         self.examples = ExampleStream(run.data)
         self.steps, self.started = 0, time.monotonic()
 
     def plan(self) -> StepPlan | None:
         """Of the next step; None when the budget is spent."""
-        rollouts = afford_rollouts(self.run, self.steps)
-        slots = int(rollouts * self.config.revise_fraction) if self.config.hindsight else 0
-        prompts = (rollouts - slots) // self.config.num_generations
-        minibatches = count_minibatches(rollouts, self.config.minibatch_size)
+        config, rollouts = self.config, afford_rollouts(self.run, self.steps)
+        fraction = config.revise_fraction if config.hindsight else 0.0
+        slots = divide_step(rollouts, fraction, config.num_generations, self.measured)
+        prompts = (rollouts - sum(slots)) // config.num_generations
+        minibatches = count_minibatches(rollouts, config.minibatch_size)
         return StepPlan(prompts, slots, minibatches) if prompts else None
 
     def step(self, plan: StepPlan) -> None:
@@ -156,23 +161,27 @@ class Learner:
             with clock("bonus"):
                 asked = [draft.pair for draft in drafts]
                 predicted = self.bonus.predict(drafts, dict(zip(asked, self.models.read_ends(asked), strict=True)))
-        revisions: list[Rollout] = []
+        revisions, retries = list[Rollout](), list[Rollout]()
         if config.hindsight:
             with clock("hindsight"):
                 # Rounded up, and the last draft is revised less often: no slot stays empty.
-                most, often = -(-plan.slots // config.revisions_per_draft), config.revisions_per_draft
-                chosen = choose_drafts(drafts, most, config, predicted, self.choosing)
+                slots, often = plan.slots.revisions, config.revisions_per_draft
+                chosen = choose_drafts(drafts, -(-slots // often), config, predicted, self.choosing)
                 assigned = assign_revisions(drafts, chosen, run.template, run.rubric, config)
-                assigned = [each for each in assigned for _ in range(often)][: plan.slots]
+                assigned = [each for each in assigned for _ in range(often)][:slots]
                 # Without guidance a revision is one more draft, and must come from the same distribution.
                 temperature = config.temperature if config.guidance == "none" else config.revision_temperature
                 revisions = sample_rollouts(run, self.judging, assigned, temperature, streams["revising"], "revision")
                 revisions = judge_rollouts(run, self.judging, revisions)
+                assigned = assign_retries(drafts, revisions, plan.slots.retries, self.choosing)
+                retries = sample_rollouts(run, self.judging, assigned, config.temperature, streams["revising"], "retry")
+                retries = judge_rollouts(run, self.judging, retries)
                 self.buffer.add(gather_lessons(drafts, revisions))
-        rollouts = [*drafts, *revisions]
+        rollouts = [*drafts, *revisions, *retries]
         taught: Sequence[int] = range(len(rollouts))
         if config.replace_top_n:
-            taught = place_revisions(drafts, revisions, config.replace_top_n, self.choosing)
+            placed = place_revisions(drafts, revisions, config.replace_top_n, self.choosing)
+            taught = [*placed, *range(len(rollouts) - len(retries), len(rollouts))]
         rows = make_rows([rollouts[i] for i in taught], config)
         ends: dict[Pair, torch.Tensor] = {}
         learnt: dict[str, float] = {}
@@ -196,7 +205,19 @@ class Learner:
         self.steps += 1
         row: dict[str, Any] = {**describe_step(run, self.steps, rollouts, clock), "rows": len(rows), **learnt}
         row |= self._describe_hindsight(rollouts[: len(drafts)], revisions) | calibration
+        if config.hindsight and config.revise_fraction == AUTO:
+            row |= self._measure_share(rollouts)
         log_step(run, row, rollouts, self.accelerator)
+
+    def _measure_share(self, rollouts: Sequence[Rollout]) -> dict[str, Any]:
+        """Learn from the step what the next one's share shall be."""
+        share, self.measured = self.measured.share, self.measured.add(rollouts)
+        gains = {"revision_gain": self.measured.revised.rate, "retry_gain": self.measured.retried.rate}
+        return {
+            "retries": sum(r.kind == "retry" for r in rollouts),
+            "revise_share": share,
+            **{name: None if rate is None else 1000 * rate for name, rate in gains.items()},
+        }
 
     def _describe_hindsight(self, drafts: Sequence[Rollout], revisions: Sequence[Rollout]) -> dict[str, Any]:
         """HeRL's part of a row of metrics; nothing with hindsight off."""
@@ -228,6 +249,7 @@ class Learner:
             "budget": self.run.budget.state_dict(),
             "generators": {name: generator.get_state() for name, generator in self.streams.items()},
             "choosing": self.choosing.getstate(),
+            "measured": [list(tally) for tally in self.measured],
             # Another number of responses at once gives other ones, and of rows another rounding of the gradient.
             "cache_bytes": self.run.policy.cache_bytes,
             "microbatch_tokens": self.models.packing.max_tokens,
@@ -237,6 +259,7 @@ class Learner:
         self.steps, self.examples.position = state["steps"], state["position"]
         self.models.load_state_dict(state)
         self.bonus.load_state_dict(state)
+        self.measured = Measured(*(Tally(*values) for values in state.get("measured", [])))
         self.buffer.load_state_dict(state["buffer"])
         self.run.budget.load_state_dict(state["budget"])
         for name, generator in self.streams.items():

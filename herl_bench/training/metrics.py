@@ -53,6 +53,13 @@ METRICS: Mapping[str, str] = {
     "revision_improvement": "mean reward of a revision minus its draft's",
     "revision_improved_rate": "share of revisions that beat their draft",
     "revision_solved_rate": "mean primary metric of the revisions, undecided ones counted as wrong",
+    "retries": "failed drafts' prompts sampled again without guidance (`revise_fraction=auto`, as the next three)",
+    "revise_share": "share of this step's rollouts that were kept for revisions",
+    "revision_gain": (
+        "reward gained over its draft per 1,000 tokens of a revision, none where it came out worse: of the last steps,"
+        " this one included, newer ones counting more; it sets the next step's share together with"
+    ),
+    "retry_gain": "the same of the retries",
     "guided": "responses sampled under guidance out of the buffer",
     "guided_reward": "mean reward of those",
     "buffer": "lessons in the buffer",

@@ -110,6 +110,18 @@ def assign_revisions(
     return assigned
 
 
+def assign_retries(
+    drafts: Sequence[Rollout], revisions: Sequence[Rollout], count: int, rng: Random
+) -> list[Assignment]:
+    """The plain prompts of some of the drafts that were revised, to be tried again."""
+    revised = sorted({r.draft for r in revisions if r.draft is not None})
+    picked = sorted(rng.sample(revised, min(count, len(revised))))
+    return [
+        Assignment(d.example, d.example.prompt, baseline=d.reward, draft=i, group=d.group)
+        for i, d in ((i, drafts[i]) for i in picked)
+    ]
+
+
 def _get_form(config: HeRLConfig) -> ReviseForm:
     return "prompt" if config.revise_form == "auto" else config.revise_form
 

@@ -148,7 +148,8 @@ def make_rows(rollouts: Sequence[Rollout], config: HeRLConfig) -> list[Row]:
         improved = r.improvement is not None and r.improvement > 0
         if is_plain or config.train_context in ("hindsight", "both"):
             rows.append(Row(r.pair, reward, group=r.group, revision=r.kind == "revision"))
-        if not is_plain and improved and config.train_context in ("original", "both"):
+        good = improved and r.reward >= config.imitation_threshold
+        if not is_plain and good and config.train_context in ("original", "both"):
             # Scored at the temperature of plain responses: that is the distribution which it shall become part of.
             plain = Pair(r.plain_ids, r.ids, config.temperature)
             rows.append(Row(plain, reward, behaviour=r.pair, group=r.group))

@@ -217,7 +217,8 @@ class ActorCritic:
             scored = replace(scored, value_NT=self._predict_values(self.critic, rows, scored.mask_NT))
             read += sum(map(len, pairs))
         off = [i for i, row in enumerate(rows) if row.off_policy]
-        if off and self.config.off_policy != "awr":  # which has no ratio, and asks for no log-prob to divide by
+        # awr has no ratio, and asks for no log-prob to divide by
+        if off and (self.config.off_policy != "awr" or self.config.imitation_tokens == "guided"):
             sampled = [row.behaviour or row.pair for row in rows]
             for batch in pack_microbatches(sampled, self.packing, off):
                 logp_BT, _ = compute_logprobs(self.policy.model, batch)
@@ -381,11 +382,22 @@ class ActorCritic:
             off_loss_BT = losses.shaped_loss(logp_BT, behaviour_BT, advantage_BT, config.shaping_gamma)
         else:
             off_loss_BT, _ = losses.ppo_loss(logp_BT, behaviour_BT, advantage_BT, low, high)
+        off_loss_BT = off_loss_BT * self._weigh_imitation(old_BT, behaviour_BT)
         if config.hindsight_loss == "shaped":
             is_revision_B = torch.tensor([rows[i].revision for i in rows_B.tolist()], device=rows_B.device)
             shaped_BT = losses.shaped_loss(logp_BT, old_BT, advantage_BT, config.shaping_gamma)
             on_loss_BT = torch.where(is_revision_B[:, None], shaped_BT, on_loss_BT)
         return torch.where(targets.on_N[rows_B][:, None], on_loss_BT, off_loss_BT), clipped_BT
+
+    def _weigh_imitation(self, old_BT: Tensor, behaviour_BT: Tensor) -> Tensor | float:
+        """Of an off-policy row's loss, per token or of all alike. What guidance did not make likelier is no lesson of
+        its: with `guided` only the difference is learnt (after RLCSD, arXiv 2606.11709, which contrasts two kinds of
+        guidance)."""
+        config = self.config
+        coef = config.imitation_coef
+        if config.imitation_end:
+            coef *= max(0.0, 1 - self.budget.spent / (config.imitation_end * self.budget.tokens))
+        return coef if config.imitation_tokens == "all" else coef * (behaviour_BT - old_BT).clamp(0, 1)
 
     def _accumulate_critic(
         self, rows: Sequence[Row], chosen: Tensor, scored: ScoredRows, targets: Targets, clip: float

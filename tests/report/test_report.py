@@ -5,7 +5,7 @@ import dataclasses
 from helpers.invented_comparison import a_comparison
 from helpers.pages import unpack
 
-from herl_bench.comparison.schema import FailedCell, Interval, Overall, to_json
+from herl_bench.comparison.schema import BandPoint, FailedCell, Interval, Overall, to_json
 from herl_bench.report.contents import describe_comparison
 from herl_bench.report.report import to_html, try_report, write_plots
 
@@ -80,6 +80,15 @@ def test_a_run_without_revisions_that_could_be_judged_has_a_page_too():
     page = to_html(describe_comparison(dataclasses.replace(comparison, arm_scores=bare, runs=runs)))
     assert 'id="bonus"' in page
     assert 'id="guidance"' not in page
+
+
+def test_a_share_of_revisions_that_moved_is_told():
+    comparison = a_comparison()
+    assert "were kept for revisions" not in to_html(describe_comparison(comparison))
+    band = (BandPoint(2_000, 0.25, 0.2, 0.3, 2), BandPoint(9_000, 0.08, 0.06, 0.1, 2))
+    moved = tuple(dataclasses.replace(a, revise_share=band if a.arm == "herl" else ()) for a in comparison.arm_scores)
+    page = to_html(describe_comparison(dataclasses.replace(comparison, arm_scores=moved)))
+    assert page.count("of the responses, 25.0 % were kept for revisions at first, 8.0 % at the end") == 1
 
 
 def test_evaluations_while_training_are_a_curve_and_say_how_soon():

@@ -34,7 +34,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_herl_with_hindsight_off_is_ppo_to_the_bit(tmp_path: Path, checkpoint: Path) -> None:
     ppo = make_run(tmp_path / "ppo", checkpoint, PPOConfig(**SMALL), lively=True)
-    herl = make_run(tmp_path / "herl", checkpoint, HeRLConfig(**SMALL, hindsight=False, bonus="none"), lively=True)
+    off = HeRLConfig(**SMALL, hindsight=False, bonus="none", revise_fraction="auto")
+    herl = make_run(tmp_path / "herl", checkpoint, off, lively=True)
     assert_same(train(ppo), train(herl))
     assert rows(ppo) == rows(herl)
 
@@ -269,8 +270,19 @@ def test_revisions_keep_their_token_ids_and_are_scored_at_their_own_temperature(
         {"bonus": "constant", "bonus_coef": 0.5},
         {"bonus": "shuffled", "bonus_gate": False, "bonus_coef": 0.5},
         {"guide_prob": 0.5, "guide_from": "similar"},
+        {"revise_fraction": "auto"},
+        dict(HeRLConfig.presets["paper"], num_generations=4, revise_fraction="auto"),
     ],
-    ids=["paper", "shuffled guidance", "no guidance", "constant", "shuffled bonus", "similar"],
+    ids=[
+        "paper",
+        "shuffled guidance",
+        "no guidance",
+        "constant",
+        "shuffled bonus",
+        "similar",
+        "auto",
+        "paper with auto",
+    ],
 )
 def test_presets_and_controls_are_killed_and_resumed_to_the_same_bytes(
     tmp_path: Path, checkpoint: Path, change: dict[str, Any]
@@ -305,6 +317,21 @@ def test_presets_and_controls_are_killed_and_resumed_to_the_same_bytes(
         assert [r["bonus"] for r in second] == pytest.approx([min(usual, 1 - r["reward"]) for r in second])
     if change.get("guide_prob"):
         assert any(r["kind"] == "guided" for r in responses)
+    retries = [r for r in responses if r["kind"] == "retry"]
+    if change.get("revise_fraction") == "auto":
+        drafts = {(r["step"], r["index"]): r for r in responses}
+        assert len(retries) == sum(row["retries"] for row in logged) > 0
+        for r in retries:
+            draft = drafts[r["step"], r["draft"]]
+            assert (r["prompt"], r["baseline"], r["guidance"]) == (draft["prompt"], draft["reward"], "")
+            assert r["baseline"] < 1
+            assert any((o["kind"], o["draft"], o["step"]) == ("revision", r["draft"], r["step"]) for o in responses)
+        assert len({row["revise_share"] for row in logged}) > 1
+        assert [row["optimizer_steps"] for row in logged[:-1]] == [3 * row["step"] for row in logged[:-1]]
+        assert all(row["retry_gain"] is not None for row in logged)
+    else:
+        assert not retries
+        assert not {"retries", "revise_share", "revision_gain", "retry_gain"} & set(logged[0])
 
 
 LORA: dict[str, Any] = {**SMALL, "lora_rank": 2, "learning_rate": 2e-3}

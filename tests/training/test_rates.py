@@ -67,6 +67,22 @@ def test_what_is_neither_a_number_nor_auto_is_refused(value) -> None:
         build(PPOConfig, {"learning_rate": value}, {"learning_rate": "--set "})
 
 
-def test_only_rates_may_be_auto() -> None:
+def test_the_share_of_revisions_may_be_auto_and_stays_so_while_rates_are_found(tmp_path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("set: {revise_fraction: auto}\n")
+    for request in (parse_settings({}, [], str(file)), parse_settings({}, ["revise_fraction=auto"], None)):
+        config = build(HeRLConfig, request.method, request.origin)
+        assert resolve_rates(config, lambda: None).revise_fraction == "auto"
+    assert build(HeRLConfig, {"revise_fraction": 0.2}, {}).revise_fraction == 0.2
+
+
+@pytest.mark.parametrize("value", ["most", "Auto", 1, -0.1, True, None])
+def test_a_share_that_is_none_is_refused(value) -> None:
+    with pytest.raises(UsageError, match=r"^--set revise_fraction=.*(, or auto|write a number)$") as caught:
+        build(HeRLConfig, {"revise_fraction": value}, {"revise_fraction": "--set "})
+    assert "\n" not in str(caught.value)
+
+
+def test_other_numbers_may_not_be_auto() -> None:
     with pytest.raises(UsageError, match=r"kl_coef=auto: input should be a valid number.*[^o]$"):
         build(PPOConfig, {"kl_coef": "auto"}, {})

@@ -11,6 +11,7 @@ from herl_bench.testing import TOY_RUBRIC, TOY_TEMPLATE
 from herl_bench.training.config import HeRLConfig, PPOConfig, suit_to_model
 from herl_bench.training.revisions import (
     assign_drafts,
+    assign_retries,
     assign_revisions,
     choose_drafts,
     gather_lessons,
@@ -188,6 +189,20 @@ def test_what_is_tried_again_without_guidance_is_on_policy_and_teaches_no_lesson
     again = make_rollout("a", 1.0, kind="revision", draft=0, baseline=0.5, prompt_ids=(1,))
     assert [r.off_policy for r in make_rows([again], HeRLConfig(guidance="none"))] == [False]
     assert gather_lessons([make_rollout("a", 0.5)], [again]) == []
+
+
+def test_some_of_what_was_revised_is_tried_again_under_the_plain_prompt():
+    drafts = [
+        make_rollout(name, reward, group=i) for i, (name, reward) in enumerate((("a", 0.5), ("b", 0.0), ("c", 0.2)))
+    ]
+    revisions = [make_rollout(name, 1.0, kind="revision", draft=i, guidance="g") for i, name in ((0, "a"), (2, "c"))]
+    every = assign_retries(drafts, revisions, 9, Random(0))
+    assert [(a.prompt, a.guidance, a.draft, a.baseline, a.group) for a in every] == [
+        ("3+4=", "", 0, 0.5, 0),
+        ("3+4=", "", 2, 0.2, 2),
+    ]
+    assert {assign_retries(drafts, revisions, 1, Random(seed))[0].draft for seed in range(20)} == {0, 2}
+    assert assign_retries(drafts, [], 9, Random(0)) == assign_retries(drafts, revisions, 0, Random(0)) == []
 
 
 def test_the_best_revision_takes_a_random_place_but_not_that_of_a_revised_draft():

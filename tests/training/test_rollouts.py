@@ -20,6 +20,9 @@ def test_an_improved_revision_trains_both_prompts_and_a_worse_one_its_own():
     assert both[1].behaviour == Pair((1, 2), (5, 6), 0.7)
     assert both[1].pair.temperature == 1.0
     assert [r.off_policy for r in make_rows([better, worse], HeRLConfig(train_context="original"))] == [True]
+    half = make_rollout("a", 0.7, kind="revision", draft=0, baseline=0.5, temperature=0.7)
+    right_alone = HeRLConfig(train_context="original", imitation_threshold=1.0)
+    assert [r.reward for r in make_rows([better, half], right_alone)] == [1.0]
     assert [r.off_policy for r in make_rows([better, worse], HeRLConfig(train_context="hindsight"))] == [False, False]
 
 

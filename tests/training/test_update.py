@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -140,6 +141,36 @@ def test_a_token_that_was_lost_owns_neither_the_gradient_nor_the_reported_kl(
     assert stats["kl"] == pytest.approx(0, abs=1e-6)
     assert stats["kl_off_policy"] == pytest.approx(10 / len(rows[long].pair.response), rel=1e-4)
     assert stats["grad_norm"] < 100
+
+
+def imitate(run: TrainingRun, spent: float, likelier: float) -> float:
+    """The loss of one update on a step whose every second row is a revision under the plain prompt. spent: share of the
+    budget. likelier: in nats, by guidance, each of its tokens."""
+    models, config, rows, scored = score_a_step(run)
+    rows = [replace(row, behaviour=row.pair) if i % 2 else row for i, row in enumerate(rows)]
+    scored.behaviour_NT[:] = scored.old_NT + likelier
+    run.budget.spent = int(spent * run.budget.tokens)
+    return models.update(rows, scored, compute_targets(rows, scored, config), step=1, minibatches=1)["loss"]
+
+
+def test_what_an_imitated_row_weighs(tmp_path: Path, checkpoint: Path) -> None:
+    """By the loss, which is linear in the weight: none, all, half by the setting, half by the budget, half by what
+    guidance did, and all but no more where it did much."""
+
+    def loss(name: str, spent: float = 0.0, likelier: float = 0.0, **change: Any) -> float:
+        config = HeRLConfig(**SMALL, kl_coef=0.0, bonus="none", **change)
+        run = make_run(tmp_path / name, checkpoint, config, lively=True)
+        return imitate(run, spent, likelier)
+
+    none, whole = loss("none", imitation_coef=0.0), loss("whole")
+    assert abs(whole - none) > 0.01
+    half = pytest.approx((none + whole) / 2, abs=1e-5)
+    assert loss("half", imitation_coef=0.5) == half
+    assert loss("midway", spent=0.4, imitation_end=0.8) == half
+    assert loss("over", spent=0.9, imitation_end=0.8) == pytest.approx(none, abs=1e-6)
+    assert loss("nothing", likelier=-1.0, imitation_tokens="guided") == pytest.approx(none, abs=1e-6)
+    assert loss("guided", likelier=0.5, imitation_tokens="guided") == half
+    assert loss("much", likelier=7.0, imitation_tokens="guided") == pytest.approx(whole, abs=1e-6)
 
 
 def test_without_off_policy_rows_there_is_no_metric_of_them(tmp_path: Path, checkpoint: Path) -> None:
