@@ -23,7 +23,7 @@ TEMPERATURE = 1
 
 @dataclass(frozen=True)
 class Evaluation:
-    """policy: base, or the method that trained it. seed: of that training. model, directory: what is evaluated, and
+    """policy: base, or the arm that trained it. seed: of that training. model, directory: what is evaluated, and
     where the results go."""
 
     policy: str
@@ -45,13 +45,15 @@ class Evaluation:
         return next(iter(sorted(self.directory.glob(f"*/{pattern}"))), None)
 
 
-def plan_evaluations(task: str, seeds: Iterable[int], runs: Path, directory: Path) -> list[Evaluation]:
-    """Of the base policy, and of PPO's and HeRL's with each seed. runs: where the trained policies lie."""
+def plan_evaluations(
+    task: str, arms: Iterable[str], seeds: Iterable[int], runs: Path, directory: Path
+) -> list[Evaluation]:
+    """Of the base policy, and of each arm's with each seed. runs: where the trained policies lie."""
     base = Evaluation("base", None, "tiny", directory / "base")
     return [base] + [
-        Evaluation(method, seed, str(runs / f"{task}-{method}-s{seed}"), directory / f"{method}-s{seed}")
+        Evaluation(arm, seed, str(runs / f"{task}-{arm}-s{seed}"), directory / f"{arm}-s{seed}")
         for seed in seeds
-        for method in ("ppo", "herl")
+        for arm in arms
     ]
 
 

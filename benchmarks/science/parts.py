@@ -9,7 +9,7 @@ Left out: running and collecting them (`study.py`), and what their numbers mean 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ class Part:
     folder: inside --output_dir, of its runs; parts of one folder share them. cells: arms of HeRL whose gain over PPO
     goes into the forecast; with the settings of each the starting policy is probed. policy: settings of `herl-bench
     warmstart` in which its own policy differs from the embedded one; none for that one itself. share: of the task's
-    budget. samples: to each problem, from the policies of the part `rules` of its task; such a part trains nothing."""
+    budget. samples: to each problem, from the policies that other parts of its folder trained; such a part trains
+    nothing."""
 
     name: str
     task: str
@@ -128,7 +129,22 @@ def _in_other_world(name: str, what: str, task: str, policy: str = "", **setting
     return Part(name, task, what, BOTH, settings=settings, folder=name, cells=("herl",), policy=policy)
 
 
-BOTH = make_arms("ppo", "herl")
+def _with_nothing_planted(name: str, what: str, task: str, **settings: Any) -> Part:
+    """As `_in_other_world`, with the share of revisions that is measured."""
+    return replace(_in_other_world(name, what, task, **settings), arms=AUTO, seeds=FIVE)
+
+
+BOTH, AUTO = make_arms("ppo", "herl"), make_arms("ppo", "herl", auto={"revise_fraction": "auto"})
+ONLY_PLAIN = {"train_context": "original"}
+GENTLER = make_arms(
+    "ppo",
+    "herl",
+    plain_prompt_alone=ONLY_PLAIN,
+    right_alone={**ONLY_PLAIN, "imitation_threshold": 1.0},
+    weight_third={**ONLY_PLAIN, "imitation_coef": 0.33},
+    fading={**ONLY_PLAIN, "imitation_end": 1.0},
+    guided_tokens={**ONLY_PLAIN, "imitation_tokens": "guided"},
+)
 CRITERIA, EVIDENCE = {"hint_level": "criteria"}, {"hint_level": "evidence"}
 SHUFFLED, AGAIN = {"guidance": "shuffled"}, {"guidance": "again"}
 TUNING = {
@@ -164,15 +180,24 @@ PARTS = (
         folder="single-gsm8k",
         cells=("criteria",),
     ),
-    *(_in_other_world(f"plain-{t}", "Nothing is planted", t, problems="plain") for t in ("gsm8k", "bbh")),
-    _in_other_world("reasoning_gym", "The example plugin's problems, where nothing is planted", "reasoning_gym"),
+    Part(
+        "share",
+        "gsm8k",
+        "How many revisions: as many as they are measured to bring, or hardly any",
+        make_arms("ppo", "herl", auto={"revise_fraction": "auto"}, floor={"revise_fraction": 1 / 16}),
+        seeds=FIVE,
+    ),
+    *(_with_nothing_planted(f"plain-{t}", "Nothing is planted", t, problems="plain") for t in ("gsm8k", "bbh")),
+    _with_nothing_planted("reasoning_gym", "The example plugin's problems, where nothing is planted", "reasoning_gym"),
+    Part("gentler", "gsm8k", "What may keep plain families from falling where HeRL imitates revisions", GENTLER),
     Part(
         "ablations",
         "gsm8k",
         "HeRL without a part of it",
         make_arms("ppo", "herl", no_bonus={"bonus": "none"}, extra_samples={"guidance": "none", "bonus": "none"}),
     ),
-    *_on_each("sampled", "Sampled instead of greedy responses", BOTH, samples=2),
+    Part("sampled-gsm8k", "gsm8k", "Sampled instead of greedy responses", GENTLER, samples=2),
+    *_on_each("sampled", "Sampled instead of greedy responses", BOTH, TASKS[1:], samples=2),
     *(
         _in_other_world(
             f"depth-{share}",
@@ -195,7 +220,7 @@ PARTS = (
 def estimate_minutes(part: Part, done: set[tuple[str, str, str, int]]) -> float:
     """CPU minutes of what is not done yet by earlier parts; adds its own runs to `done`."""
     if part.samples:
-        return (1 + 2 * len(part.seeds)) * part.samples * EVALUATION * 1.5
+        return (1 + len(part.arms) * len(part.seeds)) * part.samples * EVALUATION * 1.5
     new = [run for run in part.list_runs() if run not in done]
     done.update(new)
     evaluations = sum(7 if part.is_watched(arm) else 2 for _, _, arm, _ in new) * EVALUATION

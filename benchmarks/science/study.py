@@ -90,7 +90,7 @@ class Asked:
 
     def evaluations(self, part: Part) -> list[evaluating.Evaluation]:
         place = self.folder(part) / "runs"
-        return evaluating.plan_evaluations(part.task, part.seeds, place, self.output_dir / part.name)
+        return evaluating.plan_evaluations(part.task, part.arms, part.seeds, place, self.output_dir / part.name)
 
 
 def main() -> int:
