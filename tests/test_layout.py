@@ -14,6 +14,7 @@ FREE = {"helpers", "journeys", "real", "sandbox"}  # the sandbox's tests are nam
 PROJECT = {"docs", "imports", "layout", "packaging", "public"}
 """About the project, not about a module of it."""
 ELSEWHERE = {
+    "benchmarks/forecast": "benchmarks/science/forecast.py",
     "evaluation/pass_at_k": "herl_bench/evaluation/scores.py",
     "examples/notebook": "examples/compare_two_seeds.ipynb",
     "examples/reasoning_gym": "examples/plugins/herl-bench-reasoning-gym",

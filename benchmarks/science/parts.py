@@ -33,7 +33,7 @@ MINUTES = {"gsm8k": 1.3, "humaneval": 3.3, "bbh": 2.0, "reasoning_gym": 1.6}
 """CPU minutes of a run of 100,000 tokens."""
 EVALUATION, PROBE, POLICY = 0.1, 1.2, 9.0
 """CPU minutes of one evaluation while training, of a probe, and of a warm start."""
-RATES = ("learning_rate", "critic_learning_rate", "bonus_learning_rate")
+RATES = ("learning_rate", "critic_learning_rate")
 RATE = 3.0e-4
 """For all, from the first study's tuning, where a lower one was no better and a higher one worse."""
 PROBED = 300
@@ -147,6 +147,12 @@ GENTLER = make_arms(
 )
 CRITERIA, EVIDENCE = {"hint_level": "criteria"}, {"hint_level": "evidence"}
 SHUFFLED, AGAIN = {"guidance": "shuffled"}, {"guidance": "again"}
+BONUSES = {
+    "no_bonus": {"bonus": "none"},
+    "ungated": {"bonus_gate": False},
+    "measured": {"bonus": "measured"},
+    "shuffled": {"bonus": "shuffled", "bonus_gate": False},
+}
 TUNING = {
     f"{method}-{rollouts}x{passes}": {"method": method, "rollouts_per_step": rollouts, PASSES[method]: passes}
     for method in METHODS
@@ -195,6 +201,17 @@ PARTS = (
         "gsm8k",
         "HeRL without a part of it",
         make_arms("ppo", "herl", no_bonus={"bonus": "none"}, extra_samples={"guidance": "none", "bonus": "none"}),
+    ),
+    *(
+        Part(
+            f"bonus-{task}",
+            task,
+            "The bonus where only the outcome pays, with two revisions to each measured draft",
+            make_arms("ppo", "herl", **BONUSES),
+            settings={"rubric": f"{task}-sparse", "revisions_per_draft": 2},
+            folder=f"bonus-{task}",
+        )
+        for task in ("humaneval", "gsm8k")
     ),
     Part("sampled-gsm8k", "gsm8k", "Sampled instead of greedy responses", GENTLER, samples=2),
     *_on_each("sampled", "Sampled instead of greedy responses", BOTH, TASKS[1:], samples=2),
