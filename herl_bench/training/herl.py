@@ -156,27 +156,7 @@ class Learner:
         with clock("judge"):
             drafts = judge_rollouts(run, self.judging, drafts)
 
-        predicted = [0.0] * len(drafts)
-        if config.hindsight and config.revise == "critic":
-            with clock("bonus"):
-                asked = [draft.pair for draft in drafts]
-                predicted = self.bonus.predict(drafts, dict(zip(asked, self.models.read_ends(asked), strict=True)))
-        revisions, retries = list[Rollout](), list[Rollout]()
-        if config.hindsight:
-            with clock("hindsight"):
-                # Rounded up, and the last draft is revised less often: no slot stays empty.
-                slots, often = plan.slots.revisions, config.revisions_per_draft
-                chosen = choose_drafts(drafts, -(-slots // often), config, predicted, self.choosing)
-                assigned = assign_revisions(drafts, chosen, run.template, run.rubric, config)
-                assigned = [each for each in assigned for _ in range(often)][:slots]
-                # Without guidance a revision is one more draft, and must come from the same distribution.
-                temperature = config.temperature if config.guidance == "none" else config.revision_temperature
-                revisions = sample_rollouts(run, self.judging, assigned, temperature, streams["revising"], "revision")
-                revisions = judge_rollouts(run, self.judging, revisions)
-                assigned = assign_retries(drafts, revisions, plan.slots.retries, self.choosing)
-                retries = sample_rollouts(run, self.judging, assigned, config.temperature, streams["revising"], "retry")
-                retries = judge_rollouts(run, self.judging, retries)
-                self.buffer.add(gather_lessons(drafts, revisions))
+        revisions, retries = self._look_back(drafts, plan.slots, clock) if config.hindsight else ([], [])
         rollouts = [*drafts, *revisions, *retries]
         taught: Sequence[int] = range(len(rollouts))
         if config.replace_top_n:
@@ -208,6 +188,30 @@ class Learner:
         if config.hindsight and config.revise_fraction == AUTO:
             row |= self._measure_share(rollouts)
         log_step(run, row, rollouts, self.accelerator)
+
+    def _look_back(self, drafts: Sequence[Rollout], slots: Slots, clock: Clock) -> tuple[list[Rollout], list[Rollout]]:
+        """Revisions of some drafts under guidance, and a second try at a few of the same without any, all judged."""
+        run, config, streams = self.run, self.config, self.streams
+        predicted = [0.0] * len(drafts)
+        if config.revise == "critic":
+            with clock("bonus"):
+                asked = [draft.pair for draft in drafts]
+                predicted = self.bonus.predict(drafts, dict(zip(asked, self.models.read_ends(asked), strict=True)))
+        with clock("hindsight"):
+            # Rounded up, and the last draft is revised less often: no slot stays empty.
+            often = config.revisions_per_draft
+            chosen = choose_drafts(drafts, -(-slots.revisions // often), config, predicted, self.choosing)
+            assigned = assign_revisions(drafts, chosen, run.template, run.rubric, config)
+            assigned = [each for each in assigned for _ in range(often)][: slots.revisions]
+            # Without guidance a revision is one more draft, and must come from the same distribution.
+            temperature = config.temperature if config.guidance == "none" else config.revision_temperature
+            revisions = sample_rollouts(run, self.judging, assigned, temperature, streams["revising"], "revision")
+            revisions = judge_rollouts(run, self.judging, revisions)
+            assigned = assign_retries(drafts, revisions, slots.retries, self.choosing)
+            retries = sample_rollouts(run, self.judging, assigned, config.temperature, streams["revising"], "retry")
+            retries = judge_rollouts(run, self.judging, retries)
+            self.buffer.add(gather_lessons(drafts, revisions))
+        return revisions, retries
 
     def _measure_share(self, rollouts: Sequence[Rollout]) -> dict[str, Any]:
         """Learn from the step what the next one's share shall be."""
