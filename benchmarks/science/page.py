@@ -21,6 +21,7 @@ from herl_bench.report.drawing import Chart
 
 ARTICLE = {"gsm8k": 4.1, "humaneval": 3.7, "bbh": 3.8}
 """HeRL's gain over PPO in the article's table, in points."""
+COMPARED = {"ppo": "PPO", "ppo-as-herl": "PPO, HeRL's settings", "grpo": "GRPO", "rloo": "RLOO", "herl": "HeRL"}
 TOKEN_TARGET = 1 / 3
 MOST_KEPT = 0.25
 """Of HeRL's gain, by a control that says nothing of the draft: more, and it is not the words that bring it."""
@@ -95,13 +96,13 @@ def _compare_methods(tables: Tables) -> str:
             (
                 task,
                 write_percent(result["before"]["metric"]),
-                *(write_score(scores[arm]) if arm in scores else "–" for arm in ("ppo", "grpo", "rloo", "herl")),
+                *(write_score(scores[arm]) if arm in scores else "–" for arm in COMPARED),
                 write_gain(gain),
                 f"+{ARTICLE[task]}",
                 "never" if reached is None else f"{100 * reached / result['budget']:.0f} %",
             )
         )
-    names = ("base", "PPO", "GRPO", "RLOO", "HeRL", "HeRL − PPO", "the article's", "tokens to PPO's end")
+    names = ("base", *COMPARED.values(), "HeRL − PPO", "the article's", "tokens to PPO's end")
     return make_table(("task", *names), rows)
 
 

@@ -21,7 +21,7 @@ TUNED = Path(__file__).with_name("tuned.yaml")
 TASKS = ("gsm8k", "humaneval", "bbh")
 METHODS = ("ppo", "grpo", "rloo", "herl")
 PASSES = {"ppo": "num_ppo_epochs", "herl": "num_ppo_epochs", "grpo": "num_iterations", "rloo": "num_iterations"}
-TRIED = ((32, 1), (128, 1), (128, 4))
+TRIED = ((32, 1), (32, 4), (128, 4))
 """Rollouts and passes per step, the same for every method."""
 FIVE, THREE = (0, 1, 2, 3, 4), (0, 1, 2)
 BUDGET = {"gsm8k": 100_000, "humaneval": 50_000, "bbh": 100_000, "reasoning_gym": 100_000}
@@ -43,7 +43,7 @@ Arms = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Part:
-    """arms: by name, with the settings in which they differ from their method's tuned ones. settings: of all arms.
+    """arms: by name, with the settings in which they differ from their method's tuned ones; `like`: from another's. settings: of all arms.
     folder: inside --output_dir, of its runs; parts of one folder share them. cells: arms of HeRL whose gain over PPO
     goes into the forecast; with the settings of each the starting policy is probed. policy: settings of `herl-bench
     warmstart` in which its own policy differs from the embedded one; none for that one itself. share: of the task's
@@ -91,7 +91,8 @@ class Part:
         tuned = read_tuned().get(self.task, {})
         arms = {}
         for name, own in self.arms.items():
-            arms[name] = {**tuned.get(own["method"], {}), **own}
+            like = own.get("like", own["method"])
+            arms[name] = {**tuned.get(like, {}), **{key: value for key, value in own.items() if key != "like"}}
             if self.is_watched(name):
                 arms[name]["eval_steps"] = max(1, EVERY[self.task] // arms[name]["rollouts_per_step"])
         methods = {arm["method"] for arm in arms.values()}
@@ -162,7 +163,13 @@ SHORT = "steps=1100"
 """Of a policy of its own, less than half of the embedded one's: that it is another matters more than how good it is."""
 PARTS = (
     *_on_each("tune", "Rollouts and passes per step, of each method", TUNING, seeds=(100,), share=0.3, folder="tune"),
-    *_on_each("rules", "PPO and HeRL", BOTH, seeds=FIVE, cells=("herl",)),
+    *_on_each(
+        "rules",
+        "PPO and HeRL, and PPO with what was tuned for HeRL",
+        {**BOTH, "ppo-as-herl": {"method": "ppo", "like": "herl"}},
+        seeds=FIVE,
+        cells=("herl",),
+    ),
     *_on_each(
         "controls",
         "Guidance that says nothing of the draft: another problem's, and “Try again.”",

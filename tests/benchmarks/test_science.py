@@ -99,9 +99,9 @@ def test_runs_that_parts_share_are_the_same_runs(tmp_path: Path):
 def test_every_method_is_tuned_with_as_many_settings():
     tried = [arm["method"] for arm in parts.TUNING.values()]
     assert {tried.count(method) for method in parts.METHODS} == {len(parts.TRIED)}
-    scores = {"ppo-32x1": 0.5, "ppo-128x1": 0.6, "herl-32x1": 0.7, "herl-128x4": 0.7}
+    scores = {"ppo-32x1": 0.5, "ppo-32x4": 0.6, "herl-32x1": 0.7, "herl-128x4": 0.7}
     raw = {"arms": parts.TUNING, "tasks": [{"arms": [{"arm": a, "score": {"value": v}} for a, v in scores.items()]}]}
-    assert tables.choose_best(raw) == {"ppo": "ppo-128x1", "herl": "herl-32x1"}
+    assert tables.choose_best(raw) == {"ppo": "ppo-32x4", "herl": "herl-32x1"}
     for task, methods in parts.read_tuned().items():
         for method, chosen in methods.items():
             tuned = chosen["rollouts_per_step"], chosen[parts.PASSES[method]]
