@@ -63,7 +63,7 @@ def read_calibration(run: FinishedRun) -> Calibration | None:
     last = run.rows[-1]
     if "bonus_gate" not in last:
         return None
-    names = ("mae", "mse", "mse_constant", "mse_headroom", "explained_variance", "spearman", "auroc")
+    names = ("mae", "mse", "mse_constant", "mse_headroom", "mse_line", "explained_variance", "spearman", "auroc")
     return Calibration(
         gate_open=bool(last["bonus_gate"]),
         judged=last["bonus_judged"],

@@ -150,6 +150,7 @@ class Calibration:
     mse: float | None = None
     mse_constant: float | None = None
     mse_headroom: float | None = None
+    mse_line: float | None = None
     explained_variance: float | None = None
     spearman: float | None = None
     auroc: float | None = None

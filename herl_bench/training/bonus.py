@@ -9,9 +9,9 @@ reward of a draft's revisions − its own, on the draft's reward and the policy'
 last token, which scoring a step passes through anyway. It is used only once it has earned it. Every new measurement is
 predicted *before* it is learnt from, and a prediction counts only if the critic has not learnt from that prompt; one
 prompt in five is never learnt from at all. The gate opens while, over the last measurements, the critic's squared error
-is under that of a constant and that of c · (1 − r), both fitted on the past, by more than a standard error; it closes
-again when that stops being true. `describe_calibration` is what is logged of it: how it compares with both baselines,
-how it ranks, whether what it says comes true, and whether what there is to predict drifts.
+is under that of a constant, of c · (1 − r) and of a + b · r, all fitted on the past, by more than a standard error; it
+closes again when that stops being true. `describe_calibration` is what is logged of it: how it compares with these
+baselines, how it ranks, whether what it says comes true, and whether what there is to predict drifts.
 
 Left out: a two-part model of P(Δ > 0) and E[Δ | Δ > 0]; reweighting by the propensities, which `rollouts.jsonl` has;
 that a window's older states are those of an older policy.
@@ -44,7 +44,7 @@ HELD_OUT_ONE_IN = 5
 # Fewer predictions than this say nothing about who is better, and fewer measurements nothing of what is to come.
 MIN_JUDGED, MIN_FITTED = 32, 16
 
-BASELINES = ("constant", "headroom")
+BASELINES = ("constant", "headroom", "line")
 
 Ends = Mapping[Pair, Tensor]
 """The policy's last hidden state at the last token of each pair, (D,)."""
@@ -140,12 +140,13 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Prediction:
-    """An out-of-sample prediction beside what the two baselines said and what was measured."""
+    """An out-of-sample prediction beside what the baselines said and what was measured."""
 
     step: int
     critic: float
     constant: float
     headroom: float
+    line: float
     measured: float
 
 
@@ -177,22 +178,34 @@ class BonusCritic:
         new = [m for m in measurements if m.prompt not in learnt] if self.past else []
         if new:
             guesses = self._guess(torch.stack([m.end_D for m in new]), [m.reward for m in new])
-            constant, slope = self._fit_baselines()
+            constant, share, start, slope = self._fit_baselines()
             self.predictions += [
-                Prediction(step, min(max(b, -m.reward), 1 - m.reward), constant, slope * (1 - m.reward), m.improvement)
-                for m, b in zip(new, guesses, strict=True)
+                Prediction(
+                    step,
+                    critic=_clip(guess, m.reward),
+                    constant=constant,
+                    headroom=share * (1 - m.reward),
+                    line=_clip(start + slope * m.reward, m.reward),
+                    measured=m.improvement,
+                )
+                for m, guess in zip(new, guesses, strict=True)
             ]
         self.predictions = [p for p in self.predictions if p.step > step - self.window]
         self.open = self._beats_baselines()
         self.past = [m for m in self.past if m.step > step - self.window] + list(measurements)
         self._learn()
 
-    def _fit_baselines(self) -> tuple[float, float]:
-        """(the mean improvement of the past, c of c · (1 − r) by least squares)"""
-        constant = sum(m.improvement for m in self.past) / len(self.past)
-        squares = sum((1 - m.reward) ** 2 for m in self.past)
-        slope = sum((1 - m.reward) * m.improvement for m in self.past) / squares if squares else 0.0
-        return constant, slope
+    def _fit_baselines(self) -> tuple[float, float, float, float]:
+        """What the past says without any state, by least squares: the mean improvement, c of c · (1 − r), and a and b
+        of a + b · r, which is all of the critic but the state."""
+        rewards, improvements = [m.reward for m in self.past], [m.improvement for m in self.past]
+        constant = statistics.fmean(improvements)
+        squares = sum((1 - r) ** 2 for r in rewards)
+        share = sum((1 - r) * gain for r, gain in zip(rewards, improvements, strict=True)) / squares if squares else 0.0
+        slope, start = 0.0, constant
+        if len(set(rewards)) > 1:
+            slope, start = statistics.linear_regression(rewards, improvements)
+        return constant, share, start, slope
 
     def _learn(self) -> None:
         learnt = [m for m in self.past if not m.is_held_out]
@@ -263,6 +276,11 @@ class BonusCritic:
         self.predictions = [Prediction(**p) for p in state["predictions"]]
         self.open = state["open"]
         self._learn()
+
+
+def _clip(improvement: float, reward: float) -> float:
+    """To what is possible."""
+    return min(max(improvement, -reward), 1 - reward)
 
 
 def shuffle_improvements(measurements: Sequence[Measurement], seed: int) -> list[Measurement]:

@@ -98,7 +98,7 @@ def a_comparison(
             for s in range(1, 31)
         )
         bins = tuple((0.1 * i, 0.08 * i + 0.02, 40 - 3 * i) for i in range(-1, 8))
-        critic = Calibration(True, 400, 0.1, 0.03, 0.05, 0.04, 0.3, 0.6, 0.8, bins)
+        critic = Calibration(True, 400, 0.1, 0.03, 0.05, 0.04, 0.035, 0.3, 0.6, 0.8, bins)
         return RunRecord(
             task,
             arm,

@@ -67,6 +67,22 @@ def test_the_gate_stays_closed_on_noise(critic: BonusCritic):
     assert not any(feed(critic, learnable=False))
 
 
+def test_the_gate_hardly_opens_where_the_reward_alone_tells_as_much():
+    """Equal predictions are a standard error apart one time in six."""
+    opened = []
+    for seed in range(6):
+        rng, critic = Random(seed), BonusCritic(window=4)
+        for step in range(1, 9):
+            rewards = [rng.choice([0.0, 0.5]) for _ in range(40)]
+            # The more reward the more to gain, which neither the mean nor the room that is left can say.
+            rows = [(draw_end(rng, rng.random() < 0.5), r, 0.1 + 0.6 * r * rng.random()) for r in rewards]
+            critic.observe(step, [Measurement(step, step * 1000 + i, *row) for i, row in enumerate(rows)])
+            opened.append(critic.open)
+    assert sum(opened) < len(opened) / 5
+    logged = critic.describe_calibration()
+    assert logged["bonus_mse"] < min(logged["bonus_mse_constant"], logged["bonus_mse_headroom"])
+
+
 def test_predictions_stay_within_the_headroom(critic: BonusCritic):
     feed(critic, learnable=True)
     assert 0 <= critic.predict(draw_end(Random(1), True)[None], [0.9])[0] <= 0.1 + 1e-9
@@ -120,7 +136,7 @@ def test_calibration_by_hand(critic: BonusCritic):
     """40 predictions of 0.1 and 0.5 (half of them at step 2, where improvement is 0.1 higher) against a constant 0.3
     and a headroom of 0."""
     critic.predictions = [
-        Prediction(1 + i // 20, 0.1 if i % 2 else 0.5, 0.3, 0.0, (0.0 if i % 2 else 0.6) + 0.1 * (i // 20))
+        Prediction(1 + i // 20, 0.1 if i % 2 else 0.5, 0.3, 0.0, 0.3, (0.0 if i % 2 else 0.6) + 0.1 * (i // 20))
         for i in range(40)
     ]
     logged = critic.describe_calibration()
