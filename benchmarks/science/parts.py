@@ -43,7 +43,8 @@ Arms = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Part:
-    """arms: by name, with the settings in which they differ from their method's tuned ones; `like`: from another's. settings: of all arms.
+    """arms: by name, with the settings in which they differ from their method's tuned ones; `like`: from another's.
+    settings: of all arms.
     folder: inside --output_dir, of its runs; parts of one folder share them. cells: arms of HeRL whose gain over PPO
     goes into the forecast; with the settings of each the starting policy is probed. policy: settings of `herl-bench
     warmstart` in which its own policy differs from the embedded one; none for that one itself. share: of the task's

@@ -29,8 +29,8 @@ from herl_bench.runs import RunFiles
 from herl_bench.types import Environment, Example, Metric
 
 CLOSE = 1e-9
-LATER = ("undecided", "shared")
-"""Numbers that older files do not have; they had none of either."""
+LATER: dict[str, Any] = {"undecided": 0, "shared": 0, "guides": []}
+"""What older files do not have; they had none of any."""
 Row = Mapping[str, Any]
 
 
@@ -160,6 +160,7 @@ def _check_columns(row: Row, judged: Sequence[Row], environment: Environment, na
 def _check_sums(results: Any, name: str, environment: Environment, summary: Summary) -> Iterator[str]:
     task, again = environment.task.name, asdict(summary)
     again.pop("shortened")  # the samples do not say
+    again["guides"] = list(again["guides"])  # as JSON reads it
     stored = results[NAMESPACE]["summary"][task]
     yield from _compare_sums(stored, again, name)
     if list(stored["metrics"]) != list(again["metrics"]):
@@ -176,7 +177,7 @@ def _check_sums(results: Any, name: str, environment: Environment, summary: Summ
 def _compare_sums(stored: Row, again: Row, name: str, *where: str) -> Iterator[str]:
     """Every number of a summary, and none that its responses do not give."""
     for key in [*again, *(key for key in stored if key not in again and key != "shortened")]:
-        number, right = stored.get(key, 0 if key in LATER else None), again.get(key)
+        number, right = stored.get(key, LATER.get(key)), again.get(key)
         if isinstance(number, dict) and isinstance(right, dict):
             yield from _compare_sums(number, right, name, *where, key)
         elif _differ(number, right):

@@ -40,11 +40,11 @@ def test_a_part_of_a_minibatch_is_one_more() -> None:
 def test_every_method_takes_the_same_optimiser_steps_per_step(tmp_path: Path) -> None:
     """On the embedded policy, with minibatches that no number of rollouts or rows divides into evenly; the last step is
     as much smaller as what is left of the budget."""
-    settings: dict[str, Any] = {"rollouts_per_step": 8, "minibatch_size": 3, "max_new_tokens": 64, "eval_items": 1}
+    settings: dict[str, Any] = {"rollouts_per_step": 8, "minibatch_size": 3, "max_new_tokens": 100, "eval_items": 1}
     rows = []
     for method in ("ppo", "herl", "grpo", "rloo"):
         groups = {"num_generations": 2} if method in ("grpo", "rloo") else {}
-        made = hb.train("gsm8k", method, budget="2k", seed=1, output_dir=tmp_path, **settings, **groups)
+        made = hb.train("gsm8k", method, budget="3k", seed=1, output_dir=tmp_path, **settings, **groups)
         rollouts = [0, *(row["rollouts"] for row in made.metrics)]
         steps = [0, *(row["optimizer_steps"] for row in made.metrics)]
         assert len(made.metrics) > 2
