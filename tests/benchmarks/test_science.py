@@ -312,7 +312,7 @@ def test_parts_run_are_collected_and_keep_what_is_more(checkpoint: Path, tmp_pat
         assert done.returncode == 0, done.stderr
         return done.stderr
 
-    assert "rules-gsm8k: 4 of 4 runs, 1 probes" in run("rules-gsm8k")
+    assert "rules-gsm8k: 6 of 6 runs, 1 probes" in run("rules-gsm8k")
     found = archive.read_raw(tmp_path / "out")["rules-gsm8k"]
     assert [arm["arm"] for arm in found["tasks"][0]["arms"]] == ["ppo", "herl"]
     assert found["versions"]["herl_bench"]

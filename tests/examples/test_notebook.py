@@ -23,7 +23,7 @@ def test_it_is_kept_without_outputs():
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_it_runs_from_top_to_bottom(tmp_path):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    notebook.cells[1].source = notebook.cells[1].source.replace('"20k"', '"4k"')
+    notebook.cells[1].source = notebook.cells[1].source.replace('"20k"', '"8k"')
     client = NotebookClient(
         notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
