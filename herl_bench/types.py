@@ -164,6 +164,11 @@ class Rubric:
     criteria: Sequence[Criterion]
     description: str = ""
 
+    @property
+    def guides(self) -> tuple[str, ...]:
+        """Names of the criteria of weight 0."""
+        return tuple(criterion.name for criterion in self.criteria if criterion.is_guide)
+
 
 @dataclass(frozen=True)
 class Metric:

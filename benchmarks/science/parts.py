@@ -44,12 +44,11 @@ Arms = Mapping[str, Mapping[str, Any]]
 @dataclass(frozen=True)
 class Part:
     """arms: by name, with the settings in which they differ from their method's tuned ones; `like`: from another's.
-    settings: of all arms.
-    folder: inside --output_dir, of its runs; parts of one folder share them. cells: arms of HeRL whose gain over PPO
-    goes into the forecast; with the settings of each the starting policy is probed. policy: settings of `herl-bench
-    warmstart` in which its own policy differs from the embedded one; none for that one itself. share: of the task's
-    budget. samples: to each problem, from the policies that other parts of its folder trained; such a part trains
-    nothing."""
+    settings: of all arms. folder: inside --output_dir, of its runs; parts of one folder share them. cells: arms of HeRL
+    whose gain over PPO goes into the forecast; with the settings of each the starting policy is probed. policy:
+    settings of `herl-bench warmstart` in which its own policy differs from the embedded one; none for that one itself.
+    share: of the task's budget. samples: to each problem, from the policies that other parts of its folder trained;
+    such a part trains nothing."""
 
     name: str
     task: str
@@ -198,7 +197,7 @@ PARTS = (
         "share",
         "gsm8k",
         "How many revisions: as many as they are measured to bring, or hardly any",
-        make_arms("ppo", "herl", auto={"revise_fraction": "auto"}, floor={"revise_fraction": 1 / 16}),
+        {**AUTO, **make_arms(floor={"revise_fraction": 1 / 16})},
         seeds=FIVE,
     ),
     *(_with_nothing_planted(f"plain-{t}", "Nothing is planted", t, problems="plain") for t in ("gsm8k", "bbh")),

@@ -199,7 +199,7 @@ class Tally:
             generated_tokens=counts["tokens"],
             families={name: self._average(group, 0) for name, group in sorted(families.items())},
             planted={name: self._average(group, 0) for name, group in sorted(planted.items())},
-            guides=tuple(criterion.name for criterion in self.rubric.criteria if criterion.is_guide),
+            guides=self.rubric.guides,
         )
 
     def _average(self, items: Iterable[_Item], i: int) -> Score:

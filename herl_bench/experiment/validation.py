@@ -48,7 +48,7 @@ def validate_task(
     from herl_bench.evaluation.judging import NO_TEMPLATE
 
     environment = Environment(task, find_rubric(host, task, rubric), NO_TEMPLATE, find_metrics(host, task))
-    found.guides += [criterion.name for criterion in environment.rubric.criteria if criterion.is_guide]
+    found.guides += environment.rubric.guides
     source = data or get_named_folder(task) or "synthetic"
     seen: dict[str, str] = {}
     with open_sandbox(host, task) as sandbox:

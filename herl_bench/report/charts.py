@@ -32,6 +32,8 @@ Strip = tuple[str, Sequence[tuple[float, float]]]
 """A criterion and its (tokens, pass rate)."""
 Bins = Sequence[tuple[float, float, int]]
 """Each (mean predicted, mean measured, count)."""
+Band = Sequence[tuple[float, float, float, float]]
+"""Each (x, mean, low, high)."""
 INK, SOFT = PALETTE["light"]["ink"], PALETTE["light"]["soft"]
 
 
@@ -42,7 +44,7 @@ class Curve:
 
     name: str
     position: int
-    points: Sequence[tuple[float, float, float, float]]
+    points: Band
     look: int | None = None
 
     @property
@@ -215,26 +217,13 @@ def _draw_calibration(groups: Sequence[tuple[Curve, Bins]], width: float) -> Axe
 
 
 # ------------------------------------------------------------------------------------------ a line and what it rests on
-def plot_line(
-    dots: Sequence[tuple[float, Dot]],
-    band: Sequence[tuple[float, float, float, float]],
-    *,
-    x_label: str,
-    y_label: str,
-    label: str,
-) -> Chart:
-    """Values with their intervals against x, and a line (x, value, low, high) through them with its band. dots: each
+def plot_line(dots: Sequence[tuple[float, Dot]], band: Band, *, x_label: str, y_label: str, label: str) -> Chart:
+    """Values with their intervals against x, and a line through them with its band. dots: each
     with its x; those of another position than 0 are drawn last, with their names."""
     return Chart(label, partial(_draw_line, dots, band, x_label, y_label))
 
 
-def _draw_line(
-    dots: Sequence[tuple[float, Dot]],
-    band: Sequence[tuple[float, float, float, float]],
-    x_label: str,
-    y_label: str,
-    width: float,
-) -> Axes:
+def _draw_line(dots: Sequence[tuple[float, Dot]], band: Band, x_label: str, y_label: str, width: float) -> Axes:
     axes = _frame(width, 320 if width > PHONE else 240, top=34, bottom=42)
     xs, means, lows, highs = zip(*band, strict=True)
     axes.fill_between(xs, lows, highs, color=SOFT, alpha=0.16, linewidth=0)

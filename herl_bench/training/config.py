@@ -236,7 +236,7 @@ class HeRLConfig(PPOConfig):
         return self.hindsight and self.bonus in ("critic", "shuffled")
 
     def __post_init__(self) -> None:
-        if self.hindsight and self.revise == "critic" and self.bonus not in ("critic", "shuffled"):
+        if self.hindsight and self.revise == "critic" and not self.has_bonus_critic:
             raise UsageError(
                 f"revise=critic needs a critic to ask, but bonus={self.bonus}: set bonus=critic, or another way to"
                 " revise"

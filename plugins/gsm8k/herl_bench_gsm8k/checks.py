@@ -14,6 +14,7 @@ Left out: whether the words fit the numbers.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -33,6 +34,7 @@ TIDY = {ord(odd): plain for odd, plain in zip("−–×÷\u00a0\u202f", "--*/  "
 MOST_STEPS = 300  # a response that repeats itself without end is judged by its first steps; the published files need 24
 MOST_NUMBERS = 5000
 OPERATIONS = {"+": "sum", "-": "difference", "*": "product", "/": "quotient"}
+OPERATION = re.compile(rf"(?:{NUMBER}|\))%?([-+*/])")  # with what stands before it: a sign of a number is none
 
 
 # -------------------------------------------------------------------------------------------------------------- reading
@@ -217,8 +219,7 @@ def quantities(example: Example, seen: Parsed) -> list[Finding]:
 def _name_operations(expression: str) -> str:
     """The kinds of a calculation's operations as they stand in it, in parentheses: ` (a product and a sum)`; empty for
     a bare number. Which numbers go into them is for the correction to say."""
-    names = [OPERATIONS[sign] for sign in re.findall(rf"(?:{NUMBER}|\))%?([-+*/])", expression)]
-    counts = {name: names.count(name) for name in names}
+    counts = Counter(OPERATIONS[sign] for sign in OPERATION.findall(expression))
     kinds = [
         f"a {name}" if count == 1 else f"{'two' if count == 2 else 'several'} {name}s" for name, count in counts.items()
     ]
@@ -240,7 +241,7 @@ def write_corrections(example: Example) -> list[str]:
 
 
 def _write_correction(k: int, expression: str, secret: Fraction | None, earlier: dict[Fraction, int]) -> str:
-    if not re.search(rf"(?:{NUMBER}|\))%?[-+*/]", expression):
+    if not OPERATION.search(expression):
         return ""  # a bare number: the "calculation" is its result
     shown = expression
     if secret is not None:
