@@ -314,7 +314,7 @@ def test_parts_run_are_collected_and_keep_what_is_more(checkpoint: Path, tmp_pat
 
     assert "rules-gsm8k: 6 of 6 runs, 1 probes" in run("rules-gsm8k")
     found = archive.read_raw(tmp_path / "out")["rules-gsm8k"]
-    assert [arm["arm"] for arm in found["tasks"][0]["arms"]] == ["ppo", "herl"]
+    assert [arm["arm"] for arm in found["tasks"][0]["arms"]] == ["ppo", "herl", "ppo-as-herl"]
     assert found["versions"]["herl_bench"]
     assert [arm["name"] for arm in found["probes"]["herl"]["arms"][:4]] == ["resample", "again", "reference", "other"]
     made = (tmp_path / "out" / "results.md").read_text()
@@ -324,12 +324,12 @@ def test_parts_run_are_collected_and_keep_what_is_more(checkpoint: Path, tmp_pat
     before = (tmp_path / "out" / "raw.tar.xz").read_bytes()
     herl = tmp_path / "runs" / "gsm8k" / "runs" / "gsm8k-herl-s1"
     (herl / "final" / "config.json").unlink()
-    assert "4 runs are kept; here are 3" in run("rules-gsm8k", "--collect")
+    assert "6 runs are kept; here are 5" in run("rules-gsm8k", "--collect")
     assert (tmp_path / "out" / "raw.tar.xz").read_bytes() == before
     (herl / "checkpoints" / "diverged-000001").mkdir()
     run("rules-gsm8k", "--collect", "--results", "without")
     assert archive.read_raw(tmp_path / "without")["rules-gsm8k"]["diverged"] == ["herl seed 1"]
-    planned = evaluating.plan_evaluations("gsm8k", [0], herl.parent, tmp_path / "evaluated")
+    planned = evaluating.plan_evaluations("gsm8k", ("ppo", "herl"), [0], herl.parent, tmp_path / "evaluated")
     assert evaluating.run(planned, "gsm8k", 4, 2) == 0
     found = evaluating.collect_evaluations(planned, 4, 2)
     assert [(run["policy"], run["seed"]) for run in found["runs"]] == [("base", None), ("ppo", 0), ("herl", 0)]
